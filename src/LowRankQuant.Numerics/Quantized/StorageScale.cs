@@ -1,0 +1,53 @@
+using System.Runtime.CompilerServices;
+
+namespace LowRankQuant.Numerics.Quantized;
+
+/// <summary>Rounding of scales to the type in which they are stored. No zero, infinite or NaN scale ever leaves this class.</summary>
+public static class StorageScale
+{
+    // The smallest normal numbers: a subnormal scale loses bits and some engines flush it to zero.
+    private const float SmallestHalf = 6.103515625e-05f;
+    private const float SmallestSingle = 1.17549435e-38f;
+
+    /// <summary>Rounds a positive step to the nearest value of <paramref name="type"/> (ties to even), at least the type's smallest normal number.</summary>
+    /// <param name="scale">The step; finite and not negative.</param>
+    /// <param name="type">The stored type.</param>
+    /// <returns>The value as stored, widened to a 32-bit float; always positive and finite.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The scale is NaN, infinite, negative, or beyond the largest value of the type.</exception>
+    public static float Round(float scale, ScaleType type)
+    {
+        if (!float.IsFinite(scale) || scale < 0)
+            throw new ArgumentOutOfRangeException(nameof(scale), scale, "A scale must be finite and not negative.");
+        float floor = type == ScaleType.Float16 ? SmallestHalf : SmallestSingle;
+        float rounded = Math.Max(RoundAny(scale, type), floor);
+        if (!float.IsFinite(rounded))
+            throw new ArgumentOutOfRangeException(nameof(scale), scale, $"The scale does not fit {type}; store it as Float32 (--scale-dtype fp32).");
+        return rounded;
+    }
+
+    /// <summary>Rounds any value to the nearest value of <paramref name="type"/> (ties to even), without a floor.</summary>
+    public static float RoundAny(float value, ScaleType type) => type switch
+    {
+        ScaleType.Float32 => value,
+        ScaleType.Float16 => (float)(Half)value,
+        ScaleType.BFloat16 => BFloat16.ToSingle(BFloat16.FromSingle(value)),
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "Unknown scale type."),
+    };
+}
+
+/// <summary>Conversions between bfloat16 bit patterns and 32-bit floats.</summary>
+public static class BFloat16
+{
+    /// <summary>Widens a bfloat16 bit pattern; exact.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float ToSingle(ushort bits) => BitConverter.UInt32BitsToSingle((uint)bits << 16);
+
+    /// <summary>Rounds to the nearest bfloat16, ties to even; NaN stays a quiet NaN.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ushort FromSingle(float value)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(value);
+        if (float.IsNaN(value)) return (ushort)((bits >> 16) | 0x40);
+        return (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+    }
+}
