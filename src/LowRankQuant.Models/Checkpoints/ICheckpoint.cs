@@ -42,6 +42,9 @@ public interface ICheckpoint : IDisposable
     /// <summary>Codes, scales and zero points of a linear weight that is stored on an integer grid we know, else null.</summary>
     QuantizedWeight? ReadQuantized(string name);
 
+    /// <summary>Feeds the contents of the model's files, or of samples of them that any edit of weights would change, into a hash.</summary>
+    void AppendContentHash(System.Security.Cryptography.IncrementalHash hash);
+
     /// <summary>config.json as it is, or as it would be for a file of another kind.</summary>
     System.Text.Json.Nodes.JsonObject HuggingFaceConfig { get; }
 
