@@ -58,6 +58,8 @@ internal static unsafe class GemmBenchmark
                 yield return ("dW = dy^T x", true, false, outFeatures, inFeatures, tokens);
             }
         }
+        yield return ("Q K^T", false, true, 512, 512, 64);
+        yield return ("P V", false, false, 512, 64, 512);
         yield return ("decode", false, true, 1, 576, 576);
         yield return ("decode", false, true, 1, 1536, 576);
         yield return ("decode", false, true, 4, 1536, 576);
