@@ -153,7 +153,12 @@ internal sealed unsafe class GemmDriver<TKernel> : GemmDriver
                             TKernel.Tile(_innerCount, a, right, target, _problem.Ldc, accumulate);
                             continue;
                         }
-                        TKernel.Tile(_innerCount, a, right, edge, TKernel.Columns, false);
+                        if (height == TKernel.Rows && columns % TKernel.Lanes == 0)
+                        {
+                            TKernel.NarrowTile(_innerCount, a, right, target, _problem.Ldc, columns, accumulate);
+                            continue;
+                        }
+                        TKernel.NarrowTile(_innerCount, a, right, edge, TKernel.Columns, columns, false);
                         CopyEdge(edge, target, _problem.Ldc, height, columns, accumulate);
                     }
                 }

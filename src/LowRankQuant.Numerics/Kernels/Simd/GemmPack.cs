@@ -59,6 +59,10 @@ internal static unsafe class GemmPack
                 if (r < width) Gather(source, stride, r, count, p, p + 8, panel, width);
             }
         }
+        else if (width == 6 && count == 6)
+        {
+            for (; p <= k - 4; p += 4) Transpose6(source + p, stride, panel + (p * 6));
+        }
         else
         {
             for (; p <= k - 4; p += 4)
@@ -85,35 +89,33 @@ internal static unsafe class GemmPack
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Transpose4(float* source, nint stride, float* target, int width)
     {
-        Vector128<float> r0 = Vector128.Load(source), r1 = Vector128.Load(source + stride);
-        Vector128<float> r2 = Vector128.Load(source + (2 * stride)), r3 = Vector128.Load(source + (3 * stride));
-        Vector128<float> low01, high01, low23, high23;
-        if (Sse.IsSupported)
-        {
-            low01 = Sse.UnpackLow(r0, r1);
-            high01 = Sse.UnpackHigh(r0, r1);
-            low23 = Sse.UnpackLow(r2, r3);
-            high23 = Sse.UnpackHigh(r2, r3);
-        }
-        else if (AdvSimd.Arm64.IsSupported)
-        {
-            low01 = AdvSimd.Arm64.ZipLow(r0, r1);
-            high01 = AdvSimd.Arm64.ZipHigh(r0, r1);
-            low23 = AdvSimd.Arm64.ZipLow(r2, r3);
-            high23 = AdvSimd.Arm64.ZipHigh(r2, r3);
-        }
-        else
-        {
-            for (int p = 0; p < 4; p++)
-            {
-                for (int r = 0; r < 4; r++) target[(p * width) + r] = source[(r * stride) + p];
-            }
-            return;
-        }
+        (Vector128<float> low01, Vector128<float> high01) = Zip(source, source + stride);
+        (Vector128<float> low23, Vector128<float> high23) = Zip(source + (2 * stride), source + (3 * stride));
         Vector128.Create(low01.GetLower(), low23.GetLower()).Store(target);
         Vector128.Create(low01.GetUpper(), low23.GetUpper()).Store(target + width);
         Vector128.Create(high01.GetLower(), high23.GetLower()).Store(target + (2 * width));
         Vector128.Create(high01.GetUpper(), high23.GetUpper()).Store(target + (3 * width));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Transpose6(float* source, nint stride, float* target)
+    {
+        Transpose4(source, stride, target, 6);
+        (Vector128<float> low, Vector128<float> high) = Zip(source + (4 * stride), source + (5 * stride));
+        low.GetLower().Store(target + 4);
+        low.GetUpper().Store(target + 10);
+        high.GetLower().Store(target + 16);
+        high.GetUpper().Store(target + 22);
+    }
+
+    /// <summary>Pairs of equal place from two rows of four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Vector128<float> Low, Vector128<float> High) Zip(float* first, float* second)
+    {
+        Vector128<float> x = Vector128.Load(first), y = Vector128.Load(second);
+        if (Sse.IsSupported) return (Sse.UnpackLow(x, y), Sse.UnpackHigh(x, y));
+        if (AdvSimd.Arm64.IsSupported) return (AdvSimd.Arm64.ZipLow(x, y), AdvSimd.Arm64.ZipHigh(x, y));
+        return (Vector128.Create(x[0], y[0], x[1], y[1]), Vector128.Create(x[2], y[2], x[3], y[3]));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

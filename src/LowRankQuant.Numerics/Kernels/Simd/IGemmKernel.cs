@@ -9,6 +9,9 @@ internal unsafe interface IGemmKernel
     /// <summary>Columns of a tile.</summary>
     static abstract int Columns { get; }
 
+    /// <summary>Columns of one vector.</summary>
+    static abstract int Lanes { get; }
+
     /// <summary>Largest stretch of the inner dimension that is summed in registers before it is added to c.</summary>
     static abstract int InnerBlock { get; }
 
@@ -17,4 +20,7 @@ internal unsafe interface IGemmKernel
 
     /// <summary>c [Rows, Columns] = (or +=) a b, with a packed [k, Rows] and b packed [k, Columns].</summary>
     static abstract void Tile(int k, float* a, float* b, float* c, nint ldc, bool accumulate);
+
+    /// <summary>The same for the right edge: writes only the first <paramref name="columns"/> columns, rounded up to whole vectors.</summary>
+    static abstract void NarrowTile(int k, float* a, float* b, float* c, nint ldc, int columns, bool accumulate);
 }

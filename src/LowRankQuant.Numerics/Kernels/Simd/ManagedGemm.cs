@@ -10,10 +10,11 @@ internal sealed unsafe class ManagedGemm : IGemm
     private const long SerialBelow = 32 * 1024;
     private readonly WorkerPool _pool;
     private readonly GemmDriver _driver;
+    private readonly GemmFewRows _fewRows = new();
 
     /// <summary>Creates the kernels.</summary>
     /// <param name="pool">Threads of <see cref="Multiply"/>.</param>
-    /// <param name="maxVectorBits">Widest vectors to use: 512, 256, 128, or 0 for none. Narrower ones are taken where the processor lacks these.</param>
+    /// <param name="maxVectorBits">Widest vectors to use: 512, 256, 128, or 0 for none (but in products of few rows). Narrower ones are taken where the processor lacks these.</param>
     public ManagedGemm(WorkerPool pool, int maxVectorBits = 512)
     {
         ArgumentNullException.ThrowIfNull(pool);
@@ -51,7 +52,8 @@ internal sealed unsafe class ManagedGemm : IGemm
         if (problem.M <= 0 || problem.N <= 0) return;
         if (problem.K > 0)
         {
-            _driver.Multiply(problem, pool);
+            if (problem.M <= GemmFewRows.MaxRows) _fewRows.Multiply(problem, pool);
+            else _driver.Multiply(problem, pool);
             return;
         }
         if (problem.Accumulate) return;
