@@ -1,4 +1,6 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace LowRankQuant.Formats;
 
@@ -8,7 +10,8 @@ namespace LowRankQuant.Formats;
 /// </summary>
 internal sealed unsafe class MappedFile : IDisposable
 {
-    private readonly FileStream _stream;
+    private readonly FileStream? _stream;
+    private readonly byte[]? _memory;
     private readonly MemoryMappedFile? _map;
     private readonly MemoryMappedViewAccessor? _view;
     private byte* _start;
@@ -35,9 +38,25 @@ internal sealed unsafe class MappedFile : IDisposable
         }
     }
 
+    private MappedFile(string name, byte[] pinned)
+    {
+        Path = name;
+        Length = pinned.Length;
+        _memory = pinned; // keeps the array alive; it lies on the pinned heap and never moves
+        _start = (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
+    }
+
     public string Path { get; }
 
     public long Length { get; }
+
+    /// <summary>A copy of bytes in memory that behaves as a file of this name.</summary>
+    public static MappedFile FromBytes(string name, ReadOnlySpan<byte> bytes)
+    {
+        byte[] pinned = GC.AllocateUninitializedArray<byte>(bytes.Length, pinned: true);
+        bytes.CopyTo(pinned);
+        return new MappedFile(name, pinned);
+    }
 
     /// <summary>Bytes [offset, offset + length) of the file.</summary>
     public ReadOnlySpan<byte> Slice(long offset, int length)
@@ -51,10 +70,10 @@ internal sealed unsafe class MappedFile : IDisposable
     {
         if (_disposed) return;
         _disposed = true;
-        if (_start is not null) _view!.SafeMemoryMappedViewHandle.ReleasePointer();
+        if (_start is not null && _memory is null) _view!.SafeMemoryMappedViewHandle.ReleasePointer();
         _start = null;
         _view?.Dispose();
         _map?.Dispose();
-        _stream.Dispose();
+        _stream?.Dispose();
     }
 }

@@ -30,9 +30,11 @@ public sealed class SafetensorsFile : ISafetensorsSource
     /// <param name="path">Path of the file.</param>
     /// <exception cref="CheckpointFormatException">The file breaks a rule of the format.</exception>
     /// <exception cref="IOException">The file is missing or cannot be read.</exception>
-    public static SafetensorsFile Open(string path)
+    public static SafetensorsFile Open(string path) => Open(new MappedFile(path));
+
+    /// <summary>Takes over a mapped file.</summary>
+    internal static SafetensorsFile Open(MappedFile map)
     {
-        MappedFile map = new(path);
         try
         {
             return new SafetensorsFile(map, SafetensorsHeader.Read(map));
