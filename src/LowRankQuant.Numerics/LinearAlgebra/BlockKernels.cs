@@ -22,23 +22,22 @@ internal static class BlockKernels
         Require(b.Length, columns, bStride, depth);
         for (int slice = 0; slice < depth; slice += DepthSlice)
         {
-            int size = Math.Min(DepthSlice, depth - slice);
-            int row = 0;
-            for (; row <= rows - 4; row += 4)
+            int size = Math.Min(DepthSlice, depth - slice), tiledRows = rows & ~3, tiledColumns = columns & ~1;
+            for (int row = 0; row < rows; row++)
             {
-                int column = 0;
-                for (; column <= columns - 2; column += 2)
-                    DotTile4x2(ref c[(row * cStride) + column], cStride, in a[(row * aStride) + slice], aStride, in b[(column * bStride) + slice], bStride, size, sign);
-                for (; column < columns; column++)
+                bool tiled = row < tiledRows;
+                if (tiled && (row & 3) == 0)
                 {
-                    for (int r = row; r < row + 4; r++)
-                        c[(r * cStride) + column] += sign * VectorKernels.Dot(a.Slice((r * aStride) + slice, size), b.Slice((column * bStride) + slice, size));
+                    ref readonly T aTile = ref a[(row * aStride) + slice];
+                    for (int column = 0; column < tiledColumns; column += 2)
+                    {
+                        ref readonly T bTile = ref b[(column * bStride) + slice];
+                        DotTile4x2(ref c[(row * cStride) + column], cStride, in aTile, aStride, in bTile, bStride, size, sign);
+                    }
                 }
-            }
-            for (; row < rows; row++)
-            {
-                for (int column = 0; column < columns; column++)
-                    c[(row * cStride) + column] += sign * VectorKernels.Dot(a.Slice((row * aStride) + slice, size), b.Slice((column * bStride) + slice, size));
+                ReadOnlySpan<T> x = a.Slice((row * aStride) + slice, size);
+                for (int column = tiled ? tiledColumns : 0; column < columns; column++)
+                    c[(row * cStride) + column] += sign * VectorKernels.Dot(x, b.Slice((column * bStride) + slice, size));
             }
         }
     }
@@ -48,7 +47,8 @@ internal static class BlockKernels
     /// given transposed.
     /// </summary>
     public static void AddProduct<T>(
-        Span<T> c, int cStride, ReadOnlySpan<T> a, int aRowStride, int aDepthStride, ReadOnlySpan<T> b, int bStride, int rows, int columns, int depth, T sign)
+        Span<T> c, int cStride, ReadOnlySpan<T> a, int aRowStride, int aDepthStride, ReadOnlySpan<T> b, int bStride,
+        int rows, int columns, int depth, T sign)
         where T : unmanaged, IFloatingPointIeee754<T>
     {
         if (rows == 0 || columns == 0 || depth == 0) return;
@@ -59,22 +59,26 @@ internal static class BlockKernels
         for (int slice = 0; slice < depth; slice += DepthSlice)
         {
             int size = Math.Min(DepthSlice, depth - slice);
-            int column = 0;
+            int column = 0, aAt = slice * aDepthStride;
             for (; column <= columns - (2 * width); column += 2 * width)
             {
                 ref readonly T bTile = ref b[(slice * bStride) + column];
                 int row = 0;
                 for (; row <= rows - 4; row += 4)
-                    BroadcastTile4x2(ref c[(row * cStride) + column], cStride, in a[(row * aRowStride) + (slice * aDepthStride)], aRowStride, aDepthStride, in bTile, bStride, size, sign);
+                {
+                    ref T cTile = ref c[(row * cStride) + column];
+                    BroadcastTile4x2(ref cTile, cStride, in a[(row * aRowStride) + aAt], aRowStride, aDepthStride, in bTile, bStride, size, sign);
+                }
                 for (; row < rows; row++)
-                    BroadcastTile1x2(ref c[(row * cStride) + column], in a[(row * aRowStride) + (slice * aDepthStride)], aDepthStride, in bTile, bStride, size, sign);
+                    BroadcastTile1x2(ref c[(row * cStride) + column], in a[(row * aRowStride) + aAt], aDepthStride, in bTile, bStride, size, sign);
             }
             if (column == columns) continue;
+            int rest = columns - column;
             for (int row = 0; row < rows; row++)
             {
-                Span<T> target = c.Slice((row * cStride) + column, columns - column);
+                Span<T> target = c.Slice((row * cStride) + column, rest);
                 for (int k = slice; k < slice + size; k++)
-                    VectorKernels.AddScaled(sign * a[(row * aRowStride) + (k * aDepthStride)], b.Slice((k * bStride) + column, columns - column), target);
+                    VectorKernels.AddScaled(sign * a[(row * aRowStride) + (k * aDepthStride)], b.Slice((k * bStride) + column, rest), target);
             }
         }
     }
@@ -82,14 +86,16 @@ internal static class BlockKernels
     private static void Require(int length, int rows, int stride, int columns)
     {
         // The tiles run without bounds checks, so this is the check.
-        if (((long)(rows - 1) * stride) + columns > length) throw new ArgumentException($"{length} elements do not hold {rows} rows of {columns} at stride {stride}.");
+        if (((long)(rows - 1) * stride) + columns > length)
+            throw new ArgumentException($"{length} elements do not hold {rows} rows of {columns} at stride {stride}.");
     }
 
     // Four rows of A against two of B: eight running sums, six loads per eight multiplications.
     private static void DotTile4x2<T>(ref T c, int cStride, in T a, int aStride, in T b, int bStride, int depth, T sign)
         where T : unmanaged, IFloatingPointIeee754<T>
     {
-        ref T a0 = ref Unsafe.AsRef(in a), a1 = ref Unsafe.Add(ref a0, aStride), a2 = ref Unsafe.Add(ref a1, aStride), a3 = ref Unsafe.Add(ref a2, aStride);
+        ref T a0 = ref Unsafe.AsRef(in a), a1 = ref Unsafe.Add(ref a0, aStride);
+        ref T a2 = ref Unsafe.Add(ref a1, aStride), a3 = ref Unsafe.Add(ref a2, aStride);
         ref T b0 = ref Unsafe.AsRef(in b), b1 = ref Unsafe.Add(ref b0, bStride);
         int width = Vector<T>.Count, k = 0;
         Vector<T> s00 = Vector<T>.Zero, s01 = s00, s10 = s00, s11 = s00, s20 = s00, s21 = s00, s30 = s00, s31 = s00;

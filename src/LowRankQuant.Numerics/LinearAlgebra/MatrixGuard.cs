@@ -8,7 +8,8 @@ internal static class MatrixGuard
     /// <summary>Refuses element types without vectors, negative dimensions and spans of another size than rows x columns.</summary>
     public static void RequireShape<T>(ReadOnlySpan<T> matrix, int rows, int columns, string name)
     {
-        if (!Vector<T>.IsSupported) throw new NotSupportedException($"Linear algebra works on float and double, not on {typeof(T).Name}; widen the values first.");
+        if (!Vector<T>.IsSupported)
+            throw new NotSupportedException($"Linear algebra works on float and double, not on {typeof(T).Name}; widen the values first.");
         ArgumentOutOfRangeException.ThrowIfNegative(rows);
         ArgumentOutOfRangeException.ThrowIfNegative(columns);
         if (matrix.Length != (long)rows * columns)
@@ -21,12 +22,12 @@ internal static class MatrixGuard
     {
         for (int i = 0; i < matrix.Length; i++)
         {
-            if (!T.IsFinite(matrix[i]))
-                throw new ArgumentException($"'{name}' holds {matrix[i]} at row {i / columns}, column {i % columns}; every element must be finite.", name);
+            if (T.IsFinite(matrix[i])) continue;
+            throw new ArgumentException($"'{name}' holds {matrix[i]} at row {i / columns}, column {i % columns}; all must be finite.", name);
         }
     }
 
-    /// <summary>The exponent e for which every element times 2^-e lies in (-2, 2) and the largest has magnitude 1 or more; 0 for a zero matrix.</summary>
+    /// <summary>The exponent e for which the largest magnitude times 2^-e lies in [1, 2); 0 for a zero matrix.</summary>
     public static int ScaleExponent<T>(ReadOnlySpan<T> matrix)
         where T : unmanaged, IFloatingPointIeee754<T>
     {

@@ -7,7 +7,8 @@ public sealed class NotPositiveDefiniteException : ArithmeticException
     /// <param name="pivot">Zero-based row of the pivot.</param>
     /// <param name="size">Rows of the matrix.</param>
     public NotPositiveDefiniteException(int pivot, int size)
-        : base($"The matrix is not positive definite: pivot {pivot} of {size} is not above rounding error. Add a larger multiple of the mean diagonal (more damping) or use more data.")
+        : base($"The matrix is not positive definite: pivot {pivot} of {size} is not above rounding error. "
+            + "Add a larger multiple of the mean diagonal (more damping) or use more data.")
     {
         Pivot = pivot;
         Size = size;

@@ -7,8 +7,8 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 /// </summary>
 /// <remarks>
 /// One-sided Jacobi rotations (Golub and Van Loan, Matrix Computations, 4th edition, 8.6.3), which are accurate but slow from a cold start. Two steps
-/// shorten the way without costing accuracy: a QR decomposition leaves a square problem, and the eigenvectors V0 of R^T R turn R into R V0, whose columns
-/// are orthogonal up to rounding of the squares. Jacobi sweeps then repair what squaring lost (the small singular values).
+/// shorten the way without costing accuracy: a QR decomposition leaves a square problem, and the eigenvectors V0 of R^T R turn R into R V0, whose
+/// columns are orthogonal up to rounding of the squares. Jacobi sweeps then repair what squaring lost (the small singular values).
 /// Columns at the level of rounding error keep their length as singular value, and their left vectors are completed to an orthonormal set.
 /// </remarks>
 public static class Svd

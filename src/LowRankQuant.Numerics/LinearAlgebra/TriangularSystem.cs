@@ -144,7 +144,7 @@ public static class TriangularSystem
         }
     }
 
-    /// <summary>Solves X L^T = B for one diagonal block: L [size, size] and B [rows, size] are parts of larger matrices with the given strides.</summary>
+    /// <summary>Solves X L^T = B for one diagonal block: L [size, size] and B [rows, size] are parts of larger matrices.</summary>
     internal static void SolveBlockRightTransposed<T>(ReadOnlySpan<T> l, int lStride, int size, Span<T> b, int bStride, int rows)
         where T : unmanaged, IFloatingPointIeee754<T>
     {
@@ -172,7 +172,8 @@ public static class TriangularSystem
         MatrixGuard.RequireShape(b, rows, columns, nameof(b));
         for (int i = 0; i < n; i++)
         {
-            if (l[(i * n) + i] == T.Zero) throw new ArgumentException($"The triangular matrix is singular: its diagonal element {i} of {n} is zero.", nameof(l));
+            if (l[(i * n) + i] != T.Zero) continue;
+            throw new ArgumentException($"The triangular matrix is singular: its diagonal element {i} of {n} is zero.", nameof(l));
         }
     }
 }

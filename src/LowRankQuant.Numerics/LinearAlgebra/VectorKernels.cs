@@ -71,7 +71,7 @@ internal static class VectorKernels
         for (; i < x.Length; i++) z[i] += (f * x[i]) + (g * y[i]);
     }
 
-    /// <summary>Returns the dot product of <paramref name="x"/> and <paramref name="y"/> and adds factor * x to <paramref name="z"/>, reading x once.</summary>
+    /// <summary>Returns the dot product of x and y and adds factor * x to z, reading x once.</summary>
     public static T DotAndAddScaled<T>(ReadOnlySpan<T> x, ReadOnlySpan<T> y, T factor, Span<T> z)
         where T : unmanaged, IFloatingPointIeee754<T>
     {

@@ -40,6 +40,7 @@ public class BlockKernelsTests
     public void OperandsThatAreTooShortAreRefused()
     {
         Assert.Throws<ArgumentException>(() => BlockKernels.AddProduct<double>(new double[8], 4, new double[4], 2, 1, new double[7], 4, 2, 4, 2, 1));
-        Assert.Throws<ArgumentException>(() => BlockKernels.AddProductTransposed<double>(new double[3], 2, new double[4], 2, new double[4], 2, 2, 2, 2, 1));
+        Assert.Throws<ArgumentException>(
+            () => BlockKernels.AddProductTransposed<double>(new double[3], 2, new double[4], 2, new double[4], 2, 2, 2, 2, 1));
     }
 }

@@ -8,7 +8,8 @@ internal static class Matrices
     /// <summary>Shapes with odd sizes, single rows and columns, block edges (64) and beyond.</summary>
     public static TheoryData<int, int> Shapes => new()
     {
-        { 1, 1 }, { 1, 7 }, { 7, 1 }, { 2, 2 }, { 5, 3 }, { 3, 5 }, { 17, 17 }, { 64, 64 }, { 65, 65 }, { 33, 130 }, { 130, 67 }, { 200, 31 }, { 9, 257 },
+        { 1, 1 }, { 1, 7 }, { 7, 1 }, { 2, 2 }, { 5, 3 }, { 3, 5 }, { 17, 17 },
+        { 64, 64 }, { 65, 65 }, { 33, 130 }, { 130, 67 }, { 200, 31 }, { 9, 257 },
     };
 
     public static TheoryData<int> Sizes => new() { 1, 2, 3, 4, 7, 16, 33, 63, 64, 65, 100, 129, 200 };
@@ -17,7 +18,11 @@ internal static class Matrices
     {
         Random random = new(seed);
         double[] matrix = new double[rows * columns];
-        for (int i = 0; i < matrix.Length; i++) matrix[i] = Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+        for (int i = 0; i < matrix.Length; i++)
+        {
+            double radius = Math.Sqrt(-2 * Math.Log(1 - random.NextDouble()));
+            matrix[i] = radius * Math.Cos(2 * Math.PI * random.NextDouble());
+        }
         return matrix;
     }
 

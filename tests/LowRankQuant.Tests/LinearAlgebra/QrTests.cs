@@ -29,7 +29,8 @@ public class QrTests
 
     [Theory]
     [MemberData(nameof(Shapes))]
-    public void QIsOrthonormalAndTheProductIsTheMatrix(int rows, int columns) => CheckIdentities(Matrices.Random(rows, columns, rows + columns), rows, columns);
+    public void QIsOrthonormalAndTheProductIsTheMatrix(int rows, int columns) =>
+        CheckIdentities(Matrices.Random(rows, columns, rows + columns), rows, columns);
 
     // The oracle decomposes tall matrices only.
     [Theory]

@@ -56,7 +56,8 @@ public class SvdTests
     [InlineData(6, 6)]
     [InlineData(7, 3)]
     [InlineData(3, 7)]
-    public void ZeroMatrices(int rows, int columns) => Assert.All(CheckIdentities(new double[rows * columns], rows, columns), value => Assert.Equal(0, value));
+    public void ZeroMatrices(int rows, int columns) =>
+        Assert.All(CheckIdentities(new double[rows * columns], rows, columns), value => Assert.Equal(0, value));
 
     [Fact]
     public void EmptyMatrices()
