@@ -37,6 +37,9 @@ public sealed class GgufFile : ITensorSource
     /// <summary>Version of the format: 2 or 3.</summary>
     public int Version => _parts[0].Header.Version;
 
+    /// <summary>Paths of all parts.</summary>
+    public IReadOnlyList<string> Files => [.. _parts.Select(part => part.Map.Path)];
+
     /// <summary>Metadata of the file, or of the first part.</summary>
     public GgufMetadata Metadata { get; }
 

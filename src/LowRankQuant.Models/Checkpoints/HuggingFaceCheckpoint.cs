@@ -6,6 +6,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
+using JsonNode = System.Text.Json.Nodes.JsonNode;
 
 namespace LowRankQuant.Models.Checkpoints;
 
