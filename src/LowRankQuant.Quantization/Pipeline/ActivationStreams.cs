@@ -57,14 +57,14 @@ internal sealed class ActivationStreams : IDisposable
 
     /// <summary>Runs the full-precision block over the full-precision stream.</summary>
     public void AdvanceFullPrecision(DecoderBlock block, CancellationToken cancellation) =>
-        ForEachBatch(0, _full.Windows, cancellation, _full, block, (first, batch, output) => Write(_full, first, batch, output));
+        ForEachBatch(0, _full.Windows, _full, block, (first, batch, output) => Write(_full, first, batch, output), cancellation);
 
     /// <summary>Runs the block, as it stands, over the quantized stream; returns mean losses of some training windows and of the held-out ones.</summary>
     public (double Training, double? HeldOut) AdvanceQuantized(DecoderBlock block, CancellationToken cancellation, int measured = int.MaxValue)
     {
         double training = 0, heldOut = 0;
         measured = Math.Min(measured, TrainingWindows);
-        ForEachBatch(0, _quantized.Windows, cancellation, _quantized, block, (first, batch, output) =>
+        ForEachBatch(0, _quantized.Windows, _quantized, block, (first, batch, output) =>
         {
             for (int i = 0; i < batch; i++)
             {
@@ -77,7 +77,7 @@ internal sealed class ActivationStreams : IDisposable
                 }
             }
             Write(_quantized, first, batch, output);
-        });
+        }, cancellation);
         return (training / measured, HeldOutWindows == 0 ? null : heldOut / HeldOutWindows);
     }
 
@@ -85,10 +85,10 @@ internal sealed class ActivationStreams : IDisposable
     public double Loss(DecoderBlock block, int start, int count, CancellationToken cancellation)
     {
         double sum = 0;
-        ForEachBatch(start, count, cancellation, _quantized, block, (first, batch, output) =>
+        ForEachBatch(start, count, _quantized, block, (first, batch, output) =>
         {
             for (int i = 0; i < batch; i++) sum += WindowLoss(first + i, output.RowRange(i * _quantized.Rows, _quantized.Rows));
-        });
+        }, cancellation);
         return sum / count;
     }
 
@@ -113,7 +113,7 @@ internal sealed class ActivationStreams : IDisposable
     }
 
     private void ForEachBatch(
-        int start, int count, CancellationToken cancellation, ActivationStore source, DecoderBlock block, Action<int, int, Tensor> use)
+        int start, int count, ActivationStore source, DecoderBlock block, Action<int, int, Tensor> use, CancellationToken cancellation)
     {
         using Tensor input = _device.Empty(Math.Min(_batch, count) * source.Rows, source.Columns);
         for (int first = start; first < start + count; first += _batch)

@@ -1,11 +1,8 @@
-using System.Diagnostics;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Methods.Reconstruction;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
