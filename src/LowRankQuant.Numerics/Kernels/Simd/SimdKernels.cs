@@ -1,68 +1,29 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using LowRankQuant.Numerics.Kernels.Simd.Vectors;
+
 namespace LowRankQuant.Numerics.Kernels.Simd;
 
-internal sealed class SimdKernels(WorkerPool pool, IGemm gemm) : IKernels
+/// <summary>Vectorised kernels on the threads of a pool, with the widest registers of the processor.</summary>
+/// <param name="pool">The threads.</param>
+/// <param name="gemm">Matrix products.</param>
+/// <param name="maximumBits">Registers wider than this are not used: 512, 256 or 128.</param>
+internal sealed class SimdKernels(WorkerPool pool, IGemm gemm, int maximumBits = 512) : CheckedKernels(Create(pool, gemm, maximumBits))
 {
-    public string Name => $"simd {gemm.Name} {pool.Threads}";
+    /// <summary>Whether registers of so many bits can be used here.</summary>
+    public static bool Supports(int bits) => bits switch
+    {
+        512 => Vector512.IsHardwareAccelerated && Avx512F.IsSupported,
+        256 => Vector256.IsHardwareAccelerated && Avx2.IsSupported,
+        128 => true,
+        _ => false,
+    };
 
-    public void Upload(ReadOnlySpan<float> source, Tensor destination) => throw new NotImplementedException();
-
-    public void Download(Tensor source, Span<float> destination) => throw new NotImplementedException();
-
-    public void Copy(Tensor source, Tensor destination) => throw new NotImplementedException();
-
-    public void Fill(Tensor x, float value) => throw new NotImplementedException();
-
-    public void Add(Tensor a, Tensor b, Tensor y) => throw new NotImplementedException();
-
-    public void AddScaled(Tensor x, float factor, Tensor y) => throw new NotImplementedException();
-
-    public void Scale(Tensor x, float factor, Tensor y) => throw new NotImplementedException();
-
-    public void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate) => throw new NotImplementedException();
-
-    public void AddRow(Tensor x, Tensor row) => throw new NotImplementedException();
-
-    public void ColumnSums(Tensor x, Tensor sums, bool accumulate) => throw new NotImplementedException();
-
-    public void EmbeddingForward(Tensor table, ReadOnlySpan<int> ids, Tensor y) => throw new NotImplementedException();
-
-    public void EmbeddingBackward(Tensor dy, ReadOnlySpan<int> ids, Tensor tableGradient) => throw new NotImplementedException();
-
-    public void RmsNormForward(Tensor x, Tensor weight, float epsilon, float weightOffset, Tensor y, Tensor inverseRms) => throw new NotImplementedException();
-
-    public void RmsNormBackward( Tensor dy, Tensor x, Tensor weight, float weightOffset, Tensor inverseRms, Tensor dx, bool accumulate, Tensor? dWeight) => throw new NotImplementedException();
-
-    public void LayerNormForward(Tensor x, Tensor weight, Tensor? bias, float epsilon, Tensor y, Tensor mean, Tensor inverseDeviation) => throw new NotImplementedException();
-
-    public void LayerNormBackward( Tensor dy, Tensor x, Tensor weight, Tensor mean, Tensor inverseDeviation, Tensor dx, bool accumulate, Tensor? dWeight, Tensor? dBias) => throw new NotImplementedException();
-
-    public void Rotate( Tensor x, Tensor cosine, Tensor sine, int headSize, bool interleaved, int sequenceLength, int positionOffset, bool inverse, Tensor y) => throw new NotImplementedException();
-
-    public void AttentionForward(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp) => throw new NotImplementedException();
-
-    public void AttentionBackward( in AttentionShape shape, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv) => throw new NotImplementedException();
-
-    public void ActivationForward(Activation activation, Tensor x, Tensor y) => throw new NotImplementedException();
-
-    public void ActivationBackward(Activation activation, Tensor dy, Tensor x, Tensor dx) => throw new NotImplementedException();
-
-    public void GatedActivationForward(Activation activation, Tensor gate, Tensor up, Tensor y) => throw new NotImplementedException();
-
-    public void GatedActivationBackward(Activation activation, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp) => throw new NotImplementedException();
-
-    public double SquaredError(Tensor x, Tensor target, Tensor? rowWeights, float factor, Tensor? gradient) => throw new NotImplementedException();
-
-    public void CrossEntropyForward(Tensor logits, ReadOnlySpan<int> targets, Tensor negativeLogLikelihood, Tensor logSumExp) => throw new NotImplementedException();
-
-    public void CrossEntropyBackward(Tensor logits, ReadOnlySpan<int> targets, Tensor logSumExp, float scale, Tensor dLogits) => throw new NotImplementedException();
-
-    public void SoftmaxStatistics(Tensor logits, Tensor logSumExp, Span<int> largest) => throw new NotImplementedException();
-
-    public void KlDivergence(Tensor reference, Tensor logits, Span<double> divergence) => throw new NotImplementedException();
-
-    public void FakeQuantizeForward(in FakeQuantizeArguments arguments) => throw new NotImplementedException();
-
-    public void FakeQuantizeBackward(in FakeQuantizeArguments arguments, in FakeQuantizeGradients gradients) => throw new NotImplementedException();
-
-    public void AdamStep(in AdamArguments arguments) => throw new NotImplementedException();
+    private static IKernels Create(WorkerPool pool, IGemm gemm, int maximumBits)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maximumBits, 128);
+        if (maximumBits >= 512 && Supports(512)) return new VectorKernels<V512, D512>(pool, gemm);
+        if (maximumBits >= 256 && Supports(256)) return new VectorKernels<V256, D256>(pool, gemm);
+        return new VectorKernels<V128, D128>(pool, gemm);
+    }
 }

@@ -1,0 +1,234 @@
+namespace LowRankQuant.Numerics.Kernels.Simd;
+
+/// <summary>
+/// Attention block by block (FlashAttention, arXiv 2205.14135 and 2307.08691): the largest score and the denominator of every query row are kept
+/// up to date over blocks of keys, blocks that no query of a block sees are left out. Keys and values are packed once into blocks, zero beyond the
+/// last key. A block of queries of one head is one chunk of work.
+/// </summary>
+internal sealed unsafe partial class VectorKernels<V, D>
+{
+    /// <summary>Queries and keys of one block.</summary>
+    private const int Block = 64;
+
+    /// <summary>With fewer queries than this, packing the keys would cost more than it saves.</summary>
+    private const int FewQueries = 8;
+
+    public void AttentionForward(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
+    {
+        var s = new AttentionSizes(shape);
+        float* pq = q.Pointer, pk = k.Pointer, pv = v.Pointer, py = y.Pointer, pl = logSumExp.Pointer;
+        if (s.QueryLength < FewQueries)
+        {
+            pool.Run(s.Batch * s.Heads, chunk => AttendFew(s, chunk / s.Heads, chunk % s.Heads, pq, pk, pv, py, pl));
+            return;
+        }
+        int panels = s.Batch * s.KeyValueHeads * s.KeyBlocks;
+        using ScratchPool.Lease keyLease = _scratch.Rent((long)panels * s.TransposedPanel), valueLease = _scratch.Rent((long)panels * s.Panel);
+        float* keys = keyLease.Pointer, values = valueLease.Pointer;
+        pool.Run(panels, panel =>
+        {
+            PackTransposed(s, panel, pk, keys + ((long)panel * s.TransposedPanel));
+            Pack(s, panel, pv, values + ((long)panel * s.Panel));
+        });
+
+        // The last blocks of queries see the most keys; beginning with them evens out the threads.
+        int perBlock = s.Batch * s.Heads;
+        pool.Run(perBlock * s.QueryBlocks, chunk =>
+        {
+            int head = chunk % perBlock;
+            AttendBlock(s, head / s.Heads, head % s.Heads, s.QueryBlocks - 1 - (chunk / perBlock), pq, keys, values, py, pl);
+        });
+    }
+
+    private void AttendBlock(
+        in AttentionSizes s, int batch, int head, int queryBlock, float* q, float* keys, float* values, float* y, float* logSumExp)
+    {
+        using ScratchPool.Lease lease = _scratch.Rent((Block * Block) + s.Panel + (2 * Block));
+        float* scores = lease.Pointer, output = scores + (Block * Block), peak = output + s.Panel, total = peak + Block;
+        int start = queryBlock * Block, rows = Math.Min(Block, s.QueryLength - start);
+        long row0 = ((long)batch * s.QueryLength) + start;
+        float* query = q + (((row0 * s.Heads) + head) * s.HeadSize);
+        new Span<float>(output, rows * s.Padded).Clear();
+        new Span<float>(peak, rows).Fill(float.NegativeInfinity);
+        new Span<float>(total, rows).Clear();
+        long panel0 = (long)((batch * s.KeyValueHeads) + (head / s.Group)) * s.KeyBlocks;
+        (int firstBlock, int endBlock) = s.VisibleBlocks(start, rows);
+        for (int block = firstBlock; block < endBlock; block++)
+        {
+            float* keyPanel = keys + ((panel0 + block) * s.TransposedPanel);
+            SmallProduct<V>.Multiply(rows, Block, s.HeadSize, query, s.QueryStride, 1, keyPanel, Block, scores, Block, false);
+            for (int i = 0; i < rows; i++)
+            {
+                (int low, int high) = s.VisibleKeys(start + i, block);
+                float shrink = SoftmaxUpdate(scores + (i * Block), low, high, s.Scale, s.SoftCap, ref peak[i], ref total[i]);
+                if (shrink != 1) ScaleChunk(output + (i * s.Padded), shrink, output + (i * s.Padded), s.Padded);
+            }
+            float* valuePanel = values + ((panel0 + block) * s.Panel);
+            SmallProduct<V>.Multiply(rows, s.Padded, Block, scores, Block, 1, valuePanel, s.Padded, output, s.Padded, true);
+        }
+        for (int i = 0; i < rows; i++)
+        {
+            long at = ((row0 + i) * s.Heads) + head;
+            ScaleChunk(output + (i * s.Padded), 1 / total[i], y + (at * s.HeadSize), s.HeadSize);
+            logSumExp[at] = (float)(peak[i] + Math.Log(total[i]));
+        }
+    }
+
+    /// <summary>
+    /// Turns scores low..high of a row into e^(score - peak) and the others into zero, with the peak and the total brought up to date. Returns the
+    /// factor by which what was summed before has to shrink.
+    /// </summary>
+    private static float SoftmaxUpdate(float* x, int low, int high, float scale, float cap, ref float peak, ref float total)
+    {
+        if (low >= high)
+        {
+            new Span<float>(x, Block).Clear();
+            return 1;
+        }
+        V largest = V.Create(float.NegativeInfinity), factor = V.Create(scale);
+        V from = V.Create(low), to = V.Create(high), indices = V.Indices;
+        bool whole = low == 0 && high == Block;
+        for (int j = 0; j < Block; j += V.Count)
+        {
+            V value = factor * V.Load(x + j);
+            if (cap > 0) value = V.Create(cap) * SimdMath.Tanh(value / V.Create(cap));
+            if (!whole)
+            {
+                V index = indices + V.Create(j);
+                value = V.Select(V.LessThanOrEqual(from, index) & V.LessThan(index, to), value, V.Create(float.NegativeInfinity));
+            }
+            largest = V.Max(largest, value);
+            value.Store(x + j);
+        }
+        float before = peak, now = MathF.Max(before, V.Largest(largest));
+        V shift = V.Create(now), sum = V.Zero;
+        for (int j = 0; j < Block; j += V.Count)
+        {
+            V e = SimdMath.Exp(V.Load(x + j) - shift);
+            sum += e;
+            e.Store(x + j);
+        }
+        float shrink = before == now ? 1 : MathF.Exp(before - now);
+        peak = now;
+        total = (total * shrink) + V.Sum(sum);
+        return shrink;
+    }
+
+    /// <summary>All queries of one head, key by key, for a step of generation.</summary>
+    private void AttendFew(in AttentionSizes s, int batch, int head, float* q, float* k, float* v, float* y, float* logSumExp)
+    {
+        using ScratchPool.Lease lease = _scratch.Rent(s.KeyLength + s.HeadSize);
+        float* scores = lease.Pointer, output = scores + s.KeyLength;
+        long keyRow = (long)batch * s.KeyLength;
+        int column = head / s.Group * s.HeadSize;
+        for (int i = 0; i < s.QueryLength; i++)
+        {
+            long at = ((((long)batch * s.QueryLength) + i) * s.Heads) + head;
+            int end = i + s.Offset + 1, first = s.Window > 0 ? Math.Max(0, end - s.Window) : 0, n = end - first;
+            float* query = q + (at * s.HeadSize);
+            for (int j = 0; j < n; j++) scores[j] = s.Scale * Dot(query, k + ((keyRow + first + j) * s.KeyStride) + column, s.HeadSize);
+            if (s.SoftCap > 0) CapChunk(scores, s.SoftCap, n);
+            double total = LogSumExp(scores, n, out _);
+            SoftmaxRow(scores, (float)total, 1, scores, n);
+            new Span<float>(output, s.HeadSize).Clear();
+            for (int j = 0; j < n; j++) AddScaledChunk(v + ((keyRow + first + j) * s.KeyStride) + column, scores[j], output, s.HeadSize);
+            new ReadOnlySpan<float>(output, s.HeadSize).CopyTo(new Span<float>(y + (at * s.HeadSize), s.HeadSize));
+            logSumExp[at] = (float)total;
+        }
+    }
+
+    private static float Dot(float* a, float* b, int n)
+    {
+        V sum = V.Zero;
+        for (int j = 0; j < n; j += V.Count) sum = V.MultiplyAdd(V.Load(a + j, n - j), V.Load(b + j, n - j), sum);
+        return V.Sum(sum);
+    }
+
+    private static void CapChunk(float* x, float cap, int n)
+    {
+        V c = V.Create(cap);
+        for (int j = 0; j < n; j += V.Count) (c * SimdMath.Tanh(V.Load(x + j, n - j) / c)).Store(x + j, n - j);
+    }
+
+    /// <summary>Rows of one head and block of keys or values, padded to whole registers and a whole block.</summary>
+    private static void Pack(in AttentionSizes s, int panel, float* x, float* packed)
+    {
+        int rows = s.KeyRows(panel, x, out float* source);
+        for (int r = 0; r < Block; r++) PackRow(source + ((long)r * s.KeyStride), r < rows ? s.HeadSize : 0, packed + (r * s.Padded), s.Padded);
+    }
+
+    /// <summary>The same transposed: [headSize, Block].</summary>
+    private static void PackTransposed(in AttentionSizes s, int panel, float* x, float* packed)
+    {
+        int rows = s.KeyRows(panel, x, out float* source);
+        if (rows < Block) new Span<float>(packed, s.TransposedPanel).Clear();
+        for (int d = 0; d < s.HeadSize; d++)
+        {
+            float* target = packed + (d * Block);
+            for (int r = 0; r < rows; r++) target[r] = source[((long)r * s.KeyStride) + d];
+        }
+    }
+
+    private static void PackRow(float* source, int n, float* packed, int padded)
+    {
+        new ReadOnlySpan<float>(source, n).CopyTo(new Span<float>(packed, n));
+        new Span<float>(packed + n, padded - n).Clear();
+    }
+
+    private readonly struct AttentionSizes(in AttentionShape shape)
+    {
+        public readonly int Batch = shape.Batch;
+        public readonly int QueryLength = shape.QueryLength;
+        public readonly int KeyLength = shape.KeyLength;
+        public readonly int Heads = shape.Heads;
+        public readonly int KeyValueHeads = shape.KeyValueHeads;
+        public readonly int HeadSize = shape.HeadSize;
+        public readonly float Scale = shape.Scale;
+        public readonly int Window = shape.Window;
+        public readonly float SoftCap = shape.SoftCap;
+
+        /// <summary>Query heads of one key head.</summary>
+        public readonly int Group = shape.Heads / shape.KeyValueHeads;
+
+        /// <summary>Position of the first query.</summary>
+        public readonly int Offset = shape.KeyLength - shape.QueryLength;
+
+        /// <summary>Head size in whole registers.</summary>
+        public readonly int Padded = (shape.HeadSize + V.Count - 1) / V.Count * V.Count;
+        public readonly int QueryBlocks = (shape.QueryLength + Block - 1) / Block;
+        public readonly int KeyBlocks = (shape.KeyLength + Block - 1) / Block;
+
+        public int QueryStride => Heads * HeadSize;
+
+        public int KeyStride => KeyValueHeads * HeadSize;
+
+        /// <summary>Floats of a packed block.</summary>
+        public int Panel => Block * Padded;
+
+        /// <summary>Floats of a packed transposed block.</summary>
+        public int TransposedPanel => Block * HeadSize;
+
+        /// <summary>Blocks of keys that any of these queries sees.</summary>
+        public (int First, int End) VisibleBlocks(int query, int rows)
+        {
+            int position = query + Offset;
+            return (Window > 0 ? Math.Max(0, position - Window + 1) / Block : 0, ((position + rows - 1) / Block) + 1);
+        }
+
+        /// <summary>Keys of a block that a query sees, counted from the block's first.</summary>
+        public (int Low, int High) VisibleKeys(int query, int block)
+        {
+            int position = query + Offset - (block * Block);
+            return (Window > 0 ? Math.Max(0, position - Window + 1) : 0, Math.Min(Block, position + 1));
+        }
+
+        /// <summary>First row of the keys (or values) of a panel, and how many rows are there.</summary>
+        public int KeyRows(int panel, float* x, out float* source)
+        {
+            int block = panel % KeyBlocks, head = panel / KeyBlocks % KeyValueHeads, batch = panel / KeyBlocks / KeyValueHeads;
+            long row = ((long)batch * KeyLength) + ((long)block * Block);
+            source = x + (row * KeyStride) + (head * HeadSize);
+            return Math.Min(Block, KeyLength - (block * Block));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+namespace LowRankQuant.Numerics.Kernels.Simd;
+
+/// <summary>
+/// Gradient of attention. With P = e^(score - logSumExp), recomputed, and delta = rowsum(dy y):
+/// dV = P' dy,  dS = P (dy V' - delta) scale (1 - tanh^2 with a cap),  dQ = dS K,  dK = dS' Q.
+/// One query head of one sequence is a chunk; its dK and dV go to memory of its own and are then summed over the heads of a group in their order.
+/// </summary>
+internal sealed unsafe partial class VectorKernels<V, D>
+{
+    public void AttentionBackward(
+        in AttentionShape shape, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv)
+    {
+        var s = new AttentionSizes(shape);
+        float* pk = k.Pointer, pv = v.Pointer, pdk = dk.Pointer, pdv = dv.Pointer;
+        var rows = new AttentionRows(dy.Pointer, q.Pointer, y.Pointer, logSumExp.Pointer, dq.Pointer);
+        int panels = s.Batch * s.KeyValueHeads * s.KeyBlocks;
+        long headPanels = (long)s.KeyBlocks * s.Panel;
+        using ScratchPool.Lease packed = _scratch.Rent((long)panels * (s.Panel + (2 * s.TransposedPanel)));
+        using ScratchPool.Lease partial = _scratch.Rent(2 * s.Batch * s.Heads * headPanels);
+        var blocks = new AttentionPanels(packed.Pointer, panels, s);
+        float* sums = partial.Pointer;
+        pool.Run(panels, panel =>
+        {
+            Pack(s, panel, pk, blocks.Keys + ((long)panel * s.Panel));
+            PackTransposed(s, panel, pk, blocks.KeysTransposed + ((long)panel * s.TransposedPanel));
+            PackTransposed(s, panel, pv, blocks.ValuesTransposed + ((long)panel * s.TransposedPanel));
+        });
+        pool.Run(s.Batch * s.Heads, chunk =>
+        {
+            float* dKeys = sums + (2 * chunk * headPanels);
+            AttendBackward(s, chunk / s.Heads, chunk % s.Heads, rows, blocks, dKeys, dKeys + headPanels);
+        });
+        pool.Run(panels, panel =>
+        {
+            int block = panel % s.KeyBlocks, head = panel / s.KeyBlocks % s.KeyValueHeads, batch = panel / s.KeyBlocks / s.KeyValueHeads;
+            float* first = sums + (2 * (((long)batch * s.Heads) + (head * s.Group)) * headPanels) + ((long)block * s.Panel);
+            SumGroup(s, panel, first, 2 * headPanels, pdk);
+            SumGroup(s, panel, first + headPanels, 2 * headPanels, pdv);
+        });
+    }
+
+    private void AttendBackward(
+        in AttentionSizes s, int batch, int head, in AttentionRows rows, in AttentionPanels blocks, float* dKeys, float* dValues)
+    {
+        const int square = Block * Block;
+        using ScratchPool.Lease lease = _scratch.Rent((2 * square) + (3 * s.Panel));
+        float* weights = lease.Pointer, slopes = weights + square, dQuery = slopes + square, query = dQuery + s.Panel, dOutput = query + s.Panel;
+        Clear(dKeys, 2L * s.KeyBlocks * s.Panel);
+        long panel0 = (long)((batch * s.KeyValueHeads) + (head / s.Group)) * s.KeyBlocks;
+        for (int start = 0; start < s.QueryLength; start += Block)
+        {
+            int n = Math.Min(Block, s.QueryLength - start);
+            long row0 = ((long)batch * s.QueryLength) + start, at = (row0 * s.Heads) + head;
+            for (int i = 0; i < n; i++)
+            {
+                long from = (at + ((long)i * s.Heads)) * s.HeadSize;
+                PackRow(rows.Query + from, s.HeadSize, query + (i * s.Padded), s.Padded);
+                PackRow(rows.OutputGradient + from, s.HeadSize, dOutput + (i * s.Padded), s.Padded);
+            }
+            new Span<float>(dQuery, n * s.Padded).Clear();
+            (int firstBlock, int endBlock) = s.VisibleBlocks(start, n);
+            for (int block = firstBlock; block < endBlock; block++)
+            {
+                float* keysTransposed = blocks.KeysTransposed + ((panel0 + block) * s.TransposedPanel);
+                float* valuesTransposed = blocks.ValuesTransposed + ((panel0 + block) * s.TransposedPanel);
+                SmallProduct<V>.Multiply(n, Block, s.HeadSize, query, s.Padded, 1, keysTransposed, Block, weights, Block, false);
+                SmallProduct<V>.Multiply(n, Block, s.HeadSize, dOutput, s.Padded, 1, valuesTransposed, Block, slopes, Block, false);
+                for (int i = 0; i < n; i++)
+                {
+                    long row = at + ((long)i * s.Heads);
+                    float delta = Dot(dOutput + (i * s.Padded), rows.Output + (row * s.HeadSize), s.HeadSize);
+                    (int low, int high) = s.VisibleKeys(start + i, block);
+                    SoftmaxBackward(weights + (i * Block), slopes + (i * Block), low, high, s.Scale, s.SoftCap, rows.LogSumExp[row], delta);
+                }
+                SmallProduct<V>.Multiply(
+                    Block, s.Padded, n, weights, 1, Block, dOutput, s.Padded, dValues + ((long)block * s.Panel), s.Padded, true);
+                SmallProduct<V>.Multiply(Block, s.Padded, n, slopes, 1, Block, query, s.Padded, dKeys + ((long)block * s.Panel), s.Padded, true);
+                float* keys = blocks.Keys + ((panel0 + block) * s.Panel);
+                SmallProduct<V>.Multiply(n, s.Padded, Block, slopes, Block, 1, keys, s.Padded, dQuery, s.Padded, true);
+            }
+            for (int i = 0; i < n; i++)
+            {
+                long to = (at + ((long)i * s.Heads)) * s.HeadSize;
+                new ReadOnlySpan<float>(dQuery + (i * s.Padded), s.HeadSize).CopyTo(new Span<float>(rows.QueryGradient + to, s.HeadSize));
+            }
+        }
+    }
+
+    /// <summary>Scores become weights P; dy V' becomes dS. Keys that are not visible get zeros.</summary>
+    private static void SoftmaxBackward(
+        float* x, float* slope, int low, int high, float scale, float cap, float logSumExp, float delta)
+    {
+        V factor = V.Create(scale), shift = V.Create(logSumExp), mean = V.Create(delta), from = V.Create(low), to = V.Create(high);
+        V indices = V.Indices;
+        bool whole = low == 0 && high == Block;
+        for (int j = 0; j < Block; j += V.Count)
+        {
+            V score = factor * V.Load(x + j), bend = factor;
+            if (cap > 0)
+            {
+                V t = SimdMath.Tanh(score / V.Create(cap));
+                score = V.Create(cap) * t;
+                bend = factor * (V.Create(1f) - (t * t));
+            }
+            V weight = SimdMath.Exp(score - shift), d = (V.Load(slope + j) - mean) * bend;
+            if (!whole)
+            {
+                // Both are masked: hidden weights may overflow, and infinity times zero would not be zero.
+                V index = indices + V.Create(j), seen = V.LessThanOrEqual(from, index) & V.LessThan(index, to);
+                weight &= seen;
+                d &= seen;
+            }
+            weight.Store(x + j);
+            (weight * d).Store(slope + j);
+        }
+    }
+
+    /// <summary>Sums the packed gradients of the heads of a group into the rows of their key head.</summary>
+    private static void SumGroup(in AttentionSizes s, int panel, float* first, long stride, float* gradient)
+    {
+        int rows = s.KeyRows(panel, gradient, out float* target);
+        for (int r = 0; r < rows; r++)
+        {
+            for (int j = 0; j < s.HeadSize; j += V.Count)
+            {
+                float* source = first + (r * s.Padded) + j;
+                V sum = V.Load(source);
+                for (int h = 1; h < s.Group; h++) sum += V.Load(source + (h * stride));
+                sum.Store(target + ((long)r * s.KeyStride) + j, s.HeadSize - j);
+            }
+        }
+    }
+
+    private readonly struct AttentionRows(float* outputGradient, float* query, float* output, float* logSumExp, float* queryGradient)
+    {
+        public readonly float* OutputGradient = outputGradient;
+        public readonly float* Query = query;
+        public readonly float* Output = output;
+        public readonly float* LogSumExp = logSumExp;
+        public readonly float* QueryGradient = queryGradient;
+    }
+
+    private readonly struct AttentionPanels(float* memory, long panels, in AttentionSizes s)
+    {
+        public readonly float* Keys = memory;
+        public readonly float* KeysTransposed = memory + (panels * s.Panel);
+        public readonly float* ValuesTransposed = memory + (panels * (s.Panel + s.TransposedPanel));
+    }
+}

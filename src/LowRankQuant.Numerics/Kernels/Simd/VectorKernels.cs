@@ -1,0 +1,95 @@
+using LowRankQuant.Numerics.Kernels.Simd.Vectors;
+
+namespace LowRankQuant.Numerics.Kernels.Simd;
+
+/// <summary>
+/// The kernels on registers V of floats and D of doubles. Work is cut by shape alone, chunks write memory of their own, and partial sums are added
+/// in the order of the chunks: no result depends on the number of threads. Arguments have been checked by <see cref="CheckedKernels"/>.
+/// </summary>
+internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm gemm) : IKernels
+    where V : struct, IVector<V>, IWidening<V, D>
+    where D : struct, IDoubleVector<D>
+{
+    /// <summary>Elements of one chunk: enough to outweigh handing it out, few enough to stay in the nearest cache.</summary>
+    private const int ChunkElements = 16384;
+
+    private readonly ScratchPool _scratch = new();
+
+    public string Name => $"simd {V.Name}, {gemm.Name} products";
+
+    public void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
+    {
+        int m = transposeA ? a.Columns : a.Rows, k = transposeA ? a.Rows : a.Columns, n = transposeB ? b.Rows : b.Columns;
+        if (m == 0 || n == 0) return;
+        gemm.Multiply(transposeA, transposeB, m, n, k, a.Pointer, a.Columns, b.Pointer, b.Columns, c.Pointer, n, accumulate);
+    }
+
+    /// <summary>Rows of one chunk; at most 256 chunks where each leaves a partial sum.</summary>
+    private static int RowsPerChunk(int rows, int columns) => Math.Max(Math.Max(1, ChunkElements / Math.Max(1, columns)), (rows + 255) / 256);
+
+    private static int Chunks(long count, int size) => checked((int)((count + size - 1) / size));
+
+    /// <summary>Runs body(first element, number of elements) over chunks of a flat array.</summary>
+    private void ForElements(long count, Action<long, int> body) => pool.Run(Chunks(count, ChunkElements), chunk =>
+    {
+        long start = (long)chunk * ChunkElements;
+        body(start, (int)Math.Min(ChunkElements, count - start));
+    });
+
+    /// <summary>Runs body(chunk, first row, end row) over chunks of rows.</summary>
+    private void ForRows(int rows, int columns, Action<int, int, int> body)
+    {
+        int size = RowsPerChunk(rows, columns);
+        pool.Run(Chunks(rows, size), chunk => body(chunk, chunk * size, Math.Min(rows, (chunk + 1) * size)));
+    }
+
+    /// <summary>sums[j] (+)= sum over the chunks, in their order, of partial[chunk, j].</summary>
+    private void SumPartials(float* partial, int chunks, int columns, float* sums, bool accumulate)
+    {
+        const int width = 512;
+        pool.Run(Chunks(columns, width), part =>
+        {
+            int end = Math.Min(columns, (part + 1) * width);
+            for (int j = part * width; j < end; j += V.Count)
+            {
+                int left = end - j;
+                V sum = accumulate ? V.Load(sums + j, left) : V.Zero;
+                for (int c = 0; c < chunks; c++) sum += V.Load(partial + ((long)c * columns) + j, left);
+                sum.Store(sums + j, left);
+            }
+        });
+    }
+
+    private static void Clear(float* x, long count)
+    {
+        for (; count > int.MaxValue; x += int.MaxValue, count -= int.MaxValue) new Span<float>(x, int.MaxValue).Clear();
+        new Span<float>(x, (int)count).Clear();
+    }
+
+    /// <summary>Log of the sum of e^x, added up in double precision; -infinity when all are.</summary>
+    private static double LogSumExp(float* x, int n, out float largest)
+    {
+        V peak = V.Create(float.NegativeInfinity);
+        V indices = V.Indices;
+        for (int j = 0; j < n; j += V.Count)
+        {
+            int left = n - j;
+            V value = V.Load(x + j, left);
+            if (left < V.Count) value = V.Select(V.LessThan(indices, V.Create(left)), value, V.Create(float.NegativeInfinity));
+            peak = V.Max(peak, value);
+        }
+        largest = V.Largest(peak);
+        V shift = V.Create(float.IsFinite(largest) ? largest : 0);
+        D low = D.Zero, high = D.Zero;
+        for (int j = 0; j < n; j += V.Count)
+        {
+            int left = n - j;
+            V e = SimdMath.Exp(V.Load(x + j, left) - shift);
+            if (left < V.Count) e &= V.LessThan(indices, V.Create(left));
+            V.Widen(e, out D lower, out D upper);
+            low += lower;
+            high += upper;
+        }
+        return (float.IsFinite(largest) ? largest : 0.0) + Math.Log(D.Sum(low + high));
+    }
+}
