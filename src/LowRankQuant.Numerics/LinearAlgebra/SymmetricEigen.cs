@@ -94,7 +94,7 @@ public static class SymmetricEigen
         }
     }
 
-    /// <summary>Diagonalises the tridiagonal matrix in place; its rotations also turn <paramref name="rows"/>, whose row j becomes vector j.</summary>
+    /// <summary>Diagonalises the tridiagonal matrix; its rotations also turn <paramref name="rows"/>, whose row j becomes vector j.</summary>
     private static void Diagonalise<T>(Span<T> diagonal, Span<T> coupling, Span<T> rows, int n)
         where T : unmanaged, IFloatingPointIeee754<T>
     {

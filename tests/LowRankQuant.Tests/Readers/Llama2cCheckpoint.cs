@@ -101,7 +101,8 @@ internal sealed class Llama2cCheckpoint
         for (int i = 0; i < header.Length; i++)
         {
             int value = i == 5 ? VocabularySize : header[i];
-            if (value is <= 0 or > 1 << 20) throw new InvalidDataException($"Header field {i} is {header[i]}: not a llama2.c checkpoint of the first format.");
+            if (value is > 0 and <= 1 << 20) continue;
+            throw new InvalidDataException($"Header field {i} is {header[i]}: not a llama2.c checkpoint of the first format.");
         }
         if (HiddenSize % Heads != 0 || HeadSize % 2 != 0 || Heads % KeyValueHeads != 0)
             throw new InvalidDataException($"{Heads} heads and {KeyValueHeads} key/value heads do not fit a width of {HiddenSize}.");

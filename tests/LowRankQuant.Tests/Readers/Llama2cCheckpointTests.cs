@@ -89,7 +89,8 @@ public class Llama2cCheckpointTests
     {
         // Values count upwards from 0, so a row is known by its first value. Embedding 6 x 8, norm 8, then wq: heads of 4 rows.
         Llama2cCheckpoint model = Parse(vocabulary: 6);
-        float[] q = model.Tensors["model.layers.0.self_attn.q_proj.weight"].Values, v = model.Tensors["model.layers.0.self_attn.v_proj.weight"].Values;
+        float[] q = model.Tensors["model.layers.0.self_attn.q_proj.weight"].Values;
+        float[] v = model.Tensors["model.layers.0.self_attn.v_proj.weight"].Values;
         Assert.Equal([0, 2, 1, 3, 4, 6, 5, 7], Enumerable.Range(0, 8).Select(row => (int)(q[row * 8] - 56) / 8));
         Assert.Equal([0, 1, 2, 3], Enumerable.Range(0, 4).Select(row => (int)(v[row * 8] - 56 - 64 - 32) / 8));
     }

@@ -5,8 +5,8 @@ using System.Text;
 namespace LowRankQuant.Tests.Readers;
 
 /// <summary>
-/// The tokenizer of llama2.c: pieces with scores; text starts as characters after a space, and the neighbouring pair whose piece has the highest score
-/// is merged until none is left. 0 unknown, 1 begin, 2 end.
+/// The tokenizer of llama2.c: pieces with scores; text starts as characters after a space, and the neighbouring pair whose piece has the highest
+/// score is merged until none is left. 0 unknown, 1 begin, 2 end.
 /// </summary>
 /// <remarks>
 /// .bin, little-endian: int32 max_token_length, then for each piece a float32 score, an int32 length and that many bytes of UTF-8.
@@ -49,12 +49,13 @@ internal sealed class Llama2cTokenizer
             int length = BinaryPrimitives.ReadInt32LittleEndian(rest[4..]);
             // Begin and end are exported with newlines around them that the longest length does not count.
             if (length < 0 || length > Math.Max(longest, 6) || length > rest.Length - 8)
-                throw new InvalidDataException($"Piece {pieces.Count} claims {length} bytes; {rest.Length - 8} are left and the longest has {longest}.");
+                throw new InvalidDataException($"Piece {pieces.Count} claims {length} bytes; {rest.Length - 8} are left, the longest has {longest}.");
             pieces.Add(Encoding.UTF8.GetString(rest.Slice(8, length)));
             scores.Add(score);
             rest = rest[(8 + length)..];
         }
-        if (pieces.Count != vocabularySize) throw new InvalidDataException($"The tokenizer holds {pieces.Count} pieces where the model has {vocabularySize}.");
+        if (pieces.Count != vocabularySize)
+            throw new InvalidDataException($"The tokenizer holds {pieces.Count} pieces where the model has {vocabularySize}.");
         return new(pieces, scores);
     }
 
