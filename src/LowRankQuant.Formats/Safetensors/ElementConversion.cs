@@ -36,11 +36,13 @@ internal static class ElementConversion
         SafetensorsType.F64 => static (bytes, floats) =>
         {
             for (int i = 0; i < floats.Length; i++) floats[i] = (float)BinaryPrimitives.ReadDoubleLittleEndian(bytes[(8 * i)..]);
-        },
+        }
+        ,
         SafetensorsType.F8E4M3 => static (bytes, floats) =>
         {
             for (int i = 0; i < floats.Length; i++) floats[i] = Float8E4M3(bytes[i]);
-        },
+        }
+        ,
         _ => null,
     };
 
