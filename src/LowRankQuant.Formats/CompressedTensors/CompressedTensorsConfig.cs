@@ -18,7 +18,12 @@ public sealed class CompressedTensorsConfig
     private readonly TargetMatcher _ignore;
 
     internal CompressedTensorsConfig(
-        string location, string? format, string? version, IReadOnlyList<QuantizationScheme> schemes, IReadOnlyList<string> ignore, QuantizationArgs? kvCache)
+        string location,
+        string? format,
+        string? version,
+        IReadOnlyList<QuantizationScheme> schemes,
+        IReadOnlyList<string> ignore,
+        QuantizationArgs? kvCache)
     {
         Location = location;
         Format = format;
@@ -71,14 +76,18 @@ public sealed class CompressedTensorsConfig
     public static CompressedTensorsConfig? Load(string configPath)
     {
         long length = new FileInfo(configPath).Length;
-        if (length > MaxFileLength) throw new CheckpointFormatException("config-json", configPath, null, $"{length} bytes; at most {MaxFileLength} are read.");
+        if (length > MaxFileLength)
+            throw new CheckpointFormatException("config-json", configPath, null, $"{length} bytes; at most {MaxFileLength} are read.");
         try
         {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(configPath), new JsonDocumentOptions { AllowDuplicateProperties = false });
-            if (document.RootElement.ValueKind != JsonValueKind.Object) throw new CheckpointFormatException("config-json", configPath, null, "not a JSON object.");
+            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(configPath),
+                new JsonDocumentOptions { AllowDuplicateProperties = false });
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
+                throw new CheckpointFormatException("config-json", configPath, null, "not a JSON object.");
             foreach (string key in new[] { "quantization_config", "compression_config" })
             {
-                if (document.RootElement.TryGetProperty(key, out JsonElement config) && config.ValueKind != JsonValueKind.Null) return Parse(config, configPath);
+                if (document.RootElement.TryGetProperty(key, out JsonElement config) && config.ValueKind != JsonValueKind.Null)
+                    return Parse(config, configPath);
             }
             return null;
         }
@@ -91,10 +100,12 @@ public sealed class CompressedTensorsConfig
     /// <summary>Reads a <c>quantization_config</c> object.</summary>
     /// <param name="config">The object.</param>
     /// <param name="file">File it comes from, for messages.</param>
-    /// <exception cref="CheckpointFormatException">Another quantization method (<c>quant-method</c>), or a value that breaks the rules (<c>config-schema</c>, ...).</exception>
+    /// <exception cref="CheckpointFormatException">Another quantization method (<c>quant-method</c>), or a value that breaks the rules
+    /// (<c>config-schema</c>, ...).</exception>
     public static CompressedTensorsConfig Parse(JsonElement config, string file) => new ConfigParser(file).Parse(config);
 
-    /// <summary>The scheme of a module: none when it is ignored or no target names it. A full name wins over a pattern, a pattern over a class.</summary>
+    /// <summary>The scheme of a module: none when it is ignored or no target names it. A full name wins over a pattern, a pattern over a
+    /// class.</summary>
     /// <param name="module">Full module name, such as <c>model.layers.0.mlp.up_proj</c>.</param>
     /// <param name="moduleClass">Class of the module.</param>
     /// <returns>The scheme, or null when the module is dense.</returns>

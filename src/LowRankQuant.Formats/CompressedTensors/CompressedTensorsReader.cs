@@ -33,16 +33,22 @@ public static class CompressedTensorsReader
     /// </exception>
     public static QuantizedWeight Read(ISafetensorsSource source, string module, QuantizationScheme scheme, CompressedTensorsConfig config)
     {
-        QuantizationArgs args = scheme.Weights
-            ?? throw new CheckpointFormatException("unsupported-weights", config.Location, scheme.Name, $"the group of module '{module}' has no quantized weights.");
+        QuantizationArgs args = scheme.Weights ?? throw new CheckpointFormatException(
+            "unsupported-weights", config.Location, scheme.Name, $"the group of module '{module}' has no quantized weights.");
         UniformGrid grid = args.ToGrid() ?? throw new CheckpointFormatException(
-            "unsupported-weights", config.Location, scheme.Name, $"{args.Describe()} weights are not read; int weights of 2 to 8 bits per tensor, channel or group are.");
+            "unsupported-weights",
+            config.Location,
+            scheme.Name,
+            $"{args.Describe()} weights are not read; int weights of 2 to 8 bits per tensor, channel or group are.");
         return scheme.Format switch
         {
             "pack-quantized" => ReadPacked(source, module, grid, config.PacksPadded),
             "int-quantized" or "naive-quantized" => ReadIntegers(source, module, grid),
             _ => throw new CheckpointFormatException(
-                "unsupported-format", config.Location, scheme.Name, $"format '{scheme.Format}'; pack-quantized, int-quantized and naive-quantized are read."),
+                "unsupported-format",
+                config.Location,
+                scheme.Name,
+                $"format '{scheme.Format}'; pack-quantized, int-quantized and naive-quantized are read."),
         };
     }
 
@@ -55,7 +61,8 @@ public static class CompressedTensorsReader
         int dense = DenseBitPacker.WordsPerRow(columns, grid.Bits), padded = PaddedBitPacker.WordsPerRow(columns, grid.Bits);
         long width = packed.Shape[1];
         if (packed.Shape[0] != rows || (width != dense && width != padded))
-            throw Error("size-mismatch", source, name, $"is {packed.Describe()}; [{rows}, {columns}] codes of {grid.Bits} bits take [{rows}, {dense}] (before 0.18 [{rows}, {padded}]).");
+            throw Error("size-mismatch", source, name,
+                $"is {packed.Describe()}; [{rows}, {columns}] codes of {grid.Bits} bits take [{rows}, {dense}] (before 0.18 [{rows}, {padded}]).");
         bool isPadded = width != dense || (width == padded && versionPads);
         CheckOrder(source, module + ".weight_g_idx", grid, columns);
 
@@ -82,7 +89,8 @@ public static class CompressedTensorsReader
     {
         string name = module + ".weight";
         TensorEntry entry = Entry(source, name, 2, SafetensorsType.I8);
-        if (entry.Shape[0] > int.MaxValue || entry.Shape[1] > int.MaxValue) throw Error("size-mismatch", source, name, $"is {entry.Describe()}, which is too large.");
+        if (entry.Shape[0] > int.MaxValue || entry.Shape[1] > int.MaxValue)
+            throw Error("size-mismatch", source, name, $"is {entry.Describe()}, which is too large.");
         int rows = (int)entry.Shape[0], columns = (int)entry.Shape[1];
         CheckSize(source, name, grid, rows, columns);
         CheckOrder(source, module + ".weight_g_idx", grid, columns);
@@ -135,7 +143,10 @@ public static class CompressedTensorsReader
         {
             if (groups[j] == j / size || groups[j] == -1) continue; // -1: the library's mark for "no order"
             throw Error(
-                "g-idx", source, name, $"places column {j} in group {groups[j]} instead of {j / size} (activation order 'group'); quantize again with actorder 'weight' or none.");
+                "g-idx",
+                source,
+                name,
+                $"places column {j} in group {groups[j]} instead of {j / size} (activation order 'group'); quantize with actorder 'weight' or none.");
         }
     }
 
@@ -144,16 +155,24 @@ public static class CompressedTensorsReader
         string name = module + ".weight_scale";
         TensorEntry entry = Entry(source, name, null, SafetensorsType.F32, SafetensorsType.F16, SafetensorsType.BF16);
         long count = grid.ScaleCount(rows, columns);
-        bool fits = entry.ElementCount == count && (grid.Granularity == Granularity.Tensor || (entry.Shape.Length is 1 or 2 && entry.Shape[0] == rows));
+        bool fits = entry.ElementCount == count
+            && (grid.Granularity == Granularity.Tensor || (entry.Shape.Length is 1 or 2 && entry.Shape[0] == rows));
         if (!fits) throw Error("size-mismatch", source, name, $"is {entry.Describe()}; {grid} on [{rows}, {columns}] has {count} scales.");
         float[] scales = new float[count];
         source.ReadSingles(name, scales);
         for (int i = 0; i < scales.Length; i++)
         {
             if (!float.IsFinite(scales[i]) || scales[i] == 0)
-                throw Error("scale", source, name, string.Create(CultureInfo.InvariantCulture, $"element {i} is {scales[i]}; scales must be finite and not zero."));
+                throw Error("scale", source, name,
+                    string.Create(CultureInfo.InvariantCulture, $"element {i} is {scales[i]}; scales must be finite and not zero."));
         }
-        return (scales, entry.Type switch { SafetensorsType.F32 => ScaleType.Float32, SafetensorsType.F16 => ScaleType.Float16, _ => ScaleType.BFloat16 });
+        ScaleType type = entry.Type switch
+        {
+            SafetensorsType.F32 => ScaleType.Float32,
+            SafetensorsType.F16 => ScaleType.Float16,
+            _ => ScaleType.BFloat16,
+        };
+        return (scales, type);
     }
 
     private static byte[] ReadPackedZeroPoints(ISafetensorsSource source, string module, UniformGrid grid, int rows, int groups, bool isPadded)
@@ -161,7 +180,8 @@ public static class CompressedTensorsReader
         string name = module + ".weight_zero_point";
         TensorEntry entry = Entry(source, name, 2, SafetensorsType.I32);
         int height = isPadded ? PaddedBitPacker.WordsPerRow(rows, grid.Bits) : DenseBitPacker.WordsPerRow(rows, grid.Bits);
-        if (entry.Shape[0] != height || entry.Shape[1] != groups) throw Error("size-mismatch", source, name, $"is {entry.Describe()}; it must be [{height}, {groups}].");
+        if (entry.Shape[0] != height || entry.Shape[1] != groups)
+            throw Error("size-mismatch", source, name, $"is {entry.Describe()}; it must be [{height}, {groups}].");
         uint[] words = new uint[height * groups];
         source.Read(name, MemoryMarshal.Cast<uint, int>(words.AsSpan()));
         byte[] zeroPoints = new byte[rows * groups];
@@ -195,11 +215,15 @@ public static class CompressedTensorsReader
 
     private static TensorEntry Entry(ISafetensorsSource source, string name, int? rank, params ReadOnlySpan<SafetensorsType> types)
     {
-        if (!source.Tensors.TryGetValue(name, out TensorEntry? entry)) throw Error("missing-tensor", source, name, "the checkpoint lacks this tensor, which the scheme needs.");
-        if (!types.Contains(entry.Type)) throw Error("dtype", source, name, $"is {entry.Describe()}; expected {string.Join(" or ", types.ToArray())}.");
-        if (rank is not null && entry.Shape.Length != rank) throw Error("size-mismatch", source, name, $"is {entry.Describe()}; expected {rank} dimensions.");
+        if (!source.Tensors.TryGetValue(name, out TensorEntry? entry))
+            throw Error("missing-tensor", source, name, "the checkpoint lacks this tensor, which the scheme needs.");
+        if (!types.Contains(entry.Type))
+            throw Error("dtype", source, name, $"is {entry.Describe()}; expected {string.Join(" or ", types.ToArray())}.");
+        if (rank is not null && entry.Shape.Length != rank)
+            throw Error("size-mismatch", source, name, $"is {entry.Describe()}; expected {rank} dimensions.");
         return entry;
     }
 
-    private static CheckpointFormatException Error(string kind, ISafetensorsSource source, string name, string message) => new(kind, source.Location, name, message);
+    private static CheckpointFormatException Error(string kind, ISafetensorsSource source, string name, string message) =>
+        new(kind, source.Location, name, message);
 }

@@ -130,7 +130,12 @@ public static class CompressedTensorsWriter
 
     private static PendingTensor Scales(string module, int rows, int groups, UniformGrid grid, ScaleType scaleType, Func<QuantizedWeight> load)
     {
-        SafetensorsType type = scaleType switch { ScaleType.Float32 => SafetensorsType.F32, ScaleType.Float16 => SafetensorsType.F16, _ => SafetensorsType.BF16 };
+        SafetensorsType type = scaleType switch
+        {
+            ScaleType.Float32 => SafetensorsType.F32,
+            ScaleType.Float16 => SafetensorsType.F16,
+            _ => SafetensorsType.BF16,
+        };
         return new PendingTensor(module + ".weight_scale", type, ScaleShape(rows, groups, grid), sink => sink.WriteSingles(load().Scales));
     }
 
@@ -148,7 +153,8 @@ public static class CompressedTensorsWriter
         {
             int rows = Math.Min(rowsPerPart, weight.OutFeatures - row);
             Span<uint> part = words.AsSpan(0, rows * width);
-            DenseBitPacker.Pack(weight.Codes.AsSpan(row * weight.InFeatures, rows * weight.InFeatures), rows, weight.InFeatures, weight.Grid.Bits, part);
+            ReadOnlySpan<byte> codes = weight.Codes.AsSpan(row * weight.InFeatures, rows * weight.InFeatures);
+            DenseBitPacker.Pack(codes, rows, weight.InFeatures, weight.Grid.Bits, part);
             sink.Write(MemoryMarshal.AsBytes(part));
         }
     }
@@ -166,14 +172,17 @@ public static class CompressedTensorsWriter
 
     private static void CheckGrid(UniformGrid grid, int inFeatures)
     {
-        if (!grid.Divides(inFeatures)) throw new ArgumentException($"A group of {grid.GroupSize} does not divide a row of {inFeatures}.", nameof(grid));
+        if (!grid.Divides(inFeatures))
+            throw new ArgumentException($"A group of {grid.GroupSize} does not divide a row of {inFeatures}.", nameof(grid));
     }
 
-    private static QuantizedWeight Loaded(string module, QuantizedWeight weight, int outFeatures, int inFeatures, UniformGrid grid, ScaleType scaleType) =>
+    private static QuantizedWeight Loaded(string module, QuantizedWeight weight, int outFeatures, int inFeatures, UniformGrid grid,
+        ScaleType scaleType) =>
         weight.OutFeatures == outFeatures && weight.InFeatures == inFeatures && weight.Grid == grid && weight.ScaleType == scaleType
             ? weight
             : throw new InvalidOperationException(
-                $"Module '{module}' was declared as {grid}, [{outFeatures}, {inFeatures}], {scaleType} scales; it is {weight.Grid}, [{weight.OutFeatures}, {weight.InFeatures}], {weight.ScaleType}.");
+                $"Module '{module}' was declared as {grid}, [{outFeatures}, {inFeatures}], {scaleType} scales; it is "
+                + $"{weight.Grid}, [{weight.OutFeatures}, {weight.InFeatures}], {weight.ScaleType}.");
 
     private static JsonArray StringArray(IReadOnlyList<string> strings)
     {

@@ -7,7 +7,8 @@ internal sealed class ConfigParser(string file)
 {
     private static readonly string[] KnownArgs =
     [
-        "num_bits", "type", "symmetric", "strategy", "group_size", "dynamic", "actorder", "block_structure", "observer", "observer_kwargs", "scale_dtype", "zp_dtype",
+        "num_bits", "type", "symmetric", "strategy", "group_size", "dynamic", "actorder", "block_structure",
+        "observer", "observer_kwargs", "scale_dtype", "zp_dtype",
     ];
 
     public CompressedTensorsConfig Parse(JsonElement config)
@@ -28,10 +29,12 @@ internal sealed class ConfigParser(string file)
         Expect(config, JsonValueKind.Object, "quantization_config");
         string? method = Text(config, "quant_method");
         if (method is not null && method != CompressedTensorsConfig.QuantMethod)
-            throw new CheckpointFormatException("quant-method", file, "quant_method", $"'{method}' where '{CompressedTensorsConfig.QuantMethod}' is read.");
+            throw new CheckpointFormatException("quant-method", file, "quant_method",
+                $"'{method}' where '{CompressedTensorsConfig.QuantMethod}' is read.");
         string? status = Text(config, "quantization_status");
         if (status is not (null or "compressed"))
-            throw new CheckpointFormatException("quantization-status", file, "quantization_status", $"'{status}'; only compressed checkpoints are read.");
+            throw new CheckpointFormatException("quantization-status", file, "quantization_status",
+                $"'{status}'; only compressed checkpoints are read.");
         RefuseUnlessEmpty(config, "sparsity_config", "sparse weights", "dense");
         RefuseUnlessEmpty(config, "transform_config", "weights that need rotations at run time", null);
 
@@ -83,7 +86,8 @@ internal sealed class ConfigParser(string file)
         QuantizationStrategy strategy = Strategy(Text(args, "strategy", key), groupSize, key);
         if (groupSize == -1) groupSize = null;
         if (strategy == QuantizationStrategy.Group && groupSize is null) throw Schema(key, "strategy 'group' needs 'group_size'.");
-        return new QuantizationArgs(bits, type, Boolean(args, "symmetric", key) ?? true, strategy, groupSize, Dynamic(args, key), ActOrder(args, key));
+        return new QuantizationArgs(bits, type, Boolean(args, "symmetric", key) ?? true, strategy, groupSize, Dynamic(args, key),
+            ActOrder(args, key));
     }
 
     private QuantizationStrategy Strategy(string? name, int? groupSize, string key)
@@ -132,7 +136,8 @@ internal sealed class ConfigParser(string file)
             used |= !empty;
         }
         if (!used || (harmlessFormat is not null && Text(value, "format", key) == harmlessFormat)) return;
-        throw new CheckpointFormatException("unsupported-" + key.Replace("_config", "", StringComparison.Ordinal), file, key, $"describes {what}, which are not read.");
+        throw new CheckpointFormatException("unsupported-" + key.Replace("_config", "", StringComparison.Ordinal), file, key,
+            $"describes {what}, which are not read.");
     }
 
     private List<string> Strings(JsonElement array, string key)

@@ -6,7 +6,8 @@ namespace LowRankQuant.Formats.CompressedTensors;
 /// <param name="Weights">Weight quantization, or null.</param>
 /// <param name="InputActivations">Input quantization, or null. A caller without such a quantizer must refuse it by name.</param>
 /// <param name="OutputActivations">Output quantization, or null.</param>
-/// <param name="Format">Storage of the weights: the group's own format, else the model's, else what the library infers; never <c>mixed-precision</c>.</param>
+/// <param name="Format">Storage of the weights: the group's own format, else the model's, else what the library infers; never
+/// <c>mixed-precision</c>.</param>
 public sealed record QuantizationScheme(
     string Name,
     IReadOnlyList<string> Targets,

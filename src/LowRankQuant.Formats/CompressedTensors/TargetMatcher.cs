@@ -48,7 +48,8 @@ internal sealed class TargetMatcher
     private Regex Compile(string key, string pattern)
     {
         if (pattern.Length > MaxPatternLength)
-            throw new CheckpointFormatException("config-pattern", _file, key, $"a pattern of {pattern.Length} characters; at most {MaxPatternLength} are read.");
+            throw new CheckpointFormatException("config-pattern", _file, key,
+                $"a pattern of {pattern.Length} characters; at most {MaxPatternLength} are read.");
         string anchored = $@"\A(?:{pattern})";
         try
         {

@@ -60,7 +60,8 @@ public class CompressedTensorsConfigTests
     {
         string group(string targets) => $$"""{"targets": [{{targets}}], "weights": {{Args}}}""";
         CompressedTensorsConfig config = Parse($$"""
-            {"config_groups": {"class": {{group("\"Linear\"")}}, "pattern": {{group("\"re:.*mlp\"")}}, "name": {{group("\"l.0.mlp.up\", \"l.1.x\"")}}},
+            {"config_groups": {"class": {{group("\"Linear\"")}}, "pattern": {{group("\"re:.*mlp\"")}},
+                "name": {{group("\"l.0.mlp.up\", \"l.1.x\"")}}},
              "ignore": ["lm_head", "re:^l\\.2\\.", "re:(?!l)embed", "Router"]}
             """);
         Assert.Equal("name", config.SchemeFor("l.0.mlp.up")!.Name);
@@ -113,7 +114,8 @@ public class CompressedTensorsConfigTests
     public void DifferentGridsBecomeGroupsOfNames()
     {
         UniformGrid four = new(4, true, Granularity.Group, 128), three = new(3, false, Granularity.Channel);
-        CompressedTensorsConfig config = Parse(CompressedTensorsWriter.BuildConfig([new("a.q", four), new("a.k", three), new("b.q", four)], ["lm_head"]).ToJsonString());
+        CompressedTensorsConfig config = Parse(CompressedTensorsWriter.BuildConfig([new("a.q", four), new("a.k", three), new("b.q", four)],
+            ["lm_head"]).ToJsonString());
         Assert.Equal(["group_0", "group_1"], config.Schemes.Select(s => s.Name));
         Assert.Equal(["a.q", "b.q"], config.Schemes[0].Targets);
         Assert.Equal("pack-quantized", config.Format);

@@ -12,14 +12,17 @@ public class CompressedTensorsTests
 {
     private static readonly string[] Packed =
     [
-        "w2-g32-sym", "w2-g32-asym", "w2-channel-asym", "w3-channel-sym", "w3-g32-asym", "w4-channel-sym", "w4-channel-asym", "w4-g32-sym", "w4-g32-asym", "w4-g64-asym",
-        "w5-channel-asym", "w8-channel-sym", "w8-g32-asym", "w4-g32-asym-f16", "w4-g32-asym-f32", "w4-g32-sym-actorder-weight", "w4-g32-sym-kv8", "w4-g32-sym-kv8-head-asym",
+        "w2-g32-sym", "w2-g32-asym", "w2-channel-asym", "w3-channel-sym", "w3-g32-asym", "w4-channel-sym", "w4-channel-asym",
+        "w4-g32-sym", "w4-g32-asym", "w4-g64-asym",
+        "w5-channel-asym", "w8-channel-sym", "w8-g32-asym", "w4-g32-asym-f16", "w4-g32-asym-f32",
+        "w4-g32-sym-actorder-weight", "w4-g32-sym-kv8", "w4-g32-sym-kv8-head-asym",
         "w4a8-channel-token-pack", "legacy-w3-g32-asym-padded",
     ];
 
     private static readonly string[] Integers =
     [
-        "w8-naive", "w8a8-channel-token", "w8a8-channel-token-asym", "w8a8-channel-static-sym", "w8a8-channel-static-asym", "w8a8-tensor-static-sym", "w4a8-g32-token", "mixed",
+        "w8-naive", "w8a8-channel-token", "w8a8-channel-token-asym", "w8a8-channel-static-sym", "w8a8-channel-static-asym",
+        "w8a8-tensor-static-sym", "w4a8-g32-token", "mixed",
     ];
 
     public static TheoryData<string> Cases => [.. Packed, .. Integers];
@@ -44,7 +47,8 @@ public class CompressedTensorsTests
             golden.ReadSingles(module + ".scale", scales);
             Assert.Equal(scales, weight.Scales);
             Assert.Equal(golden.Contains(module + ".zero_point"), weight.ZeroPoints is not null);
-            if (weight.ZeroPoints is not null) Assert.Equal(ReadSigned(golden, module + ".zero_point"), weight.ZeroPoints.Select(u => (sbyte)(u - middle)));
+            if (weight.ZeroPoints is not null)
+                Assert.Equal(ReadSigned(golden, module + ".zero_point"), weight.ZeroPoints.Select(u => (sbyte)(u - middle)));
             float[] dequantized = new float[codes.Length], expected = new float[codes.Length];
             weight.Dequantize(dequantized);
             golden.ReadSingles(module + ".dequant", expected);
@@ -75,7 +79,8 @@ public class CompressedTensorsTests
         SafetensorsFolderWriter.Write(temporary.Path, PendingTensor.ReferenceOrder(tensors));
         Assert.Equal(File.ReadAllBytes(model.FileOf("lm_head.weight")), File.ReadAllBytes(temporary.File("model.safetensors")));
         string[] rest = [.. model.Names.Where(n => n.Contains("_proj", StringComparison.Ordinal) && !written.Contains(n))];
-        Assert.All(rest, n => Assert.Contains(".input_", n, StringComparison.Ordinal)); // static activation scales are the only other tensors of a linear
+        Assert.All(rest,
+            n => Assert.Contains(".input_", n, StringComparison.Ordinal)); // static activation scales are the only other tensors of a linear
     }
 
     [Theory]
@@ -86,14 +91,16 @@ public class CompressedTensorsTests
         using SafetensorsFolder model = folder;
         string[] modules = [.. Modules(model)];
         JsonObject json = CompressedTensorsWriter.BuildConfig(
-            [.. modules.Select(m => new QuantizedModule(m, golden.SchemeFor(m)!.Weights!.ToGrid()!, golden.SchemeFor(m)!.InputActivations))], ["lm_head"], golden.Version!);
+            [.. modules.Select(m => new QuantizedModule(m, golden.SchemeFor(m)!.Weights!.ToGrid()!,
+                golden.SchemeFor(m)!.InputActivations))], ["lm_head"], golden.Version!);
         CompressedTensorsConfig ours = Parse(json.ToJsonString());
         foreach (string module in modules)
         {
             QuantizationScheme a = golden.SchemeFor(module)!, b = ours.SchemeFor(module)!;
             Assert.Equal(a.Weights! with { ActOrder = null }, b.Weights);
             Assert.Equal(a.InputActivations, b.InputActivations);
-            if (name is not ("w8-naive" or "w4a8-channel-token-pack")) Assert.Equal(a.Format, b.Format); // formats that were asked for against the rule
+            if (name is not ("w8-naive" or "w4a8-channel-token-pack"))
+                Assert.Equal(a.Format, b.Format); // formats that were asked for against the rule
         }
         Assert.Null(ours.SchemeFor("lm_head"));
         Assert.Equal(golden.Ignore, ours.Ignore);
@@ -134,7 +141,8 @@ public class CompressedTensorsTests
         (SafetensorsFolder folder, CompressedTensorsConfig config) = Open(name);
         using SafetensorsFolder model = folder;
         string module = "model.layers.0.self_attn.q_proj";
-        CheckpointFormatException error = Assert.Throws<CheckpointFormatException>(() => CompressedTensorsReader.Read(model, module, config.SchemeFor(module)!, config));
+        CheckpointFormatException error = Assert.Throws<CheckpointFormatException>(() => CompressedTensorsReader.Read(model, module,
+            config.SchemeFor(module)!, config));
         Assert.Equal(("g-idx", module + ".weight_g_idx"), (error.Kind, error.Item));
     }
 
@@ -161,14 +169,21 @@ public class CompressedTensorsTests
         foreach (string name in new[] { "weight_packed", "weight_scale", "weight_zero_point", "weight_shape" })
             Assert.Equal("missing-tensor", Kind(t => t.Name == "m." + name ? null : t));
         foreach (float bad in new[] { 0f, float.NaN, float.PositiveInfinity })
-            Assert.Equal("scale", Kind(t => Replace(t, "weight_scale", s => s with { Write = sink => sink.WriteSingles([.. Enumerable.Repeat(1f, 15), bad]) })));
-        Assert.Equal("read", Kind(t => Replace(t, "weight_scale", s => s with { Write = sink => sink.WriteSingles([.. Enumerable.Repeat(-1f, 16)]) })));
-        Assert.Equal("size-mismatch", Kind(t => Replace(t, "weight_scale", s => s with { Shape = [8, 1], Write = sink => sink.WriteSingles(new float[8]) })));
-        Assert.Equal("dtype", Kind(t => Replace(t, "weight_scale", s => s with { Type = SafetensorsType.I16, Write = sink => sink.Write(new byte[32]) })));
+            Assert.Equal("scale",
+                Kind(t => Replace(t, "weight_scale", s => s with { Write = sink => sink.WriteSingles([.. Enumerable.Repeat(1f, 15), bad]) })));
+        Assert.Equal("read",
+            Kind(t => Replace(t, "weight_scale", s => s with { Write = sink => sink.WriteSingles([.. Enumerable.Repeat(-1f, 16)]) })));
+        Assert.Equal("size-mismatch",
+            Kind(t => Replace(t, "weight_scale", s => s with { Shape = [8, 1], Write = sink => sink.WriteSingles(new float[8]) })));
+        Assert.Equal("dtype",
+            Kind(t => Replace(t, "weight_scale", s => s with { Type = SafetensorsType.I16, Write = sink => sink.Write(new byte[32]) })));
         foreach (long[] shape in new long[][] { [8, 33], [9, 32], [0, 32], [-8, 32], [8, 1L << 40], [1L << 31, 1L << 31] })
-            Assert.Equal(shape[1] == 33 ? "group-size" : "size-mismatch", Kind(t => Replace(t, "weight_shape", s => s with { Write = sink => sink.Write<long>(shape) })));
-        Assert.Equal("read", Kind(t => Replace(t, "weight_shape", s => s with { Type = SafetensorsType.I32, Write = sink => sink.Write<int>([8, 32]) })));
-        Assert.Equal("size-mismatch", Kind(t => Replace(t, "weight_zero_point", s => s with { Shape = [2, 2], Write = sink => sink.Write(new byte[16]) })));
+            Assert.Equal(shape[1] == 33 ? "group-size" : "size-mismatch",
+                Kind(t => Replace(t, "weight_shape", s => s with { Write = sink => sink.Write<long>(shape) })));
+        Assert.Equal("read",
+            Kind(t => Replace(t, "weight_shape", s => s with { Type = SafetensorsType.I32, Write = sink => sink.Write<int>([8, 32]) })));
+        Assert.Equal("size-mismatch",
+            Kind(t => Replace(t, "weight_zero_point", s => s with { Shape = [2, 2], Write = sink => sink.Write(new byte[16]) })));
     }
 
     [Theory]
@@ -190,8 +205,10 @@ public class CompressedTensorsTests
                 const int Rows = 13, Columns = 60;
                 int scaleCount = (int)grid.ScaleCount(Rows, Columns);
                 byte[] Random(int count) => [.. Enumerable.Range(0, count).Select(_ => (byte)random.Next(grid.MaxCode + 1))];
-                float[] scales = [.. Enumerable.Range(0, scaleCount).Select(_ => StorageScale.RoundAny((float)(random.NextDouble() - 0.5), ScaleType.BFloat16))];
-                QuantizedWeight weight = new(Rows, Columns, grid, Random(Rows * Columns), scales, symmetric ? null : Random(scaleCount), ScaleType.BFloat16);
+                float[] scales = [.. Enumerable.Range(0, scaleCount)
+                    .Select(_ => StorageScale.RoundAny((float)(random.NextDouble() - 0.5), ScaleType.BFloat16))];
+                QuantizedWeight weight = new(Rows, Columns, grid, Random(Rows * Columns), scales, symmetric ? null : Random(scaleCount),
+                    ScaleType.BFloat16);
                 foreach (bool packed in new[] { true, false })
                 {
                     using TemporaryFolder temporary = new();
@@ -217,13 +234,15 @@ public class CompressedTensorsTests
         return CompressedTensorsConfig.Parse(document.RootElement, "config.json");
     }
 
-    private static CompressedTensorsConfig Config(string name) => CompressedTensorsConfig.Load(TestData.Path("golden", "compressed-tensors", name, "config.json"))!;
+    private static CompressedTensorsConfig Config(string name) =>
+        CompressedTensorsConfig.Load(TestData.Path("golden", "compressed-tensors", name, "config.json"))!;
 
     private static (SafetensorsFolder Folder, CompressedTensorsConfig Config) Open(string name) =>
         (SafetensorsFolder.Open(TestData.Path("golden", "compressed-tensors", name)), Config(name));
 
     private static IEnumerable<string> Modules(SafetensorsFolder model) =>
-        model.Names.Where(n => n.EndsWith(".weight_scale", StringComparison.Ordinal)).Select(n => n[..^".weight_scale".Length]).Order(StringComparer.Ordinal);
+        model.Names.Where(n => n.EndsWith(".weight_scale", StringComparison.Ordinal))
+            .Select(n => n[..^".weight_scale".Length]).Order(StringComparer.Ordinal);
 
     private static sbyte[] ReadSigned(SafetensorsFile file, string name)
     {
