@@ -27,10 +27,10 @@ internal readonly struct Q3_K : IGgufBlock
             int high = (scales[8 + (sub & 3)] >> (2 * (sub >> 2))) & 3;
             float dl = d * ((low | (high << 4)) - 32);
             int step = (sub >> 1) & 3, half = sub >> 3, first = 16 * (sub & 1);
-            int shift = 2 * step, mask = 1 << ((4 * half) + step);
+            int shift = 2 * step, third = (4 * half) + step;
             ReadOnlySpan<byte> qs = block.Slice(32 + (32 * half) + first, 16), hm = hmask.Slice(first, 16);
             Span<float> part = values.Slice(16 * sub, 16);
-            for (int l = 0; l < 16; l++) part[l] = dl * (((qs[l] >> shift) & 3) - ((hm[l] & mask) != 0 ? 0 : 4));
+            for (int l = 0; l < 16; l++) part[l] = dl * (((qs[l] >> shift) & 3) - (((~hm[l] >> third) & 1) << 2)); // no branch: the bits are random
         }
     }
 }
