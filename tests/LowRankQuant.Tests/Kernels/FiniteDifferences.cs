@@ -1,3 +1,5 @@
+using LowRankQuant.Numerics;
+
 namespace LowRankQuant.Tests.Kernels;
 
 /// <summary>Gradients checked against central differences in double precision.</summary>

@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Tests.Kernels;
