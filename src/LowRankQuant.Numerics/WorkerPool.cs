@@ -9,12 +9,11 @@ public sealed class WorkerPool : IDisposable
     private readonly Thread[] _threads;
     private readonly Lock _gate = new();
     private readonly ManualResetEventSlim[] _start;
-    private readonly ManualResetEventSlim _finished = new(false, spinCount: 0);
+    private readonly CountdownEvent _finished = new(1);
     private Action<int>? _body;
     private int _chunks;
     private int _next;
     private int _busy;
-    private int _working;
     private Exception? _failure;
     private volatile bool _stop;
 
@@ -55,10 +54,10 @@ public sealed class WorkerPool : IDisposable
             _chunks = chunks;
             _failure = null;
             Volatile.Write(ref _next, 0);
-            _working = helpers;
-            _finished.Reset();
+            _finished.Reset(helpers + 1);
             for (int i = 0; i < helpers; i++) _start[i].Set();
             Work();
+            _finished.Signal();
             WaitForHelpers();
             _body = null;
             if (_failure is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(_failure);
@@ -95,10 +94,7 @@ public sealed class WorkerPool : IDisposable
             start.Reset();
             if (_stop) return;
             Work();
-
-            // The caller goes on once the event is set, and not when the count is zero: between the two it could begin the next run, whose
-            // event this thread would then set too early.
-            if (Interlocked.Decrement(ref _working) == 0) _finished.Set();
+            _finished.Signal();
         }
     }
 
