@@ -23,8 +23,10 @@ public sealed class CpuDevice : Device
         Name = $"cpu {Kernels.Name}, {Pool.Threads} thread{(Pool.Threads == 1 ? "" : "s")}";
     }
 
-    /// <summary>The threads that the kernels use.</summary>
-    public WorkerPool Pool { get; }
+    /// <inheritdoc/>
+    public override WorkerPool HostWorkers => Pool;
+
+    private WorkerPool Pool { get; }
 
     /// <inheritdoc/>
     public override string Name { get; }

@@ -11,6 +11,9 @@ public abstract class Device : IDisposable
     /// <summary>The operations of this device.</summary>
     public abstract IKernels Kernels { get; }
 
+    /// <summary>Threads for work on host memory, such as grid searches.</summary>
+    public abstract WorkerPool HostWorkers { get; }
+
     /// <summary>Bytes now handed out, without what the pool keeps in reserve.</summary>
     public abstract long BytesInUse { get; }
 

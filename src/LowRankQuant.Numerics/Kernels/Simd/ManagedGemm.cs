@@ -1,50 +1,62 @@
-using System.Numerics;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace LowRankQuant.Numerics.Kernels.Simd;
 
-/// <summary>Matrix products in managed vector code.</summary>
-internal sealed unsafe class ManagedGemm(WorkerPool pool) : IGemm
+/// <summary>Matrix products in managed vector code, with the widest vectors that the processor has.</summary>
+internal sealed unsafe class ManagedGemm : IGemm
 {
-    public string Name => "managed";
+    // Below this many multiply-adds, waking the other threads costs more than they save.
+    private const long SerialBelow = 32 * 1024;
+    private readonly WorkerPool _pool;
+    private readonly GemmDriver _driver;
+    private readonly GemmFewRows _fewRows = new();
 
-    public void Multiply(bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate)
+    /// <summary>Creates the kernels.</summary>
+    /// <param name="pool">Threads of <see cref="Multiply"/>.</param>
+    /// <param name="maxVectorBits">Widest vectors to use: 512, 256, 128, or 0 for none (but in products of few rows). Narrower ones are taken where the processor lacks these.</param>
+    public ManagedGemm(WorkerPool pool, int maxVectorBits = 512)
     {
-        const int rows = 32;
-        nint pa = (nint)a, pb = (nint)b, pc = (nint)c;
-        pool.Run((m + rows - 1) / rows, chunk =>
+        ArgumentNullException.ThrowIfNull(pool);
+        _pool = pool;
+        VectorBits = Widest(maxVectorBits);
+        _driver = VectorBits switch
         {
-            int start = chunk * rows, count = Math.Min(rows, m - start);
-            float* first = (float*)pa + (transposeA ? start : (long)start * lda);
-            MultiplySerial(transposeA, transposeB, count, n, k, first, lda, (float*)pb, ldb, (float*)pc + ((long)start * ldc), ldc, accumulate);
-        });
+            512 => new GemmDriver<GemmKernel512>(),
+            256 => new GemmDriver<GemmKernel256>(),
+            128 => new GemmDriver<GemmKernel128>(),
+            _ => new GemmDriver<GemmKernelScalar>(),
+        };
     }
 
-    public void MultiplySerial(bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate)
+    public string Name => VectorBits == 0 ? "managed scalar" : $"managed {VectorBits}-bit";
+
+    /// <summary>Bits of the vectors in use; 0 for none.</summary>
+    public int VectorBits { get; }
+
+    public void Multiply(bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate) =>
+        Run(new() { TransposeA = transposeA, TransposeB = transposeB, M = m, N = n, K = k, A = a, Lda = lda, B = b, Ldb = ldb, C = c, Ldc = ldc, Accumulate = accumulate }, (long)m * n * k < SerialBelow ? null : _pool);
+
+    public void MultiplySerial(bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate) =>
+        Run(new() { TransposeA = transposeA, TransposeB = transposeB, M = m, N = n, K = k, A = a, Lda = lda, B = b, Ldb = ldb, C = c, Ldc = ldc, Accumulate = accumulate }, null);
+
+    private static int Widest(int limit)
     {
-        for (int i = 0; i < m; i++)
+        if (limit >= 512 && Vector512.IsHardwareAccelerated && Avx512F.IsSupported) return 512;
+        if (limit >= 256 && Vector256.IsHardwareAccelerated && Fma.IsSupported) return 256;
+        return limit >= 128 && Vector128.IsHardwareAccelerated ? 128 : 0;
+    }
+
+    private void Run(in GemmProblem problem, WorkerPool? pool)
+    {
+        if (problem.M <= 0 || problem.N <= 0) return;
+        if (problem.K > 0)
         {
-            float* row = c + ((long)i * ldc);
-            if (!accumulate) new Span<float>(row, n).Clear();
-            if (!transposeB)
-            {
-                for (int p = 0; p < k; p++)
-                {
-                    float x = transposeA ? a[((long)p * lda) + i] : a[((long)i * lda) + p];
-                    float* source = b + ((long)p * ldb);
-                    int j = 0;
-                    for (; j <= n - Vector<float>.Count; j += Vector<float>.Count) (Vector.Load(row + j) + (new Vector<float>(x) * Vector.Load(source + j))).Store(row + j);
-                    for (; j < n; j++) row[j] += x * source[j];
-                }
-            }
-            else
-            {
-                for (int j = 0; j < n; j++)
-                {
-                    float sum = 0;
-                    for (int p = 0; p < k; p++) sum += (transposeA ? a[((long)p * lda) + i] : a[((long)i * lda) + p]) * b[((long)j * ldb) + p];
-                    row[j] += sum;
-                }
-            }
+            if (problem.M <= GemmFewRows.MaxRows) _fewRows.Multiply(problem, pool);
+            else _driver.Multiply(problem, pool);
+            return;
         }
+        if (problem.Accumulate) return;
+        for (int i = 0; i < problem.M; i++) new Span<float>(problem.C + (i * problem.Ldc), problem.N).Clear();
     }
 }

@@ -1,0 +1,23 @@
+namespace LowRankQuant.Formats.Gguf.Blocks;
+
+/// <summary>2-bit blocks of 64, values -1, 0, 1, 2 times one scale.</summary>
+/// <remarks>
+/// | bytes | field | meaning |
+/// | --- | --- | --- |
+/// | 0..1 | f16 d | scale |
+/// | 2..17 | u8 qs[16] | four codes a byte, lowest bits first |
+/// Value: (code - 1) * d. Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
+/// </remarks>
+internal readonly struct Q2_0 : IGgufBlock
+{
+    public static int Elements => 64;
+
+    public static int Bytes => 18;
+
+    public static void Decode(ReadOnlySpan<byte> block, Span<float> values)
+    {
+        float d = BlockFields.Half(block);
+        ReadOnlySpan<byte> qs = block.Slice(2, 16);
+        for (int j = 0; j < 64; j++) values[j] = (((qs[j >> 2] >> (2 * (j & 3))) & 3) - 1) * d;
+    }
+}

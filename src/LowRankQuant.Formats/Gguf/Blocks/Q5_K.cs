@@ -1,0 +1,34 @@
+namespace LowRankQuant.Formats.Gguf.Blocks;
+
+/// <summary>5-bit blocks of 256: 8 sub-blocks of 32 with 6-bit scales and minima.</summary>
+/// <remarks>
+/// | bytes | field | meaning |
+/// | --- | --- | --- |
+/// | 0..1 | f16 d | scale of the scales |
+/// | 2..3 | f16 dmin | scale of the minima |
+/// | 4..15 | u8 scales[12] | 8 pairs of six bits, see BlockFields.ScaleAndMinimum |
+/// | 16..47 | u8 qh[32] | fifth bits: bit k of byte l = element 32 k + l |
+/// | 48..175 | u8 qs[128] | per 64 elements 32 bytes: low nibbles = first 32, high nibbles = next 32 |
+/// Value: (d * scale) * (nibble + 16 * bit) - (dmin * minimum). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
+/// </remarks>
+internal readonly struct Q5_K : IGgufBlock
+{
+    public static int Elements => 256;
+
+    public static int Bytes => 176;
+
+    public static void Decode(ReadOnlySpan<byte> block, Span<float> values)
+    {
+        float d = BlockFields.Half(block), dmin = BlockFields.Half(block[2..]);
+        ReadOnlySpan<byte> qh = block.Slice(16, 32);
+        for (int sub = 0; sub < 8; sub++)
+        {
+            (int scale, int minimum) = BlockFields.ScaleAndMinimum(block.Slice(4, 12), sub);
+            float dl = d * scale, ml = dmin * minimum;
+            int shift = 4 * (sub & 1);
+            ReadOnlySpan<byte> qs = block.Slice(48 + (32 * (sub >> 1)), 32);
+            Span<float> part = values.Slice(32 * sub, 32);
+            for (int l = 0; l < 32; l++) part[l] = (dl * (((qs[l] >> shift) & 15) | (((qh[l] >> sub) & 1) << 4))) - ml;
+        }
+    }
+}

@@ -1,0 +1,74 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+
+namespace LowRankQuant.Models.Checkpoints;
+
+/// <summary>Loading of checked tensors: the shape is as expected and every value is finite.</summary>
+public static class CheckpointLoading
+{
+    /// <summary>Loads a tensor onto a device.</summary>
+    /// <exception cref="CheckpointException">It is absent, has another shape, or holds NaN or infinity.</exception>
+    public static Tensor Load(this ICheckpoint checkpoint, Device device, string name, params ReadOnlySpan<int> shape)
+    {
+        IReadOnlyList<int> stored = checkpoint.ShapeOf(name);
+        if (!stored.SequenceEqual(shape.ToArray()))
+            throw new CheckpointException($"{checkpoint.Location}: tensor '{name}' has shape [{string.Join(", ", stored)}]; the configuration asks for [{string.Join(", ", shape.ToArray())}].");
+        Tensor tensor = device.Empty(shape);
+        try
+        {
+            // Checkpoints are read on the processor; a device with memory of its own gets a copy.
+            unsafe
+            {
+                if (tensor.Storage.HostPointer != null)
+                {
+                    checkpoint.Read(name, tensor.Span);
+                    CheckFinite(checkpoint, name, tensor.Span);
+                    return tensor;
+                }
+            }
+            var values = new float[tensor.Count];
+            checkpoint.Read(name, values);
+            CheckFinite(checkpoint, name, values);
+            tensor.CopyFrom(values);
+            return tensor;
+        }
+        catch
+        {
+            tensor.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Loads <c>block.name.weight</c> and, when asked, <c>block.name.bias</c>.</summary>
+    public static LinearSlot LoadLinear(
+        this ICheckpoint checkpoint, Device device, string block, string name, int outFeatures, int inFeatures, bool bias)
+    {
+        Tensor weight = checkpoint.Load(device, $"{block}.{name}.weight", outFeatures, inFeatures);
+        Tensor? offset = bias ? checkpoint.Load(device, $"{block}.{name}.bias", outFeatures) : null;
+        return new LinearSlot(name, outFeatures, inFeatures, new DenseWeight(weight), offset);
+    }
+
+    private static void CheckFinite(ICheckpoint checkpoint, string name, ReadOnlySpan<float> values)
+    {
+        int bad = IndexOfNonFinite(values);
+        if (bad >= 0) throw new CheckpointException($"{checkpoint.Location}: tensor '{name}' holds {values[bad]} at element {bad}; every value must be finite.");
+    }
+
+    private static int IndexOfNonFinite(ReadOnlySpan<float> values)
+    {
+        // x * 0 is 0 for finite x and NaN otherwise: one sum per run finds the run, and only then the element is looked for.
+        const int run = 4096;
+        for (int start = 0; start < values.Length; start += run)
+        {
+            ReadOnlySpan<float> part = values.Slice(start, Math.Min(run, values.Length - start));
+            float sum = 0;
+            foreach (float value in part) sum += value * 0f;
+            if (sum == 0) continue;
+            for (int i = 0; i < part.Length; i++)
+            {
+                if (!float.IsFinite(part[i])) return start + i;
+            }
+        }
+        return -1;
+    }
+}

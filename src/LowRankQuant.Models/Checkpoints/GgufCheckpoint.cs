@@ -1,0 +1,108 @@
+using System.Security.Cryptography;
+using System.Text.Json.Nodes;
+using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families;
+using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Models.Checkpoints;
+
+/// <summary>
+/// A GGUF file (or its first part) seen as a Hugging Face checkpoint: names are translated, and the rows of q and k, which GGUF keeps in interleaved
+/// rotary order for the llama architecture, come back in half-split order.
+/// </summary>
+public sealed class GgufCheckpoint : ICheckpoint
+{
+    private readonly GgufFile _file;
+    private readonly Dictionary<string, string> _names;
+
+    private GgufCheckpoint(GgufFile file, JsonObject json, DecoderConfig config, Dictionary<string, string> names)
+    {
+        _file = file;
+        HuggingFaceConfig = json;
+        Config = config;
+        _names = names;
+        StoredBytes = file.Files.Sum(path => new FileInfo(path).Length);
+    }
+
+    /// <inheritdoc/>
+    public string Location => _file.Location;
+
+    /// <inheritdoc/>
+    public string Kind => "GGUF file";
+
+    /// <inheritdoc/>
+    public DecoderConfig Config { get; }
+
+    /// <inheritdoc/>
+    public JsonObject HuggingFaceConfig { get; }
+
+    /// <inheritdoc/>
+    public ScaleType NativeScaleType => ScaleType.Float16;
+
+    /// <inheritdoc/>
+    public long StoredBytes { get; }
+
+    /// <inheritdoc/>
+    public IReadOnlyCollection<string> TensorNames => _names.Keys;
+
+    /// <summary>Opens a file.</summary>
+    /// <exception cref="UnsupportedModelException">The architecture is not supported.</exception>
+    /// <exception cref="CheckpointException">Metadata and tensors do not fit together.</exception>
+    public static GgufCheckpoint Open(string path)
+    {
+        GgufFile file = GgufFile.Open(path);
+        try
+        {
+            JsonObject json = GgufConfig.ToHuggingFace(file);
+            DecoderConfig config = ModelFamilies.For((string?)json["model_type"], path).ReadConfig(json, path);
+            return new GgufCheckpoint(file, json, config, GgufNames.Translate(file, config));
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool Contains(string name) => _names.ContainsKey(name);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<int> ShapeOf(string name) => [.. _file.ShapeOf(Stored(name)).Select(size => checked((int)size))];
+
+    /// <inheritdoc/>
+    public void Read(string name, Span<float> destination)
+    {
+        string stored = Stored(name);
+        _file.ReadSingles(stored, destination);
+        int heads = name.Contains(".q_proj.", StringComparison.Ordinal) ? Config.Heads
+            : name.Contains(".k_proj.", StringComparison.Ordinal) ? Config.KeyValueHeads : 0;
+        if (heads == 0) return;
+        int rows = ShapeOf(name)[0];
+        RotaryRows.ToHalfSplit(destination, heads, rows, destination.Length / rows);
+    }
+
+    /// <inheritdoc/>
+    public QuantizedWeight? ReadQuantized(string name) => null;
+
+    /// <inheritdoc/>
+    public void AppendContentHash(IncrementalHash hash)
+    {
+        foreach (string file in _file.Files) FileSamples.Append(hash, file);
+    }
+
+    /// <inheritdoc/>
+    public ITokenizer LoadTokenizer() => throw new NotSupportedException();
+
+    /// <inheritdoc/>
+    public void CopySideFiles(string folder) => throw new NotSupportedException();
+
+    /// <inheritdoc/>
+    public void Dispose() => _file.Dispose();
+
+    private string Stored(string name) => _names.TryGetValue(name, out string? stored)
+        ? stored
+        : throw new CheckpointException($"{Location}: tensor '{name}' is absent; the file does not hold a whole model of its architecture.");
+}

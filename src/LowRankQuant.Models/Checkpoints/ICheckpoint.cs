@@ -1,0 +1,56 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Models.Checkpoints;
+
+/// <summary>
+/// A model on disk, read one tensor at a time. Tensor names are those of Hugging Face checkpoints whatever the file is, and rows are in half-split
+/// rotary order.
+/// </summary>
+public interface ICheckpoint : IDisposable
+{
+    /// <summary>The folder or file it was opened from.</summary>
+    string Location { get; }
+
+    /// <summary>What kind of source it is, for reports: <c>Hugging Face folder</c>, <c>GGUF file</c>.</summary>
+    string Kind { get; }
+
+    /// <summary>Sizes and choices.</summary>
+    DecoderConfig Config { get; }
+
+    /// <summary>The type in which scales are stored when the user names none: F16 for GGUF, else the type of the weights.</summary>
+    ScaleType NativeScaleType { get; }
+
+    /// <summary>Bytes of all model files.</summary>
+    long StoredBytes { get; }
+
+    /// <summary>All tensors of the model by name; a quantized linear is listed once, as its <c>.weight</c>.</summary>
+    IReadOnlyCollection<string> TensorNames { get; }
+
+    /// <summary>Whether the tensor exists.</summary>
+    bool Contains(string name);
+
+    /// <summary>Sizes of a tensor, slowest first.</summary>
+    /// <exception cref="CheckpointException">The tensor is absent.</exception>
+    IReadOnlyList<int> ShapeOf(string name);
+
+    /// <summary>Reads a whole tensor as 32-bit floats, dequantized where it is stored in a quantized type.</summary>
+    /// <exception cref="CheckpointException">The tensor is absent or <paramref name="destination"/> has another size.</exception>
+    void Read(string name, Span<float> destination);
+
+    /// <summary>Codes, scales and zero points of a linear weight that is stored on an integer grid we know, else null.</summary>
+    QuantizedWeight? ReadQuantized(string name);
+
+    /// <summary>Feeds the contents of the model's files, or of samples of them that any edit of weights would change, into a hash.</summary>
+    void AppendContentHash(System.Security.Cryptography.IncrementalHash hash);
+
+    /// <summary>config.json as it is, or as it would be for a file of another kind.</summary>
+    System.Text.Json.Nodes.JsonObject HuggingFaceConfig { get; }
+
+    /// <summary>Loads the tokenizer.</summary>
+    ITokenizer LoadTokenizer();
+
+    /// <summary>Writes tokenizer, chat template, generation settings and licences beside a result.</summary>
+    void CopySideFiles(string folder);
+}

@@ -1,0 +1,45 @@
+using LowRankQuant.Numerics.Autograd;
+
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>One Transformer block, sequential and pre-norm: x += attention(norm x); x += mlp(norm x). Serves evaluation, calibration and training.</summary>
+public sealed class DecoderBlock : IDisposable
+{
+    /// <summary>Number of the block, from 0.</summary>
+    public required int Index { get; init; }
+
+    /// <summary>Name of the block in a checkpoint, such as <c>model.layers.3</c>.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>In front of the attention.</summary>
+    public required INorm AttentionNorm { get; init; }
+
+    /// <summary>Self-attention.</summary>
+    public required Attention Attention { get; init; }
+
+    /// <summary>In front of the MLP.</summary>
+    public required INorm MlpNorm { get; init; }
+
+    /// <summary>The MLP.</summary>
+    public required GatedMlp Mlp { get; init; }
+
+    /// <summary>The quantizable linear layers, in the order q, k, v, o, gate, up, down.</summary>
+    public IReadOnlyList<LinearSlot> Slots =>
+        [Attention.Query, Attention.Key, Attention.Value, Attention.Output, Mlp.Gate, Mlp.Up, Mlp.Down];
+
+    /// <summary>The block's output for <paramref name="x"/> [shape.Rows, hidden].</summary>
+    public Variable Forward(Tape tape, Variable x, SequenceShape shape)
+    {
+        Variable h = tape.Add(x, Attention.Apply(tape, AttentionNorm.Apply(tape, x), shape));
+        return tape.Add(h, Mlp.Apply(tape, MlpNorm.Apply(tape, h)));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        AttentionNorm.Dispose();
+        Attention.Dispose();
+        MlpNorm.Dispose();
+        Mlp.Dispose();
+    }
+}

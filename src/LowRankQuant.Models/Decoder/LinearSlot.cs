@@ -1,0 +1,90 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>Gives the weight of a linear layer when a forward pass asks for it: dense, fake-quantized with gradients, or anything else.</summary>
+public interface IWeightSource : IDisposable
+{
+    /// <summary>The weight [outFeatures, inFeatures] as a variable of <paramref name="tape"/>.</summary>
+    Variable Weight(Tape tape);
+}
+
+/// <summary>A weight that stands in memory as it is.</summary>
+public sealed class DenseWeight : IWeightSource
+{
+    private readonly Variable _variable;
+
+    /// <summary>Takes ownership of <paramref name="value"/> [outFeatures, inFeatures].</summary>
+    public DenseWeight(Tensor value) => _variable = new Variable(value);
+
+    /// <summary>A weight that is itself trained; takes ownership of both tensors.</summary>
+    public DenseWeight(Tensor value, Tensor gradient) => _variable = new Variable(value, gradient);
+
+    /// <summary>The values.</summary>
+    public Tensor Value => _variable.Value;
+
+    /// <summary>The values as a variable.</summary>
+    public Variable Variable => _variable;
+
+    /// <inheritdoc/>
+    public Variable Weight(Tape tape) => _variable;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _variable.Value.Dispose();
+        _variable.Gradient?.Dispose();
+    }
+}
+
+/// <summary>A named linear layer of a block whose weight can be replaced. Methods work on slots and never on block code.</summary>
+public sealed class LinearSlot : IDisposable
+{
+    private readonly Variable? _bias;
+
+    /// <summary>Creates the slot and takes ownership of its weight and bias.</summary>
+    /// <param name="name">Name within the block, such as <c>self_attn.q_proj</c>.</param>
+    /// <param name="outFeatures">Rows of the weight.</param>
+    /// <param name="inFeatures">Columns of the weight.</param>
+    /// <param name="weight">The weight.</param>
+    /// <param name="bias">[outFeatures], or null.</param>
+    public LinearSlot(string name, int outFeatures, int inFeatures, IWeightSource weight, Tensor? bias)
+    {
+        Name = name;
+        OutFeatures = outFeatures;
+        InFeatures = inFeatures;
+        Weight = weight;
+        _bias = bias is null ? null : new Variable(bias);
+    }
+
+    /// <summary>Name within the block.</summary>
+    public string Name { get; }
+
+    /// <summary>Rows of the weight.</summary>
+    public int OutFeatures { get; }
+
+    /// <summary>Columns of the weight.</summary>
+    public int InFeatures { get; }
+
+    /// <summary>What is in the slot now.</summary>
+    public IWeightSource Weight { get; private set; }
+
+    /// <summary>Puts another weight into the slot and gives the old one back to the caller, who now owns it.</summary>
+    public IWeightSource Exchange(IWeightSource weight)
+    {
+        IWeightSource old = Weight;
+        Weight = weight;
+        return old;
+    }
+
+    /// <summary>y = x W^T + b for every row of <paramref name="x"/> [rows, inFeatures].</summary>
+    public Variable Apply(Tape tape, Variable x) => tape.Linear(x, Weight.Weight(tape), _bias);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Weight.Dispose();
+        _bias?.Value.Dispose();
+    }
+}

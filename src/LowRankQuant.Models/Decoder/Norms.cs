@@ -1,0 +1,46 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>A normalisation of every row.</summary>
+public interface INorm : IDisposable
+{
+    /// <summary>Normalises <paramref name="x"/> [rows, n].</summary>
+    Variable Apply(Tape tape, Variable x);
+}
+
+/// <summary>x / sqrt(mean(x^2) + epsilon) * (weight + offset).</summary>
+/// <param name="weight">[n]; owned.</param>
+/// <param name="epsilon">Added to the mean square.</param>
+/// <param name="weightOffset">0, or 1 where files store weight - 1.</param>
+public sealed class RmsNorm(Tensor weight, float epsilon, float weightOffset = 0) : INorm
+{
+    private readonly Variable _weight = new(weight);
+
+    /// <inheritdoc/>
+    public Variable Apply(Tape tape, Variable x) => tape.RmsNorm(x, _weight, epsilon, weightOffset);
+
+    /// <inheritdoc/>
+    public void Dispose() => _weight.Value.Dispose();
+}
+
+/// <summary>(x - mean) / sqrt(variance + epsilon) * weight + bias.</summary>
+/// <param name="weight">[n]; owned.</param>
+/// <param name="bias">[n] or null; owned.</param>
+/// <param name="epsilon">Added to the variance.</param>
+public sealed class LayerNorm(Tensor weight, Tensor? bias, float epsilon) : INorm
+{
+    private readonly Variable _weight = new(weight);
+    private readonly Variable? _bias = bias is null ? null : new Variable(bias);
+
+    /// <inheritdoc/>
+    public Variable Apply(Tape tape, Variable x) => tape.LayerNorm(x, _weight, _bias, epsilon);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _weight.Value.Dispose();
+        _bias?.Value.Dispose();
+    }
+}

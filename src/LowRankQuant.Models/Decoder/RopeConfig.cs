@@ -1,0 +1,69 @@
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>How the frequencies of a rotary embedding are scaled for longer contexts.</summary>
+public enum RopeScaling
+{
+    /// <summary>Not scaled.</summary>
+    None,
+
+    /// <summary>All frequencies divided by the factor.</summary>
+    Linear,
+
+    /// <summary>The base grows with the length of the sequence (dynamic NTK).</summary>
+    Dynamic,
+
+    /// <summary>Llama 3.1: low frequencies divided, high ones kept, a ramp between.</summary>
+    Llama3,
+
+    /// <summary>YaRN: a ramp over dimensions and a temperature.</summary>
+    Yarn,
+}
+
+/// <summary>A rotary position embedding.</summary>
+public sealed record RopeConfig
+{
+    /// <summary>Base of the frequencies: f_j = theta^(-2j/r).</summary>
+    public required double Theta { get; init; }
+
+    /// <summary>Rotated elements r of each head; the rest pass through.</summary>
+    public required int RotatedSize { get; init; }
+
+    /// <summary>Kind of scaling.</summary>
+    public RopeScaling Scaling { get; init; }
+
+    /// <summary>s of the scaling.</summary>
+    public double Factor { get; init; } = 1;
+
+    /// <summary>Positions of the original training; 0 when not given.</summary>
+    public int OriginalMaxPositions { get; init; }
+
+    /// <summary>max_position_embeddings, which dynamic scaling refers to.</summary>
+    public int MaxPositions { get; init; }
+
+    /// <summary>Llama 3: wavelengths above original / this are divided.</summary>
+    public double LowFrequencyFactor { get; init; } = 1;
+
+    /// <summary>Llama 3: wavelengths below original / this are kept.</summary>
+    public double HighFrequencyFactor { get; init; } = 4;
+
+    /// <summary>YaRN: rotations at which interpolation ends.</summary>
+    public double BetaFast { get; init; } = 32;
+
+    /// <summary>YaRN: rotations at which it begins.</summary>
+    public double BetaSlow { get; init; } = 1;
+
+    /// <summary>YaRN: whether the borders of the ramp are whole dimensions.</summary>
+    public bool Truncate { get; init; } = true;
+
+    /// <summary>YaRN: attention factor, when given.</summary>
+    public double? AttentionFactor { get; init; }
+
+    /// <summary>YaRN: mscale, when given.</summary>
+    public double? MScale { get; init; }
+
+    /// <summary>YaRN: mscale_all_dim, when given.</summary>
+    public double? MScaleAllDim { get; init; }
+
+    /// <summary>Pairs are (2j, 2j + 1); otherwise (j, j + r/2).</summary>
+    public bool Interleaved { get; init; }
+}

@@ -1,0 +1,128 @@
+using System.Globalization;
+using System.Text.Json;
+
+namespace LowRankQuant.Models.Tokenizers;
+
+/// <summary>A JSON value and its path in the file, so that every complaint can name the key.</summary>
+internal readonly struct JsonNode
+{
+    /// <summary>The largest tokenizer files in use have 35 MB.</summary>
+    private const long LargestFile = 512L << 20;
+
+    internal JsonNode(JsonElement element, string path)
+    {
+        Element = element;
+        Path = path;
+    }
+
+    internal JsonElement Element { get; }
+
+    internal string Path { get; }
+
+    internal bool IsNull => Element.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined;
+
+    /// <summary>Parses a file; the document must stay alive as long as its nodes.</summary>
+    internal static JsonDocument Parse(Stream stream, string name)
+    {
+        if (stream.CanSeek && stream.Length > LargestFile)
+        {
+            throw TokenizerException.For(name, stream.Length.ToString(CultureInfo.InvariantCulture),
+                $"a tokenizer file may have at most {LargestFile} bytes", "This is not a tokenizer file.");
+        }
+        try
+        {
+            return JsonDocument.Parse(stream, new JsonDocumentOptions { AllowDuplicateProperties = false });
+        }
+        catch (JsonException error)
+        {
+            throw new TokenizerException($"{name}: not valid JSON ({error.Message}). The file is damaged or cut short; fetch it again.", error);
+        }
+    }
+
+    internal static JsonNode Root(JsonDocument document, string name)
+    {
+        JsonNode root = new(document.RootElement, name);
+        root.Expect(JsonValueKind.Object);
+        return root;
+    }
+
+    /// <summary>A member, undefined (which counts as null) when absent.</summary>
+    internal JsonNode Member(string name)
+    {
+        Expect(JsonValueKind.Object);
+        string path = $"{Path}: {name}";
+        if (Path.Contains(": ", StringComparison.Ordinal)) path = $"{Path}.{name}";
+        return new JsonNode(Element.TryGetProperty(name, out JsonElement value) ? value : default, path);
+    }
+
+    internal JsonNode Required(string name, JsonValueKind kind)
+    {
+        JsonNode member = Member(name);
+        member.Expect(kind);
+        return member;
+    }
+
+    internal IEnumerable<JsonNode> Items()
+    {
+        Expect(JsonValueKind.Array);
+        int index = 0;
+        foreach (JsonElement item in Element.EnumerateArray()) yield return new JsonNode(item, $"{Path}[{index++}]");
+    }
+
+    internal string Text()
+    {
+        Expect(JsonValueKind.String);
+        try
+        {
+            return Element.GetString()!;
+        }
+        catch (InvalidOperationException error)
+        {
+            throw new TokenizerException($"{Path}: the text is not well-formed Unicode. The file is damaged; fetch it again.", error);
+        }
+    }
+
+    internal string Text(string name) => Member(name).Text();
+
+    internal string? TextOrNull(string name) => Member(name) is { IsNull: false } member ? member.Text() : null;
+
+    internal bool Flag(string name, bool otherwise)
+    {
+        JsonNode member = Member(name);
+        if (member.IsNull) return otherwise;
+        return member.Element.ValueKind switch
+        {
+            JsonValueKind.True => true,
+            JsonValueKind.False => false,
+            _ => throw member.Wrong("must be true or false"),
+        };
+    }
+
+    internal int Number()
+    {
+        Expect(JsonValueKind.Number);
+        return Element.TryGetInt32(out int value) ? value : throw Wrong("must be a whole number of 32 bits");
+    }
+
+    internal int Number(string name, int otherwise) => Member(name) is { IsNull: false } member ? member.Number() : otherwise;
+
+    internal char Letter(string name)
+    {
+        JsonNode member = Member(name);
+        string text = member.Text();
+        return text.Length == 1 ? text[0] : throw member.Wrong("must be one character of the basic multilingual plane");
+    }
+
+    internal void Expect(JsonValueKind kind)
+    {
+        if (Element.ValueKind == kind) return;
+        if (IsNull) throw TokenizerException.For(Path, null, $"missing or null, but must be of kind {kind}", "The file is damaged; fetch it again.");
+        throw Wrong($"must be of kind {kind}, not {Element.ValueKind}");
+    }
+
+    internal TokenizerException Wrong(string rule, string remedy = "Correct the file or fetch it again.") =>
+        TokenizerException.For(Path, Element.ValueKind == JsonValueKind.String ? Text() : Element.GetRawText(), rule, remedy);
+
+    internal TokenizerException Unknown(string known) =>
+        Wrong($"this library does not know it; it knows {known}", "Use a tokenizer of another kind, or report the model.");
+}

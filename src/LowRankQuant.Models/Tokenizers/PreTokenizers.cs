@@ -1,0 +1,163 @@
+namespace LowRankQuant.Models.Tokenizers;
+
+/// <summary>A part of a text: a span of a string, and whether it begins where the text begins.</summary>
+internal readonly record struct Piece(string Text, int Start, int Length, bool AtStart)
+{
+    internal ReadOnlySpan<char> Span => Text.AsSpan(Start, Length);
+}
+
+/// <summary>Cuts pieces into smaller pieces that tokens may not cross, as the pre-tokenizers of tokenizer.json do.</summary>
+internal abstract class PreTokenizer
+{
+    /// <summary>Appends the parts of a piece that is not empty; empty parts are left out.</summary>
+    internal abstract void Split(Piece piece, List<Piece> parts);
+
+    protected static void Add(Piece whole, int start, int length, List<Piece> parts)
+    {
+        if (length > 0) parts.Add(new Piece(whole.Text, whole.Start + start, length, whole.AtStart && start == 0));
+    }
+}
+
+internal sealed class SequencePreTokenizer(PreTokenizer[] stages) : PreTokenizer
+{
+    internal PreTokenizer[] Stages => stages;
+
+    internal override void Split(Piece piece, List<Piece> parts)
+    {
+        List<Piece> current = [piece];
+        List<Piece> next = [];
+        foreach (PreTokenizer stage in stages)
+        {
+            next.Clear();
+            next.EnsureCapacity(current.Count);
+            foreach (Piece part in current) stage.Split(part, next);
+            (current, next) = (next, current);
+        }
+        parts.AddRange(current);
+    }
+}
+
+/// <summary>What happens to the matches of a pattern.</summary>
+internal enum SplitBehavior
+{
+    Removed,
+    Isolated,
+    MergedWithPrevious,
+    MergedWithNext,
+    Contiguous,
+}
+
+internal sealed class SplitPreTokenizer(PatternMatcher matcher, SplitBehavior behavior, bool invert) : PreTokenizer
+{
+    internal PatternMatcher Matcher => matcher;
+
+    internal override void Split(Piece piece, List<Piece> parts)
+    {
+        ReadOnlySpan<char> text = piece.Span;
+        if (behavior == SplitBehavior.Isolated)
+        {
+            int end = 0;
+            while (end < text.Length && matcher.TryFind(text, end, out int start, out int length))
+            {
+                Add(piece, end, start - end, parts);
+                Add(piece, start, length, parts);
+                end = start + length;
+            }
+            Add(piece, end, text.Length - end, parts);
+            return;
+        }
+        List<(int Start, int Length, bool IsMatch)> spans = Spans(text);
+        switch (behavior)
+        {
+            case SplitBehavior.Removed:
+                foreach ((int start, int length, bool isMatch) in spans)
+                {
+                    if (!isMatch) Add(piece, start, length, parts);
+                }
+                break;
+            case SplitBehavior.Contiguous:
+                AddJoined(piece, spans, parts, (previous, current) => previous == current);
+                break;
+            case SplitBehavior.MergedWithPrevious:
+                AddJoined(piece, spans, parts, (previous, current) => !previous && current);
+                break;
+            default:
+                AddJoined(piece, spans, parts, (previous, current) => previous && !current);
+                break;
+        }
+    }
+
+    private List<(int Start, int Length, bool IsMatch)> Spans(ReadOnlySpan<char> text)
+    {
+        List<(int, int, bool)> spans = [];
+        int end = 0;
+        while (end < text.Length && matcher.TryFind(text, end, out int start, out int length))
+        {
+            if (start > end) spans.Add((end, start - end, invert));
+            spans.Add((start, length, !invert));
+            end = start + length;
+        }
+        if (end < text.Length) spans.Add((end, text.Length - end, invert));
+        return spans;
+    }
+
+    private static void AddJoined(
+        Piece piece, List<(int Start, int Length, bool IsMatch)> spans, List<Piece> parts, Func<bool, bool, bool> joins)
+    {
+        for (int i = 0; i < spans.Count;)
+        {
+            int start = spans[i].Start;
+            int end = start + spans[i].Length;
+            while (++i < spans.Count && joins(spans[i - 1].IsMatch, spans[i].IsMatch)) end += spans[i].Length;
+            Add(piece, start, end - start, parts);
+        }
+    }
+}
+
+/// <summary>GPT-2's stage: an optional space in front, its pattern, and the byte alphabet unless the model maps bytes itself.</summary>
+internal sealed class ByteLevelPreTokenizer(bool addPrefixSpace, bool usePattern, bool mapsBytes) : PreTokenizer
+{
+    private readonly SplitPreTokenizer _split = new(new Gpt2Matcher(), SplitBehavior.Isolated, invert: false);
+
+    internal bool AddPrefixSpace => addPrefixSpace;
+
+    internal bool UsesPattern => usePattern;
+
+    internal override void Split(Piece piece, List<Piece> parts)
+    {
+        if (addPrefixSpace && piece.Span[0] != ' ') piece = new Piece(string.Concat(" ", piece.Span), 0, piece.Length + 1, piece.AtStart);
+        int from = parts.Count;
+        if (usePattern) _split.Split(piece, parts);
+        else parts.Add(piece);
+        if (!mapsBytes) return;
+        for (int i = from; i < parts.Count; i++)
+        {
+            char[] mapped = new char[parts[i].Length * 3];
+            int length = ByteAlphabet.Map(parts[i].Span, mapped);
+            parts[i] = new Piece(new string(mapped, 0, length), 0, length, parts[i].AtStart);
+        }
+    }
+}
+
+/// <summary>When a metaspace is put before a piece.</summary>
+internal enum PrependScheme
+{
+    Always,
+    First,
+    Never,
+}
+
+internal sealed class MetaspacePreTokenizer(char replacement, PrependScheme scheme, bool split) : PreTokenizer
+{
+    private readonly SplitPreTokenizer _split = new(new LiteralMatcher(replacement.ToString()), SplitBehavior.MergedWithNext, invert: false);
+
+    internal override void Split(Piece piece, List<Piece> parts)
+    {
+        string text = piece.Span.ToString().Replace(' ', replacement);
+        bool prepends = scheme == PrependScheme.Always || (scheme == PrependScheme.First && piece.AtStart);
+        if (prepends && text[0] != replacement) text = replacement + text;
+        Piece changed = new(text, 0, text.Length, piece.AtStart);
+        if (split) _split.Split(changed, parts);
+        else parts.Add(changed);
+    }
+}

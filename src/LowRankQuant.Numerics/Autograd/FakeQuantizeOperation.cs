@@ -1,0 +1,100 @@
+using LowRankQuant.Numerics.Kernels;
+
+namespace LowRankQuant.Numerics.Autograd;
+
+/// <summary>The learned-scale fake quantizer of LRQ and FlexRound; the formulas stand at <see cref="FakeQuantizeArguments"/>.</summary>
+public static class FakeQuantizeOperation
+{
+    /// <summary>
+    /// What = clamp(round(W / exp(log s1 + L2 U2 + S2 + r2 + c2)), -zero, maxCode - zero) exp(log s1), straight-through gradient of the rounding,
+    /// exact gradient of the clamp.
+    /// </summary>
+    /// <param name="tape">Records the operation.</param>
+    /// <param name="parameters">The weight, its grid and what is learned.</param>
+    /// <returns>What, [outFeatures, inFeatures].</returns>
+    public static Variable FakeQuantize(this Tape tape, FakeQuantizeParameters parameters)
+    {
+        FakeQuantizeParameters p = parameters;
+        int outFeatures = p.Weight.Shape[0], inFeatures = p.Weight.Columns;
+        bool learns = tape.Recording && p.LogScale.RequiresGradient;
+        Tensor quantized = tape.Rent(outFeatures, inFeatures);
+        Tensor? residue = learns || p.Left is not null ? tape.Rent(outFeatures, inFeatures) : null;
+        // The product L2 U2 is written where the residue will stand: the quantizer reads each element before it overwrites it.
+        Tensor? delta = p.Full?.Value;
+        if (p.Left is not null)
+        {
+            tape.Kernels.MatMul(p.Left.Value, false, p.Right!.Value, false, residue!, accumulate: false);
+            delta = residue;
+        }
+        var arguments = new Saved(p, delta, quantized, residue);
+        tape.Kernels.FakeQuantizeForward(arguments.ToArguments());
+        Variable output = tape.Output(quantized, learns);
+        tape.Record(output, () => Backward(tape, arguments, output.Gradient!));
+        return output;
+    }
+
+    private static void Backward(Tape tape, Saved saved, Tensor upstream)
+    {
+        FakeQuantizeParameters p = saved.Parameters;
+        Tensor? dDelta = p.Full is not null ? p.Full.GradientTarget(tape, out _) : p.Left is not null ? saved.Residue : null;
+        tape.Kernels.FakeQuantizeBackward(saved.ToArguments(), new FakeQuantizeGradients
+        {
+            Upstream = upstream,
+            Delta = dDelta,
+            LogScale = p.LogScale.GradientTarget(tape, out _),
+            RowOffset = p.RowOffset?.GradientTarget(tape, out _),
+            ColumnOffset = p.ColumnOffset?.GradientTarget(tape, out _),
+        });
+        if (p.Left is null) return;
+        tape.Kernels.MatMul(dDelta!, false, p.Right!.Value, true, p.Left.GradientTarget(tape, out _), accumulate: false);
+        tape.Kernels.MatMul(p.Left.Value, true, dDelta!, false, p.Right.GradientTarget(tape, out _), accumulate: false);
+    }
+
+    // The kernels' argument types are ref structs, which a closure cannot keep.
+    private sealed record Saved(FakeQuantizeParameters Parameters, Tensor? Delta, Tensor Quantized, Tensor? Residue)
+    {
+        public FakeQuantizeArguments ToArguments() => new()
+        {
+            Weight = Parameters.Weight,
+            LogScale = Parameters.LogScale.Value,
+            Zero = Parameters.Zero,
+            Delta = Delta,
+            RowOffset = Parameters.RowOffset?.Value,
+            ColumnOffset = Parameters.ColumnOffset?.Value,
+            MaxCode = Parameters.MaxCode,
+            Quantized = Quantized,
+            Residue = Residue,
+        };
+    }
+}
+
+/// <summary>What the fake quantizer of one weight reads and learns. Each learned variable is used by one quantizer only.</summary>
+public sealed record FakeQuantizeParameters
+{
+    /// <summary>W, [outFeatures, inFeatures].</summary>
+    public required Tensor Weight { get; init; }
+
+    /// <summary>log s1, [outFeatures, groups].</summary>
+    public required Variable LogScale { get; init; }
+
+    /// <summary>Zero points, [outFeatures, groups], as floats.</summary>
+    public required Tensor Zero { get; init; }
+
+    /// <summary>The largest code, 2^bits - 1.</summary>
+    public required int MaxCode { get; init; }
+
+    /// <summary>L2, [outFeatures, rank], or null.</summary>
+    public Variable? Left { get; init; }
+
+    /// <summary>U2, [rank, inFeatures]; given with <see cref="Left"/>.</summary>
+    public Variable? Right { get; init; }
+
+    /// <summary>S2, [outFeatures, inFeatures], or null; excludes <see cref="Left"/>.</summary>
+    public Variable? Full { get; init; }
+
+    /// <summary>r2, [outFeatures], or null.</summary>
+    public Variable? RowOffset { get; init; }
+
+    /// <summary>c2, [inFeatures], or null.</summary>
+    public Variable? ColumnOffset { get; init; }
+}

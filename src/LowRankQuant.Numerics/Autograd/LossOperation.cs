@@ -1,0 +1,42 @@
+namespace LowRankQuant.Numerics.Autograd;
+
+/// <summary>Scalar losses. Each ends a tape: it sets the gradient of its input and plays the tape back.</summary>
+public static class LossOperation
+{
+    /// <summary>
+    /// factor * sum over rows of rowWeights * sum over columns of (x - target)^2. When the tape records, the gradients of everything that led to x
+    /// are computed as well.
+    /// </summary>
+    /// <param name="tape">The tape that produced x.</param>
+    /// <param name="x">[rows, n].</param>
+    /// <param name="target">[rows, n].</param>
+    /// <param name="rowWeights">[rows], or null for ones.</param>
+    /// <param name="factor">Multiplies the sum; the LRQ loss has 1 / (batch * n).</param>
+    /// <returns>The loss, summed in double precision.</returns>
+    public static double SquaredErrorAndBackward(this Tape tape, Variable x, Tensor target, Tensor? rowWeights, float factor)
+    {
+        if (!tape.Recording || !x.RequiresGradient) return tape.Kernels.SquaredError(x.Value, target, rowWeights, factor, null);
+        double loss = tape.Kernels.SquaredError(x.Value, target, rowWeights, factor, x.GradientTarget(tape, out _));
+        tape.BackwardFromGradients();
+        return loss;
+    }
+
+    /// <summary>Sum over rows of scale * -log p(targets[r]), and gradients when the tape records. A target of -1 is left out.</summary>
+    /// <param name="tape">The tape that produced the logits.</param>
+    /// <param name="logits">[rows, vocabulary].</param>
+    /// <param name="targets">One id per row, or -1.</param>
+    /// <param name="scale">Multiplies the sum; 1 / rows gives the mean.</param>
+    public static double CrossEntropyAndBackward(this Tape tape, Variable logits, ReadOnlySpan<int> targets, float scale)
+    {
+        Tensor losses = tape.Rent(logits.Value.Rows), logSumExp = tape.Rent(logits.Value.Rows);
+        tape.Kernels.CrossEntropyForward(logits.Value, targets, losses, logSumExp);
+        double sum = 0;
+        foreach (float loss in losses.ToArray()) sum += loss;
+        if (tape.Recording && logits.RequiresGradient)
+        {
+            tape.Kernels.CrossEntropyBackward(logits.Value, targets, logSumExp, scale, logits.GradientTarget(tape, out _));
+            tape.BackwardFromGradients();
+        }
+        return sum * scale;
+    }
+}

@@ -1,0 +1,50 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Grids;
+
+namespace LowRankQuant.Quantization.Methods;
+
+/// <summary>What a method gets to quantize one block.</summary>
+public sealed class BlockContext
+{
+    /// <summary>The block in full precision.</summary>
+    public required DecoderBlock Block { get; init; }
+
+    /// <summary>Where it computes.</summary>
+    public required Device Device { get; init; }
+
+    /// <summary>How weights are to be quantized.</summary>
+    public required Scheme Scheme { get; init; }
+
+    /// <summary>Inputs and targets, or null when the method needs no calibration.</summary>
+    public BlockStreams? Streams { get; init; }
+
+    /// <summary>The run's seed; a method derives its generators from it and from the block's index.</summary>
+    public required ulong Seed { get; init; }
+
+    /// <summary>Told about steps; null for nobody.</summary>
+    public IProgress<BlockProgress>? Progress { get; init; }
+
+    /// <summary>Asks to stop.</summary>
+    public CancellationToken Cancellation { get; init; }
+}
+
+/// <summary>
+/// The two activation streams of block reconstruction at one block. Windows 0..TrainingWindows-1 are for training, the rest are held out.
+/// </summary>
+/// <param name="QuantizedInput">Input of the block when everything before it is quantized.</param>
+/// <param name="Target">Output of the full-precision block on the full-precision stream.</param>
+/// <param name="TrainingWindows">Windows that may be trained on.</param>
+public sealed record BlockStreams(ActivationStore QuantizedInput, ActivationStore Target, int TrainingWindows)
+{
+    /// <summary>Windows that are only measured.</summary>
+    public int HeldOutWindows => QuantizedInput.Windows - TrainingWindows;
+}
+
+/// <summary>A step of a method.</summary>
+/// <param name="Block">Number of the block.</param>
+/// <param name="Step">Steps done.</param>
+/// <param name="Steps">Steps in all.</param>
+/// <param name="Loss">Loss of this step.</param>
+public readonly record struct BlockProgress(int Block, int Step, int Steps, double Loss);

@@ -1,0 +1,14 @@
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Quantization.Methods;
+
+/// <summary>What a method made of one block.</summary>
+/// <param name="Weights">One per slot, in slot order.</param>
+public sealed record QuantizedBlock(IReadOnlyList<QuantizedWeight> Weights)
+{
+    /// <summary>What went wrong and how it was handled, such as a divergence; empty when nothing.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
+    /// <summary>Iterations after which the kept parameters were taken; null when the method does not train.</summary>
+    public int? KeptIteration { get; init; }
+}

@@ -1,0 +1,91 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Quantization.Calibration;
+
+namespace LowRankQuant.Quantization.Methods.Reconstruction;
+
+/// <summary>
+/// Block reconstruction (section 2 of the LRQ specification): the quantized block on the quantized stream is fitted to the output of the
+/// full-precision block on the full-precision stream,
+/// <code>loss = 1 / (B d) sum over b, t, j of w_t (F_q(X~) - Y)^2</code>
+/// with Adam and a cosine to zero. w_t is 1, or 1 / mean square of the token's target.
+/// </summary>
+internal sealed class BlockTrainer : IDisposable
+{
+    private readonly DecoderBlock _block;
+    private readonly BlockStreams _streams;
+    private readonly ParameterArena _arena;
+    private readonly ReconstructionOptions _options;
+    private readonly Device _device;
+    private readonly Tensor _input;
+    private readonly Tensor _target;
+    private readonly Tensor? _weights;
+
+    public BlockTrainer(DecoderBlock block, BlockStreams streams, ParameterArena arena, ReconstructionOptions options)
+    {
+        _block = block;
+        _streams = streams;
+        _arena = arena;
+        _options = options;
+        _device = arena.Device;
+        int rows = options.Batch * streams.QuantizedInput.Rows, columns = streams.QuantizedInput.Columns;
+        _input = _device.Empty(rows, columns);
+        _target = _device.Empty(rows, columns);
+        _weights = options.Loss == LossWeighting.Relative ? _device.Empty(rows) : null;
+    }
+
+    /// <summary>One forward and backward pass over the given windows and one Adam step; returns the loss before it.</summary>
+    /// <param name="windows">Numbers of the windows.</param>
+    /// <param name="rate">Learning rate.</param>
+    /// <param name="step">Adam step, from 1.</param>
+    public double Step(ReadOnlySpan<int> windows, double rate, int step)
+    {
+        double loss = Gradients(windows);
+        if (double.IsFinite(loss)) _arena.AdamStep(rate, step);
+        return loss;
+    }
+
+    /// <summary>The loss of the given windows, and its gradients in the arena.</summary>
+    public double Gradients(ReadOnlySpan<int> windows) => Loss(windows, training: true);
+
+    /// <summary>Mean loss of windows <paramref name="first"/> to first + count, per window as in a batch of one.</summary>
+    public double MeanLoss(int first, int count, CancellationToken cancellation)
+    {
+        double sum = 0;
+        var windows = new int[_options.Batch];
+        for (int i = 0; i < count; i += _options.Batch)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            int batch = Math.Min(_options.Batch, count - i);
+            for (int j = 0; j < batch; j++) windows[j] = first + i + j;
+            sum += Loss(windows.AsSpan(0, batch), training: false) * batch;
+        }
+        return sum / count;
+    }
+
+    public void Dispose()
+    {
+        _input.Dispose();
+        _target.Dispose();
+        _weights?.Dispose();
+    }
+
+    private double Loss(ReadOnlySpan<int> windows, bool training)
+    {
+        ActivationStore inputs = _streams.QuantizedInput;
+        int length = inputs.Rows, columns = inputs.Columns, rows = windows.Length * length;
+        Tensor input = _input.RowRange(0, rows), target = _target.RowRange(0, rows);
+        for (int i = 0; i < windows.Length; i++)
+        {
+            inputs.Read(windows[i], input.RowRange(i * length, length));
+            _streams.Target.Read(windows[i], target.RowRange(i * length, length));
+        }
+        Tensor? weights = _weights?.Slice(0, rows);
+        if (weights is not null) TokenWeights.InverseMeanSquare(target, weights);
+        _arena.ClearGradients();
+        using var tape = new Tape(_device, recording: training);
+        Variable output = _block.Forward(tape, new Variable(input), new SequenceShape(windows.Length, length));
+        return tape.SquaredErrorAndBackward(output, target, weights, 1f / (windows.Length * (float)columns));
+    }
+}

@@ -1,0 +1,131 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+
+namespace LowRankQuant.Quantization.Methods.Reconstruction;
+
+/// <summary>
+/// The learned quantizer of one slot: log s1 and the parts of D as views into the block's <see cref="ParameterArena"/>. As a weight source it gives the
+/// fake-quantized weight. Shapes: W [out, in], log s1 and zero [out, groups], L2 [out, rank], U2 [rank, in], S2 [out, in], r2 [out], c2 [in].
+/// </summary>
+internal sealed class LearnedScale : IWeightSource
+{
+    private readonly Tensor _zero;
+
+    private LearnedScale(LinearSlot slot, ScaleShape shape, Scheme scheme, GridParameters start, FakeQuantizeParameters parameters)
+    {
+        Slot = slot;
+        Shape = shape;
+        Scheme = scheme;
+        Start = start;
+        Parameters = parameters;
+        _zero = parameters.Zero;
+    }
+
+    public LinearSlot Slot { get; }
+
+    public ScaleShape Shape { get; }
+
+    public Scheme Scheme { get; }
+
+    public GridParameters Start { get; }
+
+    public FakeQuantizeParameters Parameters { get; }
+
+    /// <summary>Learned numbers of a slot, log s1 included.</summary>
+    public static long ParameterCount(LinearSlot slot, ScaleShape shape, UniformGrid grid) =>
+        shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + ((long)slot.OutFeatures * grid.GroupsPerRow(slot.InFeatures));
+
+    /// <summary>Places the parameters in the arena at their first values: log s1 from the grid, U2 uniform in +-1/sqrt(in), the rest 0.</summary>
+    public static LearnedScale Create(LinearSlot slot, ScaleShape shape, Scheme scheme, GridParameters start, ParameterArena arena, ulong seed)
+    {
+        Device device = arena.Device;
+        int outFeatures = slot.OutFeatures, inFeatures = slot.InFeatures, groups = scheme.Grid.GroupsPerRow(inFeatures);
+        bool perTensor = scheme.Grid.Granularity == Granularity.Tensor;
+        if (perTensor) throw new NotSupportedException("Learned scales need one scale per channel or group.");
+        var logScale = new float[start.Steps.Length];
+        var zero = new float[start.Zeros.Length];
+        for (int i = 0; i < logScale.Length; i++)
+        {
+            logScale[i] = MathF.Log(start.Steps[i]);
+            zero[i] = start.Zeros[i];
+        }
+        Variable? left = null, right = null, full = null, column = null;
+        Variable log = arena.Take(logScale, outFeatures, groups);
+        Variable row = arena.TakeZeros(outFeatures);
+        if (shape.Form == ScaleForm.LowRank)
+        {
+            left = arena.TakeZeros(outFeatures, shape.Rank);
+            right = arena.Take(KaimingUniform(shape.Rank, inFeatures, seed), shape.Rank, inFeatures);
+            column = arena.TakeZeros(inFeatures);
+        }
+        else
+        {
+            full = arena.TakeZeros(outFeatures, inFeatures);
+        }
+        return new LearnedScale(slot, shape, scheme, start, new FakeQuantizeParameters
+        {
+            Weight = ((DenseWeight)slot.Weight).Value,
+            LogScale = log,
+            Zero = device.From(zero, outFeatures, groups),
+            MaxCode = scheme.Grid.MaxCode,
+            Left = left,
+            Right = right,
+            Full = full,
+            RowOffset = row,
+            ColumnOffset = column,
+        });
+    }
+
+    /// <inheritdoc/>
+    public Variable Weight(Tape tape) => tape.FakeQuantize(Parameters);
+
+    /// <summary>The integer weight of the parameters as they are now: scales rounded to their stored type, codes chosen once more with them.</summary>
+    public QuantizedWeight ToQuantizedWeight()
+    {
+        Device device = _zero.Device;
+        float[] logScale = Parameters.LogScale.Value.ToArray();
+        var steps = new float[logScale.Length];
+        for (int i = 0; i < steps.Length; i++) steps[i] = MathF.Exp(logScale[i]);
+        float[] weight = Parameters.Weight.ToArray(), exponent = Exponent(device);
+        return GridRounding.Round(
+            weight, Slot.OutFeatures, Slot.InFeatures, Scheme, Start with { Steps = steps }, exponent, device.HostWorkers);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _zero.Dispose();
+
+    private static float[] KaimingUniform(int rank, int inFeatures, ulong seed)
+    {
+        var random = new SeededRandom(seed);
+        var values = new float[rank * inFeatures];
+        double bound = Math.Sqrt(inFeatures);
+        for (int i = 0; i < values.Length; i++) values[i] = (float)(((2 * random.NextUniform()) - 1) / bound);
+        return values;
+    }
+
+    /// <summary>D, [out, in].</summary>
+    private float[] Exponent(Device device)
+    {
+        int outFeatures = Slot.OutFeatures, inFeatures = Slot.InFeatures;
+        float[] exponent;
+        if (Parameters.Left is not null)
+        {
+            using Tensor product = device.Empty(outFeatures, inFeatures);
+            device.Kernels.MatMul(Parameters.Left.Value, false, Parameters.Right!.Value, false, product, accumulate: false);
+            exponent = product.ToArray();
+        }
+        else
+        {
+            exponent = Parameters.Full!.Value.ToArray();
+        }
+        float[]? row = Parameters.RowOffset?.Value.ToArray(), column = Parameters.ColumnOffset?.Value.ToArray();
+        for (int i = 0; i < outFeatures; i++)
+        {
+            for (int j = 0; j < inFeatures; j++) exponent[(i * inFeatures) + j] += (row?[i] ?? 0) + (column?[j] ?? 0);
+        }
+        return exponent;
+    }
+}

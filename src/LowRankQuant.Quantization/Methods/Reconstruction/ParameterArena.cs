@@ -1,0 +1,82 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Kernels;
+
+namespace LowRankQuant.Quantization.Methods.Reconstruction;
+
+/// <summary>All learned numbers of a block in one tensor, with their gradients and Adam moments beside them, so that a step is one pass.</summary>
+internal sealed class ParameterArena : IDisposable
+{
+    // Parameters start on cache lines, so that no vector of one straddles another.
+    private const int Alignment = 16;
+    private readonly Tensor _values;
+    private readonly Tensor _gradients;
+    private readonly Tensor _firstMoment;
+    private readonly Tensor _secondMoment;
+    private readonly List<Variable> _variables = [];
+    private long _used;
+
+    /// <summary>An arena for <paramref name="count"/> numbers in <paramref name="parts"/> parameters.</summary>
+    public ParameterArena(Device device, long count, int parts)
+    {
+        Device = device;
+        int size = checked((int)(count + ((long)parts * Alignment)));
+        _values = device.Zeros(size);
+        _gradients = device.Zeros(size);
+        _firstMoment = device.Zeros(size);
+        _secondMoment = device.Zeros(size);
+    }
+
+    public Device Device { get; }
+
+    /// <summary>All values, padding included.</summary>
+    public Tensor Values => _values;
+
+    public Variable Take(ReadOnlySpan<float> start, params ReadOnlySpan<int> shape)
+    {
+        Variable variable = TakeZeros(shape);
+        variable.Value.CopyFrom(start);
+        return variable;
+    }
+
+    public Variable TakeZeros(params ReadOnlySpan<int> shape)
+    {
+        var variable = new Variable(_values.Slice(_used, shape), _gradients.Slice(_used, shape));
+        _used += (variable.Value.Count + Alignment - 1) / Alignment * Alignment;
+        _variables.Add(variable);
+        return variable;
+    }
+
+    public void ClearGradients()
+    {
+        foreach (Variable variable in _variables) variable.ClearGradient();
+    }
+
+    /// <summary>One Adam step, <paramref name="step"/> counted from 1.</summary>
+    public void AdamStep(double rate, int step) => Device.Kernels.AdamStep(new AdamArguments
+    {
+        Parameters = _values,
+        Gradient = _gradients,
+        FirstMoment = _firstMoment,
+        SecondMoment = _secondMoment,
+        Rate = (float)rate,
+        Step = step,
+        Beta1 = 0.9f,
+        Beta2 = 0.999f,
+        Epsilon = 1e-8f,
+    });
+
+    public void ResetMoments()
+    {
+        Device.Kernels.Fill(_firstMoment, 0);
+        Device.Kernels.Fill(_secondMoment, 0);
+    }
+
+    public void Dispose()
+    {
+        _values.Dispose();
+        _gradients.Dispose();
+        _firstMoment.Dispose();
+        _secondMoment.Dispose();
+    }
+}

@@ -1,0 +1,92 @@
+using System.Globalization;
+using LowRankQuant.Numerics;
+
+namespace LowRankQuant.Quantization.Methods.Reconstruction;
+
+/// <summary>
+/// One block's training from first to kept parameters: the order of windows, the keeping of the best iterate, and what happens when the loss runs away.
+/// </summary>
+internal sealed class TrainingSession(
+    BlockContext context, ReconstructionOptions options, BlockTrainer trainer, ParameterArena arena, BlockStreams streams)
+{
+    private readonly List<string> _warnings = [];
+
+    /// <summary>Trains; starts again with a smaller rate when the loss diverges, and falls back to the first grid when that does not help either.</summary>
+    public QuantizedBlock Run(double rateCut, int restarts, double divergenceFactor)
+    {
+        float[] start = arena.Values.ToArray();
+        double rate = options.LearningRate;
+        for (int attempt = 0; attempt <= restarts; attempt++)
+        {
+            if (Train(rate, divergenceFactor) is { } kept) return new QuantizedBlock([]) { Warnings = _warnings, KeptIteration = kept };
+            arena.Values.CopyFrom(start);
+            arena.ResetMoments();
+            _warnings.Add(string.Create(CultureInfo.InvariantCulture, $"block {context.Block.Index}: diverged at learning rate {rate:G3}"));
+            rate /= rateCut;
+        }
+        _warnings.Add($"block {context.Block.Index}: rounded to nearest, because training diverged at every rate tried");
+        return new QuantizedBlock([]) { Warnings = _warnings, KeptIteration = 0 };
+    }
+
+    /// <summary>One training; returns the iteration whose parameters are now in the arena, or null when the loss diverged.</summary>
+    private int? Train(double rate, double divergenceFactor)
+    {
+        var schedule = new CosineSchedule(rate, options.Iterations);
+        var order = new WindowOrder(streams.TrainingWindows, options.Batch, Seeds.Order(context.Seed, context.Block.Index));
+        bool keepBest = options.KeepBest && streams.HeldOutWindows > 0;
+        double first = 0, best = keepBest ? HeldOutLoss() : double.PositiveInfinity, atStart = best;
+        float[]? bestValues = keepBest ? arena.Values.ToArray() : null;
+        int bestIteration = 0;
+        for (int i = 0; i < options.Iterations; i++)
+        {
+            context.Cancellation.ThrowIfCancellationRequested();
+            double loss = trainer.Step(order.Next(), schedule.At(i), i + 1);
+            if (i == 0) first = loss;
+            if (!double.IsFinite(loss) || loss > divergenceFactor * first) return null;
+            context.Progress?.Report(new BlockProgress(context.Block.Index, i + 1, options.Iterations, loss));
+            if (!keepBest || !IsCheck(i + 1)) continue;
+            double heldOut = HeldOutLoss();
+            if (!(heldOut < best)) continue;
+            best = heldOut;
+            bestIteration = i + 1;
+            bestValues = arena.Values.ToArray();
+        }
+        if (!keepBest) return options.Iterations;
+        if (bestIteration == 0 && options.Iterations > 0 && HeldOutLoss() > 2 * atStart) return null;
+        arena.Values.CopyFrom(bestValues!);
+        return bestIteration;
+    }
+
+    private double HeldOutLoss() => trainer.MeanLoss(streams.TrainingWindows, streams.HeldOutWindows, context.Cancellation);
+
+    // Checks lie in the second half, where the rate is small enough for an iterate to be worth keeping, and end with the last iteration.
+    private bool IsCheck(int done)
+    {
+        for (int check = 1; check <= options.KeepBestChecks; check++)
+        {
+            double share = options.KeepBestChecks == 1 ? 1 : 0.5 + (0.5 * (check - 1) / (options.KeepBestChecks - 1));
+            if (done == (int)Math.Round(options.Iterations * share)) return true;
+        }
+        return false;
+    }
+}
+
+/// <summary>The windows of each step: every epoch is one shuffle cut into consecutive batches; a last short batch is dropped.</summary>
+internal sealed class WindowOrder(int windows, int batch, ulong seed)
+{
+    private readonly SeededRandom _random = new(seed);
+    private readonly int _batch = Math.Min(batch, windows);
+    private int[] _order = [];
+    private int _next;
+
+    public ReadOnlySpan<int> Next()
+    {
+        if (_next + _batch > _order.Length)
+        {
+            _order = _random.Permutation(windows);
+            _next = 0;
+        }
+        _next += _batch;
+        return _order.AsSpan(_next - _batch, _batch);
+    }
+}

@@ -1,0 +1,116 @@
+using LowRankQuant.Models;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Methods;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>
+/// Quantizes a model block after block, one block in memory at a time. Two streams of activations are carried along: the full-precision one, which
+/// block by block becomes the target, and the quantized one, which sees every earlier block with its weights as stored. A finished block is on disk
+/// before the next begins; a run that starts again replays the streams through the finished blocks and goes on with the same bytes.
+/// </summary>
+public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder folder, IBlockStore store)
+{
+    // Enough windows for a before-and-after figure; more would only cost time.
+    private const int MeasuredWindows = 16;
+
+    /// <summary>Told about every step of training; null for nobody.</summary>
+    public IProgress<BlockProgress>? StepProgress { get; init; }
+
+    /// <summary>Told about every finished block, those of an earlier session included; null for nobody.</summary>
+    public IProgress<BlockReport>? BlockProgress { get; init; }
+
+    /// <summary>Clock for durations.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>Runs the method over all blocks that are not finished yet.</summary>
+    /// <param name="method">The method.</param>
+    /// <param name="calibration">Token ids, or null when the method needs none.</param>
+    /// <param name="activationBudget">Memory for activations; what does not fit goes to the run folder.</param>
+    /// <param name="cancellation">Asks to stop; finished blocks stay.</param>
+    /// <param name="blocks">Stop after so many blocks; null for all.</param>
+    /// <returns>One report per block.</returns>
+    public IReadOnlyList<BlockReport> Run(
+        IBlockMethod method, CalibrationSet? calibration, MemoryBudget activationBudget, CancellationToken cancellation, int? blocks = null)
+    {
+        int count = Math.Min(blocks ?? model.Config.Layers, model.Config.Layers);
+        var reports = new List<BlockReport>(count);
+        using ActivationStreams? streams = method.NeedsCalibration
+            ? ActivationStreams.Create(model, calibration ?? throw new ArgumentNullException(nameof(calibration)), activationBudget, folder.Work, recipe)
+            : null;
+        for (int index = 0; index < count; index++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            bool finished = folder.HasBlock(index);
+            BlockReport report;
+            if (finished && (streams is null || LastFinished(count) == count - 1))
+            {
+                report = folder.ReadReport(index);
+            }
+            else
+            {
+                using DecoderBlock block = model.LoadBlock(index);
+                report = finished ? Replay(block, streams!, cancellation) : Quantize(method, block, streams, cancellation);
+            }
+            reports.Add(report);
+            BlockProgress?.Report(report);
+            model.Device.Trim();
+        }
+        return reports;
+    }
+
+    // With every block finished there is nothing to replay the streams for.
+    private int LastFinished(int count)
+    {
+        int last = -1;
+        while (last + 1 < count && folder.HasBlock(last + 1)) last++;
+        return last;
+    }
+
+    private BlockReport Replay(DecoderBlock block, ActivationStreams streams, CancellationToken cancellation)
+    {
+        streams.AdvanceFullPrecision(block, cancellation);
+        using (SlotSwap.Dequantized(block, store.Read(folder.BlockFile(block.Index), block), model.Device))
+            streams.AdvanceQuantized(block, cancellation);
+        return folder.ReadReport(block.Index);
+    }
+
+    private BlockReport Quantize(IBlockMethod method, DecoderBlock block, ActivationStreams? streams, CancellationToken cancellation)
+    {
+        long start = Time.GetTimestamp();
+        double? before = null, heldOutBefore = null, after = null, heldOut = null;
+        if (streams is not null)
+        {
+            streams.AdvanceFullPrecision(block, cancellation);
+            using SlotSwap rounded = SlotSwap.RoundedToNearest(block, recipe.Scheme, model.Device);
+            before = streams.Loss(block, 0, Math.Min(MeasuredWindows, streams.TrainingWindows), cancellation);
+            if (streams.HeldOutWindows > 0) heldOutBefore = streams.Loss(block, streams.TrainingWindows, streams.HeldOutWindows, cancellation);
+        }
+        QuantizedBlock result = method.Quantize(new BlockContext
+        {
+            Block = block,
+            Device = model.Device,
+            Scheme = recipe.Scheme,
+            Streams = streams?.Streams,
+            Seed = recipe.Seed,
+            Progress = StepProgress,
+            Cancellation = cancellation,
+        });
+        if (streams is not null)
+        {
+            using SlotSwap stored = SlotSwap.Dequantized(block, result.Weights, model.Device);
+            (after, heldOut) = streams.AdvanceQuantized(block, cancellation, MeasuredWindows);
+        }
+        var report = new BlockReport(block.Index, before, after, heldOut, heldOutBefore, Time.GetElapsedTime(start).TotalSeconds)
+        {
+            KeptIteration = result.KeptIteration,
+            Warnings = result.Warnings,
+        };
+        var named = new List<(string Name, QuantizedWeight Weight)>();
+        for (int i = 0; i < result.Weights.Count; i++) named.Add(($"{block.Name}.{block.Slots[i].Name}", result.Weights[i]));
+        folder.WriteBlock(block.Index, store.Tensors(named), report);
+        return report;
+    }
+}

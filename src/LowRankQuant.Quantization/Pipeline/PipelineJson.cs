@@ -1,0 +1,10 @@
+using System.Text.Json.Serialization;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>Serialisation of the pipeline's records.</summary>
+[JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true)]
+[JsonSerializable(typeof(Recipe))]
+[JsonSerializable(typeof(BlockReport))]
+[JsonSerializable(typeof(RunFingerprint))]
+public sealed partial class PipelineJson : JsonSerializerContext;

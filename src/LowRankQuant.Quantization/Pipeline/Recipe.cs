@@ -1,0 +1,85 @@
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>The methods of this version.</summary>
+public enum QuantizationMethod
+{
+    /// <summary>Round to nearest.</summary>
+    Rtn,
+
+    /// <summary>Learned full-matrix scales (FlexRound).</summary>
+    FlexRound,
+
+    /// <summary>Learned low-rank scales (LRQ).</summary>
+    Lrq,
+
+    /// <summary>LRQ's released code: low rank or full by the size of each layer.</summary>
+    LrqHybrid,
+}
+
+/// <summary>Everything that decides the bytes of a result, resolved: no value is left to a default. Saved with the run as recipe.json.</summary>
+public sealed record Recipe
+{
+    /// <summary>How weights are rounded.</summary>
+    public required QuantizationMethod Method { get; init; }
+
+    /// <summary>The preset the values started from, for the record.</summary>
+    public required string Preset { get; init; }
+
+    /// <summary>Code width, 2 to 8.</summary>
+    public required int Bits { get; init; }
+
+    /// <summary>Weights per scale.</summary>
+    public required Granularity Granularity { get; init; }
+
+    /// <summary>Inputs per group; 0 unless the granularity is group.</summary>
+    public required int GroupSize { get; init; }
+
+    /// <summary>Symmetric grid.</summary>
+    public required bool Symmetric { get; init; }
+
+    /// <summary>How first grids are found.</summary>
+    public required GridStart Start { get; init; }
+
+    /// <summary>Stored type of scales.</summary>
+    public required ScaleType ScaleType { get; init; }
+
+    /// <summary>Rank of L2 U2; 0 for methods without.</summary>
+    public required int Rank { get; init; }
+
+    /// <summary>Adam steps per block.</summary>
+    public required int Iterations { get; init; }
+
+    /// <summary>First learning rate.</summary>
+    public required double LearningRate { get; init; }
+
+    /// <summary>Windows per step.</summary>
+    public required int Batch { get; init; }
+
+    /// <summary>How the loss weighs tokens.</summary>
+    public required LossWeighting Loss { get; init; }
+
+    /// <summary>Whether the iterate that is best on held-out windows is kept.</summary>
+    public required bool KeepBest { get; init; }
+
+    /// <summary>Seed of everything random.</summary>
+    public required ulong Seed { get; init; }
+
+    /// <summary>Calibration windows to train on.</summary>
+    public required int Samples { get; init; }
+
+    /// <summary>Calibration windows to measure on.</summary>
+    public required int HeldOut { get; init; }
+
+    /// <summary>Tokens per window.</summary>
+    public required int SequenceLength { get; init; }
+
+    /// <summary>The integer grid.</summary>
+    public UniformGrid Grid => new(Bits, Symmetric, Granularity, GroupSize);
+
+    /// <summary>Grid, start and stored scale type.</summary>
+    public Scheme Scheme => new(Grid, Start, ScaleType);
+}

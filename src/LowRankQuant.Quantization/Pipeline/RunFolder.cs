@@ -1,0 +1,86 @@
+using System.Text.Json;
+using LowRankQuant.Formats.Safetensors;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>
+/// The working files of a run, under <c>.lrq</c> in the output folder: the fingerprint, one file per finished block, the calibration ids and the log.
+/// A block's file appears by renaming, after its report: a block with a file is finished.
+/// </summary>
+public sealed class RunFolder
+{
+    /// <summary>Folder of working files within an output folder.</summary>
+    public const string WorkName = ".lrq";
+
+    private RunFolder(string output) => Output = output;
+
+    /// <summary>The output folder.</summary>
+    public string Output { get; }
+
+    /// <summary>Folder of the working files.</summary>
+    public string Work => Path.Combine(Output, WorkName);
+
+    /// <summary>The log, appended to by every session of the run.</summary>
+    public string LogFile => Path.Combine(Work, "run.log");
+
+    /// <summary>Opens the folder for a run, or continues the run it holds.</summary>
+    /// <param name="output">The output folder; made when absent.</param>
+    /// <param name="fingerprint">Identity of the run.</param>
+    /// <param name="overwrite">Delete whatever another run left.</param>
+    /// <exception cref="RunFolderException">The folder holds another run, or files that no run made.</exception>
+    public static RunFolder Open(string output, RunFingerprint fingerprint, bool overwrite)
+    {
+        var folder = new RunFolder(Path.GetFullPath(output));
+        if (File.Exists(folder.Output)) throw new RunFolderException($"{folder.Output} is a file; --out names a folder.");
+        string fingerprintFile = Path.Combine(folder.Work, "fingerprint.json");
+        if (Directory.Exists(folder.Output) && Directory.EnumerateFileSystemEntries(folder.Output).Any())
+        {
+            RunFingerprint? found = RunFingerprint.TryRead(fingerprintFile);
+            if (found is not null && found.Equals(fingerprint)) return folder;
+            if (!overwrite)
+            {
+                throw new RunFolderException(found is null
+                    ? $"{folder.Output} is not empty and holds no run; choose another --out, or give --overwrite to delete what is there."
+                    : $"{folder.Output} holds another run ({found.DifferenceTo(fingerprint)}); choose another --out, or give --overwrite to delete it.");
+            }
+            Clear(folder.Output);
+        }
+        Directory.CreateDirectory(folder.BlocksFolder);
+        fingerprint.Write(fingerprintFile);
+        return folder;
+    }
+
+    /// <summary>Whether a block is finished.</summary>
+    public bool HasBlock(int index) => File.Exists(BlockFile(index)) && File.Exists(ReportFile(index));
+
+    /// <summary>Path of a finished block's tensors.</summary>
+    public string BlockFile(int index) => Path.Combine(BlocksFolder, $"block-{index:D5}.safetensors");
+
+    /// <summary>Stores a finished block: its report, then its tensors, each by writing aside and renaming.</summary>
+    public void WriteBlock(int index, IReadOnlyList<PendingTensor> tensors, BlockReport report)
+    {
+        AtomicFile.WriteAllBytes(ReportFile(index), JsonSerializer.SerializeToUtf8Bytes(report, PipelineJson.Default.BlockReport));
+        SafetensorsWriter.Write(BlockFile(index), tensors, SafetensorsWriter.PyTorchMetadata);
+    }
+
+    /// <summary>The report of a finished block.</summary>
+    public BlockReport ReadReport(int index) =>
+        JsonSerializer.Deserialize(File.ReadAllBytes(ReportFile(index)), PipelineJson.Default.BlockReport)
+        ?? throw new RunFolderException($"{ReportFile(index)} is empty; delete {BlockFile(index)} to compute the block again.");
+
+    /// <summary>Deletes the block files once the result holds their tensors.</summary>
+    public void RemoveBlocks()
+    {
+        if (Directory.Exists(BlocksFolder)) Directory.Delete(BlocksFolder, recursive: true);
+    }
+
+    private string BlocksFolder => Path.Combine(Work, "blocks");
+
+    private string ReportFile(int index) => Path.Combine(BlocksFolder, $"block-{index:D5}.json");
+
+    private static void Clear(string output)
+    {
+        foreach (string file in Directory.EnumerateFiles(output)) File.Delete(file);
+        foreach (string folder in Directory.EnumerateDirectories(output)) Directory.Delete(folder, recursive: true);
+    }
+}

@@ -1,0 +1,49 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>Other weights in a block's slots for a while; disposing puts the old ones back.</summary>
+public sealed class SlotSwap : IDisposable
+{
+    private readonly IReadOnlyList<LinearSlot> _slots;
+    private readonly IWeightSource[] _old;
+
+    private SlotSwap(IReadOnlyList<LinearSlot> slots, Func<int, IWeightSource> replacement)
+    {
+        _slots = slots;
+        _old = new IWeightSource[slots.Count];
+        for (int i = 0; i < _old.Length; i++) _old[i] = slots[i].Exchange(replacement(i));
+    }
+
+    /// <summary>The block with its weights as stored: (code - zero) * scale.</summary>
+    public static SlotSwap Dequantized(DecoderBlock block, IReadOnlyList<QuantizedWeight> weights, Device device) =>
+        new(block.Slots, i =>
+        {
+            var values = new float[weights[i].Codes.Length];
+            weights[i].Dequantize(values);
+            return new DenseWeight(device.From(values, weights[i].OutFeatures, weights[i].InFeatures));
+        });
+
+    /// <summary>The block rounded to nearest on the scheme's first grid: what every method starts from.</summary>
+    public static SlotSwap RoundedToNearest(DecoderBlock block, Scheme scheme, Device device)
+    {
+        IReadOnlyList<LinearSlot> slots = block.Slots;
+        var weights = new QuantizedWeight[slots.Count];
+        for (int i = 0; i < weights.Length; i++)
+        {
+            float[] weight = ((DenseWeight)slots[i].Weight).Value.ToArray();
+            GridParameters grid = GridSearch.Find(weight, slots[i].InFeatures, scheme.Grid, scheme.Start, device.HostWorkers);
+            weights[i] = GridRounding.Round(weight, slots[i].OutFeatures, slots[i].InFeatures, scheme, grid, default, device.HostWorkers);
+        }
+        return Dequantized(block, weights, device);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        for (int i = 0; i < _old.Length; i++) _slots[i].Exchange(_old[i]).Dispose();
+    }
+}
