@@ -1,0 +1,115 @@
+using System.Runtime.ExceptionServices;
+
+namespace LowRankQuant.Numerics;
+
+/// <summary>
+/// A fixed set of threads that share out numbered chunks of work. The chunks and what each computes never depend on the number of threads,
+/// so neither do results: a kernel cuts its work by shape alone, and every chunk writes memory of its own.
+/// </summary>
+public sealed class WorkerPool : IDisposable
+{
+    private readonly Thread[] _threads;
+    private readonly ManualResetEventSlim[] _start;
+    private volatile Job? _job;
+    private int _busy;
+    private volatile bool _stop;
+
+    /// <summary>Creates a pool of <paramref name="threads"/> threads, the calling thread included.</summary>
+    public WorkerPool(int threads)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
+        Threads = threads;
+        _threads = new Thread[threads - 1];
+        _start = new ManualResetEventSlim[threads - 1];
+        for (int i = 0; i < _threads.Length; i++)
+        {
+            int index = i;
+            _start[i] = new ManualResetEventSlim(false, spinCount: 2000);
+            _threads[i] = new Thread(() => Loop(_start[index])) { IsBackground = true, Name = $"lrq worker {i + 1}" };
+            _threads[i].Start();
+        }
+    }
+
+    /// <summary>Threads that work at the same time, the caller's included.</summary>
+    public int Threads { get; }
+
+    /// <summary>
+    /// Runs <paramref name="body"/> for every chunk 0..<paramref name="chunks"/> - 1 and returns when all are done. Called from within a chunk, or
+    /// while another thread uses the pool, it runs the chunks on the calling thread. The first exception of a chunk is thrown again here.
+    /// </summary>
+    public void Run(int chunks, Action<int> body)
+    {
+        if (chunks <= 1 || Threads == 1 || Interlocked.CompareExchange(ref _busy, 1, 0) != 0)
+        {
+            for (int i = 0; i < chunks; i++) body(i);
+            return;
+        }
+        try
+        {
+            int helpers = Math.Min(_threads.Length, chunks - 1);
+            var job = new Job(body, chunks, helpers);
+            _job = job;
+            for (int i = 0; i < helpers; i++) _start[i].Set();
+            job.Work();
+            // Every helper signs off before the next job replaces this one, so none can ever take part in the wrong job.
+            job.AllHelpersDone.Wait();
+            _job = null;
+            job.Failure?.Throw();
+        }
+        finally
+        {
+            Volatile.Write(ref _busy, 0);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _stop = true;
+        foreach (ManualResetEventSlim start in _start) start.Set();
+        foreach (Thread thread in _threads) thread.Join();
+        foreach (ManualResetEventSlim start in _start) start.Dispose();
+    }
+
+    private void Loop(ManualResetEventSlim start)
+    {
+        while (true)
+        {
+            start.Wait();
+            start.Reset();
+            if (_stop) return;
+            Job job = _job!;
+            job.Work();
+            job.SignOff();
+        }
+    }
+
+    /// <summary>One call of <see cref="Run"/>. A job has an event of its own: a late wake-up of one job cannot be taken for the end of the next.</summary>
+    private sealed class Job(Action<int> body, int chunks, int helpers)
+    {
+        private int _next = -1;
+        private int _working = helpers;
+
+        public ManualResetEventSlim AllHelpersDone { get; } = new(false, spinCount: 2000);
+
+        public ExceptionDispatchInfo? Failure { get; private set; }
+
+        public void Work()
+        {
+            try
+            {
+                for (int i = Interlocked.Increment(ref _next); i < chunks; i = Interlocked.Increment(ref _next)) body(i);
+            }
+            catch (Exception failure) when (failure is not null)
+            {
+                lock (this) Failure ??= ExceptionDispatchInfo.Capture(failure);
+                Interlocked.Exchange(ref _next, chunks);
+            }
+        }
+
+        public void SignOff()
+        {
+            if (Interlocked.Decrement(ref _working) == 0) AllHelpersDone.Set();
+        }
+    }
+}
