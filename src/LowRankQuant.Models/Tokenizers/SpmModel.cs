@@ -51,6 +51,8 @@ internal sealed class SpmModel : ITokenModel
 
     public Vocabulary Vocabulary { get; }
 
+    internal IReadOnlyList<float> Scores => _scores;
+
     public void Tokenize(ReadOnlySpan<char> piece, List<int> ids)
     {
         if (piece.Length <= LongPiece)

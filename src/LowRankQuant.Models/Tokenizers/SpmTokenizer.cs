@@ -60,6 +60,10 @@ internal sealed class SpmTokenizer : ITokenizer
 
     internal SpmSettings Settings => _settings;
 
+    internal ITokenModel Model => _model;
+
+    internal IReadOnlyList<TokenKind> Kinds => _kinds;
+
     public int[] Encode(string text, bool addSpecialTokens) => Encode(text, addSpecialTokens, parseSpecialTokens: true);
 
     public int[] Encode(string text, bool addSpecialTokens, bool parseSpecialTokens)

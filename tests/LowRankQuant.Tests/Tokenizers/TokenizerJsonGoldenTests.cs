@@ -109,7 +109,7 @@ public sealed class TokenizerJsonGoldenTests
         Assert.Equal(2048, tokenizer.VocabularySize);
     }
 
-    private static string NpmFolder(string package)
+    internal static string NpmFolder(string package)
     {
         string modules = Environment.GetEnvironmentVariable("LRQ_NPM_MODULES") is { Length: > 0 } set
             ? set
