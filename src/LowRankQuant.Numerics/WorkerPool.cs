@@ -1,3 +1,5 @@
+using System.Runtime.ExceptionServices;
+
 namespace LowRankQuant.Numerics;
 
 /// <summary>
@@ -7,14 +9,9 @@ namespace LowRankQuant.Numerics;
 public sealed class WorkerPool : IDisposable
 {
     private readonly Thread[] _threads;
-    private readonly Lock _gate = new();
     private readonly ManualResetEventSlim[] _start;
-    private readonly CountdownEvent _finished = new(1);
-    private Action<int>? _body;
-    private int _chunks;
-    private int _next;
+    private volatile Job? _job;
     private int _busy;
-    private Exception? _failure;
     private volatile bool _stop;
 
     /// <summary>Creates a pool of <paramref name="threads"/> threads, the calling thread included.</summary>
@@ -50,17 +47,14 @@ public sealed class WorkerPool : IDisposable
         try
         {
             int helpers = Math.Min(_threads.Length, chunks - 1);
-            _body = body;
-            _chunks = chunks;
-            _failure = null;
-            Volatile.Write(ref _next, 0);
-            _finished.Reset(helpers + 1);
+            var job = new Job(body, chunks, helpers);
+            _job = job;
             for (int i = 0; i < helpers; i++) _start[i].Set();
-            Work();
-            _finished.Signal();
-            WaitForHelpers();
-            _body = null;
-            if (_failure is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(_failure);
+            job.Work();
+            // Every helper signs off before the next job replaces this one, so none can ever take part in the wrong job.
+            job.AllHelpersDone.Wait();
+            _job = null;
+            job.Failure?.Throw();
         }
         finally
         {
@@ -75,15 +69,6 @@ public sealed class WorkerPool : IDisposable
         foreach (ManualResetEventSlim start in _start) start.Set();
         foreach (Thread thread in _threads) thread.Join();
         foreach (ManualResetEventSlim start in _start) start.Dispose();
-        _finished.Dispose();
-    }
-
-    private void WaitForHelpers()
-    {
-        // Helpers end within microseconds of each other; going to sleep would cost more than the wait.
-        var spinner = default(SpinWait);
-        for (int i = 0; i < 1000 && !_finished.IsSet; i++) spinner.SpinOnce(sleep1Threshold: -1);
-        if (!_finished.IsSet) _finished.Wait();
     }
 
     private void Loop(ManualResetEventSlim start)
@@ -93,22 +78,38 @@ public sealed class WorkerPool : IDisposable
             start.Wait();
             start.Reset();
             if (_stop) return;
-            Work();
-            _finished.Signal();
+            Job job = _job!;
+            job.Work();
+            job.SignOff();
         }
     }
 
-    private void Work()
+    /// <summary>One call of <see cref="Run"/>. A job has an event of its own: a late wake-up of one job cannot be taken for the end of the next.</summary>
+    private sealed class Job(Action<int> body, int chunks, int helpers)
     {
-        Action<int> body = _body!;
-        try
+        private int _next = -1;
+        private int _working = helpers;
+
+        public ManualResetEventSlim AllHelpersDone { get; } = new(false, spinCount: 2000);
+
+        public ExceptionDispatchInfo? Failure { get; private set; }
+
+        public void Work()
         {
-            for (int i = Interlocked.Increment(ref _next) - 1; i < _chunks; i = Interlocked.Increment(ref _next) - 1) body(i);
+            try
+            {
+                for (int i = Interlocked.Increment(ref _next); i < chunks; i = Interlocked.Increment(ref _next)) body(i);
+            }
+            catch (Exception failure) when (failure is not null)
+            {
+                lock (this) Failure ??= ExceptionDispatchInfo.Capture(failure);
+                Interlocked.Exchange(ref _next, chunks);
+            }
         }
-        catch (Exception failure) when (failure is not null)
+
+        public void SignOff()
         {
-            lock (_gate) _failure ??= failure;
-            Volatile.Write(ref _next, _chunks);
+            if (Interlocked.Decrement(ref _working) == 0) AllHelpersDone.Set();
         }
     }
 }
