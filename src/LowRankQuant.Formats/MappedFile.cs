@@ -62,7 +62,8 @@ internal sealed unsafe class MappedFile : IDisposable
     public ReadOnlySpan<byte> Slice(long offset, int length)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        if (offset < 0 || length < 0 || offset > Length - length) throw new ArgumentOutOfRangeException(nameof(offset), offset, "The slice leaves the file.");
+        if (offset < 0 || length < 0 || offset > Length - length)
+            throw new ArgumentOutOfRangeException(nameof(offset), offset, "The slice leaves the file.");
         return new ReadOnlySpan<byte>(_start + offset, length);
     }
 

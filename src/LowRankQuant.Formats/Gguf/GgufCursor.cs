@@ -6,7 +6,8 @@ using System.Text.Unicode;
 
 namespace LowRankQuant.Formats.Gguf;
 
-/// <summary>Walks through the metadata of a GGUF file; every step is checked against the end of the file before anything is read or allocated.</summary>
+/// <summary>Walks through the metadata of a GGUF file; every step is checked against the end of the file before anything is read or
+/// allocated.</summary>
 internal sealed class GgufCursor(MappedFile map)
 {
     public long Position { get; private set; }
@@ -26,7 +27,8 @@ internal sealed class GgufCursor(MappedFile map)
     public string String(string? item, int maxLength = int.MaxValue / 2)
     {
         ulong length = Number<ulong>(item);
-        if (maxLength < 1024 && length > (ulong)maxLength) throw Error("name-length", item, $"a name of {length} bytes; at most {maxLength} are allowed.");
+        if (maxLength < 1024 && length > (ulong)maxLength)
+            throw Error("name-length", item, $"a name of {length} bytes; at most {maxLength} are allowed.");
         if (length > (ulong)Remaining || length > (ulong)maxLength)
             throw Error("string-length", item, $"a string of {length} bytes where {Remaining} are left.");
         ReadOnlySpan<byte> bytes = map.Slice(Position, (int)length);

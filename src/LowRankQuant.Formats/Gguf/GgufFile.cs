@@ -74,7 +74,8 @@ public sealed class GgufFile : ITensorSource
     {
         (MappedFile map, long start, GgufTensor tensor) = Owner(name);
         if (byteOffset < 0 || length < 0 || byteOffset > tensor.ByteLength - length)
-            throw new ArgumentOutOfRangeException(nameof(byteOffset), byteOffset, $"{length} bytes from here leave tensor '{name}' of {tensor.ByteLength} bytes.");
+            throw new ArgumentOutOfRangeException(nameof(byteOffset), byteOffset,
+                $"{length} bytes from here leave tensor '{name}' of {tensor.ByteLength} bytes.");
         return map.Slice(start + byteOffset, length);
     }
 
@@ -89,7 +90,9 @@ public sealed class GgufFile : ITensorSource
         (MappedFile map, long start, GgufTensor tensor) = Owner(name);
         if (elementOffset < 0 || elementOffset > tensor.ElementCount - destination.Length)
             throw new ArgumentOutOfRangeException(
-                nameof(elementOffset), elementOffset, $"{destination.Length} elements from here leave tensor '{name}' of {tensor.ElementCount} elements.");
+                nameof(elementOffset),
+                elementOffset,
+                $"{destination.Length} elements from here leave tensor '{name}' of {tensor.ElementCount} elements.");
         BlockReader.Reader reader = tensor.Type switch
         {
             GgmlType.F32 => static (file, first, offset, floats) => ReadPlain(file, first, offset, floats, SafetensorsType.F32),
@@ -165,7 +168,8 @@ public sealed class GgufFile : ITensorSource
         for (int part = 2; part <= count; part++)
         {
             string path = stem + PartEnding(part, count);
-            if (!File.Exists(path)) throw new CheckpointFormatException("missing-shard", Location, Path.GetFileName(path), "this part of the split file is missing.");
+            if (!File.Exists(path))
+                throw new CheckpointFormatException("missing-shard", Location, Path.GetFileName(path), "this part of the split file is missing.");
             AddPart(new MappedFile(path));
             GgufMetadata metadata = new(path, _parts[^1].Header.Metadata);
             if (metadata.FindInt64(CountKey) != count || metadata.FindInt64(NumberKey) != part - 1)

@@ -96,9 +96,11 @@ internal sealed class GgufHeader
         uint typeNumber = _cursor.Number<uint>(name);
         GgmlType type = (GgmlType)typeNumber;
         if (typeNumber > int.MaxValue || !GgmlTypes.TryGetBlock(type, out (int Elements, int Bytes) block))
-            throw _cursor.Error("tensor-type", name, $"ggml type {typeNumber} is unknown or was removed; convert the model again with a current converter.");
+            throw _cursor.Error("tensor-type", name,
+                $"ggml type {typeNumber} is unknown or was removed; convert the model again with a current converter.");
         long row = shape.Length == 0 ? 1 : shape[^1];
-        if (row % block.Elements != 0) throw _cursor.Error("block-size", name, $"rows of {row} elements do not divide into {type} blocks of {block.Elements}.");
+        if (row % block.Elements != 0)
+            throw _cursor.Error("block-size", name, $"rows of {row} elements do not divide into {type} blocks of {block.Elements}.");
         UInt128 bytes = elements / (uint)block.Elements * (uint)block.Bytes;
         if (bytes > long.MaxValue) throw _cursor.Error("dims-overflow", name, "the number of bytes does not fit 63 bits.");
         ulong offset = _cursor.Number<ulong>(name);
@@ -114,12 +116,16 @@ internal sealed class GgufHeader
             if (tensor.Offset != expected)
             {
                 throw _cursor.Error(
-                    "offset", tensor.Name, $"offset {tensor.Offset} where {expected} follows from the tensors before it (list order, aligned to {alignment}, no holes).");
+                    "offset",
+                    tensor.Name,
+                    $"offset {tensor.Offset} where {expected} follows from the tensors before it (list order, aligned to {alignment}, no holes).");
             }
             if (tensor.ByteLength > 0 && tensor.ByteLength > available - expected)
             {
                 throw _cursor.Error(
-                    "truncated-data", tensor.Name, $"needs {tensor.ByteLength} bytes at {DataStart + expected}, the file has {fileLength}; download it again.");
+                    "truncated-data",
+                    tensor.Name,
+                    $"needs {tensor.ByteLength} bytes at {DataStart + expected}, the file has {fileLength}; download it again.");
             }
             expected = AlignUp(expected + tensor.ByteLength, alignment);
         }

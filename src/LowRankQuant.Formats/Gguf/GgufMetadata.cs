@@ -40,7 +40,8 @@ public sealed class GgufMetadata
 
     /// <summary>An integer of any width, or null when absent.</summary>
     /// <exception cref="CheckpointFormatException">The value is not an integer or exceeds 63 bits (<c>metadata-type</c>).</exception>
-    public long? FindInt64(string key) => Find(key) is { } value ? ToInt64(value.Value) ?? throw Wrong(key, value, "an integer of at most 63 bits") : null;
+    public long? FindInt64(string key) =>
+        Find(key) is { } value ? ToInt64(value.Value) ?? throw Wrong(key, value, "an integer of at most 63 bits") : null;
 
     /// <summary>An integer of any width.</summary>
     /// <exception cref="CheckpointFormatException">Absent (<c>missing-key</c>), not an integer or beyond 63 bits (<c>metadata-type</c>).</exception>
@@ -66,21 +67,25 @@ public sealed class GgufMetadata
 
     /// <summary>An array of strings, or null when absent. Do not change it.</summary>
     /// <exception cref="CheckpointFormatException">The value has another type (<c>metadata-type</c>).</exception>
-    public string[]? FindStrings(string key) => Find(key) is { } value ? value.Value as string[] ?? throw Wrong(key, value, "an array of strings") : null;
+    public string[]? FindStrings(string key) =>
+        Find(key) is { } value ? value.Value as string[] ?? throw Wrong(key, value, "an array of strings") : null;
 
     /// <summary>An array of 32-bit floats, or null when absent. Do not change it.</summary>
     /// <exception cref="CheckpointFormatException">The value has another type (<c>metadata-type</c>).</exception>
-    public float[]? FindSingles(string key) => Find(key) is { } value ? value.Value as float[] ?? throw Wrong(key, value, "an array of 32-bit floats") : null;
+    public float[]? FindSingles(string key) =>
+        Find(key) is { } value ? value.Value as float[] ?? throw Wrong(key, value, "an array of 32-bit floats") : null;
 
     /// <summary>An array of integers of any width, or null when absent.</summary>
     /// <exception cref="CheckpointFormatException">The value has another type, or an element exceeds 63 bits (<c>metadata-type</c>).</exception>
     public long[]? FindInt64s(string key)
     {
         if (Find(key) is not { } value) return null;
-        if (value.Type != GgufValueType.Array || value.Value is string[] or float[] or double[] or bool[]) throw Wrong(key, value, "an array of integers");
+        if (value.Type != GgufValueType.Array || value.Value is string[] or float[] or double[] or bool[])
+            throw Wrong(key, value, "an array of integers");
         Array source = (Array)value.Value;
         long[] result = new long[source.Length];
-        for (int i = 0; i < result.Length; i++) result[i] = ToInt64(source.GetValue(i)!) ?? throw Wrong(key, value, "an array of integers of at most 63 bits");
+        for (int i = 0; i < result.Length; i++)
+            result[i] = ToInt64(source.GetValue(i)!) ?? throw Wrong(key, value, "an array of integers of at most 63 bits");
         return result;
     }
 

@@ -13,7 +13,8 @@ internal static class ElementConversion
     public static bool Holds<T>(SafetensorsType type)
         where T : unmanaged => type switch
         {
-            SafetensorsType.Bool or SafetensorsType.U8 or SafetensorsType.F8E4M3 or SafetensorsType.F8E5M2 or SafetensorsType.F8E8M0 => typeof(T) == typeof(byte),
+            SafetensorsType.Bool or SafetensorsType.U8 or SafetensorsType.F8E4M3 or SafetensorsType.F8E5M2 or SafetensorsType.F8E8M0 =>
+                typeof(T) == typeof(byte),
             SafetensorsType.I8 => typeof(T) == typeof(sbyte),
             SafetensorsType.I16 => typeof(T) == typeof(short),
             SafetensorsType.U16 or SafetensorsType.BF16 => typeof(T) == typeof(ushort),
@@ -36,11 +37,13 @@ internal static class ElementConversion
         SafetensorsType.F64 => static (bytes, floats) =>
         {
             for (int i = 0; i < floats.Length; i++) floats[i] = (float)BinaryPrimitives.ReadDoubleLittleEndian(bytes[(8 * i)..]);
-        },
+        }
+        ,
         SafetensorsType.F8E4M3 => static (bytes, floats) =>
         {
             for (int i = 0; i < floats.Length; i++) floats[i] = Float8E4M3(bytes[i]);
-        },
+        }
+        ,
         _ => null,
     };
 

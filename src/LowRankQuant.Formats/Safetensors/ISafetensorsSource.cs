@@ -18,7 +18,8 @@ public interface ISafetensorsSource : ITensorSource
     ReadOnlySpan<byte> GetBytes(string name, long byteOffset, int length);
 
     /// <summary>Reads consecutive elements without conversion.</summary>
-    /// <typeparam name="T">The .NET type of the tensor's type: sbyte for I8, byte for U8 and BOOL, int for I32, ushort for F16/BF16 bits, ...</typeparam>
+    /// <typeparam name="T">The .NET type of the tensor's type: sbyte for I8, byte for U8 and BOOL, int for I32, ushort for F16/BF16 bits,
+    /// ...</typeparam>
     /// <param name="name">Tensor.</param>
     /// <param name="destination">Receives as many elements as it holds.</param>
     /// <param name="elementOffset">First element to read.</param>

@@ -25,7 +25,8 @@ public sealed record PendingTensor(string Name, SafetensorsType Type, long[] Sha
     }
 
     /// <summary>A tensor whose bytes are already in memory.</summary>
-    public static PendingTensor FromBytes(string name, SafetensorsType type, long[] shape, byte[] bytes) => new(name, type, shape, sink => sink.Write(bytes));
+    public static PendingTensor FromBytes(string name, SafetensorsType type, long[] shape, byte[] bytes) =>
+        new(name, type, shape, sink => sink.Write(bytes));
 
     /// <summary>A tensor of 32-bit floats in memory, stored as F32, F16 or BF16 (rounded to nearest, ties to even).</summary>
     public static PendingTensor FromSingles(string name, SafetensorsType type, long[] shape, float[] values) =>

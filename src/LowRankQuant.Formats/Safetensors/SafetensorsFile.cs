@@ -57,7 +57,8 @@ public sealed class SafetensorsFile : ISafetensorsSource
     {
         TensorEntry entry = Entry(name);
         if (byteOffset < 0 || length < 0 || byteOffset > entry.ByteLength - length)
-            throw new ArgumentOutOfRangeException(nameof(byteOffset), byteOffset, $"{length} bytes from here leave tensor '{name}' of {entry.ByteLength} bytes.");
+            throw new ArgumentOutOfRangeException(nameof(byteOffset), byteOffset,
+                $"{length} bytes from here leave tensor '{name}' of {entry.ByteLength} bytes.");
         return _map.Slice(_header.DataStart + entry.Begin + byteOffset, length);
     }
 
@@ -67,7 +68,8 @@ public sealed class SafetensorsFile : ISafetensorsSource
     {
         TensorEntry entry = Entry(name);
         if (!ElementConversion.Holds<T>(entry.Type))
-            throw new CheckpointFormatException("dtype", Location, name, $"has type {entry.Type.HeaderName()}, which is not read as {typeof(T).Name}.");
+            throw new CheckpointFormatException("dtype", Location, name,
+                $"has type {entry.Type.HeaderName()}, which is not read as {typeof(T).Name}.");
         ReadElements(entry, destination.Length, elementOffset, MemoryMarshal.AsBytes(destination), static (bytes, into) => bytes.CopyTo(into));
     }
 

@@ -48,7 +48,8 @@ public sealed class SafetensorsFolder : ISafetensorsSource
             string single = Path.Combine(folder, SingleFileName), index = Path.Combine(folder, IndexFileName);
             if (File.Exists(single)) result.Add(SafetensorsFile.Open(single));
             else if (File.Exists(index)) result.OpenShards(index);
-            else throw new CheckpointFormatException("missing-checkpoint", folder, null, $"the folder has neither {SingleFileName} nor {IndexFileName}.");
+            else throw new CheckpointFormatException("missing-checkpoint", folder, null,
+                $"the folder has neither {SingleFileName} nor {IndexFileName}.");
             return result;
         }
         catch
@@ -76,7 +77,8 @@ public sealed class SafetensorsFolder : ISafetensorsSource
         where T : unmanaged => Owner(name).Read(name, destination, elementOffset);
 
     /// <inheritdoc/>
-    public void ReadSingles(string name, Span<float> destination, long elementOffset = 0) => Owner(name).ReadSingles(name, destination, elementOffset);
+    public void ReadSingles(string name, Span<float> destination, long elementOffset = 0) =>
+        Owner(name).ReadSingles(name, destination, elementOffset);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -93,7 +95,8 @@ public sealed class SafetensorsFolder : ISafetensorsSource
         _files.Add(file);
         foreach (string name in file.Names)
         {
-            if (!_owners.TryAdd(name, file)) throw new CheckpointFormatException("duplicate-name", file.Location, name, "another shard holds this tensor too.");
+            if (!_owners.TryAdd(name, file))
+                throw new CheckpointFormatException("duplicate-name", file.Location, name, "another shard holds this tensor too.");
             _tensors.Add(name, file.Tensors[name]);
             _names.Add(name);
         }
@@ -118,7 +121,8 @@ public sealed class SafetensorsFolder : ISafetensorsSource
         foreach ((string shard, List<string> tensors) in byShard)
         {
             string path = Path.Combine(Location, shard);
-            if (!File.Exists(path)) throw new CheckpointFormatException("missing-shard", indexPath, shard, "the index names this file, the folder lacks it.");
+            if (!File.Exists(path))
+                throw new CheckpointFormatException("missing-shard", indexPath, shard, "the index names this file, the folder lacks it.");
             SafetensorsFile file = SafetensorsFile.Open(path);
             foreach (string tensor in tensors)
             {
@@ -163,7 +167,8 @@ public sealed class SafetensorsFolder : ISafetensorsSource
                     string tensor = reader.GetString()!;
                     reader.Read();
                     if (reader.TokenType != JsonTokenType.String) throw Schema(tensor, "the file of a tensor must be a string.");
-                    if (!map.TryAdd(tensor, reader.GetString()!)) throw new CheckpointFormatException("duplicate-name", path, tensor, "listed twice.");
+                    if (!map.TryAdd(tensor, reader.GetString()!))
+                        throw new CheckpointFormatException("duplicate-name", path, tensor, "listed twice.");
                 }
             }
             while (reader.Read())

@@ -18,7 +18,8 @@ public static class SafetensorsFolderWriter
     /// <param name="tensors">Tensors in file order; a shard holds consecutive ones.</param>
     /// <param name="shardSize">Largest number of data bytes in a shard; a tensor that is larger gets a shard of its own.</param>
     /// <param name="metadata">Strings of <c>__metadata__</c> of each file; null writes <see cref="SafetensorsWriter.PyTorchMetadata"/>.</param>
-    /// <param name="overwrite">Whether checkpoint files already in the folder are replaced and stale ones removed; otherwise they are an error.</param>
+    /// <param name="overwrite">Whether checkpoint files already in the folder are replaced and stale ones removed; otherwise they are an
+    /// error.</param>
     /// <param name="cancellationToken">Checked before every tensor.</param>
     /// <returns>Paths of the files written, the index last.</returns>
     /// <exception cref="IOException">The folder already holds a checkpoint, or cannot be written.</exception>
@@ -110,7 +111,8 @@ public static class SafetensorsFolderWriter
         }
         SafetensorsWriter.WriteAtomically(path, stream =>
         {
-            using Utf8JsonWriter json = new(stream, new JsonWriterOptions { Indented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+            using Utf8JsonWriter json = new(stream,
+                new JsonWriterOptions { Indented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
             json.WriteStartObject();
             json.WriteStartObject("metadata");
             json.WriteNumber("total_size", total);

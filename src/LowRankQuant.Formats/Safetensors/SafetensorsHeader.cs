@@ -39,7 +39,8 @@ internal sealed class SafetensorsHeader
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(map.Slice(0, 8));
         if (length > MaxLength) throw header.Error("header-too-large", null, $"header of {length} bytes; the format allows {MaxLength}.");
         if ((long)length > map.Length - 8)
-            throw header.Error("header-length", null, $"header of {length} bytes in a file of {map.Length}; the file is cut or not a safetensors file.");
+            throw header.Error("header-length", null,
+                $"header of {length} bytes in a file of {map.Length}; the file is cut or not a safetensors file.");
         header.DataStart = 8 + (long)length;
         ReadOnlySpan<byte> json = map.Slice(8, (int)length);
         if (!Utf8.IsValid(json)) throw header.Error("header-encoding", null, "the header is not valid UTF-8.");
@@ -137,14 +138,16 @@ internal sealed class SafetensorsHeader
         foreach (ulong dimension in shape)
         {
             UInt128 product = (UInt128)elements * dimension;
-            if (product > long.MaxValue || dimension > long.MaxValue) throw Error("shape-overflow", name, "the number of elements does not fit 63 bits.");
+            if (product > long.MaxValue || dimension > long.MaxValue)
+                throw Error("shape-overflow", name, "the number of elements does not fit 63 bits.");
             elements = (ulong)product;
         }
         UInt128 bytes = (UInt128)elements * (uint)type.Size();
         if (bytes > long.MaxValue) throw Error("shape-overflow", name, "the number of bytes does not fit 63 bits.");
         if (end < begin || end > long.MaxValue) throw Error("offset-range", name, $"data_offsets [{begin}, {end}] are not a range.");
         if (end - begin != (ulong)bytes)
-            throw Error("size-mismatch", name, $"{elements} elements of {typeName} take {bytes} bytes, data_offsets [{begin}, {end}] hold {end - begin}.");
+            throw Error("size-mismatch", name,
+                $"{elements} elements of {typeName} take {bytes} bytes, data_offsets [{begin}, {end}] hold {end - begin}.");
         long[] dimensions = new long[shape.Count];
         for (int i = 0; i < dimensions.Length; i++) dimensions[i] = (long)shape[i];
         return new TensorEntry(name, type, dimensions, (long)begin, (long)end);

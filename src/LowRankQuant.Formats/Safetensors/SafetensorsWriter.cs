@@ -82,7 +82,8 @@ public static class SafetensorsWriter
             long offset = 0;
             foreach (PendingTensor tensor in tensors)
             {
-                if (!names.Add(tensor.Name)) throw new ArgumentException($"The tensor name '{tensor.Name}' is reserved or given twice.", nameof(tensors));
+                if (!names.Add(tensor.Name))
+                    throw new ArgumentException($"The tensor name '{tensor.Name}' is reserved or given twice.", nameof(tensors));
                 json.WriteStartObject(tensor.Name);
                 json.WriteString("dtype", tensor.Type.HeaderName());
                 json.WriteStartArray("shape");
@@ -100,7 +101,8 @@ public static class SafetensorsWriter
         int padding = (8 - (buffer.WrittenCount % 8)) % 8; // the data begins at a multiple of 8
         buffer.Write("       "u8[..padding]);
         if (buffer.WrittenCount > SafetensorsHeader.MaxLength)
-            throw new ArgumentException($"A header of {buffer.WrittenCount} bytes; the format allows {SafetensorsHeader.MaxLength}.", nameof(tensors));
+            throw new ArgumentException($"A header of {buffer.WrittenCount} bytes; the format allows {SafetensorsHeader.MaxLength}.",
+                nameof(tensors));
         return buffer.WrittenSpan.ToArray();
     }
 }

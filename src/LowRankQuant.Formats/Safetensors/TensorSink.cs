@@ -49,7 +49,8 @@ public sealed class TensorSink
             return;
         }
         if (_tensor.Type is not (SafetensorsType.F16 or SafetensorsType.BF16))
-            throw new InvalidOperationException($"Tensor '{_tensor.Name}' is declared as {_tensor.Type.HeaderName()}; floats go to F32, F16 or BF16.");
+            throw new InvalidOperationException(
+                $"Tensor '{_tensor.Name}' is declared as {_tensor.Type.HeaderName()}; floats go to F32, F16 or BF16.");
         _halves ??= new ushort[Math.Min(values.Length, 1 << 16)];
         if (_halves.Length == 0) _halves = new ushort[1 << 16];
         while (!values.IsEmpty)
@@ -65,6 +66,7 @@ public sealed class TensorSink
 
     internal void Complete()
     {
-        if (_written != _length) throw new InvalidOperationException($"Tensor '{_tensor.Name}' is declared with {_length} bytes; only {_written} were written.");
+        if (_written != _length)
+            throw new InvalidOperationException($"Tensor '{_tensor.Name}' is declared with {_length} bytes; only {_written} were written.");
     }
 }

@@ -6,7 +6,7 @@ namespace LowRankQuant.Models.Tokenizers;
 /// <summary>Reads the normalizer, pre-tokenizer and decoder of a tokenizer.json.</summary>
 internal static class ComponentReader
 {
-    internal static Normalizer? ReadNormalizer(JsonNode node)
+    internal static Normalizer? ReadNormalizer(JsonField node)
     {
         if (node.IsNull) return null;
         switch (node.Text("type"))
@@ -30,16 +30,16 @@ internal static class ComponentReader
     }
 
     /// <summary>Reads a pre-tokenizer. When its last stage maps to the byte alphabet, that mapping is left to the model, which caches.</summary>
-    internal static PreTokenizer? ReadPreTokenizer(JsonNode node, out bool modelMapsBytes) => ReadPreTokenizer(node, isLast: true, out modelMapsBytes);
+    internal static PreTokenizer? ReadPreTokenizer(JsonField node, out bool modelMapsBytes) => ReadPreTokenizer(node, isLast: true, out modelMapsBytes);
 
-    private static PreTokenizer? ReadPreTokenizer(JsonNode node, bool isLast, out bool modelMapsBytes)
+    private static PreTokenizer? ReadPreTokenizer(JsonField node, bool isLast, out bool modelMapsBytes)
     {
         modelMapsBytes = false;
         if (node.IsNull) return null;
         switch (node.Text("type"))
         {
             case "Sequence":
-                JsonNode[] parts = [.. node.Member("pretokenizers").Items()];
+                JsonField[] parts = [.. node.Member("pretokenizers").Items()];
                 List<PreTokenizer> stages = [];
                 for (int i = 0; i < parts.Length; i++)
                 {
@@ -55,7 +55,7 @@ internal static class ComponentReader
                 return new SplitPreTokenizer(new RunMatcher(CharKind.Number, longest: node.Flag("individual_digits", false) ? 1 : int.MaxValue),
                     SplitBehavior.Isolated, invert: false);
             case "Punctuation":
-                JsonNode behavior = node.Member("behavior");
+                JsonField behavior = node.Member("behavior");
                 return new SplitPreTokenizer(new RunMatcher(CharKind.Punctuation, longest: 1, extra: "$+<=>^`|~"),
                     behavior.IsNull ? SplitBehavior.Isolated : ReadBehavior(behavior), invert: false);
             case "Metaspace":
@@ -70,7 +70,7 @@ internal static class ComponentReader
         }
     }
 
-    internal static Decoder? ReadDecoder(JsonNode node)
+    internal static Decoder? ReadDecoder(JsonField node)
     {
         if (node.IsNull) return null;
         switch (node.Text("type"))
@@ -87,21 +87,21 @@ internal static class ComponentReader
         }
     }
 
-    private static string ReadLiteral(JsonNode pattern)
+    private static string ReadLiteral(JsonField pattern)
     {
         pattern.Expect(JsonValueKind.Object);
         if (pattern.Member("Regex") is { IsNull: false } regex) throw regex.Unknown("fixed strings only in this place");
         return pattern.Text("String");
     }
 
-    private static PatternMatcher ReadPattern(JsonNode pattern)
+    private static PatternMatcher ReadPattern(JsonField pattern)
     {
         pattern.Expect(JsonValueKind.Object);
         if (pattern.Member("Regex") is not { IsNull: false } regex) return new LiteralMatcher(pattern.Text("String"));
         return KnownPatterns.Find(regex.Text()) ?? throw regex.Unknown("the patterns of GPT-2, Llama 3, Qwen 2 and their relatives");
     }
 
-    private static SplitBehavior ReadBehavior(JsonNode behavior) => behavior.Text() switch
+    private static SplitBehavior ReadBehavior(JsonField behavior) => behavior.Text() switch
     {
         "Removed" => SplitBehavior.Removed,
         "Isolated" => SplitBehavior.Isolated,
@@ -111,9 +111,9 @@ internal static class ComponentReader
         _ => throw behavior.Unknown("Removed, Isolated, MergedWithPrevious, MergedWithNext and Contiguous"),
     };
 
-    private static PrependScheme ReadScheme(JsonNode node)
+    private static PrependScheme ReadScheme(JsonField node)
     {
-        JsonNode scheme = node.Member("prepend_scheme");
+        JsonField scheme = node.Member("prepend_scheme");
         // Files older than prepend_scheme have a switch; false there means never.
         if (scheme.IsNull) return node.Flag("add_prefix_space", true) ? PrependScheme.Always : PrependScheme.Never;
         return scheme.Text() switch

@@ -33,8 +33,8 @@ public static class Gpt2Vocabulary
 
     internal static PipelineTokenizer Read(Stream vocab, TextReader merges, TokenizerConfig config)
     {
-        using JsonDocument document = JsonNode.Parse(vocab, "vocab.json");
-        Vocabulary vocabulary = TokenizerJsonReader.ReadVocabulary(JsonNode.Root(document, "vocab.json"));
+        using JsonDocument document = JsonField.Parse(vocab, "vocab.json");
+        Vocabulary vocabulary = TokenizerJsonReader.ReadVocabulary(JsonField.Root(document, "vocab.json"));
         List<string> lines = ReadLines(merges);
         MergeTable table = new(lines.Count);
         for (int rank = 0; rank < lines.Count; rank++)

@@ -77,6 +77,8 @@ internal sealed class Llama3Matcher(int longestNumber, bool longS) : PatternMatc
 {
     private const CharKind Classes = CharKind.Space | CharKind.Letter | CharKind.Number;
 
+    internal int LongestNumber => longestNumber;
+
     internal override bool TryFind(ReadOnlySpan<char> text, int from, out int start, out int length)
     {
         start = from;
@@ -120,6 +122,9 @@ internal sealed class Llama3Matcher(int longestNumber, bool longS) : PatternMatc
 internal sealed class RunMatcher(
     CharKind wanted, int shortest = 1, int longest = int.MaxValue, string extra = "", string ranges = "", bool spaceBefore = false) : PatternMatcher
 {
+    /// <summary>Whether every match is one numeric character.</summary>
+    internal bool IsSingleNumber => wanted == CharKind.Number && longest == 1 && extra.Length == 0 && ranges.Length == 0 && !spaceBefore;
+
     internal override bool TryFind(ReadOnlySpan<char> text, int from, out int start, out int length)
     {
         for (start = from; start < text.Length;)

@@ -5,7 +5,7 @@ namespace LowRankQuant.Models.Tokenizers;
 /// <summary>Reads what a post-processor puts before and after a single text.</summary>
 internal static class PostProcessorReader
 {
-    internal static (int[] Prefix, int[] Suffix) Read(JsonNode node, Func<int, bool> isToken)
+    internal static (int[] Prefix, int[] Suffix) Read(JsonField node, Func<int, bool> isToken)
     {
         if (node.IsNull) return ([], []);
         string type = node.Text("type");
@@ -22,7 +22,7 @@ internal static class PostProcessorReader
             case "Sequence":
                 List<int> prefix = [];
                 List<int> suffix = [];
-                foreach (JsonNode part in node.Member("processors").Items())
+                foreach (JsonField part in node.Member("processors").Items())
                 {
                     (int[] before, int[] after) = Read(part, isToken);
                     prefix.InsertRange(0, before);
@@ -34,16 +34,16 @@ internal static class PostProcessorReader
         }
     }
 
-    private static (int[] Prefix, int[] Suffix) ReadTemplate(JsonNode node, Func<int, bool> isToken)
+    private static (int[] Prefix, int[] Suffix) ReadTemplate(JsonField node, Func<int, bool> isToken)
     {
         List<int> prefix = [];
         List<int> suffix = [];
         bool seen = false;
-        JsonNode special = node.Member("special_tokens");
-        JsonNode single = node.Member("single");
-        foreach (JsonNode item in single.Items())
+        JsonField special = node.Member("special_tokens");
+        JsonField single = node.Member("single");
+        foreach (JsonField item in single.Items())
         {
-            JsonNode sequence = item.Member("Sequence");
+            JsonField sequence = item.Member("Sequence");
             if (!sequence.IsNull)
             {
                 if (seen || sequence.Text("id") != "A") throw sequence.Wrong("the template of a single text must name the text once, as A");
@@ -51,20 +51,20 @@ internal static class PostProcessorReader
                 continue;
             }
             string name = item.Required("SpecialToken", JsonValueKind.Object).Text("id");
-            foreach (JsonNode id in special.Member(name).Member("ids").Items()) (seen ? suffix : prefix).Add(Checked(id, isToken));
+            foreach (JsonField id in special.Member(name).Member("ids").Items()) (seen ? suffix : prefix).Add(Checked(id, isToken));
         }
         if (!seen) throw single.Wrong("the template of a single text must name the text");
         return ([.. prefix], [.. suffix]);
     }
 
-    private static int Pair(JsonNode node, Func<int, bool> isToken)
+    private static int Pair(JsonField node, Func<int, bool> isToken)
     {
         node.Expect(JsonValueKind.Array);
         if (node.Element.GetArrayLength() != 2) throw node.Wrong("must be a token and its id");
-        return Checked(new JsonNode(node.Element[1], node.Path), isToken);
+        return Checked(new JsonField(node.Element[1], node.Path), isToken);
     }
 
-    private static int Checked(JsonNode id, Func<int, bool> isToken)
+    private static int Checked(JsonField id, Func<int, bool> isToken)
     {
         int value = id.Number();
         return isToken(value) ? value : throw id.Wrong("the post-processor adds an id that is no token");

@@ -151,6 +151,12 @@ internal sealed class MetaspacePreTokenizer(char replacement, PrependScheme sche
 {
     private readonly SplitPreTokenizer _split = new(new LiteralMatcher(replacement.ToString()), SplitBehavior.MergedWithNext, invert: false);
 
+    internal char Replacement => replacement;
+
+    internal PrependScheme Scheme => scheme;
+
+    internal bool Splits => split;
+
     internal override void Split(Piece piece, List<Piece> parts)
     {
         string text = piece.Span.ToString().Replace(' ', replacement);

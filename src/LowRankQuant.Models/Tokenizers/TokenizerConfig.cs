@@ -25,8 +25,8 @@ internal sealed record TokenizerConfig
 
     internal static TokenizerConfig Read(Stream stream)
     {
-        using JsonDocument document = JsonNode.Parse(stream, FileName);
-        JsonNode root = JsonNode.Root(document, FileName);
+        using JsonDocument document = JsonField.Parse(stream, FileName);
+        JsonField root = JsonField.Root(document, FileName);
         return new TokenizerConfig
         {
             BosToken = Token(root.Member("bos_token")),
@@ -37,7 +37,7 @@ internal sealed record TokenizerConfig
         };
     }
 
-    internal static AddedToken ReadAddedToken(JsonNode node, int id) => new(id, node.Text("content"))
+    internal static AddedToken ReadAddedToken(JsonField node, int id) => new(id, node.Text("content"))
     {
         SingleWord = node.Flag("single_word", false),
         StripLeft = node.Flag("lstrip", false),
@@ -46,23 +46,23 @@ internal sealed record TokenizerConfig
         Normalized = node.Flag("normalized", !node.Flag("special", false)),
     };
 
-    private static bool? Switch(JsonNode root, string name) => root.Member(name).IsNull ? null : root.Flag(name, false);
+    private static bool? Switch(JsonField root, string name) => root.Member(name).IsNull ? null : root.Flag(name, false);
 
     // A token is its text, or an object with the text under "content".
-    private static string? Token(JsonNode node)
+    private static string? Token(JsonField node)
     {
         if (node.IsNull) return null;
         return node.Element.ValueKind == JsonValueKind.Object ? node.Text("content") : node.Text();
     }
 
-    private static List<AddedToken> ReadAddedTokens(JsonNode node)
+    private static List<AddedToken> ReadAddedTokens(JsonField node)
     {
         List<AddedToken> tokens = [];
         if (node.IsNull) return tokens;
         node.Expect(JsonValueKind.Object);
         foreach (JsonProperty entry in node.Element.EnumerateObject())
         {
-            JsonNode member = new(entry.Value, $"{node.Path}[{entry.Name}]");
+            JsonField member = new(entry.Value, $"{node.Path}[{entry.Name}]");
             if (!int.TryParse(entry.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) || id >= Vocabulary.IdLimit)
                 throw member.Wrong($"the key must be a token id in 0..{Vocabulary.IdLimit - 1}");
             tokens.Add(ReadAddedToken(member, id));

@@ -7,8 +7,8 @@ internal static class TokenizerJsonReader
 {
     internal static PipelineTokenizer Read(Stream stream, string name, TokenizerConfig config)
     {
-        using JsonDocument document = JsonNode.Parse(stream, name);
-        JsonNode root = JsonNode.Root(document, name);
+        using JsonDocument document = JsonField.Parse(stream, name);
+        JsonField root = JsonField.Root(document, name);
         Normalizer? normalizer = ComponentReader.ReadNormalizer(root.Member("normalizer"));
         PreTokenizer? preTokenizer = ComponentReader.ReadPreTokenizer(root.Member("pre_tokenizer"), out bool modelMapsBytes);
         ITokenModel model = ReadModel(root.Required("model", JsonValueKind.Object), modelMapsBytes);
@@ -16,7 +16,7 @@ internal static class TokenizerJsonReader
         AddedTokens added = new(addedTokens, normalizer);
         int? Find(string? token) => token is null ? null : added.Find(token) ?? model.Vocabulary.Find(token);
 
-        JsonNode postProcessor = root.Member("post_processor");
+        JsonField postProcessor = root.Member("post_processor");
         (int[] prefix, int[] suffix) = PostProcessorReader.Read(postProcessor, id => added.TryGet(id, out _) || model.Vocabulary.Text(id) is not null);
         int? bos = Find(config.BosToken);
         int? eos = Find(config.EosToken);
@@ -42,15 +42,15 @@ internal static class TokenizerJsonReader
     private static TokenizerException NoToken(string key, string? token) => TokenizerException.For($"tokenizer_config.json: {key}", token ?? "null",
         $"add_{key} is true, but this is no token of the vocabulary", $"Set add_{key} to false or name a token.");
 
-    private static List<AddedToken> ReadAddedTokens(JsonNode node, Vocabulary vocabulary)
+    private static List<AddedToken> ReadAddedTokens(JsonField node, Vocabulary vocabulary)
     {
         List<AddedToken> tokens = [];
         if (node.IsNull) return tokens;
         HashSet<int> ids = [];
         HashSet<string> texts = new(StringComparer.Ordinal);
-        foreach (JsonNode item in node.Items())
+        foreach (JsonField item in node.Items())
         {
-            JsonNode idNode = item.Required("id", JsonValueKind.Number);
+            JsonField idNode = item.Required("id", JsonValueKind.Number);
             int id = idNode.Number();
             if (id is < 0 or >= Vocabulary.IdLimit) throw idNode.Wrong($"a token id must lie in 0..{Vocabulary.IdLimit - 1}");
             AddedToken token = TokenizerConfig.ReadAddedToken(item, id);
@@ -69,9 +69,9 @@ internal static class TokenizerJsonReader
         return tokens;
     }
 
-    private static ITokenModel ReadModel(JsonNode model, bool mapsBytes)
+    private static ITokenModel ReadModel(JsonField model, bool mapsBytes)
     {
-        JsonNode type = model.Member("type");
+        JsonField type = model.Member("type");
         // Old files do not name the type of a BPE model; its merges give it away.
         string name = type.IsNull ? (model.Member("merges").IsNull ? "" : "BPE") : type.Text();
         return name switch
@@ -82,11 +82,11 @@ internal static class TokenizerJsonReader
         };
     }
 
-    private static BpeModel ReadBpe(JsonNode model, bool mapsBytes)
+    private static BpeModel ReadBpe(JsonField model, bool mapsBytes)
     {
         if (model.Member("dropout") is { IsNull: false } dropout && (dropout.Element.ValueKind != JsonValueKind.Number || dropout.Element.GetDouble() != 0))
             throw dropout.Wrong("merges dropped at random are for training tokenizers", "Set dropout to null.");
-        JsonNode vocab = model.Required("vocab", JsonValueKind.Object);
+        JsonField vocab = model.Required("vocab", JsonValueKind.Object);
         Vocabulary vocabulary = ReadVocabulary(vocab);
         BpeOptions options = new()
         {
@@ -98,11 +98,11 @@ internal static class TokenizerJsonReader
             IgnoreMerges = model.Flag("ignore_merges", false),
             MapsBytes = mapsBytes,
         };
-        JsonNode merges = model.Required("merges", JsonValueKind.Array);
+        JsonField merges = model.Required("merges", JsonValueKind.Array);
         int count = merges.Element.GetArrayLength();
         MergeTable table = new(count);
         int rank = 0;
-        foreach (JsonNode merge in merges.Items())
+        foreach (JsonField merge in merges.Items())
         {
             (string left, string right) = ReadMerge(merge);
             BpeModel.AddMerge(table, vocabulary, left, right, rank++, options.ContinuingSubwordPrefix.Length, replace: true);
@@ -110,13 +110,13 @@ internal static class TokenizerJsonReader
         return new BpeModel(vocabulary, table, options);
     }
 
-    internal static Vocabulary ReadVocabulary(JsonNode vocab)
+    internal static Vocabulary ReadVocabulary(JsonField vocab)
     {
         Vocabulary vocabulary = new(vocab.Element.GetPropertyCount());
         foreach (JsonProperty entry in vocab.Element.EnumerateObject())
         {
             if (entry.Value.ValueKind != JsonValueKind.Number || !entry.Value.TryGetInt64(out long id))
-                throw new JsonNode(entry.Value, $"{vocab.Path}[{TokenizerException.Quote(Name(entry, vocab.Path))}]").Wrong("a token id must be a whole number");
+                throw new JsonField(entry.Value, $"{vocab.Path}[{TokenizerException.Quote(Name(entry, vocab.Path))}]").Wrong("a token id must be a whole number");
             vocabulary.Add(Name(entry, vocab.Path), id, vocab.Path);
         }
         return vocabulary;
@@ -134,12 +134,12 @@ internal static class TokenizerJsonReader
         }
     }
 
-    private static (string Left, string Right) ReadMerge(JsonNode merge)
+    private static (string Left, string Right) ReadMerge(JsonField merge)
     {
         if (merge.Element.ValueKind == JsonValueKind.Array)
         {
             if (merge.Element.GetArrayLength() != 2) throw merge.Wrong("a merge must have two sides");
-            return (new JsonNode(merge.Element[0], merge.Path).Text(), new JsonNode(merge.Element[1], merge.Path).Text());
+            return (new JsonField(merge.Element[0], merge.Path).Text(), new JsonField(merge.Element[1], merge.Path).Text());
         }
         string text = merge.Text();
         int space = text.IndexOf(' ', StringComparison.Ordinal);
@@ -148,20 +148,20 @@ internal static class TokenizerJsonReader
         return (text[..space], text[(space + 1)..]);
     }
 
-    private static UnigramModel ReadUnigram(JsonNode model)
+    private static UnigramModel ReadUnigram(JsonField model)
     {
-        JsonNode vocab = model.Required("vocab", JsonValueKind.Array);
+        JsonField vocab = model.Required("vocab", JsonValueKind.Array);
         int count = vocab.Element.GetArrayLength();
         Vocabulary vocabulary = new(count);
         float[] scores = new float[count];
         bool[] matched = new bool[count];
         int id = 0;
-        foreach (JsonNode item in vocab.Items())
+        foreach (JsonField item in vocab.Items())
         {
             item.Expect(JsonValueKind.Array);
             if (item.Element.GetArrayLength() != 2 || item.Element[1].ValueKind != JsonValueKind.Number)
                 throw item.Wrong("an entry must be a token and its score");
-            vocabulary.Add(new JsonNode(item.Element[0], item.Path).Text(), id, vocab.Path);
+            vocabulary.Add(new JsonField(item.Element[0], item.Path).Text(), id, vocab.Path);
             scores[id] = item.Element[1].GetSingle();
             if (!float.IsFinite(scores[id])) throw item.Wrong("a score must be finite");
             matched[id++] = true;

@@ -5,8 +5,7 @@ internal readonly struct AdamFactors
 {
     public AdamFactors(in AdamArguments arguments)
     {
-        // Through decimal a float becomes the number that was written, 0.999 and not 0.99900001: else 1 - beta2 would be off by 1e-5 of itself.
-        double beta1 = (double)(decimal)arguments.Beta1, beta2 = (double)(decimal)arguments.Beta2;
+        double beta1 = AsWritten(arguments.Beta1), beta2 = AsWritten(arguments.Beta2);
         Beta1 = (float)beta1;
         Rest1 = (float)(1 - beta1);
         Beta2 = (float)beta2;
@@ -33,4 +32,10 @@ internal readonly struct AdamFactors
     public float SecondCorrection { get; }
 
     public float Epsilon { get; }
+
+    /// <summary>
+    /// The number that a float was written as, 0.999 and not 0.99900001 (a decimal keeps seven digits of a float): else 1 - beta2 would be off by
+    /// 1e-5 of itself.
+    /// </summary>
+    public static double AsWritten(float beta) => (double)(decimal)beta;
 }

@@ -55,7 +55,8 @@ public class GgufFileTests
             foreach (JsonProperty key in keys.EnumerateObject())
             {
                 object value = file.Metadata[key.Name].Value;
-                if (key.Value.ValueKind == JsonValueKind.Array) Assert.Equal(key.Value.EnumerateArray().Select(Text), ((Array)value).Cast<object>().Select(Text));
+                if (key.Value.ValueKind == JsonValueKind.Array)
+                    Assert.Equal(key.Value.EnumerateArray().Select(Text), ((Array)value).Cast<object>().Select(Text));
                 else Assert.Equal(Text(key.Value), Text(value));
                 values++;
             }
@@ -75,8 +76,14 @@ public class GgufFileTests
         Assert.Equal("missing-key", Assert.Throws<CheckpointFormatException>(() => metadata.GetString("absent")).Kind);
         Action[] wrong =
         [
-            () => metadata.GetInt64("test.f32"), () => metadata.GetInt64("test.u64"), () => metadata.GetString("test.u8"), () => metadata.FindStrings("test.array.u8"),
-            () => metadata.FindInt64s("test.array.f32"), () => metadata.FindInt64s("test.string"), () => metadata.FindBoolean("test.u8"), () => metadata.GetDouble("test.bool"),
+            () => metadata.GetInt64("test.f32"),
+            () => metadata.GetInt64("test.u64"),
+            () => metadata.GetString("test.u8"),
+            () => metadata.GetDouble("test.bool"),
+            () => metadata.FindBoolean("test.u8"),
+            () => metadata.FindStrings("test.array.u8"),
+            () => metadata.FindInt64s("test.array.f32"),
+            () => metadata.FindInt64s("test.string"),
         ];
         foreach (Action action in wrong) Assert.Equal("metadata-type", Assert.Throws<CheckpointFormatException>(action).Kind);
     }
@@ -128,7 +135,8 @@ public class GgufFileTests
     {
         using TemporaryFolder folder = new();
         GgufBuilder builder = new();
-        foreach (GgmlType type in Enum.GetValues<GgmlType>()) builder.Tensor(type.ToString(), (uint)type, [256], new byte[256 / type.Block().Elements * type.Block().Bytes]);
+        foreach (GgmlType type in Enum.GetValues<GgmlType>())
+            builder.Tensor(type.ToString(), (uint)type, [256], new byte[256 / type.Block().Elements * type.Block().Bytes]);
         using GgufFile file = GgufFile.Open(folder.Write("a.gguf", builder.Build()));
         foreach (GgmlType type in Enum.GetValues<GgmlType>())
         {

@@ -104,7 +104,8 @@ public class SafetensorsWriterTests
         for (int i = 0; i < 65536; i++)
         {
             float half = (float)BitConverter.UInt16BitsToHalf((ushort)i);
-            Assert.True(float.IsNaN(half) ? float.IsNaN(halves[i]) : BitConverter.SingleToInt32Bits(half) == BitConverter.SingleToInt32Bits(halves[i]));
+            if (float.IsNaN(half)) Assert.True(float.IsNaN(halves[i]));
+            else Assert.Equal(BitConverter.SingleToInt32Bits(half), BitConverter.SingleToInt32Bits(halves[i]));
             Assert.Equal((uint)i << 16, BitConverter.SingleToUInt32Bits(brains[i]));
         }
         HalfConversion.SingleToFloat16(halves, back);
@@ -114,7 +115,8 @@ public class SafetensorsWriterTests
         List<float> values = [];
         for (uint exponent = 0; exponent < 512; exponent++)
         {
-            for (uint step = 0; step < 512; step++) values.Add(BitConverter.UInt32BitsToSingle((exponent << 23) | ((step >> 2) << 12) | (uint)((int)(step & 3) - 1) & 0x7FFFFF));
+            for (uint step = 0; step < 512; step++)
+                values.Add(BitConverter.UInt32BitsToSingle((exponent << 23) | ((step >> 2) << 12) | (uint)((int)(step & 3) - 1) & 0x7FFFFF));
         }
         float[] singles = [.. values];
         ushort[] half16 = new ushort[singles.Length], brain16 = new ushort[singles.Length];

@@ -24,7 +24,8 @@ internal static class BlockReader
         _ => null,
     };
 
-    /// <summary>Decodes elements [elementOffset, elementOffset + destination.Length) of the tensor whose blocks begin at <paramref name="start"/>.</summary>
+    /// <summary>Decodes elements [elementOffset, elementOffset + destination.Length) of the tensor whose blocks begin at <paramref
+    /// name="start"/>.</summary>
     public static void Read<T>(MappedFile file, long start, long elementOffset, Span<float> destination)
         where T : IGgufBlock
     {

@@ -8,7 +8,8 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// | 16..79 | u8 qs[64] | per half of 128 elements 32 bytes; bit pair k of byte l = element 32 k + l of the half |
 /// | 80..81 | f16 d | scale of the scales |
 /// | 82..83 | f16 dmin | scale of the minima |
-/// Value: (d * scale) * code - (dmin * minimum). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
+/// Value: (d * scale) * code - (dmin * minimum). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float
+/// operations).
 /// </remarks>
 internal readonly struct Q2_K : IGgufBlock
 {

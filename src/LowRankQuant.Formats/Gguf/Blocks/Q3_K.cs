@@ -6,9 +6,10 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// | --- | --- | --- |
 /// | 0..31 | u8 hmask[32] | third bits: bit 4 * half + k of byte l = element 32 k + l of the half; a clear bit subtracts 4 |
 /// | 32..95 | u8 qs[64] | low two bits, as in Q2_K |
-/// | 96..107 | u8 scales[12] | 16 six-bit scales: low nibbles in bytes 0..7 (low nibble = j, high nibble = j + 8), top two bits in byte 8 + j % 4 at bit 2 * (j / 4) |
+/// | 96..107 | u8 scales[12] | six-bit scales: low bits in bytes 0..7 (low nibble j, high nibble j + 8), top two in byte 8 + j % 4, bit 2 * (j / 4) |
 /// | 108..109 | f16 d | scale of the scales |
-/// Value: (d * (scale - 32)) * (code - (third bit ? 0 : 4)). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
+/// Value: (d * (scale - 32)) * (code - (third bit ? 0 : 4)). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the
+/// float operations).
 /// </remarks>
 internal readonly struct Q3_K : IGgufBlock
 {
@@ -26,10 +27,10 @@ internal readonly struct Q3_K : IGgufBlock
             int high = (scales[8 + (sub & 3)] >> (2 * (sub >> 2))) & 3;
             float dl = d * ((low | (high << 4)) - 32);
             int step = (sub >> 1) & 3, half = sub >> 3, first = 16 * (sub & 1);
-            int shift = 2 * step, mask = 1 << ((4 * half) + step);
+            int shift = 2 * step, third = (4 * half) + step;
             ReadOnlySpan<byte> qs = block.Slice(32 + (32 * half) + first, 16), hm = hmask.Slice(first, 16);
             Span<float> part = values.Slice(16 * sub, 16);
-            for (int l = 0; l < 16; l++) part[l] = dl * (((qs[l] >> shift) & 3) - ((hm[l] & mask) != 0 ? 0 : 4));
+            for (int l = 0; l < 16; l++) part[l] = dl * (((qs[l] >> shift) & 3) - (((~hm[l] >> third) & 1) << 2)); // no branch: the bits are random
         }
     }
 }

@@ -8,7 +8,8 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// | 2..3 | f16 dmin | scale of the minima |
 /// | 4..15 | u8 scales[12] | 8 pairs of six bits, see BlockFields.ScaleAndMinimum |
 /// | 16..143 | u8 qs[128] | per 64 elements 32 bytes: low nibbles = first 32, high nibbles = next 32 |
-/// Value: (d * scale) * nibble - (dmin * minimum). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
+/// Value: (d * scale) * nibble - (dmin * minimum). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float
+/// operations).
 /// </remarks>
 internal readonly struct Q4_K : IGgufBlock
 {

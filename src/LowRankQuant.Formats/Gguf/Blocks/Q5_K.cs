@@ -9,7 +9,8 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// | 4..15 | u8 scales[12] | 8 pairs of six bits, see BlockFields.ScaleAndMinimum |
 /// | 16..47 | u8 qh[32] | fifth bits: bit k of byte l = element 32 k + l |
 /// | 48..175 | u8 qs[128] | per 64 elements 32 bytes: low nibbles = first 32, high nibbles = next 32 |
-/// Value: (d * scale) * (nibble + 16 * bit) - (dmin * minimum). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
+/// Value: (d * scale) * (nibble + 16 * bit) - (dmin * minimum). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the
+/// float operations).
 /// </remarks>
 internal readonly struct Q5_K : IGgufBlock
 {

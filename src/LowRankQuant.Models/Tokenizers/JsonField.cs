@@ -4,12 +4,12 @@ using System.Text.Json;
 namespace LowRankQuant.Models.Tokenizers;
 
 /// <summary>A JSON value and its path in the file, so that every complaint can name the key.</summary>
-internal readonly struct JsonNode
+internal readonly struct JsonField
 {
     /// <summary>The largest tokenizer files in use have 35 MB.</summary>
     private const long LargestFile = 512L << 20;
 
-    internal JsonNode(JsonElement element, string path)
+    internal JsonField(JsonElement element, string path)
     {
         Element = element;
         Path = path;
@@ -37,36 +37,41 @@ internal readonly struct JsonNode
         {
             throw new TokenizerException($"{name}: not valid JSON ({error.Message}). The file is damaged or cut short; fetch it again.", error);
         }
+        catch (InvalidOperationException error)
+        {
+            // The check for duplicates unescapes property names, and says so in this way when one is not Unicode.
+            throw new TokenizerException($"{name}: a key is not well-formed Unicode. The file is damaged; fetch it again.", error);
+        }
     }
 
-    internal static JsonNode Root(JsonDocument document, string name)
+    internal static JsonField Root(JsonDocument document, string name)
     {
-        JsonNode root = new(document.RootElement, name);
+        JsonField root = new(document.RootElement, name);
         root.Expect(JsonValueKind.Object);
         return root;
     }
 
     /// <summary>A member, undefined (which counts as null) when absent.</summary>
-    internal JsonNode Member(string name)
+    internal JsonField Member(string name)
     {
         Expect(JsonValueKind.Object);
         string path = $"{Path}: {name}";
         if (Path.Contains(": ", StringComparison.Ordinal)) path = $"{Path}.{name}";
-        return new JsonNode(Element.TryGetProperty(name, out JsonElement value) ? value : default, path);
+        return new JsonField(Element.TryGetProperty(name, out JsonElement value) ? value : default, path);
     }
 
-    internal JsonNode Required(string name, JsonValueKind kind)
+    internal JsonField Required(string name, JsonValueKind kind)
     {
-        JsonNode member = Member(name);
+        JsonField member = Member(name);
         member.Expect(kind);
         return member;
     }
 
-    internal IEnumerable<JsonNode> Items()
+    internal IEnumerable<JsonField> Items()
     {
         Expect(JsonValueKind.Array);
         int index = 0;
-        foreach (JsonElement item in Element.EnumerateArray()) yield return new JsonNode(item, $"{Path}[{index++}]");
+        foreach (JsonElement item in Element.EnumerateArray()) yield return new JsonField(item, $"{Path}[{index++}]");
     }
 
     internal string Text()
@@ -88,7 +93,7 @@ internal readonly struct JsonNode
 
     internal bool Flag(string name, bool otherwise)
     {
-        JsonNode member = Member(name);
+        JsonField member = Member(name);
         if (member.IsNull) return otherwise;
         return member.Element.ValueKind switch
         {
@@ -108,7 +113,7 @@ internal readonly struct JsonNode
 
     internal char Letter(string name)
     {
-        JsonNode member = Member(name);
+        JsonField member = Member(name);
         string text = member.Text();
         return text.Length == 1 ? text[0] : throw member.Wrong("must be one character of the basic multilingual plane");
     }

@@ -1,0 +1,229 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using LowRankQuant.Formats.Bits;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Formats.CompressedTensors;
+
+/// <summary>
+/// Reads the integer weights of a compressed-tensors checkpoint: <c>pack-quantized</c>, <c>int-quantized</c> and <c>naive-quantized</c>. Stored
+/// codes q lie in [-2^(b-1), 2^(b-1)-1]; <see cref="QuantizedWeight"/> holds u = q + 2^(b-1), zero points likewise.
+/// </summary>
+/// <remarks>
+/// | tensor | pack-quantized | int-quantized, naive-quantized |
+/// | --- | --- | --- |
+/// | codes | weight_packed I32 [out, ceil(in b / 32)] of u | weight I8 [out, in] of q |
+/// | weight_scale | [out, groups], [out, 1] or [1] | the same |
+/// | weight_zero_point, asymmetric only | I32 [ceil(out b / 32), groups], packed down the columns; per tensor I8 [1] | I8 shaped as the scale |
+/// | weight_shape | I64 or I32 [2] | |
+/// | weight_g_idx | I32 [in], only with activation order | |
+/// Releases before 0.18 padded 3, 5, 6 and 7-bit codes to whole words. Source: vllm-project/compressed-tensors, compressors/.
+/// </remarks>
+public static class CompressedTensorsReader
+{
+    /// <summary>Reads the weight of one module. Activation quantizers of the scheme are not looked at: the caller decides about them.</summary>
+    /// <param name="source">Checkpoint.</param>
+    /// <param name="module">Module name, the prefix of its tensors.</param>
+    /// <param name="scheme">Scheme of the module, see <see cref="CompressedTensorsConfig.SchemeFor"/>.</param>
+    /// <param name="config">Configuration of the checkpoint.</param>
+    /// <returns>Codes, scales and zero points, unchanged.</returns>
+    /// <exception cref="CheckpointFormatException">
+    /// A tensor is missing or does not fit the scheme, a scale is zero or not finite, or the scheme is none of those read here.
+    /// </exception>
+    public static QuantizedWeight Read(ISafetensorsSource source, string module, QuantizationScheme scheme, CompressedTensorsConfig config)
+    {
+        QuantizationArgs args = scheme.Weights ?? throw new CheckpointFormatException(
+            "unsupported-weights", config.Location, scheme.Name, $"the group of module '{module}' has no quantized weights.");
+        UniformGrid grid = args.ToGrid() ?? throw new CheckpointFormatException(
+            "unsupported-weights",
+            config.Location,
+            scheme.Name,
+            $"{args.Describe()} weights are not read; int weights of 2 to 8 bits per tensor, channel or group are.");
+        return scheme.Format switch
+        {
+            "pack-quantized" => ReadPacked(source, module, grid, config.PacksPadded),
+            "int-quantized" or "naive-quantized" => ReadIntegers(source, module, grid),
+            _ => throw new CheckpointFormatException(
+                "unsupported-format",
+                config.Location,
+                scheme.Name,
+                $"format '{scheme.Format}'; pack-quantized, int-quantized and naive-quantized are read."),
+        };
+    }
+
+    private static QuantizedWeight ReadPacked(ISafetensorsSource source, string module, UniformGrid grid, bool versionPads)
+    {
+        string name = module + ".weight_packed";
+        TensorEntry packed = Entry(source, name, 2, SafetensorsType.I32);
+        (int rows, int columns) = ReadShape(source, module + ".weight_shape");
+        CheckSize(source, name, grid, rows, columns);
+        int dense = DenseBitPacker.WordsPerRow(columns, grid.Bits), padded = PaddedBitPacker.WordsPerRow(columns, grid.Bits);
+        long width = packed.Shape[1];
+        if (packed.Shape[0] != rows || (width != dense && width != padded))
+            throw Error("size-mismatch", source, name,
+                $"is {packed.Describe()}; [{rows}, {columns}] codes of {grid.Bits} bits take [{rows}, {dense}] (before 0.18 [{rows}, {padded}]).");
+        bool isPadded = width != dense || (width == padded && versionPads);
+        CheckOrder(source, module + ".weight_g_idx", grid, columns);
+
+        byte[] codes = new byte[rows * columns];
+        for (int r = 0; r < rows; r++)
+        {
+            ReadOnlySpan<uint> words = MemoryMarshal.Cast<byte, uint>(source.GetBytes(name, r * width * sizeof(uint), (int)width * sizeof(uint)));
+            Span<byte> row = codes.AsSpan(r * columns, columns);
+            if (isPadded) PaddedBitPacker.Unpack(words, 1, columns, grid.Bits, row);
+            else DenseBitPacker.UnpackRow(words, grid.Bits, row);
+        }
+        (float[] scales, ScaleType scaleType) = ReadScales(source, module, grid, rows, columns);
+        byte[]? zeroPoints = null;
+        if (!grid.Symmetric)
+        {
+            zeroPoints = grid.Granularity == Granularity.Tensor
+                ? ReadPlainZeroPoints(source, module, grid, 1)
+                : ReadPackedZeroPoints(source, module, grid, rows, grid.GroupsPerRow(columns), isPadded);
+        }
+        return new QuantizedWeight(rows, columns, grid, codes, scales, zeroPoints, scaleType);
+    }
+
+    private static QuantizedWeight ReadIntegers(ISafetensorsSource source, string module, UniformGrid grid)
+    {
+        string name = module + ".weight";
+        TensorEntry entry = Entry(source, name, 2, SafetensorsType.I8);
+        if (entry.Shape[0] > int.MaxValue || entry.Shape[1] > int.MaxValue)
+            throw Error("size-mismatch", source, name, $"is {entry.Describe()}, which is too large.");
+        int rows = (int)entry.Shape[0], columns = (int)entry.Shape[1];
+        CheckSize(source, name, grid, rows, columns);
+        CheckOrder(source, module + ".weight_g_idx", grid, columns);
+        byte[] codes = new byte[rows * columns];
+        source.Read(name, MemoryMarshal.Cast<byte, sbyte>(codes.AsSpan()));
+        ToUnsigned(source, name, grid, codes, "code");
+        (float[] scales, ScaleType scaleType) = ReadScales(source, module, grid, rows, columns);
+        byte[]? zeroPoints = grid.Symmetric ? null : ReadPlainZeroPoints(source, module, grid, scales.Length);
+        return new QuantizedWeight(rows, columns, grid, codes, scales, zeroPoints, scaleType);
+    }
+
+    private static (int Rows, int Columns) ReadShape(ISafetensorsSource source, string name)
+    {
+        TensorEntry entry = Entry(source, name, 1, SafetensorsType.I64, SafetensorsType.I32);
+        if (entry.ElementCount != 2) throw Error("size-mismatch", source, name, $"is {entry.Describe()}; it must hold outFeatures and inFeatures.");
+        Span<long> shape = stackalloc long[2];
+        if (entry.Type == SafetensorsType.I64)
+        {
+            source.Read(name, shape);
+        }
+        else
+        {
+            Span<int> small = stackalloc int[2];
+            source.Read(name, small);
+            shape[0] = small[0];
+            shape[1] = small[1];
+        }
+        if (shape[0] is < 1 or > int.MaxValue || shape[1] is < 1 or > int.MaxValue)
+            throw Error("size-mismatch", source, name, $"says [{shape[0]}, {shape[1]}], which is no matrix.");
+        return ((int)shape[0], (int)shape[1]);
+    }
+
+    private static void CheckSize(ISafetensorsSource source, string name, UniformGrid grid, int rows, int columns)
+    {
+        if (rows < 1 || columns < 1 || (long)rows * columns > Array.MaxLength)
+            throw Error("size-mismatch", source, name, $"a matrix of [{rows}, {columns}]; 1 to {Array.MaxLength} elements are read.");
+        if (!grid.Divides(columns)) throw Error("group-size", source, name, $"groups of {grid.GroupSize} do not divide rows of {columns}.");
+    }
+
+    // With activation order "group" column j belongs to group g_idx[j]; only the natural order can be represented without moving columns.
+    private static void CheckOrder(ISafetensorsSource source, string name, UniformGrid grid, int columns)
+    {
+        if (!source.Contains(name)) return;
+        TensorEntry entry = Entry(source, name, 1, SafetensorsType.I32);
+        if (entry.ElementCount != columns) throw Error("size-mismatch", source, name, $"is {entry.Describe()} for rows of {columns}.");
+        int[] groups = new int[columns];
+        source.Read(name, groups.AsSpan());
+        int size = grid.Granularity == Granularity.Group ? grid.GroupSize : columns;
+        for (int j = 0; j < columns; j++)
+        {
+            if (groups[j] == j / size || groups[j] == -1) continue; // -1: the library's mark for "no order"
+            throw Error(
+                "g-idx",
+                source,
+                name,
+                $"places column {j} in group {groups[j]} instead of {j / size} (activation order 'group'); quantize with actorder 'weight' or none.");
+        }
+    }
+
+    private static (float[] Scales, ScaleType Type) ReadScales(ISafetensorsSource source, string module, UniformGrid grid, int rows, int columns)
+    {
+        string name = module + ".weight_scale";
+        TensorEntry entry = Entry(source, name, null, SafetensorsType.F32, SafetensorsType.F16, SafetensorsType.BF16);
+        long count = grid.ScaleCount(rows, columns);
+        bool fits = entry.ElementCount == count
+            && (grid.Granularity == Granularity.Tensor || (entry.Shape.Length is 1 or 2 && entry.Shape[0] == rows));
+        if (!fits) throw Error("size-mismatch", source, name, $"is {entry.Describe()}; {grid} on [{rows}, {columns}] has {count} scales.");
+        float[] scales = new float[count];
+        source.ReadSingles(name, scales);
+        for (int i = 0; i < scales.Length; i++)
+        {
+            if (!float.IsFinite(scales[i]) || scales[i] == 0)
+                throw Error("scale", source, name,
+                    string.Create(CultureInfo.InvariantCulture, $"element {i} is {scales[i]}; scales must be finite and not zero."));
+        }
+        ScaleType type = entry.Type switch
+        {
+            SafetensorsType.F32 => ScaleType.Float32,
+            SafetensorsType.F16 => ScaleType.Float16,
+            _ => ScaleType.BFloat16,
+        };
+        return (scales, type);
+    }
+
+    private static byte[] ReadPackedZeroPoints(ISafetensorsSource source, string module, UniformGrid grid, int rows, int groups, bool isPadded)
+    {
+        string name = module + ".weight_zero_point";
+        TensorEntry entry = Entry(source, name, 2, SafetensorsType.I32);
+        int height = isPadded ? PaddedBitPacker.WordsPerRow(rows, grid.Bits) : DenseBitPacker.WordsPerRow(rows, grid.Bits);
+        if (entry.Shape[0] != height || entry.Shape[1] != groups)
+            throw Error("size-mismatch", source, name, $"is {entry.Describe()}; it must be [{height}, {groups}].");
+        uint[] words = new uint[height * groups];
+        source.Read(name, MemoryMarshal.Cast<uint, int>(words.AsSpan()));
+        byte[] zeroPoints = new byte[rows * groups];
+        if (isPadded) PaddedBitPacker.UnpackColumns(words, rows, groups, grid.Bits, zeroPoints);
+        else DenseBitPacker.UnpackColumns(words, rows, groups, grid.Bits, zeroPoints);
+        return zeroPoints;
+    }
+
+    private static byte[] ReadPlainZeroPoints(ISafetensorsSource source, string module, UniformGrid grid, int count)
+    {
+        string name = module + ".weight_zero_point";
+        TensorEntry entry = Entry(source, name, null, SafetensorsType.I8);
+        if (entry.ElementCount != count) throw Error("size-mismatch", source, name, $"is {entry.Describe()} for {count} scales.");
+        byte[] zeroPoints = new byte[count];
+        source.Read(name, MemoryMarshal.Cast<byte, sbyte>(zeroPoints.AsSpan()));
+        ToUnsigned(source, name, grid, zeroPoints, "zero point");
+        return zeroPoints;
+    }
+
+    private static void ToUnsigned(ISafetensorsSource source, string name, UniformGrid grid, Span<byte> values, string what)
+    {
+        int middle = grid.SymmetricZero;
+        for (int i = 0; i < values.Length; i++)
+        {
+            int unsigned = (sbyte)values[i] + middle;
+            if (unsigned < 0 || unsigned > grid.MaxCode)
+                throw Error("code-range", source, name, $"{what} {(sbyte)values[i]} does not fit {grid.Bits} bits.");
+            values[i] = (byte)unsigned;
+        }
+    }
+
+    private static TensorEntry Entry(ISafetensorsSource source, string name, int? rank, params ReadOnlySpan<SafetensorsType> types)
+    {
+        if (!source.Tensors.TryGetValue(name, out TensorEntry? entry))
+            throw Error("missing-tensor", source, name, "the checkpoint lacks this tensor, which the scheme needs.");
+        if (!types.Contains(entry.Type))
+            throw Error("dtype", source, name, $"is {entry.Describe()}; expected {string.Join(" or ", types.ToArray())}.");
+        if (rank is not null && entry.Shape.Length != rank)
+            throw Error("size-mismatch", source, name, $"is {entry.Describe()}; expected {rank} dimensions.");
+        return entry;
+    }
+
+    private static CheckpointFormatException Error(string kind, ISafetensorsSource source, string name, string message) =>
+        new(kind, source.Location, name, message);
+}

@@ -1,0 +1,71 @@
+using System.Text.Json.Nodes;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Formats.CompressedTensors;
+
+/// <summary>How one kind of tensor is quantized: an ARGS object of <c>quantization_config</c>.</summary>
+/// <param name="NumBits">Width of a code.</param>
+/// <param name="Type">Number type: <c>int</c> or <c>float</c>.</param>
+/// <param name="Symmetric">Whether the zero point is 0 and not stored.</param>
+/// <param name="Strategy">What shares one scale.</param>
+/// <param name="GroupSize">Inputs per group; only for groups.</param>
+/// <param name="Dynamic">Scales computed at run time: <c>false</c>, <c>true</c> or <c>local</c>.</param>
+/// <param name="ActOrder">Activation order: null, <c>group</c>, <c>weight</c>, ...</param>
+public sealed record QuantizationArgs(
+    int NumBits, string Type, bool Symmetric, QuantizationStrategy Strategy, int? GroupSize = null, string Dynamic = "false", string? ActOrder = null)
+{
+    /// <summary>Dynamic integer activations per token, as in W8A8 and W4A8.</summary>
+    /// <param name="symmetric">Whether the range is symmetric.</param>
+    public static QuantizationArgs PerTokenInt8(bool symmetric = true) => new(8, "int", symmetric, QuantizationStrategy.Token, Dynamic: "true");
+
+    /// <summary>Describes a weight grid.</summary>
+    public static QuantizationArgs FromGrid(UniformGrid grid) => grid.Granularity switch
+    {
+        Granularity.Tensor => new QuantizationArgs(grid.Bits, "int", grid.Symmetric, QuantizationStrategy.Tensor),
+        Granularity.Channel => new QuantizationArgs(grid.Bits, "int", grid.Symmetric, QuantizationStrategy.Channel),
+        _ => new QuantizationArgs(grid.Bits, "int", grid.Symmetric, QuantizationStrategy.Group, grid.GroupSize),
+    };
+
+    /// <summary>The weight grid, or null when it is no uniform integer grid of 2 to 8 bits per tensor, channel or group.</summary>
+    public UniformGrid? ToGrid()
+    {
+        if (Type != "int" || Dynamic != "false" || NumBits is < UniformGrid.MinBits or > UniformGrid.MaxBits) return null;
+        return Strategy switch
+        {
+            QuantizationStrategy.Tensor => new UniformGrid(NumBits, Symmetric, Granularity.Tensor),
+            QuantizationStrategy.Channel => new UniformGrid(NumBits, Symmetric, Granularity.Channel),
+            QuantizationStrategy.Group when GroupSize is > 0 => new UniformGrid(NumBits, Symmetric, Granularity.Group, GroupSize.Value),
+            _ => null,
+        };
+    }
+
+    /// <summary>The JSON object, with only the keys that every release since 0.5 reads.</summary>
+    public JsonObject ToJson() => new()
+    {
+        ["actorder"] = ActOrder,
+        ["block_structure"] = null,
+        ["dynamic"] = Dynamic switch { "true" => JsonValue.Create(true), "false" => JsonValue.Create(false), _ => JsonValue.Create(Dynamic) },
+        ["group_size"] = GroupSize,
+        ["num_bits"] = NumBits,
+        ["observer"] = "minmax",
+        ["observer_kwargs"] = new JsonObject(),
+        ["strategy"] = StrategyName(Strategy),
+        ["symmetric"] = Symmetric,
+        ["type"] = Type,
+    };
+
+    /// <summary>A short description for messages, such as <c>int8 symmetric token dynamic</c>.</summary>
+    public string Describe() => $"{Type}{NumBits} {(Symmetric ? "symmetric" : "asymmetric")} {StrategyName(Strategy)}{(GroupSize is { } g ? g : "")}"
+        + Dynamic switch { "true" => " dynamic", "false" => "", _ => " dynamic " + Dynamic };
+
+    internal static string StrategyName(QuantizationStrategy strategy) => strategy switch
+    {
+        QuantizationStrategy.Tensor => "tensor",
+        QuantizationStrategy.Channel => "channel",
+        QuantizationStrategy.Group => "group",
+        QuantizationStrategy.Block => "block",
+        QuantizationStrategy.Token => "token",
+        QuantizationStrategy.TensorGroup => "tensor_group",
+        _ => "attn_head",
+    };
+}

@@ -1,0 +1,55 @@
+using System.Numerics;
+
+namespace LowRankQuant.Numerics.Kernels.Scalar;
+
+/// <summary>
+/// The LRQ fake quantizer (LRQ, arXiv 2407.11534, equation 2 and its released code), element (i, j), group g = j / groupSize:
+/// <code>
+/// D = delta + r2_i + c2_j        q = clamp(round(W / exp(log s1 + D)), -zero, maxCode - zero)        What = q exp(log s1)
+/// R = M W exp(-D), M = 1 within the clamp, ends included
+/// dD = -G R        dr2 = row sums of dD        dc2 = column sums of dD        dlog s1 = sum over the group of G (What - R)
+/// </code>
+/// Straight-through: round counts as the identity, clamp as the identity within. With x = W / exp(log s1 + D) inside the clamp,
+/// dWhat/dD = exp(log s1) dx/dD = -W exp(-D), and dWhat/dlog s1 = What + exp(log s1) dx/dlog s1 = What - W exp(-D).
+/// </summary>
+internal static partial class Reference
+{
+    /// <summary>An empty delta, row or column offset stands for zeros; an empty residue is not written.</summary>
+    public static void FakeQuantizeForward<T>(
+        ReadOnlySpan<T> weight, int columns, ReadOnlySpan<T> logScale, ReadOnlySpan<T> zero, ReadOnlySpan<T> delta, ReadOnlySpan<T> rowOffset,
+        ReadOnlySpan<T> columnOffset, int maxCode, Span<T> quantized, Span<T> residue)
+        where T : IFloatingPointIeee754<T>
+    {
+        int groupSize = weight.Length / logScale.Length;
+        T top = T.CreateChecked(maxCode);
+        for (int i = 0; i < weight.Length; i++)
+        {
+            int group = i / groupSize;
+            T d = (delta.IsEmpty ? T.Zero : delta[i]) + (rowOffset.IsEmpty ? T.Zero : rowOffset[i / columns])
+                + (columnOffset.IsEmpty ? T.Zero : columnOffset[i % columns]);
+            T code = T.Round(weight[i] / T.Exp(logScale[group] + d), MidpointRounding.ToEven), low = -zero[group], high = top - zero[group];
+            quantized[i] = T.Min(T.Max(code, low), high) * T.Exp(logScale[group]);
+            if (!residue.IsEmpty) residue[i] = code >= low && code <= high ? weight[i] * T.Exp(-d) : T.Zero;
+        }
+    }
+
+    /// <summary>Empty gradients are not written.</summary>
+    public static void FakeQuantizeBackward<T>(
+        ReadOnlySpan<T> upstream, int columns, ReadOnlySpan<T> quantized, ReadOnlySpan<T> residue,
+        Span<T> dDelta, Span<T> dLogScale, Span<T> dRowOffset, Span<T> dColumnOffset)
+        where T : IFloatingPointIeee754<T>
+    {
+        int groupSize = upstream.Length / dLogScale.Length;
+        dLogScale.Clear();
+        dRowOffset.Clear();
+        dColumnOffset.Clear();
+        for (int i = 0; i < upstream.Length; i++)
+        {
+            T g = upstream[i], r = residue[i], d = -g * r;
+            dLogScale[i / groupSize] += g * (quantized[i] - r);
+            if (!dRowOffset.IsEmpty) dRowOffset[i / columns] += d;
+            if (!dColumnOffset.IsEmpty) dColumnOffset[i % columns] += d;
+            if (!dDelta.IsEmpty) dDelta[i] = d;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+namespace LowRankQuant.Numerics.Kernels.Scalar;
+
+/// <summary>Hands the elements of tensors to <see cref="Reference"/>.</summary>
+internal sealed class ReferenceKernels : IKernels
+{
+    public string Name => "scalar";
+
+    public void Upload(ReadOnlySpan<float> source, Tensor destination) => source.CopyTo(destination.Span);
+
+    public void Download(Tensor source, Span<float> destination) => source.Span.CopyTo(destination);
+
+    public void Copy(Tensor source, Tensor destination) => source.Span.CopyTo(destination.Span);
+
+    public void Fill(Tensor x, float value) => x.Span.Fill(value);
+
+    public void Add(Tensor a, Tensor b, Tensor y)
+    {
+        Span<float> u = a.Span, v = b.Span, sum = y.Span;
+        for (int i = 0; i < u.Length; i++) sum[i] = u[i] + v[i];
+    }
+
+    public void AddScaled(Tensor x, float factor, Tensor y)
+    {
+        Span<float> u = x.Span, sum = y.Span;
+        for (int i = 0; i < u.Length; i++) sum[i] += factor * u[i];
+    }
+
+    public void Scale(Tensor x, float factor, Tensor y)
+    {
+        Span<float> u = x.Span, product = y.Span;
+        for (int i = 0; i < u.Length; i++) product[i] = factor * u[i];
+    }
+
+    public void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
+    {
+        int m = transposeA ? a.Columns : a.Rows, k = transposeA ? a.Rows : a.Columns, n = transposeB ? b.Rows : b.Columns;
+        Reference.MatMul<float>(a.Span, transposeA, b.Span, transposeB, m, n, k, c.Span, accumulate);
+    }
+
+    public void AddRow(Tensor x, Tensor row)
+    {
+        Span<float> sum = x.Span, u = row.Span;
+        for (int i = 0; i < sum.Length; i++) sum[i] += u[i % u.Length];
+    }
+
+    public void ColumnSums(Tensor x, Tensor sums, bool accumulate) => Reference.ColumnSums<float>(x.Span, sums.Span, accumulate);
+
+    public void EmbeddingForward(Tensor table, ReadOnlySpan<int> ids, Tensor y)
+    {
+        int n = table.Columns;
+        for (int i = 0; i < ids.Length; i++) table.Span.Slice(ids[i] * n, n).CopyTo(y.Span.Slice(i * n, n));
+    }
+
+    public void EmbeddingBackward(Tensor dy, ReadOnlySpan<int> ids, Tensor tableGradient)
+    {
+        int n = tableGradient.Columns;
+        Span<float> from = dy.Span, to = tableGradient.Span;
+        for (int i = 0; i < ids.Length * n; i++) to[(ids[i / n] * n) + (i % n)] += from[i];
+    }
+
+    public void RmsNormForward(Tensor x, Tensor weight, float epsilon, float weightOffset, Tensor y, Tensor inverseRms) =>
+        Reference.RmsNormForward(x.Span, weight.Span, epsilon, weightOffset, y.Span, inverseRms.Span);
+
+    public void RmsNormBackward(
+        Tensor dy, Tensor x, Tensor weight, float weightOffset, Tensor inverseRms, Tensor dx, bool accumulate, Tensor? dWeight) =>
+        Reference.RmsNormBackward(dy.Span, x.Span, weight.Span, weightOffset, inverseRms.Span, dx.Span, accumulate, Elements(dWeight));
+
+    public void LayerNormForward(Tensor x, Tensor weight, Tensor? bias, float epsilon, Tensor y, Tensor mean, Tensor inverseDeviation) =>
+        Reference.LayerNormForward(x.Span, weight.Span, Elements(bias), epsilon, y.Span, mean.Span, inverseDeviation.Span);
+
+    public void LayerNormBackward(
+        Tensor dy, Tensor x, Tensor weight, Tensor mean, Tensor inverseDeviation, Tensor dx, bool accumulate, Tensor? dWeight, Tensor? dBias) =>
+        Reference.LayerNormBackward<float>(
+            dy.Span, x.Span, weight.Span, mean.Span, inverseDeviation.Span, dx.Span, accumulate, Elements(dWeight), Elements(dBias));
+
+    public void Rotate(
+        Tensor x, Tensor cosine, Tensor sine, int headSize, bool interleaved, int sequenceLength, int positionOffset, bool inverse, Tensor y) =>
+        Reference.Rotate<float>(
+            x.Span, x.Columns, cosine.Span, sine.Span, cosine.Columns, headSize, interleaved, sequenceLength, positionOffset, inverse, y.Span);
+
+    public void AttentionForward(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp) =>
+        Reference.AttentionForward<float>(shape, q.Span, k.Span, v.Span, y.Span, logSumExp.Span);
+
+    public void AttentionBackward(
+        in AttentionShape shape, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv) =>
+        Reference.AttentionBackward<float>(shape, dy.Span, q.Span, k.Span, v.Span, y.Span, logSumExp.Span, dq.Span, dk.Span, dv.Span);
+
+    public void ActivationForward(Activation activation, Tensor x, Tensor y) => Reference.ActivationForward<float>(activation, x.Span, y.Span);
+
+    public void ActivationBackward(Activation activation, Tensor dy, Tensor x, Tensor dx) =>
+        Reference.ActivationBackward<float>(activation, dy.Span, x.Span, dx.Span);
+
+    public void GatedActivationForward(Activation activation, Tensor gate, Tensor up, Tensor y) =>
+        Reference.GatedActivationForward<float>(activation, gate.Span, up.Span, y.Span);
+
+    public void GatedActivationBackward(Activation activation, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp) =>
+        Reference.GatedActivationBackward<float>(activation, dy.Span, gate.Span, up.Span, dGate.Span, dUp.Span);
+
+    public double SquaredError(Tensor x, Tensor target, Tensor? rowWeights, float factor, Tensor? gradient) =>
+        Reference.SquaredError<float>(x.Span, target.Span, x.Columns, Elements(rowWeights), factor, Elements(gradient));
+
+    public void CrossEntropyForward(Tensor logits, ReadOnlySpan<int> targets, Tensor negativeLogLikelihood, Tensor logSumExp) =>
+        Reference.CrossEntropyForward<float>(logits.Span, targets, negativeLogLikelihood.Span, logSumExp.Span);
+
+    public void CrossEntropyBackward(Tensor logits, ReadOnlySpan<int> targets, Tensor logSumExp, float scale, Tensor dLogits) =>
+        Reference.CrossEntropyBackward<float>(logits.Span, targets, logSumExp.Span, scale, dLogits.Span);
+
+    public void SoftmaxStatistics(Tensor logits, Tensor logSumExp, Span<int> largest) =>
+        Reference.SoftmaxStatistics<float>(logits.Span, logSumExp.Span, largest);
+
+    public void KlDivergence(Tensor reference, Tensor logits, Span<double> divergence) =>
+        Reference.KlDivergence<float>(reference.Span, logits.Span, divergence);
+
+    public void FakeQuantizeForward(in FakeQuantizeArguments arguments) =>
+        Reference.FakeQuantizeForward<float>(
+            arguments.Weight.Span, arguments.Weight.Columns, arguments.LogScale.Span, arguments.Zero.Span, Elements(arguments.Delta),
+            Elements(arguments.RowOffset), Elements(arguments.ColumnOffset), arguments.MaxCode, arguments.Quantized.Span, Elements(arguments.Residue));
+
+    public void FakeQuantizeBackward(in FakeQuantizeArguments arguments, in FakeQuantizeGradients gradients) =>
+        Reference.FakeQuantizeBackward<float>(
+            gradients.Upstream.Span, arguments.Weight.Columns, arguments.Quantized.Span, Elements(arguments.Residue),
+            Elements(gradients.Delta), gradients.LogScale.Span, Elements(gradients.RowOffset), Elements(gradients.ColumnOffset));
+
+    public void AdamStep(in AdamArguments arguments) =>
+        Reference.AdamStep(
+            arguments.Parameters.Span, arguments.Gradient.Span, arguments.FirstMoment.Span, arguments.SecondMoment.Span,
+            arguments.Rate, arguments.Step, AdamFactors.AsWritten(arguments.Beta1), AdamFactors.AsWritten(arguments.Beta2), arguments.Epsilon);
+
+    private static Span<float> Elements(Tensor? x) => x is null ? default : x.Span;
+}

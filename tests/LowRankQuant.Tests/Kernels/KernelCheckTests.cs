@@ -1,0 +1,54 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Kernels;
+
+namespace LowRankQuant.Tests.Kernels;
+
+/// <summary>Wrong shapes are refused by name.</summary>
+public class KernelCheckTests(KernelTwins twins) : IClassFixture<KernelTwins>
+{
+    [Fact]
+    public void EveryMismatchNamesItsArgument()
+    {
+        Tensor a = twins.Empty(4, 6), b = twins.Empty(4, 5), row = twins.Empty(6), four = twins.Empty(4);
+        (string Name, Action<IKernels> Call)[] calls =
+        [
+            ("destination", k => k.Upload(new float[3], a)),
+            ("source", k => k.Download(a, new float[3])),
+            ("destination", k => k.Copy(a, b)),
+            ("b", k => k.Add(a, b, a)),
+            ("y", k => k.Scale(a, 1, b)),
+            ("y", k => k.AddScaled(a, 1, b)),
+            ("b", k => k.MatMul(a, false, b, false, a, false)),
+            ("c", k => k.MatMul(a, true, b, false, a, false)),
+            ("row", k => k.AddRow(a, four)),
+            ("sums", k => k.ColumnSums(a, four, false)),
+            ("ids", k => k.EmbeddingForward(a, [0, 4], twins.Empty(2, 6))),
+            ("ids", k => k.EmbeddingBackward(twins.Empty(1, 6), [-1], a)),
+            ("inverseRms", k => k.RmsNormForward(a, row, 0, 0, a, row)),
+            ("dWeight", k => k.RmsNormBackward(a, a, row, 0, four, a, false, four)),
+            ("bias", k => k.LayerNormForward(a, row, four, 0, a, four, four)),
+            ("dBias", k => k.LayerNormBackward(a, a, row, four, four, a, false, row, four)),
+            ("x", k => k.Rotate(a, twins.Empty(9, 1), twins.Empty(9, 1), 4, false, 4, 0, false, a)),
+            ("cosine", k => k.Rotate(a, twins.Empty(9, 2), twins.Empty(9, 2), 3, false, 4, 0, false, a)),
+            ("cosine", k => k.Rotate(a, twins.Empty(5, 1), twins.Empty(5, 1), 3, false, 4, 2, false, a)),
+            ("k", k => k.AttentionForward(new AttentionShape(1, 4, 4, 2, 1, 3, 1), a, a, a, a, four)),
+            ("shape", k => k.AttentionForward(new AttentionShape(1, 4, 4, 3, 2, 2, 1), a, a, a, a, four)),
+            ("shape", k => k.AttentionForward(new AttentionShape(1, 4, 3, 2, 2, 3, 1), a, a, a, a, four)),
+            ("activation", k => k.ActivationForward((Activation)9, a, a)),
+            ("up", k => k.GatedActivationForward(Activation.Silu, a, b, a)),
+            ("rowWeights", k => k.SquaredError(a, a, row, 1, null)),
+            ("targets", k => k.CrossEntropyForward(a, [0, 1, 2, 6], four, four)),
+            ("targets", k => k.CrossEntropyForward(a, [0, 1, 2], four, four)),
+            ("largest", k => k.SoftmaxStatistics(a, four, new int[3])),
+            ("reference", k => k.KlDivergence(b, a, new double[4])),
+            ("scale", k => k.FakeQuantizeForward(new FakeQuantizeArguments { Weight = a, LogScale = twins.Empty(4, 4), Zero = four, MaxCode = 3, Quantized = a })),
+            ("arguments", k => k.FakeQuantizeForward(new FakeQuantizeArguments { Weight = a, LogScale = four, Zero = four, MaxCode = 0, Quantized = a })),
+            ("arguments", k => k.AdamStep(new AdamArguments { Parameters = a, Gradient = a, FirstMoment = a, SecondMoment = a, Rate = 1, Step = 0 })),
+        ];
+        foreach ((string name, Action<IKernels> call) in calls)
+        {
+            Assert.Equal(name, Assert.ThrowsAny<ArgumentException>(() => call(twins.Scalar)).ParamName);
+            Assert.ThrowsAny<ArgumentException>(() => call(twins.Simd(128, 1)));
+        }
+    }
+}
