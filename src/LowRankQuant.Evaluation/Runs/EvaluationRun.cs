@@ -1,5 +1,4 @@
 using System.Text;
-using LowRankQuant.Models;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 
