@@ -1,6 +1,91 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+using LowRankQuant.Quantization.Pipeline;
+
 namespace LowRankQuant.Quantization.Calibration;
 
-/// <summary>Token ids to calibrate on.</summary>
-/// <param name="Windows">Windows of one length.</param>
-/// <param name="HeldOutWindows">Windows of the same length that are only measured.</param>
-public sealed record CalibrationSet(int[][] Windows, int[][] HeldOutWindows);
+/// <summary>Token windows of one length, and what is known about where they came from.</summary>
+public sealed class CalibrationSet
+{
+    /// <summary>Name of the file beside the saved ids that holds the windows kept aside.</summary>
+    public const string HeldOutFileName = "heldout.ids.jsonl";
+
+    /// <summary>Wraps windows that are there already; the other properties say where they came from.</summary>
+    /// <param name="windows">At least one, all of one length.</param>
+    /// <param name="heldOutWindows">Of the same length; perhaps none.</param>
+    /// <exception cref="ArgumentException">There is no window, or lengths differ.</exception>
+    public CalibrationSet(int[][] windows, int[][] heldOutWindows)
+    {
+        if (windows.Length == 0) throw new ArgumentException("A calibration set has at least one window.", nameof(windows));
+        if (windows.Concat(heldOutWindows).Any(window => window.Length != windows[0].Length)) throw new ArgumentException("All windows have one length.", nameof(windows));
+        Windows = windows;
+        HeldOutWindows = heldOutWindows;
+        Fingerprint = ComputeFingerprint(windows, heldOutWindows);
+    }
+
+    /// <summary>Windows to calibrate on, all of <see cref="SequenceLength"/>.</summary>
+    public int[][] Windows { get; }
+
+    /// <summary>Windows kept aside, of the same length; perhaps none.</summary>
+    public int[][] HeldOutWindows { get; }
+
+    /// <summary>Tokens of every window.</summary>
+    public int SequenceLength => Windows[0].Length;
+
+    /// <summary>Documents that were read, the last perhaps in part.</summary>
+    public int Documents { get; init; }
+
+    /// <summary>Tokens of the text that was encoded. Reading ends when there is enough, so a source may hold more.</summary>
+    public long TokensFound { get; init; }
+
+    /// <summary>Tokens in windows.</summary>
+    public long TokensUsed => (long)(Windows.Length + HeldOutWindows.Length) * SequenceLength;
+
+    /// <summary>Tokens encoded and not used.</summary>
+    public long TokensDropped => TokensFound - TokensUsed;
+
+    /// <summary>The sources in reading order.</summary>
+    public IReadOnlyList<CalibrationSource> Sources { get; init; } = [];
+
+    /// <summary>SHA-256 of the number and length of windows and of all ids as 32-bit little-endian integers, lower-case hexadecimal.</summary>
+    public string Fingerprint { get; }
+
+    /// <summary>
+    /// Writes the ids, one JSON array a line, to <paramref name="path"/> and those of <see cref="HeldOutWindows"/> to
+    /// <see cref="HeldOutFileName"/> beside it. Each file appears whole or not at all.
+    /// </summary>
+    /// <exception cref="IOException">The folder cannot be written.</exception>
+    public void Save(string path)
+    {
+        string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        string heldOut = Path.Combine(folder, HeldOutFileName);
+        WriteIds(path, Windows);
+        // Held-out ids of an earlier run would pass for this one's.
+        if (HeldOutWindows.Length == 0) File.Delete(heldOut);
+        else WriteIds(heldOut, HeldOutWindows);
+    }
+
+    private static void WriteIds(string path, int[][] windows)
+    {
+        var text = new StringBuilder();
+        foreach (int[] window in windows) text.Append('[').AppendJoin(',', window).Append("]\n");
+        AtomicFile.WriteAllText(path, text.ToString());
+    }
+
+    private static string ComputeFingerprint(int[][] windows, int[][] heldOut)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Append(hash, [windows.Length, heldOut.Length, windows[0].Length]);
+        foreach (int[] window in windows) Append(hash, window);
+        foreach (int[] window in heldOut) Append(hash, window);
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    private static void Append(IncrementalHash hash, ReadOnlySpan<int> ids)
+    {
+        var bytes = new byte[ids.Length * sizeof(int)];
+        for (int i = 0; i < ids.Length; i++) BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(i * sizeof(int)), ids[i]);
+        hash.AppendData(bytes);
+    }
+}

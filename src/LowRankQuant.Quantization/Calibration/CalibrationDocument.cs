@@ -1,0 +1,75 @@
+using System.Text;
+
+namespace LowRankQuant.Quantization.Calibration;
+
+/// <summary>One document of a source: a text that may be read in part, or token ids.</summary>
+internal abstract class CalibrationDocument
+{
+    /// <summary>Ids when the source holds ids, else null.</summary>
+    public virtual int[]? Ids => null;
+
+    /// <summary>Appends about <paramref name="characters"/> more characters; false when the document has ended.</summary>
+    public abstract bool Read(StringBuilder destination, int characters);
+}
+
+/// <summary>A document that is there as a whole.</summary>
+internal sealed class StringDocument(string text) : CalibrationDocument
+{
+    private bool _read;
+
+    public override bool Read(StringBuilder destination, int characters)
+    {
+        if (!_read) destination.Append(text);
+        _read = true;
+        return false;
+    }
+}
+
+/// <summary>A line of token ids.</summary>
+internal sealed class IdsDocument(int[] ids) : CalibrationDocument
+{
+    public override int[]? Ids => ids;
+
+    public override bool Read(StringBuilder destination, int characters) => false;
+}
+
+/// <summary>A part of a text file, up to a line that holds an end-of-text token alone. The line end in front of that line belongs to the separator.</summary>
+internal sealed class TextFileDocument(LineScanner lines, IReadOnlyCollection<string> separators) : CalibrationDocument
+{
+    private string _pendingLineEnd = "";
+    private bool _ended;
+
+    /// <summary>Whether the file has ended, not only the document.</summary>
+    public bool FileEnded { get; private set; }
+
+    public override bool Read(StringBuilder destination, int characters)
+    {
+        long stop = (long)destination.Length + characters;
+        while (!_ended && destination.Length < stop)
+        {
+            if (!lines.Next(out ReadOnlySpan<char> content, out string lineEnd, out bool wholeLine))
+            {
+                destination.Append(_pendingLineEnd);
+                _ended = FileEnded = true;
+                break;
+            }
+            if (wholeLine && IsSeparator(content))
+            {
+                _ended = true;
+                break;
+            }
+            destination.Append(_pendingLineEnd).Append(content);
+            _pendingLineEnd = lineEnd;
+        }
+        return !_ended;
+    }
+
+    private bool IsSeparator(ReadOnlySpan<char> line)
+    {
+        foreach (string separator in separators)
+        {
+            if (line.SequenceEqual(separator)) return true;
+        }
+        return false;
+    }
+}

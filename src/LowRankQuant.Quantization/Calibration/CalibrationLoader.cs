@@ -1,0 +1,230 @@
+using System.Text;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Generation;
+using LowRankQuant.Models.Tokenizers;
+
+namespace LowRankQuant.Quantization.Calibration;
+
+/// <summary>
+/// Makes calibration windows. Documents follow each other with the end-of-text token between them, each after a begin-of-text token where the
+/// tokenizer asks for one, and the stream is cut into windows from its start: first those to calibrate on, then the ones held out, spread over up to
+/// twice as many windows where there is text enough. Lines of an ids file follow each other as they are.
+/// </summary>
+public static class CalibrationLoader
+{
+    private const string UsualEndOfText = "<|endoftext|>";
+
+    // A text is encoded whole up to this many characters. Of a longer one only the beginning is encoded, and the last ids of that are not used:
+    // the cut can change how the text just in front of it is merged, but nothing farther away.
+    private const int EncodedWhole = 1 << 22;
+    private const int CutMargin = 4096;
+
+    /// <summary>Reads files, or samples from <paramref name="model"/> when the source is <see cref="CalibrationOptions.Self"/>.</summary>
+    /// <param name="options">What to read.</param>
+    /// <param name="tokenizer">Encodes the texts; null when all sources hold ids.</param>
+    /// <param name="config">The model's sizes: ids are checked against its vocabulary, the window against its positions.</param>
+    /// <param name="model">For <see cref="CalibrationOptions.Self"/>.</param>
+    /// <param name="progress">Told about every document.</param>
+    /// <param name="cancellation">Ends the work.</param>
+    /// <exception cref="CalibrationException">The options or the data cannot be used, or there is too little text.</exception>
+    public static CalibrationSet Load(
+        CalibrationOptions options,
+        ITokenizer? tokenizer,
+        DecoderConfig config,
+        CausalModel? model = null,
+        IProgress<CalibrationProgress>? progress = null,
+        CancellationToken cancellation = default) => Load(options, tokenizer, config, model, EncodedWhole, progress, cancellation);
+
+    /// <summary>As the public overload, with another length up to which texts are encoded whole.</summary>
+    internal static CalibrationSet Load(
+        CalibrationOptions options,
+        ITokenizer? tokenizer,
+        DecoderConfig config,
+        CausalModel? model,
+        int encodedWhole,
+        IProgress<CalibrationProgress>? progress,
+        CancellationToken cancellation)
+    {
+        Check(options, config);
+        if (options.Sources is [CalibrationOptions.Self]) return SampleSelf(options, tokenizer, config, model, progress, cancellation);
+        CalibrationFile[] files = [.. options.Sources.Select(path => new CalibrationFile(path, options.Format, options.TextField))];
+        var stream = new TokenStream(options, tokenizer, config, encodedWhole);
+        for (int i = 0; i < files.Length && !stream.Full; i++) stream.Append(files[i], options.Sources[i], progress, cancellation);
+        (int[][] windows, int[][] heldOut) = Cut(stream.Ids, stream.Found, options);
+        return new CalibrationSet(windows, heldOut)
+        {
+            Documents = stream.Documents,
+            TokensFound = stream.Found,
+            Sources = [.. files.Select(file => file.Describe())],
+        };
+    }
+
+    private static void Check(CalibrationOptions options, DecoderConfig config)
+    {
+        if (options.Samples < 1) throw new CalibrationException($"samples = {options.Samples}: at least 1 window is needed.");
+        if (options.HeldOut < 0) throw new CalibrationException($"heldOut = {options.HeldOut}: a number of windows cannot be negative.");
+        if (options.SequenceLength < 2) throw new CalibrationException($"sequenceLength = {options.SequenceLength}: a window holds at least 2 tokens.");
+        if (options.SequenceLength > config.MaxPositions)
+            throw new CalibrationException($"sequenceLength = {options.SequenceLength}: the model has {config.MaxPositions} positions. Ask for at most that many.");
+        if (Wanted(options) > Array.MaxLength)
+            throw new CalibrationException($"{options.Samples} samples and {options.HeldOut} held-out windows of {options.SequenceLength} tokens are more than fit an array.");
+        if (options.Sources.Count == 0) throw new CalibrationException($"No calibration source: name files or '{CalibrationOptions.Self}'.");
+        if (options.Sources.Count > 1 && options.Sources.Contains(CalibrationOptions.Self))
+            throw new CalibrationException($"'{CalibrationOptions.Self}' stands alone. Write ./{CalibrationOptions.Self} for a file of that name.");
+    }
+
+    /// <summary>Tokens at which reading ends: every held-out window can have a window of text in front of it that is not used.</summary>
+    private static long Wanted(CalibrationOptions options) => ((long)options.Samples + (2L * options.HeldOut)) * options.SequenceLength;
+
+    private static (int[][] Windows, int[][] HeldOut) Cut(List<int> ids, long found, CalibrationOptions options)
+    {
+        int length = options.SequenceLength, samples = options.Samples, heldOut = options.HeldOut;
+        long least = ((long)samples + heldOut) * length;
+        if (ids.Count < least)
+        {
+            throw new CalibrationException(
+                $"The calibration text has {found} tokens; {samples} samples and {heldOut} held-out windows of {length} need {least}. " +
+                $"Give more text, or ask for fewer or shorter windows ({ids.Count / length} of {length} fit).");
+        }
+        int rest = Math.Min((ids.Count / length) - samples, 2 * heldOut);
+        var windows = new int[samples][];
+        var kept = new int[heldOut][];
+        for (int i = 0; i < samples; i++) windows[i] = [.. ids.GetRange(i * length, length)];
+        for (int i = 0; i < heldOut; i++)
+        {
+            int window = samples + (int)((i + 1L) * rest / heldOut) - 1;
+            kept[i] = [.. ids.GetRange(window * length, length)];
+        }
+        return (windows, kept);
+    }
+
+    private static CalibrationSet SampleSelf(
+        CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, CausalModel? model, IProgress<CalibrationProgress>? progress, CancellationToken cancellation)
+    {
+        if (model is null) throw new CalibrationException($"The source '{CalibrationOptions.Self}' needs the full-precision model.");
+        const int batch = 32;
+        int total = options.Samples + options.HeldOut;
+        int start = BosId(tokenizer, config) ?? EosId(tokenizer, config) ?? 0;
+        var sequences = new int[total][];
+        long wanted = (long)total * options.SequenceLength;
+        using var sampler = new TokenSampler(model);
+        for (int first = 0; first < total; first += batch)
+        {
+            int count = Math.Min(batch, total - first);
+            var sampling = new SamplingOptions { Temperature = 1, Seed = options.Seed, FirstStream = (ulong)first };
+            int[][] prompts = [.. Enumerable.Repeat(new[] { start }, count)];
+            int[][] sampled = sampler.Sample(prompts, options.SequenceLength - 1, sampling, cancellation);
+            for (int i = 0; i < count; i++) sequences[first + i] = [start, .. sampled[i]];
+            progress?.Report(new CalibrationProgress(CalibrationOptions.Self, first + count, (long)(first + count) * options.SequenceLength, wanted));
+        }
+        return new CalibrationSet(sequences[..options.Samples], sequences[options.Samples..])
+        {
+            Documents = total,
+            TokensFound = wanted,
+            Sources = [new CalibrationSource(CalibrationOptions.Self, 0, null)],
+        };
+    }
+
+    private static int? BosId(ITokenizer? tokenizer, DecoderConfig config) => tokenizer?.BosId ?? config.BosId;
+
+    private static int? EosId(ITokenizer? tokenizer, DecoderConfig config) => tokenizer?.EosId ?? (config.EosIds is [int eos, ..] ? eos : null);
+
+    /// <summary>The ids of all documents behind each other, up to the number wanted.</summary>
+    private sealed class TokenStream
+    {
+        private readonly ITokenizer? _tokenizer;
+        private readonly DecoderConfig _config;
+        private readonly long _wanted;
+        private readonly int _encodedWhole;
+        private readonly int? _bos;
+        private readonly int? _eos;
+        private readonly HashSet<string> _separators = [UsualEndOfText];
+
+        public TokenStream(CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, int encodedWhole)
+        {
+            _tokenizer = tokenizer;
+            _config = config;
+            _wanted = Wanted(options);
+            _encodedWhole = encodedWhole;
+            _eos = EosId(tokenizer, config);
+            bool addBos = options.AddBos switch { AddBos.Yes => true, AddBos.No => false, _ => tokenizer is { AddsBos: true } };
+            _bos = addBos ? BosId(tokenizer, config) : null;
+            if (addBos && _bos is null) throw new CalibrationException("addBos = yes: neither the tokenizer nor the configuration names a begin-of-text token.");
+            if (_eos is { } eos && tokenizer?.TokenText(eos) is { Length: > 0 } text) _separators.Add(text);
+        }
+
+        public List<int> Ids { get; } = [];
+
+        public long Found { get; private set; }
+
+        public int Documents { get; private set; }
+
+        public bool Full => Ids.Count >= _wanted;
+
+        public void Append(CalibrationFile file, string name, IProgress<CalibrationProgress>? progress, CancellationToken cancellation)
+        {
+            foreach (CalibrationDocument document in file.Documents(_separators))
+            {
+                cancellation.ThrowIfCancellationRequested();
+                if (document.Ids is { } ids) Add(ids, ids.Length, name);
+                else if (!AppendText(file, document, name)) continue;
+                Documents++;
+                progress?.Report(new CalibrationProgress(name, Documents, Found, _wanted));
+                if (Full) return;
+            }
+        }
+
+        private bool AppendText(CalibrationFile file, CalibrationDocument document, string name)
+        {
+            if (_tokenizer is null) throw new CalibrationException($"'{name}' holds text, which needs a tokenizer; the model comes with none. Give token ids instead.");
+            var text = new StringBuilder();
+            bool more = file.Guarded(() => document.Read(text, _encodedWhole));
+            if (text.Length == 0 && !more) return false;
+            // A begin-of-text token that is also the end-of-text token does both at once.
+            if (Ids.Count > 0 && _eos is { } eos && eos != _bos) Add([eos], 1, name);
+            if (_bos is { } bos) Add([bos], 1, name);
+            long missing = _wanted - Ids.Count;
+            while (true)
+            {
+                int[] ids = Encode(file, text.ToString(), name);
+                int safe = more ? Math.Max(0, ids.Length - CutMargin) : ids.Length;
+                if (!more || safe >= missing)
+                {
+                    Add(ids, safe, name);
+                    return true;
+                }
+                // Merges may run across any border, so the longer text is encoded from its start again.
+                more = file.Guarded(() => document.Read(text, text.Length));
+            }
+        }
+
+        private int[] Encode(CalibrationFile file, string text, string name)
+        {
+            try
+            {
+                return file.Guarded(() => _tokenizer!.Encode(text, addSpecialTokens: false));
+            }
+            catch (TokenizerException failure)
+            {
+                throw new CalibrationException($"'{name}', document {Documents + 1} cannot be encoded: {failure.Message}", failure);
+            }
+        }
+
+        private void Add(ReadOnlySpan<int> ids, int count, string name)
+        {
+            int used = (int)Math.Min(count, Math.Max(0, _wanted - Ids.Count));
+            for (int i = 0; i < used; i++)
+            {
+                if ((uint)ids[i] >= (uint)_config.VocabularySize)
+                {
+                    throw new CalibrationException(
+                        $"'{name}', document {Documents + 1}: token id {ids[i]} (number {i}) is beyond the model's vocabulary of {_config.VocabularySize}. " +
+                        "The ids or the tokenizer belong to another model.");
+                }
+            }
+            Ids.AddRange(ids[..used]);
+            Found += count;
+        }
+    }
+}

@@ -1,0 +1,64 @@
+namespace LowRankQuant.Quantization.Calibration;
+
+/// <summary>What a calibration file holds.</summary>
+public enum CalibrationFormat
+{
+    /// <summary>By the name of the file, <c>.gz</c> aside: txt and anything unknown, json, jsonl, ids and ids.jsonl.</summary>
+    Auto,
+
+    /// <summary>Plain text: one document, or several between lines that hold the end-of-text token alone.</summary>
+    Text,
+
+    /// <summary>A JSON array of strings or of objects with a text field, or an object around such an array.</summary>
+    Json,
+
+    /// <summary>One JSON string or object a line.</summary>
+    JsonLines,
+
+    /// <summary>One JSON array of token ids a line.</summary>
+    Ids,
+}
+
+/// <summary>Whether the begin-of-text token stands in front of every document.</summary>
+public enum AddBos
+{
+    /// <summary>As the tokenizer's files say.</summary>
+    Auto,
+
+    /// <summary>Always.</summary>
+    Yes,
+
+    /// <summary>Never.</summary>
+    No,
+}
+
+/// <summary>Which texts a model is calibrated on, and how they are cut.</summary>
+public sealed record CalibrationOptions
+{
+    /// <summary>The source that stands for text sampled from the model itself.</summary>
+    public const string Self = "self";
+
+    /// <summary>Files in reading order, plain or <c>.gz</c>; or <see cref="Self"/> alone.</summary>
+    public required IReadOnlyList<string> Sources { get; init; }
+
+    /// <summary>What the files hold.</summary>
+    public CalibrationFormat Format { get; init; }
+
+    /// <summary>Field of JSON objects that holds the text.</summary>
+    public string TextField { get; init; } = "text";
+
+    /// <summary>Windows to calibrate on; at least 1.</summary>
+    public int Samples { get; init; } = 128;
+
+    /// <summary>Windows kept aside for judging.</summary>
+    public int HeldOut { get; init; }
+
+    /// <summary>Tokens of every window; at least 2.</summary>
+    public int SequenceLength { get; init; } = 512;
+
+    /// <summary>Whether the begin-of-text token stands in front of every document.</summary>
+    public AddBos AddBos { get; init; }
+
+    /// <summary>Seed of <see cref="Self"/>; text is taken in order and needs none.</summary>
+    public ulong Seed { get; init; } = 42;
+}
