@@ -23,7 +23,7 @@ public static class CheckpointOpener
         throw new UnsupportedModelException($"{path} is not a model that lrq reads; a model is {Supported}.");
     }
 
-    private static ICheckpoint OpenFolder(string folder)
+    private static HuggingFaceCheckpoint OpenFolder(string folder)
     {
         string[] names = [.. Directory.EnumerateFiles(folder).Select(file => Path.GetFileName(file)!).Order(StringComparer.Ordinal)];
         bool safetensors = names.Any(name => name.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase));
