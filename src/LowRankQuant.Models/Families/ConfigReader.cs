@@ -116,10 +116,12 @@ internal sealed class ConfigReader(JsonObject json, string file)
 
     private int Whole(string key, JsonNode node)
     {
-        if (node is JsonValue value)
+        // By its text, because a value made by a program (from GGUF metadata) answers only to the very type it was made with.
+        if (node is JsonValue value && value.GetValueKind() == JsonValueKind.Number
+            && double.TryParse(value.ToJsonString(), NumberStyles.Float, CultureInfo.InvariantCulture, out double real)
+            && real == Math.Floor(real) && Math.Abs(real) < int.MaxValue)
         {
-            if (value.TryGetValue(out int whole)) return whole;
-            if (value.TryGetValue(out double real) && real == Math.Floor(real) && Math.Abs(real) < int.MaxValue) return (int)real;
+            return (int)real;
         }
         throw Wrong(key, node, "must be a whole number");
     }
