@@ -170,7 +170,8 @@ public sealed unsafe class GemmTests
         var random = new Random(13);
         for (int i = 0; i < 48; i++)
         {
-            Check(gemm, random.Next(1, 131), random.Next(1, 131), random.Next(1, 131), (i & 1) != 0, (i & 2) != 0, (i & 4) != 0, (i & 8) != 0, random);
+            int m = random.Next(1, 131), n = random.Next(1, 131), k = random.Next(1, 131);
+            Check(gemm, m, n, k, (i & 1) != 0, (i & 2) != 0, (i & 4) != 0, (i & 8) != 0, random);
         }
     }
 
