@@ -5,7 +5,6 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Tests.Formats;
 
 namespace LowRankQuant.Tests.Quantization.Calibration;
 
@@ -160,7 +159,7 @@ public sealed class CalibrationLoaderTests : IDisposable
     [Fact]
     public void DamagedFiles_AreNamed()
     {
-        string latin = _folder.Write("latin.txt", [0x63, 0x61, 0x66, 0xE9, 0x0A]);
+        string latin = Write("latin.txt", [0x63, 0x61, 0x66, 0xE9, 0x0A]);
         Assert.Contains("UTF-8", Assert.Throws<CalibrationException>(() => Load(Options(latin, 1, 2))).Message);
         string notGzip = Write("a.txt.gz", "plain text");
         Assert.Contains("gzip", Assert.Throws<CalibrationException>(() => Load(Options(notGzip, 1, 2))).Message);
@@ -219,12 +218,18 @@ public sealed class CalibrationLoaderTests : IDisposable
     private CalibrationSet Load(string text, int samples, int length, int heldOut = 0, ITokenizer? tokenizer = null, DecoderConfig? config = null) =>
         CalibrationLoader.Load(Options(Write("text.txt", text), samples, length) with { HeldOut = heldOut }, tokenizer ?? new CharacterTokenizer(), config ?? Config(), cancellation: Token);
 
-    private string Write(string name, string content) => _folder.Write(name, Encoding.UTF8.GetBytes(content));
+    private string Write(string name, string content) => Write(name, Encoding.UTF8.GetBytes(content));
 
     private string WriteGzip(string name, string content)
     {
         using var bytes = new MemoryStream();
         using (var gzip = new GZipStream(bytes, CompressionLevel.Fastest)) gzip.Write(Encoding.UTF8.GetBytes(content));
-        return _folder.Write(name + ".gz", bytes.ToArray());
+        return Write(name + ".gz", bytes.ToArray());
+    }
+
+    private string Write(string name, byte[] content)
+    {
+        File.WriteAllBytes(_folder.File(name), content);
+        return _folder.File(name);
     }
 }

@@ -1,0 +1,34 @@
+namespace LowRankQuant.Evaluation;
+
+/// <summary>How windows are weighed in a perplexity.</summary>
+public enum PerplexityAverage
+{
+    /// <summary>exp of the plain mean of the windows' mean losses: the rule of GPTQ and LRQ.</summary>
+    Windows,
+
+    /// <summary>exp of the mean loss of all tokens.</summary>
+    Tokens,
+}
+
+/// <summary>Which positions count when two models are compared.</summary>
+public enum ComparedPositions
+{
+    /// <summary>Every position of a window.</summary>
+    All,
+
+    /// <summary>Those that predict a scored token; the last of a window predicts none.</summary>
+    Predicting,
+}
+
+/// <summary>What an <see cref="Evaluator"/> computes.</summary>
+public sealed record EvaluationOptions
+{
+    /// <summary>How windows are weighed.</summary>
+    public PerplexityAverage Average { get; init; }
+
+    /// <summary>Which positions count in divergence and agreement.</summary>
+    public ComparedPositions Positions { get; init; }
+
+    /// <summary>Memory and disk for the reference's hidden states.</summary>
+    public ModelRunnerOptions Memory { get; init; } = new();
+}

@@ -1,0 +1,156 @@
+using System.Diagnostics;
+using LowRankQuant.Models;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Quantization.Calibration;
+
+namespace LowRankQuant.Evaluation;
+
+/// <summary>
+/// Perplexity of a model, and how far it is from a reference: KL divergence and agreement of the most probable token. Logits are computed for some
+/// rows at a time, so memory does not grow with the length of a window times the vocabulary.
+/// </summary>
+/// <param name="model">The model to judge; not owned.</param>
+/// <param name="reference">The model it should equal, or null; not owned.</param>
+public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
+{
+    // Logits of so many floats at a time; more saves nothing, as each matrix product is large already.
+    private const int LogitBudget = 1 << 23;
+
+    /// <summary>Told about every window, in order, for reports in depth; null for nobody.</summary>
+    public Action<WindowScore>? WindowScored { get; init; }
+
+    /// <summary>Clock for durations.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>Measures the windows.</summary>
+    /// <param name="windows">At least one, each with a scored token.</param>
+    /// <param name="options">What is averaged; null for the usual.</param>
+    /// <param name="progress">Told about every batch.</param>
+    /// <param name="cancellation">Ends the work.</param>
+    /// <exception cref="EvaluationException">There is nothing to score, or the models have different vocabularies or devices.</exception>
+    /// <exception cref="CheckpointException">An id is beyond the vocabulary, or a checkpoint is unsound.</exception>
+    public EvaluationResult Evaluate(
+        IReadOnlyList<TextWindow> windows,
+        EvaluationOptions? options = null,
+        IProgress<EvaluationProgress>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        options ??= new EvaluationOptions();
+        long start = Time.GetTimestamp();
+        Check(windows);
+        int[][] ids = [.. windows.Select(window => window.Ids)];
+        var statistics = new EvaluationStatistics(options.Average, reference is not null);
+        using ActivationStore? states = reference is null ? null : ReferenceStates(reference, ids, options, progress, cancellation);
+        using Tensor? padded = states is null ? null : model.Model.Device.Empty(states.Rows, states.Columns);
+        model.Run(
+            ids,
+            (number, hidden) =>
+            {
+                states?.Read(number, padded!);
+                WindowScore score = Score(number, windows[number], hidden, padded, options.Positions, cancellation);
+                statistics.Add(score);
+                WindowScored?.Invoke(score);
+            },
+            progress,
+            cancellation);
+        using Process process = Process.GetCurrentProcess();
+        return statistics.Result() with { Seconds = Time.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = process.PeakWorkingSet64 };
+    }
+
+    private void Check(IReadOnlyList<TextWindow> windows)
+    {
+        if (windows.Count == 0) throw new EvaluationException("There are no windows to evaluate.");
+        for (int i = 0; i < windows.Count; i++)
+        {
+            if (windows[i].FirstNew < 0 || windows[i].ScoredTokens < 1)
+                throw new EvaluationException($"Window {i} of {windows[i].Ids.Length} tokens with {windows[i].FirstNew} of context has nothing to score.");
+        }
+        if (reference is null) return;
+        int own = model.Model.Config.VocabularySize, other = reference.Model.Config.VocabularySize;
+        if (own != other) throw new EvaluationException($"The model has a vocabulary of {own} and the reference one of {other}; they cannot be compared.");
+        if (!ReferenceEquals(model.Model.Device, reference.Model.Device)) throw new EvaluationException("The model and the reference must be opened on one device.");
+    }
+
+    private static ActivationStore ReferenceStates(
+        ModelRunner reference, int[][] ids, EvaluationOptions options, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
+    {
+        int rows = ids.Max(window => window.Length), columns = reference.Model.Config.HiddenSize;
+        var store = new ActivationStore(ids.Length, rows, columns, new MemoryBudget(options.Memory.Budget), options.Memory.Scratch);
+        try
+        {
+            using Tensor padded = reference.Model.Device.Zeros(rows, columns);
+            reference.Run(
+                ids,
+                (number, hidden) =>
+                {
+                    reference.Model.Device.Kernels.Copy(hidden, padded.RowRange(0, hidden.Rows));
+                    store.Write(number, padded);
+                },
+                progress is null ? null : new ReferenceProgress(progress),
+                cancellation);
+            return store;
+        }
+        catch
+        {
+            store.Dispose();
+            throw;
+        }
+    }
+
+    private WindowScore Score(int number, TextWindow window, Tensor hidden, Tensor? referenceHidden, ComparedPositions positions, CancellationToken cancellation)
+    {
+        // Row r predicts token r + 1.
+        int length = window.Ids.Length, firstScored = Math.Max(1, window.FirstNew) - 1;
+        int firstCompared = positions == ComparedPositions.All ? window.FirstNew : firstScored;
+        int endCompared = positions == ComparedPositions.All ? length : length - 1;
+        bool compare = referenceHidden is not null;
+        int first = compare ? Math.Min(firstScored, firstCompared) : firstScored, end = compare ? Math.Max(length - 1, endCompared) : length - 1;
+        var losses = new float[end - first];
+        var divergences = compare ? new double[end - first] : null;
+        var agreements = compare ? new bool[end - first] : null;
+        int step = Math.Clamp(LogitBudget / model.Head.VocabularySize, 16, 1024);
+        for (int row = first; row < end; row += step)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            int count = Math.Min(step, end - row), at = row - first;
+            using var tape = new Tape(model.Model.Device, recording: false);
+            Tensor logits = model.Head.Logits(tape, new Variable(hidden.RowRange(row, count))).Value;
+            Losses(tape, logits, window.Ids, row, losses.AsSpan(at, count));
+            if (!compare) continue;
+            Tensor expected = reference!.Head.Logits(tape, new Variable(referenceHidden!.RowRange(row, count))).Value;
+            tape.Device.Kernels.KlDivergence(expected, logits, divergences.AsSpan(at, count));
+            Agreements(tape, expected, logits, agreements.AsSpan(at, count));
+        }
+        return new WindowScore(
+            number,
+            losses[(firstScored - first)..(length - 1 - first)],
+            divergences?[(firstCompared - first)..(endCompared - first)],
+            agreements?[(firstCompared - first)..(endCompared - first)]);
+    }
+
+    private static void Losses(Tape tape, Tensor logits, int[] ids, int row, Span<float> losses)
+    {
+        var targets = new int[losses.Length];
+        for (int i = 0; i < targets.Length; i++) targets[i] = row + i + 1 < ids.Length ? ids[row + i + 1] : -1;
+        Tensor values = tape.Rent(targets.Length), logSumExp = tape.Rent(targets.Length);
+        IKernels kernels = tape.Device.Kernels;
+        kernels.CrossEntropyForward(logits, targets, values, logSumExp);
+        kernels.Download(values, losses);
+    }
+
+    private static void Agreements(Tape tape, Tensor expected, Tensor logits, Span<bool> agreements)
+    {
+        int[] own = new int[agreements.Length], other = new int[agreements.Length];
+        Tensor logSumExp = tape.Rent(agreements.Length);
+        tape.Device.Kernels.SoftmaxStatistics(logits, logSumExp, own);
+        tape.Device.Kernels.SoftmaxStatistics(expected, logSumExp, other);
+        for (int i = 0; i < own.Length; i++) agreements[i] = own[i] == other[i];
+    }
+
+    private sealed class ReferenceProgress(IProgress<EvaluationProgress> inner) : IProgress<EvaluationProgress>
+    {
+        public void Report(EvaluationProgress value) => inner.Report(value with { Phase = $"reference {value.Phase}" });
+    }
+}

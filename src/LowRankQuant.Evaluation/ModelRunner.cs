@@ -1,0 +1,184 @@
+using LowRankQuant.Models;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Quantization.Calibration;
+
+namespace LowRankQuant.Evaluation;
+
+/// <summary>
+/// Final hidden states of windows. When all weights fit the memory as 32-bit floats they stay there from call to call and each batch passes through
+/// all blocks; otherwise one block at a time is loaded and all windows pass through it. Both ways give the same numbers.
+/// </summary>
+public sealed class ModelRunner : IDisposable
+{
+    private readonly ModelRunnerOptions _options;
+    private readonly Func<int, DecoderBlock> _loadBlock;
+    private DecoderBlock[]? _blocks;
+    private Tensor? _embedding;
+    private OutputHead? _head;
+
+    /// <summary>Prepares a model; nothing is loaded yet.</summary>
+    /// <param name="model">The model; not owned.</param>
+    /// <param name="options">Memory and batches; null for the usual.</param>
+    /// <param name="loadBlock">Gives block i in place of <see cref="CausalModel.LoadBlock"/>, such as one with other weights; owned from then on.</param>
+    public ModelRunner(CausalModel model, ModelRunnerOptions? options = null, Func<int, DecoderBlock>? loadBlock = null)
+    {
+        Model = model;
+        _options = options ?? new ModelRunnerOptions();
+        _loadBlock = loadBlock ?? model.LoadBlock;
+        long ends = 2L * model.Config.VocabularySize * model.Config.HiddenSize;
+        Resident = (model.Config.LinearWeights + ends) * sizeof(float) <= _options.Budget;
+    }
+
+    /// <summary>The model.</summary>
+    public CausalModel Model { get; }
+
+    /// <summary>Whether all blocks stay in memory.</summary>
+    public bool Resident { get; }
+
+    /// <summary>The model's final norm and output head; owned by the runner.</summary>
+    public OutputHead Head => _head ??= Model.LoadHead();
+
+    /// <summary>Computes the hidden states behind the last block, in front of the final norm.</summary>
+    /// <param name="windows">Token ids; lengths may differ.</param>
+    /// <param name="consume">Given each window's number and its states [length, hidden], valid during the call; called once per window, in order.</param>
+    /// <param name="progress">Told about every batch.</param>
+    /// <param name="cancellation">Ends the work.</param>
+    /// <exception cref="EvaluationException">A window is empty or longer than the model's positions.</exception>
+    /// <exception cref="CheckpointException">An id is beyond the vocabulary, or the checkpoint is unsound.</exception>
+    public void Run(
+        IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        foreach (int[] window in windows)
+        {
+            if (window.Length == 0 || window.Length > Model.Config.MaxPositions)
+                throw new EvaluationException($"A window of {window.Length} tokens: the model takes 1 to {Model.Config.MaxPositions}.");
+        }
+        if (windows.Count == 0) return;
+        if (Resident) RunResident(windows, consume, progress, cancellation);
+        else RunStreaming(windows, consume, progress, cancellation);
+    }
+
+    /// <summary>Gives the memory of the blocks back; the next run loads them again.</summary>
+    public void ReleaseBlocks()
+    {
+        foreach (DecoderBlock block in _blocks ?? []) block.Dispose();
+        _blocks = null;
+        _embedding?.Dispose();
+        _embedding = null;
+        Model.Device.Trim();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        ReleaseBlocks();
+        _head?.Dispose();
+        _head = null;
+    }
+
+    private void RunResident(IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
+    {
+        _embedding ??= Model.LoadEmbedding();
+        if (_blocks is null)
+        {
+            var blocks = new DecoderBlock[Model.Config.Layers];
+            try
+            {
+                for (int i = 0; i < blocks.Length; i++) blocks[i] = _loadBlock(i);
+            }
+            catch
+            {
+                foreach (DecoderBlock? block in blocks) block?.Dispose();
+                throw;
+            }
+            _blocks = blocks;
+        }
+        foreach ((int first, int count) in Batches(windows))
+        {
+            int length = windows[first].Length;
+            using Tensor x = Embed(_embedding, windows, first, count);
+            foreach (DecoderBlock block in _blocks)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                Forward(block, x, new SequenceShape(count, length));
+            }
+            for (int i = 0; i < count; i++) consume(first + i, x.RowRange(i * length, length));
+            progress?.Report(new EvaluationProgress("windows", first + count, windows.Count));
+        }
+    }
+
+    private void RunStreaming(IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
+    {
+        int hidden = Model.Config.HiddenSize, rows = windows.Max(window => window.Length), layers = Model.Config.Layers;
+        long oneBlock = Model.Config.LinearWeights / layers * sizeof(float);
+        var budget = new MemoryBudget(Math.Max(0, _options.Budget - oneBlock));
+        using var store = new ActivationStore(windows.Count, rows, hidden, budget, _options.Scratch);
+        using Tensor padded = Model.Device.Zeros(rows, hidden);
+        using (Tensor embedding = Model.LoadEmbedding())
+        {
+            for (int i = 0; i < windows.Count; i++)
+            {
+                Model.Embed(embedding, windows[i], padded.RowRange(0, windows[i].Length));
+                store.Write(i, padded);
+            }
+        }
+        Model.Device.Trim();
+        for (int i = 0; i < layers; i++)
+        {
+            using DecoderBlock block = _loadBlock(i);
+            foreach ((int first, int count) in Batches(windows))
+            {
+                cancellation.ThrowIfCancellationRequested();
+                int length = windows[first].Length;
+                using Tensor x = Model.Device.Empty(count * length, hidden);
+                for (int w = 0; w < count; w++)
+                {
+                    store.Read(first + w, padded);
+                    Model.Device.Kernels.Copy(padded.RowRange(0, length), x.RowRange(w * length, length));
+                }
+                Forward(block, x, new SequenceShape(count, length));
+                for (int w = 0; w < count; w++)
+                {
+                    Model.Device.Kernels.Copy(x.RowRange(w * length, length), padded.RowRange(0, length));
+                    store.Write(first + w, padded);
+                }
+                progress?.Report(new EvaluationProgress($"block {i + 1} of {layers}", first + count, windows.Count));
+            }
+        }
+        Model.Device.Trim();
+        for (int i = 0; i < windows.Count; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            store.Read(i, padded);
+            consume(i, padded.RowRange(0, windows[i].Length));
+        }
+    }
+
+    private Tensor Embed(Tensor embedding, IReadOnlyList<int[]> windows, int first, int count)
+    {
+        int length = windows[first].Length;
+        Tensor x = Model.Device.Empty(count * length, Model.Config.HiddenSize);
+        for (int i = 0; i < count; i++) Model.Embed(embedding, windows[first + i], x.RowRange(i * length, length));
+        return x;
+    }
+
+    private void Forward(DecoderBlock block, Tensor x, SequenceShape shape)
+    {
+        using var tape = new Tape(Model.Device, recording: false);
+        Model.Device.Kernels.Copy(block.Forward(tape, new Variable(x), shape).Value, x);
+    }
+
+    /// <summary>Neighbours of one length; padding would cost as much as it saves and change nothing.</summary>
+    private IEnumerable<(int First, int Count)> Batches(IReadOnlyList<int[]> windows)
+    {
+        for (int first = 0; first < windows.Count;)
+        {
+            int length = windows[first].Length, most = Math.Max(1, _options.BatchTokens / length), count = 1;
+            while (count < most && first + count < windows.Count && windows[first + count].Length == length) count++;
+            yield return (first, count);
+            first += count;
+        }
+    }
+}
