@@ -1,1 +1,3 @@
-return 0;
+using LowRankQuant.Cli;
+
+return await new App(Terminal.System(), Engine.Default).RunAsync(args);

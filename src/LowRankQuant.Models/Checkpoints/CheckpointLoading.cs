@@ -1,3 +1,4 @@
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 
@@ -46,6 +47,26 @@ public static class CheckpointLoading
         Tensor weight = checkpoint.Load(device, $"{block}.{name}.weight", outFeatures, inFeatures);
         Tensor? offset = bias ? checkpoint.Load(device, $"{block}.{name}.bias", outFeatures) : null;
         return new LinearSlot(name, outFeatures, inFeatures, new DenseWeight(weight), offset);
+    }
+
+    /// <summary>A tensor for a writer, read and rounded to <paramref name="type"/> when its turn comes.</summary>
+    /// <exception cref="CheckpointException">When written: a value does not fit the type.</exception>
+    public static PendingTensor Converted(this ICheckpoint checkpoint, string name, SafetensorsType type)
+    {
+        IReadOnlyList<int> shape = checkpoint.ShapeOf(name);
+        return new PendingTensor(name, type, [.. shape.Select(size => (long)size)], sink =>
+        {
+            var values = new float[shape.Aggregate(1L, (product, size) => product * size)];
+            checkpoint.Read(name, values);
+            CheckFinite(checkpoint, name, values);
+            float largest = type == SafetensorsType.F16 ? 65504 : float.MaxValue;
+            foreach (float value in values)
+            {
+                if (Math.Abs(value) > largest)
+                    throw new CheckpointException($"{checkpoint.Location}: tensor '{name}' holds {value}, which does not fit {type}; choose bf16 or fp32.");
+            }
+            sink.WriteSingles(values);
+        });
     }
 
     private static void CheckFinite(ICheckpoint checkpoint, string name, ReadOnlySpan<float> values)

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
@@ -94,10 +95,13 @@ public sealed class GgufCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
-    public ITokenizer LoadTokenizer() => throw new NotSupportedException();
+    public ITokenizer LoadTokenizer() => GgufTokenizer.Create(GgufVocabularyReader.Read(_file));
 
     /// <inheritdoc/>
-    public void CopySideFiles(string folder) => throw new NotSupportedException();
+    public void CopySideFiles(string folder) => GgufSideFiles.Write(this, _file, folder);
+
+    /// <inheritdoc/>
+    public PendingTensor Store(string name, SafetensorsType type) => this.Converted(name, type);
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
@@ -15,15 +16,20 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
 {
     // Beyond any real configuration; keeps a hostile file from being read whole.
     private const long LargestConfig = 16 << 20;
+    private const string WeightSuffix = ".weight";
     private readonly SafetensorsFolder _tensors;
+    private readonly CompressedTensorsConfig? _compression;
+    private readonly Dictionary<string, QuantizationScheme> _compressed;
 
-    private HuggingFaceCheckpoint(string folder, JsonObject json, DecoderConfig config, SafetensorsFolder tensors)
+    private HuggingFaceCheckpoint(string folder, JsonObject json, DecoderConfig config, SafetensorsFolder tensors, CompressedTensorsConfig? compression)
     {
         Location = folder;
         HuggingFaceConfig = json;
         Config = config;
         _tensors = tensors;
-        TensorNames = [.. tensors.Names];
+        _compression = compression;
+        _compressed = FindCompressed(folder, tensors, compression);
+        TensorNames = [.. _compressed.Keys, .. tensors.Names.Where(name => !BelongsToCompressed(name))];
         StoredBytes = tensors.Files.Sum(file => new FileInfo(file.Location).Length);
     }
 
@@ -31,7 +37,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public string Location { get; }
 
     /// <inheritdoc/>
-    public string Kind => "Hugging Face folder";
+    public string Kind => _compression is null ? "Hugging Face folder" : "compressed-tensors folder";
 
     /// <inheritdoc/>
     public DecoderConfig Config { get; }
@@ -50,17 +56,14 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     {
         get
         {
-            foreach (string name in _tensors.Names)
+            string? sample = _tensors.Names.FirstOrDefault(name => name.EndsWith("_proj.weight_scale", StringComparison.Ordinal))
+                ?? _tensors.Names.FirstOrDefault(name => name.EndsWith("_proj.weight", StringComparison.Ordinal));
+            return (sample is null ? SafetensorsType.F32 : _tensors.Tensors[sample].Type) switch
             {
-                if (!name.EndsWith("_proj.weight", StringComparison.Ordinal)) continue;
-                return _tensors.Tensors[name].Type switch
-                {
-                    SafetensorsType.F16 => ScaleType.Float16,
-                    SafetensorsType.BF16 => ScaleType.BFloat16,
-                    _ => ScaleType.Float32,
-                };
-            }
-            return ScaleType.Float32;
+                SafetensorsType.F16 => ScaleType.Float16,
+                SafetensorsType.BF16 => ScaleType.BFloat16,
+                _ => ScaleType.Float32,
+            };
         }
     }
 
@@ -73,24 +76,41 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         JsonObject json = ReadObject(file);
         string? modelType = json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
         DecoderConfig config = ModelFamilies.For(modelType, file).ReadConfig(json, file);
-        return new HuggingFaceCheckpoint(folder, json, config, SafetensorsFolder.Open(folder));
+        CompressedTensorsConfig? compression = ReadCompression(json, file);
+        SafetensorsFolder tensors = SafetensorsFolder.Open(folder);
+        try
+        {
+            return new HuggingFaceCheckpoint(folder, json, config, tensors, compression);
+        }
+        catch
+        {
+            tensors.Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>
-    public bool Contains(string name) => _tensors.Contains(name);
+    public bool Contains(string name) => _compressed.ContainsKey(name) || _tensors.Contains(name);
 
     /// <inheritdoc/>
     public IReadOnlyList<int> ShapeOf(string name)
     {
-        if (!Contains(name)) throw new CheckpointException($"{Location}: tensor '{name}' is absent; the files do not belong to this configuration.");
+        if (_compressed.ContainsKey(name)) return CompressedShape(name);
+        if (!_tensors.Contains(name)) throw new CheckpointException($"{Location}: tensor '{name}' is absent; the files do not belong to this configuration.");
         return [.. _tensors.ShapeOf(name).Select(size => checked((int)size))];
     }
 
     /// <inheritdoc/>
-    public void Read(string name, Span<float> destination) => _tensors.ReadSingles(name, destination);
+    public void Read(string name, Span<float> destination)
+    {
+        if (ReadQuantized(name) is { } quantized) quantized.Dequantize(destination);
+        else _tensors.ReadSingles(name, destination);
+    }
 
     /// <inheritdoc/>
-    public QuantizedWeight? ReadQuantized(string name) => null;
+    public QuantizedWeight? ReadQuantized(string name) => _compressed.TryGetValue(name, out QuantizationScheme? scheme)
+        ? CompressedTensorsReader.Read(_tensors, Module(name), scheme, _compression!)
+        : null;
 
     /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
@@ -99,13 +119,63 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
-    public ITokenizer LoadTokenizer() => throw new NotSupportedException();
+    public ITokenizer LoadTokenizer() => TokenizerLoader.FromFolder(Location);
 
     /// <inheritdoc/>
-    public void CopySideFiles(string folder) => throw new NotSupportedException();
+    public void CopySideFiles(string folder) => SideFiles.Copy(Location, folder);
+
+    /// <inheritdoc/>
+    public PendingTensor Store(string name, SafetensorsType type) =>
+        _tensors.Contains(name) && _tensors.Tensors[name].Type == type ? PendingTensor.Copy(_tensors, name) : this.Converted(name, type);
 
     /// <inheritdoc/>
     public void Dispose() => _tensors.Dispose();
+
+    private static string Module(string weight) => weight[..^WeightSuffix.Length];
+
+    private static CompressedTensorsConfig? ReadCompression(JsonObject json, string file)
+    {
+        if (json["quantization_config"] is not JsonObject quantization) return null;
+        string? method = (quantization["quant_method"] as JsonValue)?.TryGetValue(out string? text) == true ? text : null;
+        if (method != CompressedTensorsConfig.QuantMethod)
+            throw new UnsupportedModelException($"{file}: quantization_config.quant_method '{method}' is not supported; supported is {CompressedTensorsConfig.QuantMethod}.");
+        using JsonDocument document = JsonDocument.Parse(quantization.ToJsonString());
+        CompressedTensorsConfig compression = CompressedTensorsConfig.Parse(document.RootElement, file);
+        if (compression.KvCacheScheme is not null)
+            throw new UnsupportedModelException($"{file}: kv_cache_scheme is set; quantized key-value caches cannot be executed yet.");
+        return compression;
+    }
+
+    private static Dictionary<string, QuantizationScheme> FindCompressed(string folder, SafetensorsFolder tensors, CompressedTensorsConfig? compression)
+    {
+        var found = new Dictionary<string, QuantizationScheme>(StringComparer.Ordinal);
+        if (compression is null) return found;
+        foreach (string name in tensors.Names)
+        {
+            if (!name.EndsWith(".weight_scale", StringComparison.Ordinal)) continue;
+            string module = name[..^".weight_scale".Length];
+            QuantizationScheme scheme = compression.SchemeFor(module)
+                ?? throw new CheckpointException($"{folder}: '{module}' is stored quantized, but no group of quantization_config covers it.");
+            if (scheme.InputActivations is not null || scheme.OutputActivations is not null)
+                throw new UnsupportedModelException($"{folder}: '{module}' has quantized activations ({scheme.Name}), which cannot be executed yet; weight-only schemes can.");
+            found[module + WeightSuffix] = scheme;
+        }
+        return found;
+    }
+
+    private int[] CompressedShape(string name)
+    {
+        string module = Module(name);
+        if (!_tensors.Contains(module + ".weight_shape")) return [.. _tensors.ShapeOf(name).Select(size => checked((int)size))];
+        QuantizedWeight weight = ReadQuantized(name)!;
+        return [weight.OutFeatures, weight.InFeatures];
+    }
+
+    private bool BelongsToCompressed(string name)
+    {
+        int dot = name.LastIndexOf('.');
+        return dot > 0 && _compressed.ContainsKey(name[..dot] + WeightSuffix) && name[(dot + 1)..] != "bias";
+    }
 
     private static JsonObject ReadObject(string file)
     {

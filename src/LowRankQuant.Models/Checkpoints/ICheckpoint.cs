@@ -1,3 +1,4 @@
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
@@ -53,4 +54,7 @@ public interface ICheckpoint : IDisposable
 
     /// <summary>Writes tokenizer, chat template, generation settings and licences beside a result.</summary>
     void CopySideFiles(string folder);
+
+    /// <summary>A tensor for a writer, as <paramref name="type"/>: its bytes as they are when it is stored so, else converted when its turn comes.</summary>
+    PendingTensor Store(string name, SafetensorsType type);
 }

@@ -30,7 +30,8 @@ internal static class ComponentReader
     }
 
     /// <summary>Reads a pre-tokenizer. When its last stage maps to the byte alphabet, that mapping is left to the model, which caches.</summary>
-    internal static PreTokenizer? ReadPreTokenizer(JsonField node, out bool modelMapsBytes) => ReadPreTokenizer(node, isLast: true, out modelMapsBytes);
+    internal static PreTokenizer? ReadPreTokenizer(JsonField node, out bool modelMapsBytes) =>
+        ReadPreTokenizer(node, isLast: true, out modelMapsBytes);
 
     private static PreTokenizer? ReadPreTokenizer(JsonField node, bool isLast, out bool modelMapsBytes)
     {

@@ -38,7 +38,8 @@ public static class GgufTokenizer
         }
         float[] scores = [.. source.Scores];
         int bad = Array.FindIndex(scores, score => !float.IsFinite(score));
-        if (bad >= 0) throw TokenizerException.For($"tokenizer.ggml.scores[{bad}]", Text(scores[bad]), "a score must be finite", "Write the file again.");
+        if (bad >= 0)
+            throw TokenizerException.For($"tokenizer.ggml.scores[{bad}]", Text(scores[bad]), "a score must be finite", "Write the file again.");
         bool[] joins = new bool[kinds.Length];
         Array.Fill(joins, true);
         int unknown = Checked(source.UnknownId, kinds.Length, "unknown_token_id") ?? Array.IndexOf(kinds, TokenKind.Unknown);
@@ -71,7 +72,10 @@ public static class GgufTokenizer
             // Tokens never begin with a space in byte-level letters, so the first space after the first letter parts them.
             int space = merge.Length > 1 ? merge.IndexOf(' ', 1) : -1;
             if (space < 0 || space == merge.Length - 1)
-                throw TokenizerException.For($"tokenizer.ggml.merges[{rank}]", merge, "a merge must be two tokens with a space between them", "Write the file again.");
+            {
+                throw TokenizerException.For($"tokenizer.ggml.merges[{rank}]", merge,
+                    "a merge must be two tokens with a space between them", "Write the file again.");
+            }
             BpeModel.AddMerge(table, vocabulary, merge[..space], merge[(space + 1)..], rank, 0, replace: false);
         }
         BpeModel model = new(vocabulary, table, new BpeOptions { MapsBytes = true, IgnoreMerges = pre.IgnoresMerges });
@@ -85,7 +89,10 @@ public static class GgufTokenizer
     {
         int count = source.Tokens.Count;
         if (count is 0 or > Vocabulary.IdLimit)
-            throw TokenizerException.For("tokenizer.ggml.tokens", Text(count), $"there must be 1 to {Vocabulary.IdLimit} tokens", "Write the file again.");
+        {
+            throw TokenizerException.For("tokenizer.ggml.tokens", Text(count),
+                $"there must be 1 to {Vocabulary.IdLimit} tokens", "Write the file again.");
+        }
         if (source.TokenTypes is { } types && types.Count != count)
         {
             throw TokenizerException.For("tokenizer.ggml.token_type", Text(types.Count),

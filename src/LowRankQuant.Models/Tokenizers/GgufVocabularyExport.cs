@@ -14,7 +14,7 @@ public static class GgufVocabularyExport
 
     /// <summary>Converts a tokenizer.</summary>
     /// <param name="tokenizer">A tokenizer of this library: byte-level BPE, BPE with U+2581 for spaces, or a SentencePiece BPE model.</param>
-    /// <param name="vocabularySize">Rows of the model's embedding if that has more than the tokenizer has tokens; the rest becomes unused tokens.</param>
+    /// <param name="vocabularySize">Rows of the model's embedding, if more than tokens; the rest becomes unused tokens.</param>
     /// <returns>The vocabulary.</returns>
     /// <exception cref="TokenizerException">llama.cpp has no counterpart for a part of the tokenizer.</exception>
     /// <exception cref="ArgumentOutOfRangeException">The size is below the number of tokens or absurd.</exception>
@@ -121,7 +121,8 @@ public static class GgufVocabularyExport
             string? text = tokenizer.TokenText(id);
             tokens[id] = text ?? string.Create(CultureInfo.InvariantCulture, $"[PAD{id}]");
             bool added = tokenizer is PipelineTokenizer pipeline && pipeline.Parts.Added.TryGet(id, out _);
-            types[id] = (int)(text is null ? TokenKind.Unused : tokenizer.IsSpecial(id) ? TokenKind.Control : added ? TokenKind.UserDefined : TokenKind.Normal);
+            TokenKind kind = added ? TokenKind.UserDefined : TokenKind.Normal;
+            types[id] = (int)(text is null ? TokenKind.Unused : tokenizer.IsSpecial(id) ? TokenKind.Control : kind);
         }
         return (tokens, types);
     }
@@ -146,8 +147,8 @@ public static class GgufVocabularyExport
     {
         addsPrefix = false;
         bool replaces = false;
-        Normalizer[] normalizers = parts.Normalizer is SequenceNormalizer sequence ? sequence.Parts : parts.Normalizer is null ? [] : [parts.Normalizer];
-        foreach (Normalizer normalizer in normalizers)
+        Normalizer[] steps = parts.Normalizer is SequenceNormalizer sequence ? sequence.Parts : parts.Normalizer is null ? [] : [parts.Normalizer];
+        foreach (Normalizer normalizer in steps)
         {
             switch (normalizer)
             {

@@ -30,7 +30,7 @@ public interface ITokenizer
     /// <exception cref="TokenizerException">The vocabulary has no token, no bytes and no unknown token for a part of the text.</exception>
     int[] Encode(string text, bool addSpecialTokens, bool parseSpecialTokens);
 
-    /// <summary>Decodes token ids. Ids outside the vocabulary are skipped; bytes that are not UTF-8 become U+FFFD. Spaces are not cleaned up.</summary>
+    /// <summary>Decodes token ids. Unknown ids are skipped; bytes that are not UTF-8 become U+FFFD. Spaces are not cleaned up.</summary>
     /// <param name="ids">Token ids.</param>
     /// <param name="skipSpecialTokens">Leaves out special tokens.</param>
     /// <returns>The text.</returns>

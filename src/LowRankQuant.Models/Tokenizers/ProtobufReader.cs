@@ -117,5 +117,6 @@ internal ref struct ProtobufReader
     }
 
     private readonly TokenizerException Damaged(string rule) =>
-        new(string.Create(CultureInfo.InvariantCulture, $"{_path}, field {Field} at byte {_at}: {rule}. The file is damaged or no SentencePiece model; fetch it again."));
+        new(string.Create(CultureInfo.InvariantCulture,
+            $"{_path}, field {Field} at byte {_at}: {rule}. The file is damaged or no SentencePiece model; fetch it again."));
 }

@@ -6,6 +6,7 @@ namespace LowRankQuant.Models.Tokenizers;
 public static class SentencePieceModel
 {
     private const int LargestFile = 256 << 20;
+    private const string Remedy = "The file is damaged or no SentencePiece model; fetch it again.";
     private const int UnigramType = 1;
     private const int BpeType = 2;
 
@@ -95,11 +96,11 @@ public static class SentencePieceModel
                     break;
             }
         }
-        if (text.Length == 0) throw TokenizerException.For(path, "", "a piece must have a text", "The file is damaged; fetch it again.");
+        if (text.Length == 0) throw TokenizerException.For(path, "", "a piece must have a text", Remedy);
         if (!float.IsFinite(score))
-            throw TokenizerException.For(path, score.ToString(CultureInfo.InvariantCulture), "a score must be finite", "The file is damaged; fetch it again.");
+            throw TokenizerException.For(path, score.ToString(CultureInfo.InvariantCulture), "a score must be finite", Remedy);
         if (kind is < (int)TokenKind.Normal or > (int)TokenKind.Byte)
-            throw TokenizerException.For(path, kind.ToString(CultureInfo.InvariantCulture), "a type must lie in 1..6", "The file is damaged; fetch it again.");
+            throw TokenizerException.For(path, kind.ToString(CultureInfo.InvariantCulture), "a type must lie in 1..6", Remedy);
         return (text, score, (TokenKind)kind);
     }
 
@@ -162,7 +163,7 @@ public static class SentencePieceModel
     private static SpmTokenizer Build(Contents contents, TokenizerConfig config)
     {
         int count = contents.Pieces.Count;
-        if (count == 0) throw TokenizerException.For("tokenizer.model", null, "no pieces in it", "The file is damaged or no SentencePiece model; fetch it again.");
+        if (count == 0) throw TokenizerException.For("tokenizer.model", null, "no pieces in it", Remedy);
         Vocabulary vocabulary = new(count);
         float[] scores = new float[count];
         TokenKind[] kinds = new TokenKind[count];

@@ -94,7 +94,8 @@ internal sealed class SpmModel : ITokenModel
             length[at] = Utf16.RuneLength(piece, at);
             if (length[at] == 2) length[at + 1] = 0;
             previous[at] = before;
-            if (before >= 0 && TryJoin(piece, before, length[before], length[at], unused, out float score)) first.Add((at + length[at] - before, (-score, before)));
+            if (before >= 0 && TryJoin(piece, before, length[before], length[at], unused, out float score))
+                first.Add((at + length[at] - before, (-score, before)));
             before = at;
             at += length[at];
         }

@@ -17,7 +17,8 @@ internal static class TokenizerJsonReader
         int? Find(string? token) => token is null ? null : added.Find(token) ?? model.Vocabulary.Find(token);
 
         JsonField postProcessor = root.Member("post_processor");
-        (int[] prefix, int[] suffix) = PostProcessorReader.Read(postProcessor, id => added.TryGet(id, out _) || model.Vocabulary.Text(id) is not null);
+        (int[] prefix, int[] suffix) = PostProcessorReader.Read(
+            postProcessor, id => added.TryGet(id, out _) || model.Vocabulary.Text(id) is not null);
         int? bos = Find(config.BosToken);
         int? eos = Find(config.EosToken);
         if (postProcessor.IsNull)
@@ -84,7 +85,8 @@ internal static class TokenizerJsonReader
 
     private static BpeModel ReadBpe(JsonField model, bool mapsBytes)
     {
-        if (model.Member("dropout") is { IsNull: false } dropout && (dropout.Element.ValueKind != JsonValueKind.Number || dropout.Element.GetDouble() != 0))
+        if (model.Member("dropout") is { IsNull: false } dropout
+            && (dropout.Element.ValueKind != JsonValueKind.Number || dropout.Element.GetDouble() != 0))
             throw dropout.Wrong("merges dropped at random are for training tokenizers", "Set dropout to null.");
         JsonField vocab = model.Required("vocab", JsonValueKind.Object);
         Vocabulary vocabulary = ReadVocabulary(vocab);
@@ -115,9 +117,10 @@ internal static class TokenizerJsonReader
         Vocabulary vocabulary = new(vocab.Element.GetPropertyCount());
         foreach (JsonProperty entry in vocab.Element.EnumerateObject())
         {
+            string token = Name(entry, vocab.Path);
             if (entry.Value.ValueKind != JsonValueKind.Number || !entry.Value.TryGetInt64(out long id))
-                throw new JsonField(entry.Value, $"{vocab.Path}[{TokenizerException.Quote(Name(entry, vocab.Path))}]").Wrong("a token id must be a whole number");
-            vocabulary.Add(Name(entry, vocab.Path), id, vocab.Path);
+                throw new JsonField(entry.Value, $"{vocab.Path}[{TokenizerException.Quote(token)}]").Wrong("a token id must be a whole number");
+            vocabulary.Add(token, id, vocab.Path);
         }
         return vocabulary;
     }

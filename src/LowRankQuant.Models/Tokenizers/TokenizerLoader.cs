@@ -9,7 +9,7 @@ public static class TokenizerLoader
     /// </summary>
     /// <param name="folder">Path of the folder.</param>
     /// <returns>The tokenizer.</returns>
-    /// <exception cref="TokenizerException">The folder holds no tokenizer, or a file of it is damaged or of a kind this library does not know.</exception>
+    /// <exception cref="TokenizerException">The folder holds no tokenizer, or one that is damaged or of an unknown kind.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
     public static ITokenizer FromFolder(string folder)
     {

@@ -69,7 +69,8 @@ internal sealed class GoldenTokens : IDisposable
 
     public static void Same(string what, string expected, string actual, StringBuilder differences)
     {
-        if (expected != actual) differences.AppendLine($"{what}: expected {JsonSerializer.Serialize(expected)}, got {JsonSerializer.Serialize(actual)}");
+        if (expected != actual)
+            differences.AppendLine($"{what}: expected {JsonSerializer.Serialize(expected)}, got {JsonSerializer.Serialize(actual)}");
     }
 
     public void Dispose() => _golden.Dispose();

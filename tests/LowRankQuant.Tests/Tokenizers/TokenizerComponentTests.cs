@@ -115,7 +115,8 @@ public sealed class TokenizerComponentTests
                 int best = -1, bestRank = int.MaxValue, made = 0;
                 for (int i = 0; i + 1 < expected.Count; i++)
                 {
-                    if (table.TryGet(expected[i], expected[i + 1], out int rank, out int id) && rank < bestRank) (best, bestRank, made) = (i, rank, id);
+                    if (table.TryGet(expected[i], expected[i + 1], out int rank, out int id) && rank < bestRank)
+                        (best, bestRank, made) = (i, rank, id);
                 }
                 if (best < 0) break;
                 expected[best] = made;
@@ -182,7 +183,8 @@ public sealed class TokenizerComponentTests
 
     private static ITokenizer ByteLevel(string normalizer, string preTokenizer)
     {
-        string vocab = string.Join(", ", Enumerable.Range(0, 256).Select(b => $"{JsonSerializer.Serialize(ByteAlphabet.Letter((byte)b).ToString())}: {b}"));
+        IEnumerable<string> letters = Enumerable.Range(0, 256).Select(b => JsonSerializer.Serialize(ByteAlphabet.Letter((byte)b).ToString()));
+        string vocab = string.Join(", ", letters.Select((letter, b) => $"{letter}: {b}"));
         return Load($$"""
             {"normalizer": {{normalizer}}, "pre_tokenizer": {{preTokenizer}}, "decoder": {"type": "ByteLevel"},
              "model": {"type": "BPE", "vocab": { {{vocab}} }, "merges": [] } }

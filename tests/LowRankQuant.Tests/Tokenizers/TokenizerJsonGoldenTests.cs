@@ -36,7 +36,8 @@ public sealed class TokenizerJsonGoldenTests
         JsonNode root = JsonNode.Parse(File.ReadAllText(TestData.Path("golden", "tokenizers", "gpt2.skeleton.json")))!;
         root["model"]!["vocab"] = JsonNode.Parse(File.ReadAllText(TestData.Path("tokenizers", "gpt2", "vocab.json")));
         string[] lines = File.ReadAllText(TestData.Path("tokenizers", "gpt2", "merges.txt")).Split('\n');
-        root["model"]!["merges"] = new JsonArray([.. lines.Where(line => line.Length > 0 && !line.StartsWith("#version")).Select(line => (JsonNode)line)]);
+        IEnumerable<string> merges = lines.Where(line => line.Length > 0 && !line.StartsWith("#version", StringComparison.Ordinal));
+        root["model"]!["merges"] = new JsonArray([.. merges.Select(line => (JsonNode)line)]);
         using GoldenTokens golden = GoldenTokens.HuggingFace("gpt2");
         golden.Check(Load(root));
     }

@@ -8,7 +8,8 @@ public sealed class TokenizerJsonHostileTests
     private const string Good = """
         {"added_tokens": [{"id": 3, "content": "<s>", "special": true, "normalized": false}],
          "normalizer": null, "pre_tokenizer": null, "decoder": {"type": "Fuse"},
-         "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+         "post_processor": {"type": "TemplateProcessing",
+           "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
            "special_tokens": {"<s>": {"id": "<s>", "ids": [3], "tokens": ["<s>"]}}},
          "model": {"type": "BPE", "unk_token": null, "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}}
         """;

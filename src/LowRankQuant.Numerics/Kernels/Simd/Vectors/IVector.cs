@@ -60,6 +60,8 @@ internal unsafe interface IVector<V>
 
     static abstract V LessThan(V a, V b);
 
+    static abstract bool AnyLessThan(V a, V b);
+
     static abstract V LessThanOrEqual(V a, V b);
 
     static abstract V Select(V mask, V whenSet, V whenClear);

@@ -95,6 +95,9 @@ internal readonly unsafe struct V128 : IVector<V128>, IWidening<V128, D128>
     public static V128 LessThan(V128 a, V128 b) => new(Vector128.LessThan(a._v, b._v));
 
     [MethodImpl(Inline)]
+    public static bool AnyLessThan(V128 a, V128 b) => Vector128.LessThanAny(a._v, b._v);
+
+    [MethodImpl(Inline)]
     public static V128 LessThanOrEqual(V128 a, V128 b) => new(Vector128.LessThanOrEqual(a._v, b._v));
 
     [MethodImpl(Inline)]

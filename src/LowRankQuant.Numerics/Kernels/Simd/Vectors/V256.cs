@@ -95,6 +95,9 @@ internal readonly unsafe struct V256 : IVector<V256>, IWidening<V256, D256>
     public static V256 LessThan(V256 a, V256 b) => new(Vector256.LessThan(a._v, b._v));
 
     [MethodImpl(Inline)]
+    public static bool AnyLessThan(V256 a, V256 b) => Vector256.LessThanAny(a._v, b._v);
+
+    [MethodImpl(Inline)]
     public static V256 LessThanOrEqual(V256 a, V256 b) => new(Vector256.LessThanOrEqual(a._v, b._v));
 
     [MethodImpl(Inline)]

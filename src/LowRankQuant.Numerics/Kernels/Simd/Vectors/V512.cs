@@ -95,6 +95,9 @@ internal readonly unsafe struct V512 : IVector<V512>, IWidening<V512, D512>
     public static V512 LessThan(V512 a, V512 b) => new(Vector512.LessThan(a._v, b._v));
 
     [MethodImpl(Inline)]
+    public static bool AnyLessThan(V512 a, V512 b) => Vector512.LessThanAny(a._v, b._v);
+
+    [MethodImpl(Inline)]
     public static V512 LessThanOrEqual(V512 a, V512 b) => new(Vector512.LessThanOrEqual(a._v, b._v));
 
     [MethodImpl(Inline)]

@@ -1,0 +1,52 @@
+using System.CommandLine;
+using LowRankQuant.Cli.Commands;
+
+namespace LowRankQuant.Cli;
+
+/// <summary>The program: parses, dispatches, and turns whatever goes wrong into one message and an exit code.</summary>
+internal sealed class App(Terminal terminal, Engine engine)
+{
+    /// <summary>Runs one command line.</summary>
+    /// <returns>The exit code.</returns>
+    public async Task<int> RunAsync(string[] args, CancellationToken cancellation = default)
+    {
+        RootCommand root = CreateRoot();
+        // "@file" and "-abc" have no special meaning here: file names and negative numbers are more common.
+        ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
+        if (parsed.Errors.Count > 0) return ReportParseErrors(parsed);
+        using var stop = new StopSignal(terminal.Error, cancellation);
+        try
+        {
+            var configuration = new InvocationConfiguration
+            {
+                Output = terminal.Out,
+                Error = terminal.Error,
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+            };
+            return await parsed.InvokeAsync(configuration, stop.Token);
+        }
+#pragma warning disable CA1031 // This is the last place that can turn an exception into a message.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            return Failures.Report(failure, terminal.Error);
+        }
+    }
+
+    private RootCommand CreateRoot() => new("LowRankQuant makes large language models small without retraining.")
+    {
+        new QuantizeCommand(terminal, engine).Build(),
+        new EvalCommand(terminal, engine).Build(),
+        new InspectCommand(terminal).Build(),
+        new ConvertCommand(terminal).Build(),
+    };
+
+    private int ReportParseErrors(ParseResult parsed)
+    {
+        foreach (string message in parsed.Errors.Select(error => error.Message).Distinct(StringComparer.Ordinal)) terminal.Error.WriteLine($"error: {message}");
+        string verb = parsed.CommandResult.Command is RootCommand ? "" : $" {parsed.CommandResult.Command.Name}";
+        terminal.Error.WriteLine($"'lrq{verb} --help' lists what can be given.");
+        return ExitCodes.BadRequest;
+    }
+}

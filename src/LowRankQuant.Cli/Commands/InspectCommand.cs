@@ -1,0 +1,151 @@
+using System.CommandLine;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using LowRankQuant.Cli.Options;
+using LowRankQuant.Cli.Output;
+using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Cli.Commands;
+
+/// <summary><c>lrq inspect PATH</c>.</summary>
+internal sealed class InspectCommand(Terminal terminal)
+{
+    private const string ReportFile = "report.json";
+    private const string RecipeFile = "recipe.json";
+
+    private readonly Argument<string> _path = new("PATH") { Description = ModelPath.Help };
+    private readonly Option<bool> _tensors = new("--tensors") { Description = "List every tensor with its shape." };
+    private readonly Option<bool> _json = new("--json") { Description = "Print one JSON object." };
+
+    public Command Build()
+    {
+        var command = new Command("inspect", "Say what a model or a result is: sizes, scheme, figures.") { _path, _tensors, _json };
+        command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed), cancellation));
+        return command;
+    }
+
+    private int Run(ParseResult parsed)
+    {
+        ModelPath path = ModelPath.Of(parsed.GetValue(_path)!);
+        using var device = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
+        using CausalModel model = ModelSource.Open(path.Path, device);
+        JsonObject facts = Facts(model);
+        if (ReadJson(path.Path, RecipeFile) is { } recipe) facts["recipe"] = recipe;
+        RunReport? report = ReadReport(path.Path);
+        if (report is not null) facts["report"] = JsonSerializer.SerializeToNode(report, RunJson.Default.RunReport);
+        if (parsed.GetValue(_tensors)) facts["tensors"] = Tensors(model.Checkpoint);
+        if (parsed.GetValue(_json)) terminal.Out.WriteLine(facts.ToJsonString());
+        else Print(model, report, parsed.GetValue(_tensors));
+        return ExitCodes.Success;
+    }
+
+    private static JsonObject Facts(CausalModel model)
+    {
+        DecoderConfig config = model.Config;
+        return new JsonObject
+        {
+            ["location"] = model.Checkpoint.Location,
+            ["kind"] = model.Checkpoint.Kind,
+            ["modelType"] = config.ModelType,
+            ["layers"] = config.Layers,
+            ["hiddenSize"] = config.HiddenSize,
+            ["heads"] = config.Heads,
+            ["keyValueHeads"] = config.KeyValueHeads,
+            ["headSize"] = config.HeadSize,
+            ["intermediateSize"] = config.IntermediateSize,
+            ["vocabularySize"] = config.VocabularySize,
+            ["maxPositions"] = config.MaxPositions,
+            ["tiedEmbeddings"] = config.TiedEmbeddings,
+            ["parameters"] = StoredSize.Parameters(model),
+            ["linearWeights"] = config.LinearWeights,
+            ["storedBytes"] = model.Checkpoint.StoredBytes,
+            ["scheme"] = Scheme(model),
+            ["bitsPerWeight"] = StoredSize.LinearBits(model),
+            ["modelBitsPerWeight"] = StoredSize.ModelBits(model),
+        };
+    }
+
+    private static JsonArray Tensors(ICheckpoint checkpoint)
+    {
+        var list = new JsonArray();
+        foreach (string name in checkpoint.TensorNames.Order(StringComparer.Ordinal))
+            list.Add(new JsonObject { ["name"] = name, ["shape"] = new JsonArray([.. checkpoint.ShapeOf(name).Select(size => JsonValue.Create(size))]) });
+        return list;
+    }
+
+    /// <summary>The grid of the first linear; results of lrq have one for all.</summary>
+    private static string? Scheme(CausalModel model)
+    {
+        QuantizedWeight? first = model.Checkpoint.ReadQuantized($"{model.BlockName(0)}.{model.Linears[0].Name}.weight");
+        return first is null ? null : $"{first.Grid}, {first.ScaleType} scales";
+    }
+
+    private void Print(CausalModel model, RunReport? report, bool tensors)
+    {
+        DecoderConfig config = model.Config;
+        var table = new TextTable("property", "value");
+        table.Add("model", model.Checkpoint.Location);
+        table.Add("kind", model.Checkpoint.Kind);
+        table.Add("architecture", config.ModelType);
+        table.Add("blocks", Format.Count(config.Layers));
+        table.Add("width, MLP width", $"{config.HiddenSize}, {config.IntermediateSize}");
+        table.Add("heads, key/value heads, head size", $"{config.Heads}, {config.KeyValueHeads}, {config.HeadSize}");
+        table.Add("vocabulary", $"{Format.Count(config.VocabularySize)}{(config.TiedEmbeddings ? " (embeddings tied)" : "")}");
+        table.Add("positions", Format.Count(config.MaxPositions));
+        table.Add("parameters", Format.Count(StoredSize.Parameters(model)));
+        table.Add("in quantizable linears", Format.Count(config.LinearWeights));
+        table.Add("size", Format.Bytes(model.Checkpoint.StoredBytes));
+        table.Add("bits per parameter", Format.Bits(StoredSize.ModelBits(model)));
+        if (Scheme(model) is { } scheme)
+        {
+            table.Add("scheme", scheme);
+            table.Add("bits per quantized weight", Format.Bits(StoredSize.LinearBits(model)));
+        }
+        terminal.Out.Write(table.ToString());
+        if (report is not null)
+        {
+            terminal.Out.WriteLine();
+            terminal.Out.WriteLine($"Method {report.Method}, {report.Scheme}; {report.Blocks.Count} blocks in {Format.Duration(report.Seconds)}.");
+            if (report.EvaluationSource is { } source) terminal.Out.WriteLine($"Measured on {source}:");
+            terminal.Out.Write(ResultTable.Of(report));
+            foreach (string warning in report.Warnings) terminal.Out.WriteLine($"warning: {warning}");
+        }
+        if (!tensors) return;
+        terminal.Out.WriteLine();
+        var list = new TextTable("tensor", "shape");
+        foreach (string name in model.Checkpoint.TensorNames.Order(StringComparer.Ordinal)) list.Add(name, string.Join(" x ", model.Checkpoint.ShapeOf(name)));
+        terminal.Out.Write(list.ToString());
+    }
+
+    private static JsonNode? ReadJson(string folder, string name)
+    {
+        string file = Path.Combine(folder, name);
+        if (!File.Exists(file)) return null;
+        try
+        {
+            return JsonNode.Parse(File.ReadAllText(file));
+        }
+        catch (JsonException)
+        {
+            // A damaged report does not keep anybody from looking at the model.
+            return null;
+        }
+    }
+
+    private static RunReport? ReadReport(string folder)
+    {
+        try
+        {
+            return ReadJson(folder, ReportFile)?.Deserialize(RunJson.Default.RunReport);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}

@@ -1,0 +1,12 @@
+using LowRankQuant.Evaluation.Runs;
+
+namespace LowRankQuant.Cli;
+
+/// <summary>What does the work behind the commands.</summary>
+/// <param name="Quantize">Quantizes and measures.</param>
+/// <param name="Evaluate">Measures.</param>
+internal sealed record Engine(IQuantizeRun Quantize, IEvaluationRun Evaluate)
+{
+    /// <summary>The real one.</summary>
+    public static Engine Default { get; } = new(new QuantizeRun(), new EvaluationRun());
+}

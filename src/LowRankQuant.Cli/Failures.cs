@@ -1,0 +1,58 @@
+using LowRankQuant.Evaluation;
+using LowRankQuant.Formats;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Cli;
+
+/// <summary>From exceptions to one clear message and an exit code.</summary>
+internal static class Failures
+{
+    /// <summary>When set to 1, stack traces are printed too.</summary>
+    public const string DebugVariable = "LRQ_DEBUG";
+
+    /// <summary>Prints the message.</summary>
+    /// <returns>The exit code.</returns>
+    public static int Report(Exception failure, TextWriter error)
+    {
+        while (failure is AggregateException { InnerExceptions: [{ } inner] }) failure = inner;
+        if (Environment.GetEnvironmentVariable(DebugVariable) == "1") error.WriteLine(failure.ToString());
+        switch (failure)
+        {
+            case OperationCanceledException:
+                error.WriteLine("Stopped. What is finished is kept: the same command goes on from there.");
+                return ExitCodes.Interrupted;
+            case RecipeException bad:
+                WriteProblems(bad.Problems, error);
+                return ExitCodes.BadRequest;
+            case RequestException bad:
+                WriteProblems(bad.Problems, error);
+                return ExitCodes.BadRequest;
+            case RunFolderException:
+                error.WriteLine($"error: {failure.Message}");
+                return ExitCodes.BadRequest;
+            default:
+                error.WriteLine($"error: {Describe(failure)}");
+                return ExitCodes.Failed;
+        }
+    }
+
+    private static string Describe(Exception failure) => failure switch
+    {
+        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or CalibrationException or EvaluationException => failure.Message,
+        FileNotFoundException missing => missing.FileName is { } file && !failure.Message.Contains(file, StringComparison.Ordinal)
+            ? $"{file}: {failure.Message}" : failure.Message,
+        IOException or UnauthorizedAccessException => failure.Message,
+        DllNotFoundException => $"{failure.Message} Install the library, or leave --kernels at simd.",
+        OutOfMemoryException => "not enough memory. Give --memory a smaller budget (activations then go to disk), or use fewer or shorter windows.",
+        NotSupportedException => $"not supported: {failure.Message}",
+        _ => $"{failure.GetType().Name}: {failure.Message} This is a defect of lrq; {DebugVariable}=1 prints where it happened.",
+    };
+
+    private static void WriteProblems(IReadOnlyList<string> problems, TextWriter error)
+    {
+        foreach (string problem in problems) error.WriteLine($"error: {problem}");
+    }
+}

@@ -1,0 +1,39 @@
+using System.CommandLine;
+using LowRankQuant.Numerics;
+using LowRankQuant.Quantization.Calibration;
+
+namespace LowRankQuant.Cli.Options;
+
+/// <summary>Options that several commands share.</summary>
+internal static class CommonOptions
+{
+    public const int MostThreads = 1024;
+
+    public static IReadOnlyList<KeyValuePair<string, AddBos>> AddBosNames { get; } =
+        [new("auto", Quantization.Calibration.AddBos.Auto), new("yes", Quantization.Calibration.AddBos.Yes), new("no", Quantization.Calibration.AddBos.No)];
+
+    public static IReadOnlyList<KeyValuePair<string, CpuKernelKind>> KernelNames { get; } =
+        [new("simd", CpuKernelKind.Simd), new("scalar", CpuKernelKind.Scalar), new("blas", CpuKernelKind.Blas)];
+
+    public static Argument<string> Model() => new("MODEL") { Description = ModelPath.Help };
+
+    public static Option<bool> Json() => new("--json") { Description = "Print one JSON object as the last line of standard output; progress goes to standard error." };
+
+    public static Option<string?> Threads() => OptionReader.Create("--threads", "N", "Threads to use; never changes a result (default: one per core).");
+
+    public static Option<string?> Memory() => OptionReader.Create(
+        "--memory", "SIZE", "Memory to stay within, such as 4G or 512M; activations beyond it go to disk (default: what the machine has).");
+
+    public static Option<string?> Kernels() => OptionReader.Create(
+        "--kernels", "KIND", "simd, scalar (the slow reference) or blas (matrix products by a system BLAS library) (default: simd).");
+
+    public static Option<string?> AddBos() => OptionReader.Create(
+        "--add-bos", "WHEN", "Begin-of-text token in front of every document: auto (as the tokenizer says), yes or no (default: auto).");
+
+    /// <summary>Where a command computes.</summary>
+    public static CpuDeviceOptions Device(OptionReader reader, Option<string?> threads, Option<string?> kernels) => new()
+    {
+        Threads = reader.Int(threads, 1, MostThreads),
+        Kernels = reader.Choice(kernels, KernelNames) ?? CpuKernelKind.Simd,
+    };
+}

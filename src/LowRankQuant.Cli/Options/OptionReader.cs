@@ -1,0 +1,73 @@
+using System.CommandLine;
+using System.Globalization;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Cli.Options;
+
+/// <summary>Reads option values as text and collects whatever is not of the right form, so that all problems are told at once.</summary>
+internal sealed class OptionReader(ParseResult parsed)
+{
+    public List<string> Problems { get; } = [];
+
+    public static Option<string?> Create(string name, string valueName, string description) =>
+        new(name) { HelpName = valueName, Description = description, Arity = ArgumentArity.ExactlyOne };
+
+    public bool Flag(Option<bool> option) => parsed.GetValue(option);
+
+    public bool? Flag(Option<bool?> option) => parsed.GetValue(option);
+
+    public string? Text(Option<string?> option) => parsed.GetValue(option);
+
+    public IReadOnlyList<string> Texts(Option<string[]?> option) => parsed.GetValue(option) ?? [];
+
+    public int? Int(Option<string?> option, int least = int.MinValue, int most = int.MaxValue)
+    {
+        if (Text(option) is not { } text) return null;
+        if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)) return Bad<int>(option, text, "must be a whole number");
+        if (value < least || value > most)
+            return Bad<int>(option, text, most == int.MaxValue ? $"must be at least {least}" : $"must be {least} to {most}");
+        return value;
+    }
+
+    public ulong? UnsignedLong(Option<string?> option)
+    {
+        if (Text(option) is not { } text) return null;
+        return ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong value)
+            ? value : Bad<ulong>(option, text, "must be a whole number, 0 or more");
+    }
+
+    public double? Double(Option<string?> option)
+    {
+        if (Text(option) is not { } text) return null;
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+            ? value : Bad<double>(option, text, "must be a number such as 0.002");
+    }
+
+    public bool? YesNo(Option<string?> option) => Text(option) switch
+    {
+        null => null,
+        "true" or "yes" or "on" => true,
+        "false" or "no" or "off" => false,
+        { } text => Bad<bool>(option, text, "must be true or false"),
+    };
+
+    public long? Size(Option<string?> option)
+    {
+        if (Text(option) is not { } text) return null;
+        return MemorySize.Parse(text) ?? Bad<long>(option, text, $"must be {MemorySize.Form}");
+    }
+
+    public T? Choice<T>(Option<string?> option, IReadOnlyList<KeyValuePair<string, T>> names)
+        where T : struct, Enum
+    {
+        if (Text(option) is not { } text) return null;
+        return RecipeNames.Parse(names, text) ?? Bad<T>(option, text, $"must be one of {RecipeNames.List(names)}");
+    }
+
+    private T? Bad<T>(Option<string?> option, string text, string rule)
+        where T : struct
+    {
+        Problems.Add($"{option.Name} {text}: {rule}.");
+        return null;
+    }
+}

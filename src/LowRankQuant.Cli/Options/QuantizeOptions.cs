@@ -1,0 +1,147 @@
+using System.CommandLine;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Pipeline;
+using static LowRankQuant.Cli.Options.OptionReader;
+using Runs = LowRankQuant.Evaluation.Runs;
+
+namespace LowRankQuant.Cli.Options;
+
+/// <summary>The options of <c>lrq quantize</c>.</summary>
+internal sealed class QuantizeOptions
+{
+    public static IReadOnlyList<KeyValuePair<string, CalibrationFormat>> CalibrationFormats { get; } =
+    [
+        new("auto", CalibrationFormat.Auto), new("text", CalibrationFormat.Text), new("json", CalibrationFormat.Json),
+        new("jsonl", CalibrationFormat.JsonLines), new("ids", CalibrationFormat.Ids),
+    ];
+
+    public static IReadOnlyList<KeyValuePair<string, Runs.OutputFormat>> Formats { get; } =
+        [new("compressed-tensors", Runs.OutputFormat.CompressedTensors), new("dense", Runs.OutputFormat.Dense)];
+
+    public Argument<string> Model { get; } = CommonOptions.Model();
+
+    public Option<string?> Out { get; } = Create("--out", "DIR", "The output folder. A run that was interrupted goes on there.");
+
+    public Option<string?> Method { get; } = Create("--method", "NAME", $"{RecipeNames.List(RecipeNames.Methods)} (default: lrq).");
+
+    public Option<string?> Preset { get; } = Create(
+        "--preset", "NAME", "Where values that are not given come from: fast (the default) or paper (512 x 1024 tokens, 5000 iterations; hours).");
+
+    public Option<string?> Bits { get; } = Create("--bits", "N", "Bits per weight, 2 to 8 (default: 4).");
+
+    public Option<string?> GroupSize { get; } = Create(
+        "--group-size", "N", "Weights of a row that share a scale, or channel (a whole row), or tensor (a whole matrix; rtn only) (default: channel).");
+
+    public Option<bool?> Symmetric { get; } = new("--symmetric") { HelpName = "true|false", Description = "A grid without zero points (default: false)." };
+
+    public Option<string?> Rank { get; } = Create("--rank", "N", "Rank of LRQ's scaling matrices, or full (default: by preset).");
+
+    public Option<string?> Iterations { get; } = Create("--iterations", "N", "Steps per block (default: by preset).");
+
+    public Option<string?> LearningRate { get; } = Create("--learning-rate", "X", "First learning rate; a cosine takes it to 0 (default: by preset, method and bits).");
+
+    public Option<string?> Batch { get; } = Create("--batch", "N", "Windows per step (default: 2).");
+
+    public Option<string?> Samples { get; } = Create("--samples", "N", "Calibration windows to learn from (default: by preset).");
+
+    public Option<string?> SequenceLength { get; } = Create("--sequence-length", "N", "Tokens per calibration window (default: by preset, at most what the model has).");
+
+    public Option<string?> Start { get; } = Create("--start", "HOW", "First grid: minmax or search (default: by preset).");
+
+    public Option<string?> ScaleType { get; } = Create(
+        "--scale-dtype", "TYPE", $"Stored type of scales: {RecipeNames.List(RecipeNames.ScaleTypes)} (default: the source's; fp16 for GGUF).");
+
+    public Option<string?> Loss { get; } = Create(
+        "--loss", "KIND", "plain (the paper's), or relative: every token's error over its own magnitude (default: by preset).");
+
+    public Option<string?> KeepBest { get; } = Create("--keep-best", "true|false", "Keep the iterate that is best on held-out windows (default: by preset).");
+
+    public Option<string?> HeldOut { get; } = Create("--held-out", "N", "Calibration windows kept aside to measure on (default: by preset).");
+
+    public Option<string?> Seed { get; } = Create("--seed", "N", "Seed of everything random (default: 42).");
+
+    public Option<string[]?> Calibration { get; } = new("--calibration")
+    {
+        HelpName = "FILE",
+        Description = "Calibration text: txt, json, jsonl, these as .gz, or token ids; may be repeated. 'self' samples from the model.",
+        Arity = ArgumentArity.OneOrMore,
+        AllowMultipleArgumentsPerToken = false,
+    };
+
+    public Option<string?> CalibrationFormat { get; } = Create(
+        "--calibration-format", "KIND", $"What the files hold: {RecipeNames.List(CalibrationFormats)} (default: auto, by name).");
+
+    public Option<string?> TextField { get; } = Create("--text-field", "NAME", "Field of JSON objects that holds the text (default: text).");
+
+    public Option<string?> AddBos { get; } = CommonOptions.AddBos();
+
+    public Option<string?> EvalText { get; } = Create(
+        "--eval-text", "FILE", "Text to measure original, round-to-nearest and result on (default: the held-out calibration windows).");
+
+    public Option<string?> EvalWindows { get; } = Create("--eval-windows", "N", "Measure on the first N windows of that text (default: all).");
+
+    public Option<string?> Format { get; } = Create("--format", "KIND", $"{RecipeNames.List(Formats)} (fp16) (default: compressed-tensors).");
+
+    public Option<string?> ShardSize { get; } = Create("--shard-size", "SIZE", "Largest file of tensors (default: 5 GB).");
+
+    public Option<string?> Threads { get; } = CommonOptions.Threads();
+
+    public Option<string?> Memory { get; } = CommonOptions.Memory();
+
+    public Option<string?> Kernels { get; } = CommonOptions.Kernels();
+
+    public Option<string?> Blocks { get; } = Create("--blocks", "N", "Only the first N blocks, to measure time and memory; no result is written.");
+
+    public Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Delete what another run left in the output folder." };
+
+    public Option<bool> Json { get; } = CommonOptions.Json();
+
+    public Command AddTo(Command command)
+    {
+        command.Arguments.Add(Model);
+        Option[] options =
+        [
+            Out, Method, Bits, GroupSize, Symmetric, Calibration, Preset, Rank, Iterations, LearningRate, Batch, Samples, SequenceLength, Start, ScaleType,
+            Loss, KeepBest, HeldOut, Seed, CalibrationFormat, TextField, AddBos, EvalText, EvalWindows, Format, ShardSize, Threads, Memory, Kernels, Blocks,
+            Overwrite, Json,
+        ];
+        foreach (Option option in options) command.Options.Add(option);
+        return command;
+    }
+
+    /// <summary>The part of the request that makes the recipe.</summary>
+    public RecipeRequest ReadRequest(OptionReader reader)
+    {
+        (Granularity? granularity, int? groupSize) = ReadGroup(reader);
+        return new RecipeRequest
+        {
+            Preset = reader.Text(Preset),
+            Method = reader.Text(Method),
+            Bits = reader.Int(Bits),
+            Granularity = granularity,
+            GroupSize = groupSize,
+            Symmetric = reader.Flag(Symmetric),
+            Start = reader.Choice(Start, RecipeNames.Starts),
+            ScaleType = reader.Choice(ScaleType, RecipeNames.ScaleTypes),
+            Rank = string.Equals(reader.Text(Rank), "full", StringComparison.OrdinalIgnoreCase) ? RecipeRequest.FullRank : reader.Int(Rank),
+            Iterations = reader.Int(Iterations),
+            LearningRate = reader.Double(LearningRate),
+            Batch = reader.Int(Batch),
+            Loss = reader.Choice(Loss, RecipeNames.Losses),
+            KeepBest = reader.YesNo(KeepBest),
+            Seed = reader.UnsignedLong(Seed),
+            Samples = reader.Int(Samples),
+            HeldOut = reader.Int(HeldOut),
+            SequenceLength = reader.Int(SequenceLength),
+        };
+    }
+
+    private (Granularity? Granularity, int? Size) ReadGroup(OptionReader reader) => reader.Text(GroupSize)?.ToLowerInvariant() switch
+    {
+        null => (null, null),
+        "channel" => (Granularity.Channel, null),
+        "tensor" => (Granularity.Tensor, null),
+        _ => reader.Int(GroupSize) is { } size ? (Granularity.Group, size) : (null, null),
+    };
+}

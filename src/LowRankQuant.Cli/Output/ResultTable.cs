@@ -1,0 +1,55 @@
+using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Cli.Output;
+
+/// <summary>What a run came to, side by side: full precision, round to nearest, result.</summary>
+internal static class ResultTable
+{
+    private const double Bf16Bits = 16;
+
+    public static string Of(RunReport report)
+    {
+        var table = new TextTable("", "perplexity", "KL divergence", "top-1", "bits/weight", "size");
+        if (report.FullPrecision is { } full)
+            Add(table, "full precision", full, full.BitsPerWeight ?? Bf16Bits, report.Bf16Bytes ?? report.SourceBytes, reference: true);
+        bool isRtn = report.Method == RecipeNames.Of(RecipeNames.Methods, QuantizationMethod.Rtn);
+        // Round to nearest in the same scheme takes the same bits and the same file.
+        if (report.Rtn is { } rtn) Add(table, isRtn ? "rtn min-max" : "rtn", rtn, rtn.BitsPerWeight ?? report.BitsPerWeight, report.ResultBytes);
+        Add(table, report.Method, report.Result ?? new EvaluationResult(), report.BitsPerWeight, report.ResultBytes);
+        return table.ToString();
+    }
+
+    /// <summary>The figures of one model, a line each.</summary>
+    public static string Of(EvaluationResult figures)
+    {
+        var table = new TextTable("metric", "value");
+        Row("perplexity", Format.WithError(figures.Perplexity, Error(figures, "perplexity")), figures.Perplexity is not null);
+        Row("negative log-likelihood", Format.WithError(figures.NegativeLogLikelihood, Error(figures, "negativeLogLikelihood")), figures.NegativeLogLikelihood is not null);
+        Row("KL divergence", Format.WithError(figures.KlDivergence, Error(figures, "klDivergence")), figures.KlDivergence is not null);
+        Row("top-1 agreement", Format.Percent(figures.Top1Agreement, Error(figures, "top1Agreement")), figures.Top1Agreement is not null);
+        Row("tokens predicted", Format.Count(figures.Tokens), figures.Tokens is not null);
+        Row("windows", Format.Count(figures.Windows), figures.Windows is not null);
+        Row("bits per weight", Format.Bits(figures.BitsPerWeight), figures.BitsPerWeight is not null);
+        Row("bits per weight, whole model", Format.Bits(figures.ModelBitsPerWeight), figures.ModelBitsPerWeight is not null);
+        Row("time", Format.Duration(figures.Seconds ?? double.NaN), figures.Seconds is not null);
+        Row("peak memory", Format.Bytes(figures.PeakMemoryBytes), figures.PeakMemoryBytes is not null);
+        return table.ToString();
+
+        void Row(string name, string value, bool there)
+        {
+            if (there) table.Add(name, value);
+        }
+    }
+
+    private static double? Error(EvaluationResult figures, string metric) => figures.StandardErrors.TryGetValue(metric, out double error) ? error : null;
+
+    private static void Add(TextTable table, string name, EvaluationResult figures, double? bits, long? size, bool reference = false) => table.Add(
+        name,
+        Format.WithError(figures.Perplexity, Error(figures, "perplexity")),
+        reference ? Format.Absent : Format.WithError(figures.KlDivergence, Error(figures, "klDivergence")),
+        reference ? Format.Absent : Format.Percent(figures.Top1Agreement, Error(figures, "top1Agreement")),
+        Format.Bits(bits),
+        Format.Bytes(size));
+}

@@ -1,0 +1,32 @@
+using LowRankQuant.Models;
+using LowRankQuant.Quantization.Calibration;
+
+namespace LowRankQuant.Evaluation.Runs;
+
+/// <summary>A measurement of a model on a text or on token ids.</summary>
+public sealed record EvaluationJob
+{
+    /// <summary>The model; stays the caller's.</summary>
+    public required CausalModel Model { get; init; }
+
+    /// <summary>What KL divergence and agreement are measured against; null for neither. Stays the caller's.</summary>
+    public CausalModel? Reference { get; init; }
+
+    /// <summary>The text file; null when <see cref="Ids"/> is given.</summary>
+    public string? Text { get; init; }
+
+    /// <summary>A file of token ids, one JSON array a line, each one window; null when <see cref="Text"/> is given.</summary>
+    public string? Ids { get; init; }
+
+    /// <summary>How a text is cut; of ids only the number of windows counts.</summary>
+    public TextWindowOptions Windows { get; init; } = new();
+
+    /// <summary>What the loss is averaged over.</summary>
+    public PerplexityAverage Average { get; init; }
+
+    /// <summary>Whether the begin-of-text token stands in front of the text.</summary>
+    public AddBos AddBos { get; init; }
+
+    /// <summary>Memory the run may take, bytes; null for what the machine has.</summary>
+    public long? MemoryBytes { get; init; }
+}

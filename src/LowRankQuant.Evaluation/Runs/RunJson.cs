@@ -1,0 +1,11 @@
+using System.Text.Json.Serialization;
+
+namespace LowRankQuant.Evaluation.Runs;
+
+/// <summary>Serialisation of reports, one line.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true,
+    NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
+[JsonSerializable(typeof(RunReport))]
+[JsonSerializable(typeof(EvaluationResult))]
+public sealed partial class RunJson : JsonSerializerContext;

@@ -1,0 +1,47 @@
+using LowRankQuant.Models;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+
+namespace LowRankQuant.Evaluation.Runs;
+
+/// <summary>How many bits a model takes per weight.</summary>
+public static class StoredSize
+{
+    /// <summary>
+    /// Bits per weight of the quantized linears: codes, scales and zero points, and the low-rank branch. Null when the model has none on a grid we know.
+    /// </summary>
+    public static double? LinearBits(CausalModel model)
+    {
+        double bits = 0, weights = 0;
+        for (int block = 0; block < model.Config.Layers; block++)
+        {
+            foreach ((string name, _, _) in model.Linears)
+            {
+                if (model.Checkpoint.ReadQuantized($"{model.BlockName(block)}.{name}.weight") is not { } weight) continue;
+                bits += weight.StoredBits;
+                weights += weight.Codes.LongLength;
+            }
+        }
+        return weights == 0 ? null : bits / weights;
+    }
+
+    /// <summary>Bits per weight that a scheme takes on the linears of a model.</summary>
+    public static double GridBits(CausalModel model, Scheme scheme)
+    {
+        double bits = 0, weights = 0;
+        foreach ((_, int outFeatures, int inFeatures) in model.Linears)
+        {
+            long scales = scheme.Grid.ScaleCount(outFeatures, inFeatures), count = (long)outFeatures * inFeatures;
+            bits += ((double)count * scheme.Grid.Bits) + (scales * ((scheme.ScaleType == ScaleType.Float32 ? 32 : 16) + (scheme.Grid.Symmetric ? 0 : scheme.Grid.Bits)));
+            weights += count;
+        }
+        return bits / weights;
+    }
+
+    /// <summary>Bits of the model's files per parameter. Tied embeddings are one tensor and count once.</summary>
+    public static double ModelBits(CausalModel model) => model.Checkpoint.StoredBytes * 8.0 / Parameters(model);
+
+    /// <summary>Parameters of all tensors.</summary>
+    public static long Parameters(CausalModel model) =>
+        model.Checkpoint.TensorNames.Sum(name => model.Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size));
+}

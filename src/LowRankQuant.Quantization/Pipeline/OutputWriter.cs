@@ -1,0 +1,125 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using LowRankQuant.Formats.CompressedTensors;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>Assembles the output folder from the finished blocks and the source, one tensor in memory at a time. config.json comes last.</summary>
+/// <param name="model">The source.</param>
+/// <param name="recipe">What was done.</param>
+/// <param name="folder">The run.</param>
+public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder folder)
+{
+    /// <summary>Writes a compressed-tensors checkpoint: the block files' tensors as they are, everything else in the type of the scales.</summary>
+    public void WriteCompressed(long shardSize, CancellationToken cancellation)
+    {
+        var modules = new List<QuantizedModule>();
+        foreach (string linear in LinearNames()) modules.Add(new QuantizedModule(linear, recipe.Grid));
+        JsonObject config = Config(TypeName(recipe.ScaleType));
+        config["quantization_config"] = CompressedTensorsWriter.BuildConfig(modules, ["lm_head"]);
+        Write(Type(recipe.ScaleType), shardSize, config, (file, _) => [.. file.Names.Select(name => PendingTensor.Copy(file, name))], cancellation);
+    }
+
+    /// <summary>Writes the dequantized weights as an ordinary checkpoint in fp16, or in the scales' type when that is bf16 or fp32.</summary>
+    public void WriteDense(long shardSize, CancellationToken cancellation)
+    {
+        SafetensorsType type = Type(recipe.ScaleType);
+        var store = new CompressedBlockStore(recipe.Grid);
+        Write(type, shardSize, Config(TypeName(recipe.ScaleType)), (file, index) => [.. model.Linears.Select(linear =>
+        {
+            string name = $"{model.BlockName(index)}.{linear.Name}";
+            return new PendingTensor($"{name}.weight", type, [linear.OutFeatures, linear.InFeatures], sink =>
+            {
+                QuantizedWeight weight = store.ReadOne(file, name);
+                var values = new float[weight.Codes.Length];
+                weight.Dequantize(values);
+                sink.WriteSingles(values);
+            });
+        })], cancellation);
+    }
+
+    private void Write(
+        SafetensorsType type, long shardSize, JsonObject config, Func<SafetensorsFile, int, IReadOnlyList<PendingTensor>> blockTensors,
+        CancellationToken cancellation)
+    {
+        ICheckpoint source = model.Checkpoint;
+        var quantized = LinearNames().Select(name => $"{name}.weight").ToHashSet(StringComparer.Ordinal);
+        var files = new List<SafetensorsFile>();
+        try
+        {
+            var tensors = new List<PendingTensor>();
+            for (int i = 0; i < model.Config.Layers; i++)
+            {
+                SafetensorsFile file = SafetensorsFile.Open(folder.BlockFile(i));
+                files.Add(file);
+                tensors.AddRange(blockTensors(file, i));
+            }
+            foreach (string name in source.TensorNames)
+            {
+                if (!quantized.Contains(name) && !IsBuffer(name)) tensors.Add(source.Store(name, type));
+            }
+            SafetensorsFolderWriter.Write(folder.Output, PendingTensor.ReferenceOrder(tensors), shardSize, overwrite: true, cancellationToken: cancellation);
+        }
+        finally
+        {
+            foreach (SafetensorsFile file in files) file.Dispose();
+        }
+        source.CopySideFiles(folder.Output);
+        AtomicFile.WriteAllText(Path.Combine(folder.Output, "recipe.json"), JsonSerializer.Serialize(recipe, PipelineJson.Default.Recipe));
+        AtomicFile.WriteAllText(Path.Combine(folder.Output, "config.json"), config.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
+    }
+
+    /// <summary>SHA-256 over the result's tensor files, in name order.</summary>
+    public static string HashOf(string output)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var buffer = new byte[1 << 20];
+        foreach (string path in Directory.EnumerateFiles(output, "*.safetensors").Order(StringComparer.Ordinal))
+        {
+            using FileStream stream = File.OpenRead(path);
+            for (int read = stream.Read(buffer); read > 0; read = stream.Read(buffer)) hash.AppendData(buffer, 0, read);
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    // Rotary tables and attention masks that old checkpoints carry are computed, not stored, today.
+    private static bool IsBuffer(string name) =>
+        name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal) || name.EndsWith(".masked_bias", StringComparison.Ordinal);
+
+    private static SafetensorsType Type(ScaleType type) => type switch
+    {
+        ScaleType.Float16 => SafetensorsType.F16,
+        ScaleType.BFloat16 => SafetensorsType.BF16,
+        _ => SafetensorsType.F32,
+    };
+
+    private static string TypeName(ScaleType type) => type switch
+    {
+        ScaleType.Float16 => "float16",
+        ScaleType.BFloat16 => "bfloat16",
+        _ => "float32",
+    };
+
+    // Loaders cast scales to the model's type, so the two must be the same.
+    private JsonObject Config(string type)
+    {
+        JsonObject config = model.Checkpoint.HuggingFaceConfig.DeepClone().AsObject();
+        config.Remove("quantization_config");
+        if (config.ContainsKey("dtype")) config["dtype"] = type;
+        else config["torch_dtype"] = type;
+        return config;
+    }
+
+    private IEnumerable<string> LinearNames()
+    {
+        for (int i = 0; i < model.Config.Layers; i++)
+        {
+            foreach ((string name, _, _) in model.Linears) yield return $"{model.BlockName(i)}.{name}";
+        }
+    }
+}

@@ -1,0 +1,57 @@
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>How recipes spell their choices: on the command line, in messages and in reports.</summary>
+public static class RecipeNames
+{
+    /// <summary>All methods.</summary>
+    public static IReadOnlyList<KeyValuePair<string, QuantizationMethod>> Methods { get; } =
+    [
+        new("rtn", QuantizationMethod.Rtn),
+        new("flexround", QuantizationMethod.FlexRound),
+        new("lrq", QuantizationMethod.Lrq),
+        new("lrq-hybrid", QuantizationMethod.LrqHybrid),
+    ];
+
+    /// <summary>All presets, the default first.</summary>
+    public static IReadOnlyList<string> Presets { get; } = [Pipeline.Presets.Fast, Pipeline.Presets.Paper];
+
+    /// <summary>Ways to find the first grid.</summary>
+    public static IReadOnlyList<KeyValuePair<string, GridStart>> Starts { get; } = [new("minmax", GridStart.MinMax), new("search", GridStart.Search)];
+
+    /// <summary>Stored types of scales.</summary>
+    public static IReadOnlyList<KeyValuePair<string, ScaleType>> ScaleTypes { get; } =
+        [new("fp16", ScaleType.Float16), new("bf16", ScaleType.BFloat16), new("fp32", ScaleType.Float32)];
+
+    /// <summary>Weightings of tokens in the loss.</summary>
+    public static IReadOnlyList<KeyValuePair<string, LossWeighting>> Losses { get; } =
+        [new("plain", LossWeighting.Plain), new("relative", LossWeighting.Relative)];
+
+    /// <summary>The spelling of a value.</summary>
+    public static string Of<T>(IReadOnlyList<KeyValuePair<string, T>> names, T value)
+        where T : struct, Enum
+    {
+        foreach ((string name, T known) in names)
+        {
+            if (EqualityComparer<T>.Default.Equals(known, value)) return name;
+        }
+        throw new ArgumentOutOfRangeException(nameof(value), value, "The value has no name.");
+    }
+
+    /// <summary>The value of a spelling; null when there is none.</summary>
+    public static T? Parse<T>(IReadOnlyList<KeyValuePair<string, T>> names, string text)
+        where T : struct, Enum
+    {
+        foreach ((string name, T value) in names)
+        {
+            if (name.Equals(text, StringComparison.OrdinalIgnoreCase)) return value;
+        }
+        return null;
+    }
+
+    /// <summary>All spellings, for messages: <c>a, b, c</c>.</summary>
+    public static string List<T>(IReadOnlyList<KeyValuePair<string, T>> names) => string.Join(", ", names.Select(pair => pair.Key));
+}

@@ -1,0 +1,75 @@
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>What somebody asked for; null where nothing was said. <see cref="RecipeResolver"/> makes a <see cref="Recipe"/> of it.</summary>
+public sealed record RecipeRequest
+{
+    /// <summary>A <see cref="Rank"/> that means: as large as each matrix allows.</summary>
+    public const int FullRank = int.MaxValue;
+
+    /// <summary>Name of a preset; see <see cref="RecipeNames.Presets"/>.</summary>
+    public string? Preset { get; init; }
+
+    /// <summary>Name of a method; see <see cref="RecipeNames.Methods"/>.</summary>
+    public string? Method { get; init; }
+
+    /// <summary>Code width.</summary>
+    public int? Bits { get; init; }
+
+    /// <summary>Weights per scale.</summary>
+    public Granularity? Granularity { get; init; }
+
+    /// <summary>Inputs per group, when the granularity is group.</summary>
+    public int? GroupSize { get; init; }
+
+    /// <summary>Symmetric grid.</summary>
+    public bool? Symmetric { get; init; }
+
+    /// <summary>How first grids are found.</summary>
+    public GridStart? Start { get; init; }
+
+    /// <summary>Stored type of scales.</summary>
+    public ScaleType? ScaleType { get; init; }
+
+    /// <summary>Rank of L2 U2, or <see cref="FullRank"/>.</summary>
+    public int? Rank { get; init; }
+
+    /// <summary>Adam steps per block.</summary>
+    public int? Iterations { get; init; }
+
+    /// <summary>First learning rate.</summary>
+    public double? LearningRate { get; init; }
+
+    /// <summary>Windows per step.</summary>
+    public int? Batch { get; init; }
+
+    /// <summary>How the loss weighs tokens.</summary>
+    public LossWeighting? Loss { get; init; }
+
+    /// <summary>Whether the iterate that is best on held-out windows is kept.</summary>
+    public bool? KeepBest { get; init; }
+
+    /// <summary>Seed of everything random.</summary>
+    public ulong? Seed { get; init; }
+
+    /// <summary>Calibration windows to train on.</summary>
+    public int? Samples { get; init; }
+
+    /// <summary>Calibration windows to measure on.</summary>
+    public int? HeldOut { get; init; }
+
+    /// <summary>Tokens per window.</summary>
+    public int? SequenceLength { get; init; }
+
+    /// <summary>Whether there is a calibration source.</summary>
+    public bool HasCalibration { get; init; }
+
+    /// <summary>
+    /// Tokens of the calibration source where it comes with the model instead of from the user: values that were not asked for are cut to it, with a
+    /// note. Null when the source is the user's: then too few tokens are an error of the loader.
+    /// </summary>
+    public long? BundledTokens { get; init; }
+}

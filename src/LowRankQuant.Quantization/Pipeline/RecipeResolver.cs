@@ -1,0 +1,247 @@
+using System.Globalization;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>Name and shape of a quantizable weight.</summary>
+/// <param name="Name">Name within its block.</param>
+/// <param name="OutFeatures">Rows.</param>
+/// <param name="InFeatures">Columns.</param>
+public readonly record struct LinearShape(string Name, int OutFeatures, int InFeatures);
+
+/// <summary>Preset, model and request make a recipe; whatever is wrong about the request is said at once.</summary>
+public static class RecipeResolver
+{
+    /// <summary>Resolves a request for a model.</summary>
+    /// <param name="request">What was asked for.</param>
+    /// <param name="model">Sizes of the model.</param>
+    /// <param name="linears">The quantizable weights of a block.</param>
+    /// <param name="native">Type of scales when the request names none.</param>
+    /// <param name="problems">Problems already found in the request, such as values that are no numbers.</param>
+    /// <exception cref="RecipeException">The request cannot be run; it lists everything that is wrong.</exception>
+    public static ResolvedRecipe Resolve(
+        RecipeRequest request, DecoderConfig model, IReadOnlyList<LinearShape> linears, ScaleType native, IReadOnlyList<string>? problems = null)
+    {
+        var work = new Resolution(request, model, linears, problems ?? []);
+        Recipe recipe = work.Resolve(native);
+        return work.Problems.Count > 0 ? throw new RecipeException(work.Problems) : new ResolvedRecipe(recipe, work.Notes);
+    }
+
+    private sealed class Resolution(RecipeRequest request, DecoderConfig model, IReadOnlyList<LinearShape> linears, IReadOnlyList<string> found)
+    {
+        // Shorter windows than this say little about a model; text is cut to fewer windows first.
+        private const int ShortestBundledWindow = 64;
+
+        public List<string> Problems { get; } = [.. found];
+
+        public List<string> Notes { get; } = [];
+
+        private double Parameters => model.LinearWeights + ((model.TiedEmbeddings ? 1.0 : 2.0) * model.VocabularySize * model.HiddenSize);
+
+        public Recipe Resolve(ScaleType native)
+        {
+            string presetName = (request.Preset ?? Presets.Fast).ToLowerInvariant();
+            Preset? known = Presets.Find(presetName);
+            if (known is null) Problems.Add($"--preset {request.Preset}: unknown; the presets are {string.Join(", ", RecipeNames.Presets)}.");
+            Preset preset = known ?? Presets.Find(Presets.Fast)!;
+            QuantizationMethod method = Method();
+            int bits = Range("--bits", request.Bits ?? Presets.DefaultBits, UniformGrid.MinBits, UniformGrid.MaxBits, "bits per code");
+            (double rate, GridStart start) = Presets.RateAndStart(presetName, method, bits, Parameters);
+            (Granularity granularity, int groupSize) = Grid(method);
+            RefuseForeignOptions(method);
+            Windows windows = Data(method, preset);
+            bool trains = method != QuantizationMethod.Rtn;
+            if (trains && !request.HasCalibration)
+                Problems.Add($"method {RecipeNames.Of(RecipeNames.Methods, method)} learns from text: give --calibration FILE, or --calibration self.");
+            return new Recipe
+            {
+                Method = method,
+                Preset = presetName,
+                Bits = bits,
+                Granularity = granularity,
+                GroupSize = groupSize,
+                Symmetric = request.Symmetric ?? false,
+                Start = request.Start ?? start,
+                ScaleType = request.ScaleType ?? native,
+                Rank = method == QuantizationMethod.Lrq ? Rank(presetName) : 0,
+                Iterations = trains ? AtLeast("--iterations", request.Iterations ?? preset.Iterations, 0, "Adam steps per block") : 0,
+                LearningRate = trains ? LearningRate(rate) : 0,
+                Batch = trains ? Batch(preset, windows.Samples) : 1,
+                Loss = trains ? request.Loss ?? preset.Loss : Methods.Reconstruction.LossWeighting.Plain,
+                KeepBest = trains && KeepBest(preset, windows.HeldOut),
+                Seed = request.Seed ?? Presets.DefaultSeed,
+                Samples = windows.Samples,
+                HeldOut = windows.HeldOut,
+                SequenceLength = windows.Length,
+            };
+        }
+
+        private readonly record struct Windows(int Samples, int HeldOut, int Length);
+
+        private static string Text(double value) => value.ToString("R", CultureInfo.InvariantCulture);
+
+        private QuantizationMethod Method()
+        {
+            if (request.Method is null) return Presets.DefaultMethod;
+            if (RecipeNames.Parse(RecipeNames.Methods, request.Method) is { } method) return method;
+            Problems.Add($"--method {request.Method}: unknown; the methods are {RecipeNames.List(RecipeNames.Methods)}.");
+            return Presets.DefaultMethod;
+        }
+
+        private (Granularity Granularity, int GroupSize) Grid(QuantizationMethod method)
+        {
+            Granularity granularity = request.Granularity ?? (request.GroupSize is null ? Granularity.Channel : Granularity.Group);
+            if (granularity == Granularity.Tensor && method != QuantizationMethod.Rtn)
+                Problems.Add($"--group-size tensor: one scale for a whole matrix works with --method rtn only; {RecipeNames.Of(RecipeNames.Methods, method)} takes channel or a number.");
+            if (granularity != Granularity.Group) return (granularity, 0);
+            int size = request.GroupSize ?? 0;
+            if (size < 1)
+            {
+                Problems.Add($"--group-size {size}: a group holds at least 1 input; give a number, channel or tensor.");
+                return (granularity, size);
+            }
+            if (linears.Any(linear => linear.InFeatures % size != 0)) Problems.Add(GroupProblem(size));
+            return (granularity, size);
+        }
+
+        private string GroupProblem(int size)
+        {
+            var lengths = new SortedDictionary<int, List<string>>();
+            foreach (LinearShape linear in linears)
+            {
+                if (!lengths.TryGetValue(linear.InFeatures, out List<string>? names)) lengths.Add(linear.InFeatures, names = []);
+                names.Add(linear.Name);
+            }
+            IEnumerable<string> rows = lengths.Select(pair =>
+                $"rows of {pair.Key} ({string.Join(", ", pair.Value)}) {(pair.Key % size == 0 ? "take it, as well as" : "take")} {List(Divisors(pair.Key))}");
+            int common = lengths.Keys.Aggregate((a, b) => (int)System.Numerics.BigInteger.GreatestCommonDivisor(a, b));
+            return $"--group-size {size} does not divide every layer: {string.Join("; ", rows)}. Sizes that divide all: {List(Divisors(common))}.";
+
+            static string List(IEnumerable<int> sizes) => string.Join(", ", sizes);
+        }
+
+        private static List<int> Divisors(int length)
+        {
+            // Groups below 8 cost more for their scales than they save; they are left out unless there is nothing else.
+            const int smallest = 8;
+            var all = new List<int>();
+            for (int i = 1; i <= length; i++)
+            {
+                if (length % i == 0) all.Add(i);
+            }
+            List<int> sensible = all.FindAll(size => size >= smallest);
+            return sensible.Count > 0 ? sensible : all;
+        }
+
+        private void RefuseForeignOptions(QuantizationMethod method)
+        {
+            string name = RecipeNames.Of(RecipeNames.Methods, method);
+            if (method != QuantizationMethod.Lrq)
+            {
+                Refuse("--rank", request.Rank is not null, method switch
+                {
+                    QuantizationMethod.LrqHybrid => "lrq-hybrid takes the rank of each layer from its size; use --method lrq to choose one",
+                    QuantizationMethod.FlexRound => "flexround learns full matrices; use --method lrq for a rank",
+                    _ => "rtn learns nothing; leave it out, or choose another --method",
+                });
+            }
+            if (method != QuantizationMethod.Rtn) return;
+            const string remedy = "rtn learns nothing; leave it out, or choose another --method";
+            Refuse("--iterations", request.Iterations is not null, remedy);
+            Refuse("--learning-rate", request.LearningRate is not null, remedy);
+            Refuse("--batch", request.Batch is not null, remedy);
+            Refuse("--loss", request.Loss is not null, remedy);
+            Refuse("--keep-best", request.KeepBest is not null, remedy);
+            if (request.HasCalibration) return;
+            const string measured = "rtn uses calibration text only to measure on its held-out windows; give --calibration too, or leave it out";
+            Refuse("--samples", request.Samples is not null, measured);
+            Refuse("--held-out", request.HeldOut is not null, measured);
+            Refuse("--sequence-length", request.SequenceLength is not null, measured);
+
+            void Refuse(string option, bool given, string why)
+            {
+                if (given) Problems.Add($"{option} does not apply to method {name}: {why}.");
+            }
+        }
+
+        private Windows Data(QuantizationMethod method, Preset preset)
+        {
+            if (method == QuantizationMethod.Rtn && !request.HasCalibration) return default;
+            int length = request.SequenceLength ?? Math.Min(preset.SequenceLength, model.MaxPositions);
+            if (request.SequenceLength is null && length < preset.SequenceLength)
+                Notes.Add($"Windows hold {length} tokens: the model has no more positions (the preset has {preset.SequenceLength}).");
+            length = Range("--sequence-length", length, 2, model.MaxPositions, "tokens per window, at most the model's positions");
+            int samples = AtLeast("--samples", request.Samples ?? preset.Samples, 1, "calibration windows");
+            int heldOut = request.HeldOut ?? (request.KeepBest == true && preset.HeldOut == 0 ? Presets.KeepBestHeldOut : preset.HeldOut);
+            heldOut = AtLeast("--held-out", heldOut, 0, "calibration windows to measure on");
+            return request.BundledTokens is { } tokens ? Cut(new Windows(samples, heldOut, length), tokens) : new Windows(samples, heldOut, length);
+        }
+
+        private Windows Cut(Windows windows, long tokens)
+        {
+            (int samples, int heldOut, int length) = windows;
+            if (((long)samples + heldOut) * length <= tokens) return windows;
+            while (request.SequenceLength is null && ((long)samples + heldOut) * length > tokens && length / 2 >= ShortestBundledWindow) length /= 2;
+            if (request.Samples is null) samples = (int)Math.Clamp((tokens / length) - heldOut, 1, samples);
+            if (((long)samples + heldOut) * length > tokens)
+            {
+                Problems.Add($"--samples {samples} and {heldOut} held-out windows of {length} tokens need {((long)samples + heldOut) * length} tokens; " +
+                    $"the model's own calibration text has {tokens}. Ask for fewer or shorter windows, or give --calibration FILE.");
+            }
+            else
+            {
+                Notes.Add($"The model's own calibration text has {tokens} tokens: {samples} + {heldOut} held-out windows of {length} tokens are used " +
+                    $"(the preset has {windows.Samples} + {windows.HeldOut} of {windows.Length}).");
+            }
+            return new Windows(samples, heldOut, length);
+        }
+
+        private int Rank(string preset)
+        {
+            int largest = linears.Count == 0 ? int.MaxValue : linears.Max(linear => Math.Min(linear.OutFeatures, linear.InFeatures));
+            int asked = request.Rank ?? Presets.Rank(preset, Parameters);
+            if (asked == RecipeRequest.FullRank) return largest;
+            AtLeast("--rank", asked, 1, "inner dimension of L2 U2, or full");
+            if (asked > largest) Notes.Add($"Rank {asked} is cut to {largest}: no matrix of the model has a larger one.");
+            else if (linears.Where(linear => asked > Math.Min(linear.OutFeatures, linear.InFeatures)).Select(linear => linear.Name).ToArray() is { Length: > 0 } small)
+                Notes.Add($"Rank {asked} is cut to the matrix in {string.Join(", ", small)}.");
+            return Math.Min(asked, largest);
+        }
+
+        private double LearningRate(double preset)
+        {
+            double rate = request.LearningRate ?? preset;
+            if (!(rate > 0) || !double.IsFinite(rate)) Problems.Add($"--learning-rate {Text(rate)}: must be a positive finite number, such as 0.002.");
+            return rate;
+        }
+
+        private int Batch(Preset preset, int samples)
+        {
+            int batch = request.Batch ?? Math.Min(preset.Batch, Math.Max(1, samples));
+            if (batch < 1) Problems.Add($"--batch {batch}: must be at least 1 (windows per step).");
+            else if (samples >= 1 && batch > samples) Problems.Add($"--batch {batch}: at most the number of samples, {samples}; use a smaller batch or more --samples.");
+            return batch;
+        }
+
+        private bool KeepBest(Preset preset, int heldOut)
+        {
+            bool keep = request.KeepBest ?? preset.KeepBest;
+            if (keep && heldOut == 0) Problems.Add("--keep-best needs held-out windows to judge by: give --held-out 1 or more, or --keep-best false.");
+            return keep;
+        }
+
+        private int Range(string option, int value, int least, int most, string what)
+        {
+            if (value < least || value > most) Problems.Add($"{option} {value}: must be {least} to {most} ({what}).");
+            return value;
+        }
+
+        private int AtLeast(string option, int value, int least, string what)
+        {
+            if (value < least) Problems.Add($"{option} {value}: must be at least {least} ({what}).");
+            return value;
+        }
+    }
+}
