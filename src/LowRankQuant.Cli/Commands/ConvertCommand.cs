@@ -39,7 +39,7 @@ internal sealed class ConvertCommand(Terminal terminal)
         var reader = new OptionReader(parsed);
         bool json = reader.Flag(_json), overwrite = reader.Flag(_overwrite);
         string? folder = reader.Text(_out);
-        SafetensorsType type = (reader.Choice(_dtype, [new("bf16", Dtype.Bf16), new("fp16", Dtype.Fp16), new("fp32", Dtype.Fp32)]) ?? Dtype.Bf16) switch
+        SafetensorsType type = (reader.Choice<Dtype>(_dtype, [new("bf16", Dtype.Bf16), new("fp16", Dtype.Fp16), new("fp32", Dtype.Fp32)]) ?? Dtype.Bf16) switch
         {
             Dtype.Fp16 => SafetensorsType.F16,
             Dtype.Fp32 => SafetensorsType.F32,

@@ -53,8 +53,8 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
         string argument = parsed.GetValue(_model)!;
         string? text = reader.Text(_text), ids = reader.Text(_ids), reference = reader.Text(_reference);
         int? context = reader.Int(_context, 2), stride = reader.Int(_stride, 1), windows = reader.Int(_windows, 1);
-        Partial partial = reader.Choice(_partial, [new("keep", Partial.Keep), new("drop", Partial.Drop)]) ?? Partial.Keep;
-        PerplexityAverage average = reader.Choice(_average, [new("windows", PerplexityAverage.Windows), new("tokens", PerplexityAverage.Tokens)])
+        Partial partial = reader.Choice<Partial>(_partial, [new("keep", Partial.Keep), new("drop", Partial.Drop)]) ?? Partial.Keep;
+        PerplexityAverage average = reader.Choice<PerplexityAverage>(_average, [new("windows", PerplexityAverage.Windows), new("tokens", PerplexityAverage.Tokens)])
             ?? PerplexityAverage.Windows;
         AddBos? addBos = reader.Choice(_addBos, CommonOptions.AddBosNames);
         long? memory = reader.Size(_memory);

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Evaluation.Runs;
 using LowRankQuant.Models;

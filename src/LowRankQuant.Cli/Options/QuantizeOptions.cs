@@ -1,23 +1,23 @@
 using System.CommandLine;
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 using static LowRankQuant.Cli.Options.OptionReader;
-using Runs = LowRankQuant.Evaluation.Runs;
+using FileFormat = LowRankQuant.Quantization.Calibration.CalibrationFormat;
+using OutputFormat = LowRankQuant.Evaluation.Runs.OutputFormat;
 
 namespace LowRankQuant.Cli.Options;
 
 /// <summary>The options of <c>lrq quantize</c>.</summary>
 internal sealed class QuantizeOptions
 {
-    public static IReadOnlyList<KeyValuePair<string, CalibrationFormat>> CalibrationFormats { get; } =
+    public static IReadOnlyList<KeyValuePair<string, FileFormat>> CalibrationFormats { get; } =
     [
-        new("auto", CalibrationFormat.Auto), new("text", CalibrationFormat.Text), new("json", CalibrationFormat.Json),
-        new("jsonl", CalibrationFormat.JsonLines), new("ids", CalibrationFormat.Ids),
+        new("auto", FileFormat.Auto), new("text", FileFormat.Text), new("json", FileFormat.Json),
+        new("jsonl", FileFormat.JsonLines), new("ids", FileFormat.Ids),
     ];
 
-    public static IReadOnlyList<KeyValuePair<string, Runs.OutputFormat>> Formats { get; } =
-        [new("compressed-tensors", Runs.OutputFormat.CompressedTensors), new("dense", Runs.OutputFormat.Dense)];
+    public static IReadOnlyList<KeyValuePair<string, OutputFormat>> Formats { get; } =
+        [new("compressed-tensors", OutputFormat.CompressedTensors), new("dense", OutputFormat.Dense)];
 
     public Argument<string> Model { get; } = CommonOptions.Model();
 

@@ -115,7 +115,7 @@ public static class RecipeResolver
                 names.Add(linear.Name);
             }
             IEnumerable<string> rows = lengths.Select(pair =>
-                $"rows of {pair.Key} ({string.Join(", ", pair.Value)}) {(pair.Key % size == 0 ? "take it, as well as" : "take")} {List(Divisors(pair.Key))}");
+                $"rows of {pair.Key} ({string.Join(", ", pair.Value)}) {(pair.Key % size == 0 ? "take it, as well as" : "take")} {List(Divisors(pair.Key).Where(d => d != size))}");
             int common = lengths.Keys.Aggregate((a, b) => (int)System.Numerics.BigInteger.GreatestCommonDivisor(a, b));
             return $"--group-size {size} does not divide every layer: {string.Join("; ", rows)}. Sizes that divide all: {List(Divisors(common))}.";
 

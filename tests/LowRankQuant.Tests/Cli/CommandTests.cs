@@ -1,0 +1,280 @@
+using System.Text.Json;
+using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Models;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Tests.Formats;
+
+namespace LowRankQuant.Tests.Cli;
+
+public class CommandTests
+{
+    private static readonly string[] Usual = ["quantize", TestData.Demo, "--out", "out", "--calibration", "text.txt"];
+
+    [Theory]
+    [InlineData("quantize", "--preset --method --bits --group-size --symmetric --rank --iterations --learning-rate --batch --samples --sequence-length --start --scale-dtype")]
+    [InlineData("quantize", "--loss --keep-best --held-out --seed --threads --memory --format --shard-size --calibration --calibration-format --text-field --add-bos")]
+    [InlineData("quantize", "--eval-text --eval-windows --out --overwrite --json --blocks --kernels MODEL")]
+    [InlineData("eval", "--reference --text --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
+    [InlineData("inspect", "--json --tensors PATH")]
+    [InlineData("convert", "--out --dtype --shard-size --overwrite --json SOURCE")]
+    public async Task HelpListsEveryOption(string verb, string expected)
+    {
+        var cli = new CliHarness();
+        Assert.Equal(0, await cli.Run(verb, "--help"));
+        foreach (string option in expected.Split(' ')) Assert.Matches($@"(^|\s|<){option}(\s|>|$)", cli.Out);
+    }
+
+    [Fact]
+    public async Task HelpListsEveryVerb()
+    {
+        var cli = new CliHarness();
+        Assert.Equal(0, await cli.Run("--help"));
+        Assert.All(["quantize", "eval", "inspect", "convert", "--version"], word => Assert.Contains(word, cli.Out, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task VersionIsPrinted()
+    {
+        var cli = new CliHarness();
+        Assert.Equal(0, await cli.Run("--version"));
+        Assert.Matches(@"^\d+\.\d+\.\d+", cli.Out);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("compress demo")]
+    [InlineData("quantize")]
+    [InlineData("quantize demo --bitz 3")]
+    [InlineData("quantize demo --bits 3 --bits 4")]
+    [InlineData("inspect demo other")]
+    public async Task WhatCannotBeParsedIsABadRequest(string line)
+    {
+        var cli = new CliHarness();
+        Assert.Equal(2, await cli.Run(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)));
+        Assert.StartsWith("error: ", cli.Error, StringComparison.Ordinal);
+        Assert.Contains("--help", cli.Error, StringComparison.Ordinal);
+        Assert.Null(cli.Quantized);
+    }
+
+    [Fact]
+    public async Task AllProblemsOfARequestAreToldAtOnce()
+    {
+        var cli = new CliHarness();
+        Assert.Equal(2, await cli.Run(
+            "quantize", TestData.Demo, "--bits", "nine", "--rank", "-3", "--learning-rate", "0", "--memory", "lots", "--threads", "0", "--start", "best",
+            "--group-size", "100", "--eval-windows", "0", "--keep-best", "perhaps", "--blocks", "5", "--text-field", "body"));
+        string[] options = ["--bits nine", "--rank -3", "--learning-rate 0", "--memory lots", "--threads 0", "--start best", "--group-size 100", "--eval-windows 0",
+            "--keep-best perhaps", "--blocks 5", "--text-field needs", "--out is missing", "give --calibration FILE"];
+        foreach (string option in options) Assert.Contains(option, cli.Error, StringComparison.Ordinal);
+        Assert.Equal(options.Length, cli.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+        Assert.Null(cli.Quantized);
+    }
+
+    [Fact]
+    public async Task ARequestAndItsModelAreToldTogether()
+    {
+        var cli = new CliHarness();
+        Assert.Equal(2, await cli.Run("quantize", "no/such/model", "--bits", "x", "--out", "out"));
+        Assert.Contains("--bits x", cli.Error, StringComparison.Ordinal);
+        Assert.Contains("no/such/model does not exist", cli.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task OptionsReachTheJob()
+    {
+        var cli = new CliHarness();
+        int code = await cli.Run([.. Usual, "--calibration", "more.jsonl", "--method", "flexround", "--bits", "3", "--group-size", "64", "--symmetric", "--iterations", "7",
+            "--learning-rate", "1e-3", "--batch", "3", "--samples", "9", "--sequence-length", "33", "--start", "search", "--scale-dtype", "fp32", "--loss", "plain",
+            "--keep-best", "false", "--held-out", "4", "--seed", "18446744073709551615", "--memory", "1.5G", "--format", "dense", "--shard-size", "20M",
+            "--calibration-format", "jsonl", "--text-field", "body", "--add-bos", "yes", "--eval-text", "eval.txt", "--eval-windows", "5", "--overwrite", "--blocks", "2"]);
+        Assert.Equal((0, ""), (code, cli.Error));
+        QuantizeJob job = cli.Quantized!;
+        Recipe recipe = job.Recipe;
+        Assert.Equal((QuantizationMethod.FlexRound, 3, Granularity.Group, 64, true), (recipe.Method, recipe.Bits, recipe.Granularity, recipe.GroupSize, recipe.Symmetric));
+        Assert.Equal((7, 1e-3, 3, 9, 33, 4), (recipe.Iterations, recipe.LearningRate, recipe.Batch, recipe.Samples, recipe.SequenceLength, recipe.HeldOut));
+        Assert.Equal((GridStart.Search, ScaleType.Float32, LossWeighting.Plain, false, ulong.MaxValue), (recipe.Start, recipe.ScaleType, recipe.Loss, recipe.KeepBest, recipe.Seed));
+        CalibrationOptions calibration = job.Calibration!;
+        Assert.Equal(["text.txt", "more.jsonl"], calibration.Sources);
+        Assert.Equal((CalibrationFormat.JsonLines, "body", AddBos.Yes, 9, 4, 33), (calibration.Format, calibration.TextField, calibration.AddBos, calibration.Samples, calibration.HeldOut, calibration.SequenceLength));
+        Assert.Equal((1536L << 20, OutputFormat.Dense, 20L << 20, "out"), (job.MemoryBytes, job.Format, job.ShardBytes, job.Output));
+        Assert.Equal(("eval.txt", 5, true, 2), (job.EvaluationText, job.EvaluationWindows, job.Overwrite, job.Blocks));
+    }
+
+    [Fact]
+    public async Task WithJsonStandardOutputIsOneObject()
+    {
+        var cli = new CliHarness
+        {
+            During = observer =>
+            {
+                observer.Stage("reading");
+                observer.BeginBlocks(2, 0);
+                observer.Step(new BlockProgress(0, 1, 10, 3.5));
+                observer.Block(new BlockReport(0, 2, 1, 1.5, 2.5, 4));
+            },
+            Report = new RunReport
+            {
+                Method = "lrq", Scheme = "w3", Output = "out", BitsPerWeight = 3.25, Seconds = 2, PeakMemoryBytes = 5, Blocks = [new BlockReport(0, 2, 1, null, null, 4)],
+                Result = new EvaluationResult { Perplexity = 12.5, StandardErrors = new Dictionary<string, double> { ["perplexity"] = 0.5 } },
+            },
+        };
+        Assert.Equal(0, await cli.Run([.. Usual, "--json"]));
+        using JsonDocument json = JsonDocument.Parse(cli.Out);
+        Assert.Single(cli.Out.TrimEnd('\n').Split('\n'));
+        JsonElement root = json.RootElement;
+        Assert.Equal(12.5, root.GetProperty("result").GetProperty("perplexity").GetDouble());
+        Assert.Equal(0.5, root.GetProperty("result").GetProperty("standardErrors").GetProperty("perplexity").GetDouble());
+        Assert.All(["klDivergence", "top1Agreement", "tokens", "windows", "seconds"], key => Assert.Equal(JsonValueKind.Null, root.GetProperty("result").GetProperty(key).ValueKind));
+        Assert.All(["fullPrecision", "rtn"], key => Assert.Equal(JsonValueKind.Null, root.GetProperty(key).ValueKind));
+        Assert.All(["method", "scheme", "output", "bitsPerWeight", "seconds", "peakMemoryBytes"], key => Assert.NotEqual(JsonValueKind.Null, root.GetProperty(key).ValueKind));
+        JsonElement block = root.GetProperty("blocks")[0];
+        Assert.All(["index", "lossBefore", "lossAfter", "heldOutLoss", "seconds"], key => Assert.True(block.TryGetProperty(key, out _)));
+        Assert.Contains("block 1/2  loss 2.000 -> 1.000", cli.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [MemberData(nameof(WhatGoesWrong))]
+    public async Task FailuresAreOneMessageAndACode(Exception failure, int code, string message)
+    {
+        var cli = new CliHarness { During = _ => throw failure };
+        Assert.Equal(code, await cli.Run(Usual));
+        Assert.Contains(message, cli.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", cli.Error, StringComparison.Ordinal);
+    }
+
+    public static TheoryData<Exception, int, string> WhatGoesWrong() => new()
+    {
+        { new OperationCanceledException(), 130, "the same command goes on from there" },
+        { new RunFolderException("out holds another run"), 2, "error: out holds another run" },
+        { new RecipeException(["first", "second"]), 2, "error: first\nerror: second\n" },
+        { new CheckpointException("tensor 'x' is absent"), 1, "error: tensor 'x' is absent\n" },
+        { new CalibrationException("too short"), 1, "error: too short\n" },
+        { new EvaluationException("no text"), 1, "error: no text\n" },
+        { new IOException("disk full"), 1, "error: disk full\n" },
+        { new AggregateException(new CheckpointException("inner")), 1, "error: inner\n" },
+        { new OutOfMemoryException(), 1, "--memory" },
+        { new InvalidOperationException("odd"), 1, "InvalidOperationException: odd" },
+    };
+
+    [Fact]
+    public async Task TheReservedDemoAndAFolderOfThatNameAreTwoThings()
+    {
+        var bundled = new CliHarness();
+        Assert.Equal(0, await bundled.Run("inspect", "demo", "--json"));
+        using JsonDocument json = JsonDocument.Parse(bundled.Out);
+        Assert.Equal(4, json.RootElement.GetProperty("layers").GetInt32());
+        Assert.StartsWith(AppContext.BaseDirectory, json.RootElement.GetProperty("location").GetString(), StringComparison.Ordinal);
+        var folder = new CliHarness();
+        Assert.Equal(1, await folder.Run("inspect", "./demo"));
+        Assert.Contains("./demo does not exist", folder.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task TheDemoBringsItsTexts()
+    {
+        var evaluated = new CliHarness();
+        Assert.Equal(0, await evaluated.Run("eval", "demo"));
+        Assert.Equal("evaluation.txt", Path.GetFileName(evaluated.Evaluated!.Text));
+        var rounded = new CliHarness();
+        Assert.Equal(0, await rounded.Run("quantize", "demo", "--method", "rtn", "--out", "out"));
+        Assert.Equal("evaluation.txt", Path.GetFileName(rounded.Quantized!.EvaluationText));
+        Assert.Null(rounded.Quantized.Calibration);
+    }
+
+    [Fact]
+    public async Task TheDemoCalibratesOnItsOwnText()
+    {
+        var cli = new CliHarness();
+        Assert.Equal((0, ""), (await cli.Run("quantize", "demo", "--method", "lrq", "--bits", "3", "--out", "out"), cli.Error));
+        CalibrationOptions calibration = cli.Quantized!.Calibration!;
+        Assert.Equal("calibration.txt", Path.GetFileName(Assert.Single(calibration.Sources)));
+        CalibrationSet set = CalibrationLoader.Load(calibration, cli.Quantized.Model.Checkpoint.LoadTokenizer(), cli.Quantized.Model.Config, null, null, TestContext.Current.CancellationToken);
+        Assert.Equal(calibration.Samples, set.Windows.Length);
+    }
+
+    [Fact]
+    public async Task OptionsOfEvalReachTheJob()
+    {
+        var cli = new CliHarness();
+        Assert.Equal((0, ""), (await cli.Run("eval", TestData.Demo, "--reference", TestData.Demo, "--text", "t.txt", "--context", "128", "--stride", "64", "--windows", "3",
+            "--partial-window", "drop", "--average", "tokens", "--add-bos", "no", "--memory", "1G"), cli.Error));
+        EvaluationJob job = cli.Evaluated!;
+        Assert.Equal(new TextWindowOptions { Context = 128, Stride = 64, Windows = 3, KeepPartial = false }, job.Windows);
+        Assert.Equal(("t.txt", PerplexityAverage.Tokens, AddBos.No, 1L << 30), (job.Text, job.Average, job.AddBos, job.MemoryBytes));
+        Assert.NotNull(job.Reference);
+    }
+
+    [Theory]
+    [InlineData("", "--text or --ids is missing")]
+    [InlineData("--text a --ids b", "exclude each other")]
+    [InlineData("--ids b --stride 3", "--stride does not apply to --ids")]
+    [InlineData("--text a --context 4096", "the model has 512 positions")]
+    [InlineData("--text a --stride 600", "--stride 600")]
+    [InlineData("--text a --average words", "windows, tokens")]
+    public async Task BadEvalRequestsAreRefused(string options, string message)
+    {
+        var cli = new CliHarness();
+        Assert.Equal(2, await cli.Run(["eval", TestData.Demo, .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)]));
+        Assert.Contains(message, cli.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("pytorch_model.bin", "pickle")]
+    [InlineData("consolidated.00.pth", "pickle")]
+    [InlineData("model.gguf", "name the file")]
+    [InlineData("notes.txt", "config.json")]
+    public async Task FoldersThatAreNoModelsSayWhatToDo(string file, string message)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write(file, [1, 2, 3]);
+        var cli = new CliHarness();
+        Assert.Equal(1, await cli.Run("inspect", folder.Path));
+        Assert.Contains(message, cli.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("weights.pt", "pickle")]
+    [InlineData("model.safetensors", "name the folder")]
+    [InlineData("model.onnx", "a model is")]
+    [InlineData("model.gguf", "GGUF")]
+    public async Task FilesThatAreNoModelsSayWhatToDo(string file, string message)
+    {
+        using var folder = new TemporaryFolder();
+        var cli = new CliHarness();
+        Assert.Equal(1, await cli.Run("inspect", folder.Write(file, [1, 2, 3])));
+        Assert.Contains(message, cli.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("bf16", "BF16")]
+    [InlineData("fp32", "F32")]
+    public async Task ConvertedModelsOpenAgain(string dtype, string stored)
+    {
+        using var folder = new TemporaryFolder();
+        string output = folder.File("converted");
+        var cli = new CliHarness();
+        Assert.Equal((0, ""), (await cli.Run("convert", TestData.Demo, "--out", output, "--dtype", dtype), cli.Error));
+        using var copy = LowRankQuant.Formats.Safetensors.SafetensorsFolder.Open(output);
+        using var original = LowRankQuant.Formats.Safetensors.SafetensorsFolder.Open(TestData.Demo);
+        Assert.Equal(original.Names.Order(StringComparer.Ordinal), copy.Names.Order(StringComparer.Ordinal));
+        foreach (string name in original.Names)
+        {
+            Assert.Equal(stored, LowRankQuant.Formats.Safetensors.SafetensorsTypes.HeaderName(copy.Tensors[name].Type));
+            var expected = new float[original.ShapeOf(name).Aggregate(1L, (product, size) => product * size)];
+            var actual = new float[expected.Length];
+            original.ReadSingles(name, expected);
+            copy.ReadSingles(name, actual);
+            Assert.Equal(expected, actual);
+        }
+        Assert.Equal(0, await new CliHarness().Run("inspect", output));
+        Assert.True(File.Exists(Path.Combine(output, "tokenizer.json")));
+        Assert.Equal(2, await new CliHarness().Run("convert", TestData.Demo, "--out", output));
+        Assert.Equal(0, await new CliHarness().Run("convert", TestData.Demo, "--out", output, "--overwrite"));
+    }
+}

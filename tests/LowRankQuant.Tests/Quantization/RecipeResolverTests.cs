@@ -1,0 +1,174 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Tests.Quantization;
+
+public class RecipeResolverTests
+{
+    private static readonly RecipeRequest Trained = new() { HasCalibration = true };
+
+    [Fact]
+    public void FastIsTheDefaultAndIsWholeByItself()
+    {
+        Recipe recipe = Resolve(Trained with { Bits = 3 }).Recipe;
+        Assert.Equal(("fast", QuantizationMethod.Lrq, 3), (recipe.Preset, recipe.Method, recipe.Bits));
+        Assert.Equal((Granularity.Channel, 0, false), (recipe.Granularity, recipe.GroupSize, recipe.Symmetric));
+        Assert.Equal((GridStart.MinMax, ScaleType.Float16), (recipe.Start, recipe.ScaleType));
+        Assert.Equal((LossWeighting.Relative, true), (recipe.Loss, recipe.KeepBest));
+        Assert.True(recipe is { Samples: > 0, HeldOut: > 0, SequenceLength: 512, Iterations: > 0, Batch: 2, Rank: > 0, LearningRate: > 0 });
+    }
+
+    [Fact]
+    public void PaperIsThePublishedSetting()
+    {
+        Recipe recipe = Resolve(Trained with { Preset = "paper" }).Recipe;
+        Assert.Equal((512, 1024, 5000, 2), (recipe.Samples, recipe.SequenceLength, recipe.Iterations, recipe.Batch));
+        Assert.Equal((LossWeighting.Plain, false, 0), (recipe.Loss, recipe.KeepBest, recipe.HeldOut));
+    }
+
+    [Theory]
+    [InlineData("lrq", 4, 9e-4, GridStart.MinMax)]
+    [InlineData("lrq", 8, 9e-4, GridStart.MinMax)]
+    [InlineData("lrq", 3, 6e-4, GridStart.Search)]
+    [InlineData("lrq", 2, 6e-4, GridStart.Search)]
+    [InlineData("lrq-hybrid", 3, 6e-4, GridStart.Search)]
+    [InlineData("flexround", 4, 3e-3, GridStart.MinMax)]
+    [InlineData("flexround", 3, 2.5e-3, GridStart.MinMax)]
+    public void PaperTakesRateAndStartOfTheNearestSizeAndBits(string method, int bits, double rate, GridStart start)
+    {
+        Recipe recipe = Resolve(Trained with { Preset = "paper", Method = method, Bits = bits }).Recipe;
+        Assert.Equal((rate, start), (recipe.LearningRate, recipe.Start));
+    }
+
+    [Theory]
+    [InlineData(5120, 13824, 40, 5e-4, 1024)]
+    [InlineData(8192, 28672, 80, 5e-4, 2048)]
+    public void PaperKnowsLargerModels(int hidden, int intermediate, int layers, double rate, int rank)
+    {
+        DecoderConfig model = Model() with { HiddenSize = hidden, IntermediateSize = intermediate, Layers = layers, Heads = hidden / 128, KeyValueHeads = 8, HeadSize = 128 };
+        Recipe recipe = RecipeResolver.Resolve(Trained with { Preset = "paper", Bits = 3 }, model, Linears(model), ScaleType.Float16).Recipe;
+        Assert.Equal((rate, rank), (recipe.LearningRate, recipe.Rank));
+        Assert.Equal(layers == 80 ? GridStart.MinMax : GridStart.Search, recipe.Start);
+    }
+
+    [Fact]
+    public void AllProblemsAreToldAtOnce()
+    {
+        RecipeException failure = Assert.Throws<RecipeException>(() => Resolve(
+            new RecipeRequest
+            {
+                Preset = "slow", Method = "lrq", Bits = 9, GroupSize = 100, Rank = 0, Iterations = -1, LearningRate = double.NaN, Batch = 5, Samples = 4, HeldOut = -2,
+                SequenceLength = 5000,
+            },
+            "--seed x: must be a whole number."));
+        foreach (string option in new[] { "--preset", "--bits", "--group-size", "--rank", "--iterations", "--learning-rate", "--batch", "--held-out", "--sequence-length", "--calibration", "--seed" })
+            Assert.Single(failure.Problems, problem => problem.Contains(option, StringComparison.Ordinal));
+        Assert.Equal(11, failure.Problems.Count);
+    }
+
+    [Fact]
+    public void UnknownMethodsNameTheKnown() =>
+        Assert.Contains("rtn, flexround, lrq, lrq-hybrid", Assert.Single(Problems(Trained with { Method = "gptq" })), StringComparison.Ordinal);
+
+    [Fact]
+    public void AGroupThatDoesNotDivideNamesThoseThatDo()
+    {
+        string problem = Assert.Single(Problems(Trained with { GroupSize = 128 }));
+        Assert.Contains("rows of 576 (q, k, v, o, gate, up) take 8, 9, 12, 16, 18, 24, 32, 36, 48, 64, 72, 96, 144, 192, 288, 576", problem, StringComparison.Ordinal);
+        Assert.Contains("rows of 1536 (down) take it, as well as 8, 12, 16, 24, 32, 48, 64, 96, 128", problem, StringComparison.Ordinal);
+        Assert.EndsWith("Sizes that divide all: 8, 12, 16, 24, 32, 48, 64, 96, 192.", problem, StringComparison.Ordinal);
+        Assert.Equal((Granularity.Group, 64), (Resolve(Trained with { GroupSize = 64 }).Recipe.Granularity, Resolve(Trained with { GroupSize = 64 }).Recipe.GroupSize));
+    }
+
+    [Fact]
+    public void OneScaleForAMatrixIsForRoundToNearest()
+    {
+        Assert.Contains("rtn only", Assert.Single(Problems(Trained with { Granularity = Granularity.Tensor })), StringComparison.Ordinal);
+        Assert.Equal(Granularity.Tensor, Resolve(new RecipeRequest { Method = "rtn", Granularity = Granularity.Tensor }).Recipe.Granularity);
+    }
+
+    [Fact]
+    public void OptionsOfOtherMethodsAreRefused()
+    {
+        IReadOnlyList<string> problems = Problems(new RecipeRequest { Method = "rtn", Rank = 4, Iterations = 3, LearningRate = 1, Batch = 1, Loss = LossWeighting.Plain, KeepBest = false, Samples = 3 });
+        Assert.Equal(7, problems.Count);
+        Assert.All(problems, problem => Assert.Contains("does not apply to method rtn", problem, StringComparison.Ordinal));
+        Assert.Contains("--rank does not apply to method flexround", Assert.Single(Problems(Trained with { Method = "flexround", Rank = 4 })), StringComparison.Ordinal);
+        Assert.Contains("--rank does not apply to method lrq-hybrid", Assert.Single(Problems(Trained with { Method = "lrq-hybrid", Rank = 4 })), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void RoundToNearestMeasuresOnHeldOutWindowsWhenThereIsText()
+    {
+        Assert.Equal(0, Resolve(new RecipeRequest { Method = "rtn" }).Recipe.HeldOut);
+        Recipe measured = Resolve(Trained with { Method = "rtn", Samples = 4, HeldOut = 3 }).Recipe;
+        Assert.Equal((4, 3, 0, 0.0), (measured.Samples, measured.HeldOut, measured.Iterations, measured.LearningRate));
+    }
+
+    [Fact]
+    public void RanksAreCutToTheMatrixWithANote()
+    {
+        ResolvedRecipe cut = Resolve(Trained with { Rank = 1000 });
+        Assert.Equal(576, cut.Recipe.Rank);
+        Assert.Contains("Rank 1000 is cut to 576", Assert.Single(cut.Notes), StringComparison.Ordinal);
+        ResolvedRecipe some = Resolve(Trained with { Rank = 300 });
+        Assert.Equal(300, some.Recipe.Rank);
+        Assert.Contains("k, v", Assert.Single(some.Notes), StringComparison.Ordinal);
+        ResolvedRecipe full = Resolve(Trained with { Rank = RecipeRequest.FullRank });
+        Assert.Equal(576, full.Recipe.Rank);
+        Assert.Empty(full.Notes);
+    }
+
+    [Fact]
+    public void KeepingTheBestNeedsWindowsToJudgeBy()
+    {
+        Assert.Contains("--held-out", Assert.Single(Problems(Trained with { HeldOut = 0 })), StringComparison.Ordinal);
+        Assert.False(Resolve(Trained with { HeldOut = 0, KeepBest = false }).Recipe.KeepBest);
+        Assert.True(Resolve(Trained with { Preset = "paper", KeepBest = true }).Recipe is { KeepBest: true, HeldOut: > 0 });
+    }
+
+    [Fact]
+    public void ShortModelsShortenTheWindowsOfThePresetButNotOnesAskedFor()
+    {
+        DecoderConfig small = Model() with { MaxPositions = 256 };
+        ResolvedRecipe resolved = RecipeResolver.Resolve(Trained, small, Linears(small), ScaleType.Float16);
+        Assert.Equal(256, resolved.Recipe.SequenceLength);
+        Assert.Contains("256", Assert.Single(resolved.Notes), StringComparison.Ordinal);
+        Assert.Throws<RecipeException>(() => RecipeResolver.Resolve(Trained with { SequenceLength = 512 }, small, Linears(small), ScaleType.Float16));
+    }
+
+    [Fact]
+    public void BundledTextCutsWhatWasNotAskedForAndSaysSo()
+    {
+        RecipeRequest request = Trained with { BundledTokens = 30_000 };
+        ResolvedRecipe cut = Resolve(request);
+        Assert.True(((long)cut.Recipe.Samples + cut.Recipe.HeldOut) * cut.Recipe.SequenceLength <= 30_000);
+        Assert.Contains("30000 tokens", Assert.Single(cut.Notes), StringComparison.Ordinal);
+        ResolvedRecipe fits = Resolve(request with { Samples = 4, HeldOut = 2 });
+        Assert.Equal((4, 2, 512), (fits.Recipe.Samples, fits.Recipe.HeldOut, fits.Recipe.SequenceLength));
+        Assert.Empty(fits.Notes);
+        Assert.Contains("30000", Assert.Single(Problems(request with { Samples = 96, SequenceLength = 512 })), StringComparison.Ordinal);
+    }
+
+    private static ResolvedRecipe Resolve(RecipeRequest request, params string[] problems) =>
+        RecipeResolver.Resolve(request, Model(), Linears(Model()), ScaleType.Float16, problems);
+
+    private static IReadOnlyList<string> Problems(RecipeRequest request) => Assert.Throws<RecipeException>(() => Resolve(request)).Problems;
+
+    private static LinearShape[] Linears(DecoderConfig model)
+    {
+        int d = model.HiddenSize, kv = model.KeyValueHeads * model.HeadSize, f = model.IntermediateSize;
+        return [new("q", d, d), new("k", kv, d), new("v", kv, d), new("o", d, d), new("gate", f, d), new("up", f, d), new("down", d, f)];
+    }
+
+    /// <summary>The sizes of SmolLM2-135M.</summary>
+    private static DecoderConfig Model() => new()
+    {
+        ModelType = "llama", HiddenSize = 576, Layers = 30, Heads = 9, KeyValueHeads = 3, HeadSize = 64, IntermediateSize = 1536, VocabularySize = 49152,
+        MaxPositions = 2048, NormEpsilon = 1e-5f, Activation = Activation.Silu, Rope = new RopeConfig { Theta = 10000, RotatedSize = 64 }, TiedEmbeddings = true,
+    };
+}
