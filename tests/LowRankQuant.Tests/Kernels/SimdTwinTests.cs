@@ -133,6 +133,7 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
     [InlineData(1, 100, 197, 4, 2, 24, 0, 0f)]
     [InlineData(1, 200, 200, 2, 1, 8, 30, 0f)]
     [InlineData(1, 190, 300, 2, 1, 20, 65, 3f)]
+    [InlineData(1, 7, 90, 2, 2, 50, 0, 0f)]
     [InlineData(2, 70, 70, 2, 2, 96, 1, 2f)]
     public void Attention(int batch, int queries, int keys, int heads, int keyHeads, int headSize, int window, float cap)
     {
@@ -149,7 +150,9 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
                 Tensor dq = twins.Empty(rows, columns), dk = twins.Empty(keyRows, keyColumns), dv = twins.Empty(keyRows, keyColumns);
                 kernels.AttentionForward(shape, tq, tk, tv, y, log);
                 kernels.AttentionBackward(shape, dy, tq, tk, tv, y, log, dq, dk, dv);
-                return window == 1 ? [y, log, dv] : headSize == 1 ? [y, log, dv] : [y, log, dq, dk, dv];
+
+                // A query that sees one key has no gradient but rounding errors.
+                return window == 1 || keys == 1 ? [y, log, dv] : [y, log, dq, dk, dv];
             },
             1e-5);
     }
