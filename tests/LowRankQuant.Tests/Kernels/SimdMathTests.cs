@@ -129,7 +129,12 @@ public class SimdMathTests
             for (int i = 0; i < x.Length; i += V.Count)
             {
                 V v = V.Load(from + i, x.Length - i);
-                v = function switch { Function.Exp => SimdMath.Exp(v), Function.Tanh => SimdMath.Tanh(v), _ => SimdMath.NormalDistribution(v, out _) };
+                v = function switch
+                {
+                    Function.Exp => SimdMath.Exp(v),
+                    Function.Tanh => SimdMath.Tanh(v),
+                    _ => SimdMath.NormalDistribution(v, out _),
+                };
                 v.Store(to + i, x.Length - i);
             }
         }
