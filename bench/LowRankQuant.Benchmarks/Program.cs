@@ -4,12 +4,17 @@ internal static class Program
 {
     private static readonly Dictionary<string, (Func<Options, int> Run, string Help)> Verbs = new(StringComparer.Ordinal)
     {
-        ["gemm"] = (GemmBenchmark.Run, "matrix products, managed against a system BLAS [--threads N] [--blas LIBRARY] [--repeats N] [--only WORD] [--bits N]"),
+        ["gemm"] = (
+            GemmBenchmark.Run,
+            "matrix products, managed against a system BLAS [--threads N] [--blas LIBRARY] [--repeats N] [--only WORD] [--bits N] [--clock cpu]"),
     };
 
     private static int Main(string[] arguments)
     {
-        if (arguments.Length > 0 && Verbs.TryGetValue(arguments[0], out (Func<Options, int> Run, string Help) verb)) return verb.Run(new Options(arguments));
+        if (arguments.Length > 0 && Verbs.TryGetValue(arguments[0], out (Func<Options, int> Run, string Help) verb))
+        {
+            return verb.Run(new Options(arguments));
+        }
         Console.Error.WriteLine("Usage: LowRankQuant.Benchmarks VERB [options]");
         foreach ((string name, (_, string help)) in Verbs) Console.Error.WriteLine($"  {name}: {help}");
         return 2;

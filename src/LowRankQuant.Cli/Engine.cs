@@ -8,10 +8,5 @@ namespace LowRankQuant.Cli;
 internal sealed record Engine(IQuantizeRun Quantize, IEvaluationRun Evaluate)
 {
     /// <summary>The real one.</summary>
-    public static Engine Default { get; } = new(new Missing(), new EvaluationRun());
-
-    private sealed class Missing : IQuantizeRun
-    {
-        public RunReport Run(QuantizeJob job, IRunObserver observer, CancellationToken cancellation) => throw new NotSupportedException("quantize is not there yet.");
-    }
+    public static Engine Default { get; } = new(new QuantizeRun(), new EvaluationRun());
 }

@@ -26,9 +26,9 @@ public sealed record EvaluationResult
     public double? Top1Agreement { get; init; }
 
     /// <summary>
-    /// Standard errors by the names of the metrics. Loss: from the spread of window means, or of tokens when those are averaged or there is one window;
-    /// perplexity: that times the perplexity; divergence: sample deviation / sqrt n; agreement: sqrt(p (1 - p) / (n - 1)). Positions are taken as
-    /// independent.
+    /// Standard errors by the names of the metrics. Loss: from the spread of window means, or of tokens when those are averaged or there is one
+    /// window; perplexity: that times the perplexity; divergence: sample deviation / sqrt n; agreement: sqrt(p (1 - p) / (n - 1)). Positions are
+    /// taken as independent.
     /// </summary>
     public IReadOnlyDictionary<string, double> StandardErrors { get; init; } = new Dictionary<string, double>();
 

@@ -65,12 +65,14 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
         for (int i = 0; i < windows.Count; i++)
         {
             if (windows[i].FirstNew < 0 || windows[i].ScoredTokens < 1)
-                throw new EvaluationException($"Window {i} of {windows[i].Ids.Length} tokens with {windows[i].FirstNew} of context has nothing to score.");
+                throw new EvaluationException($"Window {i}: {windows[i].Ids.Length} tokens, {windows[i].FirstNew} of context: nothing to score.");
         }
         if (reference is null) return;
         int own = model.Model.Config.VocabularySize, other = reference.Model.Config.VocabularySize;
-        if (own != other) throw new EvaluationException($"The model has a vocabulary of {own} and the reference one of {other}; they cannot be compared.");
-        if (!ReferenceEquals(model.Model.Device, reference.Model.Device)) throw new EvaluationException("The model and the reference must be opened on one device.");
+        if (own != other)
+            throw new EvaluationException($"The model has a vocabulary of {own} and the reference one of {other}; they cannot be compared.");
+        if (!ReferenceEquals(model.Model.Device, reference.Model.Device))
+            throw new EvaluationException("The model and the reference must be opened on one device.");
     }
 
     private static ActivationStore ReferenceStates(
@@ -99,7 +101,8 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
         }
     }
 
-    private WindowScore Score(int number, TextWindow window, Tensor hidden, Tensor? referenceHidden, ComparedPositions positions, CancellationToken cancellation)
+    private WindowScore Score(
+        int number, TextWindow window, Tensor hidden, Tensor? referenceHidden, ComparedPositions positions, CancellationToken cancellation)
     {
         // Row r predicts token r + 1.
         int length = window.Ids.Length, firstScored = Math.Max(1, window.FirstNew) - 1;

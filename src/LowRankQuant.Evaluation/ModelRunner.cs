@@ -21,7 +21,9 @@ public sealed class ModelRunner : IDisposable
     /// <summary>Prepares a model; nothing is loaded yet.</summary>
     /// <param name="model">The model; not owned.</param>
     /// <param name="options">Memory and batches; null for the usual.</param>
-    /// <param name="loadBlock">Gives block i in place of <see cref="CausalModel.LoadBlock"/>, such as one with other weights; owned from then on.</param>
+    /// <param name="loadBlock">
+    /// Gives block i in place of <see cref="CausalModel.LoadBlock"/>, such as one with other weights; owned from then on.
+    /// </param>
     public ModelRunner(CausalModel model, ModelRunnerOptions? options = null, Func<int, DecoderBlock>? loadBlock = null)
     {
         Model = model;
@@ -42,13 +44,18 @@ public sealed class ModelRunner : IDisposable
 
     /// <summary>Computes the hidden states behind the last block, in front of the final norm.</summary>
     /// <param name="windows">Token ids; lengths may differ.</param>
-    /// <param name="consume">Given each window's number and its states [length, hidden], valid during the call; called once per window, in order.</param>
+    /// <param name="consume">
+    /// Given each window's number and its states [length, hidden], valid during the call; called once per window, in order.
+    /// </param>
     /// <param name="progress">Told about every batch.</param>
     /// <param name="cancellation">Ends the work.</param>
     /// <exception cref="EvaluationException">A window is empty or longer than the model's positions.</exception>
     /// <exception cref="CheckpointException">An id is beyond the vocabulary, or the checkpoint is unsound.</exception>
     public void Run(
-        IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress = null, CancellationToken cancellation = default)
+        IReadOnlyList<int[]> windows,
+        Action<int, Tensor> consume,
+        IProgress<EvaluationProgress>? progress = null,
+        CancellationToken cancellation = default)
     {
         foreach (int[] window in windows)
         {
@@ -78,7 +85,8 @@ public sealed class ModelRunner : IDisposable
         _head = null;
     }
 
-    private void RunResident(IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
+    private void RunResident(
+        IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
         _embedding ??= Model.LoadEmbedding();
         if (_blocks is null)
@@ -109,7 +117,8 @@ public sealed class ModelRunner : IDisposable
         }
     }
 
-    private void RunStreaming(IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
+    private void RunStreaming(
+        IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
         int hidden = Model.Config.HiddenSize, rows = windows.Max(window => window.Length), layers = Model.Config.Layers;
         long oneBlock = Model.Config.LinearWeights / layers * sizeof(float);

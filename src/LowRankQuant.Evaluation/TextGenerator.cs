@@ -34,9 +34,11 @@ public static class TextGenerator
             int? first = tokenizer.BosId ?? config.BosId ?? tokenizer.EosId ?? (config.EosIds is [int eos, ..] ? eos : null);
             ids = [first ?? throw new EvaluationException("The prompt is empty and the model names no token to begin with; give a prompt.")];
         }
-        if (ids.Length >= config.MaxPositions) throw new EvaluationException($"The prompt has {ids.Length} tokens and the model {config.MaxPositions} positions; shorten it.");
+        if (ids.Length >= config.MaxPositions)
+            throw new EvaluationException($"The prompt has {ids.Length} tokens and the model {config.MaxPositions} positions; shorten it.");
         options ??= new SamplingOptions { Temperature = 0 };
-        if (options.StopIds.Count == 0) options = options with { StopIds = [.. config.EosIds, .. tokenizer.EosId is { } end ? [end] : Array.Empty<int>()] };
+        int[] own = tokenizer.EosId is { } end ? [end] : [];
+        if (options.StopIds.Count == 0) options = options with { StopIds = [.. config.EosIds, .. own] };
         using var sampler = new TokenSampler(model, loadBlock);
         int[] added = sampler.Sample([ids], Math.Min(tokens, config.MaxPositions - ids.Length), options, cancellation)[0];
         return tokenizer.Decode([.. ids, .. added], skipSpecialTokens: true);

@@ -9,7 +9,9 @@ public sealed record TextWindowOptions
     /// <summary>Tokens of a window; null for 2,048 or the model's positions, whichever is less.</summary>
     public int? Context { get; init; }
 
-    /// <summary>Tokens from the start of a window to that of the next; null for the context. With less, windows overlap and only the new tokens count.</summary>
+    /// <summary>
+    /// Tokens from the start of a window to that of the next; null for the context. With less, windows overlap and only the new tokens count.
+    /// </summary>
     public int? Stride { get; init; }
 
     /// <summary>Windows to take from the start of the text; null for all.</summary>

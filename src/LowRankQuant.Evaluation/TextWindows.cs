@@ -19,8 +19,10 @@ public static class TextWindows
     public static IReadOnlyList<TextWindow> Cut(ReadOnlySpan<int> ids, TextWindowOptions options, DecoderConfig config)
     {
         int context = options.Context ?? Math.Min(TextWindowOptions.UsualContext, config.MaxPositions), stride = options.Stride ?? context;
-        if (context < 2 || context > config.MaxPositions) throw new EvaluationException($"context = {context}: the model takes windows of 2 to {config.MaxPositions} tokens.");
-        if (stride < 1 || stride > context) throw new EvaluationException($"stride = {stride}: must be from 1 to the context, {context}; a larger one would skip text.");
+        if (context < 2 || context > config.MaxPositions)
+            throw new EvaluationException($"context = {context}: the model takes windows of 2 to {config.MaxPositions} tokens.");
+        if (stride < 1 || stride > context)
+            throw new EvaluationException($"stride = {stride}: must be from 1 to the context, {context}; a larger one would skip text.");
         if (options.Windows is < 1) throw new EvaluationException($"windows = {options.Windows}: at least 1 is needed.");
         CheckIds(ids, config, "The text");
         var windows = new List<TextWindow>();
@@ -35,7 +37,7 @@ public static class TextWindows
         if (windows.Count == 0)
         {
             int least = options.KeepPartial ? 2 : context;
-            throw new EvaluationException($"The text has {ids.Length} tokens; at least {least} are needed for one window. Give more text or a smaller context.");
+            throw new EvaluationException($"The text has {ids.Length} tokens; one window needs at least {least}. Give more text or less context.");
         }
         return windows;
     }
@@ -44,7 +46,9 @@ public static class TextWindows
     /// <param name="path">The file.</param>
     /// <param name="config">The model's vocabulary and positions.</param>
     /// <param name="windows">Lines to take; null for all.</param>
-    /// <exception cref="EvaluationException">A line is not such an array, is longer than the model's positions or holds an id beyond its vocabulary.</exception>
+    /// <exception cref="EvaluationException">
+    /// A line is not such an array, is longer than the model's positions or holds an id beyond its vocabulary.
+    /// </exception>
     public static IReadOnlyList<TextWindow> ReadIds(string path, DecoderConfig config, int? windows = null)
     {
         if (!File.Exists(path)) throw new EvaluationException($"'{path}' is not a file; name one with a JSON array of token ids a line.");
@@ -57,7 +61,7 @@ public static class TextWindows
             if (result.Count == windows) break;
             int[] ids = ParseLine(line, $"'{path}', line {number}");
             if (ids.Length < 2 || ids.Length > config.MaxPositions)
-                throw new EvaluationException($"'{path}', line {number} has {ids.Length} ids; the model takes windows of 2 to {config.MaxPositions} tokens.");
+                throw new EvaluationException($"'{path}', line {number} has {ids.Length} ids; the model takes 2 to {config.MaxPositions} of them.");
             CheckIds(ids, config, $"'{path}', line {number}");
             result.Add(new TextWindow(ids));
         }
@@ -97,7 +101,8 @@ public static class TextWindows
             if ((uint)ids[i] >= (uint)config.VocabularySize)
             {
                 throw new EvaluationException(
-                    $"{where}: token id {ids[i]} (number {i}) is beyond the model's vocabulary of {config.VocabularySize}. The ids or the tokenizer belong to another model.");
+                    $"{where}: token id {ids[i]} (number {i}) is beyond the model's vocabulary of {config.VocabularySize}. " +
+                    "The ids or the tokenizer belong to another model.");
             }
         }
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 
 namespace LowRankQuant.Numerics;
@@ -8,6 +9,7 @@ namespace LowRankQuant.Numerics;
 /// </summary>
 public sealed class WorkerPool : IDisposable
 {
+    private static readonly long SpinTicks = Stopwatch.Frequency / 500;
     private readonly Thread[] _threads;
     private readonly ManualResetEventSlim[] _start;
     private volatile Job? _job;
@@ -24,7 +26,7 @@ public sealed class WorkerPool : IDisposable
         for (int i = 0; i < _threads.Length; i++)
         {
             int index = i;
-            _start[i] = new ManualResetEventSlim(false, spinCount: 2000);
+            _start[i] = new ManualResetEventSlim(false, spinCount: 0);
             _threads[i] = new Thread(() => Loop(_start[index])) { IsBackground = true, Name = $"lrq worker {i + 1}" };
             _threads[i].Start();
         }
@@ -52,7 +54,7 @@ public sealed class WorkerPool : IDisposable
             for (int i = 0; i < helpers; i++) _start[i].Set();
             job.Work();
             // Every helper signs off before the next job replaces this one, so none can ever take part in the wrong job.
-            job.AllHelpersDone.Wait();
+            SpinThenWait(job.AllHelpersDone);
             _job = null;
             job.Failure?.Throw();
         }
@@ -75,12 +77,26 @@ public sealed class WorkerPool : IDisposable
     {
         while (true)
         {
-            start.Wait();
+            SpinThenWait(start);
             start.Reset();
             if (_stop) return;
             Job job = _job!;
             job.Work();
             job.SignOff();
+        }
+    }
+
+    // Waking a sleeping thread can take milliseconds, and jobs follow each other within less: a thread looks for its next job for a while before
+    // it sleeps.
+    private static void SpinThenWait(ManualResetEventSlim signal)
+    {
+        long end = Stopwatch.GetTimestamp() + SpinTicks;
+        while (!signal.IsSet)
+        {
+            Thread.SpinWait(20);
+            if (Stopwatch.GetTimestamp() <= end) continue;
+            signal.Wait();
+            return;
         }
     }
 
@@ -90,7 +106,7 @@ public sealed class WorkerPool : IDisposable
         private int _next = -1;
         private int _working = helpers;
 
-        public ManualResetEventSlim AllHelpersDone { get; } = new(false, spinCount: 2000);
+        public ManualResetEventSlim AllHelpersDone { get; } = new(false, spinCount: 0);
 
         public ExceptionDispatchInfo? Failure { get; private set; }
 

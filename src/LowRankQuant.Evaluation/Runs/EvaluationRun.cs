@@ -1,4 +1,5 @@
 using System.Text;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 
@@ -26,9 +27,15 @@ public sealed class EvaluationRun : IEvaluationRun
     {
         if (job.Ids is not null) return TextWindows.ReadIds(job.Ids, job.Model.Config, job.Windows.Windows);
         string file = job.Text ?? throw new ArgumentException("A text or ids are needed.", nameof(job));
-        if (!File.Exists(file)) throw new EvaluationException($"'{file}' is not a file; name a text to measure on.");
         observer.Stage($"reading {file}");
-        ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
+        return CutText(file, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.AddBos, job.Windows);
+    }
+
+    /// <summary>The windows of a text file.</summary>
+    /// <exception cref="EvaluationException">The file is absent, not UTF-8, or too short.</exception>
+    internal static IReadOnlyList<TextWindow> CutText(string file, ITokenizer tokenizer, DecoderConfig config, AddBos addBos, TextWindowOptions options)
+    {
+        if (!File.Exists(file)) throw new EvaluationException($"'{file}' is not a file; name a text to measure on.");
         string text;
         try
         {
@@ -39,16 +46,14 @@ public sealed class EvaluationRun : IEvaluationRun
             throw new EvaluationException($"'{file}' is not UTF-8 text.", failure);
         }
         int[] ids = tokenizer.Encode(text, addSpecialTokens: false);
-        if (Bos(job, tokenizer) is { } bos) ids = [bos, .. ids];
-        return TextWindows.Cut(ids, job.Windows, job.Model.Config);
-    }
-
-    private static int? Bos(EvaluationJob job, ITokenizer tokenizer)
-    {
-        bool add = job.AddBos switch { AddBos.Yes => true, AddBos.No => false, _ => tokenizer.AddsBos };
-        if (!add) return null;
-        return tokenizer.BosId ?? job.Model.Config.BosId
-            ?? throw new EvaluationException("--add-bos yes: neither the tokenizer nor the configuration names a begin-of-text token.");
+        bool add = addBos switch { AddBos.Yes => true, AddBos.No => false, _ => tokenizer.AddsBos };
+        if (add)
+        {
+            int bos = tokenizer.BosId ?? config.BosId
+                ?? throw new EvaluationException("--add-bos yes: neither the tokenizer nor the configuration names a begin-of-text token.");
+            ids = [bos, .. ids];
+        }
+        return TextWindows.Cut(ids, options, config);
     }
 
     private sealed class Reporter(IRunObserver observer) : IProgress<EvaluationProgress>

@@ -35,6 +35,9 @@ public sealed record RunReport
     /// <summary>Bytes of all parameters in bf16.</summary>
     public long? Bf16Bytes { get; init; }
 
+    /// <summary>Bytes of the embedding and an untied head in bf16; no method touches them.</summary>
+    public long? EmbeddingBytes { get; init; }
+
     /// <summary>Bytes of the result's model files.</summary>
     public long? ResultBytes { get; init; }
 

@@ -1,5 +1,6 @@
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -17,11 +18,24 @@ public static class StoredSize
             foreach ((string name, _, _) in model.Linears)
             {
                 if (model.Checkpoint.ReadQuantized($"{model.BlockName(block)}.{name}.weight") is not { } weight) continue;
-                bits += Bits(weight);
+                bits += weight.StoredBits;
                 weights += weight.Codes.LongLength;
             }
         }
         return weights == 0 ? null : bits / weights;
+    }
+
+    /// <summary>Bits per weight that a scheme takes on the linears of a model.</summary>
+    public static double GridBits(CausalModel model, Scheme scheme)
+    {
+        double bits = 0, weights = 0;
+        foreach ((_, int outFeatures, int inFeatures) in model.Linears)
+        {
+            long scales = scheme.Grid.ScaleCount(outFeatures, inFeatures), count = (long)outFeatures * inFeatures;
+            bits += ((double)count * scheme.Grid.Bits) + (scales * ((scheme.ScaleType == ScaleType.Float32 ? 32 : 16) + (scheme.Grid.Symmetric ? 0 : scheme.Grid.Bits)));
+            weights += count;
+        }
+        return bits / weights;
     }
 
     /// <summary>Bits of the model's files per parameter. Tied embeddings are one tensor and count once.</summary>
@@ -30,14 +44,4 @@ public static class StoredSize
     /// <summary>Parameters of all tensors.</summary>
     public static long Parameters(CausalModel model) =>
         model.Checkpoint.TensorNames.Sum(name => model.Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size));
-
-    /// <summary>Bits of one quantized weight, without padding.</summary>
-    public static double Bits(QuantizedWeight weight)
-    {
-        int scaleBits = weight.ScaleType == ScaleType.Float32 ? 32 : 16;
-        double bits = ((double)weight.Codes.LongLength * weight.Grid.Bits) + ((double)weight.Scales.LongLength * scaleBits);
-        if (weight.ZeroPoints is { } zeros) bits += (double)zeros.LongLength * weight.Grid.Bits;
-        if (weight.Branch is { } branch) bits += branch.StoredBits;
-        return bits;
-    }
 }

@@ -17,7 +17,9 @@ public sealed class TokenSampler : IDisposable
 
     /// <summary>Loads the whole model.</summary>
     /// <param name="model">The model; not owned.</param>
-    /// <param name="loadBlock">Gives block i in place of <see cref="CausalModel.LoadBlock"/>, such as one with other weights; owned from then on.</param>
+    /// <param name="loadBlock">
+    /// Gives block i in place of <see cref="CausalModel.LoadBlock"/>, such as one with other weights; owned from then on.
+    /// </param>
     public TokenSampler(CausalModel model, Func<int, DecoderBlock>? loadBlock = null)
     {
         _model = model;
@@ -39,8 +41,10 @@ public sealed class TokenSampler : IDisposable
     {
         if (prompts.Count == 0) return [];
         int length = prompts[0].Length, capacity = length + count;
-        if (length == 0 || prompts.Any(prompt => prompt.Length != length)) throw new ArgumentException("Prompts must have one length of at least 1.", nameof(prompts));
-        if (capacity > _model.Config.MaxPositions) throw new ArgumentException($"{length} + {count} tokens leave the model's {_model.Config.MaxPositions} positions.", nameof(count));
+        if (length == 0 || prompts.Any(prompt => prompt.Length != length))
+            throw new ArgumentException("Prompts must have one length of at least 1.", nameof(prompts));
+        if (capacity > _model.Config.MaxPositions)
+            throw new ArgumentException($"{length} + {count} tokens leave the model's {_model.Config.MaxPositions} positions.", nameof(count));
         var random = new SeededRandom[prompts.Count];
         var added = new List<int>[prompts.Count];
         for (int i = 0; i < prompts.Count; i++)
@@ -99,7 +103,8 @@ public sealed class TokenSampler : IDisposable
             using var headTape = new Tape(device, recording: false);
             float[] logits = _head.Logits(headTape, new Variable(last)).Value.ToArray();
             var next = new int[shape.Batch];
-            for (int b = 0; b < next.Length; b++) next[b] = Choose(logits.AsSpan(b * _head.VocabularySize, _head.VocabularySize), temperature, random[b]);
+            int n = _head.VocabularySize;
+            for (int b = 0; b < next.Length; b++) next[b] = Choose(logits.AsSpan(b * n, n), temperature, random[b]);
             return next;
         }
         finally

@@ -33,7 +33,9 @@ internal sealed class IdsDocument(int[] ids) : CalibrationDocument
     public override bool Read(StringBuilder destination, int characters) => false;
 }
 
-/// <summary>A part of a text file, up to a line that holds an end-of-text token alone. The line end in front of that line belongs to the separator.</summary>
+/// <summary>
+/// A part of a text file, up to a line that holds an end-of-text token alone. The line end in front of that line belongs to the separator.
+/// </summary>
 internal sealed class TextFileDocument(LineScanner lines, IReadOnlyCollection<string> separators) : CalibrationDocument
 {
     private string _pendingLineEnd = "";

@@ -16,7 +16,8 @@ internal sealed class CalibrationFile
 
     public CalibrationFile(string path, CalibrationFormat format, string textField)
     {
-        if (!File.Exists(path)) throw new CalibrationException($"Calibration source '{path}' is not a file. Name a text, JSON or ids file, or '{CalibrationOptions.Self}'.");
+        if (!File.Exists(path))
+            throw new CalibrationException($"Calibration source '{path}' is no file. Name a text, JSON or ids file, or '{CalibrationOptions.Self}'.");
         _path = path;
         _textField = textField;
         _format = format == CalibrationFormat.Auto ? FormatOf(path) : format;
@@ -124,7 +125,8 @@ internal sealed class CalibrationFile
             int i = 0;
             foreach (JsonElement element in json.RootElement.EnumerateArray())
             {
-                if (element.ValueKind != JsonValueKind.Number || !element.TryGetInt32(out ids[i])) throw Wrong($"line {number}, element {i}: {Short(element)} is no token id");
+                if (element.ValueKind != JsonValueKind.Number || !element.TryGetInt32(out ids[i]))
+                    throw Wrong($"line {number}, element {i}: {Short(element)} is no token id");
                 i++;
             }
             yield return new IdsDocument(ids);
@@ -237,10 +239,11 @@ internal sealed class CalibrationFile
     private string TextOf(JsonElement element, string where)
     {
         if (element.ValueKind == JsonValueKind.String) return element.GetString()!;
-        if (element.ValueKind != JsonValueKind.Object) throw Wrong($"{where} is {Short(element)}, neither a string nor an object with a field '{_textField}'");
+        if (element.ValueKind != JsonValueKind.Object)
+            throw Wrong($"{where} is {Short(element)}, neither a string nor an object with a field '{_textField}'");
         if (element.TryGetProperty(_textField, out JsonElement text) && text.ValueKind == JsonValueKind.String) return text.GetString()!;
         string fields = string.Join(", ", element.EnumerateObject().Take(10).Select(property => $"'{property.Name}'"));
-        throw Wrong($"{where} has no string field '{_textField}' but {(fields.Length == 0 ? "no fields" : fields)}; name the field that holds the text");
+        throw Wrong($"{where} has no string field '{_textField}' but {(fields.Length == 0 ? "none" : fields)}; name the field that holds the text");
     }
 
     private CalibrationException Wrong(string what) => new($"Calibration source '{_path}': {what}.");

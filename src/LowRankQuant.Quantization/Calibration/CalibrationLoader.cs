@@ -64,11 +64,15 @@ public static class CalibrationLoader
     {
         if (options.Samples < 1) throw new CalibrationException($"samples = {options.Samples}: at least 1 window is needed.");
         if (options.HeldOut < 0) throw new CalibrationException($"heldOut = {options.HeldOut}: a number of windows cannot be negative.");
-        if (options.SequenceLength < 2) throw new CalibrationException($"sequenceLength = {options.SequenceLength}: a window holds at least 2 tokens.");
+        if (options.SequenceLength < 2)
+            throw new CalibrationException($"sequenceLength = {options.SequenceLength}: a window holds at least 2 tokens.");
         if (options.SequenceLength > config.MaxPositions)
-            throw new CalibrationException($"sequenceLength = {options.SequenceLength}: the model has {config.MaxPositions} positions. Ask for at most that many.");
+            throw new CalibrationException($"sequenceLength = {options.SequenceLength}: the model has {config.MaxPositions} positions.");
         if (Wanted(options) > Array.MaxLength)
-            throw new CalibrationException($"{options.Samples} samples and {options.HeldOut} held-out windows of {options.SequenceLength} tokens are more than fit an array.");
+        {
+            throw new CalibrationException(
+                $"{options.Samples} samples and {options.HeldOut} held-out windows of {options.SequenceLength} tokens are more than fit an array.");
+        }
         if (options.Sources.Count == 0) throw new CalibrationException($"No calibration source: name files or '{CalibrationOptions.Self}'.");
         if (options.Sources.Count > 1 && options.Sources.Contains(CalibrationOptions.Self))
             throw new CalibrationException($"'{CalibrationOptions.Self}' stands alone. Write ./{CalibrationOptions.Self} for a file of that name.");
@@ -100,7 +104,12 @@ public static class CalibrationLoader
     }
 
     private static CalibrationSet SampleSelf(
-        CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, CausalModel? model, IProgress<CalibrationProgress>? progress, CancellationToken cancellation)
+        CalibrationOptions options,
+        ITokenizer? tokenizer,
+        DecoderConfig config,
+        CausalModel? model,
+        IProgress<CalibrationProgress>? progress,
+        CancellationToken cancellation)
     {
         if (model is null) throw new CalibrationException($"The source '{CalibrationOptions.Self}' needs the full-precision model.");
         const int batch = 32;
@@ -150,7 +159,8 @@ public static class CalibrationLoader
             _eos = EosId(tokenizer, config);
             bool addBos = options.AddBos switch { AddBos.Yes => true, AddBos.No => false, _ => tokenizer is { AddsBos: true } };
             _bos = addBos ? BosId(tokenizer, config) : null;
-            if (addBos && _bos is null) throw new CalibrationException("addBos = yes: neither the tokenizer nor the configuration names a begin-of-text token.");
+            if (addBos && _bos is null)
+                throw new CalibrationException("addBos = yes: neither the tokenizer nor the configuration names a begin-of-text token.");
             if (_eos is { } eos && tokenizer?.TokenText(eos) is { Length: > 0 } text) _separators.Add(text);
         }
 
@@ -177,7 +187,8 @@ public static class CalibrationLoader
 
         private bool AppendText(CalibrationFile file, CalibrationDocument document, string name)
         {
-            if (_tokenizer is null) throw new CalibrationException($"'{name}' holds text, which needs a tokenizer; the model comes with none. Give token ids instead.");
+            if (_tokenizer is null)
+                throw new CalibrationException($"'{name}' holds text, which needs a tokenizer; the model comes with none. Give token ids instead.");
             var text = new StringBuilder();
             bool more = file.Guarded(() => document.Read(text, _encodedWhole));
             if (text.Length == 0 && !more) return false;
@@ -219,7 +230,7 @@ public static class CalibrationLoader
                 if ((uint)ids[i] >= (uint)_config.VocabularySize)
                 {
                     throw new CalibrationException(
-                        $"'{name}', document {Documents + 1}: token id {ids[i]} (number {i}) is beyond the model's vocabulary of {_config.VocabularySize}. " +
+                        $"'{name}', document {Documents + 1}: token id {ids[i]} (number {i}) is beyond the vocabulary of {_config.VocabularySize}. " +
                         "The ids or the tokenizer belong to another model.");
                 }
             }

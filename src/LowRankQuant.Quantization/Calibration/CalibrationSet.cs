@@ -18,7 +18,8 @@ public sealed class CalibrationSet
     public CalibrationSet(int[][] windows, int[][] heldOutWindows)
     {
         if (windows.Length == 0) throw new ArgumentException("A calibration set has at least one window.", nameof(windows));
-        if (windows.Concat(heldOutWindows).Any(window => window.Length != windows[0].Length)) throw new ArgumentException("All windows have one length.", nameof(windows));
+        if (windows.Concat(heldOutWindows).Any(window => window.Length != windows[0].Length))
+            throw new ArgumentException("All windows have one length.", nameof(windows));
         Windows = windows;
         HeldOutWindows = heldOutWindows;
         Fingerprint = ComputeFingerprint(windows, heldOutWindows);

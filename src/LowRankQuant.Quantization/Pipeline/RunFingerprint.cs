@@ -10,12 +10,13 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// <param name="Data">SHA-256 of the calibration ids, or <c>none</c>.</param>
 /// <param name="Recipe">SHA-256 of the resolved recipe.</param>
 /// <param name="Engine">Version and kernels: another width of vectors sums in another order.</param>
-public sealed record RunFingerprint(string Model, string Data, string Recipe, string Engine)
+/// <param name="Format">What is written: format and shard size.</param>
+public sealed record RunFingerprint(string Model, string Data, string Recipe, string Engine, string Format)
 {
     /// <summary>Computes the fingerprint of a run.</summary>
-    public static RunFingerprint Of(ICheckpoint checkpoint, string data, Recipe recipe, string kernels) =>
+    public static RunFingerprint Of(ICheckpoint checkpoint, string data, Recipe recipe, string kernels, string format) =>
         new(ModelHash(checkpoint), data, Hash(JsonSerializer.SerializeToUtf8Bytes(recipe, PipelineJson.Default.Recipe)),
-            $"{typeof(RunFingerprint).Assembly.GetName().Version?.ToString(3)} {kernels}");
+            $"{typeof(RunFingerprint).Assembly.GetName().Version?.ToString(3)} {kernels}", format);
 
     /// <summary>Which parts differ, for messages.</summary>
     public string DifferenceTo(RunFingerprint other)
@@ -25,6 +26,7 @@ public sealed record RunFingerprint(string Model, string Data, string Recipe, st
         if (Data != other.Data) parts.Add("other calibration data");
         if (Recipe != other.Recipe) parts.Add("other options");
         if (Engine != other.Engine) parts.Add($"made by {Engine}, this is {other.Engine}");
+        if (Format != other.Format) parts.Add("another output format");
         return string.Join(", ", parts);
     }
 

@@ -28,7 +28,16 @@ public sealed class SlotSwap : IDisposable
         });
 
     /// <summary>The block rounded to nearest on the scheme's first grid: what every method starts from.</summary>
-    public static SlotSwap RoundedToNearest(DecoderBlock block, Scheme scheme, Device device)
+    public static SlotSwap RoundedToNearest(DecoderBlock block, Scheme scheme, Device device) => Dequantized(block, Rounded(block, scheme, device), device);
+
+    /// <summary>Rounds the block's weights to nearest for good; the old ones are freed.</summary>
+    public static void ReplaceByRounded(DecoderBlock block, Scheme scheme, Device device)
+    {
+        SlotSwap swap = RoundedToNearest(block, scheme, device);
+        foreach (IWeightSource old in swap._old) old.Dispose();
+    }
+
+    private static QuantizedWeight[] Rounded(DecoderBlock block, Scheme scheme, Device device)
     {
         IReadOnlyList<LinearSlot> slots = block.Slots;
         var weights = new QuantizedWeight[slots.Count];
@@ -38,7 +47,7 @@ public sealed class SlotSwap : IDisposable
             GridParameters grid = GridSearch.Find(weight, slots[i].InFeatures, scheme.Grid, scheme.Start, device.HostWorkers);
             weights[i] = GridRounding.Round(weight, slots[i].OutFeatures, slots[i].InFeatures, scheme, grid, default, device.HostWorkers);
         }
-        return Dequantized(block, weights, device);
+        return weights;
     }
 
     /// <inheritdoc/>

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
@@ -73,6 +74,8 @@ internal sealed class AlteredCheckpoint(ICheckpoint inner, AlteredCheckpoint.Alt
     public ITokenizer LoadTokenizer() => inner.LoadTokenizer();
 
     public void CopySideFiles(string folder) => inner.CopySideFiles(folder);
+
+    public PendingTensor Store(string name, SafetensorsType type) => throw new NotSupportedException("For reading alone.");
 
     public void Dispose() => inner.Dispose();
 }

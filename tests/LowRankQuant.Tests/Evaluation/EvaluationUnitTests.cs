@@ -54,7 +54,7 @@ public sealed class EvaluationUnitTests
         Assert.Equal(["1-3 0", "4-5 0"], TextWindows.ReadIds(path, Config, windows: 2).Select(Describe));
         foreach ((string line, string expected) in new[]
         {
-            ("[1]", "line 1 has 1 ids"), ("[1,2,3,4,5,6,7,8,9]", "2 to 8"), ("[1,\"2\"]", "element 1"), ("[1,", "not sound JSON"), ("{}", "no JSON array"),
+            ("[1]", "line 1 has 1 ids"), ("[1,2,3,4,5,6,7,8,9]", "takes 2 to 8"), ("[1,\"2\"]", "element 1"), ("[1,", "not sound JSON"), ("{}", "no JSON array"),
             ("[1,256]", "token id 256"), ("", "no windows"),
         })
         {

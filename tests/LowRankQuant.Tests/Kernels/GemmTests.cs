@@ -39,7 +39,8 @@ public sealed unsafe class GemmTests
         using var pool = new WorkerPool(2);
         var gemm = new ManagedGemm(pool, bits);
         var random = new Random(11);
-        (int M, int N, int K)[] shapes = [(301, 101, 37), (9, 3200, 21), (17, 50, 1003), (1, 700, 1201), (3, 65, 2049), (130, 1, 515), (2, 3101, 5)];
+        (int M, int N, int K)[] shapes =
+            [(301, 101, 37), (9, 3200, 21), (17, 50, 1003), (1, 700, 1201), (3, 65, 2049), (130, 1, 515), (2, 3101, 5), (1, 5, 8200)];
         for (int i = 0; i < shapes.Length * 4; i++)
         {
             (int m, int n, int k) = shapes[i / 4];
@@ -68,7 +69,8 @@ public sealed unsafe class GemmTests
     [Fact]
     public void The_bytes_do_not_depend_on_the_number_of_threads()
     {
-        (int M, int N, int K)[] shapes = [(1, 577, 400), (2, 130, 900), (4, 48, 48), (7, 1000, 385), (64, 64, 64), (205, 331, 801), (16, 3100, 40)];
+        (int M, int N, int K)[] shapes =
+            [(1, 1777, 400), (2, 530, 900), (3, 600, 9001), (4, 48, 48), (7, 1000, 385), (64, 64, 64), (205, 331, 801), (16, 3100, 40)];
         var random = new Random(3);
         foreach ((int m, int n, int k) in shapes)
         {
@@ -90,7 +92,8 @@ public sealed unsafe class GemmTests
                             else gemm.MultiplySerial(ta, tb, m, n, k, pa, ta ? m : k, pb, tb ? k : n, pc, n, true);
                         }
                         expected ??= c;
-                        Assert.True(MemoryMarshal.AsBytes(expected.AsSpan()).SequenceEqual(MemoryMarshal.AsBytes(c.AsSpan())), $"{m} x {n} x {k}, mode {mode}, {threads} threads");
+                        bool same = MemoryMarshal.AsBytes(expected.AsSpan()).SequenceEqual(MemoryMarshal.AsBytes(c.AsSpan()));
+                        Assert.True(same, $"{m} x {n} x {k}, mode {mode}, {threads} threads");
                     }
                 }
             }
@@ -112,7 +115,8 @@ public sealed unsafe class GemmTests
             pool.Run(products, i =>
             {
                 nint offset = (nint)i * size * size * sizeof(float);
-                gemm.MultiplySerial(false, true, size, size, size, (float*)(left + offset), size, (float*)(right + offset), size, (float*)(result + offset), size, false);
+                float* x = (float*)(left + offset), y = (float*)(right + offset), z = (float*)(result + offset);
+                gemm.MultiplySerial(false, true, size, size, size, x, size, y, size, z, size, false);
             });
         }
         for (int i = 0; i < products; i++)
@@ -166,7 +170,8 @@ public sealed unsafe class GemmTests
         var random = new Random(13);
         for (int i = 0; i < 48; i++)
         {
-            Check(gemm, random.Next(1, 131), random.Next(1, 131), random.Next(1, 131), (i & 1) != 0, (i & 2) != 0, (i & 4) != 0, (i & 8) != 0, random);
+            int m = random.Next(1, 131), n = random.Next(1, 131), k = random.Next(1, 131);
+            Check(gemm, m, n, k, (i & 1) != 0, (i & 2) != 0, (i & 4) != 0, (i & 8) != 0, random);
         }
     }
 
@@ -198,7 +203,7 @@ public sealed unsafe class GemmTests
         {
             gemm.Multiply(transposeA, transposeB, m, n, k, pa + 3, lda, pb + 3, ldb, pc + 3, ldc, accumulate);
         }
-        string label = $"{gemm.Name}: {m} x {n} x {k}, transposed {transposeA} {transposeB}, accumulate {accumulate}, padded {padded}";
+        string label = $"{gemm.Name}: {m} x {n} x {k}, transposed {transposeA} {transposeB}, accumulate {accumulate}, {padded}";
         for (int index = 0; index < c.Length; index++)
         {
             int i = (index - 3) / ldc, j = (index - 3) % ldc;
@@ -210,7 +215,8 @@ public sealed unsafe class GemmTests
             double sum = accumulate ? before[index] : 0, magnitude = Math.Abs(sum);
             for (int p = 0; p < k; p++)
             {
-                double x = a[3 + (transposeA ? (p * lda) + i : (i * lda) + p)], y = b[3 + (transposeB ? (j * ldb) + p : (p * ldb) + j)];
+                double x = a[3 + (transposeA ? (p * lda) + i : (i * lda) + p)];
+                double y = b[3 + (transposeB ? (j * ldb) + p : (p * ldb) + j)];
                 sum += x * y;
                 magnitude += Math.Abs(x * y);
             }

@@ -41,10 +41,13 @@ public class KernelCheckTests(KernelTwins twins) : IClassFixture<KernelTwins>
             ("targets", k => k.CrossEntropyForward(a, [0, 1, 2], four, four)),
             ("largest", k => k.SoftmaxStatistics(a, four, new int[3])),
             ("reference", k => k.KlDivergence(b, a, new double[4])),
-            ("scale", k => k.FakeQuantizeForward(new FakeQuantizeArguments { Weight = a, LogScale = twins.Empty(4, 4), Zero = four, MaxCode = 3, Quantized = a })),
-            ("arguments", k => k.FakeQuantizeForward(new FakeQuantizeArguments { Weight = a, LogScale = four, Zero = four, MaxCode = 0, Quantized = a })),
+            ("scale", k => k.FakeQuantizeForward(Quantizer(twins.Empty(4, 4), 3))),
+            ("arguments", k => k.FakeQuantizeForward(Quantizer(four, 0))),
             ("arguments", k => k.AdamStep(new AdamArguments { Parameters = a, Gradient = a, FirstMoment = a, SecondMoment = a, Rate = 1, Step = 0 })),
         ];
+        FakeQuantizeArguments Quantizer(Tensor logScale, int maxCode) =>
+            new() { Weight = a, LogScale = logScale, Zero = four, MaxCode = maxCode, Quantized = a };
+
         foreach ((string name, Action<IKernels> call) in calls)
         {
             Assert.Equal(name, Assert.ThrowsAny<ArgumentException>(() => call(twins.Scalar)).ParamName);

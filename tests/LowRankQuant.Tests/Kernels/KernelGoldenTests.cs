@@ -47,7 +47,10 @@ public class KernelGoldenTests(KernelTwins twins) : IClassFixture<KernelTwins>
             Reference.FakeQuantizeBackward<double>(g, columns, quantized, residue, delta, dScale, dRow, dColumn);
             Reference.MatMul<double>(delta, false, up, true, rows, rank, columns, dLow, false);
             Reference.MatMul<double>(low, true, delta, false, rank, columns, rows, dUp, false);
-            (string Name, double[] Actual)[] results = [("What", quantized), ("dlog_s1", dScale), ("dr2", dRow), ("dc2", dColumn), ("dL2", dLow), ("dU2", dUp), ("dS2", delta)];
+            (string Name, double[] Actual)[] results =
+            [
+                ("What", quantized), ("dlog_s1", dScale), ("dr2", dRow), ("dc2", dColumn), ("dL2", dLow), ("dU2", dUp), ("dS2", delta),
+            ];
             foreach ((string name, double[] actual) in results)
             {
                 double[] expected = Get(name);
@@ -63,8 +66,9 @@ public class KernelGoldenTests(KernelTwins twins) : IClassFixture<KernelTwins>
     public void AdamWithCosineRates(string trace)
     {
         var data = new MiniSafetensors(TestData.Path("golden", "lrq", "adam_cosine.safetensors"));
-        string key = data.Names.First(name => name.Contains(trace, StringComparison.Ordinal) && name.Contains("f32", StringComparison.Ordinal) && name.EndsWith(".x", StringComparison.Ordinal))[..^2];
-        float[] x = data.Floats($"{key}.x"), g = data.Floats($"{key}.g"), m = data.Floats($"{key}.m"), v = data.Floats($"{key}.v"), rates = data.Floats($"{key}.lr");
+        string key = data.Names.First(name => name.Contains($"{trace}.f32", StringComparison.Ordinal) && name.EndsWith(".x", StringComparison.Ordinal))[..^2];
+        float[] x = data.Floats($"{key}.x"), g = data.Floats($"{key}.g"), m = data.Floats($"{key}.m");
+        float[] v = data.Floats($"{key}.v"), rates = data.Floats($"{key}.lr");
         int n = data.Shape($"{key}.x")[1];
         foreach (IKernels kernels in KernelTwins.Widths.Select(bits => twins.Simd(bits, 1)).Append(twins.Scalar))
         {
@@ -73,8 +77,15 @@ public class KernelGoldenTests(KernelTwins twins) : IClassFixture<KernelTwins>
             {
                 kernels.AdamStep(new AdamArguments
                 {
-                    Parameters = parameters, Gradient = twins.From(g[(step * n)..((step + 1) * n)], n), FirstMoment = first, SecondMoment = second,
-                    Rate = rates[step], Step = step + 1, Beta1 = 0.9f, Beta2 = 0.999f, Epsilon = 1e-8f,
+                    Parameters = parameters,
+                    Gradient = twins.From(g[(step * n)..((step + 1) * n)], n),
+                    FirstMoment = first,
+                    SecondMoment = second,
+                    Rate = rates[step],
+                    Step = step + 1,
+                    Beta1 = 0.9f,
+                    Beta2 = 0.999f,
+                    Epsilon = 1e-8f,
                 });
                 KernelTwins.Near(x[((step + 1) * n)..((step + 2) * n)], parameters.ToArray(), 1e-6, $"{kernels.Name} x after step {step}");
                 KernelTwins.Near(m[(step * n)..((step + 1) * n)], first.ToArray(), 1e-6, $"{kernels.Name} m after step {step}");
@@ -106,23 +117,36 @@ public class KernelGoldenTests(KernelTwins twins) : IClassFixture<KernelTwins>
         Tensor? Get(string name, params int[] shape) => data.Contains($"{key}.{name}") ? twins.From(data.Floats($"{key}.{name}"), shape) : null;
         int groups = data.Shape($"{key}.log_s1")[1];
         float[] zero = [.. Zero(data, key, maxCode).Select(value => (float)value)];
-        Tensor? low = data.Contains($"{key}.L2") ? Get("L2", data.Shape($"{key}.L2")) : null, up = low is null ? null : Get("U2", data.Shape($"{key}.U2"));
+        Tensor? low = data.Contains($"{key}.L2") ? Get("L2", data.Shape($"{key}.L2")) : null;
+        Tensor? up = low is null ? null : Get("U2", data.Shape($"{key}.U2"));
         Tensor delta = Get("S2", rows, columns) ?? twins.Empty(rows, columns);
         if (low is not null) kernels.MatMul(low, false, up!, false, delta, false);
         Tensor quantized = twins.Empty(rows, columns), residue = twins.Empty(rows, columns);
         var arguments = new FakeQuantizeArguments
         {
-            Weight = Get("W", rows, columns)!, LogScale = Get("log_s1", rows, groups)!, Zero = twins.From(zero, rows, groups), Delta = delta,
-            RowOffset = Get("r2", rows), ColumnOffset = Get("c2", columns), MaxCode = maxCode, Quantized = quantized, Residue = residue,
+            Weight = Get("W", rows, columns)!,
+            LogScale = Get("log_s1", rows, groups)!,
+            Zero = twins.From(zero, rows, groups),
+            Delta = delta,
+            RowOffset = Get("r2", rows),
+            ColumnOffset = Get("c2", columns),
+            MaxCode = maxCode,
+            Quantized = quantized,
+            Residue = residue,
         };
         Tensor dScale = twins.Empty(rows, groups), dRow = twins.Empty(rows), dColumn = twins.Empty(columns);
         kernels.FakeQuantizeForward(arguments);
         kernels.FakeQuantizeBackward(arguments, new FakeQuantizeGradients
         {
-            Upstream = twins.From(data.Floats(Upstream(data, key)), rows, columns), Delta = residue, LogScale = dScale, RowOffset = dRow, ColumnOffset = dColumn,
+            Upstream = twins.From(data.Floats(Upstream(data, key)), rows, columns),
+            Delta = residue,
+            LogScale = dScale,
+            RowOffset = dRow,
+            ColumnOffset = dColumn,
         });
 
-        float[] what = quantized.ToArray(), expected = data.Floats($"{key}.What"), codes = data.Floats($"{key}.code"), logScale = data.Floats($"{key}.log_s1");
+        float[] what = quantized.ToArray(), expected = data.Floats($"{key}.What"), codes = data.Floats($"{key}.code");
+        float[] logScale = data.Floats($"{key}.log_s1");
         int groupSize = columns / groups;
         for (int i = 0; i < what.Length; i++)
         {
@@ -141,6 +165,8 @@ public class KernelGoldenTests(KernelTwins twins) : IClassFixture<KernelTwins>
         Near("dL2", dLow);
         Near("dU2", dUp);
         Near("dc2", dColumn);
-        void Near(string name, Tensor actual) => KernelTwins.Near(data.Floats($"{key}.{name}"), actual.ToArray(), 2e-6, $"{kernels.Name} {key}.{name}");
+
+        void Near(string name, Tensor actual) =>
+            KernelTwins.Near(data.Floats($"{key}.{name}"), actual.ToArray(), 2e-6, $"{kernels.Name} {key}.{name}");
     }
 }

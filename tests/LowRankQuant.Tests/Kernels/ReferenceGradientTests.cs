@@ -206,7 +206,8 @@ public class ReferenceGradientTests
         // and its derivative is the straight-through gradient by definition.
         const int rows = 4, n = 6, groupSize = 3, maxCode = 7;
         var random = new SeededRandom(8);
-        double[] weight = Random(random, rows * n), delta = Random(random, rows * n, 0.1), row = Random(random, rows, 0.1), column = Random(random, n, 0.1);
+        double[] weight = Random(random, rows * n), delta = Random(random, rows * n, 0.1), row = Random(random, rows, 0.1);
+        double[] column = Random(random, n, 0.1);
         double[] logScale = [.. Random(random, rows * n / groupSize, 0.1).Select(value => value + Math.Log(0.3))];
         double[] zero = [3, 4, 2, 4, 3, 4, 4, 5], g = Random(random, rows * n), quantized = new double[rows * n], residue = new double[rows * n];
         Reference.FakeQuantizeForward<double>(weight, n, logScale, zero, delta, row, column, maxCode, quantized, residue);

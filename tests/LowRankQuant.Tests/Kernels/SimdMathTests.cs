@@ -46,6 +46,21 @@ public class SimdMathTests
 
     [Theory]
     [MemberData(nameof(Widths))]
+    public void ExpOfDoubles(int bits)
+    {
+        for (double x = -700; x < 700; x += 0.37)
+        {
+            double y = bits switch { 512 => Exp<D512>(x), 256 => Exp<D256>(x), _ => Exp<D128>(x) };
+            if (!(Math.Abs((y / Math.Exp(x)) - 1) <= 4e-13)) Assert.Fail($"exp({x:r}) = {y:r}, not {Math.Exp(x):r}");
+        }
+        double zero = bits switch { 512 => Exp<D512>(0), 256 => Exp<D256>(0), _ => Exp<D128>(0) };
+        Assert.Equal(1, zero);
+        static double Exp<D>(double x)
+            where D : struct, IDoubleVector<D> => D.Sum(SimdMath.ExpDouble(D.Create(x))) / D.Sum(D.Create(1));
+    }
+
+    [Theory]
+    [MemberData(nameof(Widths))]
     public void TanhAndNormalDistribution(int bits)
     {
         float[] x = [.. Enumerable.Range(0, 10_000).Select(i => (i - 5_000) / 500f)];
@@ -114,7 +129,12 @@ public class SimdMathTests
             for (int i = 0; i < x.Length; i += V.Count)
             {
                 V v = V.Load(from + i, x.Length - i);
-                v = function switch { Function.Exp => SimdMath.Exp(v), Function.Tanh => SimdMath.Tanh(v), _ => SimdMath.NormalDistribution(v, out _) };
+                v = function switch
+                {
+                    Function.Exp => SimdMath.Exp(v),
+                    Function.Tanh => SimdMath.Tanh(v),
+                    _ => SimdMath.NormalDistribution(v, out _),
+                };
                 v.Store(to + i, x.Length - i);
             }
         }

@@ -45,7 +45,8 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
     public void Norms(int rows, int n)
     {
         var random = new SeededRandom((ulong)((rows * 1000) + n + 1));
-        float[] a = Random(random, rows * n), w = Random(random, n), b = Random(random, n), d = Random(random, rows * n), before = Random(random, rows * n);
+        float[] a = Random(random, rows * n), w = Random(random, n), b = Random(random, n), d = Random(random, rows * n);
+        float[] before = Random(random, rows * n);
         foreach (float offset in new[] { 0f, 1f })
         {
             twins.Compare(
@@ -63,7 +64,8 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
         twins.Compare(
             kernels =>
             {
-                Tensor x = twins.From(a, rows, n), weight = twins.From(w, n), bias = twins.From(b, n), y = twins.Empty(rows, n), plain = twins.Empty(rows, n);
+                Tensor x = twins.From(a, rows, n), weight = twins.From(w, n), bias = twins.From(b, n);
+                Tensor y = twins.Empty(rows, n), plain = twins.Empty(rows, n);
                 Tensor mean = twins.Empty(rows), inverse = twins.Empty(rows), dy = twins.From(d, rows, n);
                 Tensor dx = twins.Empty(rows, n), more = twins.From(before, rows, n), dWeight = twins.From(b, n), dBias = twins.From(w, n);
                 kernels.LayerNormForward(x, weight, null, 0.1f, plain, mean, inverse);
@@ -133,6 +135,7 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
     [InlineData(1, 100, 197, 4, 2, 24, 0, 0f)]
     [InlineData(1, 200, 200, 2, 1, 8, 30, 0f)]
     [InlineData(1, 190, 300, 2, 1, 20, 65, 3f)]
+    [InlineData(1, 7, 90, 2, 2, 50, 0, 0f)]
     [InlineData(2, 70, 70, 2, 2, 96, 1, 2f)]
     public void Attention(int batch, int queries, int keys, int heads, int keyHeads, int headSize, int window, float cap)
     {
@@ -149,7 +152,9 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
                 Tensor dq = twins.Empty(rows, columns), dk = twins.Empty(keyRows, keyColumns), dv = twins.Empty(keyRows, keyColumns);
                 kernels.AttentionForward(shape, tq, tk, tv, y, log);
                 kernels.AttentionBackward(shape, dy, tq, tk, tv, y, log, dq, dk, dv);
-                return window == 1 ? [y, log, dv] : headSize == 1 ? [y, log, dv] : [y, log, dq, dk, dv];
+
+                // A query that sees one key has no gradient but rounding errors.
+                return window == 1 || keys == 1 ? [y, log, dv] : [y, log, dq, dk, dv];
             },
             1e-5);
     }
@@ -226,15 +231,25 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
                     Tensor upstream = twins.From(g, rows, n), dScale = twins.Empty(rows, groups), dRow = twins.Empty(rows), dColumn = twins.Empty(n);
                     var arguments = new FakeQuantizeArguments
                     {
-                        Weight = twins.From(w, rows, n), LogScale = twins.From(scale, rows, groups), Zero = twins.From(zero, rows, groups),
-                        Delta = (given & 1) == 1 ? residue : null, RowOffset = (given & 2) == 2 ? twins.From(r2, rows) : null,
-                        ColumnOffset = (given & 4) == 4 ? twins.From(c2, n) : null, MaxCode = maxCode, Quantized = quantized, Residue = residue,
+                        Weight = twins.From(w, rows, n),
+                        LogScale = twins.From(scale, rows, groups),
+                        Zero = twins.From(zero, rows, groups),
+                        Delta = (given & 1) == 1 ? residue : null,
+                        RowOffset = (given & 2) == 2 ? twins.From(r2, rows) : null,
+                        ColumnOffset = (given & 4) == 4 ? twins.From(c2, n) : null,
+                        MaxCode = maxCode,
+                        Quantized = quantized,
+                        Residue = residue,
                     };
                     kernels.FakeQuantizeForward(arguments);
                     float[] residues = residue.ToArray();
                     kernels.FakeQuantizeBackward(arguments, new FakeQuantizeGradients
                     {
-                        Upstream = upstream, Delta = (given & 2) == 2 ? upstream : residue, LogScale = dScale, RowOffset = dRow, ColumnOffset = dColumn,
+                        Upstream = upstream,
+                        Delta = (given & 2) == 2 ? upstream : residue,
+                        LogScale = dScale,
+                        RowOffset = dRow,
+                        ColumnOffset = dColumn,
                     });
                     return [quantized, twins.From(residues, rows, n), (given & 2) == 2 ? upstream : residue, dScale, dRow, dColumn];
                 },
@@ -258,8 +273,15 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
             {
                 kernels.AdamStep(new AdamArguments
                 {
-                    Parameters = parameters, Gradient = twins.From(g, n), FirstMoment = first, SecondMoment = second,
-                    Rate = 0.01f, Step = step, Beta1 = 0.9f, Beta2 = 0.999f, Epsilon = 1e-8f,
+                    Parameters = parameters,
+                    Gradient = twins.From(g, n),
+                    FirstMoment = first,
+                    SecondMoment = second,
+                    Rate = 0.01f,
+                    Step = step,
+                    Beta1 = 0.9f,
+                    Beta2 = 0.999f,
+                    Epsilon = 1e-8f,
                 });
             }
             return [parameters, first, second];

@@ -17,13 +17,15 @@ internal sealed unsafe class BlasGemm : IGemm
 
     private BlasGemm(string library, nint handle, nint sgemm, WorkerPool pool)
     {
+        // Order, transposed a, transposed b, m, n, k, factor of the product, a, lda, b, ldb, factor of c, c, ldc.
         _sgemm = (delegate* unmanaged[Cdecl]<int, int, int, int, int, int, float, float*, int, float*, int, float, float*, int, void>)sgemm;
         _managed = new ManagedGemm(pool);
-        if (NativeLibrary.TryGetExport(handle, "openblas_set_num_threads", out nint setThreads)) ((delegate* unmanaged[Cdecl]<int, void>)setThreads)(pool.Threads);
-        string config = "";
-        if (NativeLibrary.TryGetExport(handle, "openblas_get_corename", out nint core)) config = Text(core);
+        if (NativeLibrary.TryGetExport(handle, "openblas_set_num_threads", out nint setThreads))
+        {
+            ((delegate* unmanaged[Cdecl]<int, void>)setThreads)(pool.Threads);
+        }
         Library = library;
-        Name = config.Length == 0 ? $"blas {library}" : $"blas {library} ({config})";
+        Name = NativeLibrary.TryGetExport(handle, "openblas_get_corename", out nint core) ? $"blas {library} ({Text(core)})" : $"blas {library}";
     }
 
     public string Name { get; }
@@ -48,10 +50,12 @@ internal sealed unsafe class BlasGemm : IGemm
             else return new BlasGemm(name, handle, sgemm, pool);
         }
         throw new DllNotFoundException(
-            $"No BLAS library could be used; tried {string.Join(", ", tried)}. Install OpenBLAS, name a library by its path, or use the managed kernels.");
+            $"No BLAS library could be used; tried {string.Join(", ", tried)}. " +
+            "Install OpenBLAS, name a library by its path, or use the managed kernels.");
     }
 
-    public void Multiply(bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate)
+    public void Multiply(
+        bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate)
     {
         // Libraries differ in how they treat empty operands and leading dimensions of nothing.
         if (m <= 0 || n <= 0 || k <= 0)
@@ -59,11 +63,13 @@ internal sealed unsafe class BlasGemm : IGemm
             _managed.Multiply(transposeA, transposeB, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
             return;
         }
-        _sgemm(RowMajor, transposeA ? Transpose : NoTranspose, transposeB ? Transpose : NoTranspose, m, n, k, 1, a, lda, b, ldb, accumulate ? 1 : 0, c, ldc);
+        int opA = transposeA ? Transpose : NoTranspose, opB = transposeB ? Transpose : NoTranspose;
+        _sgemm(RowMajor, opA, opB, m, n, k, 1, a, lda, b, ldb, accumulate ? 1 : 0, c, ldc);
     }
 
     /// <summary>Managed code: a library's own threads would be started from every worker.</summary>
-    public void MultiplySerial(bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate) =>
+    public void MultiplySerial(
+        bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate) =>
         _managed.MultiplySerial(transposeA, transposeB, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
 
     private static string Text(nint function) => Marshal.PtrToStringAnsi((nint)((delegate* unmanaged[Cdecl]<byte*>)function)()) ?? "";

@@ -28,7 +28,8 @@ internal static partial class Reference
     }
 
     public static void RmsNormBackward<T>(
-        ReadOnlySpan<T> dy, ReadOnlySpan<T> x, ReadOnlySpan<T> weight, T offset, ReadOnlySpan<T> inverseRms, Span<T> dx, bool accumulate, Span<T> dWeight)
+        ReadOnlySpan<T> dy, ReadOnlySpan<T> x, ReadOnlySpan<T> weight, T offset, ReadOnlySpan<T> inverseRms,
+        Span<T> dx, bool accumulate, Span<T> dWeight)
         where T : IFloatingPointIeee754<T>
     {
         int n = weight.Length;

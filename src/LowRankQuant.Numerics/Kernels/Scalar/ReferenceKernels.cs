@@ -114,7 +114,8 @@ internal sealed class ReferenceKernels : IKernels
     public void FakeQuantizeForward(in FakeQuantizeArguments arguments) =>
         Reference.FakeQuantizeForward<float>(
             arguments.Weight.Span, arguments.Weight.Columns, arguments.LogScale.Span, arguments.Zero.Span, Elements(arguments.Delta),
-            Elements(arguments.RowOffset), Elements(arguments.ColumnOffset), arguments.MaxCode, arguments.Quantized.Span, Elements(arguments.Residue));
+            Elements(arguments.RowOffset), Elements(arguments.ColumnOffset), arguments.MaxCode,
+            arguments.Quantized.Span, Elements(arguments.Residue));
 
     public void FakeQuantizeBackward(in FakeQuantizeArguments arguments, in FakeQuantizeGradients gradients) =>
         Reference.FakeQuantizeBackward<float>(

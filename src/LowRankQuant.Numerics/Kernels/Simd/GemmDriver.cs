@@ -8,19 +8,28 @@ internal abstract class GemmDriver
 }
 
 /// <summary>
-/// The loops around a tile kernel: b is packed once per block of k and n and shared by all threads; every chunk of rows packs its part of a,
-/// which stays in the second-level cache while the panels of b pass by. A sum is cut at fixed places of k, so its value depends on k alone.
+/// The loops around a tile kernel: b is packed once and shared by all threads (in parts, where it is large); every chunk of rows packs its part
+/// of a, which stays in the second-level cache while the panels of b pass by. A sum is cut at fixed places of k, so its value depends on k alone.
 /// </summary>
 internal sealed unsafe class GemmDriver<TKernel> : GemmDriver
     where TKernel : struct, IGemmKernel
 {
-    // Bounds the shared packed block of b (InnerBlock x ColumnBlock floats) to a few megabytes of third-level cache.
     private const int ColumnBlock = 3072;
 
-    // Chunks aimed at, so that many cores find work in small products too.
-    private const int ChunksWanted = 16;
+    // Floats of the shared packed part of b. Pages that a product does not need are never touched.
+    private const int PackedLength = 4 << 20;
+
+    // Multiply-adds of each thread in one part: threads wait for each other between parts, which this hides. Beyond it parts are best small,
+    // as then packed b is still near when it is used.
+    private const long PartWork = 32 << 20;
+
+    // Several chunks for each thread, so that one that is held up leaves its share to the others.
+    private const int ChunksPerThread = 4;
+
+    // Rows of the inner dimension that are copied at a time: they stay in the first-level cache while the panels take their parts.
+    private const int CopiedRows = 16;
     private readonly GemmScratch _rows = new((long)TKernel.InnerBlock * RoundUp(TKernel.RowBlock, TKernel.Rows));
-    private readonly GemmScratch _columns = new((long)TKernel.InnerBlock * RoundUp(ColumnBlock, TKernel.Columns));
+    private readonly GemmScratch _columns = new(PackedLength);
     private readonly Lock _gate = new();
     private readonly Stack<Job> _jobs = [];
 
@@ -60,7 +69,9 @@ internal sealed unsafe class GemmDriver<TKernel> : GemmDriver
         private int _firstColumn;
         private int _columnCount;
         private int _firstInner;
-        private int _innerCount;
+        private int _innerTotal;
+        private int _innerPiece;
+        private int _packsPerPiece;
         private int _panelsPerPack;
         private int _rowsPerChunk;
         private int _columnChunks;
@@ -81,26 +92,39 @@ internal sealed unsafe class GemmDriver<TKernel> : GemmDriver
         {
             _problem = problem;
             int columnPiece = Piece(problem.N, RoundUp(ColumnBlock, TKernel.Columns), TKernel.Columns);
-            int innerPiece = Piece(problem.K, TKernel.InnerBlock, 8);
+            _innerPiece = Piece(problem.K, TKernel.InnerBlock, 8);
+            // How rows and columns are shared out may depend on the threads: it changes who computes a sum, never the sum.
+            int threads = pool?.Threads ?? 1, wanted = threads == 1 ? 1 : ChunksPerThread * threads;
             int rowBlock = RoundUp(TKernel.RowBlock, TKernel.Rows);
-            _rowsPerChunk = Math.Min(rowBlock, RoundUp((problem.M + ChunksWanted - 1) / ChunksWanted, TKernel.Rows));
-            if (_rowsPerChunk < 2 * TKernel.Rows) _rowsPerChunk = 2 * TKernel.Rows;
-            int rowChunks = (problem.M + _rowsPerChunk - 1) / _rowsPerChunk;
+            int rowChunks = Math.Max(wanted, RoundUp((problem.M + rowBlock - 1) / rowBlock, threads));
+            // Each chunk reads all of packed b from the third-level cache: with fewer rows than these that would take longer than the product.
+            _rowsPerChunk = Math.Max(RoundUp((problem.M + rowChunks - 1) / rowChunks, TKernel.Rows), 3 * TKernel.Rows);
+            rowChunks = (problem.M + _rowsPerChunk - 1) / _rowsPerChunk;
+            // Splitting columns packs a once more for each part: only where rows give too few chunks.
+            int parts = rowChunks * 2 >= wanted ? 1 : (wanted + rowChunks - 1) / rowChunks;
             for (_firstColumn = 0; _firstColumn < problem.N; _firstColumn += columnPiece)
             {
                 _columnCount = Math.Min(columnPiece, problem.N - _firstColumn);
-                // Splitting columns packs a once more for each part: only where rows give too few chunks.
-                int wanted = rowChunks * 2 > ChunksWanted ? 1 : (ChunksWanted + rowChunks - 1) / rowChunks;
-                _panelsPerChunk = (Panels + wanted - 1) / wanted;
+                _panelsPerChunk = (Panels + parts - 1) / parts;
                 _columnChunks = (Panels + _panelsPerChunk - 1) / _panelsPerChunk;
                 _panelsPerPack = Math.Max(1, 4 * 48 / TKernel.Columns);
-                for (_firstInner = 0; _firstInner < problem.K; _firstInner += innerPiece)
+                _packsPerPiece = (Panels + _panelsPerPack - 1) / _panelsPerPack;
+                int part = PiecesPerPart(threads, (long)problem.M * _columnCount * _innerPiece) * _innerPiece;
+                for (_firstInner = 0; _firstInner < problem.K; _firstInner += part)
                 {
-                    _innerCount = Math.Min(innerPiece, problem.K - _firstInner);
-                    Share(pool, (Panels + _panelsPerPack - 1) / _panelsPerPack, _pack);
+                    _innerTotal = Math.Min(part, problem.K - _firstInner);
+                    int pieces = (_innerTotal + _innerPiece - 1) / _innerPiece;
+                    Share(pool, pieces * _packsPerPiece, _pack);
                     Share(pool, rowChunks * _columnChunks, _compute);
                 }
             }
+        }
+
+        private int PiecesPerPart(int threads, long work)
+        {
+            if (threads == 1) return 1;
+            int fitting = Math.Max(1, PackedLength / (Panels * TKernel.Columns * _innerPiece));
+            return (int)Math.Clamp(threads * PartWork / work, 1, fitting);
         }
 
         private static void Share(WorkerPool? pool, int chunks, Action<int> body)
@@ -113,18 +137,27 @@ internal sealed unsafe class GemmDriver<TKernel> : GemmDriver
             for (int i = 0; i < chunks; i++) body(i);
         }
 
+        /// <summary>Where a piece of the inner dimension starts in the packed part of b.</summary>
+        private float* Packed(int inner) => Columns + ((nint)inner * Panels * TKernel.Columns);
+
         private void Pack(int chunk)
         {
-            int end = Math.Min(Panels, (chunk + 1) * _panelsPerPack);
-            for (int panel = chunk * _panelsPerPack; panel < end; panel++)
+            int inner = chunk / _packsPerPiece * _innerPiece, count = Math.Min(_innerPiece, _innerTotal - inner);
+            int start = chunk % _packsPerPiece * _panelsPerPack, end = Math.Min(Panels, start + _panelsPerPack);
+            nint stride = _problem.Ldb, row = _firstInner + inner;
+            int step = _problem.TransposeB ? count : CopiedRows;
+            for (int p = 0; p < count; p += step)
             {
-                int column = panel * TKernel.Columns;
-                int count = Math.Min(TKernel.Columns, _columnCount - column);
-                float* target = Columns + ((nint)column * _innerCount);
-                column += _firstColumn;
-                nint stride = _problem.Ldb;
-                if (_problem.TransposeB) GemmPack.Transposed(_problem.B + (column * stride) + _firstInner, stride, count, _innerCount, target, TKernel.Columns);
-                else GemmPack.Straight(_problem.B + (_firstInner * stride) + column, stride, count, _innerCount, target, TKernel.Columns);
+                int copied = Math.Min(step, count - p);
+                for (int panel = start; panel < end; panel++)
+                {
+                    int first = panel * TKernel.Columns, columns = Math.Min(TKernel.Columns, _columnCount - first);
+                    float* target = Packed(inner) + ((nint)first * count) + (p * TKernel.Columns);
+                    nint column = _firstColumn + first, source = row + p;
+                    float* b = _problem.B + (_problem.TransposeB ? (column * stride) + source : (source * stride) + column);
+                    if (_problem.TransposeB) GemmPack.Transposed(b, stride, columns, copied, target, TKernel.Columns);
+                    else GemmPack.Straight(b, stride, columns, copied, target, TKernel.Columns);
+                }
             }
         }
 
@@ -132,35 +165,15 @@ internal sealed unsafe class GemmDriver<TKernel> : GemmDriver
         {
             int rowChunk = chunk / _columnChunks, columnChunk = chunk % _columnChunks;
             int firstRow = rowChunk * _rowsPerChunk, rows = Math.Min(_rowsPerChunk, _problem.M - firstRow);
+            int firstPanel = columnChunk * _panelsPerChunk, lastPanel = Math.Min(Panels, firstPanel + _panelsPerChunk);
             float* left = _owner._rows.Rent();
             try
             {
-                PackRows(firstRow, rows, left);
-                int lastPanel = Math.Min(Panels, (columnChunk + 1) * _panelsPerChunk);
-                bool accumulate = _problem.Accumulate || _firstInner > 0;
-                float* edge = stackalloc float[TKernel.Rows * TKernel.Columns];
-                for (int panel = columnChunk * _panelsPerChunk; panel < lastPanel; panel++)
+                for (int inner = 0; inner < _innerTotal; inner += _innerPiece)
                 {
-                    int column = panel * TKernel.Columns, columns = Math.Min(TKernel.Columns, _columnCount - column);
-                    float* right = Columns + ((nint)column * _innerCount);
-                    float* c = _problem.C + (firstRow * _problem.Ldc) + _firstColumn + column;
-                    for (int row = 0; row < rows; row += TKernel.Rows)
-                    {
-                        float* a = left + ((nint)row * _innerCount), target = c + (row * _problem.Ldc);
-                        int height = Math.Min(TKernel.Rows, rows - row);
-                        if (height == TKernel.Rows && columns == TKernel.Columns)
-                        {
-                            TKernel.Tile(_innerCount, a, right, target, _problem.Ldc, accumulate);
-                            continue;
-                        }
-                        if (height == TKernel.Rows && columns % TKernel.Lanes == 0)
-                        {
-                            TKernel.NarrowTile(_innerCount, a, right, target, _problem.Ldc, columns, accumulate);
-                            continue;
-                        }
-                        TKernel.NarrowTile(_innerCount, a, right, edge, TKernel.Columns, columns, false);
-                        CopyEdge(edge, target, _problem.Ldc, height, columns, accumulate);
-                    }
+                    int count = Math.Min(_innerPiece, _innerTotal - inner);
+                    PackRows(firstRow, rows, inner, count, left);
+                    ComputePiece(firstRow, rows, firstPanel, lastPanel, inner, count, left);
                 }
             }
             finally
@@ -169,14 +182,51 @@ internal sealed unsafe class GemmDriver<TKernel> : GemmDriver
             }
         }
 
-        private void PackRows(int firstRow, int rows, float* target)
+        private void ComputePiece(int firstRow, int rows, int firstPanel, int lastPanel, int inner, int count, float* left)
         {
-            nint stride = _problem.Lda;
-            for (int row = 0; row < rows; row += TKernel.Rows, target += TKernel.Rows * (nint)_innerCount)
+            bool accumulate = _problem.Accumulate || _firstInner + inner > 0;
+            float* edge = stackalloc float[TKernel.Rows * TKernel.Columns];
+            for (int panel = firstPanel; panel < lastPanel; panel++)
             {
-                int count = Math.Min(TKernel.Rows, rows - row), first = firstRow + row;
-                if (_problem.TransposeA) GemmPack.Straight(_problem.A + (_firstInner * stride) + first, stride, count, _innerCount, target, TKernel.Rows);
-                else GemmPack.Transposed(_problem.A + (first * stride) + _firstInner, stride, count, _innerCount, target, TKernel.Rows);
+                int column = panel * TKernel.Columns, columns = Math.Min(TKernel.Columns, _columnCount - column);
+                float* right = Packed(inner) + ((nint)column * count);
+                float* target = _problem.C + (firstRow * _problem.Ldc) + _firstColumn + column, a = left;
+                for (int row = 0; row < rows; row += TKernel.Rows, a += (nint)TKernel.Rows * count, target += TKernel.Rows * _problem.Ldc)
+                {
+                    int height = Math.Min(TKernel.Rows, rows - row);
+                    if (height == TKernel.Rows && columns == TKernel.Columns)
+                    {
+                        TKernel.Tile(count, a, right, target, _problem.Ldc, accumulate);
+                    }
+                    else if (height == TKernel.Rows && columns % TKernel.Lanes == 0)
+                    {
+                        TKernel.NarrowTile(count, a, right, target, _problem.Ldc, columns, accumulate);
+                    }
+                    else
+                    {
+                        TKernel.NarrowTile(count, a, right, edge, TKernel.Columns, columns, false);
+                        CopyEdge(edge, target, _problem.Ldc, height, columns, accumulate);
+                    }
+                }
+            }
+        }
+
+        private void PackRows(int firstRow, int rows, int inner, int count, float* target)
+        {
+            nint stride = _problem.Lda, start = _firstInner + inner;
+            int step = _problem.TransposeA ? CopiedRows : count;
+            for (int p = 0; p < count; p += step)
+            {
+                int copied = Math.Min(step, count - p);
+                float* panel = target + (p * TKernel.Rows);
+                for (int row = 0; row < rows; row += TKernel.Rows, panel += (nint)TKernel.Rows * count)
+                {
+                    int height = Math.Min(TKernel.Rows, rows - row);
+                    nint first = firstRow + row, source = start + p;
+                    float* a = _problem.A + (_problem.TransposeA ? (source * stride) + first : (first * stride) + source);
+                    if (_problem.TransposeA) GemmPack.Straight(a, stride, height, copied, panel, TKernel.Rows);
+                    else GemmPack.Transposed(a, stride, height, copied, panel, TKernel.Rows);
+                }
             }
         }
 

@@ -97,7 +97,10 @@ internal sealed unsafe class GemmFewRows
             for (; j <= end - 4; j += 4)
             {
                 float* b = _problem.B + (j * stride) + _first;
-                for (int i = 0; i < _problem.M; i++) Dot4(_left + ((nint)i * _count), b, stride, _count, _problem.C + (i * _problem.Ldc) + j, accumulate);
+                for (int i = 0; i < _problem.M; i++)
+                {
+                    Dot4(_left + ((nint)i * _count), b, stride, _count, _problem.C + (i * _problem.Ldc) + j, accumulate);
+                }
             }
             for (; j < end; j++)
             {

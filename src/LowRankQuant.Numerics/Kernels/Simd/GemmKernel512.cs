@@ -15,7 +15,7 @@ internal readonly unsafe struct GemmKernel512 : IGemmKernel
 
     public static int InnerBlock => 384;
 
-    public static int RowBlock => 96;
+    public static int RowBlock => 192;
 
     // Every sum has a name of its own: an array or a span would be kept in memory instead of registers.
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace LowRankQuant.Numerics.Kernels.Simd;
 
-/// <summary>Asks for a tile of c while its sums are still being formed: the tile is written at the end, when nothing is left to hide a wait.</summary>
+/// <summary>Asks for a tile of c while its sums are still being formed: it is written at the end, when nothing is left to hide a wait.</summary>
 internal static unsafe class GemmPrefetch
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -7,14 +7,19 @@ namespace LowRankQuant.Numerics.Kernels.Simd;
 internal sealed unsafe class ManagedGemm : IGemm
 {
     // Below this many multiply-adds, waking the other threads costs more than they save.
-    private const long SerialBelow = 32 * 1024;
+    private const long SerialBelow = 1024 * 1024;
+
+    // The same for few rows, where memory sets the pace.
+    private const long FewRowsSerialBelow = 512 * 1024;
     private readonly WorkerPool _pool;
     private readonly GemmDriver _driver;
     private readonly GemmFewRows _fewRows = new();
 
     /// <summary>Creates the kernels.</summary>
     /// <param name="pool">Threads of <see cref="Multiply"/>.</param>
-    /// <param name="maxVectorBits">Widest vectors to use: 512, 256, 128, or 0 for none (but in products of few rows). Narrower ones are taken where the processor lacks these.</param>
+    /// <param name="maxVectorBits">
+    /// Widest vectors to use: 512, 256, 128, or 0 for none (but in products of few rows). Narrower ones are taken where the processor lacks these.
+    /// </param>
     public ManagedGemm(WorkerPool pool, int maxVectorBits = 512)
     {
         ArgumentNullException.ThrowIfNull(pool);
@@ -34,11 +39,33 @@ internal sealed unsafe class ManagedGemm : IGemm
     /// <summary>Bits of the vectors in use; 0 for none.</summary>
     public int VectorBits { get; }
 
-    public void Multiply(bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate) =>
-        Run(new() { TransposeA = transposeA, TransposeB = transposeB, M = m, N = n, K = k, A = a, Lda = lda, B = b, Ldb = ldb, C = c, Ldc = ldc, Accumulate = accumulate }, (long)m * n * k < SerialBelow ? null : _pool);
+    public void Multiply(
+        bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate) =>
+        Run(Problem(transposeA, transposeB, m, n, k, a, lda, b, ldb, c, ldc, accumulate), IsSmall(m, n, k) ? null : _pool);
 
-    public void MultiplySerial(bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate) =>
-        Run(new() { TransposeA = transposeA, TransposeB = transposeB, M = m, N = n, K = k, A = a, Lda = lda, B = b, Ldb = ldb, C = c, Ldc = ldc, Accumulate = accumulate }, null);
+    public void MultiplySerial(
+        bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate) =>
+        Run(Problem(transposeA, transposeB, m, n, k, a, lda, b, ldb, c, ldc, accumulate), null);
+
+    private static GemmProblem Problem(
+        bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate) =>
+        new()
+        {
+            TransposeA = transposeA,
+            TransposeB = transposeB,
+            Accumulate = accumulate,
+            M = m,
+            N = n,
+            K = k,
+            A = a,
+            B = b,
+            C = c,
+            Lda = lda,
+            Ldb = ldb,
+            Ldc = ldc,
+        };
+
+    private static bool IsSmall(int m, int n, int k) => (long)m * n * k < (m <= GemmFewRows.MaxRows ? FewRowsSerialBelow : SerialBelow);
 
     private static int Widest(int limit)
     {

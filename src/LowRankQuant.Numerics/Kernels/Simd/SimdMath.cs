@@ -41,6 +41,30 @@ internal static class SimdMath
         return V.ScaleByPowerOfTwo(p, k);
     }
 
+    /// <summary>
+    /// e^x in double precision for x up to 700, by the same reduction and the series to r^10: relative error below 4e-13. Below -708 it is e^-708.
+    /// </summary>
+    [MethodImpl(Inline)]
+    public static D ExpDouble<D>(D x)
+        where D : struct, IDoubleVector<D>
+    {
+        x = D.Max(D.Create(-708), x);
+        D k = D.Round(x * D.Create(1.4426950408889634));
+        D r = D.MultiplyAdd(k, D.Create(-0.693359375), x);
+        r = D.MultiplyAdd(k, D.Create(2.1219444005469057e-4), r);
+        D p = D.MultiplyAdd(D.Create(1.0 / 3628800), r, D.Create(1.0 / 362880));
+        p = D.MultiplyAdd(p, r, D.Create(1.0 / 40320));
+        p = D.MultiplyAdd(p, r, D.Create(1.0 / 5040));
+        p = D.MultiplyAdd(p, r, D.Create(1.0 / 720));
+        p = D.MultiplyAdd(p, r, D.Create(1.0 / 120));
+        p = D.MultiplyAdd(p, r, D.Create(1.0 / 24));
+        p = D.MultiplyAdd(p, r, D.Create(1.0 / 6));
+        p = D.MultiplyAdd(p, r, D.Create(0.5));
+        p = D.MultiplyAdd(p, r, D.Create(1));
+        p = D.MultiplyAdd(p, r, D.Create(1));
+        return D.ScaleByPowerOfTwo(p, k);
+    }
+
     /// <summary>1 / (1 + e^-x).</summary>
     [MethodImpl(Inline)]
     public static V Sigmoid<V>(V x)

@@ -10,22 +10,42 @@ namespace LowRankQuant.Numerics.Kernels.Simd;
 internal static unsafe class SmallProduct<V>
     where V : struct, IVector<V>
 {
-    public static void Multiply(int m, int n, int k, float* a, int aRow, int aInner, float* b, int ldb, float* c, int ldc, bool accumulate)
+    /// <summary>No limit.</summary>
+    public const int All = int.MaxValue / 2;
+
+    /// <param name="m">Rows of c.</param>
+    /// <param name="n">Columns of c.</param>
+    /// <param name="k">Inner size.</param>
+    /// <param name="a">First element of a.</param>
+    /// <param name="aRow">Floats between rows of a.</param>
+    /// <param name="aInner">Floats between the elements of a row of a.</param>
+    /// <param name="b">First element of b.</param>
+    /// <param name="ldb">Floats between rows of b.</param>
+    /// <param name="c">First element of c.</param>
+    /// <param name="ldc">Floats between rows of c.</param>
+    /// <param name="accumulate">Add to c.</param>
+    /// <param name="columnLimit">Only columns up to i + columnLimit of row i are needed; others may be left as they are.</param>
+    /// <param name="innerLimit">a[i, p] is zero for p above i + innerLimit.</param>
+    /// <param name="innerStart">a[i, p] is zero for p below i - innerStart.</param>
+    public static void Multiply(
+        int m, int n, int k, float* a, int aRow, int aInner, float* b, int ldb, float* c, int ldc, bool accumulate,
+        int columnLimit = All, int innerLimit = All, int innerStart = All)
     {
-        int j = 0;
-        for (; j <= n - (2 * V.Count); j += 2 * V.Count)
+        for (int j = 0; j < n; j += 2 * V.Count)
         {
-            int i = 0;
-            if (V.ManyRegisters)
+            bool pair = j <= n - (2 * V.Count);
+            int rows;
+            for (int i = 0; i < m; i += rows)
             {
-                for (; i <= m - 8; i += 8) Tile8(k, a + (i * aRow), aRow, aInner, b + j, ldb, c + (i * ldc) + j, ldc, accumulate);
+                rows = !pair || m - i < 4 ? 1 : V.ManyRegisters && m - i >= 8 ? 8 : 4;
+                if (j > i + rows - 1 + columnLimit) continue;
+                int first = Math.Max(0, i - innerStart), inner = Math.Min(k, i + rows + innerLimit) - first;
+                float* left = a + (i * aRow) + (first * aInner), right = b + (first * ldb) + j, target = c + (i * ldc) + j;
+                if (!pair) Single(inner, left, aInner, right, ldb, target, accumulate);
+                else if (rows == 8) Tile8(inner, left, aRow, aInner, right, ldb, target, ldc, accumulate);
+                else if (rows == 4) Tile4(inner, left, aRow, aInner, right, ldb, target, ldc, accumulate);
+                else Tile1(inner, left, aInner, right, ldb, target, accumulate);
             }
-            for (; i <= m - 4; i += 4) Tile4(k, a + (i * aRow), aRow, aInner, b + j, ldb, c + (i * ldc) + j, ldc, accumulate);
-            for (; i < m; i++) Tile1(k, a + (i * aRow), aInner, b + j, ldb, c + (i * ldc) + j, accumulate);
-        }
-        if (j < n)
-        {
-            for (int i = 0; i < m; i++) Single(k, a + (i * aRow), aInner, b + j, ldb, c + (i * ldc) + j, accumulate);
         }
     }
 

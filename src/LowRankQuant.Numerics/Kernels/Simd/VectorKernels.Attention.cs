@@ -13,6 +13,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
     /// <summary>With fewer queries than this, packing the keys would cost more than it saves.</summary>
     private const int FewQueries = 8;
 
+    /// <summary>How far a score may exceed the peak that exponentials are taken from: e^8 keeps sums far from the ends of the range.</summary>
+    private const float Headroom = 8;
+
     public void AttentionForward(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
     {
         var s = new AttentionSizes(shape);
@@ -43,75 +46,83 @@ internal sealed unsafe partial class VectorKernels<V, D>
     private void AttendBlock(
         in AttentionSizes s, int batch, int head, int queryBlock, float* q, float* keys, float* values, float* y, float* logSumExp)
     {
-        using ScratchPool.Lease lease = _scratch.Rent((Block * Block) + s.Panel + (2 * Block));
-        float* scores = lease.Pointer, output = scores + (Block * Block), peak = output + s.Panel, total = peak + Block;
+        using ScratchPool.Lease lease = _scratch.Rent((Block * Block) + s.Panel + (Block * V.Count) + Block);
+        float* scores = lease.Pointer, output = scores + (Block * Block), totals = output + s.Panel, peaks = totals + (Block * V.Count);
         int start = queryBlock * Block, rows = Math.Min(Block, s.QueryLength - start);
         long row0 = ((long)batch * s.QueryLength) + start;
         float* query = q + (((row0 * s.Heads) + head) * s.HeadSize);
         new Span<float>(output, rows * s.Padded).Clear();
-        new Span<float>(peak, rows).Fill(float.NegativeInfinity);
-        new Span<float>(total, rows).Clear();
+        new Span<float>(totals, rows * V.Count).Clear();
+        new Span<float>(peaks, rows).Fill(float.NegativeInfinity);
         long panel0 = (long)((batch * s.KeyValueHeads) + (head / s.Group)) * s.KeyBlocks;
         (int firstBlock, int endBlock) = s.VisibleBlocks(start, rows);
         for (int block = firstBlock; block < endBlock; block++)
         {
-            float* keyPanel = keys + ((panel0 + block) * s.TransposedPanel);
-            SmallProduct<V>.Multiply(rows, Block, s.HeadSize, query, s.QueryStride, 1, keyPanel, Block, scores, Block, false);
-            for (int i = 0; i < rows; i++)
-            {
-                (int low, int high) = s.VisibleKeys(start + i, block);
-                float shrink = SoftmaxUpdate(scores + (i * Block), low, high, s.Scale, s.SoftCap, ref peak[i], ref total[i]);
-                if (shrink != 1) ScaleChunk(output + (i * s.Padded), shrink, output + (i * s.Padded), s.Padded);
-            }
-            float* valuePanel = values + ((panel0 + block) * s.Panel);
-            SmallProduct<V>.Multiply(rows, s.Padded, Block, scores, Block, 1, valuePanel, s.Padded, output, s.Padded, true);
+            float* keyPanel = keys + ((panel0 + block) * s.TransposedPanel), valuePanel = values + ((panel0 + block) * s.Panel);
+            int last = s.LastKey(start, block);
+            SmallProduct<V>.Multiply(rows, Block, s.HeadSize, query, s.QueryStride, 1, keyPanel, Block, scores, Block, false, columnLimit: last);
+            SoftmaxBlock(s, start, rows, block, scores, peaks, totals, output);
+            SmallProduct<V>.Multiply(
+                rows, s.Padded, Block, scores, Block, 1, valuePanel, s.Padded, output, s.Padded, true, innerLimit: last);
         }
         for (int i = 0; i < rows; i++)
         {
             long at = ((row0 + i) * s.Heads) + head;
-            ScaleChunk(output + (i * s.Padded), 1 / total[i], y + (at * s.HeadSize), s.HeadSize);
-            logSumExp[at] = (float)(peak[i] + Math.Log(total[i]));
+            float total = V.Sum(V.Load(totals + (i * V.Count)));
+            ScaleChunk(output + (i * s.Padded), 1 / total, y + (at * s.HeadSize), s.HeadSize);
+            logSumExp[at] = (float)(peaks[i] + Math.Log(total));
         }
     }
 
     /// <summary>
-    /// Turns scores low..high of a row into e^(score - peak) and the others into zero, with the peak and the total brought up to date. Returns the
-    /// factor by which what was summed before has to shrink.
+    /// Turns the scores of a block into e^(score - peak), zero for hidden keys, and adds them to the totals of each row (one per lane). A row's peak
+    /// is raised only when a score exceeds it by more than <see cref="Headroom"/>; what the row has summed then shrinks.
     /// </summary>
-    private static float SoftmaxUpdate(float* x, int low, int high, float scale, float cap, ref float peak, ref float total)
+    private static void SoftmaxBlock(
+        in AttentionSizes s, int start, int rows, int block, float* scores, float* peaks, float* totals, float* output)
     {
-        if (low >= high)
+        V factor = V.Create(s.Scale), indices = V.Indices, hidden = V.Create(float.NegativeInfinity);
+        float cap = s.SoftCap;
+        for (int i = 0; i < rows; i++)
         {
-            new Span<float>(x, Block).Clear();
-            return 1;
-        }
-        V largest = V.Create(float.NegativeInfinity), factor = V.Create(scale);
-        V from = V.Create(low), to = V.Create(high), indices = V.Indices;
-        bool whole = low == 0 && high == Block;
-        for (int j = 0; j < Block; j += V.Count)
-        {
-            V value = factor * V.Load(x + j);
-            if (cap > 0) value = V.Create(cap) * SimdMath.Tanh(value / V.Create(cap));
-            if (!whole)
+            (int low, int high) = s.VisibleKeys(start + i, block);
+            float* x = scores + (i * Block);
+            if (low >= high)
             {
-                V index = indices + V.Create(j);
-                value = V.Select(V.LessThanOrEqual(from, index) & V.LessThan(index, to), value, V.Create(float.NegativeInfinity));
+                new Span<float>(x, Block).Clear();
+                continue;
             }
-            largest = V.Max(largest, value);
-            value.Store(x + j);
+            V largest = hidden, from = V.Create(low), to = V.Create(high);
+            bool whole = low == 0 && high == Block;
+            for (int j = 0; j < Block; j += V.Count)
+            {
+                V value = factor * V.Load(x + j);
+                if (cap > 0) value = V.Create(cap) * SimdMath.Tanh(value / V.Create(cap));
+                if (!whole)
+                {
+                    V index = indices + V.Create(j);
+                    value = V.Select(V.LessThanOrEqual(from, index) & V.LessThan(index, to), value, hidden);
+                }
+                largest = V.Max(largest, value);
+                value.Store(x + j);
+            }
+            float peak = peaks[i];
+            if (V.AnyLessThan(V.Create(peak + Headroom), largest))
+            {
+                float raised = V.Largest(largest), shrink = MathF.Exp(peak - raised);
+                ScaleChunk(output + (i * s.Padded), shrink, output + (i * s.Padded), s.Padded);
+                ScaleChunk(totals + (i * V.Count), shrink, totals + (i * V.Count), V.Count);
+                peaks[i] = peak = raised;
+            }
+            V shift = V.Create(peak), total = V.Load(totals + (i * V.Count));
+            for (int j = 0; j < Block; j += V.Count)
+            {
+                V e = SimdMath.Exp(V.Load(x + j) - shift);
+                total += e;
+                e.Store(x + j);
+            }
+            total.Store(totals + (i * V.Count));
         }
-        float before = peak, now = MathF.Max(before, V.Largest(largest));
-        V shift = V.Create(now), sum = V.Zero;
-        for (int j = 0; j < Block; j += V.Count)
-        {
-            V e = SimdMath.Exp(V.Load(x + j) - shift);
-            sum += e;
-            e.Store(x + j);
-        }
-        float shrink = before == now ? 1 : MathF.Exp(before - now);
-        peak = now;
-        total = (total * shrink) + V.Sum(sum);
-        return shrink;
     }
 
     /// <summary>All queries of one head, key by key, for a step of generation.</summary>
@@ -126,14 +137,58 @@ internal sealed unsafe partial class VectorKernels<V, D>
             long at = ((((long)batch * s.QueryLength) + i) * s.Heads) + head;
             int end = i + s.Offset + 1, first = s.Window > 0 ? Math.Max(0, end - s.Window) : 0, n = end - first;
             float* query = q + (at * s.HeadSize);
-            for (int j = 0; j < n; j++) scores[j] = s.Scale * Dot(query, k + ((keyRow + first + j) * s.KeyStride) + column, s.HeadSize);
+            float* key = k + ((keyRow + first) * s.KeyStride) + column, value = v + ((keyRow + first) * s.KeyStride) + column;
+            DotRows(query, key, s.KeyStride, n, s.HeadSize, s.Scale, scores);
             if (s.SoftCap > 0) CapChunk(scores, s.SoftCap, n);
-            double total = LogSumExp(scores, n, out _);
+            double total = LogSumExp(scores, n, out int _);
             SoftmaxRow(scores, (float)total, 1, scores, n);
             new Span<float>(output, s.HeadSize).Clear();
-            for (int j = 0; j < n; j++) AddScaledChunk(v + ((keyRow + first + j) * s.KeyStride) + column, scores[j], output, s.HeadSize);
+            AddScaledRows(scores, value, s.KeyStride, n, s.HeadSize, output);
             new ReadOnlySpan<float>(output, s.HeadSize).CopyTo(new Span<float>(y + (at * s.HeadSize), s.HeadSize));
             logSumExp[at] = (float)total;
+        }
+    }
+
+    /// <summary>y[r] = scale * (x . rows[r]); four rows at a time, whose sums do not wait for each other.</summary>
+    private static void DotRows(float* x, float* rows, int stride, int count, int n, float scale, float* y)
+    {
+        int r = 0;
+        for (; r <= count - 4; r += 4)
+        {
+            float* row0 = rows + ((long)r * stride), row1 = row0 + stride, row2 = row1 + stride, row3 = row2 + stride;
+            V sum0 = V.Zero, sum1 = V.Zero, sum2 = V.Zero, sum3 = V.Zero;
+            for (int j = 0; j < n; j += V.Count)
+            {
+                int left = n - j;
+                V value = V.Load(x + j, left);
+                sum0 = V.MultiplyAdd(value, V.Load(row0 + j, left), sum0);
+                sum1 = V.MultiplyAdd(value, V.Load(row1 + j, left), sum1);
+                sum2 = V.MultiplyAdd(value, V.Load(row2 + j, left), sum2);
+                sum3 = V.MultiplyAdd(value, V.Load(row3 + j, left), sum3);
+            }
+            y[r] = scale * V.Sum(sum0);
+            y[r + 1] = scale * V.Sum(sum1);
+            y[r + 2] = scale * V.Sum(sum2);
+            y[r + 3] = scale * V.Sum(sum3);
+        }
+        for (; r < count; r++) y[r] = scale * Dot(x, rows + ((long)r * stride), n);
+    }
+
+    /// <summary>y += sum of factors[r] rows[r].</summary>
+    private static void AddScaledRows(float* factors, float* rows, int stride, int count, int n, float* y)
+    {
+        for (int j = 0; j < n; j += V.Count)
+        {
+            int left = n - j, r = 0;
+            float* row = rows + j;
+            V even = V.Load(y + j, left), odd = V.Zero;
+            for (; r <= count - 2; r += 2, row += 2 * stride)
+            {
+                even = V.MultiplyAdd(V.Create(factors[r]), V.Load(row, left), even);
+                odd = V.MultiplyAdd(V.Create(factors[r + 1]), V.Load(row + stride, left), odd);
+            }
+            if (r < count) even = V.MultiplyAdd(V.Create(factors[r]), V.Load(row, left), even);
+            (even + odd).Store(y + j, left);
         }
     }
 
@@ -215,10 +270,13 @@ internal sealed unsafe partial class VectorKernels<V, D>
             return (Window > 0 ? Math.Max(0, position - Window + 1) / Block : 0, ((position + rows - 1) / Block) + 1);
         }
 
+        /// <summary>The last key of a block that a query sees, counted from the block's first; what query i after it sees lies i further.</summary>
+        public int LastKey(int query, int block) => query + Offset - (block * Block);
+
         /// <summary>Keys of a block that a query sees, counted from the block's first.</summary>
         public (int Low, int High) VisibleKeys(int query, int block)
         {
-            int position = query + Offset - (block * Block);
+            int position = LastKey(query, block);
             return (Window > 0 ? Math.Max(0, position - Window + 1) : 0, Math.Min(Block, position + 1));
         }
 

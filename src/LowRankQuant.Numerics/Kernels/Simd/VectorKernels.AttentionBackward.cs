@@ -43,8 +43,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
         in AttentionSizes s, int batch, int head, in AttentionRows rows, in AttentionPanels blocks, float* dKeys, float* dValues)
     {
         const int square = Block * Block;
-        using ScratchPool.Lease lease = _scratch.Rent((2 * square) + (3 * s.Panel));
+        using ScratchPool.Lease lease = _scratch.Rent((2 * square) + (3 * s.Panel) + (2 * Block));
         float* weights = lease.Pointer, slopes = weights + square, dQuery = slopes + square, query = dQuery + s.Panel, dOutput = query + s.Panel;
+        float* shifts = dOutput + s.Panel, deltas = shifts + Block;
         Clear(dKeys, 2L * s.KeyBlocks * s.Panel);
         long panel0 = (long)((batch * s.KeyValueHeads) + (head / s.Group)) * s.KeyBlocks;
         for (int start = 0; start < s.QueryLength; start += Block)
@@ -56,6 +57,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 long from = (at + ((long)i * s.Heads)) * s.HeadSize;
                 PackRow(rows.Query + from, s.HeadSize, query + (i * s.Padded), s.Padded);
                 PackRow(rows.OutputGradient + from, s.HeadSize, dOutput + (i * s.Padded), s.Padded);
+                shifts[i] = rows.LogSumExp[at + ((long)i * s.Heads)];
+                deltas[i] = Dot(rows.OutputGradient + from, rows.Output + from, s.HeadSize);
             }
             new Span<float>(dQuery, n * s.Padded).Clear();
             (int firstBlock, int endBlock) = s.VisibleBlocks(start, n);
@@ -63,20 +66,20 @@ internal sealed unsafe partial class VectorKernels<V, D>
             {
                 float* keysTransposed = blocks.KeysTransposed + ((panel0 + block) * s.TransposedPanel);
                 float* valuesTransposed = blocks.ValuesTransposed + ((panel0 + block) * s.TransposedPanel);
-                SmallProduct<V>.Multiply(n, Block, s.HeadSize, query, s.Padded, 1, keysTransposed, Block, weights, Block, false);
-                SmallProduct<V>.Multiply(n, Block, s.HeadSize, dOutput, s.Padded, 1, valuesTransposed, Block, slopes, Block, false);
-                for (int i = 0; i < n; i++)
-                {
-                    long row = at + ((long)i * s.Heads);
-                    float delta = Dot(dOutput + (i * s.Padded), rows.Output + (row * s.HeadSize), s.HeadSize);
-                    (int low, int high) = s.VisibleKeys(start + i, block);
-                    SoftmaxBackward(weights + (i * Block), slopes + (i * Block), low, high, s.Scale, s.SoftCap, rows.LogSumExp[row], delta);
-                }
-                SmallProduct<V>.Multiply(
-                    Block, s.Padded, n, weights, 1, Block, dOutput, s.Padded, dValues + ((long)block * s.Panel), s.Padded, true);
-                SmallProduct<V>.Multiply(Block, s.Padded, n, slopes, 1, Block, query, s.Padded, dKeys + ((long)block * s.Panel), s.Padded, true);
                 float* keys = blocks.Keys + ((panel0 + block) * s.Panel);
-                SmallProduct<V>.Multiply(n, s.Padded, Block, slopes, Block, 1, keys, s.Padded, dQuery, s.Padded, true);
+                float* dKey = dKeys + ((long)block * s.Panel), dValue = dValues + ((long)block * s.Panel);
+                int last = s.LastKey(start, block);
+                SmallProduct<V>.Multiply(
+                    n, Block, s.HeadSize, query, s.Padded, 1, keysTransposed, Block, weights, Block, false, columnLimit: last);
+                SmallProduct<V>.Multiply(
+                    n, Block, s.HeadSize, dOutput, s.Padded, 1, valuesTransposed, Block, slopes, Block, false, columnLimit: last);
+                SoftmaxBlockBackward(s, start, n, block, weights, slopes, shifts, deltas);
+                SmallProduct<V>.Multiply(
+                    Block, s.Padded, n, weights, 1, Block, dOutput, s.Padded, dValue, s.Padded, true, innerStart: last);
+                SmallProduct<V>.Multiply(
+                    Block, s.Padded, n, slopes, 1, Block, query, s.Padded, dKey, s.Padded, true, innerStart: last);
+                SmallProduct<V>.Multiply(
+                    n, s.Padded, Block, slopes, Block, 1, keys, s.Padded, dQuery, s.Padded, true, innerLimit: last);
             }
             for (int i = 0; i < n; i++)
             {
@@ -87,31 +90,37 @@ internal sealed unsafe partial class VectorKernels<V, D>
     }
 
     /// <summary>Scores become weights P; dy V' becomes dS. Keys that are not visible get zeros.</summary>
-    private static void SoftmaxBackward(
-        float* x, float* slope, int low, int high, float scale, float cap, float logSumExp, float delta)
+    private static void SoftmaxBlockBackward(
+        in AttentionSizes s, int start, int rows, int block, float* weights, float* slopes, float* shifts, float* deltas)
     {
-        V factor = V.Create(scale), shift = V.Create(logSumExp), mean = V.Create(delta), from = V.Create(low), to = V.Create(high);
-        V indices = V.Indices;
-        bool whole = low == 0 && high == Block;
-        for (int j = 0; j < Block; j += V.Count)
+        V factor = V.Create(s.Scale), indices = V.Indices;
+        float cap = s.SoftCap;
+        for (int i = 0; i < rows; i++)
         {
-            V score = factor * V.Load(x + j), bend = factor;
-            if (cap > 0)
+            (int low, int high) = s.VisibleKeys(start + i, block);
+            float* x = weights + (i * Block), slope = slopes + (i * Block);
+            V shift = V.Create(shifts[i]), delta = V.Create(deltas[i]), from = V.Create(low), to = V.Create(high);
+            bool whole = low == 0 && high == Block;
+            for (int j = 0; j < Block; j += V.Count)
             {
-                V t = SimdMath.Tanh(score / V.Create(cap));
-                score = V.Create(cap) * t;
-                bend = factor * (V.Create(1f) - (t * t));
+                V score = factor * V.Load(x + j), bend = factor;
+                if (cap > 0)
+                {
+                    V t = SimdMath.Tanh(score / V.Create(cap));
+                    score = V.Create(cap) * t;
+                    bend = factor * (V.Create(1f) - (t * t));
+                }
+                V weight = SimdMath.Exp(score - shift), d = (V.Load(slope + j) - delta) * bend;
+                if (!whole)
+                {
+                    // Both are masked: what stands at hidden keys may be anything.
+                    V index = indices + V.Create(j), seen = V.LessThanOrEqual(from, index) & V.LessThan(index, to);
+                    weight &= seen;
+                    d &= seen;
+                }
+                weight.Store(x + j);
+                (weight * d).Store(slope + j);
             }
-            V weight = SimdMath.Exp(score - shift), d = (V.Load(slope + j) - mean) * bend;
-            if (!whole)
-            {
-                // Both are masked: hidden weights may overflow, and infinity times zero would not be zero.
-                V index = indices + V.Create(j), seen = V.LessThanOrEqual(from, index) & V.LessThan(index, to);
-                weight &= seen;
-                d &= seen;
-            }
-            weight.Store(x + j);
-            (weight * d).Store(slope + j);
         }
     }
 

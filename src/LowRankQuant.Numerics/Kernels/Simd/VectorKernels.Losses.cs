@@ -37,7 +37,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 for (int r = first; r < end; r++)
                 {
                     float* row = px + ((long)r * n);
-                    double total = LogSumExp(row, n, out float _);
+                    double total = LogSumExp(row, n, out int _);
                     pl[r] = (float)total;
                     pn[r] = target[r] < 0 ? 0 : (float)(total - row[target[r]]);
                 }
@@ -81,8 +81,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 for (int r = first; r < end; r++)
                 {
                     float* row = px + ((long)r * n);
-                    pl[r] = (float)LogSumExp(row, n, out float peak);
-                    index[r] = Math.Max(0, new ReadOnlySpan<float>(row, n).IndexOf(peak));
+                    pl[r] = (float)LogSumExp(row, n, out index[r]);
                 }
             });
         }
@@ -134,7 +133,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
     /// </summary>
     private static double KlDivergenceRow(float* a, float* b, int n)
     {
-        D shiftA = D.Create(Peak(a, n)), shiftB = D.Create(Peak(b, n));
+        double peakA = a[FirstLargest(a, n)], peakB = b[FirstLargest(b, n)];
+        D shiftA = D.Create(peakA), shiftB = D.Create(peakB);
         D sumA = D.Zero, sumB = D.Zero, product = D.Zero;
         int j = 0;
         for (; j <= n - V.Count; j += V.Count)
@@ -145,12 +145,12 @@ internal sealed unsafe partial class VectorKernels<V, D>
             highA -= shiftA;
             lowB -= shiftB;
             highB -= shiftB;
-            D lowP = D.Exp(lowA), highP = D.Exp(highA);
+            D lowP = SimdMath.ExpDouble(lowA), highP = SimdMath.ExpDouble(highA);
             sumA += lowP + highP;
-            sumB += D.Exp(lowB) + D.Exp(highB);
+            sumB += SimdMath.ExpDouble(lowB) + SimdMath.ExpDouble(highB);
             product = D.MultiplyAdd(lowP, lowA - lowB, D.MultiplyAdd(highP, highA - highB, product));
         }
-        double totalA = D.Sum(sumA), totalB = D.Sum(sumB), total = D.Sum(product), peakA = Peak(a, n), peakB = Peak(b, n);
+        double totalA = D.Sum(sumA), totalB = D.Sum(sumB), total = D.Sum(product);
         for (; j < n; j++)
         {
             double u = a[j] - peakA, v = b[j] - peakB, p = Math.Exp(u);
@@ -159,15 +159,5 @@ internal sealed unsafe partial class VectorKernels<V, D>
             total += p * (u - v);
         }
         return (total / totalA) - Math.Log(totalA) + Math.Log(totalB);
-    }
-
-    private static float Peak(float* x, int n)
-    {
-        V peak = V.Create(float.NegativeInfinity);
-        int j = 0;
-        for (; j <= n - V.Count; j += V.Count) peak = V.Max(peak, V.Load(x + j));
-        float largest = V.Largest(peak);
-        for (; j < n; j++) largest = MathF.Max(largest, x[j]);
-        return largest;
     }
 }

@@ -66,30 +66,57 @@ internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm 
         new Span<float>(x, (int)count).Clear();
     }
 
-    /// <summary>Log of the sum of e^x, added up in double precision; -infinity when all are.</summary>
-    private static double LogSumExp(float* x, int n, out float largest)
+    /// <summary>Log of the sum of e^x, added up in double precision, and the first largest element.</summary>
+    private static double LogSumExp(float* x, int n, out int largest)
     {
-        V peak = V.Create(float.NegativeInfinity);
-        V indices = V.Indices;
-        for (int j = 0; j < n; j += V.Count)
+        largest = FirstLargest(x, n);
+        double peak = float.IsFinite(x[largest]) ? x[largest] : 0;
+        V shift = V.Create((float)peak);
+        D sum = D.Zero;
+        int j = 0, step = 4 * V.Count;
+        for (; j <= n - step; j += step)
         {
-            int left = n - j;
-            V value = V.Load(x + j, left);
-            if (left < V.Count) value = V.Select(V.LessThan(indices, V.Create(left)), value, V.Create(float.NegativeInfinity));
-            peak = V.Max(peak, value);
+            // Four terms of a lane are added as they are; what comes after is double.
+            V a = SimdMath.Exp(V.Load(x + j) - shift) + SimdMath.Exp(V.Load(x + j + V.Count) - shift);
+            V b = SimdMath.Exp(V.Load(x + j + (2 * V.Count)) - shift) + SimdMath.Exp(V.Load(x + j + (3 * V.Count)) - shift);
+            V.Widen(a + b, out D low, out D high);
+            sum += low + high;
         }
-        largest = V.Largest(peak);
-        V shift = V.Create(float.IsFinite(largest) ? largest : 0);
-        D low = D.Zero, high = D.Zero;
-        for (int j = 0; j < n; j += V.Count)
+        for (; j < n; j += V.Count)
         {
             int left = n - j;
             V e = SimdMath.Exp(V.Load(x + j, left) - shift);
-            if (left < V.Count) e &= V.LessThan(indices, V.Create(left));
-            V.Widen(e, out D lower, out D upper);
-            low += lower;
-            high += upper;
+            if (left < V.Count) e &= V.LessThan(V.Indices, V.Create(left));
+            V.Widen(e, out D low, out D high);
+            sum += low + high;
         }
-        return (float.IsFinite(largest) ? largest : 0.0) + Math.Log(D.Sum(low + high));
+        return peak + Math.Log(D.Sum(sum));
+    }
+
+    /// <summary>Index of the first largest element; 0 when none is a number.</summary>
+    private static int FirstLargest(float* x, int n)
+    {
+        // The parts are compared by their largest elements, and only the first with the largest of all is searched.
+        const int part = 1024;
+        float largest = float.NegativeInfinity;
+        int first = 0;
+        for (int start = 0; start < n; start += part)
+        {
+            int end = Math.Min(n, start + part), j = start;
+            V a = V.Create(float.NegativeInfinity), b = a;
+            for (; j <= end - (2 * V.Count); j += 2 * V.Count)
+            {
+                a = V.Max(a, V.Load(x + j));
+                b = V.Max(b, V.Load(x + j + V.Count));
+            }
+            float here = V.Largest(V.Max(a, b));
+            for (; j < end; j++) here = MathF.Max(here, x[j]);
+            if (here > largest) (largest, first) = (here, start);
+        }
+        for (int j = first; j < Math.Min(n, first + part); j++)
+        {
+            if (x[j] == largest) return j;
+        }
+        return 0;
     }
 }

@@ -163,7 +163,7 @@ public sealed class CalibrationLoaderTests : IDisposable
         Assert.Contains("UTF-8", Assert.Throws<CalibrationException>(() => Load(Options(latin, 1, 2))).Message);
         string notGzip = Write("a.txt.gz", "plain text");
         Assert.Contains("gzip", Assert.Throws<CalibrationException>(() => Load(Options(notGzip, 1, 2))).Message);
-        Assert.Contains("not a file", Assert.Throws<CalibrationException>(() => Load(Options(_folder.File("none"), 1, 2))).Message);
+        Assert.Contains("is no file", Assert.Throws<CalibrationException>(() => Load(Options(_folder.File("none"), 1, 2))).Message);
     }
 
     [Fact]

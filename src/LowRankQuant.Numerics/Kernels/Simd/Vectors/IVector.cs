@@ -60,12 +60,17 @@ internal unsafe interface IVector<V>
 
     static abstract V LessThan(V a, V b);
 
+    static abstract bool AnyLessThan(V a, V b);
+
     static abstract V LessThanOrEqual(V a, V b);
 
     static abstract V Select(V mask, V whenSet, V whenClear);
 
     /// <summary>x 2^k for integers k of -250 to 250, rounded once.</summary>
     static abstract V ScaleByPowerOfTwo(V x, V k);
+
+    /// <summary>Lanes 2j and 2j + 1 exchanged.</summary>
+    static abstract V SwapPairs(V a);
 
     /// <summary>Sum of the lanes, always in the same order.</summary>
     static abstract float Sum(V a);
@@ -87,7 +92,15 @@ internal interface IDoubleVector<D>
 
     static abstract D MultiplyAdd(D a, D b, D c);
 
-    static abstract D Exp(D a);
+    static abstract D operator *(D a, D b);
+
+    /// <summary>The second operand when either is not a number.</summary>
+    static abstract D Max(D a, D b);
+
+    static abstract D Round(D a);
+
+    /// <summary>x 2^k for integers k of -1022 to 1023.</summary>
+    static abstract D ScaleByPowerOfTwo(D x, D k);
 
     static abstract double Sum(D a);
 }

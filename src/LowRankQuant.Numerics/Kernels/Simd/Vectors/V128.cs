@@ -95,6 +95,9 @@ internal readonly unsafe struct V128 : IVector<V128>, IWidening<V128, D128>
     public static V128 LessThan(V128 a, V128 b) => new(Vector128.LessThan(a._v, b._v));
 
     [MethodImpl(Inline)]
+    public static bool AnyLessThan(V128 a, V128 b) => Vector128.LessThanAny(a._v, b._v);
+
+    [MethodImpl(Inline)]
     public static V128 LessThanOrEqual(V128 a, V128 b) => new(Vector128.LessThanOrEqual(a._v, b._v));
 
     [MethodImpl(Inline)]
@@ -108,6 +111,9 @@ internal readonly unsafe struct V128 : IVector<V128>, IWidening<V128, D128>
         Vector128<float> half = Vector128.Round(k._v * Vector128.Create(0.5f));
         return new(x._v * PowerOfTwo(half) * PowerOfTwo(k._v - half));
     }
+
+    [MethodImpl(Inline)]
+    public static V128 SwapPairs(V128 a) => new(Vector128.Shuffle(a._v, Vector128.Create(1, 0, 3, 2)));
 
     [MethodImpl(Inline)]
     public static float Sum(V128 a) => Vector128.Sum(a._v);
@@ -170,7 +176,21 @@ internal readonly struct D128 : IDoubleVector<D128>
     public static D128 MultiplyAdd(D128 a, D128 b, D128 c) => new(Vector128.MultiplyAddEstimate(a._v, b._v, c._v));
 
     [MethodImpl(Inline)]
-    public static D128 Exp(D128 a) => new(Vector128.Exp(a._v));
+    public static D128 operator *(D128 a, D128 b) => new(a._v * b._v);
+
+    [MethodImpl(Inline)]
+    public static D128 Max(D128 a, D128 b) => new(Vector128.MaxNative(a._v, b._v));
+
+    [MethodImpl(Inline)]
+    public static D128 Round(D128 a) => new(Vector128.Round(a._v));
+
+    [MethodImpl(Inline)]
+    public static D128 ScaleByPowerOfTwo(D128 x, D128 k)
+    {
+        // 3 2^51 + k holds k in its lowest bits, from where it is shifted into the exponent.
+        Vector128<double> shifted = k._v + Vector128.Create(6755399441055744.0);
+        return new(x._v * ((shifted.AsInt64() + Vector128.Create(1023L)) << 52).AsDouble());
+    }
 
     [MethodImpl(Inline)]
     public static double Sum(D128 a) => Vector128.Sum(a._v);

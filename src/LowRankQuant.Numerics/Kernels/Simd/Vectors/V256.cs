@@ -95,6 +95,9 @@ internal readonly unsafe struct V256 : IVector<V256>, IWidening<V256, D256>
     public static V256 LessThan(V256 a, V256 b) => new(Vector256.LessThan(a._v, b._v));
 
     [MethodImpl(Inline)]
+    public static bool AnyLessThan(V256 a, V256 b) => Vector256.LessThanAny(a._v, b._v);
+
+    [MethodImpl(Inline)]
     public static V256 LessThanOrEqual(V256 a, V256 b) => new(Vector256.LessThanOrEqual(a._v, b._v));
 
     [MethodImpl(Inline)]
@@ -109,6 +112,9 @@ internal readonly unsafe struct V256 : IVector<V256>, IWidening<V256, D256>
         Vector256<float> half = Vector256.Round(k._v * Vector256.Create(0.5f));
         return new(x._v * PowerOfTwo(half) * PowerOfTwo(k._v - half));
     }
+
+    [MethodImpl(Inline)]
+    public static V256 SwapPairs(V256 a) => new(Vector256.Shuffle(a._v, Vector256.Create(1, 0, 3, 2, 5, 4, 7, 6)));
 
     [MethodImpl(Inline)]
     public static float Sum(V256 a) => Vector256.Sum(a._v);
@@ -170,7 +176,22 @@ internal readonly struct D256 : IDoubleVector<D256>
     public static D256 MultiplyAdd(D256 a, D256 b, D256 c) => new(Vector256.MultiplyAddEstimate(a._v, b._v, c._v));
 
     [MethodImpl(Inline)]
-    public static D256 Exp(D256 a) => new(Vector256.Exp(a._v));
+    public static D256 operator *(D256 a, D256 b) => new(a._v * b._v);
+
+    [MethodImpl(Inline)]
+    public static D256 Max(D256 a, D256 b) => new(Vector256.MaxNative(a._v, b._v));
+
+    [MethodImpl(Inline)]
+    public static D256 Round(D256 a) => new(Vector256.Round(a._v));
+
+    [MethodImpl(Inline)]
+    public static D256 ScaleByPowerOfTwo(D256 x, D256 k)
+    {
+        if (Avx512F.VL.IsSupported) return new(Avx512F.VL.Scale(x._v, k._v));
+        // 3 2^51 + k holds k in its lowest bits, from where it is shifted into the exponent.
+        Vector256<double> shifted = k._v + Vector256.Create(6755399441055744.0);
+        return new(x._v * ((shifted.AsInt64() + Vector256.Create(1023L)) << 52).AsDouble());
+    }
 
     [MethodImpl(Inline)]
     public static double Sum(D256 a) => Vector256.Sum(a._v);

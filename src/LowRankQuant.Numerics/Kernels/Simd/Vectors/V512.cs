@@ -95,6 +95,9 @@ internal readonly unsafe struct V512 : IVector<V512>, IWidening<V512, D512>
     public static V512 LessThan(V512 a, V512 b) => new(Vector512.LessThan(a._v, b._v));
 
     [MethodImpl(Inline)]
+    public static bool AnyLessThan(V512 a, V512 b) => Vector512.LessThanAny(a._v, b._v);
+
+    [MethodImpl(Inline)]
     public static V512 LessThanOrEqual(V512 a, V512 b) => new(Vector512.LessThanOrEqual(a._v, b._v));
 
     [MethodImpl(Inline)]
@@ -109,6 +112,9 @@ internal readonly unsafe struct V512 : IVector<V512>, IWidening<V512, D512>
         Vector512<float> half = Vector512.Round(k._v * Vector512.Create(0.5f));
         return new(x._v * PowerOfTwo(half) * PowerOfTwo(k._v - half));
     }
+
+    [MethodImpl(Inline)]
+    public static V512 SwapPairs(V512 a) => new(Vector512.Shuffle(a._v, Vector512.Create(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)));
 
     [MethodImpl(Inline)]
     public static float Sum(V512 a) => Vector512.Sum(a._v);
@@ -171,7 +177,22 @@ internal readonly struct D512 : IDoubleVector<D512>
     public static D512 MultiplyAdd(D512 a, D512 b, D512 c) => new(Vector512.MultiplyAddEstimate(a._v, b._v, c._v));
 
     [MethodImpl(Inline)]
-    public static D512 Exp(D512 a) => new(Vector512.Exp(a._v));
+    public static D512 operator *(D512 a, D512 b) => new(a._v * b._v);
+
+    [MethodImpl(Inline)]
+    public static D512 Max(D512 a, D512 b) => new(Vector512.MaxNative(a._v, b._v));
+
+    [MethodImpl(Inline)]
+    public static D512 Round(D512 a) => new(Vector512.Round(a._v));
+
+    [MethodImpl(Inline)]
+    public static D512 ScaleByPowerOfTwo(D512 x, D512 k)
+    {
+        if (Avx512F.IsSupported) return new(Avx512F.Scale(x._v, k._v));
+        // 3 2^51 + k holds k in its lowest bits, from where it is shifted into the exponent.
+        Vector512<double> shifted = k._v + Vector512.Create(6755399441055744.0);
+        return new(x._v * ((shifted.AsInt64() + Vector512.Create(1023L)) << 52).AsDouble());
+    }
 
     [MethodImpl(Inline)]
     public static double Sum(D512 a) => Vector512.Sum(a._v);

@@ -1,0 +1,193 @@
+using System.Diagnostics;
+using System.Text.Json;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Evaluation.Runs;
+
+/// <summary>From a job to a finished folder: calibration, blocks, output, measurement, report.</summary>
+public sealed class QuantizeRun : IQuantizeRun
+{
+    private const string ReportName = "report.json";
+    private const int SampleTokens = 48;
+    private const int PromptTokens = 8;
+
+    // A result this many times more perplexed than the original says nothing sensible any more.
+    private const double CollapseFactor = 10;
+
+    /// <inheritdoc/>
+    public RunReport Run(QuantizeJob job, IRunObserver observer, CancellationToken cancellation)
+    {
+        long start = Stopwatch.GetTimestamp();
+        CausalModel model = job.Model;
+        IBlockMethod method = BlockMethods.Create(job.Recipe);
+        CalibrationSet? calibration = LoadCalibration(job, observer, cancellation);
+        MemoryPlan plan = MemoryPlan.For(model.Config, model.Linears, job.Recipe, job.MemoryBytes);
+        var fingerprint = RunFingerprint.Of(
+            model.Checkpoint, calibration?.Fingerprint ?? "none", job.Recipe, model.Device.Kernels.Name, $"{job.Format} {job.ShardBytes}");
+        RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
+        observer.LogTo(folder.LogFile);
+        string reportFile = Path.Combine(folder.Output, ReportName);
+        if (File.Exists(reportFile) && JsonSerializer.Deserialize(File.ReadAllBytes(reportFile), RunJson.Default.RunReport) is { } done)
+        {
+            observer.Note($"{folder.Output} holds this run, finished.");
+            return done;
+        }
+        calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));
+        observer.Note(plan.Describe());
+        IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, calibration, plan, folder, observer, cancellation);
+        var report = new RunReport
+        {
+            Method = method.Name,
+            Scheme = job.Recipe.Scheme.ToString(),
+            Output = folder.Output,
+            Blocks = blocks,
+            Warnings = [.. blocks.SelectMany(block => block.Warnings)],
+        };
+        if (job.Blocks is not null) return Finish(report, start);
+        observer.Stage("writing the result");
+        var writer = new OutputWriter(model, job.Recipe, folder);
+        if (job.Format == OutputFormat.Dense) writer.WriteDense(job.ShardBytes, cancellation);
+        else writer.WriteCompressed(job.ShardBytes, cancellation);
+        report = Measure(job, report, calibration, folder, observer, cancellation);
+        report = Finish(report, start);
+        AtomicFile.WriteAllText(Path.Combine(folder.Output, "report.md"), ReportMarkdown.Write(report));
+        AtomicFile.WriteAllBytes(reportFile, JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.RunReport));
+        folder.RemoveBlocks();
+        return report;
+    }
+
+    private static CalibrationSet? LoadCalibration(QuantizeJob job, IRunObserver observer, CancellationToken cancellation)
+    {
+        if (job.Calibration is null) return null;
+        observer.Stage("reading calibration text");
+        CalibrationSet set = CalibrationLoader.Load(
+            job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model, cancellation: cancellation);
+        observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}, {set.TokensDropped} dropped");
+        return set;
+    }
+
+    private static IReadOnlyList<BlockReport> QuantizeBlocks(
+        QuantizeJob job, IBlockMethod method, CalibrationSet? calibration, MemoryPlan plan, RunFolder folder, IRunObserver observer,
+        CancellationToken cancellation)
+    {
+        int count = Math.Min(job.Blocks ?? int.MaxValue, job.Model.Config.Layers), finished = 0;
+        while (finished < count && folder.HasBlock(finished)) finished++;
+        observer.BeginBlocks(count, finished);
+        var pipeline = new BlockPipeline(job.Model, job.Recipe, folder, new CompressedBlockStore(job.Recipe.Grid))
+        {
+            StepProgress = new Reporter<BlockProgress>(observer.Step),
+            BlockProgress = new Reporter<BlockReport>(observer.Block),
+        };
+        return pipeline.Run(method, calibration, new MemoryBudget(plan.ActivationBytes), cancellation, job.Blocks);
+    }
+
+    private static RunReport Measure(
+        QuantizeJob job, RunReport report, CalibrationSet? calibration, RunFolder folder, IRunObserver observer, CancellationToken cancellation)
+    {
+        CausalModel model = job.Model;
+        using var result = new CausalModel(HuggingFaceCheckpoint.Open(folder.Output), model.Device);
+        ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
+        (IReadOnlyList<TextWindow> windows, string? source) = Windows(job, calibration, tokenizer);
+        long weights = model.Config.LinearWeights;
+        double? bits = job.Format == OutputFormat.Dense ? StoredSize.GridBits(model, job.Recipe.Scheme) : StoredSize.LinearBits(result);
+        report = report with
+        {
+            BitsPerWeight = bits,
+            SourceBytes = model.Checkpoint.StoredBytes,
+            Bf16Bytes = 2 * StoredSize.Parameters(model),
+            ResultBytes = result.Checkpoint.StoredBytes,
+            EmbeddingBytes = 2L * model.Config.VocabularySize * model.Config.HiddenSize * (model.Config.TiedEmbeddings ? 1 : 2),
+            OutputHash = OutputWriter.HashOf(folder.Output),
+            EvaluationSource = source,
+        };
+        var memory = new ModelRunnerOptions { MemoryBytes = job.MemoryBytes / 2, ScratchFolder = folder.Work };
+        var options = new EvaluationOptions { Memory = memory };
+        using var full = new ModelRunner(model, memory);
+        if (windows.Count > 0)
+        {
+            EvaluationResult Evaluate(string stage, ModelRunner runner, ModelRunner? reference)
+            {
+                observer.Stage(stage);
+                var progress = new Reporter<EvaluationProgress>(value => observer.Progress(value.Done, value.Total));
+                return new Evaluator(runner, reference).Evaluate(windows, options, progress, cancellation);
+            }
+
+            EvaluationResult original = Evaluate("measuring full precision", full, null);
+            using (var rounded = new ModelRunner(model, memory, index => RoundedBlock(model, job.Recipe, index)))
+            {
+                report = report with
+                {
+                    FullPrecision = original with { ModelBitsPerWeight = StoredSize.ModelBits(model) },
+                    Rtn = Evaluate("measuring round to nearest", rounded, full) with { BitsPerWeight = bits },
+                };
+            }
+            using var quantized = new ModelRunner(result, memory);
+            report = report with
+            {
+                Result = Evaluate("measuring the result", quantized, full) with { BitsPerWeight = bits, ModelBitsPerWeight = StoredSize.ModelBits(result) },
+            };
+        }
+        return Judge(report with { Sample = Sample(result, tokenizer, windows, cancellation) });
+    }
+
+    private static (IReadOnlyList<TextWindow> Windows, string? Source) Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer)
+    {
+        if (job.EvaluationText is { } file)
+        {
+            var options = new TextWindowOptions { Windows = job.EvaluationWindows };
+            return (EvaluationRun.CutText(file, tokenizer, job.Model.Config, AddBos.Auto, options), file);
+        }
+        if (calibration is not { HeldOutWindows.Length: > 0 }) return ([], null);
+        return ([.. calibration.HeldOutWindows.Select(ids => new TextWindow(ids))], "held-out calibration windows");
+    }
+
+    private static DecoderBlock RoundedBlock(CausalModel model, Recipe recipe, int index)
+    {
+        DecoderBlock block = model.LoadBlock(index);
+        SlotSwap.ReplaceByRounded(block, recipe.Scheme with { Start = GridStart.MinMax }, model.Device);
+        return block;
+    }
+
+    private static string? Sample(CausalModel result, ITokenizer tokenizer, IReadOnlyList<TextWindow> windows, CancellationToken cancellation)
+    {
+        string prompt = windows.Count == 0 ? "" : tokenizer.Decode(windows[0].Ids.AsSpan(0, Math.Min(PromptTokens, windows[0].Ids.Length)), skipSpecialTokens: true);
+        try
+        {
+            return TextGenerator.Generate(result, tokenizer, prompt, SampleTokens, cancellation: cancellation);
+        }
+        catch (EvaluationException)
+        {
+            // A model without a token to begin with and a run without text: there is nothing to continue.
+            return null;
+        }
+    }
+
+    private static RunReport Judge(RunReport report)
+    {
+        if (report is not { FullPrecision.Perplexity: { } full, Result.Perplexity: { } result } || result < CollapseFactor * full) return report;
+        IEnumerable<int> worst = report.Blocks.Where(block => block.HeldOutLoss is not null || block.LossAfter is not null)
+            .OrderByDescending(block => block.HeldOutLoss ?? block.LossAfter).Take(3).Select(block => block.Index);
+        return report with
+        {
+            Warnings = [.. report.Warnings, $"the result has collapsed: perplexity {result:F1} against {full:F1}; worst blocks: {string.Join(", ", worst)}. Use more bits, smaller groups or more iterations."],
+        };
+    }
+
+    private static RunReport Finish(RunReport report, long start)
+    {
+        using Process process = Process.GetCurrentProcess();
+        return report with { Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = process.PeakWorkingSet64 };
+    }
+
+    private sealed class Reporter<T>(Action<T> report) : IProgress<T>
+    {
+        public void Report(T value) => report(value);
+    }
+}

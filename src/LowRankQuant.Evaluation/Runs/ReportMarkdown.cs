@@ -1,0 +1,53 @@
+using System.Globalization;
+using System.Text;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Evaluation.Runs;
+
+/// <summary>report.md: the report for people.</summary>
+internal static class ReportMarkdown
+{
+    /// <summary>Writes it.</summary>
+    public static string Write(RunReport report)
+    {
+        var text = new StringBuilder();
+        Line($"# {report.Method}, {report.Scheme}\n");
+        if (report.Warnings.Count > 0)
+        {
+            foreach (string warning in report.Warnings) Line($"**Warning:** {warning}\n");
+        }
+        if (report.Result is not null)
+        {
+            Line($"Measured on {report.EvaluationSource}, {report.Result.Windows} windows, {report.Result.Tokens} predicted tokens.\n");
+            Line($"| | perplexity | KL divergence (nats) | same top token | bits per weight |");
+            Line($"| --- | --- | --- | --- | --- |");
+            Row("full precision", report.FullPrecision);
+            Row("round to nearest", report.Rtn);
+            Row(report.Method, report.Result);
+            Line($"\n± is one standard error.\n");
+        }
+        Line($"## Size\n\n| | bytes |\n| --- | --- |");
+        Line($"| all parameters in bf16 | {report.Bf16Bytes:N0} |\n| source file | {report.SourceBytes:N0} |\n| result | {report.ResultBytes:N0} |");
+        Line($"| of which embedding and head (not quantized) | {report.EmbeddingBytes:N0} |\n");
+        Line($"Quantized linears: {report.BitsPerWeight:F3} bits per weight, scales and zero points counted.\n");
+        Line($"## Blocks\n\n| block | loss before | loss after | held-out before | held-out after | seconds |\n| --- | --- | --- | --- | --- | --- |");
+        foreach (BlockReport block in report.Blocks)
+            Line($"| {block.Index} | {Number(block.LossBefore)} | {Number(block.LossAfter)} | {Number(block.HeldOutLossBefore)} | {Number(block.HeldOutLoss)} | {block.Seconds:F1} |");
+        if (report.Sample is not null) Line($"\n## A sample of its text\n\n> {report.Sample.ReplaceLineEndings("\n> ")}\n");
+        Line($"## Cost\n\n{report.Seconds:F0} s, peak memory {report.PeakMemoryBytes / (1 << 20):N0} MiB. SHA-256 of the tensors: `{report.OutputHash}`.");
+        return text.ToString();
+
+        void Line(FormattableString line) => text.Append(line.ToString(CultureInfo.InvariantCulture)).Append('\n');
+
+        void Row(string name, EvaluationResult? result)
+        {
+            if (result is null) return;
+            Line($"| {name} | {Number(result.Perplexity)}{Error(result, "perplexity")} | {Number(result.KlDivergence)}{Error(result, "klDivergence")} | {Number(result.Top1Agreement)}{Error(result, "top1Agreement")} | {Number(result.BitsPerWeight)} |");
+        }
+    }
+
+    private static string Number(double? value) => value is null ? "" : value.Value.ToString("G5", CultureInfo.InvariantCulture);
+
+    private static string Error(EvaluationResult result, string metric) =>
+        result.StandardErrors.TryGetValue(metric, out double error) ? string.Create(CultureInfo.InvariantCulture, $" ± {error:G2}") : "";
+}

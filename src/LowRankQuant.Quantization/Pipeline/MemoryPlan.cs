@@ -1,0 +1,58 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>What a run needs in memory, estimated before it starts, and what remains for activations.</summary>
+/// <param name="FixedBytes">Largest sum of weights, parameters and temporary tensors at any time.</param>
+/// <param name="ActivationBytes">What the activation streams may take; the rest goes to disk.</param>
+/// <param name="StreamBytes">What the activation streams take in all.</param>
+public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long StreamBytes)
+{
+    // The runtime, code, tokenizer and buffers of files.
+    private const long ProcessBytes = 300L << 20;
+
+    /// <summary>Plans a run.</summary>
+    /// <param name="config">Sizes of the model.</param>
+    /// <param name="linears">The quantizable linears of a block.</param>
+    /// <param name="recipe">What is done.</param>
+    /// <param name="memory">The user's budget in bytes; null for three quarters of what the machine offers.</param>
+    /// <exception cref="OutOfBudgetException">The budget does not even hold one block's work.</exception>
+    public static MemoryPlan For(DecoderConfig config, IReadOnlyList<(string Name, int OutFeatures, int InFeatures)> linears, Recipe recipe, long? memory)
+    {
+        long weights = 0, learned = 0;
+        foreach ((_, int outFeatures, int inFeatures) in linears)
+        {
+            weights += (long)outFeatures * inFeatures;
+            ScaleShape shape = recipe.Method switch
+            {
+                QuantizationMethod.FlexRound => new ScaleShape(ScaleForm.Full, 0),
+                QuantizationMethod.LrqHybrid => ScaleShape.ReleasedHybridFor(outFeatures, inFeatures),
+                _ => ScaleShape.LowRankFor(outFeatures, inFeatures, Math.Max(1, recipe.Rank)),
+            };
+            learned += shape.ParameterCount(outFeatures, inFeatures);
+        }
+        bool trains = recipe.Method != QuantizationMethod.Rtn;
+        long tokens = (long)recipe.Batch * recipe.SequenceLength;
+        // Per token: values and gradients of about 12 tensors of the width and 4 of the MLP's.
+        long tape = trains ? tokens * 4 * 2 * ((12L * config.HiddenSize) + (4L * config.IntermediateSize)) : 0;
+        // Weights twice while they are rounded; in training What, its residue and gradient; parameters with gradient, two moments and two snapshots.
+        long block = trains ? (weights * 4 * 5) + (learned * 4 * 6) : weights * 4 * 4;
+        long embedding = (long)config.VocabularySize * config.HiddenSize * 4;
+        long fixedBytes = ProcessBytes + Math.Max(block + tape, embedding);
+        long streams = trains ? 2L * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;
+        long budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
+        if (fixedBytes > budget)
+            throw new OutOfBudgetException($"One block needs about {Text(fixedBytes)} and the memory budget is {Text(budget)}; give more with --memory, or use a smaller --batch, --sequence-length or --rank.");
+        return new MemoryPlan(fixedBytes, budget - fixedBytes, streams);
+    }
+
+    /// <summary>One line for people.</summary>
+    public string Describe() => StreamBytes == 0
+        ? $"memory: about {Text(FixedBytes)} at most"
+        : $"memory: about {Text(FixedBytes)} for a block, {Text(StreamBytes)} of activations {(StreamBytes <= ActivationBytes ? "in memory" : $"of which {Text(ActivationBytes)} in memory, the rest on disk")}";
+
+    private static string Text(long bytes) => bytes >= 1 << 30
+        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{bytes / (double)(1 << 30):F1} GiB")
+        : string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{bytes / (double)(1 << 20):F0} MiB");
+}
