@@ -5,14 +5,16 @@ using LowRankQuant.Evaluation.Runs;
 namespace LowRankQuant.Tests.Cli;
 
 /// <summary>The program in this process, with an engine that records what it is asked to do.</summary>
+#pragma warning disable CA1001 // Writers into memory hold nothing that must be given back.
 internal sealed class CliHarness : IQuantizeRun, IEvaluationRun
+#pragma warning restore CA1001
 {
-    private readonly StringWriter _out = new() { NewLine = "\n" };
-    private readonly StringWriter _error = new() { NewLine = "\n" };
+    private readonly TextWriter _out = new StringWriter { NewLine = "\n" };
+    private readonly TextWriter _error = new StringWriter { NewLine = "\n" };
 
-    public string Out => _out.ToString();
+    public string Out => _out.ToString()!;
 
-    public string Error => _error.ToString();
+    public string Error => _error.ToString()!;
 
     public QuantizeJob? Quantized { get; private set; }
 

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using LowRankQuant.Tests.Formats;
 
 namespace LowRankQuant.Tests.Cli;
 
@@ -121,7 +120,7 @@ public class LauncherTests
             }
             string dotnet = System.IO.Path.Combine(Directory.CreateDirectory(_folder.File("dotnet")).FullName, "dotnet");
             File.WriteAllText(dotnet, FakeDotnet);
-            File.SetUnixFileMode(dotnet, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(dotnet, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         }
 
         public string Path { get; }

@@ -3,7 +3,6 @@ using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Runs;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
-using LowRankQuant.Tests.Formats;
 
 namespace LowRankQuant.Tests.Cli;
 

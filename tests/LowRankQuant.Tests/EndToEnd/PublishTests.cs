@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using LowRankQuant.Tests.Formats;
 
 namespace LowRankQuant.Tests.EndToEnd;
 
