@@ -41,8 +41,7 @@ internal static class Failures
 
     private static string Describe(Exception failure) => failure switch
     {
-        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or CalibrationException or EvaluationException
-            or OutOfBudgetException => failure.Message,
+        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or CalibrationException or EvaluationException or OutOfBudgetException => failure.Message,
         FileNotFoundException missing => missing.FileName is { } file && !failure.Message.Contains(file, StringComparison.Ordinal)
             ? $"{file}: {failure.Message}" : failure.Message,
         IOException or UnauthorizedAccessException => failure.Message,
