@@ -7,6 +7,12 @@ internal static class Program
         ["gemm"] = (
             GemmBenchmark.Run,
             "matrix products, managed against a system BLAS [--threads N] [--blas LIBRARY] [--repeats N] [--only WORD] [--bits N] [--clock cpu]"),
+        ["block"] = (
+            BlockBenchmark.Run,
+            "one Llama block forward and backward, as JSON lines [--threads N] [--repeats N] [--warmup N] [--batch N] [--length N]"),
+        ["lrq-step"] = (
+            StepBenchmark.Run,
+            "one training step of LRQ, as JSON lines [--threads N] [--repeats N] [--warmup N] [--batch N] [--length N] [--rank N] [--bits N] [--rate X]"),
     };
 
     private static int Main(string[] arguments)

@@ -2,19 +2,22 @@ using System.Runtime.InteropServices;
 
 namespace LowRankQuant.Benchmarks;
 
-/// <summary>Processor time of the calling thread (Linux): what other processes take of a shared machine does not count.</summary>
+/// <summary>Processor time (Linux): what other processes take of a shared machine does not count.</summary>
 internal static partial class ThreadClock
 {
+    private const int ProcessProcessorTime = 2;
     private const int ThreadProcessorTime = 3;
 
-    public static double Seconds
+    /// <summary>Of the calling thread.</summary>
+    public static double Seconds => Read(ThreadProcessorTime);
+
+    /// <summary>Of all threads of the process together.</summary>
+    public static double ProcessSeconds => Read(ProcessProcessorTime);
+
+    private static double Read(int clock)
     {
-        get
-        {
-            int result = GetTime(ThreadProcessorTime, out Timespec time);
-            if (result != 0) throw new PlatformNotSupportedException("The thread's processor time cannot be read here.");
-            return time.Seconds + (time.Nanoseconds * 1e-9);
-        }
+        if (GetTime(clock, out Timespec time) != 0) throw new PlatformNotSupportedException("Processor time cannot be read here.");
+        return time.Seconds + (time.Nanoseconds * 1e-9);
     }
 
     [LibraryImport("libc", EntryPoint = "clock_gettime")]

@@ -31,6 +31,7 @@ public sealed class QuantizeRun : IQuantizeRun
         MemoryPlan plan = MemoryPlan.For(model.Config, model.Linears, job.Recipe, job.MemoryBytes);
         var fingerprint = RunFingerprint.Of(
             model.Checkpoint, calibration?.Fingerprint ?? "none", job.Recipe, model.Device.Kernels.Name, $"{job.Format} {job.ShardBytes}");
+        if (job.Blocks is null) DiskPlan.For(model, job.Recipe, plan, job.Format == OutputFormat.Dense).Check(job.Output);
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);
         string reportFile = Path.Combine(folder.Output, ReportName);
@@ -95,7 +96,6 @@ public sealed class QuantizeRun : IQuantizeRun
         using var result = new CausalModel(HuggingFaceCheckpoint.Open(folder.Output), model.Device);
         ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
         (IReadOnlyList<TextWindow> windows, string? source) = Windows(job, calibration, tokenizer);
-        long weights = model.Config.LinearWeights;
         double? bits = job.Format == OutputFormat.Dense ? StoredSize.GridBits(model, job.Recipe.Scheme) : StoredSize.LinearBits(result);
         report = report with
         {

@@ -8,7 +8,8 @@ namespace LowRankQuant.Quantization.Grids;
 /// First grids of a weight, computed in 32-bit floats in the order of operations of LRQ's released code:
 /// <code>
 /// from a range    s = max((max - min) / (2^b - 1), 1e-8),  z = clamp(-round(min / s), 0, 2^b - 1)
-/// 2D search       for i = 1..100, zp = 0..2^b-1: span = (max - min) / 100 i, d = span / (2^b - 1), range [-(zp d), span - zp d]
+/// 2D search       for i = 1..100, zp = 0..2^b-1: span = (max - min) / 100 i, d = span / (2^b - 1), range [-(zp d), span - zp d];
+///                 max and min are widened to hold 0
 /// 1D search       a tensor of one sign: threshold = max(|min|, max) / 100 i
 /// symmetric       s = 2 max|W| / (2^b - 1); its search shrinks max|W| in 100 steps
 /// </code>
@@ -94,7 +95,8 @@ public static class GridSearch
     private static GridCandidate SearchRange(ReadOnlySpan<float> line, int maxCode, float min, float max)
     {
         GridCandidate best = default;
-        float range = max - min, bestScore = float.PositiveInfinity;
+        // Widened to hold 0: the range of a line of one sign says nothing about where it lies.
+        float range = Math.Max(max, 0f) - Math.Min(min, 0f), bestScore = float.PositiveInfinity;
         for (int i = 1; i <= Candidates; i++)
         {
             float span = range / Candidates * i, delta = span / maxCode;

@@ -7,6 +7,9 @@ namespace LowRankQuant.Quantization.Methods;
 /// <summary>The method of a recipe.</summary>
 public static class BlockMethods
 {
+    // Batches differ by less than this among themselves.
+    private const double RelativeSpikeLimit = 2;
+
     /// <summary>Creates it.</summary>
     public static IBlockMethod Create(Recipe recipe)
     {
@@ -18,6 +21,7 @@ public static class BlockMethods
             Batch = recipe.Batch,
             Loss = recipe.Loss,
             KeepBest = recipe.KeepBest,
+            SpikeLimit = recipe.Loss == LossWeighting.Relative ? RelativeSpikeLimit : double.PositiveInfinity,
         };
         return recipe.Method switch
         {

@@ -13,6 +13,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// </summary>
 internal sealed class BlockTrainer : IDisposable
 {
+    private const double UsualLossDecay = 0.9;
     private readonly DecoderBlock _block;
     private readonly BlockStreams _streams;
     private readonly ParameterArena _arena;
@@ -21,6 +22,7 @@ internal sealed class BlockTrainer : IDisposable
     private readonly Tensor _input;
     private readonly Tensor _target;
     private readonly Tensor? _weights;
+    private double _usualLoss;
 
     public BlockTrainer(DecoderBlock block, BlockStreams streams, ParameterArena arena, ReconstructionOptions options)
     {
@@ -42,7 +44,11 @@ internal sealed class BlockTrainer : IDisposable
     public double Step(ReadOnlySpan<int> windows, double rate, int step)
     {
         double loss = Gradients(windows);
-        if (double.IsFinite(loss)) _arena.AdamStep(rate, step);
+        if (!double.IsFinite(loss)) return loss;
+        double usual = step == 1 ? loss : _usualLoss, limit = _options.SpikeLimit * usual;
+        if (loss > limit) _arena.ScaleGradients(limit / loss);
+        _usualLoss = (UsualLossDecay * usual) + ((1 - UsualLossDecay) * Math.Min(loss, limit));
+        _arena.AdamStep(rate, step);
         return loss;
     }
 

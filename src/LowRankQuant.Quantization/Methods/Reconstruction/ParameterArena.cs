@@ -66,6 +66,9 @@ internal sealed class ParameterArena : IDisposable
         Epsilon = 1e-8f,
     });
 
+    /// <summary>Multiplies all gradients.</summary>
+    public void ScaleGradients(double factor) => Device.Kernels.Scale(_gradients, (float)factor, _gradients);
+
     public void ResetMoments()
     {
         Device.Kernels.Fill(_firstMoment, 0);

@@ -16,9 +16,6 @@ public sealed class ReconstructionMethod(string name, ReconstructionOptions opti
     private const double RateCut = 4;
     private const int Restarts = 2;
 
-    // A training loss this many times the first one will not come back before the cosine ends.
-    private const double DivergenceFactor = 10;
-
     /// <inheritdoc/>
     public string Name => name;
 
@@ -46,7 +43,7 @@ public sealed class ReconstructionMethod(string name, ReconstructionOptions opti
         {
             using var trainer = new BlockTrainer(context.Block, streams, arena, options);
             var session = new TrainingSession(context, options, trainer, arena, streams);
-            return session.Run(RateCut, Restarts, DivergenceFactor) with { Weights = [.. learned.Select(scale => scale.ToQuantizedWeight())] };
+            return session.Run(RateCut, Restarts) with { Weights = [.. learned.Select(scale => scale.ToQuantizedWeight())] };
         }
         finally
         {

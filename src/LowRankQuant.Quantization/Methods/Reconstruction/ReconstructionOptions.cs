@@ -18,6 +18,13 @@ public sealed record ReconstructionOptions
     /// <summary>Measure the held-out windows now and then and keep the parameters that did best there.</summary>
     public bool KeepBest { get; init; }
 
+    /// <summary>
+    /// A step whose loss exceeds this many times the running mean has its gradient scaled down to that multiple; infinity for never, as in the paper.
+    /// With a loss relative to each token one token that wrongly becomes a massive activation can weigh a thousand times a whole window, and Adam's second
+    /// moment would remember it for the rest of a short training.
+    /// </summary>
+    public double SpikeLimit { get; init; } = double.PositiveInfinity;
+
     /// <summary>Held-out measurements over the training, the last one at its end.</summary>
     public int KeepBestChecks { get; init; } = 4;
 }

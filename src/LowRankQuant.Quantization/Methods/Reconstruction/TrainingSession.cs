@@ -9,16 +9,17 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 internal sealed class TrainingSession(
     BlockContext context, ReconstructionOptions options, BlockTrainer trainer, ParameterArena arena, BlockStreams streams)
 {
+    private const int MeasuredWindows = 8;
     private readonly List<string> _warnings = [];
 
     /// <summary>Trains; starts again with a smaller rate when the loss diverges, and falls back to the first grid when that does not help either.</summary>
-    public QuantizedBlock Run(double rateCut, int restarts, double divergenceFactor)
+    public QuantizedBlock Run(double rateCut, int restarts)
     {
         float[] start = arena.Values.ToArray();
         double rate = options.LearningRate;
         for (int attempt = 0; attempt <= restarts; attempt++)
         {
-            if (Train(rate, divergenceFactor) is { } kept) return new QuantizedBlock([]) { Warnings = _warnings, KeptIteration = kept };
+            if (Train(rate) is { } kept) return new QuantizedBlock([]) { Warnings = _warnings, KeptIteration = kept };
             arena.Values.CopyFrom(start);
             arena.ResetMoments();
             _warnings.Add(string.Create(CultureInfo.InvariantCulture, $"block {context.Block.Index}: diverged at learning rate {rate:G3}"));
@@ -29,35 +30,38 @@ internal sealed class TrainingSession(
     }
 
     /// <summary>One training; returns the iteration whose parameters are now in the arena, or null when the loss diverged.</summary>
-    private int? Train(double rate, double divergenceFactor)
+    private int? Train(double rate)
     {
         var schedule = new CosineSchedule(rate, options.Iterations);
         var order = new WindowOrder(streams.TrainingWindows, options.Batch, Seeds.Order(context.Seed, context.Block.Index));
         bool keepBest = options.KeepBest && streams.HeldOutWindows > 0;
-        double first = 0, best = keepBest ? HeldOutLoss() : double.PositiveInfinity, atStart = best;
+        double atStart = MeasuredLoss(), best = atStart;
         float[]? bestValues = keepBest ? arena.Values.ToArray() : null;
         int bestIteration = 0;
         for (int i = 0; i < options.Iterations; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
             double loss = trainer.Step(order.Next(), schedule.At(i), i + 1);
-            if (i == 0) first = loss;
-            if (!double.IsFinite(loss) || loss > divergenceFactor * first) return null;
+            if (!double.IsFinite(loss)) return null;
             context.Progress?.Report(new BlockProgress(context.Block.Index, i + 1, options.Iterations, loss));
             if (!keepBest || !IsCheck(i + 1)) continue;
-            double heldOut = HeldOutLoss();
+            double heldOut = MeasuredLoss();
             if (!(heldOut < best)) continue;
             best = heldOut;
             bestIteration = i + 1;
             bestValues = arena.Values.ToArray();
         }
-        if (!keepBest) return options.Iterations;
-        if (bestIteration == 0 && options.Iterations > 0 && HeldOutLoss() > 2 * atStart) return null;
+        // The last check of the best iterate was at the end; without one the end is measured here. Worse than the start is a divergence.
+        if (!keepBest) return MeasuredLoss() <= atStart || options.Iterations == 0 ? options.Iterations : null;
+        if (bestIteration == 0 && options.Iterations > 0) return null;
         arena.Values.CopyFrom(bestValues!);
         return bestIteration;
     }
 
-    private double HeldOutLoss() => trainer.MeanLoss(streams.TrainingWindows, streams.HeldOutWindows, context.Cancellation);
+    // Held-out windows when there are any, else some of the training windows.
+    private double MeasuredLoss() => streams.HeldOutWindows > 0
+        ? trainer.MeanLoss(streams.TrainingWindows, streams.HeldOutWindows, context.Cancellation)
+        : trainer.MeanLoss(0, Math.Min(streams.TrainingWindows, MeasuredWindows), context.Cancellation);
 
     // Checks lie in the second half, where the rate is small enough for an iterate to be worth keeping, and end with the last iteration.
     private bool IsCheck(int done)

@@ -1,0 +1,186 @@
+using System.Diagnostics;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Kernels;
+
+namespace LowRankQuant.Benchmarks;
+
+/// <summary>Hands every operation on and adds up its wall and processor time by name; a fill is told from a product this way.</summary>
+internal sealed class TimedKernels(IKernels inner) : IKernels
+{
+    private readonly Dictionary<string, KernelTime> _times = new(StringComparer.Ordinal);
+    private double _wall;
+    private double _processor;
+
+    /// <summary>Time of every operation since the last <see cref="Reset"/>.</summary>
+    public IReadOnlyDictionary<string, KernelTime> Times => _times;
+
+    /// <summary>Clocks at the end of the last loss and at the start of the last optimizer step, for the parts of a training step.</summary>
+    public StopTimes LossEnd { get; private set; }
+
+    public StopTimes AdamStart { get; private set; }
+
+    public string Name => inner.Name;
+
+    public void Reset() => _times.Clear();
+
+    public void Upload(ReadOnlySpan<float> source, Tensor destination)
+    {
+        Start();
+        inner.Upload(source, destination);
+        Stop("upload");
+    }
+
+    public void Download(Tensor source, Span<float> destination)
+    {
+        Start();
+        inner.Download(source, destination);
+        Stop("download");
+    }
+
+    public void Copy(Tensor source, Tensor destination) => Time("copy", () => inner.Copy(source, destination));
+
+    public void Fill(Tensor x, float value) => Time("fill", () => inner.Fill(x, value));
+
+    public void Add(Tensor a, Tensor b, Tensor y) => Time("add", () => inner.Add(a, b, y));
+
+    public void AddScaled(Tensor x, float factor, Tensor y) => Time("add scaled", () => inner.AddScaled(x, factor, y));
+
+    public void Scale(Tensor x, float factor, Tensor y) => Time("scale", () => inner.Scale(x, factor, y));
+
+    public void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate) =>
+        Time("product", () => inner.MatMul(a, transposeA, b, transposeB, c, accumulate));
+
+    public void AddRow(Tensor x, Tensor row) => Time("add row", () => inner.AddRow(x, row));
+
+    public void ColumnSums(Tensor x, Tensor sums, bool accumulate) => Time("column sums", () => inner.ColumnSums(x, sums, accumulate));
+
+    public void EmbeddingForward(Tensor table, ReadOnlySpan<int> ids, Tensor y) => inner.EmbeddingForward(table, ids, y);
+
+    public void EmbeddingBackward(Tensor dy, ReadOnlySpan<int> ids, Tensor tableGradient) => inner.EmbeddingBackward(dy, ids, tableGradient);
+
+    public void RmsNormForward(Tensor x, Tensor weight, float epsilon, float weightOffset, Tensor y, Tensor inverseRms) =>
+        Time("rms norm", () => inner.RmsNormForward(x, weight, epsilon, weightOffset, y, inverseRms));
+
+    public void RmsNormBackward(
+        Tensor dy, Tensor x, Tensor weight, float weightOffset, Tensor inverseRms, Tensor dx, bool accumulate, Tensor? dWeight) =>
+        Time("rms norm backward", () => inner.RmsNormBackward(dy, x, weight, weightOffset, inverseRms, dx, accumulate, dWeight));
+
+    public void LayerNormForward(Tensor x, Tensor weight, Tensor? bias, float epsilon, Tensor y, Tensor mean, Tensor inverseDeviation) =>
+        Time("layer norm", () => inner.LayerNormForward(x, weight, bias, epsilon, y, mean, inverseDeviation));
+
+    public void LayerNormBackward(
+        Tensor dy, Tensor x, Tensor weight, Tensor mean, Tensor inverseDeviation, Tensor dx, bool accumulate, Tensor? dWeight, Tensor? dBias) =>
+        Time("layer norm backward", () => inner.LayerNormBackward(dy, x, weight, mean, inverseDeviation, dx, accumulate, dWeight, dBias));
+
+    public void Rotate(
+        Tensor x, Tensor cosine, Tensor sine, int headSize, bool interleaved, int sequenceLength, int positionOffset, bool inverse, Tensor y) =>
+        Time("rotate", () => inner.Rotate(x, cosine, sine, headSize, interleaved, sequenceLength, positionOffset, inverse, y));
+
+    public void AttentionForward(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
+    {
+        Start();
+        inner.AttentionForward(shape, q, k, v, y, logSumExp);
+        Stop("attention");
+    }
+
+    public void AttentionBackward(
+        in AttentionShape shape, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv)
+    {
+        Start();
+        inner.AttentionBackward(shape, dy, q, k, v, y, logSumExp, dq, dk, dv);
+        Stop("attention backward");
+    }
+
+    public void ActivationForward(Activation activation, Tensor x, Tensor y) => Time("activation", () => inner.ActivationForward(activation, x, y));
+
+    public void ActivationBackward(Activation activation, Tensor dy, Tensor x, Tensor dx) =>
+        Time("activation backward", () => inner.ActivationBackward(activation, dy, x, dx));
+
+    public void GatedActivationForward(Activation activation, Tensor gate, Tensor up, Tensor y) =>
+        Time("gated activation", () => inner.GatedActivationForward(activation, gate, up, y));
+
+    public void GatedActivationBackward(Activation activation, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp) =>
+        Time("gated activation backward", () => inner.GatedActivationBackward(activation, dy, gate, up, dGate, dUp));
+
+    public double SquaredError(Tensor x, Tensor target, Tensor? rowWeights, float factor, Tensor? gradient)
+    {
+        Start();
+        double loss = inner.SquaredError(x, target, rowWeights, factor, gradient);
+        Stop("squared error");
+        LossEnd = StopTimes.Now;
+        return loss;
+    }
+
+    public void CrossEntropyForward(Tensor logits, ReadOnlySpan<int> targets, Tensor negativeLogLikelihood, Tensor logSumExp) =>
+        inner.CrossEntropyForward(logits, targets, negativeLogLikelihood, logSumExp);
+
+    public void CrossEntropyBackward(Tensor logits, ReadOnlySpan<int> targets, Tensor logSumExp, float scale, Tensor dLogits) =>
+        inner.CrossEntropyBackward(logits, targets, logSumExp, scale, dLogits);
+
+    public void SoftmaxStatistics(Tensor logits, Tensor logSumExp, Span<int> largest) => inner.SoftmaxStatistics(logits, logSumExp, largest);
+
+    public void KlDivergence(Tensor reference, Tensor logits, Span<double> divergence) => inner.KlDivergence(reference, logits, divergence);
+
+    public void FakeQuantizeForward(in FakeQuantizeArguments arguments)
+    {
+        Start();
+        inner.FakeQuantizeForward(arguments);
+        Stop("fake quantizer");
+    }
+
+    public void FakeQuantizeBackward(in FakeQuantizeArguments arguments, in FakeQuantizeGradients gradients)
+    {
+        Start();
+        inner.FakeQuantizeBackward(arguments, gradients);
+        Stop("fake quantizer backward");
+    }
+
+    public void AdamStep(in AdamArguments arguments)
+    {
+        AdamStart = StopTimes.Now;
+        Start();
+        inner.AdamStep(arguments);
+        Stop("adam");
+    }
+
+    private void Time(string name, Action action)
+    {
+        Start();
+        action();
+        Stop(name);
+    }
+
+    private void Start()
+    {
+        StopTimes now = StopTimes.Now;
+        _wall = now.Wall;
+        _processor = now.Processor;
+    }
+
+    private void Stop(string name)
+    {
+        StopTimes now = StopTimes.Now;
+        if (!_times.TryGetValue(name, out KernelTime? time)) _times[name] = time = new KernelTime();
+        time.Calls++;
+        time.Wall += now.Wall - _wall;
+        time.Processor += now.Processor - _processor;
+    }
+}
+
+/// <summary>What one operation took in all.</summary>
+internal sealed class KernelTime
+{
+    public int Calls { get; set; }
+
+    public double Wall { get; set; }
+
+    public double Processor { get; set; }
+}
+
+/// <summary>Wall clock and processor time of the process, in seconds.</summary>
+internal readonly record struct StopTimes(double Wall, double Processor)
+{
+    public static StopTimes Now => new(Stopwatch.GetTimestamp() / (double)Stopwatch.Frequency, ThreadClock.ProcessSeconds);
+
+    public static StopTimes operator -(StopTimes a, StopTimes b) => new(a.Wall - b.Wall, a.Processor - b.Processor);
+}

@@ -1,0 +1,44 @@
+using System.Globalization;
+using LowRankQuant.Models;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>What a run writes, estimated before it starts.</summary>
+/// <param name="Bytes">Block files, the result, and activations that do not fit the memory.</param>
+public sealed record DiskPlan(long Bytes)
+{
+    // Tokenizer, reports, logs.
+    private const long SideBytes = 64L << 20;
+
+    /// <summary>Plans a run.</summary>
+    /// <param name="model">The source.</param>
+    /// <param name="recipe">What is done.</param>
+    /// <param name="memory">What stays in memory.</param>
+    /// <param name="dense">Whether the result holds plain floats.</param>
+    public static DiskPlan For(CausalModel model, Recipe recipe, MemoryPlan memory, bool dense)
+    {
+        long parameters = model.Checkpoint.TensorNames.Sum(name => model.Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size));
+        long linears = model.Config.LinearWeights, scaleBytes = recipe.ScaleType == ScaleType.Float32 ? 4 : 2, blocks = 0;
+        foreach ((_, int outFeatures, int inFeatures) in model.Linears)
+        {
+            long scales = recipe.Grid.ScaleCount(outFeatures, inFeatures);
+            blocks += (((long)outFeatures * inFeatures * recipe.Bits) / 8) + (scales * (scaleBytes + 1));
+        }
+        blocks *= model.Config.Layers;
+        long result = (dense ? linears * scaleBytes : blocks) + ((parameters - linears) * scaleBytes);
+        return new DiskPlan(blocks + result + Math.Max(0, memory.StreamBytes - memory.ActivationBytes) + SideBytes);
+    }
+
+    /// <summary>Checks that the disk of a folder has room.</summary>
+    /// <exception cref="OutOfBudgetException">It has not.</exception>
+    public void Check(string folder)
+    {
+        string? existing = Path.GetFullPath(folder);
+        while (existing is not null && !Directory.Exists(existing)) existing = Path.GetDirectoryName(existing);
+        if (existing is null) return;
+        long free = new DriveInfo(existing).AvailableFreeSpace;
+        if (free < Bytes)
+            throw new OutOfBudgetException(string.Create(CultureInfo.InvariantCulture, $"{folder}: about {Bytes / 1e9:F1} GB are needed on this disk and {free / 1e9:F1} GB are free; make room or choose another --out."));
+    }
+}

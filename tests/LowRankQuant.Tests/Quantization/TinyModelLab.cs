@@ -1,0 +1,124 @@
+using System.Text.Json;
+using LowRankQuant.Evaluation;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Tests.Readers;
+
+namespace LowRankQuant.Tests.Quantization;
+
+/// <summary>A whole tiny model with the reference's calibration and evaluation ids: quantizes it by the product's pipeline and measures the result.</summary>
+internal sealed class TinyModelLab : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly CpuDevice _device = new();
+    private readonly SafetensorsFile _golden;
+    private readonly JsonDocument _figures;
+    private readonly CausalModel _model;
+    private readonly ModelRunner _full;
+    private readonly string _name;
+
+    public TinyModelLab(string name)
+    {
+        _name = name;
+        _golden = SafetensorsFile.Open(TestData.Path("golden", "lrq", $"model-{name}.safetensors"));
+        _figures = JsonDocument.Parse(File.ReadAllBytes(TestData.Path("golden", "lrq", "models.json")));
+        string path = TestData.Path("models", name);
+        ICheckpoint checkpoint = name switch
+        {
+            "stories260K" => new Llama2cSource(Path.Combine(path, "stories260K.bin")),
+            "babyllama-tok105" => new Llama2cSource(Path.Combine(path, "model5000.bin")),
+            _ => HuggingFaceCheckpoint.Open(path),
+        };
+        _model = new CausalModel(checkpoint, _device);
+        _full = new ModelRunner(_model);
+    }
+
+    public CausalModel Model => _model;
+
+    public SafetensorsFile Golden => _golden;
+
+    public IReadOnlyList<TextWindow> EvaluationWindows => [.. Windows("eval_ids").Select(ids => new TextWindow(ids))];
+
+    /// <summary>A row of the reference's table, such as <c>lrq-r16.b3</c>.</summary>
+    public JsonElement Row(string key) => _figures.RootElement.GetProperty("table").GetProperty(_name).GetProperty(key);
+
+    public EvaluationResult MeasureFull(Action<WindowScore>? window = null) => new Evaluator(_full) { WindowScored = window }.Evaluate(
+        EvaluationWindows, new EvaluationOptions { Positions = ComparedPositions.Predicting }, cancellation: TestContext.Current.CancellationToken);
+
+    /// <summary>Quantizes as the reference did (per channel, asymmetric, 32-bit scales, batch 2, plain loss, last iterate) and measures.</summary>
+    public EvaluationResult Quantize(QuantizationMethod method, int bits, GridStart start, int rank = 0, int iterations = 0, double rate = 0, ulong seed = 0)
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        var recipe = new Recipe
+        {
+            Method = method,
+            Preset = "reference",
+            Bits = bits,
+            Granularity = Granularity.Channel,
+            GroupSize = 0,
+            Symmetric = false,
+            Start = start,
+            ScaleType = ScaleType.Float32,
+            Rank = rank,
+            Iterations = iterations,
+            LearningRate = rate,
+            Batch = 2,
+            Loss = LossWeighting.Plain,
+            KeepBest = false,
+            Seed = seed,
+            Samples = 64,
+            HeldOut = 0,
+            SequenceLength = 128,
+        };
+        bool learns = method != QuantizationMethod.Rtn;
+        var calibration = learns ? new CalibrationSet(Windows("calib_ids"), []) : null;
+        RunFingerprint fingerprint = RunFingerprint.Of(_model.Checkpoint, "reference", recipe, _device.Kernels.Name, "none");
+        RunFolder run = RunFolder.Open(_folder.File($"{method}-{bits}-{start}-{rank}-{seed}"), fingerprint, overwrite: false);
+        var store = new CompressedBlockStore(recipe.Grid);
+        IReadOnlyList<BlockReport> reports = new BlockPipeline(_model, recipe, run, store)
+            .Run(BlockMethods.Create(recipe), calibration, new MemoryBudget(1 << 30), cancellation);
+        Assert.Equal(_model.Config.Layers, reports.Count);
+        Assert.All(reports, report => Assert.Empty(report.Warnings));
+        using var quantized = new ModelRunner(_model, null, index => Stored(store, run, index));
+        return new Evaluator(quantized, _full).Evaluate(
+            EvaluationWindows, new EvaluationOptions { Positions = ComparedPositions.Predicting }, cancellation: cancellation);
+    }
+
+    public void Dispose()
+    {
+        _full.Dispose();
+        _model.Dispose();
+        _device.Dispose();
+        _golden.Dispose();
+        _figures.Dispose();
+        _folder.Dispose();
+    }
+
+    private DecoderBlock Stored(CompressedBlockStore store, RunFolder run, int index)
+    {
+        DecoderBlock block = _model.LoadBlock(index);
+        IReadOnlyList<QuantizedWeight> weights = store.Read(run.BlockFile(index), block);
+        for (int i = 0; i < weights.Count; i++)
+        {
+            var values = new float[weights[i].Codes.Length];
+            weights[i].Dequantize(values);
+            block.Slots[i].Exchange(new DenseWeight(_device.From(values, weights[i].OutFeatures, weights[i].InFeatures))).Dispose();
+        }
+        return block;
+    }
+
+    private int[][] Windows(string name)
+    {
+        int[] ids = GoldenBlockTests.Read<int>(_golden, name);
+        return [.. ids.Chunk((int)_golden.ShapeOf(name)[1])];
+    }
+}
