@@ -30,7 +30,15 @@ internal sealed class CorrectionOptions
 
     public Option<string?> FactorBits { get; } = Create("--factor-bits", "8|16", "flrq+: bits of an element of a branch (default: 8).");
 
-    public Option<string?> Damping { get; } = Create("--damping", "X", "Part of the mean diagonal added to the input covariance (default: 0.3; qera-exact 0.01).");
+    public Option<string?> Damping { get; } = Create(
+        "--damping", "X|auto", "Part of the mean diagonal added to the input covariance, or auto: the best of a few for every layer, judged on the held-out windows (default: 0.3; qera-exact 0.01).");
+
+    public Option<string?> Residual { get; } = Create(
+        "--residual", "fitted|lrq", "Who has the last word on codes: the method itself, or LRQ, which learns them block by block beside the branches (default: fitted).");
+
+    public Option<string?> ResidualRank { get; } = Create("--residual-rank", "N", "--residual lrq: rank of LRQ's scaling matrices (default: by preset).");
+
+    public Option<string?> TrainBranch { get; } = Create("--train-branch", "true|false", "--residual lrq: train the branches' factors along (default: false).");
 
     public Option<string?> Compensate { get; } = Create("--compensate", "true|false", "flrq+: round with error compensation in GPTQ order (default: true).");
 
@@ -45,7 +53,7 @@ internal sealed class CorrectionOptions
     public IEnumerable<Option> All =>
     [
         RankRule, ExtraSize, TargetBits, Widths, Epochs, Clip, PowerIterations, ScalePower, FactorBits, Damping, Compensate, WeighOutputs, QuantizedInputs,
-        Propagation, AdapterForm,
+        Propagation, Residual, ResidualRank, TrainBranch, AdapterForm,
     ];
 
     public CorrectionRequest Read(OptionReader reader) => new()
@@ -59,7 +67,11 @@ internal sealed class CorrectionOptions
         PowerIterations = reader.Int(PowerIterations),
         ScalePower = reader.Double(ScalePower),
         FactorBits = reader.Int(FactorBits),
-        Damping = reader.Double(Damping),
+        Damping = ChoosesDamping(reader) ? null : reader.Double(Damping),
+        ChooseDamping = ChoosesDamping(reader),
+        Residual = reader.Choice(Residual, RecipeNames.Residuals),
+        ResidualRank = reader.Int(ResidualRank),
+        TrainBranch = reader.YesNo(TrainBranch),
         Compensate = reader.YesNo(Compensate),
         WeighOutputs = reader.YesNo(WeighOutputs),
         QuantizedInputs = reader.YesNo(QuantizedInputs),
@@ -72,6 +84,8 @@ internal sealed class CorrectionOptions
         string rank = correction.TargetBits is { } target ? FormattableString.Invariant($"{target} bits per weight, {RecipeNames.Of(RecipeNames.Widths, correction.Widths)} widths")
             : correction.RankRule == Quantization.Methods.Flrq.RankRule.Fixed ? $"rank {correction.Rank}"
             : FormattableString.Invariant($"rank by {RecipeNames.Of(RecipeNames.RankRules, correction.RankRule)}, extra size {correction.ExtraSize}");
-        return $"{rank}, {correction.FactorBits}-bit factors";
+        return $"{rank}, {correction.FactorBits}-bit factors{(correction.ChooseDamping ? ", damping by held-out windows" : "")}";
     }
+
+    private bool ChoosesDamping(OptionReader reader) => string.Equals(reader.Text(Damping), "auto", StringComparison.OrdinalIgnoreCase);
 }

@@ -61,7 +61,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
             for (int stage = 0; stage < DecoderBlock.InputStages.Count; stage++)
             {
                 (InputStatistics inputs, double[]? cross) = statistics.Pair(
-                    stage, streams.Full, streams.Quantized, windows, options.Propagation > 0, () => Use(dense), () => Use(stored));
+                    stage, streams.Full, streams.Quantized, new WindowRange(0, windows), options.Propagation > 0, () => Use(dense), () => Use(stored));
                 foreach (int slot in DecoderBlock.InputStages[stage])
                 {
                     result[slot] = Fit(block, slots[slot], ((DenseWeight)dense[slot]).Value, (DenseWeight)stored[slot], inputs, cross, plan);

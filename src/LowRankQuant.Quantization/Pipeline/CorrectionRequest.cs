@@ -30,6 +30,9 @@ public sealed record CorrectionRequest
     /// <summary>Damping of the input covariance.</summary>
     public double? Damping { get; init; }
 
+    /// <summary>Whether every layer's damping is chosen on held-out windows.</summary>
+    public bool ChooseDamping { get; init; }
+
     /// <summary>Whether first codes compensate each other's error.</summary>
     public bool? Compensate { get; init; }
 
@@ -41,6 +44,15 @@ public sealed record CorrectionRequest
 
     /// <summary>Strength of error propagation.</summary>
     public double? Propagation { get; init; }
+
+    /// <summary>Who has the last word on the codes.</summary>
+    public ResidualRounding? Residual { get; init; }
+
+    /// <summary>Rank of LRQ's L2 U2 where it has.</summary>
+    public int? ResidualRank { get; init; }
+
+    /// <summary>Whether its training trains the branches' factors too.</summary>
+    public bool? TrainBranch { get; init; }
 
     /// <summary>Stored bits per weight to spend.</summary>
     public double? TargetBits { get; init; }

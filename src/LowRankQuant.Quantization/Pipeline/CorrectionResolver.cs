@@ -30,6 +30,9 @@ internal sealed class CorrectionResolver(
     public static bool Covers(QuantizationMethod method) => method is not (
         QuantizationMethod.Rtn or QuantizationMethod.FlexRound or QuantizationMethod.Lrq or QuantizationMethod.LrqHybrid);
 
+    /// <summary>Whether a request has LRQ learn the codes beside a branch.</summary>
+    public static bool LearnsResidual(RecipeRequest request) => request.Correction.Residual == ResidualRounding.Lrq;
+
     private CorrectionRequest Asked => request.Correction;
 
     private bool IsFlrq => method == QuantizationMethod.Flrq;
@@ -50,11 +53,15 @@ internal sealed class CorrectionResolver(
     /// <summary>Resolves the options of a method that is a low-rank correction.</summary>
     /// <param name="grid">Width and groups of the codes.</param>
     /// <param name="scaleType">Stored type of scales.</param>
-    public CorrectionRecipe Resolve(UniformGrid grid, ScaleType scaleType)
+    /// <param name="heldOut">Held-out windows.</param>
+    public CorrectionRecipe Resolve(UniformGrid grid, ScaleType scaleType, int heldOut)
     {
         foreach ((string option, bool given, bool applies) in Options())
         {
-            if (given && !applies) problems.Add($"{option} does not apply to method {Name}.");
+            if (!given || applies) continue;
+            problems.Add(option is "--residual-rank" or "--train-branch"
+                ? $"{option} needs --residual lrq: it says how that learns."
+                : $"{option} does not apply to method {Name}.");
         }
         RankRule rule = Rule();
         double extra = Number("--extra-size", Asked.ExtraSize ?? DefaultExtraSize, 0, LargestExtraSize, "size of the branch relative to the codes");
@@ -67,6 +74,8 @@ internal sealed class CorrectionResolver(
         if (Asked.TargetBits is { } target) CheckTarget(target, grid, scaleType, widths);
         else if (rule == RankRule.Cap && linears.All(linear => new RankCost(linear.OutFeatures, linear.InFeatures, grid.Bits, factorBits).Cap(extra) == 0) && extra > 0)
             notes.Add(Text($"--extra-size {extra} does not pay for rank 1 in any layer; no layer gets a branch."));
+        if (Asked.TrainBranch == true && request.Rank == 0) problems.Add("--train-branch true: --rank 0 leaves no branch to train.");
+        if (Asked.ChooseDamping && heldOut == 0) problems.Add("--damping auto needs held-out windows to judge by: give --held-out 1 or more, or a number.");
         double propagation = Number("--propagation", Asked.Propagation ?? (IsPlus ? PlusPropagation : 0), 0, 1, "part of earlier layers' errors that is undone");
         bool quantizedInputs = Asked.QuantizedInputs ?? IsPlus;
         if (!quantizedInputs && Asked.Propagation > 0) problems.Add("--propagation needs --quantized-inputs true: it undoes what quantization did to the inputs.");
@@ -81,6 +90,9 @@ internal sealed class CorrectionResolver(
             Clip = Asked.Clip ?? (IsFlrq || IsPlus),
             FactorBits = factorBits,
             Damping = Number("--damping", Asked.Damping ?? (IsPlus ? FirstDamping : PeerDamping), 0, 10, "part of the mean diagonal of the input covariance"),
+            ChooseDamping = Asked.ChooseDamping,
+            Residual = Asked.Residual ?? ResidualRounding.Fitted,
+            TrainBranch = Asked.TrainBranch ?? false,
             Compensate = Asked.Compensate ?? IsPlus,
             WeighOutputs = Asked.WeighOutputs ?? IsPlus,
             QuantizedInputs = quantizedInputs,
@@ -103,6 +115,10 @@ internal sealed class CorrectionResolver(
         ("--clip", Asked.Clip is not null, !IsPlus),
         ("--factor-bits", Asked.FactorBits is not null, IsPlus),
         ("--damping", Asked.Damping is not null, IsPlus || method == QuantizationMethod.QeraExact),
+        ("--damping auto", Asked.ChooseDamping, IsPlus || method == QuantizationMethod.QeraExact),
+        ("--residual", Asked.Residual is not null, true),
+        ("--residual-rank", Asked.ResidualRank is not null, LearnsResidual(request)),
+        ("--train-branch", Asked.TrainBranch is not null, LearnsResidual(request)),
         ("--compensate", Asked.Compensate is not null, IsPlus),
         ("--weigh-outputs", Asked.WeighOutputs is not null, IsPlus),
         ("--quantized-inputs", Asked.QuantizedInputs is not null, true),

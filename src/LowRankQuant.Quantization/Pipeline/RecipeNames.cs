@@ -46,6 +46,9 @@ public static class RecipeNames
     /// <summary>Whether a budget may change widths.</summary>
     public static IReadOnlyList<KeyValuePair<string, BudgetWidths>> Widths { get; } = [new("mixed", BudgetWidths.Mixed), new("fixed", BudgetWidths.Fixed)];
 
+    /// <summary>Who has the last word on the codes beside a branch.</summary>
+    public static IReadOnlyList<KeyValuePair<string, ResidualRounding>> Residuals { get; } = [new("fitted", ResidualRounding.Fitted), new("lrq", ResidualRounding.Lrq)];
+
     /// <summary>The spelling of a value.</summary>
     public static string Of<T>(IReadOnlyList<KeyValuePair<string, T>> names, T value)
         where T : struct, Enum

@@ -14,6 +14,7 @@ public sealed class CorrectionRunTests : IDisposable
     [InlineData("flrq", "--bits", "2", "--epochs", "1")]
     [InlineData("flrq+", "--target-bits", "2.8")]
     [InlineData("qera-exact", "--bits", "2", "--rank", "4", "--adapter-form", "padded")]
+    [InlineData("flrq", "--bits", "2", "--epochs", "1", "--residual", "lrq", "--train-branch", "true", "--iterations", "6", "--residual-rank", "8")]
     public async Task BaseAndBranchAreReadBackTogether(string method, params string[] more)
     {
         string output = _folder.File(method);
@@ -37,6 +38,7 @@ public sealed class CorrectionRunTests : IDisposable
     [Theory]
     [InlineData("flrq", "--bits", "3", "--epochs", "1")]
     [InlineData("flrq+", "--target-bits", "2.8")]
+    [InlineData("flrq+", "--target-bits", "2.8", "--damping", "auto", "--residual", "lrq", "--train-branch", "true", "--iterations", "6", "--residual-rank", "8")]
     public async Task AnInterruptedRunAndOtherThreadsGiveTheSameBytes(string method, params string[] more)
     {
         string whole = _folder.File("whole"), parts = _folder.File("parts");

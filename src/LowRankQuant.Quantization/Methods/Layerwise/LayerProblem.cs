@@ -27,6 +27,9 @@ internal sealed record LayerProblem
     /// <summary>The type in which scales are stored.</summary>
     public required ScaleType ScaleType { get; init; }
 
+    /// <summary>Part of the mean diagonal of H that is added to its diagonal, by methods that work in the full covariance.</summary>
+    public required double Damping { get; init; }
+
     /// <summary>Rank decided by a budget for the whole model; null where the method decides by itself.</summary>
     public int? PlannedRank { get; init; }
 

@@ -8,20 +8,25 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 
 /// <summary>
 /// The learned quantizer of one slot: log s1 and the parts of D as views into the block's <see cref="ParameterArena"/>. As a weight source it gives the
-/// fake-quantized weight. Shapes: W [out, in], log s1 and zero [out, groups], L2 [out, rank], U2 [rank, in], S2 [out, in], r2 [out], c2 [in].
+/// fake-quantized weight, plus the slot's low-rank branch where it has one. Shapes: W [out, in], log s1 and zero [out, groups], L2 [out, rank],
+/// U2 [rank, in], S2 [out, in], r2 [out], c2 [in].
 /// </summary>
 internal sealed class LearnedScale : IWeightSource
 {
     private readonly Tensor _zero;
+    private readonly Tensor? _residual;
+    private readonly LearnedBranch? _branch;
 
-    private LearnedScale(LinearSlot slot, ScaleShape shape, Scheme scheme, GridParameters start, FakeQuantizeParameters parameters)
+    private LearnedScale(LinearSlot slot, ScaleShape shape, LayerStart start, FakeQuantizeParameters parameters, Tensor? residual, LearnedBranch? branch)
     {
         Slot = slot;
         Shape = shape;
-        Scheme = scheme;
-        Start = start;
+        Scheme = start.Scheme;
+        Start = start.Grid;
         Parameters = parameters;
         _zero = parameters.Zero;
+        _residual = residual;
+        _branch = branch;
     }
 
     public LinearSlot Slot { get; }
@@ -34,23 +39,32 @@ internal sealed class LearnedScale : IWeightSource
 
     public FakeQuantizeParameters Parameters { get; }
 
+    /// <summary>B and A of the branch where they are learned; empty else.</summary>
+    public IReadOnlyList<Variable> BranchFactors => _branch?.LearnedFactors ?? [];
+
     /// <summary>Learned numbers of a slot, log s1 included.</summary>
     public static long ParameterCount(LinearSlot slot, ScaleShape shape, UniformGrid grid) =>
         shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + ((long)slot.OutFeatures * grid.GroupsPerRow(slot.InFeatures));
 
     /// <summary>Places the parameters in the arena at their first values: log s1 from the grid, U2 uniform in +-1/sqrt(in), the rest 0.</summary>
-    public static LearnedScale Create(LinearSlot slot, ScaleShape shape, Scheme scheme, GridParameters start, ParameterArena arena, ulong seed)
+    /// <param name="slot">The slot, with its weight in full precision.</param>
+    /// <param name="shape">The form of D.</param>
+    /// <param name="start">Grid, and what is rounded beside which branch.</param>
+    /// <param name="arena">Holds what is learned.</param>
+    /// <param name="seed">Of U2.</param>
+    /// <param name="trainBranch">Whether the branch is learned too.</param>
+    public static LearnedScale Create(LinearSlot slot, ScaleShape shape, LayerStart start, ParameterArena arena, ulong seed, bool trainBranch = false)
     {
         Device device = arena.Device;
-        int outFeatures = slot.OutFeatures, inFeatures = slot.InFeatures, groups = scheme.Grid.GroupsPerRow(inFeatures);
-        bool perTensor = scheme.Grid.Granularity == Granularity.Tensor;
+        int outFeatures = slot.OutFeatures, inFeatures = slot.InFeatures, groups = start.Scheme.Grid.GroupsPerRow(inFeatures);
+        bool perTensor = start.Scheme.Grid.Granularity == Granularity.Tensor;
         if (perTensor) throw new NotSupportedException("Learned scales need one scale per channel or group.");
-        var logScale = new float[start.Steps.Length];
-        var zero = new float[start.Zeros.Length];
+        var logScale = new float[start.Grid.Steps.Length];
+        var zero = new float[start.Grid.Zeros.Length];
         for (int i = 0; i < logScale.Length; i++)
         {
-            logScale[i] = MathF.Log(start.Steps[i]);
-            zero[i] = start.Zeros[i];
+            logScale[i] = MathF.Log(start.Grid.Steps[i]);
+            zero[i] = start.Grid.Zeros[i];
         }
         Variable? left = null, right = null, full = null, column = null;
         Variable log = arena.Take(logScale, outFeatures, groups);
@@ -65,24 +79,31 @@ internal sealed class LearnedScale : IWeightSource
         {
             full = arena.TakeZeros(outFeatures, inFeatures);
         }
-        return new LearnedScale(slot, shape, scheme, start, new FakeQuantizeParameters
+        Tensor? residual = start.Residual is { } values ? device.From(values, outFeatures, inFeatures) : null;
+        LearnedBranch? branch = start.Branch is { } given ? trainBranch ? LearnedBranch.Learned(given, arena) : LearnedBranch.Fixed(given, device) : null;
+        var parameters = new FakeQuantizeParameters
         {
-            Weight = ((DenseWeight)slot.Weight).Value,
+            Weight = residual ?? ((DenseWeight)slot.Weight).Value,
             LogScale = log,
             Zero = device.From(zero, outFeatures, groups),
-            MaxCode = scheme.Grid.MaxCode,
+            MaxCode = start.Scheme.Grid.MaxCode,
             Left = left,
             Right = right,
             Full = full,
             RowOffset = row,
             ColumnOffset = column,
-        });
+        };
+        return new LearnedScale(slot, shape, start, parameters, residual, branch);
     }
 
     /// <inheritdoc/>
-    public Variable Weight(Tape tape) => tape.FakeQuantize(Parameters);
+    public Variable Weight(Tape tape)
+    {
+        Variable rounded = tape.FakeQuantize(Parameters);
+        return _branch is null ? rounded : _branch.AddTo(tape, rounded);
+    }
 
-    /// <summary>The integer weight of the parameters as they are now: scales rounded to their stored type, codes chosen once more with them.</summary>
+    /// <summary>The integer weight of the parameters as they are now: scales rounded to their stored type, codes chosen once more with them; its branch.</summary>
     public QuantizedWeight ToQuantizedWeight()
     {
         Device device = _zero.Device;
@@ -91,11 +112,16 @@ internal sealed class LearnedScale : IWeightSource
         for (int i = 0; i < steps.Length; i++) steps[i] = MathF.Exp(logScale[i]);
         float[] weight = Parameters.Weight.ToArray(), exponent = Exponent(device);
         return GridRounding.Round(
-            weight, Slot.OutFeatures, Slot.InFeatures, Scheme, Start with { Steps = steps }, exponent, device.HostWorkers);
+            weight, Slot.OutFeatures, Slot.InFeatures, Scheme, Start with { Steps = steps }, exponent, device.HostWorkers).WithBranch(_branch?.ToBranch());
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _zero.Dispose();
+    public void Dispose()
+    {
+        _zero.Dispose();
+        _residual?.Dispose();
+        _branch?.Dispose();
+    }
 
     private static float[] KaimingUniform(int rank, int inFeatures, ulong seed)
     {

@@ -39,7 +39,7 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
                 ("qera_exact_damped", ErrorMetric.Covariance),
             })
             {
-                LowRankFactors factors = new ErrorFitSolver(metric, _ => rank, clip: false, damping: 0.01).Fit(problem, error, rank, []);
+                LowRankFactors factors = new ErrorFitSolver(metric, _ => rank, clip: false).Fit(problem, error, rank, []);
                 Check(key, factors.SubtractFrom(error, m, n, _workers));
                 double energy = Matrices.Multiply(factors.U, factors.V, m, rank, n).Sum(value => value * value);
                 FlrqGolden.Near(run.GetProperty(key + "_fro2_of_UV").GetDouble(), energy, 1e-6, $"{name} d{bits} {key} |UV|^2");
@@ -64,7 +64,7 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
             LayerProblem problem = FlrqGolden.Problem(name, bits, figures.GetProperty("group").GetInt32(), _workers);
             int m = problem.OutFeatures, n = problem.InFeatures, rank = run.GetProperty("rank").GetInt32();
             DampedCovariance metric = DampedCovariance.Of(problem.Inputs, 0.01, name, []);
-            var options = new PlusOptions { Damping = 0.01, Rounds = 3, WhitenedStart = false, WeighOutputs = false };
+            var options = new PlusOptions { Rounds = 3, WhitenedStart = false, WeighOutputs = false };
             var solver = new PlusSolver(options, _ => rank) { Trace = [] };
             double[] limits = ClipSearch.Find(problem.Weight, m, n, problem.Grid, problem.Inputs.Covariance, ClipRange.Wide, _workers).Limits;
             GridWeight gptq = GridWeight.RoundToNearest(problem.Weight, m, n, problem.Grid, _workers, limits);
@@ -100,7 +100,7 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
             JsonElement expected = figures.GetProperty("runs").GetProperty($"d{bits}").GetProperty("plus_stored_int8_factors_fp16_scales");
             LayerProblem problem = FlrqGolden.Problem(name, bits, figures.GetProperty("group").GetInt32(), _workers);
             int rank = expected.GetProperty("rank").GetInt32();
-            var options = new PlusOptions { Damping = 0.01, Rounds = 3, WhitenedStart = false, WeighOutputs = false };
+            var options = new PlusOptions { Rounds = 3, WhitenedStart = false, WeighOutputs = false };
             LayerSolution solution = new PlusSolver(options, _ => rank).Solve(problem);
             Assert.Equal(expected.GetProperty("bits").GetDouble(), solution.Weight.BitsPerWeight, 1e-9);
             var stored = new float[problem.Weight.Length];
