@@ -17,7 +17,7 @@ internal static class SketchBenchmark
     public static int Run(Options options)
     {
         int threads = options.Number("threads", 2), ranks = options.Number("ranks", 64), repeats = options.Number("repeats", 3);
-        int width = options.Number("width", 32), largestSvd = options.Number("largest-svd", 4096);
+        int width = options.Number("width", 64), largestSvd = options.Number("largest-svd", 4096);
         using var workers = new WorkerPool(threads);
         Console.WriteLine($"{threads} threads, {ranks} ranks, {PowerIterations} power iterations, best of {repeats}; block form {width} vectors at once");
         Console.WriteLine("shape          read GB/s |  R1-Sketch s  traffic GB/s  of read |  block s  energy | randomized SVD s  energy | block/rsvd | full SVD s  svd/R1  svd/block");
@@ -59,7 +59,7 @@ internal static class SketchBenchmark
         for (int rank = 0; rank < ranks; rank += width)
         {
             int now = Math.Min(width, ranks - rank);
-            sketch.Peel(starts[(rank * columns)..((rank + now) * columns)], now, left[..(now * rows)], right[..(now * columns)], new LargestMagnitude<float>());
+            sketch.Peel(starts[(rank * columns)..((rank + now) * columns)], now, now, left[..(now * rows)], right[..(now * columns)], new LargestMagnitude<float>());
         }
     }
 

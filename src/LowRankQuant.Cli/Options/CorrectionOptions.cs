@@ -26,6 +26,8 @@ internal sealed class CorrectionOptions
 
     public Option<string?> PowerIterations { get; } = Create("--power-iterations", "N", "flrq: power iterations of a sketch (default: 2).");
 
+    public Option<string?> Sketch { get; } = Create("--sketch", "rank1|block", "flrq: find low-rank terms one by one, as the paper does, or in blocks (default: rank1).");
+
     public Option<string?> ScalePower { get; } = Create("--scale-power", "X", "flrq: exponent of the activation scale (default: 2.5).");
 
     public Option<string?> FactorBits { get; } = Create("--factor-bits", "8|16", "flrq+: bits of an element of a branch (default: 8).");
@@ -52,7 +54,7 @@ internal sealed class CorrectionOptions
 
     public IEnumerable<Option> All =>
     [
-        RankRule, ExtraSize, TargetBits, Widths, Epochs, Clip, PowerIterations, ScalePower, FactorBits, Damping, Compensate, WeighOutputs, QuantizedInputs,
+        RankRule, ExtraSize, TargetBits, Widths, Epochs, Clip, PowerIterations, Sketch, ScalePower, FactorBits, Damping, Compensate, WeighOutputs, QuantizedInputs,
         Propagation, Residual, ResidualRank, TrainBranch, AdapterForm,
     ];
 
@@ -65,6 +67,7 @@ internal sealed class CorrectionOptions
         Epochs = reader.Int(Epochs),
         Clip = reader.YesNo(Clip),
         PowerIterations = reader.Int(PowerIterations),
+        Sketch = reader.Choice(Sketch, RecipeNames.Sketches),
         ScalePower = reader.Double(ScalePower),
         FactorBits = reader.Int(FactorBits),
         Damping = ChoosesDamping(reader) ? null : reader.Double(Damping),

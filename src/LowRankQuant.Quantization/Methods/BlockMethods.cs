@@ -69,6 +69,7 @@ public static class BlockMethods
                 Rank = correction.Rank,
                 ExtraSize = correction.ExtraSize,
                 PowerIterations = correction.PowerIterations,
+                Sketch = correction.Sketch,
                 ScalePower = correction.ScalePower,
                 Epochs = correction.Epochs,
                 Clip = correction.Clip,

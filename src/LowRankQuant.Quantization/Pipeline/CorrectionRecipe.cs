@@ -18,6 +18,9 @@ public sealed record CorrectionRecipe
     /// <summary>it of R1-Sketch.</summary>
     public required int PowerIterations { get; init; }
 
+    /// <summary>How many terms a sketch finds at once.</summary>
+    public required SketchForm Sketch { get; init; }
+
     /// <summary>Exponent of FLRQ's activation scale.</summary>
     public required double ScalePower { get; init; }
 

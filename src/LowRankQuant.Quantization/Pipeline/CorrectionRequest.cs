@@ -15,6 +15,9 @@ public sealed record CorrectionRequest
     /// <summary>it of R1-Sketch.</summary>
     public int? PowerIterations { get; init; }
 
+    /// <summary>How many terms a sketch finds at once.</summary>
+    public SketchForm? Sketch { get; init; }
+
     /// <summary>Exponent of the activation scale.</summary>
     public double? ScalePower { get; init; }
 

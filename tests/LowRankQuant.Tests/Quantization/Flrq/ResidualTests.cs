@@ -148,7 +148,7 @@ public sealed class ResidualTests : IDisposable
         GridWeight rounded = GridWeight.RoundToNearest(weight, m, n, Scheme.Grid, _device.HostWorkers);
         rounded.RoundScales(Scheme.ScaleType);
         double[] error = rounded.ErrorOf(weight), ones = [.. Enumerable.Repeat(1.0, n)];
-        LowRankFactors factors = RankSelection.OfRank(error, ones, new RankCost(m, n, 3, factorBits), Rank, 2, new StartVectors(m, 1UL), _device.HostWorkers).ToHalf();
+        LowRankFactors factors = RankSelection.OfRank(error, ones, Rank, new Sketching(SketchForm.RankOne, 2, new StartVectors(m, 1UL), _device.HostWorkers)).ToHalf();
         double[] u = [.. factors.U], v = [.. factors.V];
         FactorRounding.Columns(u, Rank, factorBits);
         FactorRounding.Rows(v, Rank, factorBits);
