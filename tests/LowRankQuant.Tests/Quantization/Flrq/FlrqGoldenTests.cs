@@ -104,7 +104,9 @@ public sealed class FlrqGoldenTests(ITestOutputHelper output) : IDisposable
             Assert.Equal(byNoise, byNoiseInBlocks);
             Assert.InRange(byMagnitudeInBlocks, byMagnitude - 2, byMagnitude + 2);
             double rest = Rest(single), restOfBlock = Rest(block);
-            Assert.Equal(rest, restOfBlock, (0.01 * rest) + 1e-20);
+            output.WriteLine($"{name} {bits} bits, rank {cost.Cap(0.2)}: energy of the block form's remainder {restOfBlock / rest:F4} of the other's");
+            // At flat spectra the block form, which iterates on all vectors together, leaves less.
+            Assert.True(restOfBlock <= (1.01 * rest) + 1e-20, $"{name} {bits} bits: {restOfBlock} against {rest}");
 
             // Energy of diag(alpha) (W - U V)^T at the cap.
             double Rest(Sketching sketching)

@@ -71,6 +71,7 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
             GptqRounding.Round(problem.Weight, gptq, GptqRounding.InverseFactor(metric), _workers);
             double[] scales = tensors.Doubles($"{name}.d{bits}.gptq.scale");
             for (int i = 0; i < scales.Length; i++) FlrqGolden.Near(scales[i], gptq.Scales[i], 1e-12, $"{name} d{bits} scale {i}");
+            Diagnose(tensors.Doubles($"{name}.d{bits}.gptq.codes"), gptq, problem, metric);
             bool same = SameCodes(tensors.Doubles($"{name}.d{bits}.gptq.codes"), gptq.Codes, $"{name} d{bits} gptq");
             (GridWeight weight, _) = solver.Refine(problem, metric, rank);
             int step = 0;
@@ -108,6 +109,27 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
             double[] difference = [.. problem.Weight.Select((value, i) => value - stored[i])];
             double error = QuadraticForm.Rows(difference, problem.Inputs.Covariance, problem.OutFeatures, problem.InFeatures, _workers).Sum();
             Assert.True(error <= 1.03 * expected.GetProperty("E").GetDouble(), $"d{bits}: {error}, reference {expected.GetProperty("E").GetDouble()}");
+        }
+    }
+
+    private void Diagnose(double[] expected, GridWeight actual, LayerProblem problem, DampedCovariance metric)
+    {
+        int n = actual.Columns;
+        for (int row = 0; row < actual.Rows; row++)
+        {
+            int first = Enumerable.Range(0, n).FirstOrDefault(j => expected[(row * n) + j] != actual.Codes[(row * n) + j], -1);
+            if (first < 0) continue;
+            // replay
+            double[] u = GptqRounding.InverseFactor(metric), w = problem.Weight[(row * n)..((row + 1) * n)];
+            for (int j = 0; j <= first; j++)
+            {
+                int index = (row * actual.Groups) + (j / actual.GroupSize);
+                double t = w[j] / actual.Scales[index];
+                int code = actual.Codes[(row * n) + j];
+                if (j == first) output.WriteLine($"row {row} column {j} of {n}: t {t:R} snapped {t * (1 << 20):R} zero {actual.Zeros[index]} code {code} expected {expected[(row * n) + j]} w0 {problem.Weight[(row * n) + j]:R} scale {actual.Scales[index]:R}");
+                double error = (w[j] - ((code - actual.Zeros[index]) * actual.Scales[index])) / u[(j * n) + j];
+                for (int k = j; k < n; k++) w[k] -= error * u[(j * n) + k];
+            }
         }
     }
 
