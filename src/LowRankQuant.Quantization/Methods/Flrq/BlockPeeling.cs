@@ -12,9 +12,6 @@ internal sealed class BlockPeeling(double[] weight, double[] alpha, int most, Pr
     : Peeling(alpha, weight.Length / alpha.Length)
 {
     private const int BlockWidth = 32;
-
-    // Vectors beyond the terms that are wanted: the last ones of a block are the least exact.
-    private const int Oversampling = 8;
     private readonly int _inputs = alpha.Length, _outputs = weight.Length / alpha.Length;
     private readonly Queue<(double[] Left, double[] Right, double Figure)> _found = [];
     private BlockSketch<double>? _sketch;
@@ -39,7 +36,7 @@ internal sealed class BlockPeeling(double[] weight, double[] alpha, int most, Pr
 
     private void FindBlock(BlockSketch<double> sketch)
     {
-        int terms = Math.Min(BlockWidth, most - Count), width = Math.Min(terms + Oversampling, Math.Min(_inputs, _outputs));
+        int terms = Math.Min(BlockWidth, most - Count), width = Math.Min(terms + sketching.Oversampling, Math.Min(_inputs, _outputs));
         var starts = new double[width * _outputs];
         for (int i = 0; i < width; i++) sketching.Starts[_vectors++].CopyTo(starts, i * _outputs);
         double[] left = new double[terms * _inputs], right = new double[terms * _outputs];

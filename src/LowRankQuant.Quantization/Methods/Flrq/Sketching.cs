@@ -9,6 +9,9 @@ namespace LowRankQuant.Quantization.Methods.Flrq;
 /// <param name="Workers">Threads.</param>
 internal sealed record Sketching(SketchForm Form, int PowerIterations, StartVectors Starts, WorkerPool Workers)
 {
+    /// <summary>Vectors of a block beyond its terms: the last ones are the least exact.</summary>
+    public int Oversampling { get; init; } = 8;
+
     /// <summary>Prepares to peel terms off diag(alpha) W^T.</summary>
     /// <param name="weight">W, [m, n].</param>
     /// <param name="alpha">Activation scale, [n].</param>

@@ -12,7 +12,7 @@ using LowRankQuant.Tests.Readers;
 namespace LowRankQuant.Tests.Quantization.Flrq;
 
 /// <summary>Peers and the steps of flrq+ on the reference's layers.</summary>
-public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
+public sealed class LayerUnitTests : IDisposable
 {
     private readonly WorkerPool _workers = new(2);
 
@@ -71,8 +71,7 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
             GptqRounding.Round(problem.Weight, gptq, GptqRounding.InverseFactor(metric), _workers);
             double[] scales = tensors.Doubles($"{name}.d{bits}.gptq.scale");
             for (int i = 0; i < scales.Length; i++) FlrqGolden.Near(scales[i], gptq.Scales[i], 1e-12, $"{name} d{bits} scale {i}");
-            Diagnose(tensors.Doubles($"{name}.d{bits}.gptq.codes"), gptq, problem, metric);
-            bool same = SameCodes(tensors.Doubles($"{name}.d{bits}.gptq.codes"), gptq.Codes, $"{name} d{bits} gptq");
+            SameCodes(tensors.Doubles($"{name}.d{bits}.gptq.codes"), gptq.Codes, $"{name} d{bits} gptq");
             (GridWeight weight, _) = solver.Refine(problem, metric, rank);
             int step = 0;
             double before = double.PositiveInfinity;
@@ -81,13 +80,11 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
                 (string what, double error) = solver.Trace[step++];
                 Assert.Equal(expected[0].GetString(), what);
                 Assert.True(error <= before * (1 + 1e-12), $"{name} d{bits} step {step} {what}: {error:R} after {before:R}");
-                // One code on a tie goes the way of the last bit, and the rest of its row follows: such a trace starts elsewhere.
-                if (same) FlrqGolden.Near(expected[1].GetDouble(), error, 1e-6, $"{name} d{bits} step {step} {what}");
+                FlrqGolden.Near(expected[1].GetDouble(), error, 1e-6, $"{name} d{bits} step {step} {what}");
                 before = error;
             }
             Assert.Equal(solver.Trace.Count, step);
-            if (same) SameCodes(tensors.Doubles($"{name}.d{bits}.plus.codes"), weight.Codes, $"{name} d{bits} plus");
-            else FlrqGolden.Near(run.GetProperty("plus_trace_damped_E")[step - 1][1].GetDouble(), before, 1e-2, $"{name} d{bits} last error");
+            SameCodes(tensors.Doubles($"{name}.d{bits}.plus.codes"), weight.Codes, $"{name} d{bits} plus");
         }
     }
 
@@ -112,32 +109,9 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
         }
     }
 
-    private void Diagnose(double[] expected, GridWeight actual, LayerProblem problem, DampedCovariance metric)
-    {
-        int n = actual.Columns;
-        for (int row = 0; row < actual.Rows; row++)
-        {
-            int first = Enumerable.Range(0, n).FirstOrDefault(j => expected[(row * n) + j] != actual.Codes[(row * n) + j], -1);
-            if (first < 0) continue;
-            // replay
-            double[] u = GptqRounding.InverseFactor(metric), w = problem.Weight[(row * n)..((row + 1) * n)];
-            for (int j = 0; j <= first; j++)
-            {
-                int index = (row * actual.Groups) + (j / actual.GroupSize);
-                double t = w[j] / actual.Scales[index];
-                int code = actual.Codes[(row * n) + j];
-                if (j == first) output.WriteLine($"row {row} column {j} of {n}: t {t:R} snapped {t * (1 << 20):R} zero {actual.Zeros[index]} code {code} expected {expected[(row * n) + j]} w0 {problem.Weight[(row * n) + j]:R} scale {actual.Scales[index]:R}");
-                double error = (w[j] - ((code - actual.Zeros[index]) * actual.Scales[index])) / u[(j * n) + j];
-                for (int k = j; k < n; k++) w[k] -= error * u[(j * n) + k];
-            }
-        }
-    }
-
-    private bool SameCodes(double[] expected, byte[] actual, string what)
+    private static void SameCodes(double[] expected, byte[] actual, string what)
     {
         int different = expected.Where((code, i) => code != actual[i]).Count();
-        output.WriteLine($"{what}: {different} of {expected.Length} codes differ");
-        Assert.True(different * 1000 <= expected.Length, $"{what}: {different} of {expected.Length} codes differ");
-        return different == 0;
+        Assert.True(different == 0, $"{what}: {different} of {expected.Length} codes differ");
     }
 }

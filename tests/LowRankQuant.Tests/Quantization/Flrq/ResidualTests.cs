@@ -87,24 +87,20 @@ public sealed class ResidualTests : IDisposable
         using var trainer = new BlockTrainer(_block, scene.Streams, arena, new ReconstructionOptions { Iterations = 1, LearningRate = 0 });
         int[] windows = [0, 1];
         double loss = trainer.Gradients(windows);
-        foreach (LearnedScale scale in learned)
+        // Along the gradient of all factors together, far enough that the rounding of the factors to fp16 averages out.
+        Variable[] factors = [.. learned.SelectMany(scale => scale.BranchFactors)];
+        float[][] kept = [.. factors.Select(factor => factor.Value.ToArray())], slopes = [.. factors.Select(factor => factor.Gradient!.ToArray())];
+        double square = slopes.Sum(slope => slope.Sum(value => (double)value * value)), step = 0.05 * loss / square;
+        double Moved(double by)
         {
-            foreach (Variable factor in scale.BranchFactors)
-            {
-                // Along its own gradient, far enough that the rounding of the factors to fp16 averages out.
-                float[] kept = factor.Value.ToArray(), slope = factor.Gradient!.ToArray();
-                double square = slope.Sum(value => (double)value * value), step = 0.02 * loss / square;
-                double Moved(double by)
-                {
-                    factor.Value.CopyFrom([.. kept.Zip(slope, (value, direction) => (float)(value + (by * direction)))]);
-                    return trainer.MeanLoss(0, 2, TestContext.Current.CancellationToken);
-                }
-
-                double measured = (Moved(step) - Moved(-step)) / (2 * step);
-                factor.Value.CopyFrom(kept);
-                Assert.Equal(square, measured, 0.02 * square);
-            }
+            for (int i = 0; i < factors.Length; i++)
+                factors[i].Value.CopyFrom([.. kept[i].Zip(slopes[i], (value, direction) => (float)(value + (by * direction)))]);
+            return trainer.MeanLoss(0, 2, TestContext.Current.CancellationToken);
         }
+
+        Assert.Equal(2 * _block.Slots.Count, factors.Length);
+        Assert.All(slopes, slope => Assert.Contains(slope, value => value != 0));
+        Assert.Equal(square, (Moved(step) - Moved(-step)) / (2 * step), 0.02 * square);
         for (int i = 0; i < dense.Length; i++) _block.Slots[i].Exchange(dense[i]).Dispose();
     }
 
