@@ -152,17 +152,26 @@ public sealed class R1Sketch<T>
         sums.Clear();
         T largest = T.Zero;
         int grouped = rows / group * group;
-        for (int row = 0; row < Math.Min(group, grouped); row++) largest = T.Max(largest, RowProduct(panel, row, p, y, deflate));
-        for (int row = group; row < grouped; row += group)
+        if (!deflate)
         {
-            Span<T> both = panel.Slice((row - group) * Columns, 2 * group * Columns);
-            ReadOnlySpan<T> behind = y.Slice(row - group, group);
-            Span<T> ahead = y.Slice(row, group);
-            if (deflate) largest = T.Max(largest, SketchKernels.DeflateProductsAndSums(both, Columns, p.Slice(row, group), _k, _z, behind, sums, ahead));
-            else SketchKernels.ProductsAndSums<T>(both, Columns, _z, behind, sums, ahead);
+            for (int row = 0; row < grouped; row += group)
+                SketchKernels.ProductsAndSums<T>(panel.Slice(row * Columns, group * Columns), Columns, _z, sums, y.Slice(row, group));
         }
-        for (int row = grouped; row < rows; row++) largest = T.Max(largest, RowProduct(panel, row, p, y, deflate));
-        for (int row = Math.Max(0, grouped - group); row < rows; row++) VectorKernels.AddScaled(y[row], panel.Slice(row * Columns, Columns), sums);
+        else if (grouped > 0)
+        {
+            for (int row = 0; row < group; row++) largest = T.Max(largest, RowProduct(panel, row, p, y, deflate));
+            for (int row = group; row < grouped; row += group)
+            {
+                largest = T.Max(largest, SketchKernels.DeflateProductsAndSums(
+                    panel.Slice((row - group) * Columns, 2 * group * Columns), Columns, p.Slice(row, group), _k, _z, y.Slice(row - group, group), sums, y.Slice(row, group)));
+            }
+            SketchKernels.AddSums<T>(panel.Slice((grouped - group) * Columns, group * Columns), Columns, y.Slice(grouped - group, group), sums);
+        }
+        for (int row = grouped; row < rows; row++)
+        {
+            largest = T.Max(largest, RowProduct(panel, row, p, y, deflate));
+            VectorKernels.AddScaled(y[row], panel.Slice(row * Columns, Columns), sums);
+        }
         return largest;
     }
 
