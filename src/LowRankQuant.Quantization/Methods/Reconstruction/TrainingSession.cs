@@ -25,10 +25,10 @@ internal sealed class TrainingSession(
             if (Train(rate) is { } kept) return new QuantizedBlock([]) { Warnings = _warnings, KeptIteration = kept };
             arena.Values.CopyFrom(start);
             arena.ResetMoments();
-            _warnings.Add(string.Create(CultureInfo.InvariantCulture, $"block {context.Block.Index}: diverged at learning rate {rate:G3}"));
+            _warnings.Add(string.Create(CultureInfo.InvariantCulture, $"block {context.Block.Index}: no better than its start at learning rate {rate:G3}"));
             rate /= rateCut;
         }
-        _warnings.Add($"block {context.Block.Index}: {fallback}, because training diverged at every rate tried");
+        _warnings.Add($"block {context.Block.Index}: {fallback}, because training made it no better at any rate tried");
         return new QuantizedBlock([]) { Warnings = _warnings, KeptIteration = 0 };
     }
 
