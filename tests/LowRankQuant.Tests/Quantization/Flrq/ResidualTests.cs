@@ -91,9 +91,9 @@ public sealed class ResidualTests : IDisposable
         var random = new SeededRandom(11);
         foreach (Variable factor in factors) factor.Value.CopyFrom([.. factor.Value.ToArray().Select(value => (float)(value * (1 + (0.01 * random.NextUniform()))))]);
         double loss = trainer.Gradients(windows);
-        // Along the gradient of all factors together, far enough that their rounding averages out.
+        // Along the gradient of all factors together, so far that the rounding of the factors does not show.
         float[][] kept = [.. factors.Select(factor => factor.Value.ToArray())], slopes = [.. factors.Select(factor => factor.Gradient!.ToArray())];
-        double square = slopes.Sum(slope => slope.Sum(value => (double)value * value)), step = 0.05 * loss / square;
+        double square = slopes.Sum(slope => slope.Sum(value => (double)value * value)), step = 0.5 * loss / square;
         double Moved(double by)
         {
             for (int i = 0; i < factors.Length; i++)
