@@ -13,8 +13,8 @@ public sealed class CorrectionRunTests : IDisposable
     [Theory]
     [InlineData("flrq", "--bits", "2", "--epochs", "1")]
     [InlineData("flrq+", "--target-bits", "2.8")]
-    [InlineData("qera-exact", "--bits", "2", "--rank", "4", "--adapter-form", "padded")]
-    [InlineData("flrq", "--bits", "2", "--epochs", "1", "--residual", "lrq", "--train-branch", "true", "--iterations", "6", "--residual-rank", "8")]
+    [InlineData("qera-exact", "--bits", "2", "--rank", "4", "--adapter-form", "padded", "--damping", "auto")]
+    [InlineData("flrq", "--bits", "2", "--epochs", "0", "--sketch", "block", "--residual", "lrq", "--iterations", "6", "--residual-rank", "8")]
     public async Task BaseAndBranchAreReadBackTogether(string method, params string[] more)
     {
         string output = _folder.File(method);
@@ -25,6 +25,7 @@ public sealed class CorrectionRunTests : IDisposable
         double bits = report.RootElement.GetProperty("bitsPerWeight").GetDouble(), layers = LayerBits(report.RootElement);
         Assert.Equal(layers, bits, 1e-9);
         if (method == "flrq+") Assert.InRange(bits, 2.6, 2.8);
+        if (more.Contains("auto")) Assert.All(Layers(report.RootElement), layer => Assert.Contains(layer.GetProperty("damping").GetDouble(), new[] { 0.03, 0.1, 0.3, 1 }));
         Assert.True(File.Exists(Path.Combine(output, "adapter", "adapter_config.json")), "no branch was written");
         XDocument.Load(Path.Combine(output, "layers.svg"));
         CliResult measured = await Lrq.Run("eval", output, "--reference", "demo", "--text", Path.Combine(TestData.Demo, "evaluation.txt"), "--windows", "1", "--threads", "1", "--json");
@@ -38,7 +39,7 @@ public sealed class CorrectionRunTests : IDisposable
     [Theory]
     [InlineData("flrq", "--bits", "3", "--epochs", "1")]
     [InlineData("flrq+", "--target-bits", "2.8")]
-    [InlineData("flrq+", "--target-bits", "2.8", "--damping", "auto", "--residual", "lrq", "--train-branch", "true", "--iterations", "6", "--residual-rank", "8")]
+    [InlineData("svd", "--bits", "3", "--rank", "2", "--residual", "lrq", "--train-branch", "true", "--iterations", "6", "--residual-rank", "8")]
     public async Task AnInterruptedRunAndOtherThreadsGiveTheSameBytes(string method, params string[] more)
     {
         string whole = _folder.File("whole"), parts = _folder.File("parts");
@@ -118,10 +119,13 @@ public sealed class CorrectionRunTests : IDisposable
         return JsonDocument.Parse(run.Out).RootElement.GetProperty("klDivergence").GetDouble();
     }
 
+    private static IEnumerable<JsonElement> Layers(JsonElement report) =>
+        report.GetProperty("blocks").EnumerateArray().SelectMany(block => block.GetProperty("layers").EnumerateArray());
+
     private static double LayerBits(JsonElement report)
     {
         double bits = 0, weights = 0;
-        foreach (JsonElement layer in report.GetProperty("blocks").EnumerateArray().SelectMany(block => block.GetProperty("layers").EnumerateArray()))
+        foreach (JsonElement layer in Layers(report))
         {
             double count = layer.GetProperty("outFeatures").GetDouble() * layer.GetProperty("inFeatures").GetDouble();
             bits += layer.GetProperty("bitsPerWeight").GetDouble() * count;
