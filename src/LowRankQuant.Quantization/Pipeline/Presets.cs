@@ -45,6 +45,9 @@ internal static class Presets
     private static readonly Preset PaperPreset = new(
         Samples: 512, SequenceLength: 1024, Iterations: 5000, Batch: 2, LossWeighting.Plain, KeepBest: false, HeldOut: 0);
 
+    /// <summary>First learning rate of <c>fast</c> where LRQ starts at what another method has optimised already: larger ones destroy it first.</summary>
+    private const double FastResidualRate = 5e-4;
+
     /// <summary>First learning rates of <c>fast</c> by code width: the row with the largest width not above the one asked for.</summary>
     private static readonly (int Bits, double Lrq, double FlexRound)[] FastRates = [(4, 5e-3, 5e-3), (3, 1e-2, 1e-2), (2, 2e-2, 1e-2)];
 
@@ -67,8 +70,15 @@ internal static class Presets
         preset != Paper ? FastRank : parameters >= LargeModel ? PaperRankLarge : PaperRank;
 
     /// <summary>First learning rate and start of a preset. Round to nearest has no rate and starts at the range of the weights.</summary>
-    public static (double Rate, GridStart Start) RateAndStart(string preset, QuantizationMethod method, int bits, double parameters)
+    /// <param name="preset">Name of the preset.</param>
+    /// <param name="method">The method.</param>
+    /// <param name="bits">Code width.</param>
+    /// <param name="parameters">Parameters of the model.</param>
+    /// <param name="residual">Whether LRQ learns the codes beside the branches of a low-rank correction.</param>
+    public static (double Rate, GridStart Start) RateAndStart(string preset, QuantizationMethod method, int bits, double parameters, bool residual = false)
     {
+        if (residual && preset != Paper) return (FastResidualRate, GridStart.MinMax);
+        if (residual) method = QuantizationMethod.Lrq;
         if (method == QuantizationMethod.Rtn || CorrectionResolver.Covers(method)) return (0, GridStart.MinMax);
         bool flexRound = method == QuantizationMethod.FlexRound;
         if (preset != Paper)

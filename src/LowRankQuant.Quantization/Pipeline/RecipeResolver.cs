@@ -57,7 +57,7 @@ public static class RecipeResolver
             int bits = Range("--bits", request.Bits ?? usual, UniformGrid.MinBits, UniformGrid.MaxBits, "bits per code");
             bool corrects = CorrectionResolver.Covers(method), learnsResidual = corrects && CorrectionResolver.LearnsResidual(request);
             bool trains = (method != QuantizationMethod.Rtn && !corrects) || learnsResidual;
-            (double rate, GridStart start) = Presets.RateAndStart(presetName, learnsResidual ? QuantizationMethod.Lrq : method, bits, Parameters);
+            (double rate, GridStart start) = Presets.RateAndStart(presetName, method, bits, Parameters, learnsResidual);
             RefuseForeignOptions(method);
             Windows windows = Data(method, preset);
             if (method != QuantizationMethod.Rtn && !request.HasCalibration)

@@ -10,8 +10,9 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// <param name="Grid">First steps, and the zero points, which stay.</param>
 internal sealed record LayerStart(Scheme Scheme, GridParameters Grid)
 {
-    // How far from a border of its cell a value is kept, in steps: a scale that moves in its last bits must not move codes.
-    private const float Margin = 1e-3f;
+    // Values keep this part of their distance from the middle of their cell. With all of it so many lie close to a border that the first steps change
+    // codes at random, and what the other method gained is lost before it can be improved on (docs/results/LOG.md).
+    private const float Depth = 0.5f;
 
     /// <summary>What is rounded, [outFeatures, inFeatures]; null for the slot's own weight.</summary>
     public float[]? Residual { get; init; }
@@ -25,8 +26,8 @@ internal sealed record LayerStart(Scheme Scheme, GridParameters Grid)
 
     /// <summary>
     /// What another method made of the weight: its grid, its branch, and as the value to be rounded W - B A. Rounding that to nearest would lose what
-    /// the other method's choice of codes gained, so a value outside the cell of its code is reflected at the cell's border: learning begins at
-    /// exactly those codes, and the closer a choice was, the sooner it is changed.
+    /// the other method's choice of codes gained, so every value is brought into the cell of its code: learning begins at exactly those codes, and the
+    /// closer a choice was, the sooner it is changed.
     /// </summary>
     /// <param name="slot">The slot with its weight in full precision.</param>
     /// <param name="stored">What the other method made of it.</param>
@@ -46,13 +47,16 @@ internal sealed record LayerStart(Scheme Scheme, GridParameters Grid)
         return new LayerStart(scheme with { Grid = grid }, new GridParameters(stored.Scales, zeros)) { Residual = residual, Branch = stored.Branch };
     }
 
-    /// <summary>A value in steps that rounds to a code: itself where it does, else reflected at the border of the code's cell, no further than its middle.</summary>
+    /// <summary>
+    /// A value in steps that rounds to a code: one outside the code's cell is reflected at the cell's border, no further than its middle, and all keep
+    /// <see cref="Depth"/> of their distance from the middle. Cells at the ends of the grid are open, and values there stay.
+    /// </summary>
     internal static float IntoCell(float value, int code, int zero, int maxCode)
     {
-        float middle = code - zero, low = middle - 0.5f, high = middle + 0.5f;
-        if (value < low && code > 0) value = Math.Min((2 * low) - value, middle);
-        else if (value > high && code < maxCode) value = Math.Max((2 * high) - value, middle);
-        if (code > 0) value = Math.Max(value, low + Margin);
-        return code < maxCode ? Math.Min(value, high - Margin) : value;
+        const float half = 0.5f;
+        float distance = value - code + zero;
+        if ((code == 0 && distance < 0) || (code == maxCode && distance > 0)) return value;
+        float reflected = Math.Abs(distance) <= half ? Math.Abs(distance) : Math.Max(0, (2 * half) - Math.Abs(distance));
+        return code - zero + (Depth * MathF.CopySign(reflected, distance));
     }
 }

@@ -42,13 +42,16 @@ public sealed class ResidualTests : IDisposable
     [InlineData(9f, 3, 0, 3)]
     [InlineData(-9f, 0, 2, 3)]
     [InlineData(0.5f, 1, 0, 3)]
+    [InlineData(1.2f, 1, 0, 3)]
     [InlineData(-1.9f, 0, 3, 7)]
     public void AValueIsBroughtIntoItsCodesCell(float value, int code, int zero, int maxCode)
     {
-        float inside = LayerStart.IntoCell(value, code, zero, maxCode);
+        float inside = LayerStart.IntoCell(value, code, zero, maxCode), middle = code - zero;
         Assert.Equal(code, (int)Math.Clamp(MathF.Round(inside) + zero, 0, maxCode));
-        Assert.Equal(inside, LayerStart.IntoCell(inside, code, zero, maxCode));
-        if ((int)Math.Clamp(MathF.Round(value) + zero, 0, maxCode) == code && value != 0.5f) Assert.Equal(value, inside);
+        // On the same side of the middle, and nearer to its border than a value that lies deeper.
+        Assert.True((inside - middle) * (value - middle) >= 0);
+        float deeper = LayerStart.IntoCell(middle + (0.9f * Math.Clamp(value - middle, -0.5f, 0.5f)), code, zero, maxCode);
+        if (Math.Abs(value - middle) <= 0.5f) Assert.True(Math.Abs(deeper - middle) < Math.Abs(inside - middle));
     }
 
     [Theory]
