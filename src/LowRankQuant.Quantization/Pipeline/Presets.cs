@@ -45,13 +45,11 @@ internal static class Presets
     private static readonly Preset PaperPreset = new(
         Samples: 512, SequenceLength: 1024, Iterations: 5000, Batch: 2, LossWeighting.Plain, KeepBest: false, HeldOut: 0);
 
-<<<<<<< HEAD
     /// <summary>First learning rate of <c>fast</c> where LRQ starts at what another method has optimised already: larger ones destroy it first.</summary>
     private const double FastResidualRate = 5e-4;
-=======
+
     // Worse than the plain range where nothing is learned, better where it is: at 2, 3 and 4 bits, for LRQ and FlexRound (docs/results/start.md).
     private const GridStart FastStart = GridStart.Search;
->>>>>>> main
 
     /// <summary>First learning rates of <c>fast</c> by code width: the row with the largest width not above the one asked for.</summary>
     private static readonly (int Bits, double Lrq, double FlexRound)[] FastRates = [(4, 5e-3, 5e-3), (3, 1e-2, 1e-2), (2, 2e-2, 1e-2)];
