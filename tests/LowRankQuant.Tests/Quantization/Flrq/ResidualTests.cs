@@ -9,7 +9,6 @@ using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.Layerwise;
-using LowRankQuant.Quantization.Methods.LowRankCorrection;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;
