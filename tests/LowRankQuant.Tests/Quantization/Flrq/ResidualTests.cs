@@ -93,9 +93,9 @@ public sealed class ResidualTests : IDisposable
         var random = new SeededRandom(11);
         foreach (Variable factor in factors) factor.Value.CopyFrom([.. factor.Value.ToArray().Select(value => (float)(value * (1 + (0.01 * random.NextUniform()))))]);
         double loss = trainer.Gradients(windows);
-        // Along the gradient of all factors together, so far that the rounding of the factors does not show.
+        // Along the gradient of all factors together: far enough for the rounding of the factors to average out, near enough for the loss to be straight.
         float[][] kept = [.. factors.Select(factor => factor.Value.ToArray())], slopes = [.. factors.Select(factor => factor.Gradient!.ToArray())];
-        double square = slopes.Sum(slope => slope.Sum(value => (double)value * value)), step = 0.5 * loss / square;
+        double square = slopes.Sum(slope => slope.Sum(value => (double)value * value)), step = 0.03 * loss / square;
         double Moved(double by)
         {
             for (int i = 0; i < factors.Length; i++)
@@ -105,7 +105,7 @@ public sealed class ResidualTests : IDisposable
 
         Assert.Equal(2 * _block.Slots.Count, factors.Length);
         Assert.All(slopes, slope => Assert.Contains(slope, value => value != 0));
-        Assert.Equal(square, (Moved(step) - Moved(-step)) / (2 * step), 0.02 * square);
+        Assert.Equal(square, (Moved(step) - Moved(-step)) / (2 * step), 0.03 * square);
         for (int i = 0; i < dense.Length; i++) _block.Slots[i].Exchange(dense[i]).Dispose();
     }
 
