@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Unicode;
 using LowRankQuant.Formats.Safetensors;
 
 namespace LowRankQuant.Models.Checkpoints;
@@ -23,12 +24,15 @@ internal static class ModelConfigFile
         var info = new FileInfo(file);
         if (!info.Exists) throw new CheckpointException($"{file} does not exist; a Hugging Face folder holds config.json beside its safetensors files.");
         if (info.Length > Largest) throw new CheckpointException($"{file} has {info.Length} bytes; a configuration has at most {Largest}.");
+        byte[] bytes = File.ReadAllBytes(file);
+        if (!Utf8.IsValid(bytes)) throw new CheckpointException($"{file}: not valid UTF-8.");
         try
         {
-            return JsonNode.Parse(File.ReadAllBytes(file), documentOptions: new JsonDocumentOptions { MaxDepth = 32 }) as JsonObject
-                ?? throw new CheckpointException($"{file}: the top level must be a JSON object.");
+            JsonNode? node = JsonNode.Parse(bytes, documentOptions: new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
+            // Nodes are made when they are looked at; an escaped lone surrogate must be found now.
+            return node?.DeepClone() as JsonObject ?? throw new CheckpointException($"{file}: the top level must be a JSON object.");
         }
-        catch (JsonException bad)
+        catch (Exception bad) when (bad is JsonException or InvalidOperationException)
         {
             throw new CheckpointException($"{file}: not valid JSON: {bad.Message}", bad);
         }

@@ -7,8 +7,8 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Models.Export;
 
 /// <summary>
-/// compressed-tensors: <c>pack-quantized</c> for weights alone, <c>int-quantized</c> with quantized activations, or whatever a source of the same
-/// container had. Every grid of 2 to 8 bits fits; quantizers of activations and caches are kept.
+/// compressed-tensors: <c>pack-quantized</c> for weights alone, <c>int-quantized</c> or what the source has with quantized activations. Every grid of
+/// 2 to 8 bits fits; quantizers of activations and caches are kept.
 /// </summary>
 public sealed class CompressedTensorsExporter : FolderExporter
 {

@@ -2,6 +2,7 @@ using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Mlx;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Export;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
@@ -34,6 +35,16 @@ internal sealed class MlxContainer : QuantizedContainer
 
     /// <inheritdoc/>
     public override void ReadRounded(string module, Span<float> destination) => ReadSingles(module, destination);
+
+    /// <inheritdoc/>
+    public override void Round(OrderedWeight weight, Span<float> destination)
+    {
+        QuantizedWeight natural = weight.Weight;
+        var grid = new UniformGrid(natural.Grid.Bits, natural.Grid.Symmetric, Granularity.Group, natural.EffectiveGroupSize);
+        MlxWeight? affine = weight.Columns is null ? MlxWeight.FromGrid(StoredGrid.Put(natural, grid, natural.ScaleType)) : null;
+        if (affine is null) base.Round(weight, destination);
+        else affine.Dequantize(destination);
+    }
 
     /// <inheritdoc/>
     public override long StoredBitsOf(string module) => ReadAffine(module).StoredBits;

@@ -53,11 +53,16 @@ public abstract class QuantizedContainer(SafetensorsFolder tensors, IEnumerable<
 
     /// <summary>Values as the engines of the container compute with them, rounded as its golden README says: T((q - z) s) for most.</summary>
     /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
-    public virtual void ReadRounded(string module, Span<float> destination)
+    public virtual void ReadRounded(string module, Span<float> destination) => Round(Read(module)!, destination);
+
+    /// <summary>Values as the engines of the container would compute with them for a weight of another source, by the same rule.</summary>
+    /// <param name="weight">The weight.</param>
+    /// <param name="destination">[out, in].</param>
+    public virtual void Round(OrderedWeight weight, Span<float> destination)
     {
-        OrderedWeight weight = Read(module)!;
         weight.Dequantize(destination);
-        for (int i = 0; i < destination.Length; i++) destination[i] = StorageScale.RoundAny(destination[i], weight.Weight.ScaleType);
+        ScaleType type = ScaleType ?? weight.Weight.ScaleType;
+        for (int i = 0; i < destination.Length; i++) destination[i] = StorageScale.RoundAny(destination[i], type);
     }
 
     /// <summary>Bits of a quantized module: codes, scales, zero points, and the order of its columns where it has one.</summary>
