@@ -8,7 +8,7 @@ namespace LowRankQuant.Formats.CompressedTensors;
 
 /// <summary>
 /// Reads the integer weights of a compressed-tensors checkpoint: <c>pack-quantized</c>, <c>int-quantized</c> and <c>naive-quantized</c>. Stored
-/// codes q lie in [-2^(b-1), 2^(b-1)-1]; <see cref="QuantizedWeight"/> holds u = q + 2^(b-1), zero points likewise.
+/// codes q lie in [-2^(b-1), 2^(b-1)-1]; <see cref="UniformWeight"/> holds u = q + 2^(b-1), zero points likewise.
 /// </summary>
 /// <remarks>
 /// | tensor | pack-quantized | int-quantized, naive-quantized |
@@ -31,7 +31,7 @@ public static class CompressedTensorsReader
     /// <exception cref="CheckpointFormatException">
     /// A tensor is missing or does not fit the scheme, a scale is zero or not finite, or the scheme is none of those read here.
     /// </exception>
-    public static QuantizedWeight Read(ISafetensorsSource source, string module, QuantizationScheme scheme, CompressedTensorsConfig config)
+    public static UniformWeight Read(ISafetensorsSource source, string module, QuantizationScheme scheme, CompressedTensorsConfig config)
     {
         QuantizationArgs args = scheme.Weights ?? throw new CheckpointFormatException(
             "unsupported-weights", config.Location, scheme.Name, $"the group of module '{module}' has no quantized weights.");
@@ -52,7 +52,7 @@ public static class CompressedTensorsReader
         };
     }
 
-    private static QuantizedWeight ReadPacked(ISafetensorsSource source, string module, UniformGrid grid, bool versionPads)
+    private static UniformWeight ReadPacked(ISafetensorsSource source, string module, UniformGrid grid, bool versionPads)
     {
         string name = module + ".weight_packed";
         TensorEntry packed = Entry(source, name, 2, SafetensorsType.I32);
@@ -82,10 +82,10 @@ public static class CompressedTensorsReader
                 ? ReadPlainZeroPoints(source, module, grid, 1)
                 : ReadPackedZeroPoints(source, module, grid, rows, grid.GroupsPerRow(columns), isPadded);
         }
-        return new QuantizedWeight(rows, columns, grid, codes, scales, zeroPoints, scaleType);
+        return new UniformWeight(rows, columns, grid, codes, scales, zeroPoints, scaleType);
     }
 
-    private static QuantizedWeight ReadIntegers(ISafetensorsSource source, string module, UniformGrid grid)
+    private static UniformWeight ReadIntegers(ISafetensorsSource source, string module, UniformGrid grid)
     {
         string name = module + ".weight";
         TensorEntry entry = Entry(source, name, 2, SafetensorsType.I8);
@@ -99,7 +99,7 @@ public static class CompressedTensorsReader
         ToUnsigned(source, name, grid, codes, "code");
         (float[] scales, ScaleType scaleType) = ReadScales(source, module, grid, rows, columns);
         byte[]? zeroPoints = grid.Symmetric ? null : ReadPlainZeroPoints(source, module, grid, scales.Length);
-        return new QuantizedWeight(rows, columns, grid, codes, scales, zeroPoints, scaleType);
+        return new UniformWeight(rows, columns, grid, codes, scales, zeroPoints, scaleType);
     }
 
     private static (int Rows, int Columns) ReadShape(ISafetensorsSource source, string name)
