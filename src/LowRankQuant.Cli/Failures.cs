@@ -15,7 +15,7 @@ internal static class Failures
     public const string DebugVariable = "LRQ_DEBUG";
 
     // One rule may hit every linear of a model.
-    private const int MostMisfits = 20;
+    private const int MostProblems = 20;
 
     /// <summary>Prints the message.</summary>
     /// <returns>The exit code.</returns>
@@ -34,9 +34,9 @@ internal static class Failures
             case RequestException bad:
                 WriteProblems(bad.Problems, error);
                 return ExitCodes.BadRequest;
-            case MisfitException misfit:
-                WriteProblems([.. misfit.Misfits.Take(MostMisfits).Select(one => $"{misfit.Container}: {one}")], error);
-                if (misfit.Misfits.Count > MostMisfits) error.WriteLine($"error: and {misfit.Misfits.Count - MostMisfits} more.");
+            case ExportException bad:
+                WriteProblems([.. bad.Problems.Take(MostProblems)], error);
+                if (bad.Problems.Count > MostProblems) error.WriteLine($"error: and {bad.Problems.Count - MostProblems} more.");
                 return ExitCodes.BadRequest;
             case RunFolderException:
                 error.WriteLine($"error: {failure.Message}");

@@ -8,7 +8,7 @@ namespace LowRankQuant.Formats;
 /// </summary>
 /// <param name="Weight">Codes with the columns of a group side by side, scales and zero points.</param>
 /// <param name="Columns">The model's column of every column of <paramref name="Weight"/>; null in natural order.</param>
-public sealed record OrderedWeight(QuantizedWeight Weight, int[]? Columns)
+public sealed record OrderedWeight(UniformWeight Weight, int[]? Columns)
 {
     /// <summary>The group of every column of the model: what files call <c>g_idx</c>.</summary>
     public int[] GroupIndex()
@@ -41,7 +41,7 @@ public sealed record OrderedWeight(QuantizedWeight Weight, int[]? Columns)
     /// <param name="grid">Grid of the sorted weight.</param>
     /// <param name="create">From codes with sorted columns to a weight.</param>
     /// <returns>The weight, or null when the groups do not have the grid's size each.</returns>
-    internal static OrderedWeight? FromGroups(byte[] codes, int[] groups, UniformGrid grid, Func<byte[], QuantizedWeight> create)
+    internal static OrderedWeight? FromGroups(byte[] codes, int[] groups, UniformGrid grid, Func<byte[], UniformWeight> create)
     {
         int columns = groups.Length, size = grid.Granularity == Granularity.Group ? grid.GroupSize : columns;
         if (IsNatural(groups, size)) return new OrderedWeight(create(codes), null);

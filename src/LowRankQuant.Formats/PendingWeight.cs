@@ -9,17 +9,17 @@ namespace LowRankQuant.Formats;
 /// <param name="Grid">Integer grid.</param>
 /// <param name="ScaleType">Stored type of the scales.</param>
 /// <param name="Load">Gives the weight; called once per tensor.</param>
-public sealed record PendingWeight(string Module, int OutFeatures, int InFeatures, UniformGrid Grid, ScaleType ScaleType, Func<QuantizedWeight> Load)
+public sealed record PendingWeight(string Module, int OutFeatures, int InFeatures, UniformGrid Grid, ScaleType ScaleType, Func<UniformWeight> Load)
 {
     /// <summary>A weight that is in memory.</summary>
-    public static PendingWeight Of(string module, QuantizedWeight weight) =>
+    public static PendingWeight Of(string module, UniformWeight weight) =>
         new(module, weight.OutFeatures, weight.InFeatures, weight.Grid, weight.ScaleType, () => weight);
 
     /// <summary>Loads the weight and checks that it is what was declared.</summary>
     /// <exception cref="InvalidOperationException">It is another one.</exception>
-    internal QuantizedWeight Checked()
+    internal UniformWeight Checked()
     {
-        QuantizedWeight weight = Load();
+        UniformWeight weight = Load();
         return weight.OutFeatures == OutFeatures && weight.InFeatures == InFeatures && weight.Grid == Grid && weight.ScaleType == ScaleType
             ? weight
             : throw new InvalidOperationException(

@@ -20,13 +20,14 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
         RequestException.ThrowIfAny(reader.Problems);
         using ICheckpoint model = CheckpointOpener.Open(path.Path);
         var plan = new ExportSource(model);
+        string? adapter;
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {
             narrator.Stage($"writing {model.Location} as {exporter.Name}");
-            Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation);
+            adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation);
         }
         long bytes = Size(options.Output);
-        (json ? terminal.Error : terminal.Out).WriteLine($"{model.Location} ({model.Kind}) written to {options.Output} as {exporter.Name}, {Format.Bytes(bytes)}.");
+        (json ? terminal.Error : terminal.Out).WriteLine($"{model.Location} ({model.Kind}) written to {options.Output} as {exporter.Name}, {Format.Bytes(bytes)}{(adapter is null ? "" : $"; its low-rank branches to {adapter}")}.");
         if (!json) return ExitCodes.Success;
         var result = new JsonObject
         {
@@ -35,6 +36,7 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
             ["format"] = exporter.Name,
             ["tensors"] = model.TensorNames.Count,
             ["bytes"] = bytes,
+            ["adapter"] = adapter,
         };
         if (exporter is DenseFolderExporter) result["dtype"] = options.DenseType.HeaderName();
         else result["quantizedLinears"] = plan.Linears.Count;

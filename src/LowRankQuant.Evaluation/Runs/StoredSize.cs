@@ -46,9 +46,8 @@ public static class StoredSize
         double bits = 0, weights = 0;
         foreach ((_, int outFeatures, int inFeatures) in model.Linears)
         {
-            long scales = scheme.Grid.ScaleCount(outFeatures, inFeatures), count = (long)outFeatures * inFeatures;
-            bits += ((double)count * scheme.Grid.Bits) + (scales * ((scheme.ScaleType == ScaleType.Float32 ? 32 : 16) + (scheme.Grid.Symmetric ? 0 : scheme.Grid.Bits)));
-            weights += count;
+            bits += scheme.Grid.StoredBits(outFeatures, inFeatures, scheme.ScaleType);
+            weights += (double)outFeatures * inFeatures;
         }
         return bits / weights;
     }

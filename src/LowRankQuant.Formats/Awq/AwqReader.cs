@@ -34,7 +34,7 @@ public static class AwqReader
     /// <param name="layout">What the configuration says.</param>
     /// <returns>Codes, scales and zero points, unchanged.</returns>
     /// <exception cref="CheckpointFormatException">A tensor is missing or does not fit the layout.</exception>
-    public static QuantizedWeight Read(ISafetensorsSource source, string module, AwqLayout layout)
+    public static UniformWeight Read(ISafetensorsSource source, string module, AwqLayout layout)
     {
         (int rows, int columns) = ShapeOf(source, module, layout);
         int groups = layout.Grid.GroupsPerRow(columns);
@@ -42,7 +42,7 @@ public static class AwqReader
         TensorEntry zeros = source.RequireMatrix(module + ".qzeros", groups, rows / AwqOrder.PerWord, why, SafetensorsType.I32);
         TensorEntry scales = source.RequireMatrix(module + ".scales", groups, rows, why, ScaleTypes.Stored);
         byte[] codes = AwqOrder.Unpack(source.ReadWords(source.Tensors[module + Codes]));
-        return new QuantizedWeight(
+        return new UniformWeight(
             rows, columns, layout.Grid,
             MatrixTranspose.Of<byte>(codes, columns, rows),
             MatrixTranspose.Of<float>(source.ReadScales(scales), groups, rows),

@@ -30,7 +30,7 @@ public static class AwqWriter
     private static void Write(TensorSink sink, ReadOnlySpan<byte> codes, int rows, int columns) =>
         sink.Write(MemoryMarshal.AsBytes<uint>(AwqOrder.Pack(MatrixTranspose.Of(codes, rows, columns))));
 
-    private static byte[] ZeroPoints(QuantizedWeight weight, int groups)
+    private static byte[] ZeroPoints(UniformWeight weight, int groups)
     {
         if (weight.ZeroPoints is { } zeros) return zeros;
         var middle = new byte[weight.OutFeatures * groups];

@@ -7,7 +7,7 @@ namespace LowRankQuant.Formats.CompressedTensors;
 
 /// <summary>
 /// Reads the integer weights of a compressed-tensors checkpoint: <c>pack-quantized</c>, <c>int-quantized</c> and <c>naive-quantized</c>. Stored
-/// codes q lie in [-2^(b-1), 2^(b-1)-1]; <see cref="QuantizedWeight"/> holds u = q + 2^(b-1), zero points likewise.
+/// codes q lie in [-2^(b-1), 2^(b-1)-1]; <see cref="UniformWeight"/> holds u = q + 2^(b-1), zero points likewise.
 /// </summary>
 /// <remarks>
 /// | tensor | pack-quantized | int-quantized, naive-quantized |
@@ -31,7 +31,7 @@ public static class CompressedTensorsReader
     /// A tensor is missing or does not fit the scheme, a scale is zero or not finite, columns have an activation order (<c>g-idx</c>), or the scheme is
     /// none of those read here.
     /// </exception>
-    public static QuantizedWeight Read(ISafetensorsSource source, string module, QuantizationScheme scheme, CompressedTensorsConfig config)
+    public static UniformWeight Read(ISafetensorsSource source, string module, QuantizationScheme scheme, CompressedTensorsConfig config)
     {
         OrderedWeight ordered = ReadOrdered(source, module, scheme, config);
         return ordered.Columns is null ? ordered.Weight : throw source.Refuse(
@@ -99,7 +99,7 @@ public static class CompressedTensorsReader
                 ? ReadPlainZeroPoints(source, module, grid, 1)
                 : ReadPackedZeroPoints(source, module, grid, rows, grid.GroupsPerRow(columns), isPadded);
         }
-        return Ordered(source, module, grid, columns, codes, sorted => new QuantizedWeight(rows, columns, grid, sorted, scales, zeroPoints, scaleType));
+        return Ordered(source, module, grid, columns, codes, sorted => new UniformWeight(rows, columns, grid, sorted, scales, zeroPoints, scaleType));
     }
 
     private static OrderedWeight ReadIntegers(ISafetensorsSource source, string module, UniformGrid grid)
@@ -113,7 +113,7 @@ public static class CompressedTensorsReader
         ToUnsigned(source, name, grid, codes, "code");
         (float[] scales, ScaleType scaleType) = ReadScales(source, module, grid, rows, columns);
         byte[]? zeroPoints = grid.Symmetric ? null : ReadPlainZeroPoints(source, module, grid, scales.Length);
-        return Ordered(source, module, grid, columns, codes, sorted => new QuantizedWeight(rows, columns, grid, sorted, scales, zeroPoints, scaleType));
+        return Ordered(source, module, grid, columns, codes, sorted => new UniformWeight(rows, columns, grid, sorted, scales, zeroPoints, scaleType));
     }
 
     private static (int Rows, int Columns) ReadShape(ISafetensorsSource source, string name)
@@ -138,7 +138,7 @@ public static class CompressedTensorsReader
     }
 
     // With activation order "group" column j belongs to group g_idx[j].
-    private static OrderedWeight Ordered(ISafetensorsSource source, string module, UniformGrid grid, int columns, byte[] codes, Func<byte[], QuantizedWeight> create)
+    private static OrderedWeight Ordered(ISafetensorsSource source, string module, UniformGrid grid, int columns, byte[] codes, Func<byte[], UniformWeight> create)
     {
         string name = module + ".weight_g_idx";
         if (!source.Contains(name)) return new OrderedWeight(create(codes), null);

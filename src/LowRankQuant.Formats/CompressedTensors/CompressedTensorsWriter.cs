@@ -19,7 +19,7 @@ public static class CompressedTensorsWriter
     /// <summary>Tensors of a packed weight that is in memory.</summary>
     /// <param name="module">Module name, the prefix of the tensors.</param>
     /// <param name="weight">The weight.</param>
-    public static List<PendingTensor> PackQuantized(string module, QuantizedWeight weight) =>
+    public static List<PendingTensor> PackQuantized(string module, UniformWeight weight) =>
         PackQuantized(module, weight.OutFeatures, weight.InFeatures, weight.Grid, weight.ScaleType, () => weight);
 
     /// <summary>Tensors of a packed weight that is loaded when its turn comes.</summary>
@@ -31,10 +31,10 @@ public static class CompressedTensorsWriter
     /// <param name="load">Gives the weight; called once per tensor (up to three times).</param>
     /// <exception cref="ArgumentException">The grid does not divide the rows.</exception>
     public static List<PendingTensor> PackQuantized(
-        string module, int outFeatures, int inFeatures, UniformGrid grid, ScaleType scaleType, Func<QuantizedWeight> load)
+        string module, int outFeatures, int inFeatures, UniformGrid grid, ScaleType scaleType, Func<UniformWeight> load)
     {
         CheckGrid(grid, inFeatures);
-        QuantizedWeight Load() => Loaded(module, load(), outFeatures, inFeatures, grid, scaleType);
+        UniformWeight Load() => Loaded(module, load(), outFeatures, inFeatures, grid, scaleType);
         int width = DenseBitPacker.WordsPerRow(inFeatures, grid.Bits), groups = grid.GroupsPerRow(inFeatures);
         List<PendingTensor> tensors =
         [
@@ -64,10 +64,10 @@ public static class CompressedTensorsWriter
     /// <param name="load">Gives the weight; called once per tensor (up to three times).</param>
     /// <exception cref="ArgumentException">The grid does not divide the rows.</exception>
     public static List<PendingTensor> IntQuantized(
-        string module, int outFeatures, int inFeatures, UniformGrid grid, ScaleType scaleType, Func<QuantizedWeight> load)
+        string module, int outFeatures, int inFeatures, UniformGrid grid, ScaleType scaleType, Func<UniformWeight> load)
     {
         CheckGrid(grid, inFeatures);
-        QuantizedWeight Load() => Loaded(module, load(), outFeatures, inFeatures, grid, scaleType);
+        UniformWeight Load() => Loaded(module, load(), outFeatures, inFeatures, grid, scaleType);
         int groups = grid.GroupsPerRow(inFeatures);
         List<PendingTensor> tensors =
         [
@@ -130,18 +130,18 @@ public static class CompressedTensorsWriter
         };
     }
 
-    private static PendingTensor Scales(string module, int rows, int groups, UniformGrid grid, ScaleType scaleType, Func<QuantizedWeight> load)
+    private static PendingTensor Scales(string module, int rows, int groups, UniformGrid grid, ScaleType scaleType, Func<UniformWeight> load)
     {
         return new PendingTensor(module + ".weight_scale", scaleType.ToSafetensors(), ScaleShape(rows, groups, grid), sink => sink.WriteSingles(load().Scales));
     }
 
-    private static PendingTensor SignedZeroPoints(string module, long[] shape, UniformGrid grid, Func<QuantizedWeight> load) =>
+    private static PendingTensor SignedZeroPoints(string module, long[] shape, UniformGrid grid, Func<UniformWeight> load) =>
         new(module + ".weight_zero_point", SafetensorsType.I8, shape, sink => WriteSigned(sink, load().ZeroPoints, grid));
 
     private static long[] ScaleShape(int rows, int groups, UniformGrid grid) => grid.Granularity == Granularity.Tensor ? [1] : [rows, groups];
 
     // Rows are independent streams, so a few hundred KiB of words are enough however large the matrix is.
-    private static void WriteCodes(TensorSink sink, QuantizedWeight weight, int width)
+    private static void WriteCodes(TensorSink sink, UniformWeight weight, int width)
     {
         int rowsPerPart = Math.Clamp((1 << 16) / width, 1, weight.OutFeatures);
         uint[] words = new uint[rowsPerPart * width];
@@ -172,7 +172,7 @@ public static class CompressedTensorsWriter
             throw new ArgumentException($"A group of {grid.GroupSize} does not divide a row of {inFeatures}.", nameof(grid));
     }
 
-    private static QuantizedWeight Loaded(string module, QuantizedWeight weight, int outFeatures, int inFeatures, UniformGrid grid,
+    private static UniformWeight Loaded(string module, UniformWeight weight, int outFeatures, int inFeatures, UniformGrid grid,
         ScaleType scaleType) =>
         weight.OutFeatures == outFeatures && weight.InFeatures == inFeatures && weight.Grid == grid && weight.ScaleType == scaleType
             ? weight

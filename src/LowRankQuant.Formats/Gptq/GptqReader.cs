@@ -54,7 +54,7 @@ public static class GptqReader
         var transposed = new byte[rows * columns];
         DenseBitPacker.UnpackColumns(source.ReadWords(source.Tensors[module + Codes]), columns, rows, bits, transposed);
         byte[] codes = MatrixTranspose.Of<byte>(transposed, columns, rows);
-        QuantizedWeight Create(byte[] sorted) => new(rows, columns, grid, sorted, stored, zeroPoints, scales.Type.ToScaleType());
+        UniformWeight Create(byte[] sorted) => new(rows, columns, grid, sorted, stored, zeroPoints, scales.Type.ToScaleType());
         if (!source.Contains(module + ".g_idx")) return new OrderedWeight(Create(codes), null);
         var order = new int[columns];
         source.Read(module + ".g_idx", order.AsSpan());

@@ -44,7 +44,7 @@ public static class GptqWriter
         return tensors;
     }
 
-    private static byte[] ZeroPoints(QuantizedWeight weight, int groups)
+    private static byte[] ZeroPoints(UniformWeight weight, int groups)
     {
         if (weight.ZeroPoints is { } zeros) return MatrixTranspose.Of<byte>(zeros, weight.OutFeatures, groups);
         var middle = new byte[weight.OutFeatures * groups];

@@ -49,7 +49,7 @@ public sealed class MlxConfig
         return config;
     }
 
-    private static JsonObject Fields(MlxLayout layout) => new() { ["group_size"] = layout.GroupSize, ["bits"] = layout.Bits, ["mode"] = "affine" };
+    private static JsonObject Fields(MlxLayout layout) => new() { ["group_size"] = layout.GroupSize, ["bits"] = layout.Bits };
 
     private static MlxLayout Layout(ConfigFields fields)
     {

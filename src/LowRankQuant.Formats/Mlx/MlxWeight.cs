@@ -21,7 +21,7 @@ public sealed record MlxWeight(int OutFeatures, int InFeatures, MlxLayout Layout
     /// <summary>The same weight with bias = -s z; null when that has no exact value in the type of the scales, so that something would be lost.</summary>
     /// <param name="weight">A weight per group of 32, 64 or 128.</param>
     /// <exception cref="ArgumentException">The grid is not per group.</exception>
-    public static MlxWeight? FromGrid(QuantizedWeight weight)
+    public static MlxWeight? FromGrid(UniformWeight weight)
     {
         if (weight.Grid.Granularity != Granularity.Group) throw new ArgumentException($"{weight.Grid} is not per group.", nameof(weight));
         var biases = new float[weight.Scales.Length];
@@ -39,7 +39,7 @@ public sealed record MlxWeight(int OutFeatures, int InFeatures, MlxLayout Layout
     /// The weight on an integer grid with z = -bias / s; null where a bias is no such multiple of its scale (z beyond 0..2^bits-1 included), a scale
     /// is 0, or codes have 1 bit. The grid is symmetric when every z is 2^(bits-1).
     /// </summary>
-    public QuantizedWeight? ToGrid()
+    public UniformWeight? ToGrid()
     {
         if (Layout.Bits < UniformGrid.MinBits) return null;
         var zeros = new byte[Scales.Length];
@@ -53,7 +53,7 @@ public sealed record MlxWeight(int OutFeatures, int InFeatures, MlxLayout Layout
         }
         bool symmetric = !zeros.AsSpan().ContainsAnyExcept((byte)middle);
         var grid = new UniformGrid(Layout.Bits, symmetric, Granularity.Group, Layout.GroupSize);
-        return new QuantizedWeight(OutFeatures, InFeatures, grid, Codes, Scales, symmetric ? null : zeros, Type);
+        return new UniformWeight(OutFeatures, InFeatures, grid, Codes, Scales, symmetric ? null : zeros, Type);
     }
 
     /// <summary>Writes the values that MLX computes with.</summary>

@@ -21,6 +21,7 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     {
         Base = checkpoint;
         Adapter = adapter;
+        BranchNames = adapter.Modules.Select(module => module + WeightSuffix).ToHashSet(StringComparer.Ordinal);
         foreach (string module in adapter.Modules)
         {
             string name = module + WeightSuffix;
@@ -36,6 +37,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
 
     /// <summary>The adapter.</summary>
     public PeftAdapter Adapter { get; }
+
+    /// <summary>Names of the weights that have a branch.</summary>
+    public IReadOnlySet<string> BranchNames { get; }
 
     /// <inheritdoc/>
     public string Location => Base.Location;
@@ -68,11 +72,11 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public void Read(string name, Span<float> destination)
     {
         Base.Read(name, destination);
-        Branch(name)?.AddTo(destination);
+        ReadBranch(name)?.AddTo(destination);
     }
 
     /// <inheritdoc/>
-    public QuantizedWeight? ReadQuantized(string name) => Base.ReadQuantized(name) is { } weight ? weight.WithBranch(Branch(name)) : null;
+    public QuantizedWeight? ReadQuantized(string name) => Base.ReadQuantized(name) is { } weight ? weight.WithBranch(ReadBranch(name)) : null;
 
     /// <inheritdoc/>
     public OrderedWeight? ReadOrdered(string name) => Base.ReadOrdered(name);
@@ -81,7 +85,10 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public RuntimeQuantizers? Quantizers => Base.Quantizers;
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => Base.StoredBitsOf(name) + (Branch(name)?.StoredBits ?? 0);
+    public long StoredBitsOf(string name) => Base.StoredBitsOf(name) + (ReadBranch(name)?.StoredBits ?? 0);
+
+    /// <summary>The branch of a weight, or null.</summary>
+    public LowRankBranch? ReadBranch(string name) => BranchNames.Contains(name) ? Adapter.Read(name[..^WeightSuffix.Length]) : null;
 
     /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
@@ -100,7 +107,7 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public void CopySideFiles(string folder) => Base.CopySideFiles(folder);
 
     /// <inheritdoc/>
-    public PendingTensor Store(string name, SafetensorsType type) => Module(name) is null ? Base.Store(name, type) : this.Converted(name, type);
+    public PendingTensor Store(string name, SafetensorsType type) => BranchNames.Contains(name) ? this.Converted(name, type) : Base.Store(name, type);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -108,9 +115,4 @@ public sealed class AdaptedCheckpoint : ICheckpoint
         Base.Dispose();
         Adapter.Dispose();
     }
-
-    private string? Module(string name) =>
-        name.EndsWith(WeightSuffix, StringComparison.Ordinal) && Adapter.Modules.Contains(name[..^WeightSuffix.Length]) ? name[..^WeightSuffix.Length] : null;
-
-    private LowRankBranch? Branch(string name) => Module(name) is { } module ? Adapter.Read(module) : null;
 }

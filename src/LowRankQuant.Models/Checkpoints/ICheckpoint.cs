@@ -47,8 +47,8 @@ public interface ICheckpoint : IDisposable
     /// </summary>
     QuantizedWeight? ReadQuantized(string name);
 
-    /// <summary>As <see cref="ReadQuantized"/>, also for weights whose columns have an activation order; a low-rank branch is not part of it.</summary>
-    OrderedWeight? ReadOrdered(string name) => ReadQuantized(name) is { } weight ? new OrderedWeight(weight, null) : null;
+    /// <summary>As <see cref="ReadQuantized"/> for uniform grids, also where columns have an activation order; a low-rank branch is not part of it.</summary>
+    OrderedWeight? ReadOrdered(string name) => ReadQuantized(name) is UniformWeight weight ? new OrderedWeight(weight, null) : null;
 
     /// <summary>Quantizers of activations or of the key-value cache that belong to the model; with them it cannot be executed here. Null without.</summary>
     RuntimeQuantizers? Quantizers => null;

@@ -35,7 +35,7 @@ public sealed class AwqExporter : FolderExporter
     }
 
     /// <inheritdoc/>
-    protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, QuantizedWeight weight, ExportOptions options)
+    protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options)
     {
         if (linear.Grid.Bits != AwqLayout.Bits) yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, and AWQ has 4", "quantize again with --bits 4");
         if (linear.Ordered) yield return OrderMisfit(linear);
@@ -56,7 +56,7 @@ public sealed class AwqExporter : FolderExporter
     {
         JsonObject quantization = AwqConfig.Build(GroupSize(source));
         if (source.DenseLinears.Count > 0) quantization["modules_to_not_convert"] = new JsonArray([.. source.DenseLinears.Append(source.Head).Select(module => (JsonNode)module)]);
-        ModelConfigFile.Write(Path.Combine(folder, "quant_config.json"), quantization);
+        ModelConfigFile.Write(Path.Combine(folder, "quantize_config.json"), quantization);
         config["quantization_config"] = quantization.DeepClone();
     }
 

@@ -30,14 +30,14 @@ public sealed class CompressedTensorsExporter : FolderExporter
     }
 
     /// <inheritdoc/>
-    protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, QuantizedWeight weight, ExportOptions options) =>
+    protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options) =>
         linear.Ordered ? [OrderMisfit(linear)] : [];
 
     /// <inheritdoc/>
     protected override IEnumerable<PendingTensor> LinearTensors(ExportSource source, ExportLinear linear, ExportOptions options)
     {
         QuantizedModule module = Module(source, linear, options);
-        QuantizedWeight Load() => source.Load(linear).Weight;
+        UniformWeight Load() => source.Load(linear).Weight;
         return module.Format == "pack-quantized"
             ? CompressedTensorsWriter.PackQuantized(linear.Module, linear.OutFeatures, linear.InFeatures, linear.Grid, linear.ScaleType, Load)
             : CompressedTensorsWriter.IntQuantized(linear.Module, linear.OutFeatures, linear.InFeatures, linear.Grid, linear.ScaleType, Load);

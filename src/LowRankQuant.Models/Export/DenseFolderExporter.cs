@@ -18,8 +18,11 @@ public sealed class DenseFolderExporter : IExporter
     public bool MergesBranches => true;
 
     /// <inheritdoc/>
-    public IReadOnlyList<Misfit> FindMisfits(ExportSource source, ExportOptions options) => source.Checkpoint.Quantizers is { } quantizers && !options.WeightsOnly
-        ? [new Misfit(source.Checkpoint.Location, $"plain floats have no place for {quantizers.Description}", "give --weights-only to leave that behind")]
+    public string AdapterPath(string output) => Path.Combine(output, CheckpointOpener.AdapterFolder);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options) => source.Checkpoint.Quantizers is { } quantizers && !options.WeightsOnly
+        ? [new Misfit(source.Checkpoint.Location, $"plain floats have no place for {quantizers.Description}", "give --weights-only to leave that behind").ToString()]
         : [];
 
     /// <inheritdoc/>

@@ -5,20 +5,22 @@ public static class Exporters
 {
     /// <summary>All of them, in the order of the help text.</summary>
     public static IReadOnlyList<IExporter> All { get; } =
-        [new GptqExporter(), new AwqExporter(), new CompressedTensorsExporter(), new MlxExporter(), new DenseFolderExporter()];
+        [new GgufModelExporter(), new GptqExporter(), new AwqExporter(), new CompressedTensorsExporter(), new MlxExporter(), new DenseFolderExporter()];
 
     /// <summary>The exporter of a name; null when there is none.</summary>
     public static IExporter? Find(string name) => All.FirstOrDefault(exporter => exporter.Name == name);
 
     /// <summary>Checks a model against a container and writes it.</summary>
-    /// <exception cref="MisfitException">It does not fit.</exception>
+    /// <returns>Where its branches went as an adapter; null without.</returns>
+    /// <exception cref="ExportException">It does not fit; every reason is told.</exception>
     /// <exception cref="IOException">The disk is too small, or the output cannot be written; nothing is left behind.</exception>
-    public static void Run(IExporter exporter, ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
+    public static string? Run(IExporter exporter, ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
-        List<Misfit> misfits = [.. AdapterMisfits(exporter, source, options), .. exporter.FindMisfits(source, options)];
-        if (misfits.Count > 0) throw new MisfitException(exporter.Name, misfits);
+        List<string> problems = [.. AdapterMisfits(exporter, source, options).Select(misfit => misfit.ToString()), .. exporter.FindProblems(source, options)];
+        if (problems.Count > 0) throw new ExportException([.. problems.Select(problem => $"{exporter.Name}: {problem}")]);
         if (source.Adapter is not null && options.Adapter is null && !exporter.MergesBranches) options = options with { Adapter = exporter.Adapters[0] };
         exporter.Write(source, options, progress, cancellation);
+        return options.Adapter is null ? null : exporter.AdapterPath(options.Output);
     }
 
     private static IEnumerable<Misfit> AdapterMisfits(IExporter exporter, ExportSource source, ExportOptions options)

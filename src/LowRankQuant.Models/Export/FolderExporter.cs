@@ -31,25 +31,10 @@ public abstract class FolderExporter : IExporter
     protected virtual bool KeepsQuantizers => false;
 
     /// <inheritdoc/>
-    public IReadOnlyList<Misfit> FindMisfits(ExportSource source, ExportOptions options)
-    {
-        List<Misfit> misfits = [];
-        if (source.Checkpoint.Quantizers is { } quantizers && !KeepsQuantizers && !options.WeightsOnly)
-            misfits.Add(new Misfit(source.Checkpoint.Location, $"{Name} has no place for {quantizers.Description}", "give --weights-only to leave that behind, or export --to compressed-tensors"));
-        misfits.AddRange(source.OffGrid.Select(module => new Misfit(module, "its zero points are no integers", "export --to dense")));
-        if (source.Linears.Count == 0)
-        {
-            misfits.Add(new Misfit(source.Checkpoint.Location, "no linear is stored on an integer grid", "quantize it first, or export --to dense"));
-            return misfits;
-        }
-        misfits.AddRange(ModelMisfits(source, options));
-        foreach (ExportLinear linear in source.Linears)
-        {
-            OrderedWeight weight = source.Load(linear);
-            misfits.AddRange(LinearMisfits(linear, weight.Weight, options));
-        }
-        return misfits;
-    }
+    public string AdapterPath(string output) => Path.Combine(output, CheckpointOpener.AdapterFolder);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options) => [.. FindMisfits(source, options).Select(misfit => misfit.ToString())];
 
     /// <inheritdoc/>
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
@@ -85,7 +70,7 @@ public abstract class FolderExporter : IExporter
     protected abstract IEnumerable<Misfit> ModelMisfits(ExportSource source, ExportOptions options);
 
     /// <summary>Misfits of one linear.</summary>
-    protected abstract IEnumerable<Misfit> LinearMisfits(ExportLinear linear, QuantizedWeight weight, ExportOptions options);
+    protected abstract IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options);
 
     /// <summary>Tensors of one linear.</summary>
     protected abstract IEnumerable<PendingTensor> LinearTensors(ExportSource source, ExportLinear linear, ExportOptions options);
@@ -100,4 +85,24 @@ public abstract class FolderExporter : IExporter
     /// <summary>A misfit of columns in another order than their groups.</summary>
     private protected static Misfit OrderMisfit(ExportLinear linear) =>
         new(linear.Module, "its columns have an activation order (g_idx), which only gptq holds", "export --to gptq or dense");
+
+    private List<Misfit> FindMisfits(ExportSource source, ExportOptions options)
+    {
+        List<Misfit> misfits = [];
+        if (source.Checkpoint.Quantizers is { } quantizers && !KeepsQuantizers && !options.WeightsOnly)
+            misfits.Add(new Misfit(source.Checkpoint.Location, $"{Name} has no place for {quantizers.Description}", "give --weights-only to leave that behind, or export --to compressed-tensors"));
+        misfits.AddRange(source.OffGrid.Select(module => new Misfit(module, "it lies on no uniform grid with integer zero points", "export --to dense")));
+        if (source.Linears.Count == 0)
+        {
+            misfits.Add(new Misfit(source.Checkpoint.Location, "no linear is stored on an integer grid", "quantize it first, or export --to dense"));
+            return misfits;
+        }
+        misfits.AddRange(ModelMisfits(source, options));
+        foreach (ExportLinear linear in source.Linears)
+        {
+            OrderedWeight weight = source.Load(linear);
+            misfits.AddRange(LinearMisfits(linear, weight.Weight, options));
+        }
+        return misfits;
+    }
 }

@@ -28,7 +28,7 @@ public sealed class GptqExporter : FolderExporter
     }
 
     /// <inheritdoc/>
-    protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, QuantizedWeight weight, ExportOptions options)
+    protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options)
     {
         int bits = linear.Grid.Bits;
         if (!GptqLayout.Widths.Contains(bits))

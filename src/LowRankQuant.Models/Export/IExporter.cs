@@ -15,8 +15,11 @@ public interface IExporter
     /// <summary>Whether branches are added to the weights when no adapter is asked for.</summary>
     bool MergesBranches { get; }
 
-    /// <summary>Everything that keeps the model from being held exactly; reads every quantized weight, writes nothing.</summary>
-    IReadOnlyList<Misfit> FindMisfits(ExportSource source, ExportOptions options);
+    /// <summary>Where the adapter of an output goes.</summary>
+    string AdapterPath(string output);
+
+    /// <summary>Everything that keeps the model from being held exactly, a sentence each; reads every quantized weight, writes nothing.</summary>
+    IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options);
 
     /// <summary>Writes a model that fits. The output appears under its name when it is complete.</summary>
     /// <param name="source">The model.</param>

@@ -34,7 +34,7 @@ public sealed class MlxExporter : FolderExporter
     }
 
     /// <inheritdoc/>
-    protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, QuantizedWeight weight, ExportOptions options)
+    protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options)
     {
         if (linear.Ordered) yield return OrderMisfit(linear);
         if (!MlxLayout.Widths.Contains(linear.Grid.Bits)) yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, which MLX lacks", "quantize again with --bits 6 or 8");

@@ -6,7 +6,7 @@ namespace LowRankQuant.Models.Export;
 internal static class StoredGrid
 {
     /// <summary>Whether every scale is a value of the type.</summary>
-    public static bool Fits(QuantizedWeight weight, ScaleType type) => Array.TrueForAll(weight.Scales, scale => StorageScale.RoundAny(scale, type) == scale);
+    public static bool Fits(UniformWeight weight, ScaleType type) => Array.TrueForAll(weight.Scales, scale => StorageScale.RoundAny(scale, type) == scale);
 
     /// <summary>The largest of some group sizes that divides what shares one scale, so that scales can be repeated; 0 when none does.</summary>
     public static int GroupSize(int effectiveGroup, IEnumerable<int> sizes) => sizes.Where(size => effectiveGroup % size == 0).DefaultIfEmpty(0).Max();
@@ -17,7 +17,7 @@ internal static class StoredGrid
     /// A grid of the same width whose groups divide those of the weight; asymmetric or symmetric like the weight, or asymmetric where it is symmetric.
     /// </param>
     /// <param name="type">Type of the scales.</param>
-    public static QuantizedWeight Put(QuantizedWeight weight, UniformGrid grid, ScaleType type)
+    public static UniformWeight Put(UniformWeight weight, UniformGrid grid, ScaleType type)
     {
         int rows = weight.OutFeatures, columns = weight.InFeatures, groups = grid.GroupsPerRow(columns), size = columns / groups;
         int stored = weight.Grid.GroupsPerRow(columns);
@@ -30,6 +30,6 @@ internal static class StoredGrid
             scales[i] = weight.Scales[from];
             if (zeros is not null) zeros[i] = weight.ZeroPoints is { } points ? points[from] : (byte)weight.Grid.SymmetricZero;
         }
-        return new QuantizedWeight(rows, columns, grid, weight.Codes, scales, zeros, type);
+        return new UniformWeight(rows, columns, grid, weight.Codes, scales, zeros, type);
     }
 }

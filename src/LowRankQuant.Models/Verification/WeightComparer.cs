@@ -17,7 +17,7 @@ internal static class WeightComparer
     /// <returns>Null when the two are the same.</returns>
     public static Difference? Compare(string tensor, OrderedWeight expected, OrderedWeight actual)
     {
-        QuantizedWeight run = expected.Weight, stored = actual.Weight;
+        UniformWeight run = expected.Weight, stored = actual.Weight;
         int rows = run.OutFeatures, columns = run.InFeatures;
         if (stored.OutFeatures != rows || stored.InFeatures != columns)
             return new Difference(tensor, $"shape [{stored.OutFeatures}, {stored.InFeatures}], the run has [{rows}, {columns}]");
@@ -52,8 +52,8 @@ internal static class WeightComparer
             tensor, string.Create(CultureInfo.InvariantCulture, $"element {at} is {actual[at]:R}, the run gives {expected[at]:R}"));
     }
 
-    private static int Index(QuantizedWeight weight, int row, int group) =>
+    private static int Index(UniformWeight weight, int row, int group) =>
         weight.Grid.Granularity == Granularity.Tensor ? 0 : (row * weight.Grid.GroupsPerRow(weight.InFeatures)) + group;
 
-    private static int Zero(QuantizedWeight weight, int index) => weight.ZeroPoints is { } zeros ? zeros[index] : weight.Grid.SymmetricZero;
+    private static int Zero(UniformWeight weight, int index) => weight.ZeroPoints is { } zeros ? zeros[index] : weight.Grid.SymmetricZero;
 }

@@ -16,7 +16,7 @@ public static class GridRounding
     /// <param name="parameters">Steps and zero points.</param>
     /// <param name="exponent">D, shaped as the weight, or empty for zeros.</param>
     /// <param name="workers">Threads; rows are independent.</param>
-    public static QuantizedWeight Round(
+    public static UniformWeight Round(
         ReadOnlyMemory<float> weight, int outFeatures, int inFeatures, Scheme scheme, GridParameters parameters, ReadOnlyMemory<float> exponent,
         WorkerPool workers)
     {
@@ -36,7 +36,7 @@ public static class GridRounding
                     parameters.Zeros[index], grid.MaxCode, codes.AsSpan(start, size));
             }
         });
-        return new QuantizedWeight(outFeatures, inFeatures, grid, codes, scales, grid.Symmetric ? null : parameters.Zeros, scheme.ScaleType);
+        return new UniformWeight(outFeatures, inFeatures, grid, codes, scales, grid.Symmetric ? null : parameters.Zeros, scheme.ScaleType);
     }
 
     private static void RoundRun(ReadOnlySpan<float> weight, ReadOnlySpan<float> exponent, float scale, int zero, int maxCode, Span<byte> codes)

@@ -42,7 +42,7 @@ public sealed class CompressedBlockStore : IBlockStore
         SafetensorsType type = _factorBits == 16 ? SafetensorsType.F16 : SafetensorsType.F32;
         foreach ((string name, QuantizedWeight weight) in weights)
         {
-            tensors.AddRange(CompressedTensorsWriter.PackQuantized(name, weight));
+            tensors.AddRange(CompressedTensorsWriter.PackQuantized(name, (UniformWeight)weight));
             if (weight.Branch is not { } branch) continue;
             tensors.Add(PendingTensor.FromSingles(name + FactorA, type, [branch.Rank, weight.InFeatures], branch.A));
             tensors.Add(PendingTensor.FromSingles(name + FactorB, type, [weight.OutFeatures, branch.Rank], branch.B));
@@ -58,7 +58,7 @@ public sealed class CompressedBlockStore : IBlockStore
     }
 
     /// <summary>Reads one weight of a block file by its module path.</summary>
-    public QuantizedWeight ReadOne(ISafetensorsSource file, string module)
+    public UniformWeight ReadOne(ISafetensorsSource file, string module)
     {
         CompressedTensorsConfig config = ConfigOf(GridOf(module));
         return CompressedTensorsReader.Read(file, module, config.Schemes[0], config).WithBranch(ReadBranch(file, module));

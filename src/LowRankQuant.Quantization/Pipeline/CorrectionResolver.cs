@@ -168,10 +168,8 @@ internal sealed class CorrectionResolver(
         double bits = 0, weights = 0;
         foreach (LinearShape linear in linears)
         {
-            double count = (double)linear.OutFeatures * linear.InFeatures;
-            long scales = grid.ScaleCount(linear.OutFeatures, linear.InFeatures);
-            bits += (count * grid.Bits) + (scales * ((scaleType == ScaleType.Float32 ? 32 : 16) + (grid.Symmetric ? 0 : grid.Bits)));
-            weights += count;
+            bits += grid.StoredBits(linear.OutFeatures, linear.InFeatures, scaleType);
+            weights += (double)linear.OutFeatures * linear.InFeatures;
         }
         return bits / weights;
     }

@@ -80,6 +80,28 @@ public class ExportTests
         Assert.Equal(measured[0], measured[1], 1e-6 * measured[0]);
     }
 
+    [Fact]
+    public async Task AGgufFileHoldsTheRunsValuesAndItsBranchesBesideIt()
+    {
+        using var folder = new TemporaryFolder();
+        string run = await RunWithBranches(folder, 3, 12), output = folder.File("model.gguf");
+        CliResult result = await Lrq.Run("export", run, "--to", "gguf", "--out", output, "--json");
+        Assert.True(result.Code == 0, result.Error);
+        Assert.Equal(folder.File("model.lora.gguf"), JsonNode.Parse(result.Out)!["adapter"]!.ToString());
+        Assert.True(File.Exists(folder.File("model.lora.gguf")));
+        CliResult verified = await Lrq.Run("verify", output, "--against", run, "--json");
+        Assert.True(verified.Code == 0, verified.Out + verified.Error);
+        JsonNode report = JsonNode.Parse(verified.Out)!;
+        Assert.Equal(("GGUF file", (int)report["tensors"]!), (report["kind"]!.ToString(), (int)report["comparedByValues"]!));
+        Assert.Contains("GGUF LoRA", report["notes"]![0]!.ToString(), StringComparison.Ordinal);
+        CliResult again = await Lrq.Run("export", run, "--to", "gguf", "--out", output);
+        Assert.Equal(2, again.Code);
+        Assert.Contains("is there already", again.Error, StringComparison.Ordinal);
+        CliResult refused = await Lrq.Run("convert", TestData.Path("golden", "gptq", "w4-g32-asym-desc_act-v2"), "--to", "gguf", "--out", folder.File("other.gguf"));
+        Assert.Equal(2, refused.Code);
+        Assert.Contains("activation order", refused.Error, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("peft", null, 12)]
     [InlineData("peft-padded", null, 16)]
@@ -154,15 +176,15 @@ public class ExportTests
     public void ScalesAreRepeatedWithoutChange()
     {
         byte[] codes = [.. Enumerable.Range(0, 16).Select(i => (byte)i)];
-        var rows = new QuantizedWeight(2, 8, new UniformGrid(4, false, Granularity.Channel), codes, [0.5f, -2], [3, 9], ScaleType.BFloat16);
-        QuantizedWeight put = StoredGrid.Put(rows, new UniformGrid(4, false, Granularity.Group, 2), ScaleType.Float16);
+        var rows = new UniformWeight(2, 8, new UniformGrid(4, false, Granularity.Channel), codes, [0.5f, -2], [3, 9], ScaleType.BFloat16);
+        UniformWeight put = StoredGrid.Put(rows, new UniformGrid(4, false, Granularity.Group, 2), ScaleType.Float16);
         Assert.Equal([0.5f, 0.5f, 0.5f, 0.5f, -2, -2, -2, -2], put.Scales);
         Assert.Equal(new byte[] { 3, 3, 3, 3, 9, 9, 9, 9 }, put.ZeroPoints);
         float[] expected = new float[16], actual = new float[16];
         rows.Dequantize(expected);
         put.Dequantize(actual);
         Assert.Equal(expected, actual);
-        var tensor = new QuantizedWeight(2, 8, new UniformGrid(4, true, Granularity.Tensor), codes, [0.25f], null, ScaleType.Float32);
+        var tensor = new UniformWeight(2, 8, new UniformGrid(4, true, Granularity.Tensor), codes, [0.25f], null, ScaleType.Float32);
         put = StoredGrid.Put(tensor, new UniformGrid(4, false, Granularity.Channel), ScaleType.Float16);
         Assert.Equal(([0.25f, 0.25f], new byte[] { 8, 8 }), (put.Scales, put.ZeroPoints!));
         Assert.Equal(64, StoredGrid.GroupSize(192, [32, 64, 128]));

@@ -19,7 +19,7 @@ public class AwqTests
         AwqLayout layout = AwqConfig.Parse(GoldenWeights.Config("awq", name), name);
         foreach (string module in GoldenWeights.Modules)
         {
-            QuantizedWeight weight = AwqReader.Read(model, module, layout);
+            UniformWeight weight = AwqReader.Read(model, module, layout);
             Assert.Equal(GoldenWeights.Bytes(golden, module + ".codes"), weight.Codes);
             Assert.Equal(GoldenWeights.Bytes(golden, module + ".zeros"), weight.ZeroPoints);
             Assert.Equal(GoldenWeights.Floats(golden, module + ".scales"), weight.Scales);
@@ -39,13 +39,13 @@ public class AwqTests
     {
         using SafetensorsFile golden = SafetensorsFile.Open(TestData.Path("golden", "awq", "units.safetensors"));
         string name = $"{columns}x{rows}-g{group}";
-        QuantizedWeight weight = new(
+        UniformWeight weight = new(
             rows, columns, new UniformGrid(4, false, Granularity.Group, group), GoldenWeights.Bytes(golden, name + ".codes"),
             GoldenWeights.Floats(golden, name + ".scales_plain"), GoldenWeights.Bytes(golden, name + ".zeros"), ScaleType.Float16);
         GptqTests.AssertValues(GoldenWeights.Floats(golden, name + ".dequant"), new OrderedWeight(weight, null));
         foreach (PendingTensor tensor in AwqWriter.Tensors(PendingWeight.Of(name, weight)))
             Assert.Equal(golden.GetBytes(tensor.Name, 0, (int)tensor.ByteLength).ToArray(), GoldenWeights.Written(tensor));
-        QuantizedWeight read = AwqReader.Read(golden, name, new AwqLayout(group));
+        UniformWeight read = AwqReader.Read(golden, name, new AwqLayout(group));
         Assert.Equal(weight.Codes, read.Codes);
         Assert.Equal(weight.ZeroPoints, read.ZeroPoints);
         Assert.Equal(weight.Scales, read.Scales);

@@ -39,7 +39,7 @@ public class CompressedTensorsTests
         using SafetensorsFile golden = SafetensorsFile.Open(TestData.Path("golden", "compressed-tensors", name + ".golden.safetensors"));
         foreach (string module in new[] { "self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj" }.Select(m => "model.layers.0." + m))
         {
-            QuantizedWeight weight = CompressedTensorsReader.Read(model, module, config.SchemeFor(module)!, config);
+            UniformWeight weight = CompressedTensorsReader.Read(model, module, config.SchemeFor(module)!, config);
             int middle = weight.Grid.SymmetricZero;
             sbyte[] codes = ReadSigned(golden, module + ".codes");
             Assert.Equal(codes, weight.Codes.Select(u => (sbyte)(u - middle)));
@@ -67,7 +67,7 @@ public class CompressedTensorsTests
         foreach (string module in Modules(model))
         {
             QuantizationScheme scheme = config.SchemeFor(module)!;
-            QuantizedWeight weight = CompressedTensorsReader.Read(model, module, scheme, config);
+            UniformWeight weight = CompressedTensorsReader.Read(model, module, scheme, config);
             tensors.AddRange(scheme.Format == "pack-quantized"
                 ? CompressedTensorsWriter.PackQuantized(module, weight)
                 : CompressedTensorsWriter.IntQuantized(module, weight.OutFeatures, weight.InFeatures, weight.Grid, weight.ScaleType, () => weight));
@@ -162,7 +162,7 @@ public class CompressedTensorsTests
     public void DamagedWeightsAreRefusedByTensor()
     {
         UniformGrid grid = new(4, false, Granularity.Group, 16);
-        QuantizedWeight weight = new(8, 32, grid, new byte[256], [.. Enumerable.Repeat(0.5f, 16)], new byte[16], ScaleType.Float16);
+        UniformWeight weight = new(8, 32, grid, new byte[256], [.. Enumerable.Repeat(0.5f, 16)], new byte[16], ScaleType.Float16);
         string Kind(Func<PendingTensor, PendingTensor?> change)
         {
             using TemporaryFolder temporary = new();
@@ -219,7 +219,7 @@ public class CompressedTensorsTests
                 byte[] Random(int count) => [.. Enumerable.Range(0, count).Select(_ => (byte)random.Next(grid.MaxCode + 1))];
                 float[] scales = [.. Enumerable.Range(0, scaleCount)
                     .Select(_ => StorageScale.RoundAny((float)(random.NextDouble() - 0.5), ScaleType.BFloat16))];
-                QuantizedWeight weight = new(Rows, Columns, grid, Random(Rows * Columns), scales, symmetric ? null : Random(scaleCount),
+                UniformWeight weight = new(Rows, Columns, grid, Random(Rows * Columns), scales, symmetric ? null : Random(scaleCount),
                     ScaleType.BFloat16);
                 foreach (bool packed in new[] { true, false })
                 {
@@ -230,7 +230,7 @@ public class CompressedTensorsTests
                     QuantizedModule module = new("m", grid, packed ? null : QuantizationArgs.PerTokenInt8());
                     CompressedTensorsConfig config = Parse(CompressedTensorsWriter.BuildConfig([module], []).ToJsonString());
                     using SafetensorsFolder folder = SafetensorsFolder.Open(temporary.Path);
-                    QuantizedWeight back = CompressedTensorsReader.Read(folder, "m", config.SchemeFor("m")!, config);
+                    UniformWeight back = CompressedTensorsReader.Read(folder, "m", config.SchemeFor("m")!, config);
                     Assert.Equal(weight.Codes, back.Codes);
                     Assert.Equal(weight.Scales, back.Scales);
                     Assert.Equal(weight.ZeroPoints, back.ZeroPoints);

@@ -64,7 +64,7 @@ public class GptqTests
         byte[] codes = GoldenWeights.Bytes(golden, name + ".codes"), zeros = GoldenWeights.Bytes(golden, name + ".zeros");
         int[] groups = GoldenWeights.Integers(golden, name + ".g_idx");
         UniformGrid grid = name.Contains("g32", StringComparison.Ordinal) ? new(bits, symmetric, Granularity.Group, 32) : new(bits, symmetric, Granularity.Channel);
-        OrderedWeight weight = OrderedWeight.FromGroups(codes, groups, grid, sorted => new QuantizedWeight(
+        OrderedWeight weight = OrderedWeight.FromGroups(codes, groups, grid, sorted => new UniformWeight(
             32, 96, grid, sorted, GoldenWeights.Floats(golden, name + ".scales_plain"), symmetric ? null : zeros, ScaleType.Float16))!;
         AssertValues(GoldenWeights.Floats(golden, name + ".dequant"), weight);
         foreach ((GptqZeroPoints form, string version) in new[] { (GptqZeroPoints.MinusOne, "v1"), (GptqZeroPoints.AsTheyAre, "v2") })
@@ -140,7 +140,7 @@ public class GptqTests
     public void DamagedWeightsAreRefusedByTensor()
     {
         UniformGrid grid = new(4, false, Granularity.Group, 32);
-        QuantizedWeight weight = new(32, 64, grid, new byte[32 * 64], [.. Enumerable.Repeat(0.5f, 64)], [.. Enumerable.Repeat((byte)3, 64)], ScaleType.Float16);
+        UniformWeight weight = new(32, 64, grid, new byte[32 * 64], [.. Enumerable.Repeat(0.5f, 64)], [.. Enumerable.Repeat((byte)3, 64)], ScaleType.Float16);
         GptqLayout layout = new(4, 32, false, GptqZeroPoints.MinusOne);
         string Kind(Func<PendingTensor, PendingTensor?> change, GptqLayout? other = null)
         {

@@ -40,9 +40,9 @@ public class MlxTests
         UniformGrid grid = new(4, false, Granularity.Group, 32);
         byte[] codes = [.. Enumerable.Range(0, 64).Select(i => (byte)(i % 16))];
         // 1.9921875 = 255/128 has 8 significant bits: times 15 it needs 12, one more than a half has.
-        QuantizedWeight exact = new(1, 64, grid, codes, [127f / 128, -0.75f], [15, 11], ScaleType.Float16);
+        UniformWeight exact = new(1, 64, grid, codes, [127f / 128, -0.75f], [15, 11], ScaleType.Float16);
         MlxWeight held = MlxWeight.FromGrid(exact)!;
-        QuantizedWeight back = held.ToGrid()!;
+        UniformWeight back = held.ToGrid()!;
         Assert.Equal((exact.Grid, exact.ScaleType), (back.Grid, back.ScaleType));
         Assert.Equal(exact.ZeroPoints, back.ZeroPoints);
         Assert.Equal(exact.Scales, back.Scales);
@@ -50,8 +50,8 @@ public class MlxTests
         held.Dequantize(values);
         exact.Dequantize(expected);
         Assert.Equal(expected, values);
-        Assert.Null(MlxWeight.FromGrid(new QuantizedWeight(1, 64, grid, codes, [255f / 128, 1], [15, 1], ScaleType.Float16)));
-        QuantizedWeight symmetric = new(1, 64, grid with { Symmetric = true }, codes, [255f / 128, 1], null, ScaleType.Float16);
+        Assert.Null(MlxWeight.FromGrid(new UniformWeight(1, 64, grid, codes, [255f / 128, 1], [15, 1], ScaleType.Float16)));
+        UniformWeight symmetric = new(1, 64, grid with { Symmetric = true }, codes, [255f / 128, 1], null, ScaleType.Float16);
         Assert.True(MlxWeight.FromGrid(symmetric)!.ToGrid()!.Grid.Symmetric);
         Assert.Null((held with { Biases = [0.3f, 1] }).ToGrid());
     }
@@ -75,7 +75,7 @@ public class MlxTests
             return MlxConfig.Parse(document.RootElement, "config.json");
         }
 
-        MlxConfig config = Parse("""{"group_size": 64, "bits": 4, "mode": "affine", "a.b": {"group_size": 32, "bits": 3}, "lm_head": false, "c": true}""");
+        MlxConfig config = Parse("""{"group_size": 64, "bits": 4, "a.b": {"group_size": 32, "bits": 3}, "lm_head": false, "c": true}""");
         Assert.Equal(new MlxLayout(4, 64), config.For("anything"));
         Assert.Equal(new MlxLayout(4, 64), config.For("c"));
         Assert.Equal(new MlxLayout(3, 32), config.For("a.b"));

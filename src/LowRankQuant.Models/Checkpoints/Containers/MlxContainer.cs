@@ -39,7 +39,7 @@ internal sealed class MlxContainer : QuantizedContainer
     /// <inheritdoc/>
     public override void Round(OrderedWeight weight, Span<float> destination)
     {
-        QuantizedWeight natural = weight.Weight;
+        UniformWeight natural = weight.Weight;
         var grid = new UniformGrid(natural.Grid.Bits, natural.Grid.Symmetric, Granularity.Group, natural.EffectiveGroupSize);
         MlxWeight? affine = weight.Columns is null ? MlxWeight.FromGrid(StoredGrid.Put(natural, grid, natural.ScaleType)) : null;
         if (affine is null) base.Round(weight, destination);

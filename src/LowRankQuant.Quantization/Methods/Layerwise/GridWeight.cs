@@ -113,6 +113,6 @@ internal sealed class GridWeight(int rows, int columns, UniformGrid grid)
     });
 
     /// <summary>The stored form; the scales must have been rounded.</summary>
-    public QuantizedWeight ToQuantizedWeight(ScaleType type, LowRankBranch? branch) => new(
+    public UniformWeight ToQuantizedWeight(ScaleType type, LowRankBranch? branch) => new(
         rows, columns, grid, Codes, [.. Scales.Select(scale => (float)scale)], grid.Symmetric ? null : Zeros, type, branch);
 }
