@@ -1,7 +1,10 @@
 using System.CommandLine;
+using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gptq;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Export;
+using LowRankQuant.Models.Export.Gguf;
+using LowRankQuant.Quantization.Pipeline;
 using static LowRankQuant.Cli.Options.OptionReader;
 
 namespace LowRankQuant.Cli.Options;
@@ -18,6 +21,15 @@ internal sealed class ExportOptionSet(string? defaultTarget)
     private static readonly KeyValuePair<string, ExportAdapter>[] AdapterNames =
         [new("gguf-lora", ExportAdapter.GgufLora), new("peft", ExportAdapter.Peft), new("peft-padded", ExportAdapter.PeftPadded)];
 
+    // The types that floats are rounded to as ggml's reference code rounds them.
+    private static readonly KeyValuePair<string, GgmlType>[] GgufTypes =
+    [
+        new("f32", GgmlType.F32), new("f16", GgmlType.F16), new("bf16", GgmlType.BF16), new("q8_0", GgmlType.Q8_0), new("q5_1", GgmlType.Q5_1),
+        new("q5_0", GgmlType.Q5_0), new("q4_1", GgmlType.Q4_1), new("q4_0", GgmlType.Q4_0),
+    ];
+
+    private static readonly KeyValuePair<string, GgufMisfit>[] GgufMisfits = [new("refuse", GgufMisfit.Refuse), new("float", GgufMisfit.StoreFloats)];
+
     private readonly Option<string?> _to = Create(
         "--to", "FORMAT", $"{string.Join(", ", Exporters.All.Select(exporter => exporter.Name))}{(defaultTarget is null ? "" : $" (default: {defaultTarget})")}.");
 
@@ -27,6 +39,10 @@ internal sealed class ExportOptionSet(string? defaultTarget)
 
     private readonly Option<string?> _maxRank = Create("--max-rank", "N", "Largest rank of an adapter; vLLM knows 1, 8, 16, 32, 64, 128, 256, 320 and 512 (default: no limit).");
     private readonly Option<string?> _gptqFormat = Create("--gptq-format", "v1|v2", "gptq: form of the zero points (default: v1 when symmetric with 2, 4 or 8 bits, else v2).");
+    private readonly Option<string?> _linear = Create("--linear", "TYPE", $"gguf: type of linears that lie on no grid: {RecipeNames.List(GgufTypes)} (default: f16; a GGUF model's own).");
+    private readonly Option<string?> _embedding = Create("--embedding", "TYPE", "gguf: type of the embedding, the same names (default: f16; a GGUF model's own).");
+    private readonly Option<string?> _head = Create("--head", "TYPE", "gguf: type of an output head of its own, the same names (default: f16; a GGUF model's own).");
+    private readonly Option<string?> _onMisfit = Create("--on-misfit", "refuse|float", "gguf: what happens to a grid that fits no block; float stores its values as F32 (default: refuse).");
     private readonly Option<string?> _dtype = Create("--dtype", "TYPE", "dense: bf16, fp16 or fp32 (default: bf16).");
     private readonly Option<string?> _shardSize = Create("--shard-size", "SIZE", "Largest file of tensors (default: 5 GB).");
     private readonly Option<bool> _weightsOnly = new("--weights-only") { Description = "Leave quantizers of activations and of the key-value cache behind." };
@@ -35,7 +51,7 @@ internal sealed class ExportOptionSet(string? defaultTarget)
     /// <summary>Whether one JSON object is asked for.</summary>
     public Option<bool> Json { get; } = CommonOptions.Json();
 
-    public IEnumerable<Option> All => [_to, _out, _adapter, _maxRank, _gptqFormat, _dtype, _shardSize, _weightsOnly, _overwrite, Json];
+    public IEnumerable<Option> All => [_to, _out, _adapter, _maxRank, _gptqFormat, _linear, _embedding, _head, _onMisfit, _dtype, _shardSize, _weightsOnly, _overwrite, Json];
 
     private static IEnumerable<KeyValuePair<string, ExportAdapter>> Adapters =>
         AdapterNames.Where(name => Exporters.All.Any(exporter => exporter.Adapters.Contains(name.Value)));
@@ -60,6 +76,14 @@ internal sealed class ExportOptionSet(string? defaultTarget)
         if (exporter is not null and not GptqExporter) reader.Refuse("is for --to gptq", _gptqFormat);
         if (adapter is { } kind && exporter?.Adapters.Contains(kind) == false)
             problems.Add($"--adapter {reader.Text(_adapter)}: engines of {exporter.Name} do not load it.");
+        var gguf = new GgufExportOptions
+        {
+            Linear = reader.Choice(_linear, GgufTypes),
+            Embedding = reader.Choice(_embedding, GgufTypes),
+            Output = reader.Choice(_head, GgufTypes),
+            Misfit = reader.Choice(_onMisfit, GgufMisfits) ?? GgufMisfit.Refuse,
+        };
+        if (exporter is not null and not GgufModelExporter) reader.Refuse("is for --to gguf", _linear, _embedding, _head, _onMisfit);
         bool overwrite = reader.Flag(_overwrite);
         string? output = reader.Text(_out);
         CheckOutput(problems, output, source, exporter?.WritesFile == true, overwrite);
@@ -70,6 +94,7 @@ internal sealed class ExportOptionSet(string? defaultTarget)
             ShardSize = reader.Size(_shardSize) ?? SafetensorsFolderWriter.DefaultShardSize,
             DenseType = type ?? SafetensorsType.BF16,
             GptqZeroPoints = zeros,
+            Gguf = gguf,
             Adapter = adapter,
             MaxRank = maxRank,
             WeightsOnly = reader.Flag(_weightsOnly),

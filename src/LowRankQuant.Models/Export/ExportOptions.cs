@@ -1,5 +1,6 @@
 using LowRankQuant.Formats.Gptq;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Export.Gguf;
 
 namespace LowRankQuant.Models.Export;
 
@@ -20,6 +21,9 @@ public sealed record ExportOptions
 
     /// <summary>Form of GPTQ's zero points; null for v1 where the grid is symmetric and has 2, 4 or 8 bits, else v2.</summary>
     public GptqZeroPoints? GptqZeroPoints { get; init; }
+
+    /// <summary>GGUF: types of what lies on no grid, and what happens to grids that fit no block.</summary>
+    public GgufExportOptions Gguf { get; init; } = new();
 
     /// <summary>How branches are written; null for what the container does by itself.</summary>
     public ExportAdapter? Adapter { get; init; }

@@ -30,6 +30,7 @@ public sealed class ExportSource
     public PeftAdapter? Adapter { get; }
 
     /// <summary>Quantized linears in model order; the output head too where it is quantized. Reads every one of them once.</summary>
+    /// <exception cref="CheckpointException">A linear has another shape than the configuration asks for.</exception>
     public IReadOnlyList<ExportLinear> Linears => _parts.Value.Linears;
 
     /// <summary>Linears of the blocks that are kept as floats.</summary>
@@ -65,10 +66,11 @@ public sealed class ExportSource
         var linears = new List<ExportLinear>();
         List<string> dense = [], offGrid = [];
         const int PlainFloatBits = 16;
-        foreach (string module in Modules())
+        foreach ((string module, int outFeatures, int inFeatures) in Modules())
         {
             string name = module + Weight;
             if (!Checkpoint.Contains(name)) continue;
+            Checkpoint.CheckShape(name, outFeatures, inFeatures);
             if (Checkpoint.ReadOrdered(name) is { } ordered)
             {
                 linears.Add(new ExportLinear(
@@ -82,13 +84,13 @@ public sealed class ExportSource
         return new Parts(linears, dense, offGrid);
     }
 
-    private IEnumerable<string> Modules()
+    private IEnumerable<(string Module, int OutFeatures, int InFeatures)> Modules()
     {
         for (int block = 0; block < Checkpoint.Config.Layers; block++)
         {
-            foreach ((string name, _, _) in Family.Linears(Checkpoint.Config)) yield return $"{Family.BlockName(block)}.{name}";
+            foreach ((string name, int outFeatures, int inFeatures) in Family.Linears(Checkpoint.Config)) yield return ($"{Family.BlockName(block)}.{name}", outFeatures, inFeatures);
         }
-        yield return Head;
+        yield return (Head, Checkpoint.Config.VocabularySize, Checkpoint.Config.HiddenSize);
     }
 
     private sealed record Parts(IReadOnlyList<ExportLinear> Linears, IReadOnlyList<string> Dense, IReadOnlyList<string> OffGrid);

@@ -4,8 +4,8 @@ using LowRankQuant.Models.Export.Gguf;
 namespace LowRankQuant.Models.Export;
 
 /// <summary>
-/// GGUF for llama.cpp: one file, and branches as a LoRA file beside it. Floats that lie on no grid are stored as F16, or as they are when the source is a
-/// GGUF file.
+/// GGUF for llama.cpp: one file, and branches as a LoRA file beside it. Floats that lie on no grid are stored as asked, else as F16, or as they are when the
+/// source is a GGUF file.
 /// </summary>
 public sealed class GgufModelExporter : IExporter
 {
@@ -38,7 +38,7 @@ public sealed class GgufModelExporter : IExporter
         if (source.Adapter is not null && !options.Overwrite && File.Exists(AdapterPath(options.Output)))
             problems.Add($"{AdapterPath(options.Output)} is there already; choose another --out, or give --overwrite.");
         problems.AddRange(GgufHyperparameters.Problems(source.Checkpoint.Config));
-        if (problems.Count == 0) problems.AddRange(GgufTensorPlan.For(source.Checkpoint, Options).Problems);
+        if (problems.Count == 0) problems.AddRange(GgufTensorPlan.For(source.Checkpoint, options.Gguf).Problems);
         return problems;
     }
 
@@ -47,8 +47,6 @@ public sealed class GgufModelExporter : IExporter
     {
         // The adapter first: without its model nobody takes it for a whole result.
         if (source.Adapter is not null) GgufLoraExporter.Write(source.Whole, AdapterPath(options.Output), cancellation: cancellation);
-        GgufExporter.Write(source.Checkpoint, options.Output, Options, progress, cancellation);
+        GgufExporter.Write(source.Checkpoint, options.Output, options.Gguf, progress, cancellation);
     }
-
-    private static GgufExportOptions Options => new();
 }

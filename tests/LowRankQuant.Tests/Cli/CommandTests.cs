@@ -23,8 +23,8 @@ public class CommandTests
     [InlineData("eval", "--reference --text --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
     [InlineData("compare", "--against --harness --json ITEMS")]
     [InlineData("inspect", "--json --tensors PATH")]
-    [InlineData("convert", "--to --out --adapter --max-rank --gptq-format --dtype --shard-size --weights-only --overwrite --json SOURCE")]
-    [InlineData("export", "--to --out --adapter --max-rank --gptq-format --dtype --shard-size --weights-only --overwrite --json RUN")]
+    [InlineData("convert", "--to --out --adapter --max-rank --gptq-format --linear --embedding --head --on-misfit --dtype --shard-size --weights-only --overwrite --json SOURCE")]
+    [InlineData("export", "--to --out --adapter --max-rank --gptq-format --linear --embedding --head --on-misfit --dtype --shard-size --weights-only --overwrite --json RUN")]
     [InlineData("verify", "--against --json PATH")]
     public async Task HelpListsEveryOption(string verb, string expected)
     {

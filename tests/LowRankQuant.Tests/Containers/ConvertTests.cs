@@ -105,9 +105,10 @@ public class ConvertTests
     public async Task OptionsAreCheckedTogetherBeforeAnythingIsRead()
     {
         using var folder = new TemporaryFolder();
-        CliResult result = await Lrq.Run("convert", "no/such", "--to", "awq", "--dtype", "int8", "--gptq-format", "v3", "--max-rank", "0", "--adapter", "lora", "--shard-size", "x");
+        CliResult result = await Lrq.Run("convert", "no/such", "--to", "awq", "--dtype", "int8", "--gptq-format", "v3", "--max-rank", "0", "--adapter", "lora", "--shard-size", "x", "--linear", "q3_k",
+            "--on-misfit", "round");
         Assert.Equal(2, result.Code);
-        foreach (string problem in new[] { "--dtype int8", "--gptq-format v3", "--gptq-format is for --to gptq", "--max-rank 0", "--adapter lora", "--shard-size x", "--out is missing" })
+        foreach (string problem in new[] { "--dtype int8", "--gptq-format v3", "--gptq-format is for --to gptq", "--max-rank 0", "--adapter lora", "--shard-size x", "--linear q3_k", "--on-misfit is for --to gguf", "--out is missing" })
             Assert.Contains(problem, result.Error, StringComparison.Ordinal);
         result = await Lrq.Run("export", TestData.Demo);
         Assert.Contains("--to is missing: one of ", result.Error, StringComparison.Ordinal);
