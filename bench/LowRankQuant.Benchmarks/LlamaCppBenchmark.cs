@@ -45,8 +45,18 @@ internal static class LlamaCppBenchmark
         string type = Needed(options, "type");
         int fileType = type switch
         {
-            "Q4_0" => 2, "Q4_1" => 3, "Q8_0" => 7, "Q5_0" => 8, "Q5_1" => 9, "Q2_K" => 10, "Q3_K_S" => 11, "Q3_K_M" => 12, "Q4_K_S" => 14, "Q4_K_M" => 15,
-            "Q5_K_S" => 16, "Q6_K" => 18,
+            "Q4_0" => 2,
+            "Q4_1" => 3,
+            "Q8_0" => 7,
+            "Q5_0" => 8,
+            "Q5_1" => 9,
+            "Q2_K" => 10,
+            "Q3_K_S" => 11,
+            "Q3_K_M" => 12,
+            "Q4_K_S" => 14,
+            "Q4_K_M" => 15,
+            "Q5_K_S" => 16,
+            "Q6_K" => 18,
             _ => throw new ArgumentException($"--type {type} is unknown here."),
         };
         Engine().Quantize(Needed(options, "model"), Needed(options, "out"), fileType, options.Text("pure") == "yes", options.Number("threads", 2));

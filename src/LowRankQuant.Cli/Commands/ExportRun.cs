@@ -27,7 +27,9 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
             adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation);
         }
         long bytes = Size(options.Output);
-        (json ? terminal.Error : terminal.Out).WriteLine($"{model.Location} ({model.Kind}) written to {options.Output} as {exporter.Name}, {Format.Bytes(bytes)}{(adapter is null ? "" : $"; its low-rank branches to {adapter}")}.");
+        string branches = adapter is null ? "" : $"; its low-rank branches to {adapter}";
+        (json ? terminal.Error : terminal.Out).WriteLine(
+            $"{model.Location} ({model.Kind}) written to {options.Output} as {exporter.Name}, {Format.Bytes(bytes)}{branches}.");
         if (!json) return ExitCodes.Success;
         var result = new JsonObject
         {

@@ -14,7 +14,8 @@ internal sealed class VerifyCommand(Terminal terminal)
 {
     private const int MostDifferences = 20;
     private readonly Argument<string> _path = new("PATH") { Description = $"The container. {ModelPath.Help}" };
-    private readonly Option<string?> _against = Create("--against", "RUN", "What it was made from: codes, zero points, scales and all other tensors are compared.");
+    private readonly Option<string?> _against = Create(
+        "--against", "RUN", "What it was made from: codes, zero points, scales and all other tensors are compared.");
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public Command Build()
@@ -66,7 +67,11 @@ internal sealed class VerifyCommand(Terminal terminal)
         ["comparedByCodes"] = report.ComparedByCodes,
         ["comparedByValues"] = report.ComparedByValues,
         ["same"] = run is null ? null : report.Differences.Count == 0,
-        ["differences"] = new JsonArray([.. report.Differences.Select(difference => (JsonNode)new JsonObject { ["tensor"] = difference.Tensor, ["detail"] = difference.Detail })]),
+        ["differences"] = new JsonArray([.. report.Differences.Select(difference => (JsonNode)new JsonObject
+        {
+            ["tensor"] = difference.Tensor,
+            ["detail"] = difference.Detail,
+        })]),
         ["notes"] = new JsonArray([.. report.Notes.Select(note => (JsonNode)note)]),
         ["engines"] = new JsonArray([.. report.Engines.Select(verdict => (JsonNode)new JsonObject
         {

@@ -35,14 +35,21 @@ internal sealed class ExportOptionSet(string? defaultTarget)
 
     private readonly Option<string?> _out = Create("--out", "PATH", "Where the result goes.");
     private readonly Option<string?> _adapter = Create(
-        "--adapter", "KIND", $"How low-rank branches are written: {string.Join(", ", Adapters.Select(name => name.Key))} (default: the first that the format has; dense adds them to the weights).");
+        "--adapter", "KIND",
+        $"How low-rank branches are written: {RecipeNames.List([.. Adapters])} (default: the first that the format has; dense adds them to the weights).");
 
-    private readonly Option<string?> _maxRank = Create("--max-rank", "N", "Largest rank of an adapter; vLLM knows 1, 8, 16, 32, 64, 128, 256, 320 and 512 (default: no limit).");
-    private readonly Option<string?> _gptqFormat = Create("--gptq-format", "v1|v2", "gptq: form of the zero points (default: v1 when symmetric with 2, 4 or 8 bits, else v2).");
-    private readonly Option<string?> _linear = Create("--linear", "TYPE", $"gguf: type of linears that lie on no grid: {RecipeNames.List(GgufTypes)} (default: f16; a GGUF model's own).");
-    private readonly Option<string?> _embedding = Create("--embedding", "TYPE", "gguf: type of the embedding, the same names (default: f16; a GGUF model's own).");
-    private readonly Option<string?> _head = Create("--head", "TYPE", "gguf: type of an output head of its own, the same names (default: f16; a GGUF model's own).");
-    private readonly Option<string?> _onMisfit = Create("--on-misfit", "refuse|float", "gguf: what happens to a grid that fits no block; float stores its values as F32 (default: refuse).");
+    private readonly Option<string?> _maxRank = Create(
+        "--max-rank", "N", "Largest rank of an adapter; vLLM knows 1, 8, 16, 32, 64, 128, 256, 320 and 512 (default: no limit).");
+    private readonly Option<string?> _gptqFormat = Create(
+        "--gptq-format", "v1|v2", "gptq: form of the zero points (default: v1 when symmetric with 2, 4 or 8 bits, else v2).");
+    private readonly Option<string?> _linear = Create(
+        "--linear", "TYPE", $"gguf: type of linears that lie on no grid: {RecipeNames.List(GgufTypes)} (default: f16; a GGUF model's own).");
+    private readonly Option<string?> _embedding = Create(
+        "--embedding", "TYPE", "gguf: type of the embedding, the same names (default: f16; a GGUF model's own).");
+    private readonly Option<string?> _head = Create(
+        "--head", "TYPE", "gguf: type of an output head of its own, the same names (default: f16; a GGUF model's own).");
+    private readonly Option<string?> _onMisfit = Create(
+        "--on-misfit", "refuse|float", "gguf: what happens to a grid that fits no block; float stores its values as F32 (default: refuse).");
     private readonly Option<string?> _dtype = Create("--dtype", "TYPE", "dense: bf16, fp16 or fp32 (default: bf16).");
     private readonly Option<string?> _shardSize = Create("--shard-size", "SIZE", "Largest file of tensors (default: 5 GB).");
     private readonly Option<bool> _weightsOnly = new("--weights-only") { Description = "Leave quantizers of activations and of the key-value cache behind." };

@@ -80,7 +80,9 @@ public static class CompressedTensorsReader
         int dense = DenseBitPacker.WordsPerRow(columns, grid.Bits), padded = PaddedBitPacker.WordsPerRow(columns, grid.Bits);
         long width = packed.Shape[1];
         if (packed.Shape[0] != rows || (width != dense && width != padded))
-            throw source.Refuse("size-mismatch", name, $"is {packed.Describe()}; [{rows}, {columns}] codes of {grid.Bits} bits take [{rows}, {dense}] (before 0.18 [{rows}, {padded}]).");
+            throw source.Refuse(
+                "size-mismatch", name,
+                $"is {packed.Describe()}; [{rows}, {columns}] codes of {grid.Bits} bits take [{rows}, {dense}] (before 0.18 [{rows}, {padded}]).");
         bool isPadded = width != dense || (width == padded && versionPads);
 
         byte[] codes = new byte[rows * columns];

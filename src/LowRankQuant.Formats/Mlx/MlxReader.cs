@@ -29,7 +29,9 @@ public static class MlxReader
             throw source.Refuse("size-mismatch", module + ".weight", $"a matrix of [{rows}, {columns}]; 1 to {Array.MaxLength} elements are read.");
         int words = DenseBitPacker.WordsPerRow((int)columns, layout.Bits);
         if (packed.Shape[1] != words)
-            throw source.Refuse("size-mismatch", module + ".weight", $"is {packed.Describe()}; {groups} groups of {layout.GroupSize} codes of {layout.Bits} bits take [{rows}, {words}].");
+            throw source.Refuse(
+                "size-mismatch", module + ".weight",
+                $"is {packed.Describe()}; {groups} groups of {layout.GroupSize} codes of {layout.Bits} bits take [{rows}, {words}].");
         return ((int)rows, (int)columns);
     }
 

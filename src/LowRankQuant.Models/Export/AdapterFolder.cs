@@ -20,10 +20,14 @@ internal static class AdapterFolder
         {
             int rank = adapter.RankOf(module);
             if (rank > limit)
-                yield return new Misfit(module, $"its branch has rank {rank}, and at most {limit} may be written", "quantize again with a smaller --rank, or allow more by --max-rank");
+                yield return new Misfit(
+                    module, $"its branch has rank {rank}, and at most {limit} may be written",
+                    "quantize again with a smaller --rank, or allow more by --max-rank");
         }
         if (padded && adapter.Modules.Count > 0 && PaddedRank(adapter) > limit && adapter.Modules.Max(adapter.RankOf) <= limit)
-            yield return new Misfit("--max-rank", $"{limit} is none of vLLM's ranks, and rank {adapter.Modules.Max(adapter.RankOf)} pads to {PaddedRank(adapter)}", $"give --max-rank {PaddedRank(adapter)}");
+            yield return new Misfit(
+                "--max-rank", $"{limit} is none of vLLM's ranks, and rank {adapter.Modules.Max(adapter.RankOf)} pads to {PaddedRank(adapter)}",
+                $"give --max-rank {PaddedRank(adapter)}");
     }
 
     /// <summary>Writes the folder.</summary>

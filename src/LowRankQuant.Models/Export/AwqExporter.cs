@@ -30,16 +30,20 @@ public sealed class AwqExporter : FolderExporter
         if (GroupSize(source) == 0)
         {
             string sizes = string.Join(", ", source.Linears.Select(linear => linear.EffectiveGroupSize).Distinct().Order());
-            yield return new Misfit("groups", $"scales are shared by {sizes} inputs, and AWQ has groups of 32, 64 or 128, one size for all", "quantize again with --group-size 32, 64 or 128");
+            yield return new Misfit(
+                "groups", $"scales are shared by {sizes} inputs, and AWQ has groups of 32, 64 or 128, one size for all",
+                "quantize again with --group-size 32, 64 or 128");
         }
     }
 
     /// <inheritdoc/>
     protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options)
     {
-        if (linear.Grid.Bits != AwqLayout.Bits) yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, and AWQ has 4", "quantize again with --bits 4");
+        if (linear.Grid.Bits != AwqLayout.Bits)
+            yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, and AWQ has 4", "quantize again with --bits 4");
         if (linear.Ordered) yield return OrderMisfit(linear);
-        if (linear.OutFeatures % OutputsPerWord != 0) yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {OutputsPerWord}", "export --to compressed-tensors");
+        if (linear.OutFeatures % OutputsPerWord != 0)
+            yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {OutputsPerWord}", "export --to compressed-tensors");
         if (!StoredGrid.Fits(weight, ScaleType.Float16)) yield return ScaleMisfit(linear, ScaleType.Float16);
     }
 
@@ -55,7 +59,8 @@ public sealed class AwqExporter : FolderExporter
     protected override void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder)
     {
         JsonObject quantization = AwqConfig.Build(GroupSize(source));
-        if (source.DenseLinears.Count > 0) quantization["modules_to_not_convert"] = new JsonArray([.. source.DenseLinears.Append(source.Head).Select(module => (JsonNode)module)]);
+        if (source.DenseLinears.Count > 0)
+            quantization["modules_to_not_convert"] = new JsonArray([.. source.DenseLinears.Append(source.Head).Select(module => (JsonNode)module)]);
         ModelConfigFile.Write(Path.Combine(folder, "quantize_config.json"), quantization);
         config["quantization_config"] = quantization.DeepClone();
     }

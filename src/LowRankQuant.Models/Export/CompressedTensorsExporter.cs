@@ -26,7 +26,9 @@ public sealed class CompressedTensorsExporter : FolderExporter
     {
         ScaleType common = DenseType(source);
         foreach (ExportLinear linear in source.Linears.Where(linear => linear.ScaleType != common))
-            yield return new Misfit(linear.Module, $"{linear.ScaleType} scales where others have {common}, and loaders cast all to one type", "quantize again with one --scale-dtype");
+            yield return new Misfit(
+                linear.Module, $"{linear.ScaleType} scales where others have {common}, and loaders cast all to one type",
+                "quantize again with one --scale-dtype");
     }
 
     /// <inheritdoc/>
@@ -49,7 +51,8 @@ public sealed class CompressedTensorsExporter : FolderExporter
         QuantizedModule[] modules = [.. source.Linears.Select(linear => Module(source, linear, options))];
         List<string> ignore = [.. source.DenseLinears];
         if (!source.HeadIsQuantized) ignore.Add(source.Head);
-        config["quantization_config"] = CompressedTensorsWriter.BuildConfig(modules, ignore, kvCache: options.WeightsOnly ? null : source.Checkpoint.Quantizers?.Config.KvCacheScheme);
+        QuantizationArgs? kvCache = options.WeightsOnly ? null : source.Checkpoint.Quantizers?.Config.KvCacheScheme;
+        config["quantization_config"] = CompressedTensorsWriter.BuildConfig(modules, ignore, kvCache: kvCache);
     }
 
     private static QuantizedModule Module(ExportSource source, ExportLinear linear, ExportOptions options)

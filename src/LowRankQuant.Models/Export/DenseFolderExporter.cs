@@ -21,9 +21,12 @@ public sealed class DenseFolderExporter : IExporter
     public string AdapterPath(string output) => Path.Combine(output, CheckpointOpener.AdapterFolder);
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options) => source.Checkpoint.Quantizers is { } quantizers && !options.WeightsOnly
-        ? [new Misfit(source.Checkpoint.Location, $"plain floats have no place for {quantizers.Description}", "give --weights-only to leave that behind").ToString()]
-        : [];
+    public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options)
+    {
+        if (source.Checkpoint.Quantizers is not { } quantizers || options.WeightsOnly) return [];
+        const string Remedy = "give --weights-only to leave that behind";
+        return [new Misfit(source.Checkpoint.Location, $"plain floats have no place for {quantizers.Description}", Remedy).ToString()];
+    }
 
     /// <inheritdoc/>
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)

@@ -88,7 +88,8 @@ public sealed class ExportSource
     {
         for (int block = 0; block < Checkpoint.Config.Layers; block++)
         {
-            foreach ((string name, int outFeatures, int inFeatures) in Family.Linears(Checkpoint.Config)) yield return ($"{Family.BlockName(block)}.{name}", outFeatures, inFeatures);
+            foreach ((string name, int outFeatures, int inFeatures) in Family.Linears(Checkpoint.Config))
+                yield return ($"{Family.BlockName(block)}.{name}", outFeatures, inFeatures);
         }
         yield return (Head, Checkpoint.Config.VocabularySize, Checkpoint.Config.HiddenSize);
     }

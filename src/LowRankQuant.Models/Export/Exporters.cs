@@ -32,9 +32,12 @@ public static class Exporters
             yield break;
         }
         if (options.Adapter is { } asked && !exporter.Adapters.Contains(asked))
-            yield return new Misfit(Item, $"engines of {exporter.Name} do not load this kind of adapter", "choose another --adapter, or --to dense, which adds branches to the weights");
+            yield return new Misfit(
+                Item, $"engines of {exporter.Name} do not load this kind of adapter",
+                "choose another --adapter, or --to dense, which adds branches to the weights");
         else if (options.Adapter is null && exporter.Adapters.Count == 0 && !exporter.MergesBranches)
-            yield return new Misfit(Item, $"engines of {exporter.Name} load no adapter that lrq writes", "export --to dense, which adds branches to the weights");
+            yield return new Misfit(
+                Item, $"engines of {exporter.Name} load no adapter that lrq writes", "export --to dense, which adds branches to the weights");
         if ((options.Adapter ?? (exporter.MergesBranches ? null : ExportAdapter.Peft)) is null) yield break;
         foreach (Misfit misfit in AdapterFolder.FindMisfits(source.Adapter, options)) yield return misfit;
     }

@@ -90,7 +90,11 @@ public abstract class FolderExporter : IExporter
     {
         List<Misfit> misfits = [];
         if (source.Checkpoint.Quantizers is { } quantizers && !KeepsQuantizers && !options.WeightsOnly)
-            misfits.Add(new Misfit(source.Checkpoint.Location, $"{Name} has no place for {quantizers.Description}", "give --weights-only to leave that behind, or export --to compressed-tensors"));
+        {
+            misfits.Add(new Misfit(
+                source.Checkpoint.Location, $"{Name} has no place for {quantizers.Description}",
+                "give --weights-only to leave that behind, or export --to compressed-tensors"));
+        }
         misfits.AddRange(source.OffGrid.Select(module => new Misfit(module, "it lies on no uniform grid with integer zero points", "export --to dense")));
         if (source.Linears.Count == 0)
         {

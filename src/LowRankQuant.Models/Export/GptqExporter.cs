@@ -24,7 +24,9 @@ public sealed class GptqExporter : FolderExporter
     {
         UniformGrid common = Stored(source.Linears[0]);
         foreach (ExportLinear linear in source.Linears.Where(linear => Stored(linear) != common))
-            yield return new Misfit(linear.Module, $"it has {linear.Grid}, the others {common}, and the configuration has room for one", "export --to compressed-tensors, or quantize with --widths fixed");
+            yield return new Misfit(
+                linear.Module, $"it has {linear.Grid}, the others {common}, and the configuration has room for one",
+                "export --to compressed-tensors, or quantize with --widths fixed");
     }
 
     /// <inheritdoc/>
@@ -34,7 +36,8 @@ public sealed class GptqExporter : FolderExporter
         if (!GptqLayout.Widths.Contains(bits))
             yield return new Misfit(linear.Module, $"{bits} bits, and GPTQ has 2, 3, 4 and 8", $"quantize again with --bits {(bits < 8 && bits > 4 ? 8 : 4)}");
         if (linear.InFeatures % Run != 0 || linear.OutFeatures % Run != 0)
-            yield return new Misfit(linear.Module, $"[{linear.OutFeatures}, {linear.InFeatures}] is not made of runs of {Run}", "export --to compressed-tensors");
+            yield return new Misfit(
+                linear.Module, $"[{linear.OutFeatures}, {linear.InFeatures}] is not made of runs of {Run}", "export --to compressed-tensors");
         if (!StoredGrid.Fits(weight, ScaleType.Float16)) yield return ScaleMisfit(linear, ScaleType.Float16);
         if (Form(linear.Grid, options) == GptqZeroPoints.MinusOne && weight.ZeroPoints?.Contains((byte)0) == true)
             yield return new Misfit(linear.Module, "a zero point is 0, which v1 cannot say", "write v2 (--gptq-format v2)");

@@ -37,13 +37,18 @@ public sealed class MlxExporter : FolderExporter
     protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options)
     {
         if (linear.Ordered) yield return OrderMisfit(linear);
-        if (!MlxLayout.Widths.Contains(linear.Grid.Bits)) yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, which MLX lacks", "quantize again with --bits 6 or 8");
+        if (!MlxLayout.Widths.Contains(linear.Grid.Bits))
+            yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, which MLX lacks", "quantize again with --bits 6 or 8");
         // mlx-lm's loader makes no quantized layer of other shapes (FORMATS 3.11).
-        if (linear.OutFeatures % OutputRun != 0) yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {OutputRun}, which MLX's loader asks for", "export --to dense");
+        if (linear.OutFeatures % OutputRun != 0)
+            yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {OutputRun}, which MLX's loader asks for", "export --to dense");
         if (GroupSize(linear) == 0)
-            yield return new Misfit(linear.Module, $"scales are shared by {linear.EffectiveGroupSize} inputs, and MLX has groups of 32, 64 and 128", "quantize again with --group-size 32, 64 or 128");
+            yield return new Misfit(
+                linear.Module, $"scales are shared by {linear.EffectiveGroupSize} inputs, and MLX has groups of 32, 64 and 128",
+                "quantize again with --group-size 32, 64 or 128");
         else if (MlxWeight.FromGrid(StoredGrid.Put(weight, Grid(linear), linear.ScaleType)) is null)
-            yield return new Misfit(linear.Module, $"a bias -s z has more digits than {linear.ScaleType}", "quantize again with --symmetric, whose biases are exact");
+            yield return new Misfit(
+                linear.Module, $"a bias -s z has more digits than {linear.ScaleType}", "quantize again with --symmetric, whose biases are exact");
     }
 
     /// <inheritdoc/>
@@ -55,7 +60,8 @@ public sealed class MlxExporter : FolderExporter
     protected override void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder)
     {
         MlxLayout common = source.Linears.GroupBy(Layout).MaxBy(group => group.Count())!.Key;
-        JsonObject quantization = MlxConfig.Build(common, source.Linears.Where(linear => Layout(linear) != common).Select(linear => KeyValuePair.Create(linear.Module, Layout(linear))));
+        IEnumerable<ExportLinear> others = source.Linears.Where(linear => Layout(linear) != common);
+        JsonObject quantization = MlxConfig.Build(common, others.Select(linear => KeyValuePair.Create(linear.Module, Layout(linear))));
         config[MlxConfig.Key] = quantization;
         config["quantization_config"] = quantization.DeepClone();
     }

@@ -12,7 +12,8 @@ internal static class BranchComparer
         foreach (string module in expected.Modules.Union(actual.Modules).Order(StringComparer.Ordinal))
         {
             LowRankBranch? run = expected.Read(module), stored = actual.Read(module);
-            if ((run is null || stored is null) && !IsZero(run ?? stored!)) yield return new Difference(module, $"the {(run is null ? "run" : "container")} has no branch here");
+            if ((run is null || stored is null) && !IsZero(run ?? stored!))
+                yield return new Difference(module, $"the {(run is null ? "run" : "container")} has no branch here");
             else if (run is not null && stored is not null && Compare(module, run, stored) is { } difference) yield return difference;
         }
     }
@@ -25,11 +26,13 @@ internal static class BranchComparer
         {
             for (int j = 0; j < columns; j++)
             {
-                if (stored.A[(term * columns) + j] != (term < run.Rank ? run.A[(term * columns) + j] : 0)) return new Difference(module, $"lora_A differs at [{term}, {j}]");
+                if (stored.A[(term * columns) + j] != (term < run.Rank ? run.A[(term * columns) + j] : 0))
+                    return new Difference(module, $"lora_A differs at [{term}, {j}]");
             }
             for (int i = 0; i < rows; i++)
             {
-                if (stored.B[(i * stored.Rank) + term] != (term < run.Rank ? run.B[(i * run.Rank) + term] : 0)) return new Difference(module, $"lora_B differs at [{i}, {term}]");
+                if (stored.B[(i * stored.Rank) + term] != (term < run.Rank ? run.B[(i * run.Rank) + term] : 0))
+                    return new Difference(module, $"lora_B differs at [{i}, {term}]");
             }
         }
         return null;

@@ -36,8 +36,11 @@ internal static class WeightComparer
                 last = groups;
                 int i = Index(run, row, groups.Run), j = Index(stored, row, groups.Stored);
                 if (stored.Scales[j] != run.Scales[i])
-                    return new Difference(tensor, string.Create(CultureInfo.InvariantCulture, $"scale at [{row}, {column}] is {stored.Scales[j]:R}, the run has {run.Scales[i]:R}"));
-                if (Zero(stored, j) != Zero(run, i)) return new Difference(tensor, $"zero point at [{row}, {column}] is {Zero(stored, j)}, the run has {Zero(run, i)}");
+                    return new Difference(
+                        tensor,
+                        string.Create(CultureInfo.InvariantCulture, $"scale at [{row}, {column}] is {stored.Scales[j]:R}, the run has {run.Scales[i]:R}"));
+                if (Zero(stored, j) != Zero(run, i))
+                    return new Difference(tensor, $"zero point at [{row}, {column}] is {Zero(stored, j)}, the run has {Zero(run, i)}");
             }
         }
         return null;

@@ -28,7 +28,7 @@ public class ConvertTests
         JsonNode theirs = Quantization(source), ours = Quantization(output);
         Assert.Equal(theirs["format"]!.ToString(), ours["format"]!.ToString());
         Assert.Equal(theirs["kv_cache_scheme"]?["strategy"]?.ToString(), ours["kv_cache_scheme"]?["strategy"]?.ToString());
-        Assert.Equal(JsonNode.Parse(File.ReadAllText(Path.Combine(source, "config.json")))!["dtype"]!.ToString(), JsonNode.Parse(File.ReadAllText(Path.Combine(output, "config.json")))!["dtype"]!.ToString());
+        Assert.Equal(Config(source)["dtype"]!.ToString(), Config(output)["dtype"]!.ToString());
         CliResult verified = await Lrq.Run("verify", output, "--against", source);
         Assert.True(verified.Code == 0, verified.Out + verified.Error);
     }
@@ -143,5 +143,7 @@ public class ConvertTests
         }
     }
 
-    private static JsonNode Quantization(string folder) => JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "config.json")))!["quantization_config"]!;
+    private static JsonNode Config(string folder) => JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "config.json")))!;
+
+    private static JsonNode Quantization(string folder) => Config(folder)["quantization_config"]!;
 }

@@ -40,7 +40,8 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
             foreach (string[] parts in Fused)
             {
                 if (!module.EndsWith(parts[0], StringComparison.Ordinal)) continue;
-                string? other = parts.Skip(1).Select(part => module[..^parts[0].Length] + part).FirstOrDefault(name => grids.TryGetValue(name, out UniformGrid? twin) && twin != grid);
+                string block = module[..^parts[0].Length];
+                string? other = parts.Skip(1).Select(part => block + part).FirstOrDefault(name => grids.TryGetValue(name, out UniformGrid? twin) && twin != grid);
                 if (other is not null) return other;
             }
         }

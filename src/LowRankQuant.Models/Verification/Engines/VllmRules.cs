@@ -53,7 +53,9 @@ internal sealed class VllmRules : IEngineRules
     }
 
     private static EngineVerdict MarlinUnless(StoredModel model, string otherwise) => model.FirstThat(linear => !FitsMarlin(linear)) is { } odd
-        ? new EngineVerdict(Name, EngineSupport.Loads, $"{otherwise}; Marlin needs groups of 32, 64, 128 or rows, inputs in multiples of {MarlinInputs} and outputs of {MarlinOutputs}: {odd}")
+        ? new EngineVerdict(
+            Name, EngineSupport.Loads,
+            $"{otherwise}; Marlin needs groups of 32, 64, 128 or rows, inputs in multiples of {MarlinInputs} and outputs of {MarlinOutputs}: {odd}")
         : new EngineVerdict(Name, EngineSupport.Fast, "Marlin kernels");
 
     private static bool FitsMarlin(ExportLinear linear) =>
