@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;

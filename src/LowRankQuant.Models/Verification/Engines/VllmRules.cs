@@ -14,6 +14,9 @@ internal sealed class VllmRules : IEngineRules
     // Marlin's tiles per shard.
     private const int MarlinInputs = 128, MarlinOutputs = 64;
 
+    // What its GPTQ loader looks up without a default.
+    private static readonly string[] GptqKeys = ["bits", "group_size", "sym", "desc_act"];
+
     /// <inheritdoc/>
     public EngineVerdict? Judge(StoredModel model) => model.Container switch
     {
@@ -46,7 +49,7 @@ internal sealed class VllmRules : IEngineRules
     {
         if (model.FirstThat(linear => !linear.Grid.Symmetric || linear.Grid.Bits is not (4 or 8)) is { } odd)
             return new EngineVerdict(Name, EngineSupport.Loads, $"Marlin takes symmetric 4 and 8 bits, the slower gptq kernel the rest: {odd}");
-        string[] missing = [.. new[] { "bits", "group_size", "sym", "desc_act" }.Where(key => model.Quantization?.ContainsKey(key) != true)];
+        string[] missing = [.. GptqKeys.Where(key => model.Quantization?.ContainsKey(key) != true)];
         return missing.Length > 0 && model.Container == GptqConfig.QuantMethod
             ? new EngineVerdict(Name, EngineSupport.Loads, $"Marlin needs {string.Join(", ", missing)} in the configuration")
             : MarlinUnless(model, "the gptq kernel");
