@@ -55,8 +55,6 @@ internal static class LlamaCppBenchmark
         string types = string.Join(", ", export.Tensors.GroupBy(tensor => tensor.Type).Select(group => $"{group.Count()} {group.Key}"));
         Console.WriteLine(FormattableString.Invariant($"{export.Path}: {export.Bytes} bytes, {export.LinearBitsPerWeight:0.####} bits a linear weight; {types}"));
         return 0;
-
-        static GgmlType? Type(Options options, string name) => options.Text(name) is { } text ? Enum.Parse<GgmlType>(text, ignoreCase: true) : null;
     }
 
     /// <summary>llama.cpp's own quantizer.</summary>
@@ -72,7 +70,7 @@ internal static class LlamaCppBenchmark
         string source = Needed(options, "model");
         int threads = options.Number("threads", 2);
         Dictionary<string, float[]>? importance = options.Text("calibration") is { } text ? Importance(source, text, options.Number("windows", 32), threads) : null;
-        Engine().Quantize(source, Needed(options, "out"), fileType, options.Text("pure") == "yes", threads, importance);
+        Engine().Quantize(source, Needed(options, "out"), fileType, options.Text("pure") == "yes", threads, (int?)Type(options, "embedding"), importance);
         return 0;
     }
 
@@ -172,6 +170,8 @@ internal static class LlamaCppBenchmark
 
     private static LlamaEngine Engine() => LlamaEngine.Load(LlamaEngine.Find(Environment.CurrentDirectory)
         ?? throw new ArgumentException($"llama.cpp is not installed: run .ci/install-llamacpp in the repository, or set {LlamaEngine.Variable}."));
+
+    private static GgmlType? Type(Options options, string name) => options.Text(name) is { } text ? Enum.Parse<GgmlType>(text, ignoreCase: true) : null;
 
     private static string Needed(Options options, string name) => options.Text(name) ?? throw new ArgumentException($"--{name} is missing.");
 }
