@@ -114,12 +114,12 @@ public sealed record GgufFit
 
         void Add(WeightGrid grid, double group)
         {
-            if (!grid.Divides(inFeatures) || Of(grid, inFeatures) is not { } format) return;
+            if (!grid.Divides(inFeatures) || FormatOf(grid, inFeatures) is not { } format) return;
             var alternative = new GridAlternative(grid, ScaleType.Float16, format.Type, format.BitsPerWeight);
             candidates.Add((alternative, grid.Symmetric == wanted.Symmetric ? 0 : 1, Math.Abs(Math.Log2(group / size))));
         }
 
-        static BlockFormat? Of(WeightGrid grid, int inFeatures) => grid is TwoLevelGrid native
+        static BlockFormat? FormatOf(WeightGrid grid, int inFeatures) => grid is TwoLevelGrid native
             ? BlockFormat.Find(Enum.Parse<GgmlType>(native.Name))
             : BlockFormat.Smallest(GridContent.Of((UniformGrid)grid, inFeatures, ScaleType.Float16, HalfBits));
     }
