@@ -116,7 +116,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
-    public QuantizedWeight? ReadQuantized(string name) => ReadOrdered(name) is { Columns: null } natural ? natural.Weight : null;
+    public QuantizedWeight? ReadQuantized(string name) => Quantized(name) is { } module ? Container!.ReadQuantized(module) : null;
 
     /// <inheritdoc/>
     public OrderedWeight? ReadOrdered(string name) => Quantized(name) is { } module ? Container!.Read(module) : null;

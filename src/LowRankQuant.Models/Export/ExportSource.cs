@@ -2,6 +2,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Families;
+using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;
 
@@ -39,6 +40,9 @@ public sealed class ExportSource
     /// <summary>Linears that are stored in few bits on a grid without integer zero points, so that no container can take them over.</summary>
     public IReadOnlyList<string> OffGrid => _parts.Value.OffGrid;
 
+    /// <summary>Linears on two-level grids, which GGUF's blocks alone hold.</summary>
+    public IReadOnlyList<string> TwoLevel => _parts.Value.TwoLevel;
+
     /// <summary>Whether the output head is quantized.</summary>
     public bool HeadIsQuantized => Linears.Any(linear => linear.Module + Weight == Family.HeadName);
 
@@ -64,7 +68,7 @@ public sealed class ExportSource
     private Parts Divide()
     {
         var linears = new List<ExportLinear>();
-        List<string> dense = [], offGrid = [];
+        List<string> dense = [], offGrid = [], twoLevel = [];
         const int PlainFloatBits = 16;
         foreach ((string module, int outFeatures, int inFeatures) in Modules())
         {
@@ -78,10 +82,15 @@ public sealed class ExportSource
                 continue;
             }
             if (name == Family.HeadName) continue;
+            if (Checkpoint.ReadQuantized(name) is TwoLevelWeight)
+            {
+                twoLevel.Add(module);
+                continue;
+            }
             long count = Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size);
             (Checkpoint.StoredBitsOf(name) < PlainFloatBits * count ? offGrid : dense).Add(module);
         }
-        return new Parts(linears, dense, offGrid);
+        return new Parts(linears, dense, offGrid, twoLevel);
     }
 
     private IEnumerable<(string Module, int OutFeatures, int InFeatures)> Modules()
@@ -94,5 +103,6 @@ public sealed class ExportSource
         yield return (Head, Checkpoint.Config.VocabularySize, Checkpoint.Config.HiddenSize);
     }
 
-    private sealed record Parts(IReadOnlyList<ExportLinear> Linears, IReadOnlyList<string> Dense, IReadOnlyList<string> OffGrid);
+    private sealed record Parts(
+        IReadOnlyList<ExportLinear> Linears, IReadOnlyList<string> Dense, IReadOnlyList<string> OffGrid, IReadOnlyList<string> TwoLevel);
 }

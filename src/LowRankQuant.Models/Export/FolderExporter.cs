@@ -96,9 +96,12 @@ public abstract class FolderExporter : IExporter
                 "give --weights-only to leave that behind, or export --to compressed-tensors"));
         }
         misfits.AddRange(source.OffGrid.Select(module => new Misfit(module, "it lies on no uniform grid with integer zero points", "export --to dense")));
+        misfits.AddRange(source.TwoLevel.Select(module =>
+            new Misfit(module, "its grid has two levels of scales, which only gguf holds", "export --to gguf or dense")));
         if (source.Linears.Count == 0)
         {
-            misfits.Add(new Misfit(source.Checkpoint.Location, "no linear is stored on an integer grid", "quantize it first, or export --to dense"));
+            if (misfits.Count == 0)
+                misfits.Add(new Misfit(source.Checkpoint.Location, "no linear is stored on an integer grid", "quantize it first, or export --to dense"));
             return misfits;
         }
         misfits.AddRange(ModelMisfits(source, options));

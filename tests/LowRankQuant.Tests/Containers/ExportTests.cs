@@ -5,6 +5,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.EndToEnd;
+using LowRankQuant.Tests.Models.Export;
 
 namespace LowRankQuant.Tests.Containers;
 
@@ -167,6 +168,22 @@ public class ExportTests
         using HuggingFaceCheckpoint model = HuggingFaceCheckpoint.Open(output);
         Assert.Equal("awq folder", model.Kind);
         Assert.Equal(0, (await Lrq.Run("verify", output, "--against", run)).Code);
+    }
+
+    [Fact]
+    public void TwoLevelGridsFitGgufAlone()
+    {
+        using var model = new GridCheckpoint(HuggingFaceCheckpoint.Open(TestData.Demo), name =>
+            name.Contains("down_proj", StringComparison.Ordinal) ? TwoLevelGrid.Q3K : new UniformGrid(4, true, Granularity.Group, 32));
+        var source = new ExportSource(model);
+        Assert.Equal((24, 4, 0, 0), (source.Linears.Count, source.TwoLevel.Count, source.OffGrid.Count, source.DenseLinears.Count));
+        var options = new ExportOptions { Output = "nowhere" };
+        foreach (IExporter exporter in Exporters.All)
+        {
+            IReadOnlyList<string> problems = exporter.FindProblems(source, options);
+            Assert.Equal(exporter is FolderExporter ? 4 : 0, problems.Count(problem => problem.Contains("only gguf holds", StringComparison.Ordinal)));
+            if (exporter is not FolderExporter) Assert.Empty(problems);
+        }
     }
 
     [Fact]

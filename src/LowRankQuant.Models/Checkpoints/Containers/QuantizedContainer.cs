@@ -43,9 +43,13 @@ public abstract class QuantizedContainer(SafetensorsFolder tensors, IEnumerable<
     /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
     public abstract (int OutFeatures, int InFeatures) ShapeOf(string module);
 
-    /// <summary>Codes, scales and zero points of a quantized module; null when its values lie on no integer grid.</summary>
+    /// <summary>Codes, scales and zero points of a quantized module; null when its values lie on no uniform grid.</summary>
     /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
     public abstract OrderedWeight? Read(string module);
+
+    /// <summary>A quantized module on whatever grid it has, its columns in natural order; null when it has none, or another order.</summary>
+    /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
+    public virtual QuantizedWeight? ReadQuantized(string module) => Read(module) is { Columns: null } natural ? natural.Weight : null;
 
     /// <summary>Values of a quantized module in 32-bit floats: exact, unless the container itself rounds on the way.</summary>
     /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
