@@ -23,7 +23,7 @@ internal sealed class StagedFolder : IDisposable
     /// <summary>Makes the folder.</summary>
     /// <param name="output">Where the result goes.</param>
     /// <param name="bytes">Bytes that it will hold.</param>
-    /// <exception cref="IOException">The disk has not so much room, or the folder cannot be made.</exception>
+    /// <exception cref="IOException">The disk has not so much room, the folder cannot be made, or one of that name is there.</exception>
     public static StagedFolder Create(string output, long bytes)
     {
         string target = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(output));
@@ -32,7 +32,7 @@ internal sealed class StagedFolder : IDisposable
         long free = new DriveInfo(parent).AvailableFreeSpace;
         if (free < bytes) throw new IOException($"{output} needs {bytes} bytes; the disk has {free} free.");
         string path = $"{target}.partial";
-        if (Directory.Exists(path)) Directory.Delete(path, recursive: true);
+        if (System.IO.Path.Exists(path)) throw new IOException($"{path} is in the way, perhaps from an export that was killed; delete it.");
         Directory.CreateDirectory(path);
         return new StagedFolder(target, path);
     }
