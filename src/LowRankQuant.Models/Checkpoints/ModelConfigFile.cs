@@ -12,6 +12,9 @@ internal static class ModelConfigFile
     /// <summary>Its name.</summary>
     public const string Name = "config.json";
 
+    /// <summary>Where GPTQ and AWQ repeat their part of it.</summary>
+    public const string QuantizeName = "quantize_config.json";
+
     // Beyond any real configuration; keeps a hostile file from being read whole.
     private const long Largest = 16 << 20;
 

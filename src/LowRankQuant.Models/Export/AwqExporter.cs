@@ -61,7 +61,7 @@ public sealed class AwqExporter : FolderExporter
         JsonObject quantization = AwqConfig.Build(GroupSize(source));
         if (source.DenseLinears.Count > 0)
             quantization["modules_to_not_convert"] = new JsonArray([.. source.DenseLinears.Append(source.Head).Select(module => (JsonNode)module)]);
-        ModelConfigFile.Write(Path.Combine(folder, "quantize_config.json"), quantization);
+        ModelConfigFile.Write(Path.Combine(folder, ModelConfigFile.QuantizeName), quantization);
         config["quantization_config"] = quantization.DeepClone();
     }
 

@@ -63,7 +63,7 @@ public sealed class GptqExporter : FolderExporter
             quantization["dynamic"] = new JsonObject(source.DenseLinears.Select(module =>
                 KeyValuePair.Create($"-:^{System.Text.RegularExpressions.Regex.Escape(module)}$", (JsonNode?)new JsonObject())));
         }
-        ModelConfigFile.Write(Path.Combine(folder, "quantize_config.json"), quantization);
+        ModelConfigFile.Write(Path.Combine(folder, ModelConfigFile.QuantizeName), quantization);
         config["quantization_config"] = quantization.DeepClone();
     }
 

@@ -50,7 +50,7 @@ internal sealed class StagedFolder : IDisposable
             _done = true;
             return;
         }
-        File.Delete(System.IO.Path.Combine(_target, ModelConfigFile.Name));
+        foreach (string old in new[] { ModelConfigFile.Name, ModelConfigFile.QuantizeName }) File.Delete(System.IO.Path.Combine(_target, old));
         foreach (string old in SafetensorsFolderWriter.CheckpointFiles(_target)) File.Delete(old);
         string adapter = System.IO.Path.Combine(_target, CheckpointOpener.AdapterFolder);
         if (Directory.Exists(adapter)) Directory.Delete(adapter, recursive: true);

@@ -168,6 +168,8 @@ public class ExportTests
         using HuggingFaceCheckpoint model = HuggingFaceCheckpoint.Open(output);
         Assert.Equal("awq folder", model.Kind);
         Assert.Equal(0, (await Lrq.Run("verify", output, "--against", run)).Code);
+        Assert.Equal(0, (await Lrq.Run("export", run, "--to", "compressed-tensors", "--out", output, "--overwrite")).Code);
+        Assert.False(File.Exists(Path.Combine(output, "quantize_config.json")));
     }
 
     [Fact]
