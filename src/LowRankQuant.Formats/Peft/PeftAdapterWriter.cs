@@ -49,7 +49,7 @@ public static class PeftAdapterWriter
         File.Delete(config);
         SafetensorsWriter.Write(Path.Combine(folder, TensorFile), PendingTensor.ReferenceOrder(tensors));
         byte[] text = Encoding.UTF8.GetBytes(Config(written, form, largest, baseModel, factorBits).ToJsonString(new() { WriteIndented = true, NewLine = "\n" }) + "\n");
-        SafetensorsWriter.WriteAtomically(config, stream => stream.Write(text));
+        AtomicFile.Write(config, stream => stream.Write(text));
     }
 
     private static JsonObject Config(AdapterModule[] modules, AdapterForm form, int largest, string baseModel, int factorBits)

@@ -109,7 +109,7 @@ public static class SafetensorsFolderWriter
                 total = checked(total + tensor.ByteLength);
             }
         }
-        SafetensorsWriter.WriteAtomically(path, stream =>
+        AtomicFile.Write(path, stream =>
         {
             using Utf8JsonWriter json = new(stream,
                 new JsonWriterOptions { Indented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
