@@ -49,7 +49,7 @@ public sealed class QuantizeRun : IQuantizeRun
         observer.Note(plan.Describe());
         var activations = new MemoryBudget(plan.ActivationBytes);
         ModelPlan? widths = PlanModel(job, calibration, activations, folder, observer, cancellation);
-        var store = new CompressedBlockStore(job.Recipe.Grid, widths, job.Recipe.Correction?.FactorBits ?? 16);
+        var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Correction?.FactorBits ?? 16);
         IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, calibration, activations, widths, store, folder, observer, cancellation);
         var report = new RunReport
         {
@@ -187,9 +187,12 @@ public sealed class QuantizeRun : IQuantizeRun
     private static DecoderBlock RoundedBlock(CausalModel model, Recipe recipe, int index)
     {
         DecoderBlock block = model.LoadBlock(index);
-        SlotSwap.ReplaceByRounded(block, recipe.Scheme with { Start = GridStart.MinMax }, model.Device);
+        SlotSwap.ReplaceByRounded(block, Baseline(recipe), model.Device);
         return block;
     }
+
+    // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
+    private static Scheme Baseline(Recipe recipe) => recipe.TwoLevelGrid is null ? recipe.Scheme with { Start = GridStart.MinMax } : recipe.Scheme;
 
     private static string? Sample(
         QuantizeJob job, CausalModel result, ITokenizer tokenizer, IReadOnlyList<TextWindow> windows, IRunObserver observer, CancellationToken cancellation)

@@ -24,8 +24,9 @@ public static class TwoLevelTensors
     private const string Codes = ".weight_codes", BlockScale = ".weight_block_scale", GroupScale = ".weight_group_scale";
     private const string BlockMinimum = ".weight_block_minimum", GroupMinimum = ".weight_group_minimum";
 
-    /// <summary>Whether a module is stored on a two-level grid.</summary>
-    public static bool Has(ISafetensorsSource source, string module) => source.Contains(module + Codes);
+    /// <summary>All modules that are stored on two-level grids, in the order of their tensors.</summary>
+    public static IEnumerable<string> Modules(ISafetensorsSource source) =>
+        source.Names.Where(name => name.EndsWith(Codes, StringComparison.Ordinal)).Select(name => name[..^Codes.Length]);
 
     /// <summary>The tensors of a weight; its branch is not among them.</summary>
     /// <param name="module">Module name, the prefix of the tensors.</param>

@@ -26,6 +26,9 @@ internal static class Presets
     public const QuantizationMethod DefaultMethod = QuantizationMethod.Lrq;
     public const ulong DefaultSeed = 42;
 
+    /// <summary>First two-level grids: integers cannot be learned, so they are searched for.</summary>
+    public const GridStart TwoLevelStart = GridStart.Search;
+
     /// <summary>Windows of <c>fast</c> for methods that look at second moments alone: eight tokens an input suffice.</summary>
     public const int CorrectionSamples = 64;
 

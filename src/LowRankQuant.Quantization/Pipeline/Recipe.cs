@@ -2,6 +2,7 @@ using System.Text.Json.Serialization;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Pipeline;
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -47,15 +48,22 @@ public static class RecipeResolver
             if (known is null) Problems.Add($"--preset {request.Preset}: unknown; the presets are {string.Join(", ", RecipeNames.Presets)}.");
             Preset preset = known ?? Presets.Find(Presets.Fast)!;
             QuantizationMethod method = Method();
-            ScaleType scaleType = request.ScaleType ?? native;
+            var target = new TargetResolver(request, linears, Problems, Notes);
+            TargetRecipe? engine = target.Options();
+            TwoLevelGrid? twoLevel = new TwoLevelResolver(request, linears, Problems).Resolve();
+            ScaleType scaleType = twoLevel is null ? target.ScaleTypeFor(native) : ScaleType.Float16;
+            bool symmetric = twoLevel?.Symmetric ?? request.Symmetric ?? false;
             int problems = Problems.Count;
-            (Granularity granularity, int groupSize) = Grid(method);
+            (Granularity granularity, int groupSize) = twoLevel is null ? Grid(method) : (Granularity.Group, twoLevel.GroupSize);
             // Where a budget decides, the width of the baseline is the largest that fits it.
-            int usual = request.Correction.TargetBits is { } target && Problems.Count == problems
-                ? CorrectionResolver.LargestWidth(target, new UniformGrid(UniformGrid.MinBits, request.Symmetric ?? false, granularity, groupSize), scaleType, linears)
+            int usual = request.Correction.TargetBits is { } budget && Problems.Count == problems
+                ? CorrectionResolver.LargestWidth(budget, new UniformGrid(UniformGrid.MinBits, symmetric, granularity, groupSize), scaleType, linears)
                 : Presets.DefaultBits;
-            int bits = Range("--bits", request.Bits ?? usual, UniformGrid.MinBits, UniformGrid.MaxBits, "bits per code");
+            int bits = twoLevel?.Bits ?? Range("--bits", request.Bits ?? usual, UniformGrid.MinBits, UniformGrid.MaxBits, "bits per code");
+            WeightGrid grid = twoLevel is null ? new UniformGrid(bits, symmetric, granularity, groupSize) : twoLevel;
+            (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = Problems.Count == problems ? target.Resolve(grid, scaleType) : (null, null);
             (double rate, GridStart start) = Presets.RateAndStart(presetName, method, bits, Parameters);
+            if (twoLevel is not null) start = Presets.TwoLevelStart;
             RefuseForeignOptions(method);
             Windows windows = Data(method, preset);
             bool corrects = CorrectionResolver.Covers(method), trains = method != QuantizationMethod.Rtn && !corrects;
@@ -70,9 +78,13 @@ public static class RecipeResolver
                 Bits = bits,
                 Granularity = granularity,
                 GroupSize = groupSize,
-                Symmetric = request.Symmetric ?? false,
+                Symmetric = symmetric,
                 Start = request.Start ?? start,
                 ScaleType = scaleType,
+                TwoLevelGrid = twoLevel?.Name,
+                ScaleDigits = digits,
+                Layers = layers,
+                Target = engine,
                 Rank = method == QuantizationMethod.Lrq ? Rank(presetName) : 0,
                 Iterations = trains ? AtLeast("--iterations", request.Iterations ?? preset.Iterations, 0, "Adam steps per block") : 0,
                 LearningRate = trains ? LearningRate(rate) : 0,
@@ -83,7 +95,7 @@ public static class RecipeResolver
                 Samples = windows.Samples,
                 HeldOut = windows.HeldOut,
                 SequenceLength = windows.Length,
-                Correction = corrects ? correction.Resolve(new UniformGrid(bits, request.Symmetric ?? false, granularity, groupSize), scaleType) : null,
+                Correction = corrects ? correction.Resolve(grid, scaleType) : null,
             };
         }
 

@@ -39,7 +39,7 @@ internal sealed class LearnedScale : IWeightSource
         Device device = arena.Device;
         int outFeatures = slot.OutFeatures, inFeatures = slot.InFeatures, groups = grid.GroupsPerRow(inFeatures);
         if (grid is UniformGrid { Granularity: Granularity.Tensor }) throw new NotSupportedException("Learned scales need one scale per channel or group.");
-        float[] logScale = [.. start.Scales.Select(MathF.Log)];
+        float[] logScale = [.. start.Scales.Select(scale => MathF.Log(scale))];
         Variable? left = null, right = null, full = null, column = null;
         Variable log = arena.Take(logScale, outFeatures, grid.ScalesPerRow(inFeatures));
         Variable row = arena.TakeZeros(outFeatures);
@@ -76,7 +76,7 @@ internal sealed class LearnedScale : IWeightSource
     public QuantizedWeight ToQuantizedWeight()
     {
         Device device = Parameters.Zero.Device;
-        float[] scales = [.. Parameters.LogScale.Value.ToArray().Select(MathF.Exp)];
+        float[] scales = [.. Parameters.LogScale.Value.ToArray().Select(log => MathF.Exp(log))];
         return _start.WithScales(scales).Round(Parameters.Weight.ToArray(), Exponent(device), device.HostWorkers);
     }
 
