@@ -23,6 +23,13 @@ internal static class Program
             TaskBenchmark.Run,
             "items per second of evaluation tasks against one forward pass per choice, as JSON lines --model MODEL --data FOLDER [--tasks LIST] [--limit N] "
             + "[--baseline N] [--harness NAME] [--threads N]"),
+        ["llamacpp"] = (
+            LlamaCppBenchmark.Run,
+            "GGUF files in llama.cpp, as JSON lines: perplexity, divergence from the first, perplexity of the same model here --files F16.gguf[=MODEL],... "
+            + "--text FILE [--tokenizer MODEL] [--windows N] [--context N] [--threads N] [--exact yes]"),
+        ["llamacpp-quantize"] = (
+            LlamaCppBenchmark.Quantize,
+            "llama.cpp's own quantizer --model FLOATS.gguf --out FILE --type Q4_0|Q3_K_M|Q2_K|... [--pure yes] [--threads N]"),
         ["make-llama"] = (
             SyntheticModel.Run,
             "a random Llama checkpoint of 1.1 billion weights --out FOLDER [--tokenizer FOLDER] [--hidden N] [--layers N] [--heads N] [--kv-heads N] "

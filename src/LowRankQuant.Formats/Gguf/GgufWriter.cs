@@ -6,7 +6,8 @@ namespace LowRankQuant.Formats.Gguf;
 /// Writes GGUF files of version 3 one tensor at a time: the header is known from the declarations, so the memory needed is that of one callback. A
 /// file appears under its name only when it is complete and flushed to disk.
 /// </summary>
-/// <remarks>The layout stands at <c>GgufHeader</c>. Tensors lie in list order, each padded to the alignment, the last one too.</remarks>
+/// <remarks>The layout stands at <c>GgufHeader</c>. Tensors lie in list order, each padded to the alignment, the last one too; without tensors nothing is
+/// padded.</remarks>
 public static class GgufWriter
 {
     private const string AlignmentKey = "general.alignment";
@@ -77,8 +78,8 @@ public static class GgufWriter
             writer.Write(offset);
             offset = checked(offset + AlignUp(tensor.ByteLength, alignment));
         }
-        writer.Write(new byte[AlignUp(buffer.Length, alignment) - buffer.Length]);
         writer.Flush();
+        if (tensors.Count > 0) writer.Write(new byte[AlignUp(buffer.Length, alignment) - buffer.Length]);
         return buffer.ToArray();
     }
 

@@ -21,6 +21,7 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     {
         _base = checkpoint;
         _adapter = adapter;
+        BranchNames = adapter.Modules.Select(module => module + WeightSuffix).ToHashSet(StringComparer.Ordinal);
         foreach (string module in adapter.Modules)
         {
             string name = module + WeightSuffix;
@@ -30,6 +31,12 @@ public sealed class AdaptedCheckpoint : ICheckpoint
             checkpoint.CheckShape(name, outFeatures, inFeatures);
         }
     }
+
+    /// <summary>The checkpoint without its adapter.</summary>
+    public ICheckpoint Base => _base;
+
+    /// <summary>Names of the weights that have a branch.</summary>
+    public IReadOnlySet<string> BranchNames { get; }
 
     /// <inheritdoc/>
     public string Location => _base.Location;
@@ -62,14 +69,17 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public void Read(string name, Span<float> destination)
     {
         _base.Read(name, destination);
-        Branch(name)?.AddTo(destination);
+        ReadBranch(name)?.AddTo(destination);
     }
 
     /// <inheritdoc/>
-    public QuantizedWeight? ReadQuantized(string name) => _base.ReadQuantized(name) is { } weight ? weight.WithBranch(Branch(name)) : null;
+    public QuantizedWeight? ReadQuantized(string name) => _base.ReadQuantized(name) is { } weight ? weight.WithBranch(ReadBranch(name)) : null;
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => _base.StoredBitsOf(name) + (Branch(name)?.StoredBits ?? 0);
+    public long StoredBitsOf(string name) => _base.StoredBitsOf(name) + (ReadBranch(name)?.StoredBits ?? 0);
+
+    /// <summary>The branch of a weight, or null.</summary>
+    public LowRankBranch? ReadBranch(string name) => BranchNames.Contains(name) ? _adapter.Read(name[..^WeightSuffix.Length]) : null;
 
     /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
@@ -88,7 +98,7 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public void CopySideFiles(string folder) => _base.CopySideFiles(folder);
 
     /// <inheritdoc/>
-    public PendingTensor Store(string name, SafetensorsType type) => Module(name) is null ? _base.Store(name, type) : this.Converted(name, type);
+    public PendingTensor Store(string name, SafetensorsType type) => BranchNames.Contains(name) ? this.Converted(name, type) : _base.Store(name, type);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -96,9 +106,4 @@ public sealed class AdaptedCheckpoint : ICheckpoint
         _base.Dispose();
         _adapter.Dispose();
     }
-
-    private string? Module(string name) =>
-        name.EndsWith(WeightSuffix, StringComparison.Ordinal) && _adapter.Modules.Contains(name[..^WeightSuffix.Length]) ? name[..^WeightSuffix.Length] : null;
-
-    private LowRankBranch? Branch(string name) => Module(name) is { } module ? _adapter.Read(module) : null;
 }

@@ -123,14 +123,14 @@ public sealed class GgufBlockEncoderTests
     {
         TwoLevelGrid grid = TwoLevelGrid.Find(name)!;
         var random = new SeededRandom(11);
-        byte[] codes = [.. Enumerable.Range(0, 3 * 512).Select(_ => (byte)random.Next(grid.MaxCode + 1))];
-        Half[] blocks() => [.. Enumerable.Range(0, 6).Select(_ => (Half)(0.001 + random.NextDouble()))];
+        byte[] codes = [.. Enumerable.Range(0, 3 * 512).Select(_ => (byte)random.NextInt32(grid.MaxCode + 1))];
+        Half[] blocks() => [.. Enumerable.Range(0, 6).Select(_ => (Half)(0.001 + random.NextUniform()))];
         int groups = 3 * 512 / grid.GroupSize;
         var scales = new TwoLevelScales(
             blocks(),
-            [.. Enumerable.Range(0, groups).Select(_ => (sbyte)(grid.MinScale + random.Next(grid.MaxScale - grid.MinScale + 1)))],
+            [.. Enumerable.Range(0, groups).Select(_ => (sbyte)(grid.MinScale + random.NextInt32(grid.MaxScale - grid.MinScale + 1)))],
             grid.Symmetric ? null : blocks(),
-            grid.Symmetric ? null : [.. Enumerable.Range(0, groups).Select(_ => (byte)random.Next(grid.MaxMinimum + 1))]);
+            grid.Symmetric ? null : [.. Enumerable.Range(0, groups).Select(_ => (byte)random.NextInt32(grid.MaxMinimum + 1))]);
         var weight = new TwoLevelWeight(3, 512, grid, codes, scales);
         GgufFit fit = GgufFit.Of(weight);
         Assert.Equal(name, fit.Type.ToString());
@@ -169,8 +169,9 @@ public sealed class GgufBlockEncoderTests
     {
         // bfloat16 has fewer significant bits than a half, so scales of ordinary size are halves too; tiny ones are not.
         var grid = new UniformGrid(4, false, Granularity.Channel);
-        Assert.Equal(GgmlType.Q4_K, GgufFit.Of(new UniformWeight(1, 256, grid, new byte[256], [0.01171875f], [3], ScaleType.BFloat16)).Type);
-        Assert.Null(GgufFit.Of(new UniformWeight(1, 256, grid, new byte[256], [MathF.ScaleB(1.5f, -26)], [3], ScaleType.BFloat16)).Type);
+        byte[] codes = [.. Enumerable.Range(0, 256).Select(i => (byte)(i % 16))];
+        Assert.Equal(GgmlType.Q4_K, GgufFit.Of(new UniformWeight(1, 256, grid, codes, [0.01171875f], [3], ScaleType.BFloat16)).Type);
+        Assert.Null(GgufFit.Of(new UniformWeight(1, 256, grid, codes, [MathF.ScaleB(1.5f, -26)], [3], ScaleType.BFloat16)).Type);
     }
 
     private static void CheckDecoded(QuantizedWeight weight, GgmlType type)
@@ -189,10 +190,10 @@ public sealed class GgufBlockEncoderTests
     {
         var random = new SeededRandom(7);
         int count = (int)grid.ScaleCount(rows, columns);
-        byte[] codes = [.. Enumerable.Range(0, rows * columns).Select(_ => (byte)random.Next(grid.MaxCode + 1))];
+        byte[] codes = [.. Enumerable.Range(0, rows * columns).Select(_ => (byte)random.NextInt32(grid.MaxCode + 1))];
         // The lowest bit that counts is set, so that no scale has fewer significant bits by chance.
-        float[] scales = [.. Enumerable.Range(0, count).Select(_ => MathF.ScaleB((1 << (scaleBits - 1)) | 1 | random.Next(1 << (scaleBits - 1)), -scaleBits - 4))];
-        byte[]? zeros = grid.Symmetric ? null : [.. Enumerable.Range(0, count).Select(_ => (byte)random.Next(grid.MaxCode + 1))];
+        float[] scales = [.. Enumerable.Range(0, count).Select(_ => MathF.ScaleB((1 << (scaleBits - 1)) | 1 | random.NextInt32(1 << (scaleBits - 1)), -scaleBits - 4))];
+        byte[]? zeros = grid.Symmetric ? null : [.. Enumerable.Range(0, count).Select(_ => (byte)random.NextInt32(grid.MaxCode + 1))];
         return new UniformWeight(rows, columns, grid, codes, scales, zeros, ScaleType.Float16);
     }
 
