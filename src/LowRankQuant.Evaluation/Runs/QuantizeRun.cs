@@ -155,13 +155,11 @@ public sealed class QuantizeRun : IQuantizeRun
             }
 
             EvaluationResult original = Evaluate("measuring full precision", full, null);
-            using (var rounded = new ModelRunner(model, memory, index => RoundedBlock(model, job.Recipe, index)))
+            report = report with { FullPrecision = original with { ModelBitsPerWeight = StoredSize.ModelBits(model) } };
+            if (!IsBaseline(job.Recipe))
             {
-                report = report with
-                {
-                    FullPrecision = original with { ModelBitsPerWeight = StoredSize.ModelBits(model) },
-                    Rtn = Evaluate("measuring round to nearest", rounded, full) with { BitsPerWeight = grid },
-                };
+                using var rounded = new ModelRunner(model, memory, index => RoundedBlock(model, job.Recipe, index));
+                report = report with { Rtn = Evaluate("measuring round to nearest", rounded, full) with { BitsPerWeight = grid } };
             }
             using var quantized = new ModelRunner(result, memory);
             report = report with
@@ -193,6 +191,9 @@ public sealed class QuantizeRun : IQuantizeRun
 
     // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
     private static Scheme Baseline(Recipe recipe) => recipe.TwoLevelGrid is null ? recipe.Scheme with { Start = GridStart.MinMax } : recipe.Scheme;
+
+    // Its result is the baseline already.
+    private static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };
 
     private static string? Sample(
         QuantizeJob job, CausalModel result, ITokenizer tokenizer, IReadOnlyList<TextWindow> windows, IRunObserver observer, CancellationToken cancellation)

@@ -24,6 +24,16 @@ public sealed record TargetFit
     /// <summary>What the user should know though the layer fits; null for nothing.</summary>
     public string? Note { get; init; }
 
+    /// <summary>Looks at one whole layer, apart from those it may be fused with.</summary>
+    /// <param name="target">Whose rules.</param>
+    /// <param name="name">Name of the layer within its block.</param>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="inFeatures">Columns.</param>
+    /// <param name="grid">The grid.</param>
+    /// <param name="scaleType">Stored type of its scales.</param>
+    public static TargetFit Of(Target target, string name, int outFeatures, int inFeatures, WeightGrid grid, ScaleType scaleType) =>
+        TargetRules.Fit(target, new TargetLayer(name, outFeatures, inFeatures, grid, scaleType));
+
     /// <summary>The nearest grid with its cost, for messages; what to do when there is none.</summary>
     public string Remedy => Nearest is null
         ? "no grid fits"

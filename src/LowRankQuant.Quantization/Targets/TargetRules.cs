@@ -20,7 +20,8 @@ internal static class TargetRules
     private const int WordBits = 32;
     private const int HalfDigits = 11;
     private const int BFloat16Digits = 8;
-    private static readonly int[] MlxGroups = [128, 64, 32];
+    private static readonly int[] _groups = [16, 32, 64, 128, 256];
+    private static readonly int[] _mlxGroups = [128, 64, 32];
 
     /// <summary>Looks at one layer.</summary>
     public static TargetFit Fit(Target target, TargetLayer layer)
@@ -64,13 +65,9 @@ internal static class TargetRules
                     : null,
             };
         }
-        return new TargetFit
-        {
-            Misfit = fit.Reason,
-            Nearest = fit.Nearest?.Grid,
-            BitsPerWeight = fit.Nearest?.BitsPerWeight ?? 0,
-            Container = fit.Nearest?.Type.ToString() ?? "",
-        };
+        return fit.Nearest?.Grid is { } nearest
+            ? LlamaCpp(layer with { Grid = nearest }) with { Misfit = fit.Reason, Nearest = nearest, Note = null }
+            : new TargetFit { Misfit = fit.Reason };
     }
 
     private static TargetFit Check(Target target, TargetLayer layer)
@@ -106,28 +103,27 @@ internal static class TargetRules
     private static string? Mlx(TargetLayer layer, UniformGrid grid) =>
         grid.Bits == 7 ? "mlx stores 2 to 6 or 8 bits, not 7"
         : layer.OutFeatures % 64 != 0 ? $"mlx quantizes layers of a multiple of 64 outputs, and there are {layer.OutFeatures}"
-        : !MlxGroups.Any(size => layer.GroupSize % size == 0) ? $"mlx has groups of 32, 64 and 128, and {layer.GroupSize} is no multiple of any"
+        : !_mlxGroups.Any(size => layer.GroupSize % size == 0) ? $"mlx has groups of 32, 64 and 128, and {layer.GroupSize} is no multiple of any"
         : layer.ScaleType == ScaleType.BFloat16 && grid.Bits >= BFloat16Digits ? "mlx computes in the type of the scales, and bf16 has no digits left for codes of 8 bits; give --scale-dtype fp16"
         : null;
 
-    // What the container stores beside the codes: GPTQ and compressed-tensors a zero point even where the grid is symmetric or none; MLX a float bias.
+    // Beside scales GPTQ and AWQ store zero points even where the grid is symmetric, and MLX floats as large as the scales.
     private static double Bits(Target target, TargetLayer layer, UniformGrid grid)
     {
         const int scaleBits = 16;
-        int group = target == Target.Mlx ? MlxGroups.First(size => layer.GroupSize % size == 0) : layer.GroupSize;
-        int beside = target switch
+        int group = target == Target.Mlx ? _mlxGroups.First(size => layer.GroupSize % size == 0) : layer.GroupSize;
+        return target switch
         {
-            Target.Mlx => 2 * scaleBits,
-            Target.Gptq or Target.Awq => scaleBits + grid.Bits,
-            _ => scaleBits + (grid.Symmetric ? 0 : grid.Bits),
+            Target.Mlx => grid.Bits + (2.0 * scaleBits / group),
+            Target.Gptq or Target.Awq => grid.Bits + ((double)(scaleBits + grid.Bits) / group),
+            _ => (double)grid.StoredBits(layer.OutFeatures, layer.InFeatures, layer.ScaleType) / ((double)layer.OutFeatures * layer.InFeatures),
         };
-        return grid.Bits + ((double)beside / group);
     }
 
     /// <summary>Grids from near to far: the same width first, groups by their distance, then other widths upwards.</summary>
     private static IEnumerable<UniformGrid> Candidates(TargetLayer layer)
     {
-        int[] sizes = [.. new[] { 16, 32, 64, 128, 256 }.Append(layer.GroupSize).Distinct().Where(size => layer.InFeatures % size == 0)
+        int[] sizes = [.. _groups.Append(layer.GroupSize).Append(layer.InFeatures).Distinct().Where(size => layer.InFeatures % size == 0)
             .OrderBy(size => Math.Abs(Math.Log2((double)size / layer.GroupSize)))];
         IEnumerable<int> wider = Enumerable.Range(layer.Grid.Bits, UniformGrid.MaxBits - layer.Grid.Bits + 1);
         IEnumerable<int> narrower = Enumerable.Range(UniformGrid.MinBits, layer.Grid.Bits - UniformGrid.MinBits).Reverse();
@@ -135,8 +131,8 @@ internal static class TargetRules
         {
             foreach (bool symmetric in new[] { layer.Grid.Symmetric, !layer.Grid.Symmetric })
             {
-                foreach (int size in sizes) yield return new UniformGrid(bits, symmetric, Granularity.Group, size);
-                yield return new UniformGrid(bits, symmetric, Granularity.Channel);
+                foreach (int size in sizes)
+                    yield return size == layer.InFeatures ? new UniformGrid(bits, symmetric, Granularity.Channel) : new UniformGrid(bits, symmetric, Granularity.Group, size);
             }
         }
     }
