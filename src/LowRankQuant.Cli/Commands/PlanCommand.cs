@@ -46,7 +46,7 @@ internal sealed class PlanCommand(Terminal terminal)
             writer.Write(layers.ToString());
             writer.WriteLine();
         }
-        var sums = new TextTable("", "") { WordColumns = 2 };
+        var sums = new TextTable("the run", "") { WordColumns = 2 };
         Add("bits per quantized weight", plan.BitsPerWeight is not null, () => Format.Bits(plan.BitsPerWeight));
         Add("size of the result", plan.ResultBytes is not null, () => Format.Bytes(plan.ResultBytes));
         Add($"bits per quantized weight for {plan.Target}", plan.TargetBitsPerWeight is not null, () => Format.Bits(plan.TargetBitsPerWeight));

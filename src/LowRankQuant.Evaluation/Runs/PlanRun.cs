@@ -64,7 +64,7 @@ public static class PlanRun
             ? TargetFit.Of(target.Engine, linear.Name, linear.OutFeatures, linear.InFeatures, grid, recipe.ScaleType)
             : null;
         bool held = fit is { Misfit: null };
-        return new PlannedGrid(linear.Name, linear.OutFeatures, linear.InFeatures, grid.ToString()!, own, held ? fit!.Container : null, held ? fit!.BitsPerWeight : null);
+        return new PlannedGrid(linear.Name, linear.OutFeatures, linear.InFeatures, grid.ToString(), own, held ? fit!.Container : null, held ? fit!.BitsPerWeight : null);
     })];
 
     private static double? Mean(PlannedGrid[] layers)

@@ -18,6 +18,12 @@ public sealed record Scheme(WeightGrid Grid, GridStart Start, ScaleType ScaleTyp
     /// <param name="linear">Name within the block, such as <c>mlp.down_proj</c>.</param>
     public Scheme For(string linear) => Layers?.GetValueOrDefault(linear) ?? this;
 
+    /// <summary>The grid of a layer whose width a plan may have chosen; a layer with a scheme of its own keeps it.</summary>
+    /// <param name="linear">Name within the block.</param>
+    /// <param name="plannedBits">The plan's width, or null without a plan.</param>
+    public WeightGrid GridOf(string linear, int? plannedBits) =>
+        plannedBits is { } bits && Layers?.ContainsKey(linear) != true ? Grid with { Bits = bits } : For(linear).Grid;
+
     /// <summary>Stored bits per weight over the linears of a block.</summary>
     public double BitsPerWeight(IEnumerable<(string Name, int OutFeatures, int InFeatures)> linears)
     {

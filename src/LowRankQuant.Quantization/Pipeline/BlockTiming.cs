@@ -113,7 +113,7 @@ public sealed record BlockTiming(double BlockSeconds, double TotalSeconds)
             using Tensor embedding = model.LoadEmbedding(), rows = model.Device.Empty(length, hidden);
             for (int window = 0; window < windows; window++)
             {
-                int[] ids = [.. Enumerable.Range(0, length).Select(_ => (int)random.NextInt32(model.Config.VocabularySize))];
+                int[] ids = [.. Enumerable.Range(0, length).Select(_ => random.NextInt32(model.Config.VocabularySize))];
                 model.Embed(embedding, ids, rows);
                 input.Write(window, rows);
                 using var tape = new Tape(model.Device, recording: false);

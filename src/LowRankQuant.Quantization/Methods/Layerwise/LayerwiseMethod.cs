@@ -97,7 +97,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
             OutFeatures = linear.OutFeatures,
             InFeatures = linear.InFeatures,
             Inputs = inputs,
-            Grid = plan is null ? context.Scheme.For(linear.Name).Grid : context.Scheme.Grid with { Bits = plan.Bits },
+            Grid = context.Scheme.GridOf(linear.Name, plan?.Bits),
             ScaleType = context.Scheme.ScaleType,
             PlannedRank = plan?.Rank,
             RowSensitivity = plan?.RowSensitivity,
