@@ -4,6 +4,7 @@ using LowRankQuant.Formats.Gguf;
 using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Benchmarks;
@@ -39,6 +40,25 @@ internal static class LlamaCppBenchmark
         return 0;
     }
 
+    /// <summary>Exports a model, with types for what lies on no grid.</summary>
+    public static int Export(Options options)
+    {
+        using ICheckpoint source = CheckpointOpener.Open(Needed(options, "model"));
+        GgufExport export = GgufExporter.Write(source, Needed(options, "out"), new GgufExportOptions
+        {
+            Linear = Type(options, "linear"),
+            Embedding = Type(options, "embedding"),
+            Output = Type(options, "embedding"),
+            LeavesOutBranches = options.Text("adapter") is not null,
+        });
+        if (options.Text("adapter") is { } adapter) GgufLoraExporter.Write(source, adapter);
+        string types = string.Join(", ", export.Tensors.GroupBy(tensor => tensor.Type).Select(group => $"{group.Count()} {group.Key}"));
+        Console.WriteLine(FormattableString.Invariant($"{export.Path}: {export.Bytes} bytes, {export.LinearBitsPerWeight:0.####} bits a linear weight; {types}"));
+        return 0;
+
+        static GgmlType? Type(Options options, string name) => options.Text(name) is { } text ? Enum.Parse<GgmlType>(text, ignoreCase: true) : null;
+    }
+
     /// <summary>llama.cpp's own quantizer.</summary>
     public static int Quantize(Options options)
     {
@@ -49,8 +69,20 @@ internal static class LlamaCppBenchmark
             "Q5_K_S" => 16, "Q6_K" => 18,
             _ => throw new ArgumentException($"--type {type} is unknown here."),
         };
-        Engine().Quantize(Needed(options, "model"), Needed(options, "out"), fileType, options.Text("pure") == "yes", options.Number("threads", 2));
+        string source = Needed(options, "model");
+        int threads = options.Number("threads", 2);
+        Dictionary<string, float[]>? importance = options.Text("calibration") is { } text ? Importance(source, text, options.Number("windows", 32), threads) : null;
+        Engine().Quantize(source, Needed(options, "out"), fileType, options.Text("pure") == "yes", threads, importance);
         return 0;
+    }
+
+    private static Dictionary<string, float[]> Importance(string source, string text, int windows, int threads)
+    {
+        using var device = new CpuDevice(new CpuDeviceOptions { Threads = threads });
+        using CausalModel model = ModelSource.Open(source, device);
+        int[] ids = model.Checkpoint.LoadTokenizer().Encode(File.ReadAllText(text), addSpecialTokens: false);
+        int context = Math.Min(TextWindows.LlamaCppContext, model.Config.MaxPositions);
+        return ImportanceMatrix.Measure(model, TextWindows.Cut(ids, new TextWindowOptions { Context = context, Windows = windows }, model.Config));
     }
 
     private static JsonObject Measure(

@@ -104,7 +104,9 @@ public sealed class GgufWriterTests
         file.ReadSingles("BF16", read);
         for (int i = 0; i < values.Length; i++) Assert.InRange(read[i], Math.Min(values[i] * 0.996f, values[i] * 1.004f), Math.Max(values[i] * 0.996f, values[i] * 1.004f));
         file.ReadSingles("Q8_0", read);
-        for (int i = 0; i < values.Length; i++) Assert.InRange(read[i], values[i] - (values.Length / 1000f), values[i] + (values.Length / 1000f));
+        // Half a step of the largest block, and d rounded to a half.
+        float largest = values.Max(MathF.Abs), bound = largest * ((1 / 254f) + (1 / 2048f));
+        for (int i = 0; i < values.Length; i++) Assert.InRange(read[i], values[i] - bound, values[i] + bound);
     }
 
     private static void Copy(string source, string path)

@@ -1,4 +1,3 @@
-using System.Globalization;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Formats.Gguf.Grids;
@@ -89,8 +88,7 @@ public sealed record GgufFit
         if (content.InFeatures % smallest != 0) return $"rows of {content.InFeatures} do not divide into blocks of {smallest}";
         if (content.GroupSize % smallest != 0) return $"groups of {content.GroupSize} are no whole number of blocks of {smallest}";
         if (!content.ScalesAreHalves) return $"scales stored as {scaleType} are not all IEEE halves, the only type of a block's scale";
-        return string.Create(CultureInfo.InvariantCulture,
-            $"codes less zero points reach from {content.MinDifference} to {content.MaxDifference}, and no block with zero points has more than 5 bits");
+        return "codes less zero points reach beyond 8 signed bits, and no block with zero points has more than 5 bits";
     }
 
     /// <summary>Same width; preferably the same symmetry, then the group size nearest by ratio, then the fewest bits.</summary>
@@ -116,12 +114,12 @@ public sealed record GgufFit
 
         void Add(WeightGrid grid, double group)
         {
-            if (!grid.Divides(inFeatures) || Of(grid, inFeatures) is not { } format) return;
+            if (!grid.Divides(inFeatures) || FormatOf(grid, inFeatures) is not { } format) return;
             var alternative = new GridAlternative(grid, ScaleType.Float16, format.Type, format.BitsPerWeight);
             candidates.Add((alternative, grid.Symmetric == wanted.Symmetric ? 0 : 1, Math.Abs(Math.Log2(group / size))));
         }
 
-        static BlockFormat? Of(WeightGrid grid, int inFeatures) => grid is TwoLevelGrid native
+        static BlockFormat? FormatOf(WeightGrid grid, int inFeatures) => grid is TwoLevelGrid native
             ? BlockFormat.Find(Enum.Parse<GgmlType>(native.Name))
             : BlockFormat.Smallest(GridContent.Of((UniformGrid)grid, inFeatures, ScaleType.Float16, HalfBits));
     }

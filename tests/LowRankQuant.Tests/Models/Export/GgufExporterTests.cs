@@ -1,10 +1,14 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Formats.Peft;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Tests.Models.Export;
@@ -38,8 +42,9 @@ public sealed class GgufExporterTests : IDisposable
         }
         foreach ((string key, GgufValue value) in expected.Metadata.All)
         {
-            // That file was made with scores that are ids; the ranks of the merges, as here, give the ids of the tokenizer for more texts.
-            if (key == "tokenizer.ggml.scores") continue;
+            // That file was made with scores that are ids (the ranks of the merges, as here, give the tokenizer's ids for more texts), and with a padding
+            // token that the configuration does not name.
+            if (key is "tokenizer.ggml.scores" or "tokenizer.ggml.padding_token_id") continue;
             GgufValue own = actual.Metadata[key];
             Assert.Equal((key, value.Type, value.ElementType), (key, own.Type, own.ElementType));
             Assert.Equal(value.Value, own.Value);
@@ -88,6 +93,60 @@ public sealed class GgufExporterTests : IDisposable
         Assert.Equal(Values(source, "model.layers.1.self_attn.q_proj.weight"), Values(full, "model.layers.1.self_attn.q_proj.weight"));
     }
 
+    [Theory]
+    [InlineData("lora-alpha0", GgmlType.F32)]
+    [InlineData("lora-alpha0-f16", GgmlType.F16)]
+    public void AnAdapterIsTheReferenceFile(string name, GgmlType type)
+    {
+        using GgufFile expected = GgufFile.Open(TestData.Path("golden", "gguf", "tinystories-656k", name + ".gguf"));
+        using ICheckpoint source = CheckpointOpener.Open(TestData.Path("models", "tinystories-656k"), ToPeft(expected));
+        string path = _folder.File("lora.gguf");
+        GgufExport export = GgufLoraExporter.Write(source, path, type, TestContext.Current.CancellationToken);
+        using GgufFile actual = GgufFile.Open(path);
+        Assert.Equal(expected.Names.Order(StringComparer.Ordinal), actual.Names.Order(StringComparer.Ordinal));
+        Assert.All(expected.Names, tensor => Assert.Equal(expected.ShapeOf(tensor), actual.ShapeOf(tensor)));
+        Assert.All(expected.Names, tensor => Assert.Equal(Bytes(expected, tensor), Bytes(actual, tensor)));
+        Assert.Equal(expected.Metadata.All.Keys.Order(), actual.Metadata.All.Keys.Order());
+        Assert.All(expected.Metadata.All, entry => Assert.Equal(entry.Value.Value, actual.Metadata[entry.Key].Value));
+        Assert.Equal(expected.Names.Count, export.Tensors.Count);
+        Assert.Contains("no low-rank branches", Assert.Throws<ExportException>(() => GgufLoraExporter.Write(((AdaptedCheckpoint)source).Base, path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ADamagedExportIsRefusedByName()
+    {
+        using ICheckpoint source = CheckpointOpener.Open(TestData.Path("models", "tinystories-656k"));
+        string path = _folder.File("model.gguf");
+        GgufExporter.Write(source, path, new GgufExportOptions { Linear = GgmlType.Q4_0, Embedding = GgmlType.Q8_0 }, cancellation: TestContext.Current.CancellationToken);
+        byte[] whole = File.ReadAllBytes(path);
+        var random = new SeededRandom(3);
+        for (int i = 0; i < 60; i++)
+        {
+            File.WriteAllBytes(path, whole[..random.NextInt32(whole.Length)]);
+            Assert.IsType<CheckpointFormatException>(Open());
+        }
+        // Everything before the tensors' data: a flipped bit there is refused by name, or gives another sound file.
+        const int Header = 70_000;
+        int refused = 0;
+        for (int i = 0; i < 400; i++)
+        {
+            byte[] flipped = [.. whole];
+            flipped[random.NextInt32(Header)] ^= (byte)(1 << random.NextInt32(8));
+            File.WriteAllBytes(path, flipped);
+            Exception? error = Open();
+            Assert.True(error is null or CheckpointFormatException or CheckpointException or UnsupportedModelException or TokenizerException, error?.ToString());
+            if (error is not null) refused++;
+        }
+        Assert.True(refused > 20);
+
+        Exception? Open() => Record.Exception(() =>
+        {
+            using ICheckpoint back = CheckpointOpener.Open(path);
+            back.LoadTokenizer();
+            foreach (string name in back.TensorNames) Values(back, name);
+        });
+    }
+
     [Fact]
     public void AllGridsThatDoNotFitAreNamedAtOnce()
     {
@@ -96,7 +155,7 @@ public sealed class GgufExporterTests : IDisposable
         string path = _folder.File("model.gguf");
         ExportException refused = Assert.Throws<ExportException>(() => GgufExporter.Write(source, path, new GgufExportOptions(), cancellation: TestContext.Current.CancellationToken));
         string problem = Assert.Single(refused.Problems);
-        Assert.StartsWith("model.layers.1.mlp.gate_proj.weight and 2 more: w8 asymmetric channel fits no GGUF block: codes less zero points reach from ", problem, StringComparison.Ordinal);
+        Assert.StartsWith("model.layers.1.mlp.gate_proj.weight and 2 more: w8 asymmetric channel fits no GGUF block: codes less zero points reach beyond 8 signed bits", problem, StringComparison.Ordinal);
         Assert.EndsWith("the nearest grid that fits is w8 symmetric channel with Float16 scales (Q8_0, 8.5 bits per weight).", problem, StringComparison.Ordinal);
         Assert.Empty(Directory.GetFiles(_folder.Path));
 
@@ -153,6 +212,27 @@ public sealed class GgufExporterTests : IDisposable
 
         void Refuses(string message, GgufExportOptions options) => Assert.Contains(
             message, Assert.Throws<ExportException>(() => GgufExporter.Write(source, path, options, cancellation: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>The adapter as a PEFT folder, the rows of q and k in the order of Hugging Face.</summary>
+    private string ToPeft(GgufFile lora)
+    {
+        Dictionary<string, string> names = GgufNames.All(2).ToDictionary(pair => pair.Gguf, pair => pair.HuggingFace);
+        var modules = new List<AdapterModule>();
+        foreach (string a in lora.Names.Where(name => name.EndsWith(".lora_a", StringComparison.Ordinal)))
+        {
+            string b = a[..^1] + "b", module = names[a[..^".lora_a".Length]][..^".weight".Length];
+            int rank = (int)lora.ShapeOf(a)[0], rows = (int)lora.ShapeOf(b)[0], columns = (int)lora.ShapeOf(a)[1];
+            float[] right = new float[rank * columns], left = new float[rank * rows];
+            lora.ReadSingles(a, right);
+            lora.ReadSingles(b, left);
+            if (module.EndsWith("q_proj", StringComparison.Ordinal)) RotaryRows.ToHalfSplit(left, 8, rows, rank);
+            if (module.EndsWith("k_proj", StringComparison.Ordinal)) RotaryRows.ToHalfSplit(left, 4, rows, rank);
+            modules.Add(new AdapterModule(module, rows, columns, rank, () => right, () => left));
+        }
+        string folder = _folder.File("adapter");
+        PeftAdapterWriter.Write(folder, modules, SafetensorsType.F32, AdapterForm.Pattern, "tinystories-656k", 32);
+        return folder;
     }
 
     internal static WeightGrid Grid(string name)
