@@ -74,8 +74,7 @@ public static class RecipeResolver
             int bits = twoLevel?.Bits ?? Range("--bits", request.Bits ?? usual, UniformGrid.MinBits, UniformGrid.MaxBits, "bits per code");
             WeightGrid grid = twoLevel is null ? new UniformGrid(bits, symmetric, granularity, groupSize) : twoLevel;
             (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = Problems.Count == before ? target.Resolve(grid, scaleType) : (null, null);
-            (double rate, GridStart start) = Presets.RateAndStart(presetName, method, bits, Parameters);
-            if (twoLevel is not null) start = Presets.TwoLevelStart;
+            (double rate, GridStart start) = Presets.RateAndStart(presetName, method, grid, Parameters);
             RefuseForeignOptions(method);
             Windows windows = Data(method, preset);
             bool corrects = CorrectionResolver.Covers(method), trains = method != QuantizationMethod.Rtn && !corrects;
