@@ -1,5 +1,3 @@
-using LowRankQuant.Numerics.Quantized;
-
 namespace LowRankQuant.Quantization.Grids;
 
 /// <summary>

@@ -20,7 +20,7 @@ internal sealed class TwoLevelBlockSearch(TwoLevelGrid grid)
     private const int Rounds = 6;
 
     // d of a block of zeros: any would do, a normal number cannot surprise anybody.
-    private static readonly Half _scaleOfZeros = (Half)6.103515625e-05f;
+    private static readonly Half ScaleOfZeros = (Half)6.103515625e-05f;
     private readonly float[] _ones = [.. Enumerable.Repeat(1f, TwoLevelGrid.BlockSize)];
     private readonly float _low = grid.Symmetric ? -grid.SymmetricZero : 0;
     private readonly float _high = grid.Symmetric ? grid.MaxCode - grid.SymmetricZero : grid.MaxCode;
@@ -56,7 +56,7 @@ internal sealed class TwoLevelBlockSearch(TwoLevelGrid grid)
     // The largest integer is the one farthest from 0: a symmetric grid reaches one step further down than up, and d takes the sign that makes use of it.
     private Half FirstScale(float step, int divisor)
     {
-        if (step == 0) return _scaleOfZeros;
+        if (step == 0) return ScaleOfZeros;
         int largest = grid.Symmetric ? grid.MinScale : grid.MaxScale;
         return HalfScale.Round(step / (largest - (Math.Sign(largest) * divisor * Math.Max(1, Math.Abs(largest) / 16))));
     }

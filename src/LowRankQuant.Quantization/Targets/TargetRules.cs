@@ -20,8 +20,8 @@ internal static class TargetRules
     private const int WordBits = 32;
     private const int HalfDigits = 11;
     private const int BFloat16Digits = 8;
-    private static readonly int[] _groups = [16, 32, 64, 128, 256];
-    private static readonly int[] _mlxGroups = [128, 64, 32];
+    private static readonly int[] GroupSizes = [16, 32, 64, 128, 256];
+    private static readonly int[] MlxGroups = [128, 64, 32];
 
     /// <summary>Looks at one layer.</summary>
     public static TargetFit Fit(Target target, TargetLayer layer)
@@ -103,7 +103,7 @@ internal static class TargetRules
     private static string? Mlx(TargetLayer layer, UniformGrid grid) =>
         grid.Bits == 7 ? "mlx stores 2 to 6 or 8 bits, not 7"
         : layer.OutFeatures % 64 != 0 ? $"mlx quantizes layers of a multiple of 64 outputs, and there are {layer.OutFeatures}"
-        : !_mlxGroups.Any(size => layer.GroupSize % size == 0) ? $"mlx has groups of 32, 64 and 128, and {layer.GroupSize} is no multiple of any"
+        : !MlxGroups.Any(size => layer.GroupSize % size == 0) ? $"mlx has groups of 32, 64 and 128, and {layer.GroupSize} is no multiple of any"
         : layer.ScaleType == ScaleType.BFloat16 && grid.Bits >= BFloat16Digits ? "mlx computes in the type of the scales, and bf16 has no digits left for codes of 8 bits; give --scale-dtype fp16"
         : null;
 
@@ -111,7 +111,7 @@ internal static class TargetRules
     private static double Bits(Target target, TargetLayer layer, UniformGrid grid)
     {
         const int scaleBits = 16;
-        int group = target == Target.Mlx ? _mlxGroups.First(size => layer.GroupSize % size == 0) : layer.GroupSize;
+        int group = target == Target.Mlx ? MlxGroups.First(size => layer.GroupSize % size == 0) : layer.GroupSize;
         return target switch
         {
             Target.Mlx => grid.Bits + (2.0 * scaleBits / group),
@@ -123,7 +123,7 @@ internal static class TargetRules
     /// <summary>Grids from near to far: the same width first, groups by their distance, then other widths upwards.</summary>
     private static IEnumerable<UniformGrid> Candidates(TargetLayer layer)
     {
-        int[] sizes = [.. _groups.Append(layer.GroupSize).Append(layer.InFeatures).Distinct().Where(size => layer.InFeatures % size == 0)
+        int[] sizes = [.. GroupSizes.Append(layer.GroupSize).Append(layer.InFeatures).Distinct().Where(size => layer.InFeatures % size == 0)
             .OrderBy(size => Math.Abs(Math.Log2((double)size / layer.GroupSize)))];
         IEnumerable<int> wider = Enumerable.Range(layer.Grid.Bits, UniformGrid.MaxBits - layer.Grid.Bits + 1);
         IEnumerable<int> narrower = Enumerable.Range(UniformGrid.MinBits, layer.Grid.Bits - UniformGrid.MinBits).Reverse();
