@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Formats.TwoLevel;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
@@ -21,6 +22,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     private readonly SafetensorsFolder _tensors;
     private readonly CompressedTensorsConfig? _compression;
     private readonly Dictionary<string, QuantizationScheme> _compressed;
+    private readonly HashSet<string> _twoLevel;
 
     private HuggingFaceCheckpoint(string folder, JsonObject json, DecoderConfig config, SafetensorsFolder tensors, CompressedTensorsConfig? compression)
     {
@@ -30,7 +32,8 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         _tensors = tensors;
         _compression = compression;
         _compressed = FindCompressed(folder, tensors, compression);
-        TensorNames = [.. _compressed.Keys, .. tensors.Names.Where(name => !BelongsToCompressed(name))];
+        _twoLevel = FindTwoLevel(json, tensors);
+        TensorNames = [.. _compressed.Keys, .. _twoLevel, .. tensors.Names.Where(name => !BelongsToQuantized(name))];
         StoredBytes = tensors.Files.Sum(file => new FileInfo(file.Location).Length);
     }
 
@@ -38,7 +41,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public string Location { get; }
 
     /// <inheritdoc/>
-    public string Kind => _compression is null ? "Hugging Face folder" : "compressed-tensors folder";
+    public string Kind => _twoLevel.Count > 0 ? "folder of two-level grids" : _compression is null ? "Hugging Face folder" : "compressed-tensors folder";
 
     /// <inheritdoc/>
     public DecoderConfig Config { get; }
@@ -59,6 +62,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         {
             string? sample = _tensors.Names.FirstOrDefault(name => name.EndsWith("_proj.weight_scale", StringComparison.Ordinal))
                 ?? _tensors.Names.FirstOrDefault(name => name.EndsWith("_proj.weight", StringComparison.Ordinal));
+            if (sample is null && _twoLevel.Count > 0) return ScaleType.Float16;
             return (sample is null ? SafetensorsType.F32 : _tensors.Tensors[sample].Type) switch
             {
                 SafetensorsType.F16 => ScaleType.Float16,
@@ -91,12 +95,17 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
-    public bool Contains(string name) => _compressed.ContainsKey(name) || _tensors.Contains(name);
+    public bool Contains(string name) => _compressed.ContainsKey(name) || _twoLevel.Contains(name) || _tensors.Contains(name);
 
     /// <inheritdoc/>
     public IReadOnlyList<int> ShapeOf(string name)
     {
         if (_compressed.ContainsKey(name)) return CompressedShape(name);
+        if (_twoLevel.Contains(name))
+        {
+            (_, int outFeatures, int inFeatures) = TwoLevelTensors.Describe(_tensors, Module(name));
+            return [outFeatures, inFeatures];
+        }
         if (!_tensors.Contains(name)) throw new CheckpointException($"{Location}: tensor '{name}' is absent; the files do not belong to this configuration.");
         return [.. _tensors.ShapeOf(name).Select(size => checked((int)size))];
     }
@@ -111,7 +120,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public QuantizedWeight? ReadQuantized(string name) => _compressed.TryGetValue(name, out QuantizationScheme? scheme)
         ? CompressedTensorsReader.Read(_tensors, Module(name), scheme, _compression!)
-        : null;
+        : _twoLevel.Contains(name) ? TwoLevelTensors.Read(_tensors, Module(name)) : null;
 
     /// <inheritdoc/>
     public long StoredBitsOf(string name) => ReadQuantized(name)?.StoredBits ?? (_tensors.Contains(name)
@@ -145,15 +154,32 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     private static CompressedTensorsConfig? ReadCompression(JsonObject json, string file)
     {
         if (json["quantization_config"] is not JsonObject quantization) return null;
-        string? method = (quantization["quant_method"] as JsonValue)?.TryGetValue(out string? text) == true ? text : null;
+        string? method = Method(quantization);
+        if (method == TwoLevelConfig.QuantMethod)
+        {
+            if (quantization[TwoLevelConfig.Uniform] is not JsonObject uniform) return null;
+            quantization = uniform;
+            method = Method(uniform);
+        }
         if (method != CompressedTensorsConfig.QuantMethod)
-            throw new UnsupportedModelException($"{file}: quantization_config.quant_method '{method}' is not supported; supported is {CompressedTensorsConfig.QuantMethod}.");
+        {
+            throw new UnsupportedModelException(
+                $"{file}: quantization_config.quant_method '{method}' is not supported; supported are {CompressedTensorsConfig.QuantMethod} and {TwoLevelConfig.QuantMethod}.");
+        }
         using JsonDocument document = JsonDocument.Parse(quantization.ToJsonString());
         CompressedTensorsConfig compression = CompressedTensorsConfig.Parse(document.RootElement, file);
         if (compression.KvCacheScheme is not null)
             throw new UnsupportedModelException($"{file}: kv_cache_scheme is set; quantized key-value caches cannot be executed yet.");
         return compression;
     }
+
+    private static string? Method(JsonObject quantization) =>
+        (quantization["quant_method"] as JsonValue)?.TryGetValue(out string? text) == true ? text : null;
+
+    private static HashSet<string> FindTwoLevel(JsonObject json, SafetensorsFolder tensors) =>
+        json["quantization_config"] is JsonObject quantization && Method(quantization) == TwoLevelConfig.QuantMethod
+            ? [.. TwoLevelTensors.Modules(tensors).Select(module => module + WeightSuffix)]
+            : [];
 
     private static Dictionary<string, QuantizationScheme> FindCompressed(string folder, SafetensorsFolder tensors, CompressedTensorsConfig? compression)
     {
@@ -180,10 +206,12 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         return [weight.OutFeatures, weight.InFeatures];
     }
 
-    private bool BelongsToCompressed(string name)
+    private bool BelongsToQuantized(string name)
     {
         int dot = name.LastIndexOf('.');
-        return dot > 0 && _compressed.ContainsKey(name[..dot] + WeightSuffix) && name[(dot + 1)..] != "bias";
+        if (dot <= 0 || name[(dot + 1)..] == "bias") return false;
+        string weight = name[..dot] + WeightSuffix;
+        return _compressed.ContainsKey(weight) || _twoLevel.Contains(weight);
     }
 
     private static JsonObject ReadObject(string file)
