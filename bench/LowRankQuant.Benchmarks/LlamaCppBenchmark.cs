@@ -17,6 +17,23 @@ internal static class LlamaCppBenchmark
 {
     private const int Chunk = 256; // positions whose logits of two models are in memory at once
 
+    // enum llama_ftype of llama.h.
+    private static readonly Dictionary<string, int> FileTypes = new(StringComparer.Ordinal)
+    {
+        ["Q4_0"] = 2,
+        ["Q4_1"] = 3,
+        ["Q8_0"] = 7,
+        ["Q5_0"] = 8,
+        ["Q5_1"] = 9,
+        ["Q2_K"] = 10,
+        ["Q3_K_S"] = 11,
+        ["Q3_K_M"] = 12,
+        ["Q4_K_S"] = 14,
+        ["Q4_K_M"] = 15,
+        ["Q5_K_S"] = 16,
+        ["Q6_K"] = 18,
+    };
+
     /// <summary>Measures files, a JSON line each.</summary>
     public static int Run(Options options)
     {
@@ -61,22 +78,7 @@ internal static class LlamaCppBenchmark
     public static int Quantize(Options options)
     {
         string type = Needed(options, "type");
-        int fileType = type switch
-        {
-            "Q4_0" => 2,
-            "Q4_1" => 3,
-            "Q8_0" => 7,
-            "Q5_0" => 8,
-            "Q5_1" => 9,
-            "Q2_K" => 10,
-            "Q3_K_S" => 11,
-            "Q3_K_M" => 12,
-            "Q4_K_S" => 14,
-            "Q4_K_M" => 15,
-            "Q5_K_S" => 16,
-            "Q6_K" => 18,
-            _ => throw new ArgumentException($"--type {type} is unknown here."),
-        };
+        if (!FileTypes.TryGetValue(type, out int fileType)) throw new ArgumentException($"--type {type} is none of {string.Join(", ", FileTypes.Keys)}.");
         string source = Needed(options, "model");
         int threads = options.Number("threads", 2);
         Dictionary<string, float[]>? importance = options.Text("calibration") is { } text ? Importance(source, text, options.Number("windows", 32), threads) : null;

@@ -49,7 +49,7 @@ public sealed class QuantizeRun : IQuantizeRun
         observer.Note(plan.Describe());
         var activations = new MemoryBudget(plan.ActivationBytes);
         ModelPlan? widths = PlanModel(job, calibration, activations, folder, observer, cancellation);
-        var store = new CompressedBlockStore(job.Recipe.Grid, widths, job.Recipe.Correction?.FactorBits ?? 16);
+        var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Correction?.FactorBits ?? 16);
         IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, calibration, activations, widths, store, folder, observer, cancellation);
         var report = new RunReport
         {
@@ -155,13 +155,11 @@ public sealed class QuantizeRun : IQuantizeRun
             }
 
             EvaluationResult original = Evaluate("measuring full precision", full, null);
-            using (var rounded = new ModelRunner(model, memory, index => RoundedBlock(model, job.Recipe, index)))
+            report = report with { FullPrecision = original with { ModelBitsPerWeight = StoredSize.ModelBits(model) } };
+            if (!IsBaseline(job.Recipe))
             {
-                report = report with
-                {
-                    FullPrecision = original with { ModelBitsPerWeight = StoredSize.ModelBits(model) },
-                    Rtn = Evaluate("measuring round to nearest", rounded, full) with { BitsPerWeight = grid },
-                };
+                using var rounded = new ModelRunner(model, memory, index => RoundedBlock(model, job.Recipe, index));
+                report = report with { Rtn = Evaluate("measuring round to nearest", rounded, full) with { BitsPerWeight = grid } };
             }
             using var quantized = new ModelRunner(result, memory);
             report = report with
@@ -187,9 +185,15 @@ public sealed class QuantizeRun : IQuantizeRun
     private static DecoderBlock RoundedBlock(CausalModel model, Recipe recipe, int index)
     {
         DecoderBlock block = model.LoadBlock(index);
-        SlotSwap.ReplaceByRounded(block, recipe.Scheme with { Start = GridStart.MinMax }, model.Device);
+        SlotSwap.ReplaceByRounded(block, Baseline(recipe), model.Device);
         return block;
     }
+
+    // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
+    private static Scheme Baseline(Recipe recipe) => recipe.TwoLevelGrid is null ? recipe.Scheme with { Start = GridStart.MinMax } : recipe.Scheme;
+
+    // Its result is the baseline already.
+    private static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };
 
     private static string? Sample(
         QuantizeJob job, CausalModel result, ITokenizer tokenizer, IReadOnlyList<TextWindow> windows, IRunObserver observer, CancellationToken cancellation)

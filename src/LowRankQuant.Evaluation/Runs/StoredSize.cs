@@ -1,5 +1,4 @@
 using LowRankQuant.Models;
-using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
@@ -41,16 +40,7 @@ public static class StoredSize
     }
 
     /// <summary>Bits per weight that a scheme takes on the linears of a model.</summary>
-    public static double GridBits(CausalModel model, Scheme scheme)
-    {
-        double bits = 0, weights = 0;
-        foreach ((_, int outFeatures, int inFeatures) in model.Linears)
-        {
-            bits += scheme.Grid.StoredBits(outFeatures, inFeatures, scheme.ScaleType);
-            weights += (double)outFeatures * inFeatures;
-        }
-        return bits / weights;
-    }
+    public static double GridBits(CausalModel model, Scheme scheme) => scheme.BitsPerWeight(model.Linears);
 
     /// <summary>Bits of the model's files per parameter. Tied embeddings are one tensor and count once.</summary>
     public static double ModelBits(CausalModel model) => model.Checkpoint.StoredBytes * 8.0 / Parameters(model);

@@ -36,7 +36,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public string Location { get; }
 
     /// <inheritdoc/>
-    public string Kind => Container is null ? "Hugging Face folder" : $"{Container.Name} folder";
+    public string Kind => Container is null ? "Hugging Face folder" : Container.Kind;
 
     /// <summary>How the quantized linears are stored; null for plain floats.</summary>
     public QuantizedContainer? Container { get; }

@@ -76,11 +76,11 @@ public sealed record TwoLevelGrid : WeightGrid
     /// <summary>The grid of a name such as <c>q4_k</c>, in any case; null when there is none.</summary>
     public static TwoLevelGrid? Find(string name) => All.FirstOrDefault(grid => grid.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
 
-    /// <summary>Blocks of a row.</summary>
-    public static int BlocksPerRow(int inFeatures) => inFeatures / BlockSize;
-
     /// <inheritdoc/>
     public override int GroupsPerRow(int inFeatures) => inFeatures / GroupSize;
+
+    /// <summary>Blocks of a row.</summary>
+    public override int ScalesPerRow(int inFeatures) => inFeatures / BlockSize;
 
     /// <inheritdoc/>
     public override bool Divides(int inFeatures) => inFeatures % BlockSize == 0;
@@ -88,7 +88,7 @@ public sealed record TwoLevelGrid : WeightGrid
     /// <summary>The engine's blocks, byte for byte.</summary>
     /// <inheritdoc/>
     public override long StoredBits(int outFeatures, int inFeatures, ScaleType scaleType) =>
-        (long)outFeatures * BlocksPerRow(inFeatures) * _blockBytes * 8;
+        (long)outFeatures * ScalesPerRow(inFeatures) * _blockBytes * 8;
 
     /// <inheritdoc/>
     public override string ToString() => $"w{Bits} {(Symmetric ? "symmetric" : "asymmetric")} {Name}";

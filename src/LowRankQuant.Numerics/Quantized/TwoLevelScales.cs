@@ -21,7 +21,7 @@ public sealed record TwoLevelScales(Half[] BlockScales, sbyte[] GroupScales, Hal
     /// <exception cref="ArgumentException">A length does not fit, an integer is out of range, or a half is NaN or infinite.</exception>
     internal void Check(TwoLevelGrid grid, int outFeatures, int inFeatures)
     {
-        long blocks = (long)outFeatures * TwoLevelGrid.BlocksPerRow(inFeatures), groups = (long)outFeatures * grid.GroupsPerRow(inFeatures);
+        long blocks = (long)outFeatures * grid.ScalesPerRow(inFeatures), groups = (long)outFeatures * grid.GroupsPerRow(inFeatures);
         if ((BlockMinima is null) != grid.Symmetric || (GroupMinima is null) != grid.Symmetric)
             throw new ArgumentException($"Minima belong to asymmetric grids, and only to them; this is {grid}.", nameof(grid));
         Check("block scales", BlockScales, blocks);

@@ -46,6 +46,9 @@ public sealed record UniformGrid : WeightGrid
     /// <inheritdoc/>
     public override int GroupsPerRow(int inFeatures) => Granularity == Granularity.Group ? inFeatures / GroupSize : 1;
 
+    /// <inheritdoc/>
+    public override int ScalesPerRow(int inFeatures) => GroupsPerRow(inFeatures);
+
     /// <summary>Stored scales of a matrix: 1 (tensor), out (channel) or out * in / groupSize.</summary>
     public long ScaleCount(int outFeatures, int inFeatures) =>
         Granularity == Granularity.Tensor ? 1 : (long)outFeatures * GroupsPerRow(inFeatures);

@@ -27,6 +27,9 @@ public abstract record WeightGrid
     /// <summary>Groups of a row of <paramref name="inFeatures"/> inputs.</summary>
     public abstract int GroupsPerRow(int inFeatures);
 
+    /// <summary>Stored scales of a row of <paramref name="inFeatures"/> inputs: one a group, or one a block of groups.</summary>
+    public abstract int ScalesPerRow(int inFeatures);
+
     /// <summary>Whether the grid fits a row of <paramref name="inFeatures"/> inputs.</summary>
     public abstract bool Divides(int inFeatures);
 

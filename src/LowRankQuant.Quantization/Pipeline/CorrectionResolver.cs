@@ -50,7 +50,7 @@ internal sealed class CorrectionResolver(
     /// <summary>Resolves the options of a method that is a low-rank correction.</summary>
     /// <param name="grid">Width and groups of the codes.</param>
     /// <param name="scaleType">Stored type of scales.</param>
-    public CorrectionRecipe Resolve(UniformGrid grid, ScaleType scaleType)
+    public CorrectionRecipe Resolve(WeightGrid grid, ScaleType scaleType)
     {
         foreach ((string option, bool given, bool applies) in Options())
         {
@@ -64,7 +64,7 @@ internal sealed class CorrectionResolver(
         if (Asked.Widths is not null && Asked.TargetBits is null) problems.Add("--widths needs --target-bits: it says what the budget may change.");
         if (Asked.TargetBits is not null && Asked.RankRule is not null) problems.Add("--rank-rule and --target-bits exclude each other: a budget decides ranks by itself.");
         if (Asked.TargetBits is not null && Asked.ExtraSize is not null) problems.Add("--extra-size and --target-bits exclude each other: a budget bounds the whole.");
-        if (Asked.TargetBits is { } target) CheckTarget(target, grid, scaleType, widths);
+        if (Asked.TargetBits is { } target && grid is UniformGrid uniform) CheckTarget(target, uniform, scaleType, widths);
         else if (rule == RankRule.Cap && linears.All(linear => new RankCost(linear.OutFeatures, linear.InFeatures, grid.Bits, factorBits).Cap(extra) == 0) && extra > 0)
             notes.Add(Text($"--extra-size {extra} does not pay for rank 1 in any layer; no layer gets a branch."));
         double propagation = Number("--propagation", Asked.Propagation ?? (IsPlus ? PlusPropagation : 0), 0, 1, "part of earlier layers' errors that is undone");
@@ -78,7 +78,7 @@ internal sealed class CorrectionResolver(
             PowerIterations = Whole("--power-iterations", Asked.PowerIterations ?? 2, 0, 64, "power iterations of a sketch"),
             ScalePower = Number("--scale-power", Asked.ScalePower ?? 2.5, 0, 8, "exponent of the activation scale"),
             Epochs = Whole("--epochs", Asked.Epochs ?? Epochs(grid.Bits), 0, 1000, IsPlus ? "rounds of refinement" : "epochs of BLC"),
-            Clip = Asked.Clip ?? (IsFlrq || IsPlus),
+            Clip = Asked.Clip ?? ((IsFlrq || IsPlus) && grid is UniformGrid),
             FactorBits = factorBits,
             Damping = Number("--damping", Asked.Damping ?? (IsPlus ? FirstDamping : PeerDamping), 0, 10, "part of the mean diagonal of the input covariance"),
             Compensate = Asked.Compensate ?? IsPlus,

@@ -6,6 +6,7 @@ using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Gptq;
 using LowRankQuant.Formats.Mlx;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Formats.TwoLevel;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
 
@@ -20,6 +21,7 @@ internal static class ContainerOpener
         [GptqConfig.QuantMethod] = GptqContainer.Open,
         [AwqConfig.QuantMethod] = AwqContainer.Open,
         [AutoRoundConfig.QuantMethod] = OpenAutoRound,
+        [TwoLevelConfig.QuantMethod] = TwoLevelContainer.Open,
     };
 
     /// <summary>Opens the container.</summary>

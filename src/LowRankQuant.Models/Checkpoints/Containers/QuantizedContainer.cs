@@ -14,11 +14,21 @@ public abstract class QuantizedContainer(SafetensorsFolder tensors, IEnumerable<
     /// <summary>Name of the container as <c>quant_method</c> or <c>--to</c> say it.</summary>
     public abstract string Name { get; }
 
+    /// <summary>What a folder of the container is called in reports.</summary>
+    public virtual string Kind => $"{Name} folder";
+
     /// <summary>Quantized modules, in no particular order.</summary>
     public IReadOnlyCollection<string> Modules => _modules;
 
-    /// <summary>Stored type of the scales; null when nothing is quantized.</summary>
-    public ScaleType? ScaleType => _modules.Count == 0 ? null : Tensors.Tensors[_modules.First() + ScaleSuffix].Type.ToScaleType();
+    /// <summary>Stored type of the scales; null when nothing is quantized, or scales are of no such type.</summary>
+    public virtual ScaleType? ScaleType
+    {
+        get
+        {
+            if (_modules.Count == 0 || !Tensors.Tensors.TryGetValue(_modules.First() + ScaleSuffix, out TensorEntry? scales)) return null;
+            return scales.Type is SafetensorsType.F32 or SafetensorsType.F16 or SafetensorsType.BF16 ? scales.Type.ToScaleType() : null;
+        }
+    }
 
     /// <summary>Quantizers of activations or of the key-value cache, which belong to the model and cannot be executed here; null without.</summary>
     public virtual RuntimeQuantizers? Quantizers => null;

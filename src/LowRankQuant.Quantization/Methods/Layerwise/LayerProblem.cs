@@ -21,8 +21,8 @@ internal sealed record LayerProblem
     /// <summary>H = X^T X / tokens and the mean magnitude of every input.</summary>
     public required InputStatistics Inputs { get; init; }
 
-    /// <summary>The integer grid of this layer.</summary>
-    public required UniformGrid Grid { get; init; }
+    /// <summary>The grid of this layer.</summary>
+    public required WeightGrid Grid { get; init; }
 
     /// <summary>The type in which scales are stored.</summary>
     public required ScaleType ScaleType { get; init; }
@@ -41,6 +41,28 @@ internal sealed record LayerProblem
 
     /// <summary>Asks to stop.</summary>
     public CancellationToken Cancellation { get; init; }
+
+    /// <summary>
+    /// A matrix rounded to nearest on the grid of this layer: on the plain range of every group or, on a two-level grid, on scales searched with the
+    /// mean square of every input as its importance.
+    /// </summary>
+    /// <param name="matrix">[outFeatures, inFeatures].</param>
+    /// <param name="limits">[outFeatures, groups]: magnitudes to which each group of a uniform grid is clamped first, or null.</param>
+    public GridWeight RoundToNearest(double[] matrix, double[]? limits = null) => Grid switch
+    {
+        UniformGrid grid => GridWeight.RoundToNearest(matrix, OutFeatures, InFeatures, grid, Workers, limits),
+        TwoLevelGrid grid => TwoLevelGridWeight.Search(matrix, OutFeatures, InFeatures, grid, Importance(), Workers),
+        _ => throw new NotSupportedException($"No rounding onto {Grid}."),
+    };
+
+    /// <summary>The magnitudes to which groups are best clamped before they are rounded; null on a two-level grid, whose search covers that.</summary>
+    /// <param name="matrix">[outFeatures, inFeatures].</param>
+    /// <param name="range">Candidates.</param>
+    public double[]? ClipLimits(double[] matrix, Flrq.ClipRange range) => Grid is UniformGrid grid
+        ? Flrq.ClipSearch.Find(matrix, OutFeatures, InFeatures, grid, Inputs.Covariance, range, Workers).Limits
+        : null;
+
+    private float[] Importance() => [.. Enumerable.Range(0, InFeatures).Select(i => (float)Inputs.Covariance[(i * InFeatures) + i])];
 }
 
 /// <summary>What a solver made of a layer.</summary>

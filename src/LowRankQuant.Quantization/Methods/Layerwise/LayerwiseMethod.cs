@@ -97,7 +97,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
             OutFeatures = linear.OutFeatures,
             InFeatures = linear.InFeatures,
             Inputs = inputs,
-            Grid = plan is null ? context.Scheme.Grid : context.Scheme.Grid with { Bits = plan.Bits },
+            Grid = context.Scheme.GridOf(linear.Name, plan?.Bits),
             ScaleType = context.Scheme.ScaleType,
             PlannedRank = plan?.Rank,
             RowSensitivity = plan?.RowSensitivity,
@@ -125,7 +125,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         var difference = new double[stored.Length];
         for (int i = 0; i < stored.Length; i++) difference[i] = problem.Weight[i] - stored[i];
         double whole = Energy(problem.Weight);
-        double before = Energy(GridWeight.RoundToNearest(problem.Weight, m, n, problem.Grid, problem.Workers).ErrorOf(problem.Weight));
+        double before = Energy(problem.RoundToNearest(problem.Weight).ErrorOf(problem.Weight));
         double Relative(double energy) => whole > 0 ? Math.Sqrt(Math.Max(0, energy) / whole) : 0;
         return new LayerReport(
             slot, m, n, weight.Grid.Bits, weight.Branch?.Rank ?? 0, weight.BitsPerWeight, Relative(before), Relative(Energy(difference)));

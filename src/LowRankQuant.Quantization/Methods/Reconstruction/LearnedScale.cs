@@ -9,51 +9,39 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// <summary>
 /// The learned quantizer of one slot: log s1 and the parts of D as views into the block's <see cref="ParameterArena"/>. As a weight source it gives the
 /// fake-quantized weight. Shapes: W [out, in], log s1 and zero [out, groups], L2 [out, rank], U2 [rank, in], S2 [out, in], r2 [out], c2 [in].
+/// On a two-level grid s1 = d |sc|: log d [out, blocks] is learned and the integers stay, so that every learned step can be stored (dmin follows d).
 /// </summary>
 internal sealed class LearnedScale : IWeightSource
 {
-    private readonly Tensor _zero;
+    private readonly FittedGrid _start;
+    private readonly Tensor? _multiples;
 
-    private LearnedScale(LinearSlot slot, ScaleShape shape, Scheme scheme, GridParameters start, FakeQuantizeParameters parameters)
+    private LearnedScale(LinearSlot slot, FittedGrid start, FakeQuantizeParameters parameters, Tensor? multiples)
     {
         Slot = slot;
-        Shape = shape;
-        Scheme = scheme;
-        Start = start;
         Parameters = parameters;
-        _zero = parameters.Zero;
+        _start = start;
+        _multiples = multiples;
     }
 
     public LinearSlot Slot { get; }
 
-    public ScaleShape Shape { get; }
-
-    public Scheme Scheme { get; }
-
-    public GridParameters Start { get; }
-
+    /// <summary>What is learned; its log s1 is that of the stored scales.</summary>
     public FakeQuantizeParameters Parameters { get; }
 
     /// <summary>Learned numbers of a slot, log s1 included.</summary>
-    public static long ParameterCount(LinearSlot slot, ScaleShape shape, UniformGrid grid) =>
-        shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + ((long)slot.OutFeatures * grid.GroupsPerRow(slot.InFeatures));
+    public static long ParameterCount(LinearSlot slot, ScaleShape shape, WeightGrid grid) =>
+        shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + ((long)slot.OutFeatures * grid.ScalesPerRow(slot.InFeatures));
 
     /// <summary>Places the parameters in the arena at their first values: log s1 from the grid, U2 uniform in +-1/sqrt(in), the rest 0.</summary>
-    public static LearnedScale Create(LinearSlot slot, ScaleShape shape, Scheme scheme, GridParameters start, ParameterArena arena, ulong seed)
+    public static LearnedScale Create(LinearSlot slot, ScaleShape shape, WeightGrid grid, FittedGrid start, ParameterArena arena, ulong seed)
     {
         Device device = arena.Device;
-        int outFeatures = slot.OutFeatures, inFeatures = slot.InFeatures, groups = scheme.Grid.GroupsPerRow(inFeatures);
-        bool perTensor = scheme.Grid.Granularity == Granularity.Tensor;
-        if (perTensor) throw new NotSupportedException("Learned scales need one scale per channel or group.");
-        var logScale = new float[start.Steps.Length];
-        var zero = new float[start.Zeros.Length];
-        for (int i = 0; i < logScale.Length; i++)
-        {
-            logScale[i] = MathF.Log(start.Steps[i]);
-            zero[i] = start.Zeros[i];
-        }
+        int outFeatures = slot.OutFeatures, inFeatures = slot.InFeatures, groups = grid.GroupsPerRow(inFeatures);
+        if (grid is UniformGrid { Granularity: Granularity.Tensor }) throw new NotSupportedException("Learned scales need one scale per channel or group.");
+        float[] logScale = [.. start.Scales.Select(scale => MathF.Log(scale))];
         Variable? left = null, right = null, full = null, column = null;
-        Variable log = arena.Take(logScale, outFeatures, groups);
+        Variable log = arena.Take(logScale, outFeatures, grid.ScalesPerRow(inFeatures));
         Variable row = arena.TakeZeros(outFeatures);
         if (shape.Form == ScaleForm.LowRank)
         {
@@ -65,37 +53,39 @@ internal sealed class LearnedScale : IWeightSource
         {
             full = arena.TakeZeros(outFeatures, inFeatures);
         }
-        return new LearnedScale(slot, shape, scheme, start, new FakeQuantizeParameters
+        var parameters = new FakeQuantizeParameters
         {
             Weight = ((DenseWeight)slot.Weight).Value,
             LogScale = log,
-            Zero = device.From(zero, outFeatures, groups),
-            MaxCode = scheme.Grid.MaxCode,
+            Zero = device.From(start.Zeros, outFeatures, groups),
+            MaxCode = grid.MaxCode,
             Left = left,
             Right = right,
             Full = full,
             RowOffset = row,
             ColumnOffset = column,
-        });
+        };
+        return new LearnedScale(slot, start, parameters, start.LogMultiples.Length == 0 ? null : device.From(start.LogMultiples, outFeatures, groups));
     }
 
     /// <inheritdoc/>
-    public Variable Weight(Tape tape) => tape.FakeQuantize(Parameters);
+    public Variable Weight(Tape tape) => tape.FakeQuantize(
+        _multiples is null ? Parameters : Parameters with { LogScale = tape.GroupSteps(Parameters.LogScale, _multiples) });
 
     /// <summary>The integer weight of the parameters as they are now: scales rounded to their stored type, codes chosen once more with them.</summary>
     public QuantizedWeight ToQuantizedWeight()
     {
-        Device device = _zero.Device;
-        float[] logScale = Parameters.LogScale.Value.ToArray();
-        var steps = new float[logScale.Length];
-        for (int i = 0; i < steps.Length; i++) steps[i] = MathF.Exp(logScale[i]);
-        float[] weight = Parameters.Weight.ToArray(), exponent = Exponent(device);
-        return GridRounding.Round(
-            weight, Slot.OutFeatures, Slot.InFeatures, Scheme, Start with { Steps = steps }, exponent, device.HostWorkers);
+        Device device = Parameters.Zero.Device;
+        float[] scales = [.. Parameters.LogScale.Value.ToArray().Select(log => MathF.Exp(log))];
+        return _start.WithScales(scales).Round(Parameters.Weight.ToArray(), Exponent(device), device.HostWorkers);
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _zero.Dispose();
+    public void Dispose()
+    {
+        Parameters.Zero.Dispose();
+        _multiples?.Dispose();
+    }
 
     private static float[] KaimingUniform(int rank, int inFeatures, ulong seed)
     {

@@ -28,14 +28,15 @@ public sealed class ReconstructionMethod(string name, ReconstructionOptions opti
         BlockStreams streams = context.Streams ?? throw new ArgumentException($"The method {name} needs calibration streams.", nameof(context));
         IReadOnlyList<LinearSlot> slots = context.Block.Slots;
         ScaleShape[] shapes = [.. slots.Select(slot => shapeFor(slot.OutFeatures, slot.InFeatures))];
-        long count = slots.Select((slot, i) => LearnedScale.ParameterCount(slot, shapes[i], context.Scheme.Grid)).Sum();
+        long count = slots.Select((slot, i) => LearnedScale.ParameterCount(slot, shapes[i], context.Scheme.For(slot.Name).Grid)).Sum();
         using var arena = new ParameterArena(context.Device, count, slots.Count * 5);
         var learned = new LearnedScale[slots.Count];
         for (int i = 0; i < learned.Length; i++)
         {
-            GridParameters start = GridSearch.Find(
-                ((DenseWeight)slots[i].Weight).Value.ToArray(), slots[i].InFeatures, context.Scheme.Grid, context.Scheme.Start, context.Device.HostWorkers);
-            learned[i] = LearnedScale.Create(slots[i], shapes[i], context.Scheme, start, arena, Seeds.Factor(context.Seed, context.Block.Index, i));
+            Scheme scheme = context.Scheme.For(slots[i].Name);
+            FittedGrid start = FittedGrid.Find(
+                ((DenseWeight)slots[i].Weight).Value.ToArray(), slots[i].OutFeatures, slots[i].InFeatures, scheme, context.Device.HostWorkers);
+            learned[i] = LearnedScale.Create(slots[i], shapes[i], scheme.Grid, start, arena, Seeds.Factor(context.Seed, context.Block.Index, i));
         }
         var dense = new IWeightSource[slots.Count];
         for (int i = 0; i < dense.Length; i++) dense[i] = slots[i].Exchange(learned[i]);

@@ -28,7 +28,7 @@ internal sealed class WidthChoices(Recipe recipe, CorrectionRecipe correction, W
         int ranks = Math.Min(correction.Rank, Math.Min(m, n));
         for (int bits = least; bits <= most; bits++)
         {
-            UniformGrid grid = recipe.Grid with { Bits = bits };
+            UniformGrid grid = (UniformGrid)recipe.Grid with { Bits = bits };
             double[] limits = ClipSearch.Find(weight, m, n, grid, inputs.Covariance, ClipRange.Wide, workers).Limits;
             GridWeight rounded = GridWeight.RoundToNearest(weight, m, n, grid, workers, limits);
             GptqRounding.Round(weight, rounded, _inverse, workers);
