@@ -173,6 +173,23 @@ public class ExportTests
     }
 
     [Fact]
+    public async Task ARunOnATwoLevelGridGoesToGgufAndIsTheSameThere()
+    {
+        using var folder = new TemporaryFolder();
+        string run = folder.File("run"), output = folder.File("q3_k.gguf");
+        Assert.Equal(0, (await Lrq.Run(Lrq.Rounding(run, "--grid", "q3_k"))).Code);
+        CliResult result = await Lrq.Run("export", run, "--to", "gguf", "--out", output);
+        Assert.Equal((0, ""), (result.Code, result.Error));
+        CliResult verified = await Lrq.Run("verify", output, "--against", run, "--json");
+        Assert.True(verified.Code == 0, verified.Out + verified.Error);
+        JsonNode report = JsonNode.Parse(verified.Out)!;
+        Assert.Equal((int)report["tensors"]!, (int)report["comparedByValues"]!);
+        CliResult refused = await Lrq.Run("export", run, "--to", "gptq", "--out", folder.File("gptq"));
+        Assert.Equal(2, refused.Code);
+        Assert.Contains("two levels of scales, which only gguf holds", refused.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void TwoLevelGridsFitGgufAlone()
     {
         using var model = new GridCheckpoint(HuggingFaceCheckpoint.Open(TestData.Demo), name =>
