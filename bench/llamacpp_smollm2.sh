@@ -22,8 +22,8 @@ for run in "$@"; do
     files=$files,$work/$name.gguf=${run#*=}
 done
 for type in Q4_0 Q3_K_M Q2_K; do
-    bench llamacpp-quantize --model "$work/f16.gguf" --out "$work/llamacpp-$type.gguf" --type "$type"
-    bench llamacpp-quantize --model "$work/f16.gguf" --out "$work/llamacpp-$type-imatrix.gguf" --type "$type" \
+    bench llamacpp-quantize --model "$work/f16.gguf" --out "$work/llamacpp-$type.gguf" --type "$type" --embedding f16
+    bench llamacpp-quantize --model "$work/f16.gguf" --out "$work/llamacpp-$type-imatrix.gguf" --type "$type" --embedding f16 \
         --calibration "$data/data/wikitext-2/wikitext2_train_5k.txt"
     files=$files,$work/llamacpp-$type.gguf,$work/llamacpp-$type-imatrix.gguf
 done

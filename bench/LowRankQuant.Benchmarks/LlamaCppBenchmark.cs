@@ -17,6 +17,23 @@ internal static class LlamaCppBenchmark
 {
     private const int Chunk = 256; // positions whose logits of two models are in memory at once
 
+    // enum llama_ftype of llama.h.
+    private static readonly Dictionary<string, int> FileTypes = new(StringComparer.Ordinal)
+    {
+        ["Q4_0"] = 2,
+        ["Q4_1"] = 3,
+        ["Q8_0"] = 7,
+        ["Q5_0"] = 8,
+        ["Q5_1"] = 9,
+        ["Q2_K"] = 10,
+        ["Q3_K_S"] = 11,
+        ["Q3_K_M"] = 12,
+        ["Q4_K_S"] = 14,
+        ["Q4_K_M"] = 15,
+        ["Q5_K_S"] = 16,
+        ["Q6_K"] = 18,
+    };
+
     /// <summary>Measures files, a JSON line each.</summary>
     public static int Run(Options options)
     {
@@ -55,24 +72,17 @@ internal static class LlamaCppBenchmark
         string types = string.Join(", ", export.Tensors.GroupBy(tensor => tensor.Type).Select(group => $"{group.Count()} {group.Key}"));
         Console.WriteLine(FormattableString.Invariant($"{export.Path}: {export.Bytes} bytes, {export.LinearBitsPerWeight:0.####} bits a linear weight; {types}"));
         return 0;
-
-        static GgmlType? Type(Options options, string name) => options.Text(name) is { } text ? Enum.Parse<GgmlType>(text, ignoreCase: true) : null;
     }
 
     /// <summary>llama.cpp's own quantizer.</summary>
     public static int Quantize(Options options)
     {
         string type = Needed(options, "type");
-        int fileType = type switch
-        {
-            "Q4_0" => 2, "Q4_1" => 3, "Q8_0" => 7, "Q5_0" => 8, "Q5_1" => 9, "Q2_K" => 10, "Q3_K_S" => 11, "Q3_K_M" => 12, "Q4_K_S" => 14, "Q4_K_M" => 15,
-            "Q5_K_S" => 16, "Q6_K" => 18,
-            _ => throw new ArgumentException($"--type {type} is unknown here."),
-        };
+        if (!FileTypes.TryGetValue(type, out int fileType)) throw new ArgumentException($"--type {type} is none of {string.Join(", ", FileTypes.Keys)}.");
         string source = Needed(options, "model");
         int threads = options.Number("threads", 2);
         Dictionary<string, float[]>? importance = options.Text("calibration") is { } text ? Importance(source, text, options.Number("windows", 32), threads) : null;
-        Engine().Quantize(source, Needed(options, "out"), fileType, options.Text("pure") == "yes", threads, importance);
+        Engine().Quantize(source, Needed(options, "out"), fileType, options.Text("pure") == "yes", threads, (int?)Type(options, "embedding"), importance);
         return 0;
     }
 
@@ -172,6 +182,8 @@ internal static class LlamaCppBenchmark
 
     private static LlamaEngine Engine() => LlamaEngine.Load(LlamaEngine.Find(Environment.CurrentDirectory)
         ?? throw new ArgumentException($"llama.cpp is not installed: run .ci/install-llamacpp in the repository, or set {LlamaEngine.Variable}."));
+
+    private static GgmlType? Type(Options options, string name) => options.Text(name) is { } text ? Enum.Parse<GgmlType>(text, ignoreCase: true) : null;
 
     private static string Needed(Options options, string name) => options.Text(name) ?? throw new ArgumentException($"--{name} is missing.");
 }

@@ -32,7 +32,7 @@ internal static class Program
             "a model as GGUF, with types for what lies on no grid --model MODEL --out FILE [--linear TYPE] [--embedding TYPE] [--adapter FILE]"),
         ["llamacpp-quantize"] = (
             LlamaCppBenchmark.Quantize,
-            "llama.cpp's own quantizer --model FLOATS.gguf --out FILE --type Q4_0|Q3_K_M|Q2_K|... [--pure yes] [--threads N] "
+            "llama.cpp's own quantizer --model FLOATS.gguf --out FILE --type Q4_0|Q3_K_M|Q2_K|... [--pure yes] [--embedding TYPE] [--threads N] "
             + "[--calibration TEXT] [--windows N]: with an importance matrix of that text"),
         ["make-llama"] = (
             SyntheticModel.Run,

@@ -77,14 +77,21 @@ public sealed unsafe class LlamaEngine
     /// <param name="fileType">llama_ftype: 2 Q4_0, 10 Q2_K, 12 Q3_K_M, ...</param>
     /// <param name="pure">All tensors of one type instead of the engine's mixture.</param>
     /// <param name="threads">Threads.</param>
+    /// <param name="embeddingType">ggml type of the embedding and the output head; null leaves it to the engine.</param>
     /// <param name="importance">Mean square of every input of a tensor, by its name in the file, as llama-imatrix measures it; null for none.</param>
     /// <exception cref="InvalidDataException">The engine cannot do it; the message holds its reason.</exception>
-    public void Quantize(string source, string path, int fileType, bool pure, int threads, IReadOnlyDictionary<string, float[]>? importance = null)
+    public void Quantize(
+        string source, string path, int fileType, bool pure, int threads, int? embeddingType = null, IReadOnlyDictionary<string, float[]>? importance = null)
     {
         using var matrix = importance is null ? null : new ImportanceArray(importance);
         Parameters parameters = ((delegate* unmanaged[Cdecl]<Parameters>)Llama("llama_model_quantize_default_params"))();
         parameters.Set(0, threads);
         parameters.Set(4, fileType);
+        if (embeddingType is { } type)
+        {
+            parameters.Set(8, type);
+            parameters.Set(12, type);
+        }
         parameters.Set(19, pure ? (byte)1 : (byte)0);
         if (matrix is not null) parameters.Set(24, matrix.Address);
         fixed (byte* from = Utf8(source), to = Utf8(path))

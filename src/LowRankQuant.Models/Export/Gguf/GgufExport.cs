@@ -1,5 +1,3 @@
-using LowRankQuant.Formats.Gguf;
-
 namespace LowRankQuant.Models.Export.Gguf;
 
 /// <summary>What an export wrote.</summary>

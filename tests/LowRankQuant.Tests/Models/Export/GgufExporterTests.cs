@@ -109,7 +109,7 @@ public sealed class GgufExporterTests : IDisposable
         Assert.Equal(expected.Metadata.All.Keys.Order(), actual.Metadata.All.Keys.Order());
         Assert.All(expected.Metadata.All, entry => Assert.Equal(entry.Value.Value, actual.Metadata[entry.Key].Value));
         Assert.Equal(expected.Names.Count, export.Tensors.Count);
-        Assert.Contains("no low-rank branches", Assert.Throws<ExportException>(() => GgufLoraExporter.Write(((AdaptedCheckpoint)source).Base, path)).Message, StringComparison.Ordinal);
+        Assert.Contains("no low-rank branches", Assert.Throws<ExportException>(() => GgufLoraExporter.Write(((AdaptedCheckpoint)source).Base, path, cancellation: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -201,7 +201,7 @@ public sealed class GgufExporterTests : IDisposable
         string path = _folder.File("a.gguf");
         Refuses("Linear is Q4_K", new GgufExportOptions { Linear = GgmlType.Q4_K });
         using ICheckpoint gguf = CheckpointOpener.Open(TestData.Path("golden", "gguf", "tinystories-656k", "model-f32.gguf"));
-        Assert.Contains("is the source itself", Assert.Throws<ExportException>(() => GgufExporter.Write(gguf, gguf.Location, new GgufExportOptions())).Message, StringComparison.Ordinal);
+        Assert.Contains("is the source itself", Assert.Throws<ExportException>(() => GgufExporter.Write(gguf, gguf.Location, new GgufExportOptions(), cancellation: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
 
         using var stop = new CancellationTokenSource();
         Assert.Throws<OperationCanceledException>(() => GgufExporter.Write(source, path, new GgufExportOptions(), (done, _) => stop.Cancel(), stop.Token));

@@ -10,7 +10,6 @@ using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Tests.Models.Export;
 
