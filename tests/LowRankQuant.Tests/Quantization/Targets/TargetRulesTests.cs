@@ -25,7 +25,7 @@ public sealed class TargetRulesTests
 
     public static TheoryData<Target, WeightGrid, int, string, WeightGrid?> Misfits => new()
     {
-        { Target.LlamaCpp, new UniformGrid(8, false, Granularity.Channel), 512, "codes less zero points reach from", new UniformGrid(8, true, Granularity.Channel) },
+        { Target.LlamaCpp, new UniformGrid(8, false, Granularity.Channel), 512, "codes less zero points reach", new UniformGrid(8, true, Granularity.Channel) },
         { Target.LlamaCpp, new UniformGrid(4, false, Granularity.Group, 48), 96, "groups of 48", new UniformGrid(4, false, Granularity.Group, 32) },
         { Target.LlamaCpp, Four, 100, "rows of 100 do not divide", null },
         { Target.Gptq, new UniformGrid(5, false, Granularity.Channel), 512, "2, 3, 4 or 8 bits, not 5", new UniformGrid(8, false, Granularity.Channel) },
