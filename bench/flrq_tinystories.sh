@@ -2,8 +2,10 @@
 # FLRQ, flrq+ and their peers on TinyStories-656k: calibrated on the reference's calibration ids, measured token-weighted on its evaluation ids.
 #
 #   LRQ_DATA=/path/to/shared bench/flrq_tinystories.sh [WORK]
+#   CHOOSE=1 LRQ_DATA=/path/to/shared bench/flrq_tinystories.sh [WORK]
 #
-# Prints one line a run: perplexity, KL divergence, stored bits per weight. Results: docs/results/flrq.md.
+# Prints one line a run: perplexity, KL divergence, stored bits per weight. With CHOOSE the evaluation stories are not touched: calibrated on the first
+# twenty calibration stories and measured on the other ten, for choosing options. Results: docs/results/flrq.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${LRQ_DATA:?set LRQ_DATA to the folder of reference data}
@@ -25,16 +27,27 @@ for name in ("calib", "eval"):
             out.write(json.dumps(ids[at:at + length]) + "\n")
             at += length
 PY
+calibration=calib evaluation=eval windows="--samples 25 --held-out 0" group=64
 run() {
     name=$1
     shift
-    ./lrq quantize "$model" --group-size 64 --scale-dtype fp16 --calibration "$work/calib.ids.jsonl" --samples 25 --sequence-length 231 --held-out 0 \
+    ./lrq quantize "$model" --group-size $group --scale-dtype fp16 --calibration "$work/$calibration.ids.jsonl" $windows --sequence-length 231 \
         --add-bos no --out "$work/$name" --overwrite "$@" >"$work/$name.log" 2>&1 || { tail -n 3 "$work/$name.log"; return 1; }
-    ./lrq eval "$work/$name" --reference "$model" --ids "$work/eval.ids.jsonl" --average tokens --json 2>/dev/null | python3 -c "
+    ./lrq eval "$work/$name" --reference "$model" --ids "$work/$evaluation.ids.jsonl" --average tokens --json 2>/dev/null | python3 -c "
 import json, sys
 d = json.load(sys.stdin)
 print(f'$name: perplexity {d[\"perplexity\"]:.3f}, KL {d[\"klDivergence\"]:.5f}, {d[\"bitsPerWeight\"]:.4f} bits per weight')"
 }
+if [ -n "${CHOOSE:-}" ]; then
+    head -n 20 "$work/calib.ids.jsonl" >"$work/first.ids.jsonl"
+    tail -n +21 "$work/calib.ids.jsonl" >"$work/rest.ids.jsonl"
+    calibration=first evaluation=rest windows="--samples 14 --held-out 2"
+    for bits in 2.61 3.79 5.01; do
+        for value in 0 0.3 0.5 0.7 0.85 1; do run "propagation-$value-$bits" --method flrq+ --target-bits $bits --propagation $value; done
+        for value in 0.1 1 auto; do run "damping-$value-$bits" --method flrq+ --target-bits $bits --damping $value; done
+    done
+    exit
+fi
 for pair in "2 2.61" "3 3.79" "4 5.01"; do
     set -- $pair
     run "rtn-$1" --method rtn --bits "$1"
@@ -52,4 +65,15 @@ for pair in "2 2.61" "3 3.79" "4 5.01"; do
     run "plus-no-rounds-$1" --method flrq+ --target-bits "$2" --epochs 0
     run "plus-equal-outputs-$1" --method flrq+ --target-bits "$2" --weigh-outputs false
     run "plus-16-bit-factors-$1" --method flrq+ --target-bits "$2" --factor-bits 16
+    run "flrq-block-$1" --method flrq --bits "$1" --sketch block
+    # Some windows for keeping the best iterate; the row without training has the same.
+    windows="--samples 22 --held-out 3"
+    run "plus-22-$1" --method flrq+ --target-bits "$2"
+    run "plus-damping-auto-$1" --method flrq+ --target-bits "$2" --damping auto
+    run "plus-lrq-$1" --method flrq+ --target-bits "$2" --residual lrq
+    run "plus-lrq-branch-$1" --method flrq+ --bits "$1" --extra-size 0.2 --residual lrq --train-branch true
+    run "plus-uniform-22-$1" --method flrq+ --bits "$1" --extra-size 0.2
+    group=32
+    run "lrq-$1" --method lrq --bits "$1"
+    windows="--samples 25 --held-out 0" group=64
 done

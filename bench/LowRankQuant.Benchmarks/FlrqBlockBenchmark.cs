@@ -57,6 +57,7 @@ internal static class FlrqBlockBenchmark
                 Inputs = inputs,
                 Grid = new UniformGrid(bits, false, Granularity.Group, group),
                 ScaleType = ScaleType.Float16,
+                Damping = 0.3,
                 Seed = 1,
                 Workers = device.HostWorkers,
             });

@@ -17,23 +17,34 @@ internal static class SketchBenchmark
     public static int Run(Options options)
     {
         int threads = options.Number("threads", 2), ranks = options.Number("ranks", 64), repeats = options.Number("repeats", 3);
-        int width = options.Number("width", 32), largestSvd = options.Number("largest-svd", 4096);
+        int width = options.Number("width", 64), only = options.Number("rows", 0), largestSvd = options.Number("largest-svd", 4096);
         using var workers = new WorkerPool(threads);
         Console.WriteLine($"{threads} threads, {ranks} ranks, {PowerIterations} power iterations, best of {repeats}; block form {width} vectors at once");
         Console.WriteLine("shape          read GB/s |  R1-Sketch s  traffic GB/s  of read |  block s  energy | randomized SVD s  energy | block/rsvd | full SVD s  svd/R1  svd/block");
         foreach ((int rows, int columns) in Shapes)
         {
+            if (only > 0 && rows != only) continue;
             float[] a = Planted(rows, columns, ranks, workers), work = new float[a.Length];
             float[] starts = Gaussian((ranks + 1) * columns, 7);
-            double bandwidth = ReadBandwidth(a, repeats, workers);
-            double single = Best(repeats, () => a.CopyTo(work, 0), () => Peel(work, rows, columns, ranks, starts, workers));
-            double singleRest = Energy(work) / Energy(a);
-            double block = Best(repeats, () => a.CopyTo(work, 0), () => PeelBlocks(work, rows, columns, ranks, width, starts, workers));
-            double blockRest = Energy(work) / Energy(a);
             float[] u = new float[ranks * rows], s = new float[ranks], v = new float[ranks * columns];
-            double random = Best(repeats, () => { }, () =>
-                RandomizedSvd.Decompose(a, rows, columns, ranks, PowerIterations, new SeededRandom(3), u, s, v, workers));
-            double randomRest = 1 - (s.Sum(value => (double)value * value) / Energy(a));
+            double singleRest = 0, blockRest = 0;
+            double[] best = [.. Enumerable.Repeat(double.PositiveInfinity, 4)];
+            // In turns, so that a quiet moment of a shared machine serves all of them; the first round warms up.
+            for (int round = 0; round <= repeats; round++)
+            {
+                double[] now = new double[best.Length];
+                now[0] = ReadSeconds(a, workers);
+                a.CopyTo(work, 0);
+                now[1] = Seconds(() => Peel(work, rows, columns, ranks, starts, workers));
+                if (round == 0) singleRest = Energy(work) / Energy(a);
+                a.CopyTo(work, 0);
+                now[2] = Seconds(() => PeelBlocks(work, rows, columns, ranks, width, starts, workers));
+                if (round == 0) blockRest = Energy(work) / Energy(a);
+                now[3] = Seconds(() => RandomizedSvd.Decompose(a, rows, columns, ranks, PowerIterations, new SeededRandom(3), u, s, v, workers));
+                for (int i = 0; round > 0 && i < best.Length; i++) best[i] = Math.Min(best[i], now[i]);
+            }
+            (double read, double single, double block, double random) = (best[0], best[1], best[2], best[3]);
+            double bandwidth = sizeof(float) * (double)a.Length / read / 1e9, randomRest = 1 - (s.Sum(value => (double)value * value) / Energy(a));
             double? full = rows <= largestSvd ? LapackSvd.Time(a, rows, columns) : null;
             // A term reads the matrix it times for power steps and once more with writing; the first start reads it once.
             double bytes = sizeof(float) * (double)a.Length * (1 + (ranks * (PowerIterations + 2.0)));
@@ -59,18 +70,19 @@ internal static class SketchBenchmark
         for (int rank = 0; rank < ranks; rank += width)
         {
             int now = Math.Min(width, ranks - rank);
-            sketch.Peel(starts[(rank * columns)..((rank + now) * columns)], now, left[..(now * rows)], right[..(now * columns)], new LargestMagnitude<float>());
+            sketch.Peel(starts[(rank * columns)..((rank + now) * columns)], now, now, left[..(now * rows)], right[..(now * columns)], new LargestMagnitude<float>());
         }
     }
 
-    private static double ReadBandwidth(float[] a, int repeats, WorkerPool workers)
+    // Seconds of one reading of the whole matrix.
+    private static double ReadSeconds(float[] a, WorkerPool workers)
     {
         const int part = 1 << 18;
         int chunks = (a.Length + part - 1) / part;
         var sums = new float[chunks];
         // Small matrices lie in cache, as they do for the sketch: read them often enough to be timed.
         int passes = Math.Max(1, (1 << 28) / a.Length);
-        double seconds = Best(repeats, () => { }, () =>
+        return Seconds(() =>
         {
             for (int pass = 0; pass < passes; pass++)
             {
@@ -80,8 +92,7 @@ internal static class SketchBenchmark
                     sums[chunk] = VectorKernels.Dot(span, span);
                 });
             }
-        });
-        return sizeof(float) * (double)a.Length * passes / seconds / 1e9;
+        }) / passes;
     }
 
     // Noise of variance 1 plus ranks directions with singular values that fall off like those of weights.
@@ -102,19 +113,11 @@ internal static class SketchBenchmark
         return values;
     }
 
-    private static double Best(int repeats, Action prepare, Action body)
+    private static double Seconds(Action body)
     {
-        double best = double.PositiveInfinity;
-        for (int i = 0; i <= repeats; i++)
-        {
-            prepare();
-            long start = Stopwatch.GetTimestamp();
-            body();
-            double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-            // The first run warms up.
-            if (i > 0) best = Math.Min(best, seconds);
-        }
-        return best;
+        long start = Stopwatch.GetTimestamp();
+        body();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
     private static double Energy(float[] a)

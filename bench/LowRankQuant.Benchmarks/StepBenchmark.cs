@@ -31,8 +31,7 @@ internal static class StepBenchmark
         long count = block.Slots.Sum(slot => LearnedScale.ParameterCount(slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank), scheme.Grid));
         using var arena = new ParameterArena(device, count, block.Slots.Count * 5);
         LearnedScale[] learned = [.. block.Slots.Select((slot, i) => LearnedScale.Create(
-            slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank), scheme.Grid,
-            FittedGrid.Find(((DenseWeight)slot.Weight).Value.ToArray(), slot.OutFeatures, slot.InFeatures, scheme, device.HostWorkers),
+            slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank), LayerStart.OfWeight(slot, scheme, device.HostWorkers),
             arena, Seeds.Factor(0, 0, i)))];
         IWeightSource[] dense = [.. block.Slots.Select((slot, i) => slot.Exchange(learned[i]))];
         using var trainer = new BlockTrainer(

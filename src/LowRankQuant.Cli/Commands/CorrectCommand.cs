@@ -22,7 +22,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
 
     private readonly Argument<string> _model = new("QUANTIZED") { Description = $"The quantized model. {ModelPath.Help}" };
     private readonly Option<string?> _reference = Create("--reference", "FULL", "The model it was made from, in full precision.");
-    private readonly Option<string?> _out = Create("--out", "DIR", "The adapter folder to write.");
+    private readonly Option<string?> _out = Create("--out", "DIR", "The adapter folder to write. A run that was interrupted goes on there.");
     private readonly Option<string?> _targetBits = Create("--target-bits", "X", "Stored bits per weight of all linears together, the quantized ones and the branches.");
     private readonly Option<string?> _rank = Create("--rank", "N", "Rank of every branch; with --target-bits the largest (default with it: 64).");
     private readonly Option<string?> _factorBits = Create("--factor-bits", "8|16", "Bits of an element of a branch (default: 8).");
@@ -43,13 +43,14 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     private readonly Option<string?> _threads = CommonOptions.Threads();
     private readonly Option<string?> _memory = CommonOptions.Memory();
     private readonly Option<string?> _kernels = CommonOptions.Kernels();
+    private readonly Option<bool> _overwrite = new("--overwrite") { Description = "Delete what another run left in the output folder." };
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public Command Build()
     {
         var command = new Command("correct", "Find a low-rank adapter that brings a quantized model closer to its original.") { _model };
         Option[] options =
-            [_reference, _out, _targetBits, _rank, _factorBits, _damping, _propagation, _calibration, _samples, _length, _seed, _form, _threads, _memory, _kernels, _json];
+            [_reference, _out, _targetBits, _rank, _factorBits, _damping, _propagation, _calibration, _samples, _length, _seed, _form, _threads, _memory, _kernels, _overwrite, _json];
         foreach (Option option in options) command.Options.Add(option);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));
         return command;
@@ -72,7 +73,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         if (reference is null) problems.Add("--reference is missing: name the model in full precision.");
         if (string.IsNullOrWhiteSpace(output)) problems.Add("--out is missing: name the adapter folder to write.");
         else if (File.Exists(output)) problems.Add($"--out {output}: is a file; name a folder.");
-        else if (Directory.Exists(output) && Directory.EnumerateFileSystemEntries(output).Any()) problems.Add($"--out {output}: is not empty; choose another folder.");
+        else CheckOutput(output, [parsed.GetValue(_model)!, .. reference is null ? [] : new[] { reference }, .. sources], problems);
         if (target is null && rank is null) problems.Add("--target-bits or --rank is missing: say how much the branches may take.");
         if (target is { } bits && !(bits > 0 && bits <= 64)) problems.Add(FormattableString.Invariant($"--target-bits {bits}: must be more than 0 and at most 64."));
         if (factorBits is not (8 or 16)) problems.Add($"--factor-bits {factorBits}: must be 8 or 16.");
@@ -89,6 +90,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
             Quantized = quantized,
             Reference = original,
             Output = output!,
+            Overwrite = reader.Flag(_overwrite),
             Form = form,
             MemoryBytes = memory,
             Options = new BranchCorrectionOptions
@@ -113,11 +115,21 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         using (RunNarrator narrator = RunDisplay.Create(terminal, json)) report = engine.Correct.Run(job, narrator, cancellation);
         TextWriter writer = json ? terminal.Error : terminal.Out;
         foreach (string warning in report.Warnings) writer.WriteLine($"warning: {warning}");
-        string written = report.Output is null ? "no branch pays; nothing was written" : $"written to {report.Output}";
+        string written = report.Output is null ? "no branch pays; no adapter was written" : $"written to {report.Output}";
         writer.WriteLine(FormattableString.Invariant($"{report.BaseBitsPerWeight:F3} -> {report.BitsPerWeight:F3} bits per weight, ") +
             FormattableString.Invariant($"ranks {report.Layers.Min(layer => layer.Rank)} to {report.Layers.Max(layer => layer.Rank)}, {Format.Duration(report.Seconds)}, {written}"));
         if (json) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.CorrectReport));
         return ExitCodes.Success;
+    }
+
+    // --overwrite empties the output folder: nothing that the run reads may lie in it.
+    private static void CheckOutput(string output, IReadOnlyList<string> inputs, List<string> problems)
+    {
+        foreach (string input in inputs)
+        {
+            if (input is ModelPath.Demo or CalibrationOptions.Self) continue;
+            if (FolderPath.Holds(output, input)) problems.Add($"--out {output}: holds {input}, which this run reads; name another folder.");
+        }
     }
 
     private static void CheckPair(CausalModel quantized, CausalModel original, int? rank, double? target, int? length)

@@ -41,10 +41,14 @@ internal sealed class QuantizeCommand(Terminal terminal, Engine engine)
         string method = RecipeNames.Of(RecipeNames.Methods, recipe.Method);
         string rank = recipe.Rank > 0 ? $" rank {recipe.Rank}" : "";
         if (recipe.Method == QuantizationMethod.Rtn) return $"{method}, {recipe.Scheme}";
-        if (recipe.Correction is { } correction) return $"{method}, {recipe.Scheme}; {CorrectionOptions.Describe(correction)}; {recipe.Samples} + {recipe.HeldOut} held-out windows of {recipe.SequenceLength} tokens";
-        return FormattableString.Invariant($"{method}{rank}, {recipe.Scheme}; preset {recipe.Preset}: {recipe.Samples} + {recipe.HeldOut} held-out windows of ") +
-            FormattableString.Invariant($"{recipe.SequenceLength} tokens, {recipe.Iterations} steps of {recipe.Batch} per block, learning rate {recipe.LearningRate}, ") +
+        string windows = $"{recipe.Samples} + {recipe.HeldOut} held-out windows of {recipe.SequenceLength} tokens";
+        string training = FormattableString.Invariant($"{recipe.Iterations} steps of {recipe.Batch} per block, learning rate {recipe.LearningRate}, ") +
             $"{RecipeNames.Of(RecipeNames.Losses, recipe.Loss)} loss{(recipe.KeepBest ? ", best iterate kept" : "")}";
+        if (recipe.Correction is not { } correction) return $"{method}{rank}, {recipe.Scheme}; preset {recipe.Preset}: {windows}, {training}";
+        string residual = correction.Residual == ResidualRounding.Lrq
+            ? $"; residual by lrq{rank}{(correction.TrainBranch ? " and branches trained" : "")}: {training}"
+            : "";
+        return $"{method}, {recipe.Scheme}; {CorrectionOptions.Describe(correction)}; {windows}{residual}";
     }
 
     private void Print(RunReport report, bool json, bool measuringOnly)

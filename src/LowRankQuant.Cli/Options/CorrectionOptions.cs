@@ -26,11 +26,21 @@ internal sealed class CorrectionOptions
 
     public Option<string?> PowerIterations { get; } = Create("--power-iterations", "N", "flrq: power iterations of a sketch (default: 2).");
 
+    public Option<string?> Sketch { get; } = Create("--sketch", "rank1|block", "flrq: find low-rank terms one by one, as the paper does, or in blocks (default: rank1).");
+
     public Option<string?> ScalePower { get; } = Create("--scale-power", "X", "flrq: exponent of the activation scale (default: 2.5).");
 
     public Option<string?> FactorBits { get; } = Create("--factor-bits", "8|16", "flrq+: bits of an element of a branch (default: 8).");
 
-    public Option<string?> Damping { get; } = Create("--damping", "X", "Part of the mean diagonal added to the input covariance (default: 0.3; qera-exact 0.01).");
+    public Option<string?> Damping { get; } = Create(
+        "--damping", "X|auto", "Part of the mean diagonal added to the input covariance, or auto: the best of a few for every layer, judged on the held-out windows (default: 0.3; qera-exact 0.01).");
+
+    public Option<string?> Residual { get; } = Create(
+        "--residual", "fitted|lrq", "Who has the last word on codes: the method itself, or LRQ, which learns them block by block beside the branches (default: fitted).");
+
+    public Option<string?> ResidualRank { get; } = Create("--residual-rank", "N", "--residual lrq: rank of LRQ's scaling matrices (default: by preset).");
+
+    public Option<string?> TrainBranch { get; } = Create("--train-branch", "true|false", "--residual lrq: train the branches' factors along (default: false).");
 
     public Option<string?> Compensate { get; } = Create("--compensate", "true|false", "flrq+: round with error compensation in GPTQ order (default: true).");
 
@@ -44,8 +54,8 @@ internal sealed class CorrectionOptions
 
     public IEnumerable<Option> All =>
     [
-        RankRule, ExtraSize, TargetBits, Widths, Epochs, Clip, PowerIterations, ScalePower, FactorBits, Damping, Compensate, WeighOutputs, QuantizedInputs,
-        Propagation, AdapterForm,
+        RankRule, ExtraSize, TargetBits, Widths, Epochs, Clip, PowerIterations, Sketch, ScalePower, FactorBits, Damping, Compensate, WeighOutputs, QuantizedInputs,
+        Propagation, Residual, ResidualRank, TrainBranch, AdapterForm,
     ];
 
     public CorrectionRequest Read(OptionReader reader) => new()
@@ -57,9 +67,14 @@ internal sealed class CorrectionOptions
         Epochs = reader.Int(Epochs),
         Clip = reader.YesNo(Clip),
         PowerIterations = reader.Int(PowerIterations),
+        Sketch = reader.Choice(Sketch, RecipeNames.Sketches),
         ScalePower = reader.Double(ScalePower),
         FactorBits = reader.Int(FactorBits),
-        Damping = reader.Double(Damping),
+        Damping = ChoosesDamping(reader) ? null : reader.Double(Damping),
+        ChooseDamping = ChoosesDamping(reader),
+        Residual = reader.Choice(Residual, RecipeNames.Residuals),
+        ResidualRank = reader.Int(ResidualRank),
+        TrainBranch = reader.YesNo(TrainBranch),
         Compensate = reader.YesNo(Compensate),
         WeighOutputs = reader.YesNo(WeighOutputs),
         QuantizedInputs = reader.YesNo(QuantizedInputs),
@@ -72,6 +87,8 @@ internal sealed class CorrectionOptions
         string rank = correction.TargetBits is { } target ? FormattableString.Invariant($"{target} bits per weight, {RecipeNames.Of(RecipeNames.Widths, correction.Widths)} widths")
             : correction.RankRule == Quantization.Methods.Flrq.RankRule.Fixed ? $"rank {correction.Rank}"
             : FormattableString.Invariant($"rank by {RecipeNames.Of(RecipeNames.RankRules, correction.RankRule)}, extra size {correction.ExtraSize}");
-        return $"{rank}, {correction.FactorBits}-bit factors";
+        return $"{rank}, {correction.FactorBits}-bit factors{(correction.ChooseDamping ? ", damping by held-out windows" : "")}";
     }
+
+    private bool ChoosesDamping(OptionReader reader) => string.Equals(reader.Text(Damping), "auto", StringComparison.OrdinalIgnoreCase);
 }

@@ -23,6 +23,9 @@ public sealed record CorrectJob
     /// <summary>Folder of the adapter.</summary>
     public required string Output { get; init; }
 
+    /// <summary>Delete what another run left in the folder.</summary>
+    public bool Overwrite { get; init; }
+
     /// <summary>How the adapter tells its ranks.</summary>
     public AdapterForm Form { get; init; }
 

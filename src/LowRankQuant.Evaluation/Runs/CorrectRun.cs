@@ -17,18 +17,21 @@ public sealed class CorrectRun : ICorrectRun
         observer.Stage("reading calibration text");
         CalibrationSet calibration = CalibrationLoader.Load(
             job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference, cancellation: cancellation);
-        string scratch = Path.Combine(Path.GetTempPath(), $"lrq-correct-{Guid.NewGuid():N}");
-        IReadOnlyList<CorrectedLayer> layers;
-        var correction = new BranchCorrection(job.Quantized, job.Reference, job.Options, scratch) { Progress = Stages(observer) };
-        try
+        var fingerprint = RunFingerprint.OfCorrection(
+            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name, $"{job.Form}");
+        RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
+        observer.LogTo(folder.LogFile);
+        string reportFile = Path.Combine(folder.Output, RunFolder.ReportName);
+        if (File.Exists(reportFile) && JsonSerializer.Deserialize(File.ReadAllBytes(reportFile), RunJson.Default.CorrectReport) is { } done)
         {
-            var budget = new MemoryBudget(job.MemoryBytes ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2));
-            layers = correction.Run(calibration, budget, cancellation);
+            observer.Note($"{folder.Output} holds this run, finished.");
+            return done;
         }
-        finally
-        {
-            if (Directory.Exists(scratch)) Directory.Delete(scratch, recursive: true);
-        }
+        int blocks = job.Reference.Config.Layers, finished = Enumerable.Range(0, blocks).TakeWhile(folder.HasBlock).Count();
+        if (finished > 0) observer.Note($"{finished} of {blocks} blocks were finished by an earlier session.");
+        var correction = new BranchCorrection(job.Quantized, job.Reference, job.Options, folder) { Progress = Stages(observer) };
+        var budget = new MemoryBudget(job.MemoryBytes ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2));
+        IReadOnlyList<CorrectedLayer> layers = correction.Run(calibration, budget, cancellation);
         var modules = layers.Select(layer => new AdapterModule(
             layer.Module, layer.Report.OutFeatures, layer.Report.InFeatures, layer.Report.Rank, () => layer.Branch!.A, () => layer.Branch!.B)).ToList();
         bool any = modules.Exists(module => module.Rank > 0);
@@ -44,11 +47,9 @@ public sealed class CorrectRun : ICorrectRun
             Warnings = [.. correction.Warnings],
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
         };
-        if (any)
-        {
-            AtomicFile.WriteAllText(Path.Combine(job.Output, RankChart.FileName), RankChart.Draw(report.Layers));
-            AtomicFile.WriteAllBytes(Path.Combine(job.Output, RunFolder.ReportName), JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.CorrectReport));
-        }
+        if (any) AtomicFile.WriteAllText(Path.Combine(job.Output, RankChart.FileName), RankChart.Draw(report.Layers));
+        AtomicFile.WriteAllBytes(reportFile, JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.CorrectReport));
+        folder.RemoveBlocks();
         return report;
     }
 

@@ -7,14 +7,14 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 /// <code>
 /// Q = orth(A S);  repeat it times: Q = orth(A orth(A^T Q));  B = Q^T A = U diag(s) V^T;  term i: left = s_i Q u_i, right = v_i
 /// </code>
-/// All terms of a block are taken off in one pass over cache-sized tiles, and a measure of the remainder is taken after each: a rank rule sees the
-/// same sequence as with single sketches.
+/// All terms of a block are taken off in one pass over cache-sized tiles (<see cref="TileTerms{T}"/>), and a measure of the remainder is taken after
+/// each: a rank rule sees the same sequence as with single sketches.
 /// </summary>
 /// <typeparam name="T">float or double.</typeparam>
 public sealed class BlockSketch<T>
     where T : unmanaged, IFloatingPointIeee754<T>
 {
-    // 32 rows of so many floats stay in the first cache while all terms of a block are taken off.
+    // A tile of so many columns stays in the second cache, with its part of the terms.
     private const int ColumnsPerTile = 256;
     private readonly int _iterations;
     private readonly WorkerPool _workers;
@@ -49,48 +49,48 @@ public sealed class BlockSketch<T>
 
     /// <summary>Peels the next terms.</summary>
     /// <param name="starts">S^T [width, columns]: one start vector a row.</param>
-    /// <param name="width">Terms to peel, at most the smaller dimension.</param>
-    /// <param name="left">[width, rows]; row i receives s_i Q u_i.</param>
-    /// <param name="right">[width, columns]; row i receives v_i.</param>
+    /// <param name="width">Start vectors, at most the smaller dimension; a few more than terms make the last terms more exact.</param>
+    /// <param name="terms">Terms to peel, at most the vectors.</param>
+    /// <param name="left">[terms, rows]; row i receives s_i Q u_i.</param>
+    /// <param name="right">[terms, columns]; row i receives v_i.</param>
     /// <param name="measure">Taken of the remainder after each term.</param>
-    /// <returns>[width]: the measure after each term.</returns>
-    public double[] Peel(T[] starts, int width, T[] left, T[] right, IResidualMeasure<T> measure)
+    /// <returns>[terms]: the measure after each term.</returns>
+    public double[] Peel(T[] starts, int width, int terms, T[] left, T[] right, IResidualMeasure<T> measure)
     {
+        if (terms > width) throw new ArgumentException($"{terms} terms of {width} vectors.", nameof(terms));
+        MatrixGuard.RequireShape<T>(left, terms, Rows, nameof(left));
+        MatrixGuard.RequireShape<T>(right, terms, Columns, nameof(right));
         // Vectors are kept as rows: [width, rows] and [width, columns].
         RangeFinder.Find(Matrix, Rows, Columns, starts, width, _iterations, _workers, out T[] q, out T[] b);
         var u = new T[width * width];
-        var s = new T[width];
-        Svd.Decompose<T>(b, width, Columns, u, s, right);
+        T[] s = new T[width], v = new T[width * Columns], leading = new T[width * terms];
+        Svd.Decompose<T>(b, width, Columns, u, s, v);
+        v.AsSpan(0, terms * Columns).CopyTo(right);
         for (int row = 0; row < width; row++)
         {
-            for (int term = 0; term < width; term++) u[(row * width) + term] *= s[term];
+            for (int term = 0; term < terms; term++) leading[(row * terms) + term] = u[(row * width) + term] * s[term];
         }
-        MatrixProduct.TransposedMultiply(u, q, left, width, width, Rows, _workers);
-        return Deflate(left, right, width, measure);
+        MatrixProduct.TransposedMultiply(leading, q, left, terms, width, Rows, _workers);
+        return Deflate(left, right, terms, measure);
     }
 
     private double[] Deflate(T[] left, T[] right, int width, IResidualMeasure<T> measure)
     {
-        int tileRows = measure.RowsPerTile, tiles = (Rows + tileRows - 1) / tileRows;
+        int tileRows = Math.Min(measure.RowsPerTile, Rows), tiles = (Rows + tileRows - 1) / tileRows;
         var figures = new double[tiles * width];
-        _workers.Run(tiles, tile =>
+        _workers.Run(tiles, number =>
         {
-            int first = tile * tileRows, rows = Math.Min(tileRows, Rows - first);
+            int first = number * tileRows, rows = Math.Min(tileRows, Rows - first);
+            var tile = new TileTerms<T>(tileRows, Math.Min(ColumnsPerTile, Columns), width);
+            Span<double> sums = figures.AsSpan(number * width, width);
+            var part = new double[width];
             for (int column = 0; column < Columns; column += ColumnsPerTile)
             {
-                int columns = Math.Min(ColumnsPerTile, Columns - column);
-                for (int term = 0; term < width; term++)
-                {
-                    ReadOnlySpan<T> direction = right.AsSpan((term * Columns) + column, columns);
-                    for (int row = 0; row < rows; row++)
-                    {
-                        Span<T> part = Matrix.AsSpan(((first + row) * Columns) + column, columns);
-                        VectorKernels.AddScaled(-left[(term * Rows) + first + row], direction, part);
-                    }
-                    double figure = measure.OfTile(Matrix.AsSpan((first * Columns) + column), Columns, first, rows, columns);
-                    ref double sum = ref figures[(tile * width) + term];
-                    sum = column == 0 ? figure : measure.Combine(sum, figure);
-                }
+                Span<T> values = Matrix.AsSpan((first * Columns) + column);
+                tile.Load(values, Columns, first, rows, Math.Min(ColumnsPerTile, Columns - column), left.AsSpan(first), Rows, right.AsSpan(column));
+                measure.TakeOff(tile, column == 0 ? sums : part);
+                tile.Store(values, Columns);
+                for (int term = 0; column > 0 && term < width; term++) sums[term] = measure.Combine(sums[term], part[term]);
             }
         });
         var result = new double[width];

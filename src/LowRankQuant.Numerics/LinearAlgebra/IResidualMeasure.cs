@@ -3,7 +3,7 @@ using System.Numerics;
 namespace LowRankQuant.Numerics.LinearAlgebra;
 
 /// <summary>
-/// A figure of what remains of a matrix while terms are peeled off, computed tile by tile so that it can share the pass that takes a term off.
+/// A figure of what remains of a matrix while terms are peeled off, computed tile by tile so that it can share the pass that takes terms off.
 /// </summary>
 /// <typeparam name="T">float or double.</typeparam>
 public interface IResidualMeasure<T>
@@ -12,13 +12,10 @@ public interface IResidualMeasure<T>
     /// <summary>Rows of a tile; tiles begin at its multiples.</summary>
     int RowsPerTile { get; }
 
-    /// <summary>The figure of one tile.</summary>
-    /// <param name="tile">Begins at the tile's first element.</param>
-    /// <param name="stride">Elements between rows.</param>
-    /// <param name="firstRow">Number of the tile's first row in the matrix.</param>
-    /// <param name="rows">Rows of the tile.</param>
-    /// <param name="columns">Columns of the tile.</param>
-    double OfTile(ReadOnlySpan<T> tile, int stride, int firstRow, int rows, int columns);
+    /// <summary>Takes all terms off a tile, in order.</summary>
+    /// <param name="tile">The tile and its terms.</param>
+    /// <param name="figures">[terms]; receives the figure of the tile after each term.</param>
+    void TakeOff(TileTerms<T> tile, Span<double> figures);
 
     /// <summary>The figure of two parts together, such as their sum or the larger one.</summary>
     double Combine(double first, double second);
@@ -30,15 +27,10 @@ public sealed class LargestMagnitude<T> : IResidualMeasure<T>
     where T : unmanaged, IFloatingPointIeee754<T>
 {
     /// <inheritdoc/>
-    public int RowsPerTile => 32;
+    public int RowsPerTile => 64;
 
     /// <inheritdoc/>
-    public double OfTile(ReadOnlySpan<T> tile, int stride, int firstRow, int rows, int columns)
-    {
-        T largest = T.Zero;
-        for (int row = 0; row < rows; row++) largest = T.Max(largest, VectorKernels.MaxMagnitude(tile.Slice(row * stride, columns)));
-        return double.CreateChecked(largest);
-    }
+    public void TakeOff(TileTerms<T> tile, Span<double> figures) => tile.TakeOffAll(figures);
 
     /// <inheritdoc/>
     public double Combine(double first, double second) => Math.Max(first, second);

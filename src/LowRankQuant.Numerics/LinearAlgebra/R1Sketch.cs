@@ -12,16 +12,19 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 /// </summary>
 /// <remarks>
 /// The work is bound by memory, so A is read as few times as the products allow. A row is used for both products of a power step while it is in
-/// cache: y_i = a_i z, then z' += y_i a_i, which makes z' = A^T (A z) in one reading. Deflation, the largest magnitude of what remains and the first
-/// product of the next sketch share one more reading (and writing). A term costs it readings and one reading with writing, where the formulas
-/// written out read 2 it + 4 times. Panels of rows are cut by the shape alone and their sums are added in order: threads never change a result.
+/// cache: y_i = a_i z, then z' += y_i a_i, which makes z' = A^T (A z) in one reading (<see cref="SketchKernels"/>). Deflation, the largest magnitude of
+/// what remains and the first product of the next sketch share one more reading (and writing). A term costs it readings and one reading with writing,
+/// where the formulas written out read 2 it + 4 times. Panels of rows are cut by the shape alone and their sums are added in order: threads never
+/// change a result.
 /// </remarks>
 /// <typeparam name="T">float or double.</typeparam>
 public sealed class R1Sketch<T>
     where T : unmanaged, IFloatingPointIeee754<T>
 {
     private const int MostPanels = 32;
-    private const int SmallestPanel = 16;
+
+    // Elements of a panel below which its own sums, and their addition, would show.
+    private const int SmallestPanel = 1 << 15;
     private readonly WorkerPool _workers;
     private readonly int _panelRows;
     private readonly int _panels;
@@ -50,7 +53,8 @@ public sealed class R1Sketch<T>
         Columns = columns;
         _iterations = powerIterations;
         _workers = workers;
-        _panelRows = Math.Max(SmallestPanel, (rows + MostPanels - 1) / MostPanels);
+        int least = (SmallestPanel + columns - 1) / Math.Max(1, columns), even = (rows + MostPanels - 1) / MostPanels;
+        _panelRows = (Math.Max(least, even) + SketchKernels.Rows - 1) / SketchKernels.Rows * SketchKernels.Rows;
         _panels = (rows + _panelRows - 1) / _panelRows;
         _partial = new T[_panels * columns];
         _panelMax = new T[_panels];
@@ -77,7 +81,9 @@ public sealed class R1Sketch<T>
     public void Begin(ReadOnlySpan<T> start)
     {
         start.CopyTo(_z);
-        Pass(deflate: false, product: true, measure: true);
+        Panels((first, rows) => VectorKernels.MaxMagnitude<T>(Matrix.AsSpan(first * Columns, rows * Columns)));
+        TakeLargest();
+        Product(deflate: false);
     }
 
     /// <summary>Finishes the sketch that is under way, takes its term off, and starts the next one.</summary>
@@ -90,7 +96,7 @@ public sealed class R1Sketch<T>
         for (int i = 0; i < _iterations; i++)
         {
             Normalise(_z);
-            Pass(deflate: false, product: true, measure: false);
+            Product(deflate: false);
         }
         // Now y = A z and z = A^T y: p = y / |y| and k = A^T p = z / |y|.
         T length = VectorKernels.Length<T>(_y);
@@ -107,8 +113,16 @@ public sealed class R1Sketch<T>
         T sigma = VectorKernels.Length<T>(_k);
         for (int i = 0; i < Rows; i++) left[i] = sigma * _p[i];
         for (int j = 0; j < Columns; j++) right[j] = sigma > T.Zero ? _k[j] / sigma : T.Zero;
-        nextStart.CopyTo(_z);
-        Pass(deflate: true, product: !nextStart.IsEmpty, measure: true);
+        if (nextStart.IsEmpty)
+        {
+            Panels(Deflate);
+        }
+        else
+        {
+            nextStart.CopyTo(_z);
+            Product(deflate: true);
+        }
+        TakeLargest();
         return sigma;
     }
 
@@ -121,47 +135,73 @@ public sealed class R1Sketch<T>
         }
     }
 
-    private void Pass(bool deflate, bool product, bool measure)
+    // z becomes A^T (A z) and y becomes A z; deflates A first where asked.
+    private void Product(bool deflate)
     {
-        _workers.Run(_panels, panel =>
-        {
-            int first = panel * _panelRows, end = Math.Min(Rows, first + _panelRows);
-            Span<T> sums = _partial.AsSpan(panel * Columns, Columns);
-            if (product) sums.Clear();
-            T largest = T.Zero;
-            int i = first;
-            for (; i + 1 < end; i += 2)
-            {
-                Span<T> upper = Matrix.AsSpan(i * Columns, Columns), lower = Matrix.AsSpan((i + 1) * Columns, Columns);
-                if (deflate) largest = T.Max(largest, T.Max(Deflate(upper, _p[i]), Deflate(lower, _p[i + 1])));
-                else if (measure) largest = T.Max(largest, T.Max(VectorKernels.MaxMagnitude<T>(upper), VectorKernels.MaxMagnitude<T>(lower)));
-                if (!product) continue;
-                _y[i] = VectorKernels.Dot<T>(upper, _z);
-                _y[i + 1] = VectorKernels.Dot<T>(lower, _z);
-                VectorKernels.AddScaled(_y[i], upper, _y[i + 1], lower, sums);
-            }
-            if (i < end)
-            {
-                Span<T> row = Matrix.AsSpan(i * Columns, Columns);
-                if (deflate) largest = T.Max(largest, Deflate(row, _p[i]));
-                else if (measure) largest = T.Max(largest, VectorKernels.MaxMagnitude<T>(row));
-                if (product)
-                {
-                    _y[i] = VectorKernels.Dot<T>(row, _z);
-                    VectorKernels.AddScaled(_y[i], row, sums);
-                }
-            }
-            _panelMax[panel] = largest;
-        });
-        if (measure)
-        {
-            LargestMagnitude = T.Zero;
-            foreach (T largest in _panelMax) LargestMagnitude = T.Max(LargestMagnitude, largest);
-        }
-        if (!product) return;
+        Panels((first, rows) => PanelProduct(first, rows, deflate));
         Array.Clear(_z);
         for (int panel = 0; panel < _panels; panel++) VectorKernels.AddScaled(T.One, _partial.AsSpan(panel * Columns, Columns), _z.AsSpan());
     }
 
-    private T Deflate(Span<T> row, T factor) => VectorKernels.AddScaledAndMaxMagnitude<T>(-factor, _k, row);
+    private T PanelProduct(int first, int rows, bool deflate)
+    {
+        const int group = SketchKernels.Rows;
+        Span<T> sums = _partial.AsSpan(first / _panelRows * Columns, Columns), y = _y.AsSpan(first, rows);
+        ReadOnlySpan<T> p = _p.AsSpan(first, rows);
+        Span<T> panel = Matrix.AsSpan(first * Columns, rows * Columns);
+        sums.Clear();
+        T largest = T.Zero;
+        int grouped = rows / group * group;
+        if (!deflate)
+        {
+            for (int row = 0; row < grouped; row += group)
+                SketchKernels.ProductsAndSums<T>(panel.Slice(row * Columns, group * Columns), Columns, _z, sums, y.Slice(row, group));
+        }
+        else if (grouped > 0)
+        {
+            for (int row = 0; row < group; row++) largest = T.Max(largest, RowProduct(panel, row, p, y, deflate));
+            for (int row = group; row < grouped; row += group)
+            {
+                largest = T.Max(largest, SketchKernels.DeflateProductsAndSums(
+                    panel.Slice((row - group) * Columns, 2 * group * Columns), Columns, p.Slice(row, group), _k, _z, y.Slice(row - group, group), sums, y.Slice(row, group)));
+            }
+            SketchKernels.AddSums<T>(panel.Slice((grouped - group) * Columns, group * Columns), Columns, y.Slice(grouped - group, group), sums);
+        }
+        for (int row = grouped; row < rows; row++)
+        {
+            largest = T.Max(largest, RowProduct(panel, row, p, y, deflate));
+            VectorKernels.AddScaled(y[row], panel.Slice(row * Columns, Columns), sums);
+        }
+        return largest;
+    }
+
+    // The first group of a panel, which has none before it, and the rows that fill no group.
+    private T RowProduct(Span<T> panel, int row, ReadOnlySpan<T> p, Span<T> y, bool deflate)
+    {
+        Span<T> values = panel.Slice(row * Columns, Columns);
+        T largest = deflate ? VectorKernels.AddScaledAndMaxMagnitude<T>(-p[row], _k, values) : T.Zero;
+        y[row] = VectorKernels.Dot<T>(values, _z);
+        return largest;
+    }
+
+    private T Deflate(int first, int rows)
+    {
+        T largest = T.Zero;
+        for (int row = first; row < first + rows; row++)
+            largest = T.Max(largest, VectorKernels.AddScaledAndMaxMagnitude<T>(-_p[row], _k, Matrix.AsSpan(row * Columns, Columns)));
+        return largest;
+    }
+
+    // Runs body(first row, rows) for every panel and keeps what it returns, the largest magnitude of the panel where it was measured.
+    private void Panels(Func<int, int, T> body) => _workers.Run(_panels, panel =>
+    {
+        int first = panel * _panelRows;
+        _panelMax[panel] = body(first, Math.Min(_panelRows, Rows - first));
+    });
+
+    private void TakeLargest()
+    {
+        LargestMagnitude = T.Zero;
+        foreach (T largest in _panelMax) LargestMagnitude = T.Max(LargestMagnitude, largest);
+    }
 }

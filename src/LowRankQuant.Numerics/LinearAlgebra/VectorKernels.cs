@@ -18,6 +18,15 @@ internal static class VectorKernels
         return (a * b) + c;
     }
 
+    /// <summary>The largest element of a vector whose elements are not negative.</summary>
+    public static T LargestLane<T>(Vector<T> vector)
+        where T : unmanaged, IFloatingPointIeee754<T>
+    {
+        T result = T.Zero;
+        for (int lane = 0; lane < Vector<T>.Count; lane++) result = T.Max(result, vector[lane]);
+        return result;
+    }
+
     /// <summary>Sum of x[i] * y[i] over the length of <paramref name="x"/>.</summary>
     public static T Dot<T>(ReadOnlySpan<T> x, ReadOnlySpan<T> y)
         where T : unmanaged, IFloatingPointIeee754<T>
@@ -62,8 +71,7 @@ internal static class VectorKernels
         int width = Vector<T>.Count, i = 0;
         Vector<T> largest = Vector<T>.Zero;
         for (; i <= x.Length - width; i += width) largest = Vector.Max(largest, Vector.Abs(Vector.LoadUnsafe(ref rx, (nuint)i)));
-        T result = T.Zero;
-        for (int lane = 0; lane < width; lane++) result = T.Max(result, largest[lane]);
+        T result = LargestLane(largest);
         for (; i < x.Length; i++) result = T.Max(result, T.Abs(x[i]));
         return result;
     }
@@ -82,8 +90,7 @@ internal static class VectorKernels
             sum.StoreUnsafe(ref ry, (nuint)i);
             largest = Vector.Max(largest, Vector.Abs(sum));
         }
-        T result = T.Zero;
-        for (int lane = 0; lane < width; lane++) result = T.Max(result, largest[lane]);
+        T result = LargestLane(largest);
         for (; i < x.Length; i++)
         {
             y[i] += factor * x[i];

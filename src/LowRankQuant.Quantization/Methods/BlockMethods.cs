@@ -14,29 +14,40 @@ public static class BlockMethods
     // Batches differ by less than this among themselves.
     private const double RelativeSpikeLimit = 2;
 
+    // What --damping auto tries: from hardly any to as much as the mean diagonal.
+    private static readonly double[] Dampings = [0.03, 0.1, 0.3, 1];
+
     /// <summary>Creates it.</summary>
     public static IBlockMethod Create(Recipe recipe)
     {
         if (recipe.Method == QuantizationMethod.Rtn) return new RtnMethod();
-        if (recipe.Correction is { } correction) return Correcting(recipe, correction);
-        var options = new ReconstructionOptions
+        if (recipe.Correction is { } correction)
         {
-            Iterations = recipe.Iterations,
-            LearningRate = recipe.LearningRate,
-            Batch = recipe.Batch,
-            Loss = recipe.Loss,
-            KeepBest = recipe.KeepBest,
-            SpikeLimit = recipe.Loss == LossWeighting.Relative ? RelativeSpikeLimit : double.PositiveInfinity,
-        };
+            LayerwiseMethod layerwise = Correcting(recipe, correction);
+            return correction.Residual == ResidualRounding.Fitted ? layerwise
+                : new ResidualMethod(layerwise, new BlockReconstruction(Training(recipe), LowRank(recipe), correction.TrainBranch));
+        }
+        ReconstructionOptions options = Training(recipe);
         return recipe.Method switch
         {
             QuantizationMethod.FlexRound => new ReconstructionMethod("flexround", options, (_, _) => new ScaleShape(ScaleForm.Full, 0)),
             QuantizationMethod.LrqHybrid => new ReconstructionMethod("lrq-hybrid", options, ScaleShape.ReleasedHybridFor),
-            QuantizationMethod.Lrq => new ReconstructionMethod(
-                "lrq", options, (outFeatures, inFeatures) => ScaleShape.LowRankFor(outFeatures, inFeatures, recipe.Rank)),
+            QuantizationMethod.Lrq => new ReconstructionMethod("lrq", options, LowRank(recipe)),
             _ => throw new ArgumentOutOfRangeException(nameof(recipe), recipe.Method, "Unknown method."),
         };
     }
+
+    private static Func<int, int, ScaleShape> LowRank(Recipe recipe) => (outFeatures, inFeatures) => ScaleShape.LowRankFor(outFeatures, inFeatures, recipe.Rank);
+
+    private static ReconstructionOptions Training(Recipe recipe) => new()
+    {
+        Iterations = recipe.Iterations,
+        LearningRate = recipe.LearningRate,
+        Batch = recipe.Batch,
+        Loss = recipe.Loss,
+        KeepBest = recipe.KeepBest,
+        SpikeLimit = recipe.Loss == LossWeighting.Relative ? RelativeSpikeLimit : double.PositiveInfinity,
+    };
 
     private static LayerwiseMethod Correcting(Recipe recipe, CorrectionRecipe correction)
     {
@@ -45,10 +56,10 @@ public static class BlockMethods
         {
             QuantizedInputs = correction.QuantizedInputs,
             Propagation = correction.Propagation,
-            Damping = correction.Damping,
+            Dampings = correction.ChooseDamping ? Dampings : [correction.Damping],
         };
         int RankFor(LayerProblem problem) => correction.RankFor(problem.OutFeatures, problem.InFeatures, problem.Grid.Bits);
-        ErrorFitSolver Peer(ErrorMetric metric) => new(metric, RankFor, correction.Clip, correction.Damping);
+        ErrorFitSolver Peer(ErrorMetric metric) => new(metric, RankFor, correction.Clip);
 
         return new LayerwiseMethod(name, recipe.Method switch
         {
@@ -58,6 +69,7 @@ public static class BlockMethods
                 Rank = correction.Rank,
                 ExtraSize = correction.ExtraSize,
                 PowerIterations = correction.PowerIterations,
+                Sketch = correction.Sketch,
                 ScalePower = correction.ScalePower,
                 Epochs = correction.Epochs,
                 Clip = correction.Clip,
@@ -65,7 +77,6 @@ public static class BlockMethods
             QuantizationMethod.FlrqPlus => new PlusSolver(
                 new PlusOptions
                 {
-                    Damping = correction.Damping,
                     Rounds = correction.Epochs,
                     FactorBits = correction.FactorBits,
                     Compensate = correction.Compensate,

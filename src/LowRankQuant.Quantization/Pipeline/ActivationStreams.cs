@@ -53,7 +53,7 @@ internal sealed class ActivationStreams : IDisposable
         int windows = calibration.Windows.Length + calibration.HeldOutWindows.Length;
         var full = new ActivationStore(windows, length, hidden, budget, folder);
         var quantized = new ActivationStore(windows, length, hidden, budget, folder);
-        ActivationStore? input = keepInput ? new ActivationStore(calibration.Windows.Length, length, hidden, budget, folder) : null;
+        ActivationStore? input = keepInput ? new ActivationStore(windows, length, hidden, budget, folder) : null;
         using Tensor embedding = model.LoadEmbedding(), row = model.Device.Empty(length, hidden);
         for (int i = 0; i < windows; i++)
         {

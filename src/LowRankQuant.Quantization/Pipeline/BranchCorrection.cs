@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
@@ -12,14 +13,16 @@ namespace LowRankQuant.Quantization.Pipeline;
 
 /// <summary>
 /// Finds low-rank branches that make a quantized model answer like its original: per layer the whitened fit of W - Wq in the inputs that the layer gets
-/// in the quantized model, corrected so far, with the target shifted as in flrq+. Nothing of the quantized model changes.
+/// in the quantized model, corrected so far, with the target shifted as in flrq+. Nothing of the quantized model changes. A finished block is on disk
+/// before the next begins; a run that starts again goes on with the same bytes.
 /// </summary>
 /// <param name="quantized">The quantized model, from any source.</param>
 /// <param name="reference">The original.</param>
 /// <param name="options">What is done.</param>
-/// <param name="scratch">Folder for activations that do not fit the memory.</param>
-public sealed class BranchCorrection(CausalModel quantized, CausalModel reference, BranchCorrectionOptions options, string scratch)
+/// <param name="folder">Holds the plan and finished blocks, and activations that do not fit the memory.</param>
+public sealed class BranchCorrection(CausalModel quantized, CausalModel reference, BranchCorrectionOptions options, RunFolder folder)
 {
+    private readonly BranchStore _store = new(folder, options.FactorBits);
     private readonly List<string> _warnings = [];
 
     /// <summary>Told what is done: stage, steps done, steps in all.</summary>
@@ -32,20 +35,42 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
     /// <exception cref="ArgumentException">The budget does not even hold the quantized model.</exception>
     public IReadOnlyList<CorrectedLayer> Run(CalibrationSet calibration, MemoryBudget budget, CancellationToken cancellation)
     {
-        WorkerPool workers = reference.Device.HostWorkers;
-        var planner = new ModelPlanner(reference, options.Seed, options.Damping, scratch) { Progress = Progress };
-        ModelPlan plan = options.TargetBits is { } target
-            ? planner.Spend(calibration, budget, target, new BranchChoices(quantized, options.Rank, options.FactorBits, workers), cancellation)
-            : planner.Uniform(calibration, budget, 0, shape => Math.Min(options.Rank, Math.Min(shape.OutFeatures, shape.InFeatures)), cancellation);
-        using var streams = new StreamPair(reference, calibration, budget, scratch);
+        ModelPlan plan = Plan(calibration, budget, cancellation);
+        using var streams = new StreamPair(reference, calibration, budget, folder.Work);
         var layers = new List<CorrectedLayer>();
         for (int index = 0; index < reference.Config.Layers; index++)
         {
             using DecoderBlock block = reference.LoadBlock(index);
-            layers.AddRange(Correct(block, plan, streams, calibration.Windows.Length, cancellation));
+            layers.AddRange(_store.Has(index) ? Replay(block, streams, cancellation) : Correct(block, plan, streams, calibration.Windows.Length, cancellation));
             reference.Device.Trim();
             Progress?.Invoke("fitting branches", index + 1, reference.Config.Layers);
         }
+        return layers;
+    }
+
+    private ModelPlan Plan(CalibrationSet calibration, MemoryBudget budget, CancellationToken cancellation)
+    {
+        if (ModelPlan.TryRead(folder.Work) is { } known) return known;
+        var planner = new ModelPlanner(reference, options.Seed, options.Damping, folder.Work) { Progress = Progress };
+        var choices = new BranchChoices(quantized, options.Rank, options.FactorBits, reference.Device.HostWorkers);
+        ModelPlan plan = options.TargetBits is { } target
+            ? planner.Spend(calibration, budget, target, choices, cancellation)
+            : planner.Uniform(calibration, budget, 0, shape => Math.Min(options.Rank, Math.Min(shape.OutFeatures, shape.InFeatures)), cancellation);
+        plan.Write(folder.Work);
+        return plan;
+    }
+
+    // A block that an earlier session finished: only the streams have to pass it.
+    private IReadOnlyList<CorrectedLayer> Replay(DecoderBlock block, StreamPair streams, CancellationToken cancellation)
+    {
+        (IReadOnlyList<CorrectedLayer> layers, IReadOnlyList<string> warnings) = _store.Read(block);
+        _warnings.AddRange(warnings);
+        IReadOnlyList<LinearSlot> slots = block.Slots;
+        var statistics = new StageStatistics(block, reference.Device, cancellation);
+        statistics.Advance(streams.Full);
+        IWeightSource[] dense = [.. slots.Select((slot, i) => slot.Exchange(new DenseWeight(Read(block, slot, layers[i].Branch))))];
+        statistics.Advance(streams.Quantized);
+        for (int i = 0; i < dense.Length; i++) slots[i].Exchange(dense[i]).Dispose();
         return layers;
     }
 
@@ -53,15 +78,17 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
     {
         IReadOnlyList<LinearSlot> slots = block.Slots;
         IWeightSource[] dense = [.. slots.Select(slot => slot.Weight)];
-        IWeightSource[] stored = [.. slots.Select(slot => (IWeightSource)new DenseWeight(Read(block, slot)))];
+        IWeightSource[] stored = [.. slots.Select(slot => (IWeightSource)new DenseWeight(Read(block, slot, null)))];
         var result = new CorrectedLayer[slots.Count];
+        int warned = _warnings.Count;
+        long start = Stopwatch.GetTimestamp();
         var statistics = new StageStatistics(block, reference.Device, cancellation);
         try
         {
             for (int stage = 0; stage < DecoderBlock.InputStages.Count; stage++)
             {
                 (InputStatistics inputs, double[]? cross) = statistics.Pair(
-                    stage, streams.Full, streams.Quantized, windows, options.Propagation > 0, () => Use(dense), () => Use(stored));
+                    stage, streams.Full, streams.Quantized, new WindowRange(0, windows), options.Propagation > 0, () => Use(dense), () => Use(stored));
                 foreach (int slot in DecoderBlock.InputStages[stage])
                 {
                     result[slot] = Fit(block, slots[slot], ((DenseWeight)dense[slot]).Value, (DenseWeight)stored[slot], inputs, cross, plan);
@@ -72,6 +99,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
             statistics.Advance(streams.Full);
             Use(stored);
             statistics.Advance(streams.Quantized);
+            _store.Write(block.Index, result, _warnings[warned..], Stopwatch.GetElapsedTime(start).TotalSeconds);
             return [.. result];
         }
         finally
@@ -86,10 +114,12 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
         }
     }
 
-    private Tensor Read(DecoderBlock block, LinearSlot slot)
+    // The quantized weight, with its branch where there is one already.
+    private Tensor Read(DecoderBlock block, LinearSlot slot, LowRankBranch? branch)
     {
         var values = new float[slot.OutFeatures * slot.InFeatures];
         quantized.Checkpoint.Read($"{block.Name}.{slot.Name}.weight", values);
+        branch?.AddTo(values);
         return reference.Device.From(values, slot.OutFeatures, slot.InFeatures);
     }
 

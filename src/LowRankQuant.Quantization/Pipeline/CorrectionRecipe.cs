@@ -18,6 +18,9 @@ public sealed record CorrectionRecipe
     /// <summary>it of R1-Sketch.</summary>
     public required int PowerIterations { get; init; }
 
+    /// <summary>How many terms a sketch finds at once.</summary>
+    public required SketchForm Sketch { get; init; }
+
     /// <summary>Exponent of FLRQ's activation scale.</summary>
     public required double ScalePower { get; init; }
 
@@ -33,6 +36,9 @@ public sealed record CorrectionRecipe
     /// <summary>Part of the mean diagonal of the input covariance that is added to its diagonal.</summary>
     public required double Damping { get; init; }
 
+    /// <summary>Whether every layer's damping is chosen on the held-out windows; <see cref="Damping"/> then serves the plan for the whole model alone.</summary>
+    public required bool ChooseDamping { get; init; }
+
     /// <summary>Whether first codes compensate each other's error.</summary>
     public required bool Compensate { get; init; }
 
@@ -44,6 +50,12 @@ public sealed record CorrectionRecipe
 
     /// <summary>Strength of the shift of targets that undoes earlier layers' errors; 0 for none.</summary>
     public required double Propagation { get; init; }
+
+    /// <summary>Who has the last word on the codes.</summary>
+    public required ResidualRounding Residual { get; init; }
+
+    /// <summary>Whether LRQ's training of the codes trains the branches' factors too.</summary>
+    public required bool TrainBranch { get; init; }
 
     /// <summary>Stored bits per weight over all linears that a plan may spend; null for none.</summary>
     public double? TargetBits { get; init; }

@@ -15,6 +15,9 @@ public sealed record CorrectionRequest
     /// <summary>it of R1-Sketch.</summary>
     public int? PowerIterations { get; init; }
 
+    /// <summary>How many terms a sketch finds at once.</summary>
+    public SketchForm? Sketch { get; init; }
+
     /// <summary>Exponent of the activation scale.</summary>
     public double? ScalePower { get; init; }
 
@@ -30,6 +33,9 @@ public sealed record CorrectionRequest
     /// <summary>Damping of the input covariance.</summary>
     public double? Damping { get; init; }
 
+    /// <summary>Whether every layer's damping is chosen on held-out windows.</summary>
+    public bool ChooseDamping { get; init; }
+
     /// <summary>Whether first codes compensate each other's error.</summary>
     public bool? Compensate { get; init; }
 
@@ -41,6 +47,15 @@ public sealed record CorrectionRequest
 
     /// <summary>Strength of error propagation.</summary>
     public double? Propagation { get; init; }
+
+    /// <summary>Who has the last word on the codes.</summary>
+    public ResidualRounding? Residual { get; init; }
+
+    /// <summary>Rank of LRQ's L2 U2 where it has.</summary>
+    public int? ResidualRank { get; init; }
+
+    /// <summary>Whether its training trains the branches' factors too.</summary>
+    public bool? TrainBranch { get; init; }
 
     /// <summary>Stored bits per weight to spend.</summary>
     public double? TargetBits { get; init; }

@@ -30,6 +30,9 @@ internal sealed class CorrectionResolver(
     public static bool Covers(QuantizationMethod method) => method is not (
         QuantizationMethod.Rtn or QuantizationMethod.FlexRound or QuantizationMethod.Lrq or QuantizationMethod.LrqHybrid);
 
+    /// <summary>Whether a request has LRQ learn the codes beside a branch.</summary>
+    public static bool LearnsResidual(RecipeRequest request) => request.Correction.Residual == ResidualRounding.Lrq;
+
     private CorrectionRequest Asked => request.Correction;
 
     private bool IsFlrq => method == QuantizationMethod.Flrq;
@@ -50,11 +53,15 @@ internal sealed class CorrectionResolver(
     /// <summary>Resolves the options of a method that is a low-rank correction.</summary>
     /// <param name="grid">Width and groups of the codes.</param>
     /// <param name="scaleType">Stored type of scales.</param>
-    public CorrectionRecipe Resolve(WeightGrid grid, ScaleType scaleType)
+    /// <param name="heldOut">Held-out windows.</param>
+    public CorrectionRecipe Resolve(WeightGrid grid, ScaleType scaleType, int heldOut)
     {
         foreach ((string option, bool given, bool applies) in Options())
         {
-            if (given && !applies) problems.Add($"{option} does not apply to method {Name}.");
+            if (!given || applies) continue;
+            problems.Add(option is "--residual-rank" or "--train-branch"
+                ? $"{option} needs --residual lrq: it says how that learns."
+                : $"{option} does not apply to method {Name}.");
         }
         RankRule rule = Rule();
         double extra = Number("--extra-size", Asked.ExtraSize ?? DefaultExtraSize, 0, LargestExtraSize, "size of the branch relative to the codes");
@@ -67,6 +74,9 @@ internal sealed class CorrectionResolver(
         if (Asked.TargetBits is { } target && grid is UniformGrid uniform) CheckTarget(target, uniform, scaleType, widths);
         else if (rule == RankRule.Cap && linears.All(linear => new RankCost(linear.OutFeatures, linear.InFeatures, grid.Bits, factorBits).Cap(extra) == 0) && extra > 0)
             notes.Add(Text($"--extra-size {extra} does not pay for rank 1 in any layer; no layer gets a branch."));
+        if (Asked.TrainBranch == true && request.Rank == 0) problems.Add("--train-branch true: --rank 0 leaves no branch to train.");
+        if (LearnsResidual(request) && grid is not UniformGrid) problems.Add($"--residual lrq needs a uniform grid; {grid} keeps its codes as they were fitted.");
+        if (Asked.ChooseDamping && heldOut == 0) problems.Add("--damping auto needs held-out windows to judge by: give --held-out 1 or more, or a number.");
         double propagation = Number("--propagation", Asked.Propagation ?? (IsPlus ? PlusPropagation : 0), 0, 1, "part of earlier layers' errors that is undone");
         bool quantizedInputs = Asked.QuantizedInputs ?? IsPlus;
         if (!quantizedInputs && Asked.Propagation > 0) problems.Add("--propagation needs --quantized-inputs true: it undoes what quantization did to the inputs.");
@@ -76,11 +86,15 @@ internal sealed class CorrectionResolver(
             Rank = Rank(rule),
             ExtraSize = extra,
             PowerIterations = Whole("--power-iterations", Asked.PowerIterations ?? 2, 0, 64, "power iterations of a sketch"),
+            Sketch = Asked.Sketch ?? SketchForm.RankOne,
             ScalePower = Number("--scale-power", Asked.ScalePower ?? 2.5, 0, 8, "exponent of the activation scale"),
             Epochs = Whole("--epochs", Asked.Epochs ?? Epochs(grid.Bits), 0, 1000, IsPlus ? "rounds of refinement" : "epochs of BLC"),
             Clip = Asked.Clip ?? ((IsFlrq || IsPlus) && grid is UniformGrid),
             FactorBits = factorBits,
             Damping = Number("--damping", Asked.Damping ?? (IsPlus ? FirstDamping : PeerDamping), 0, 10, "part of the mean diagonal of the input covariance"),
+            ChooseDamping = Asked.ChooseDamping,
+            Residual = Asked.Residual ?? ResidualRounding.Fitted,
+            TrainBranch = Asked.TrainBranch ?? false,
             Compensate = Asked.Compensate ?? IsPlus,
             WeighOutputs = Asked.WeighOutputs ?? IsPlus,
             QuantizedInputs = quantizedInputs,
@@ -98,11 +112,16 @@ internal sealed class CorrectionResolver(
         ("--rank-rule", Asked.RankRule is not null, true),
         ("--extra-size", Asked.ExtraSize is not null, IsFlrq || Rule() == RankRule.Cap),
         ("--power-iterations", Asked.PowerIterations is not null, IsFlrq),
+        ("--sketch", Asked.Sketch is not null, IsFlrq),
         ("--scale-power", Asked.ScalePower is not null, IsFlrq),
         ("--epochs", Asked.Epochs is not null, IsFlrq || IsPlus),
         ("--clip", Asked.Clip is not null, !IsPlus),
         ("--factor-bits", Asked.FactorBits is not null, IsPlus),
         ("--damping", Asked.Damping is not null, IsPlus || method == QuantizationMethod.QeraExact),
+        ("--damping auto", Asked.ChooseDamping, IsPlus || method == QuantizationMethod.QeraExact),
+        ("--residual", Asked.Residual is not null, true),
+        ("--residual-rank", Asked.ResidualRank is not null, LearnsResidual(request)),
+        ("--train-branch", Asked.TrainBranch is not null, LearnsResidual(request)),
         ("--compensate", Asked.Compensate is not null, IsPlus),
         ("--weigh-outputs", Asked.WeighOutputs is not null, IsPlus),
         ("--quantized-inputs", Asked.QuantizedInputs is not null, true),

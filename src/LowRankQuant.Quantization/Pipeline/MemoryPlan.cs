@@ -37,12 +37,13 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
             };
             learned += shape.ParameterCount(outFeatures, inFeatures);
         }
-        bool corrects = recipe.Correction is not null, trains = recipe.Method != QuantizationMethod.Rtn && !corrects;
+        bool corrects = recipe.Correction is not null;
+        bool trains = corrects ? recipe.Correction!.Residual == ResidualRounding.Lrq : recipe.Method != QuantizationMethod.Rtn;
         long tokens = (long)recipe.Batch * recipe.SequenceLength;
         // Per token: values and gradients of about 12 tensors of the width and 4 of the MLP's.
         long tape = trains ? tokens * 4 * 2 * ((12L * config.HiddenSize) + (4L * config.IntermediateSize)) : 0;
         // Weights twice while they are rounded; in training What, its residue and gradient; parameters with gradient, two moments and two snapshots.
-        long block = trains ? (weights * 4 * 5) + (learned * 4 * 6) : (weights * 4 * 4) + (corrects ? layer : 0);
+        long block = Math.Max(trains ? (weights * 4 * 5) + (learned * 4 * 6) : weights * 4 * 4, corrects ? (weights * 4 * 4) + layer : 0);
         long embedding = (long)config.VocabularySize * config.HiddenSize * 4;
         long fixedBytes = ProcessBytes + Math.Max(block + tape, embedding);
         long streams = trains || corrects ? (corrects ? 3L : 2L) * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;

@@ -46,6 +46,9 @@ internal static class Presets
     private static readonly Preset PaperPreset = new(
         Samples: 512, SequenceLength: 1024, Iterations: 5000, Batch: 2, LossWeighting.Plain, KeepBest: false, HeldOut: 0);
 
+    /// <summary>First learning rate of <c>fast</c> where LRQ starts at what another method has optimised already: larger ones destroy it first.</summary>
+    private const double FastResidualRate = 5e-4;
+
     // Worse than the plain range where nothing is learned, better where it is: at 2, 3 and 4 bits, for LRQ and FlexRound (docs/results/start.md).
     private const GridStart FastStart = GridStart.Search;
 
@@ -74,17 +77,25 @@ internal static class Presets
         preset != Paper ? FastRank : parameters >= LargeModel ? PaperRankLarge : PaperRank;
 
     /// <summary>First learning rate and start of a preset on a grid. Round to nearest has no rate and starts at the range of the weights.</summary>
-    public static (double Rate, GridStart Start) RateAndStart(string preset, QuantizationMethod method, WeightGrid grid, double parameters)
+    /// <param name="preset">Name of the preset.</param>
+    /// <param name="method">The method.</param>
+    /// <param name="grid">The grid of the codes.</param>
+    /// <param name="parameters">Parameters of the model.</param>
+    /// <param name="residual">Whether LRQ learns the codes beside the branches of a low-rank correction.</param>
+    public static (double Rate, GridStart Start) RateAndStart(
+        string preset, QuantizationMethod method, WeightGrid grid, double parameters, bool residual = false)
     {
-        (double rate, GridStart start) = UniformRateAndStart(preset, method, grid.Bits, parameters);
+        (double rate, GridStart start) = UniformRateAndStart(preset, method, grid.Bits, parameters, residual);
         if (grid is not TwoLevelGrid) return (rate, start);
         // The integers of a two-level grid are never learned, so they are always searched for.
         bool fast = preset != Paper && rate > 0;
         return (fast ? TwoLevelRates.First(row => grid.Bits >= row.Bits).Rate : rate, GridStart.Search);
     }
 
-    private static (double Rate, GridStart Start) UniformRateAndStart(string preset, QuantizationMethod method, int bits, double parameters)
+    private static (double Rate, GridStart Start) UniformRateAndStart(string preset, QuantizationMethod method, int bits, double parameters, bool residual)
     {
+        if (residual && preset != Paper) return (FastResidualRate, GridStart.MinMax);
+        if (residual) method = QuantizationMethod.Lrq;
         if (method == QuantizationMethod.Rtn || CorrectionResolver.Covers(method)) return (0, GridStart.MinMax);
         bool flexRound = method == QuantizationMethod.FlexRound;
         if (preset != Paper)

@@ -43,8 +43,14 @@ public static class RecipeNames
     public static IReadOnlyList<KeyValuePair<string, RankRule>> RankRules { get; } =
         [new("r1-flr", RankRule.R1Flr), new("predicted-noise", RankRule.PredictedNoise), new("fixed", RankRule.Fixed), new("cap", RankRule.Cap)];
 
+    /// <summary>How many terms a sketch finds at once.</summary>
+    public static IReadOnlyList<KeyValuePair<string, SketchForm>> Sketches { get; } = [new("rank1", SketchForm.RankOne), new("block", SketchForm.Block)];
+
     /// <summary>Whether a budget may change widths.</summary>
     public static IReadOnlyList<KeyValuePair<string, BudgetWidths>> Widths { get; } = [new("mixed", BudgetWidths.Mixed), new("fixed", BudgetWidths.Fixed)];
+
+    /// <summary>Who has the last word on the codes beside a branch.</summary>
+    public static IReadOnlyList<KeyValuePair<string, ResidualRounding>> Residuals { get; } = [new("fitted", ResidualRounding.Fitted), new("lrq", ResidualRounding.Lrq)];
 
     /// <summary>The spelling of a value.</summary>
     public static string Of<T>(IReadOnlyList<KeyValuePair<string, T>> names, T value)

@@ -74,10 +74,11 @@ public static class RecipeResolver
             int bits = twoLevel?.Bits ?? Range("--bits", request.Bits ?? usual, UniformGrid.MinBits, UniformGrid.MaxBits, "bits per code");
             WeightGrid grid = twoLevel is null ? new UniformGrid(bits, symmetric, granularity, groupSize) : twoLevel;
             (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = Problems.Count == before ? target.Resolve(grid, scaleType) : (null, null);
-            (double rate, GridStart start) = Presets.RateAndStart(presetName, method, grid, Parameters);
+            bool corrects = CorrectionResolver.Covers(method), learnsResidual = corrects && CorrectionResolver.LearnsResidual(request);
+            bool trains = (method != QuantizationMethod.Rtn && !corrects) || learnsResidual;
+            (double rate, GridStart start) = Presets.RateAndStart(presetName, method, grid, Parameters, learnsResidual);
             RefuseForeignOptions(method);
             Windows windows = Data(method, preset);
-            bool corrects = CorrectionResolver.Covers(method), trains = method != QuantizationMethod.Rtn && !corrects;
             if (method != QuantizationMethod.Rtn && !request.HasCalibration)
                 Problems.Add($"method {RecipeNames.Of(RecipeNames.Methods, method)} learns from text: give --calibration FILE, or --calibration self.");
             var correction = new CorrectionResolver(request, method, linears, Problems, Notes);
@@ -96,7 +97,8 @@ public static class RecipeResolver
                 ScaleDigits = digits,
                 Layers = layers,
                 Target = engine,
-                Rank = method == QuantizationMethod.Lrq ? Rank(presetName) : 0,
+                Rank = method == QuantizationMethod.Lrq ? Rank("--rank", request.Rank, presetName)
+                    : learnsResidual ? Rank("--residual-rank", request.Correction.ResidualRank, presetName) : 0,
                 Iterations = trains ? AtLeast("--iterations", request.Iterations ?? preset.Iterations, 0, "Adam steps per block") : 0,
                 LearningRate = trains ? LearningRate(rate) : 0,
                 Batch = trains ? Batch(preset, windows.Samples) : 1,
@@ -106,7 +108,7 @@ public static class RecipeResolver
                 Samples = windows.Samples,
                 HeldOut = windows.HeldOut,
                 SequenceLength = windows.Length,
-                Correction = corrects ? correction.Resolve(grid, scaleType) : null,
+                Correction = corrects ? correction.Resolve(grid, scaleType, windows.HeldOut) : null,
             };
         }
 
@@ -180,9 +182,9 @@ public static class RecipeResolver
                     _ => "rtn learns nothing; leave it out, or choose another --method",
                 });
             }
-            if (method != QuantizationMethod.Rtn && !corrects) return;
-            string remedy = corrects ? $"{name} fits every layer directly and trains nothing; leave it out" : "rtn learns nothing; leave it out, or choose another --method";
             if (corrects) Refuse("--start", request.Start is not null, $"{name} finds its own grids; leave it out");
+            if ((method != QuantizationMethod.Rtn && !corrects) || (corrects && CorrectionResolver.LearnsResidual(request))) return;
+            string remedy = corrects ? $"{name} fits every layer directly and trains nothing; leave it out, or let --residual lrq train" : "rtn learns nothing; leave it out, or choose another --method";
             Refuse("--iterations", request.Iterations is not null, remedy);
             Refuse("--learning-rate", request.LearningRate is not null, remedy);
             Refuse("--batch", request.Batch is not null, remedy);
@@ -214,7 +216,7 @@ public static class RecipeResolver
         }
 
         private int Samples(QuantizationMethod method, Preset preset) =>
-            CorrectionResolver.Covers(method) && request.Preset?.ToLowerInvariant() != Presets.Paper ? Presets.CorrectionSamples : preset.Samples;
+            CorrectionResolver.Covers(method) && !CorrectionResolver.LearnsResidual(request) && request.Preset?.ToLowerInvariant() != Presets.Paper ? Presets.CorrectionSamples : preset.Samples;
 
         private Windows Cut(Windows windows, long tokens)
         {
@@ -235,12 +237,12 @@ public static class RecipeResolver
             return new Windows(samples, heldOut, length);
         }
 
-        private int Rank(string preset)
+        private int Rank(string option, int? given, string preset)
         {
             int largest = linears.Count == 0 ? int.MaxValue : linears.Max(linear => Math.Min(linear.OutFeatures, linear.InFeatures));
-            int asked = request.Rank ?? Presets.Rank(preset, Parameters);
+            int asked = given ?? Presets.Rank(preset, Parameters);
             if (asked == RecipeRequest.FullRank) return largest;
-            AtLeast("--rank", asked, 1, "inner dimension of L2 U2, or full");
+            AtLeast(option, asked, 1, "inner dimension of L2 U2, or full");
             if (asked > largest) Notes.Add($"Rank {asked} is cut to {largest}: no matrix of the model has a larger one.");
             else if (linears.Where(linear => asked > Math.Min(linear.OutFeatures, linear.InFeatures)).Select(linear => linear.Name).ToArray() is { Length: > 0 } small)
                 Notes.Add($"Rank {asked} is cut to the matrix in {string.Join(", ", small)}.");

@@ -16,7 +16,13 @@ public sealed record RunFingerprint(string Model, string Data, string Recipe, st
     /// <summary>Computes the fingerprint of a run.</summary>
     public static RunFingerprint Of(ICheckpoint checkpoint, string data, Recipe recipe, string kernels, string format) =>
         new(ModelHash(checkpoint), data, Hash(JsonSerializer.SerializeToUtf8Bytes(recipe, PipelineJson.Default.Recipe)),
-            $"{typeof(RunFingerprint).Assembly.GetName().Version?.ToString(3)} {kernels}", format);
+            Version(kernels), format);
+
+    /// <summary>Computes the fingerprint of a run of <c>lrq correct</c>.</summary>
+    public static RunFingerprint OfCorrection(
+        ICheckpoint quantized, ICheckpoint reference, string data, BranchCorrectionOptions options, string kernels, string format) =>
+        new(Hash(Encoding.UTF8.GetBytes($"{ModelHash(quantized)} {ModelHash(reference)}")), data,
+            Hash(JsonSerializer.SerializeToUtf8Bytes(options, PipelineJson.Default.BranchCorrectionOptions)), Version(kernels), format);
 
     /// <summary>Which parts differ, for messages.</summary>
     public string DifferenceTo(RunFingerprint other)
@@ -43,6 +49,8 @@ public sealed record RunFingerprint(string Model, string Data, string Recipe, st
     }
 
     internal void Write(string path) => AtomicFile.WriteAllBytes(path, JsonSerializer.SerializeToUtf8Bytes(this, PipelineJson.Default.RunFingerprint));
+
+    private static string Version(string kernels) => $"{typeof(RunFingerprint).Assembly.GetName().Version?.ToString(3)} {kernels}";
 
     private static string ModelHash(ICheckpoint checkpoint)
     {

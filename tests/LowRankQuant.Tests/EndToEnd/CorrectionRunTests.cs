@@ -13,7 +13,8 @@ public sealed class CorrectionRunTests : IDisposable
     [Theory]
     [InlineData("flrq", "--bits", "2", "--epochs", "1")]
     [InlineData("flrq+", "--target-bits", "2.8")]
-    [InlineData("qera-exact", "--bits", "2", "--rank", "4", "--adapter-form", "padded")]
+    [InlineData("qera-exact", "--bits", "2", "--rank", "4", "--adapter-form", "padded", "--damping", "auto")]
+    [InlineData("flrq", "--bits", "2", "--epochs", "0", "--sketch", "block", "--residual", "lrq", "--iterations", "6", "--residual-rank", "8")]
     public async Task BaseAndBranchAreReadBackTogether(string method, params string[] more)
     {
         string output = _folder.File(method);
@@ -24,6 +25,7 @@ public sealed class CorrectionRunTests : IDisposable
         double bits = report.RootElement.GetProperty("bitsPerWeight").GetDouble(), layers = LayerBits(report.RootElement);
         Assert.Equal(layers, bits, 1e-9);
         if (method == "flrq+") Assert.InRange(bits, 2.6, 2.8);
+        if (more.Contains("auto")) Assert.All(Layers(report.RootElement), layer => Assert.Contains(layer.GetProperty("damping").GetDouble(), new[] { 0.03, 0.1, 0.3, 1 }));
         Assert.True(File.Exists(Path.Combine(output, "adapter", "adapter_config.json")), "no branch was written");
         XDocument.Load(Path.Combine(output, "layers.svg"));
         CliResult measured = await Lrq.Run("eval", output, "--reference", "demo", "--text", Path.Combine(TestData.Demo, "evaluation.txt"), "--windows", "1", "--threads", "1", "--json");
@@ -37,6 +39,7 @@ public sealed class CorrectionRunTests : IDisposable
     [Theory]
     [InlineData("flrq", "--bits", "3", "--epochs", "1")]
     [InlineData("flrq+", "--target-bits", "2.8")]
+    [InlineData("svd", "--bits", "3", "--rank", "2", "--residual", "lrq", "--train-branch", "true", "--iterations", "6", "--residual-rank", "8")]
     public async Task AnInterruptedRunAndOtherThreadsGiveTheSameBytes(string method, params string[] more)
     {
         string whole = _folder.File("whole"), parts = _folder.File("parts");
@@ -54,32 +57,75 @@ public sealed class CorrectionRunTests : IDisposable
     {
         string rounded = _folder.File("rtn"), adapter = _folder.File("adapter");
         Assert.Equal(0, (await Lrq.Run(Lrq.Rounding(rounded, "--bits", "2", "--group-size", "64"))).Code);
-        string calibration = Path.Combine(TestData.Demo, "calibration.txt");
-        CliResult run = await Lrq.Run(
-            "correct", rounded, "--reference", "demo", "--target-bits", "2.6", "--calibration", calibration, "--samples", "8", "--sequence-length", "64",
-            "--threads", "1", "--out", adapter, "--json");
+        CliResult run = await Lrq.Run([.. Correcting(rounded, adapter), "--target-bits", "2.6"]);
         Assert.True(run.Code == 0, run.Error);
         using JsonDocument report = JsonDocument.Parse(run.Out);
         Assert.InRange(report.RootElement.GetProperty("bitsPerWeight").GetDouble(), 2.5, 2.6);
         double before = await Divergence(rounded), after = await Divergence(rounded, "--adapter", adapter);
         Assert.True(after < 0.9 * before, $"KL {before} -> {after}");
-        CliResult tooSmall = await Lrq.Run(
-            "correct", rounded, "--reference", "demo", "--target-bits", "2.1", "--calibration", calibration, "--out", _folder.File("none"));
+        CliResult tooSmall = await Lrq.Run([.. Correcting(rounded, _folder.File("none")), "--target-bits", "2.1"]);
         Assert.Equal(2, tooSmall.Code);
         Assert.Contains("the quantized model alone takes", tooSmall.Error);
     }
 
+    [Fact]
+    public async Task AGgufFileIsCorrected()
+    {
+        string quantized = _folder.File("demo-q4_0.gguf"), adapter = _folder.File("adapter"), ids = _folder.File("ids.jsonl");
+        DemoGguf.Write(quantized);
+        CliResult run = await Lrq.Run([.. Correcting(quantized, adapter), "--target-bits", "4.8"]);
+        Assert.True(run.Code == 0, run.Error);
+        using JsonDocument report = JsonDocument.Parse(run.Out);
+        Assert.Equal(4.5, report.RootElement.GetProperty("baseBitsPerWeight").GetDouble(), 1e-9);
+        Assert.InRange(report.RootElement.GetProperty("bitsPerWeight").GetDouble(), 4.7, 4.8);
+        File.WriteAllText(ids, $"[{string.Join(',', Enumerable.Range(0, 128).Select(i => (i * 37) % 2048))}]\n");
+        double before = await Divergence(quantized, "--ids", ids), after = await Divergence(quantized, "--ids", ids, "--adapter", adapter);
+        Assert.True(after < 0.9 * before, $"KL {before} -> {after}");
+    }
+
+    [Fact]
+    public async Task AKilledCorrectionGoesOnToTheSameBytes()
+    {
+        string rounded = _folder.File("rtn"), whole = _folder.File("whole"), killed = _folder.File("killed");
+        Assert.Equal(0, (await Lrq.Run(Lrq.Rounding(rounded, "--bits", "2", "--group-size", "64"))).Code);
+        Assert.Equal(0, (await Lrq.Run([.. Correcting(rounded, whole), "--target-bits", "2.6"])).Code);
+        using (var run = new LrqProcess([.. Correcting(rounded, killed), "--target-bits", "2.6"]))
+        {
+            Assert.True(run.WaitUntil(() => File.Exists(Path.Combine(killed, ".lrq", "blocks", "block-00001.safetensors"))), "the run ended before it could be killed");
+            run.Kill();
+        }
+        CliResult other = await Lrq.Run([.. Correcting(rounded, killed), "--target-bits", "2.7"]);
+        Assert.NotEqual(0, other.Code);
+        Assert.Contains("holds another run (other options)", other.Error);
+        CliResult rest = await Lrq.Run([.. Correcting(rounded, killed), "--target-bits", "2.6"]);
+        Assert.True(rest.Code == 0, rest.Error);
+        Assert.Contains("blocks were finished by an earlier session", rest.Error);
+        Assert.Equal(Lrq.Bytes(whole), Lrq.Bytes(killed));
+        CliResult again = await Lrq.Run([.. Correcting(rounded, killed), "--target-bits", "2.6"]);
+        Assert.Contains("holds this run, finished", again.Error);
+    }
+
+    private static string[] Correcting(string quantized, string adapter) =>
+    [
+        "correct", quantized, "--reference", "demo", "--calibration", Path.Combine(TestData.Demo, "calibration.txt"), "--samples", "8",
+        "--sequence-length", "64", "--threads", "1", "--out", adapter, "--json",
+    ];
+
     private static async Task<double> Divergence(string model, params string[] more)
     {
-        CliResult run = await Lrq.Run(["eval", model, "--reference", "demo", "--text", Path.Combine(TestData.Demo, "evaluation.txt"), "--windows", "1", "--threads", "1", "--json", .. more]);
+        string[] text = more.Contains("--ids") ? [] : ["--text", Path.Combine(TestData.Demo, "evaluation.txt"), "--windows", "1"];
+        CliResult run = await Lrq.Run(["eval", model, "--reference", "demo", "--threads", "1", "--json", .. text, .. more]);
         Assert.True(run.Code == 0, run.Error);
         return JsonDocument.Parse(run.Out).RootElement.GetProperty("klDivergence").GetDouble();
     }
 
+    private static IEnumerable<JsonElement> Layers(JsonElement report) =>
+        report.GetProperty("blocks").EnumerateArray().SelectMany(block => block.GetProperty("layers").EnumerateArray());
+
     private static double LayerBits(JsonElement report)
     {
         double bits = 0, weights = 0;
-        foreach (JsonElement layer in report.GetProperty("blocks").EnumerateArray().SelectMany(block => block.GetProperty("layers").EnumerateArray()))
+        foreach (JsonElement layer in Layers(report))
         {
             double count = layer.GetProperty("outFeatures").GetDouble() * layer.GetProperty("inFeatures").GetDouble();
             bits += layer.GetProperty("bitsPerWeight").GetDouble() * count;

@@ -15,6 +15,9 @@ internal sealed record FlrqOptions
     /// <summary>it of R1-Sketch.</summary>
     public int PowerIterations { get; init; } = 2;
 
+    /// <summary>How many terms a sketch finds at once.</summary>
+    public SketchForm Sketch { get; init; }
+
     /// <summary>Exponent of the activation scale.</summary>
     public double ScalePower { get; init; } = 2.5;
 

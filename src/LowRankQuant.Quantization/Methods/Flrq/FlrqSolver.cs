@@ -14,16 +14,15 @@ internal sealed class FlrqSolver(FlrqOptions options) : ILayerSolver
         int m = problem.OutFeatures, n = problem.InFeatures;
         var cost = new RankCost(m, n, problem.Grid.Bits, FactorBits);
         double[] alpha = ActivationScale.Of(problem.Inputs.MeanMagnitude, options.ScalePower);
-        var starts = new StartVectors(m, problem.Seed);
-        int iterations = options.PowerIterations;
+        var sketching = new Sketching(options.Sketch, options.PowerIterations, new StartVectors(m, problem.Seed), problem.Workers);
         double[] diagonal = [.. Enumerable.Range(0, n).Select(i => problem.Inputs.Covariance[(i * n) + i])];
         var noise = new PredictedNoise(alpha, diagonal, RangeGrid.GroupSize(problem.Grid, n));
         Func<double[], LowRankFactors> extract = options.Rule switch
         {
-            RankRule.R1Flr => matrix => R1Flr.Extract(matrix, alpha, cost, options.ExtraSize, iterations, starts, problem.Workers).Factors,
-            RankRule.PredictedNoise => matrix => RankSelection.ByPredictedNoise(matrix, alpha, cost, options.ExtraSize, iterations, starts, noise, problem.Workers),
-            RankRule.Cap => matrix => RankSelection.OfRank(matrix, alpha, cost, cost.Cap(options.ExtraSize), iterations, starts, problem.Workers),
-            _ => matrix => RankSelection.OfRank(matrix, alpha, cost, options.Rank, iterations, starts, problem.Workers),
+            RankRule.R1Flr => matrix => R1Flr.Extract(matrix, alpha, cost, options.ExtraSize, sketching).Factors,
+            RankRule.PredictedNoise => matrix => RankSelection.ByPredictedNoise(matrix, alpha, cost, options.ExtraSize, noise, sketching),
+            RankRule.Cap => matrix => RankSelection.OfRank(matrix, alpha, cost.Cap(options.ExtraSize), sketching),
+            _ => matrix => RankSelection.OfRank(matrix, alpha, options.Rank, sketching),
         };
         var blc = new Blc(extract, options.Epochs, options.Clip, options.WideClip ? ClipRange.Wide : ClipRange.Narrow);
         Blc.Pair best = blc.Run(problem);

@@ -1,52 +1,28 @@
-using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Methods.Flrq;
 
-/// <summary>Terms taken off diag(alpha) W^T one after the other, whatever rule decides when to stop.</summary>
-/// <param name="weight">W, [m, n].</param>
+/// <summary>Terms taken off diag(alpha) W^T [n, m] one after the other, with a figure of what remains after each.</summary>
 /// <param name="alpha">Activation scale, [n].</param>
-/// <param name="cost">m and n.</param>
-/// <param name="iterations">Power iterations.</param>
-/// <param name="starts">Start vectors of length m.</param>
-/// <param name="workers">Threads.</param>
-internal sealed class Peeling(double[] weight, double[] alpha, RankCost cost, int iterations, StartVectors starts, WorkerPool workers)
+/// <param name="outFeatures">m.</param>
+internal abstract class Peeling(double[] alpha, int outFeatures)
 {
+    /// <summary>Terms so far: left [n], right [m].</summary>
     private readonly List<(double[] Left, double[] Right)> _terms = [];
-    private R1Sketch<double>? _sketch;
 
-    /// <summary>The remainder, diag(alpha) (W - U V)^T, [n, m].</summary>
-    public double[] Remainder => _sketch!.Matrix;
+    /// <summary>Terms so far.</summary>
+    protected int Count => _terms.Count;
 
-    /// <summary>Starts; returns the largest magnitude of the scaled matrix.</summary>
-    public double Begin()
-    {
-        int m = cost.OutFeatures, n = cost.InFeatures;
-        var scaled = new double[weight.Length];
-        workers.Run(n, column =>
-        {
-            for (int row = 0; row < m; row++) scaled[(column * m) + row] = alpha[column] * weight[(row * n) + column];
-        });
-        _sketch = new R1Sketch<double>(scaled, n, m, iterations, workers);
-        _sketch.Begin(starts[0]);
-        return _sketch.LargestMagnitude;
-    }
+    /// <summary>Starts; returns the figure of the whole scaled matrix.</summary>
+    public abstract double Begin();
 
-    /// <summary>Peels the next term; returns the largest magnitude of what remains.</summary>
-    /// <param name="last">Whether no other can follow.</param>
-    public double Next(bool last)
-    {
-        double[] left = new double[cost.InFeatures], right = new double[cost.OutFeatures];
-        _sketch!.Peel(left, right, last ? default : starts[_terms.Count + 1]);
-        _terms.Add((left, right));
-        return _sketch.LargestMagnitude;
-    }
+    /// <summary>Peels the next term; returns the figure of what remains.</summary>
+    public abstract double Next();
 
     /// <summary>The first terms as U [m, rank] and V [rank, n], un-scaled on the input side.</summary>
     public LowRankFactors Factors(int rank)
     {
-        double[] u = new double[cost.OutFeatures * rank], v = new double[rank * cost.InFeatures];
+        double[] u = new double[outFeatures * rank], v = new double[rank * alpha.Length];
         for (int term = 0; term < rank; term++)
         {
             (double[] left, double[] right) = _terms[term];
@@ -54,5 +30,20 @@ internal sealed class Peeling(double[] weight, double[] alpha, RankCost cost, in
             for (int column = 0; column < left.Length; column++) v[(term * left.Length) + column] = left[column] / alpha[column];
         }
         return new LowRankFactors(rank, u, v);
+    }
+
+    /// <summary>Keeps a term.</summary>
+    protected void Add(double[] left, double[] right) => _terms.Add((left, right));
+
+    /// <summary>diag(alpha) W^T, [n, m].</summary>
+    protected double[] Scaled(double[] weight, Numerics.WorkerPool workers)
+    {
+        int n = alpha.Length;
+        var scaled = new double[weight.Length];
+        workers.Run(n, column =>
+        {
+            for (int row = 0; row < outFeatures; row++) scaled[(column * outFeatures) + row] = alpha[column] * weight[(row * n) + column];
+        });
+        return scaled;
     }
 }

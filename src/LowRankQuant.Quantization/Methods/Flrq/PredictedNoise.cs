@@ -16,7 +16,35 @@ internal sealed class PredictedNoise(double[] alpha, double[] diagonal, int grou
     public int RowsPerTile => groupSize;
 
     /// <inheritdoc/>
-    public double OfTile(ReadOnlySpan<double> tile, int stride, int firstRow, int rows, int columns)
+    public void TakeOff(TileTerms<double> tile, Span<double> figures)
+    {
+        for (int term = 0; term < tile.Terms; term++)
+        {
+            tile.TakeOff(term);
+            figures[term] = OfTile(tile.Values, tile.Stride, tile.FirstRow, tile.Rows, tile.Columns);
+        }
+    }
+
+    /// <inheritdoc/>
+    public double Combine(double first, double second) => first + second;
+
+    /// <summary>The figure of a whole matrix [n, m].</summary>
+    public double Of(double[] matrix, int columns, WorkerPool workers)
+    {
+        int rows = alpha.Length, tiles = (rows + groupSize - 1) / groupSize;
+        var figures = new double[tiles];
+        workers.Run(tiles, tile =>
+        {
+            int first = tile * groupSize;
+            figures[tile] = OfTile(matrix.AsSpan(first * columns), columns, first, Math.Min(groupSize, rows - first), columns);
+        });
+        double sum = 0;
+        foreach (double figure in figures) sum += figure;
+        return sum;
+    }
+
+    // The figure of one tile, whose first element is element (firstRow, any) of the matrix.
+    private double OfTile(ReadOnlySpan<double> tile, int stride, int firstRow, int rows, int columns)
     {
         double[] low = new double[columns], high = new double[columns];
         Array.Fill(low, double.PositiveInfinity);
@@ -37,23 +65,5 @@ internal sealed class PredictedNoise(double[] alpha, double[] diagonal, int grou
         double sum = 0;
         for (int column = 0; column < columns; column++) sum += (high[column] - low[column]) * (high[column] - low[column]);
         return sum * energy;
-    }
-
-    /// <inheritdoc/>
-    public double Combine(double first, double second) => first + second;
-
-    /// <summary>The figure of a whole matrix [n, m].</summary>
-    public double Of(double[] matrix, int columns, WorkerPool workers)
-    {
-        int rows = alpha.Length, tiles = (rows + groupSize - 1) / groupSize;
-        var figures = new double[tiles];
-        workers.Run(tiles, tile =>
-        {
-            int first = tile * groupSize;
-            figures[tile] = OfTile(matrix.AsSpan(first * columns), columns, first, Math.Min(groupSize, rows - first), columns);
-        });
-        double sum = 0;
-        foreach (double figure in figures) sum += figure;
-        return sum;
     }
 }

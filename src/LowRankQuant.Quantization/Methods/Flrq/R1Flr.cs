@@ -1,5 +1,3 @@
-using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Methods.Flrq;
@@ -35,7 +33,7 @@ internal sealed record PeelResult(
 
 /// <summary>
 /// R1-FLR, the flexible rank selection of FLRQ (Eq. 9, Algorithm 1) with the constants of the released code (specification FLRQ 3.2). Terms are peeled
-/// by <see cref="R1Sketch{T}"/> from A = diag(alpha) W^T [n, m]; with w0 = max|A| at first, h_i after term i, r = i + 1:
+/// from A = diag(alpha) W^T [n, m]; with w0 = max|A| at first, h_i after term i, r = i + 1:
 /// <code>
 /// K = 1 + dfp r (m + n) / (d m n)        Q = (d + log2(w0 / h_i)) / d
 /// stop, in this order:  slope   i >= 8 and (h_{i-8} - h_i) / h_{i-8} &lt; 0.1   rank i - 4
@@ -58,23 +56,22 @@ internal static class R1Flr
     /// <param name="alpha">Activation scale, [n].</param>
     /// <param name="cost">m, n, d and dfp.</param>
     /// <param name="extraSize">x.</param>
-    /// <param name="iterations">it.</param>
-    /// <param name="starts">Start vectors of length m.</param>
-    /// <param name="workers">Threads.</param>
-    public static PeelResult Extract(
-        double[] weight, double[] alpha, RankCost cost, double extraSize, int iterations, StartVectors starts, WorkerPool workers)
+    /// <param name="sketching">How terms are found.</param>
+    public static PeelResult Extract(double[] weight, double[] alpha, RankCost cost, double extraSize, Sketching sketching)
     {
-        var peel = new Peeling(weight, alpha, cost, iterations, starts, workers);
+        // The budget ends the peeling one term beyond the cap.
+        int most = Math.Min(cost.Cap(extraSize) + 1, Math.Min(cost.OutFeatures, cost.InFeatures)), iterations = sketching.PowerIterations;
+        Peeling peel = sketching.Peel(weight, alpha, most);
         var h = new List<double>();
         var sizes = new List<double>();
         var gains = new List<double>();
         double first = peel.Begin();
         if (extraSize == 0 || first == 0) return new PeelResult(LowRankFactors.None, PeelStop.Budget, 0, h, sizes, gains);
-        int rank = 0, largest = Math.Min(cost.OutFeatures, cost.InFeatures);
+        int rank = 0;
         var stop = PeelStop.Full;
-        for (int i = 0; i < largest; i++)
+        for (int i = 0; i < most; i++)
         {
-            h.Add(peel.Next(last: i + 1 == largest));
+            h.Add(peel.Next());
             sizes.Add(cost.SizeFactor(i + 1));
             gains.Add((cost.Bits + Math.Log2(first / h[i])) / cost.Bits);
             PeelStop? here =

@@ -1,4 +1,3 @@
-using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Methods.Flrq;
@@ -9,37 +8,30 @@ internal static class RankSelection
     // After so many ranks without a better one the search ends.
     private const int Patience = 8;
 
-    /// <summary>Terms of one block sketch.</summary>
-    public const int BlockWidth = 16;
-
     /// <summary>
     /// The predicted-noise rule: the rank r up to the cap with the largest net gain 0.5 log2(noise_0 / noise_r) - dfp r (m + n) / (m n), in bits a
     /// weight; best so far, with patience. Rank 0 when no rank gains.
     /// </summary>
     public static LowRankFactors ByPredictedNoise(
-        double[] weight, double[] alpha, RankCost cost, double extraSize, int iterations, StartVectors starts, PredictedNoise noise, WorkerPool workers)
+        double[] weight, double[] alpha, RankCost cost, double extraSize, PredictedNoise noise, Sketching sketching)
     {
         int cap = cost.Cap(extraSize);
         if (cap == 0) return LowRankFactors.None;
-        var peel = new Peeling(weight, alpha, cost, iterations, starts, workers);
-        if (peel.Begin() == 0) return LowRankFactors.None;
-        double without = noise.Of(peel.Remainder, cost.OutFeatures, workers);
+        Peeling peel = sketching.Peel(weight, alpha, cap, noise);
+        double without = peel.Begin();
+        if (without == 0) return LowRankFactors.None;
         var gains = new List<double>();
-        for (int rank = 1; rank <= cap && !Exhausted(gains); rank++)
-        {
-            peel.Next(last: rank == cap);
-            gains.Add(NetGain(without, noise.Of(peel.Remainder, cost.OutFeatures, workers), cost.BitsPerWeight(rank)));
-        }
+        for (int rank = 1; rank <= cap && !Exhausted(gains); rank++) gains.Add(NetGain(without, peel.Next(), cost.BitsPerWeight(rank)));
         return peel.Factors(Best(gains));
     }
 
     /// <summary>A given rank.</summary>
-    public static LowRankFactors OfRank(double[] weight, double[] alpha, RankCost cost, int rank, int iterations, StartVectors starts, WorkerPool workers)
+    public static LowRankFactors OfRank(double[] weight, double[] alpha, int rank, Sketching sketching)
     {
         if (rank == 0) return LowRankFactors.None;
-        var peel = new Peeling(weight, alpha, cost, iterations, starts, workers);
+        Peeling peel = sketching.Peel(weight, alpha, rank);
         peel.Begin();
-        for (int term = 1; term <= rank; term++) peel.Next(last: term == rank);
+        for (int term = 0; term < rank; term++) peel.Next();
         return peel.Factors(rank);
     }
 

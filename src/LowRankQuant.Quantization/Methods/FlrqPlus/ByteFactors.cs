@@ -9,7 +9,7 @@ namespace LowRankQuant.Quantization.Methods.FlrqPlus;
 /// </summary>
 internal static class ByteFactors
 {
-    private const double MaxCode = 127;
+    private const int Bits = 8;
 
     /// <summary>Rounds the factors of a term fitted to <paramref name="matrix"/>.</summary>
     /// <param name="factors">The term.</param>
@@ -25,23 +25,14 @@ internal static class ByteFactors
         for (int term = 0; term < rank; term++)
         {
             // Rows of unit length keep the scales of V within fp16 whatever the inputs' size is.
-            double length = Math.Sqrt(v.AsSpan(term * n, n).ToArray().Sum(x => x * x));
-            if (length > 0) RoundRun(v, term * n, 1, n, length);
+            Span<double> row = v.AsSpan(term * n, n);
+            double length = Math.Sqrt(row.ToArray().Sum(x => x * x));
+            if (length == 0) continue;
+            for (int i = 0; i < n; i++) row[i] /= length;
         }
+        FactorRounding.Rows(v, rank, Bits);
         double[] u = WhitenedFit.RefitLeft(matrix, rows, rank, v, covariance, workers);
-        for (int term = 0; term < rank; term++) RoundRun(u, term, rank, rows, 1);
+        FactorRounding.Columns(u, rank, Bits);
         return new LowRankFactors(rank, u, v);
-    }
-
-    private static void RoundRun(double[] values, int start, int stride, int count, double length)
-    {
-        double largest = 0;
-        for (int i = 0; i < count; i++) largest = Math.Max(largest, Math.Abs(values[start + (i * stride)] / length));
-        double scale = (double)(Half)(largest / MaxCode);
-        for (int i = 0; i < count; i++)
-        {
-            ref double value = ref values[start + (i * stride)];
-            value = scale > 0 ? Math.Clamp(Math.Round(value / length / scale), -MaxCode, MaxCode) * scale : 0;
-        }
     }
 }

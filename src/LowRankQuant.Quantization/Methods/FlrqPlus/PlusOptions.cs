@@ -3,9 +3,6 @@ namespace LowRankQuant.Quantization.Methods.FlrqPlus;
 /// <summary>How flrq+ treats one layer (specification FLRQ 15). The defaults are the combination that won at equal bits.</summary>
 internal sealed record PlusOptions
 {
-    /// <summary>Part of the mean diagonal of H that is added to its diagonal.</summary>
-    public double Damping { get; init; } = 0.3;
-
     /// <summary>Rounds of re-rounding, scale refit and factor refit.</summary>
     public int Rounds { get; init; } = 3;
 

@@ -27,7 +27,7 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
     public LayerSolution Solve(LayerProblem problem)
     {
         var warnings = new List<string>();
-        DampedCovariance metric = DampedCovariance.Of(problem.Inputs, options.Damping, problem.Name, warnings);
+        DampedCovariance metric = DampedCovariance.Of(problem.Inputs, problem.Damping, problem.Name, warnings);
         int rank = problem.PlannedRank ?? rankFor(problem);
         (GridWeight weight, LowRankFactors factors) = Refine(problem, metric, rank);
         return new LayerSolution(Store(problem, metric, weight, factors), warnings);

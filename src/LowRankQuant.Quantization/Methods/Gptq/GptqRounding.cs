@@ -48,7 +48,7 @@ internal static class GptqRounding
                     {
                         int index = ((first + row) * grid.Groups) + (j / grid.GroupSize);
                         Span<double> rest = w.AsSpan((row * n) + j, end - j);
-                        int code = RangeGrid.Code(rest[0], grid.Scales[index], grid.Zeros[index], maxCode);
+                        int code = RangeGrid.CodeOfMoved(rest[0], grid.Scales[index], grid.Zeros[index], maxCode);
                         grid.Codes[((first + row) * n) + j] = (byte)code;
                         double error = (rest[0] - ((code - grid.Zeros[index]) * grid.Scales[index])) / u[0];
                         errors[(row * BlockSize) + j - start] = error;

@@ -27,6 +27,9 @@ internal sealed record LayerProblem
     /// <summary>The type in which scales are stored.</summary>
     public required ScaleType ScaleType { get; init; }
 
+    /// <summary>Part of the mean diagonal of H that is added to its diagonal, by methods that work in the full covariance.</summary>
+    public required double Damping { get; init; }
+
     /// <summary>Rank decided by a budget for the whole model; null where the method decides by itself.</summary>
     public int? PlannedRank { get; init; }
 
@@ -42,18 +45,11 @@ internal sealed record LayerProblem
     /// <summary>Asks to stop.</summary>
     public CancellationToken Cancellation { get; init; }
 
-    /// <summary>
-    /// A matrix rounded to nearest on the grid of this layer: on the plain range of every group or, on a two-level grid, on scales searched with the
-    /// mean square of every input as its importance.
-    /// </summary>
+    /// <summary>A matrix rounded to nearest on the grid of this layer (<see cref="NearestRounding"/>).</summary>
     /// <param name="matrix">[outFeatures, inFeatures].</param>
     /// <param name="limits">[outFeatures, groups]: magnitudes to which each group of a uniform grid is clamped first, or null.</param>
-    public GridWeight RoundToNearest(double[] matrix, double[]? limits = null) => Grid switch
-    {
-        UniformGrid grid => GridWeight.RoundToNearest(matrix, OutFeatures, InFeatures, grid, Workers, limits),
-        TwoLevelGrid grid => TwoLevelGridWeight.Search(matrix, OutFeatures, InFeatures, grid, Importance(), Workers),
-        _ => throw new NotSupportedException($"No rounding onto {Grid}."),
-    };
+    public GridWeight RoundToNearest(double[] matrix, double[]? limits = null) =>
+        NearestRounding.Round(matrix, OutFeatures, InFeatures, Grid, Inputs, Workers, limits);
 
     /// <summary>The magnitudes to which groups are best clamped before they are rounded; null on a two-level grid, whose search covers that.</summary>
     /// <param name="matrix">[outFeatures, inFeatures].</param>
@@ -61,8 +57,6 @@ internal sealed record LayerProblem
     public double[]? ClipLimits(double[] matrix, Flrq.ClipRange range) => Grid is UniformGrid grid
         ? Flrq.ClipSearch.Find(matrix, OutFeatures, InFeatures, grid, Inputs.Covariance, range, Workers).Limits
         : null;
-
-    private float[] Importance() => [.. Enumerable.Range(0, InFeatures).Select(i => (float)Inputs.Covariance[(i * InFeatures) + i])];
 }
 
 /// <summary>What a solver made of a layer.</summary>

@@ -1,6 +1,5 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline.Budget;
@@ -32,6 +31,8 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
     {
         BlockStreams streams = context.Streams ?? throw new ArgumentException($"The method {name} needs calibration streams.", nameof(context));
         ActivationStore fullInput = streams.FullPrecisionInput ?? throw new ArgumentException($"The method {name} needs the full-precision input.", nameof(context));
+        bool chooses = options.Dampings.Count > 1;
+        if (chooses && streams.HeldOutWindows == 0) throw new ArgumentException($"The method {name} chooses its damping on held-out windows and has none.", nameof(context));
         IReadOnlyList<LinearSlot> slots = context.Block.Slots;
         var dense = slots.Select(slot => slot.Weight).ToArray();
         var quantized = (IWeightSource[])dense.Clone();
@@ -39,28 +40,30 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         var reports = new LayerReport[slots.Count];
         var warnings = new List<string>();
         var statistics = new StageStatistics(context.Block, context.Device, context.Cancellation);
-        InputStatistics[]? all = options.QuantizedInputs ? null : statistics.All(fullInput, streams.TrainingWindows);
+        InputStatistics[]? all = options.QuantizedInputs ? null : statistics.All(fullInput, WindowRange.Training(streams));
+        InputStatistics[]? allHeldOut = options.QuantizedInputs || !chooses ? null : statistics.All(fullInput, WindowRange.HeldOut(streams));
         try
         {
             int done = 0;
             for (int stage = 0; stage < DecoderBlock.InputStages.Count; stage++)
             {
-                (InputStatistics inputs, double[]? cross) = all is not null ? (all[stage], null) : statistics.Pair(
-                    stage, fullInput, streams.QuantizedInput, streams.TrainingWindows, options.Propagation > 0, () => Use(dense), () => Use(quantized));
+                StageInputs inputs = Inputs(all, stage, WindowRange.Training(streams));
+                StageInputs? heldOut = chooses ? Inputs(allHeldOut, stage, WindowRange.HeldOut(streams)) : null;
                 foreach (int slot in DecoderBlock.InputStages[stage])
                 {
                     context.Cancellation.ThrowIfCancellationRequested();
-                    LayerProblem problem = Problem(context, slot, ((DenseWeight)dense[slot]).Value, inputs, cross);
-                    LayerSolution solution = solver.Solve(problem);
+                    (LayerProblem problem, LayerSolution solution) = Solve(context, slot, ((DenseWeight)dense[slot]).Value, inputs, heldOut);
                     weights[slot] = solution.Weight;
                     warnings.AddRange(solution.Warnings);
-                    reports[slot] = Report(slots[slot].Name, problem, solution.Weight);
-                    context.Progress?.Report(new BlockProgress(context.Block.Index, ++done, slots.Count, reports[slot].ErrorAfter));
+                    LayerReport report = LayerReport.Measure(slots[slot].Name, problem.Weight, inputs.Statistics, solution.Weight, context.Device.HostWorkers);
+                    reports[slot] = chooses ? report with { Damping = problem.Damping } : report;
+                    context.Progress?.Report(new BlockProgress(context.Block.Index, ++done, slots.Count, report.ErrorAfter));
                     if (!options.QuantizedInputs) continue;
-                    quantized[slot] = Dequantized(solution.Weight, context.Device);
+                    quantized[slot] = new DenseWeight(context.Device.From(Stored(solution.Weight), solution.Weight.OutFeatures, solution.Weight.InFeatures));
                     slots[slot].Exchange(quantized[slot]);
                 }
                 if (all is not null) all[stage] = new InputStatistics(0);
+                if (allHeldOut is not null) allHeldOut[stage] = new InputStatistics(0);
             }
         }
         finally
@@ -73,32 +76,56 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         }
         return new QuantizedBlock(weights) { Layers = reports, Warnings = warnings };
 
+        StageInputs Inputs(InputStatistics[]? known, int stage, WindowRange windows) => known is not null
+            ? new StageInputs(known[stage], null)
+            : statistics.Pair(stage, fullInput, streams.QuantizedInput, windows, options.Propagation > 0, () => Use(dense), () => Use(quantized));
+
         void Use(IWeightSource[] sources)
         {
             for (int i = 0; i < slots.Count; i++) slots[i].Exchange(sources[i]);
         }
     }
 
-    private LayerProblem Problem(BlockContext context, int slot, Tensor weight, InputStatistics inputs, double[]? cross)
+    // With several dampings, the result that errs least on the held-out windows.
+    private (LayerProblem Problem, LayerSolution Solution) Solve(BlockContext context, int slot, Tensor weight, StageInputs inputs, StageInputs? heldOut)
+    {
+        double[] dense = Array.ConvertAll(weight.ToArray(), value => (double)value);
+        (LayerProblem Problem, LayerSolution Solution)? best = null;
+        double least = double.PositiveInfinity;
+        foreach (double damping in options.Dampings)
+        {
+            LayerProblem problem = Problem(context, slot, dense, inputs, damping);
+            LayerSolution solution = solver.Solve(problem);
+            if (heldOut is null) return (problem, solution);
+            double[] candidate = Array.ConvertAll(Stored(solution.Weight), value => (double)value);
+            double error = heldOut.ErrorOf(dense, candidate, problem.OutFeatures, problem.RowSensitivity, problem.Workers);
+            if (best is not null && !(error < least)) continue;
+            (best, least) = ((problem, solution), error);
+        }
+        return best ?? throw new InvalidOperationException($"The method {name} has no damping to try.");
+    }
+
+    private LayerProblem Problem(BlockContext context, int slot, double[] weight, StageInputs inputs, double damping)
     {
         LinearSlot linear = context.Block.Slots[slot];
         string module = $"{context.Block.Name}.{linear.Name}";
         LayerPlan? plan = context.Plan?.Layer(module);
-        double[] values = [.. weight.ToArray().Select(value => (double)value)];
-        if (cross is not null)
+        double[] target = weight;
+        if (inputs.Cross is { } cross)
         {
-            DampedCovariance metric = DampedCovariance.Of(inputs, options.Damping, module, []);
-            values = ErrorPropagation.Shift(values, linear.OutFeatures, cross, inputs, metric, options.Propagation, context.Device.HostWorkers);
+            DampedCovariance metric = DampedCovariance.Of(inputs.Statistics, damping, module, []);
+            target = ErrorPropagation.Shift(weight, linear.OutFeatures, cross, inputs.Statistics, metric, options.Propagation, context.Device.HostWorkers);
         }
         return new LayerProblem
         {
             Name = module,
-            Weight = values,
+            Weight = target,
             OutFeatures = linear.OutFeatures,
             InFeatures = linear.InFeatures,
-            Inputs = inputs,
+            Inputs = inputs.Statistics,
             Grid = context.Scheme.GridOf(linear.Name, plan?.Bits),
             ScaleType = context.Scheme.ScaleType,
+            Damping = damping,
             PlannedRank = plan?.Rank,
             RowSensitivity = plan?.RowSensitivity,
             Seed = SeededRandom.Derive(context.Seed, SeedPath, (ulong)context.Block.Index, (ulong)slot).NextUInt64(),
@@ -107,27 +134,10 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         };
     }
 
-    private static DenseWeight Dequantized(QuantizedWeight weight, Device device)
+    private static float[] Stored(QuantizedWeight weight)
     {
         var values = new float[weight.Codes.Length];
         weight.Reconstruct(values);
-        return new DenseWeight(device.From(values, weight.OutFeatures, weight.InFeatures));
-    }
-
-    private static LayerReport Report(string slot, LayerProblem problem, QuantizedWeight weight)
-    {
-        int m = problem.OutFeatures, n = problem.InFeatures;
-        double[] covariance = problem.Inputs.Covariance;
-        double Energy(double[] matrix) => QuadraticForm.Rows(matrix, covariance, m, n, problem.Workers).Sum();
-
-        var stored = new float[weight.Codes.Length];
-        weight.Reconstruct(stored);
-        var difference = new double[stored.Length];
-        for (int i = 0; i < stored.Length; i++) difference[i] = problem.Weight[i] - stored[i];
-        double whole = Energy(problem.Weight);
-        double before = Energy(problem.RoundToNearest(problem.Weight).ErrorOf(problem.Weight));
-        double Relative(double energy) => whole > 0 ? Math.Sqrt(Math.Max(0, energy) / whole) : 0;
-        return new LayerReport(
-            slot, m, n, weight.Grid.Bits, weight.Branch?.Rank ?? 0, weight.BitsPerWeight, Relative(before), Relative(Energy(difference)));
+        return values;
     }
 }

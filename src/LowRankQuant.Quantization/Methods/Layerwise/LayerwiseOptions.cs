@@ -12,6 +12,9 @@ internal sealed record LayerwiseOptions
     /// <summary>Strength of <see cref="ErrorPropagation"/>; needs <see cref="QuantizedInputs"/>.</summary>
     public double Propagation { get; init; }
 
-    /// <summary>Damping of the covariance in the propagation.</summary>
-    public double Damping { get; init; } = 0.3;
+    /// <summary>
+    /// Dampings of the input covariance. Several are tried on every layer, and the one whose result has the least output error on the held-out windows
+    /// is kept.
+    /// </summary>
+    public IReadOnlyList<double> Dampings { get; init; } = [0.3];
 }

@@ -32,9 +32,10 @@ internal sealed record LowRankFactors(int Rank, double[] U, double[] V)
     public LowRankFactors ToHalf()
     {
         LowRankFactors balanced = Balance();
-        return balanced with { U = Round(balanced.U), V = Round(balanced.V) };
-
-        static double[] Round(double[] values) => [.. values.Select(value => (double)(Half)value)];
+        double[] u = [.. balanced.U], v = [.. balanced.V];
+        FactorRounding.Columns(u, Rank, 16);
+        FactorRounding.Rows(v, Rank, 16);
+        return new LowRankFactors(Rank, u, v);
     }
 
     /// <summary>The stored form; null when there is no term.</summary>

@@ -35,6 +35,15 @@ internal static class RangeGrid
         return (int)Math.Clamp(Round((weight / scale) + (zero - whole)) + whole, 0, maxCode);
     }
 
+    /// <summary>
+    /// The code of a value that earlier errors have moved: such a value lies on no tie, so the nearest code is taken as it is (half to even, no snap).
+    /// </summary>
+    public static int CodeOfMoved(double value, double scale, double zero, int maxCode)
+    {
+        double whole = Math.Round(zero);
+        return (int)Math.Clamp(Math.Round((value / scale) + (zero - whole)) + whole, 0, maxCode);
+    }
+
     /// <summary>Inputs that share a scale.</summary>
     public static int GroupSize(WeightGrid grid, int inFeatures) => inFeatures / grid.GroupsPerRow(inFeatures);
 }

@@ -13,9 +13,9 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
 {
     /// <summary>Input statistics of every stage with the block as it stands, in one run over the windows.</summary>
     /// <param name="input">Input of the block.</param>
-    /// <param name="windows">Use the first so many windows.</param>
+    /// <param name="windows">The windows to use.</param>
     /// <param name="output">Given every window's number and the block's output; null for nobody.</param>
-    public InputStatistics[] All(ActivationStore input, int windows, Action<int, Tensor>? output = null)
+    public InputStatistics[] All(ActivationStore input, WindowRange windows, Action<int, Tensor>? output = null)
     {
         LinearSlot[] firsts = [.. DecoderBlock.InputStages.Select(stage => block.Slots[stage[0]])];
         InputStatistics[] statistics = [.. firsts.Select(slot => new InputStatistics(slot.InFeatures))];
@@ -26,7 +26,7 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
                 int stage = i;
                 firsts[i].InputObserver = x => Checked(firsts[stage], () => statistics[stage].Add(x));
             }
-            for (int window = 0; window < windows; window++)
+            for (int window = windows.First; window < windows.First + windows.Count; window++)
                 Forward(input, window, result => output?.Invoke(window, result));
         }
         finally
@@ -42,12 +42,12 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
     /// <param name="stage">Number of the stage.</param>
     /// <param name="fullInput">Input of the block on the full-precision stream.</param>
     /// <param name="quantizedInput">Input of the block on the quantized stream.</param>
-    /// <param name="windows">Use the first so many windows.</param>
+    /// <param name="windows">The windows to use.</param>
     /// <param name="cross">Whether C is wanted; else it is null.</param>
     /// <param name="useDense">Puts the full-precision weights into the block.</param>
     /// <param name="useQuantized">Puts the weights quantized so far into the block.</param>
-    public (InputStatistics Inputs, double[]? Cross) Pair(
-        int stage, ActivationStore fullInput, ActivationStore quantizedInput, int windows, bool cross, Action useDense, Action useQuantized)
+    public StageInputs Pair(
+        int stage, ActivationStore fullInput, ActivationStore quantizedInput, WindowRange windows, bool cross, Action useDense, Action useQuantized)
     {
         LinearSlot slot = block.Slots[DecoderBlock.InputStages[stage][0]];
         int n = slot.InFeatures;
@@ -56,7 +56,7 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
         using Tensor full = device.Empty(fullInput.Rows, n), product = device.Empty(n, n);
         try
         {
-            for (int window = 0; window < windows; window++)
+            for (int window = windows.First; window < windows.First + windows.Count; window++)
             {
                 if (sum is not null)
                 {
@@ -80,7 +80,7 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
             slot.InputObserver = null;
         }
         for (int i = 0; i < sum?.Length; i++) sum[i] /= statistics.Tokens;
-        return (statistics, sum);
+        return new StageInputs(statistics, sum);
     }
 
     /// <summary>Runs the block as it stands over a stream, which then holds the next block's input.</summary>

@@ -18,8 +18,7 @@ namespace LowRankQuant.Quantization.Methods.LowRankCorrection;
 /// <param name="metric">R.</param>
 /// <param name="rankFor">The rank of a layer.</param>
 /// <param name="clip">Whether W is clipped before it is rounded.</param>
-/// <param name="damping">Of Hd.</param>
-internal sealed class ErrorFitSolver(ErrorMetric metric, Func<LayerProblem, int> rankFor, bool clip, double damping) : ILayerSolver
+internal sealed class ErrorFitSolver(ErrorMetric metric, Func<LayerProblem, int> rankFor, bool clip) : ILayerSolver
 {
     private const int FactorBits = 16;
     private const double Floor = 1e-4;
@@ -40,7 +39,7 @@ internal sealed class ErrorFitSolver(ErrorMetric metric, Func<LayerProblem, int>
     {
         if (metric == ErrorMetric.Covariance)
         {
-            DampedCovariance covariance = DampedCovariance.Of(problem.Inputs, damping, problem.Name, warnings);
+            DampedCovariance covariance = DampedCovariance.Of(problem.Inputs, problem.Damping, problem.Name, warnings);
             return WhitenedFit.Fit(error, problem.OutFeatures, rank, covariance, null, problem.Workers);
         }
         return FitScaled(error, problem.OutFeatures, rank, Scale(problem.Inputs), problem.Workers);

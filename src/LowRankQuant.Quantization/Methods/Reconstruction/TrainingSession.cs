@@ -12,8 +12,11 @@ internal sealed class TrainingSession(
     private const int MeasuredWindows = 8;
     private readonly List<string> _warnings = [];
 
-    /// <summary>Trains; starts again with a smaller rate when the loss diverges, and falls back to the first grid when that does not help either.</summary>
-    public QuantizedBlock Run(double rateCut, int restarts)
+    /// <summary>Trains; starts again with a smaller rate when the loss diverges, and falls back to where it began when that does not help either.</summary>
+    /// <param name="rateCut">Divides the rate of every new attempt.</param>
+    /// <param name="restarts">Attempts after the first.</param>
+    /// <param name="fallback">What the block is then, for the warning.</param>
+    public QuantizedBlock Run(double rateCut, int restarts, string fallback)
     {
         float[] start = arena.Values.ToArray();
         double rate = options.LearningRate;
@@ -22,10 +25,10 @@ internal sealed class TrainingSession(
             if (Train(rate) is { } kept) return new QuantizedBlock([]) { Warnings = _warnings, KeptIteration = kept };
             arena.Values.CopyFrom(start);
             arena.ResetMoments();
-            _warnings.Add(string.Create(CultureInfo.InvariantCulture, $"block {context.Block.Index}: diverged at learning rate {rate:G3}"));
+            _warnings.Add(string.Create(CultureInfo.InvariantCulture, $"block {context.Block.Index}: no better than its start at learning rate {rate:G3}"));
             rate /= rateCut;
         }
-        _warnings.Add($"block {context.Block.Index}: rounded to nearest, because training diverged at every rate tried");
+        _warnings.Add($"block {context.Block.Index}: {fallback}, because training made it no better at any rate tried");
         return new QuantizedBlock([]) { Warnings = _warnings, KeptIteration = 0 };
     }
 

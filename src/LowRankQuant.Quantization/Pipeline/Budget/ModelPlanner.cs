@@ -89,7 +89,7 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
         for (int index = 0; index < model.Config.Layers; index++)
         {
             using DecoderBlock block = model.LoadBlock(index);
-            InputStatistics[] statistics = new StageStatistics(block, model.Device, cancellation).All(stream, count, stream.Write);
+            InputStatistics[] statistics = new StageStatistics(block, model.Device, cancellation).All(stream, new WindowRange(0, count), stream.Write);
             for (int stage = 0; stage < statistics.Length; stage++)
             {
                 DampedCovariance metric = DampedCovariance.Of(statistics[stage], damping, block.Name, []);

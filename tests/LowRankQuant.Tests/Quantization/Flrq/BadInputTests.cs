@@ -51,6 +51,7 @@ public sealed class BadInputTests : IDisposable
             Inputs = InputStatistics.Of(new double[80 * 8], 8, _workers),
             Grid = new UniformGrid(4, false, Granularity.Channel),
             ScaleType = ScaleType.Float16,
+            Damping = 0.3,
             Seed = 1,
             Workers = _workers,
         });

@@ -59,6 +59,31 @@ public sealed class CorrectionResolverTests
     }
 
     [Fact]
+    public void LrqOnTheResidualTakesLrqsOptions()
+    {
+        RecipeRequest request = Flrq with { Method = "flrq+", Iterations = 20, LearningRate = 1e-3, Correction = new() { Residual = ResidualRounding.Lrq, TrainBranch = true } };
+        Recipe recipe = Resolve(request);
+        Assert.Equal((20, 1e-3, 128, 256), (recipe.Iterations, recipe.LearningRate, recipe.Rank, recipe.Samples));
+        Assert.True(recipe.Correction is { Residual: ResidualRounding.Lrq, TrainBranch: true });
+        RecipeException refused = Assert.Throws<RecipeException>(() => Resolve(request with
+        {
+            Rank = 0,
+            HeldOut = 0,
+            Correction = request.Correction with { ResidualRank = 0, ChooseDamping = true },
+        }));
+        string all = string.Join('\n', refused.Problems);
+        Assert.Contains("--residual-rank 0: must be at least 1", all);
+        Assert.Contains("--train-branch true: --rank 0 leaves no branch to train", all);
+        Assert.Contains("--damping auto needs held-out windows", all);
+        Assert.Contains("--keep-best needs held-out windows", all);
+        refused = Assert.Throws<RecipeException>(() => Resolve(Flrq with { Correction = new() { TrainBranch = true, ResidualRank = 4, ChooseDamping = true } }));
+        all = string.Join('\n', refused.Problems);
+        Assert.Contains("--train-branch needs --residual lrq", all);
+        Assert.Contains("--residual-rank needs --residual lrq", all);
+        Assert.Contains("--damping auto does not apply to method flrq", all);
+    }
+
+    [Fact]
     public void ABudgetThatCannotBeMetIsRefused()
     {
         RecipeException refused = Assert.Throws<RecipeException>(() => Resolve(Flrq with { Method = "flrq+", Correction = new() { TargetBits = 2.2 } }));

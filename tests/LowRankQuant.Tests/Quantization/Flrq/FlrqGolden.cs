@@ -63,6 +63,7 @@ internal static class FlrqGolden
             Inputs = InputStatistics.Of(Tensors("inputs").Doubles($"{layer}.X"), columns, workers),
             Grid = new UniformGrid(bits, false, Granularity.Group, group),
             ScaleType = ScaleType.Float16,
+            Damping = 0.01,
             Seed = 1,
             Workers = workers,
         };

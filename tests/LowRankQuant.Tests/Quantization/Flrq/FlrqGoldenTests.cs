@@ -9,7 +9,7 @@ using LowRankQuant.Tests.Readers;
 namespace LowRankQuant.Tests.Quantization.Flrq;
 
 /// <summary>R1-FLR, the quantizer, the clip search and BLC against the reference's traces.</summary>
-public sealed class FlrqGoldenTests : IDisposable
+public sealed class FlrqGoldenTests(ITestOutputHelper output) : IDisposable
 {
     private readonly WorkerPool _workers = new(2);
 
@@ -18,6 +18,9 @@ public sealed class FlrqGoldenTests : IDisposable
         "tinystories_l0_q", "tinystories_l0_gate", "tinystories_l1_o", "tinystories_l1_down", "gpt2_d1_query", "gpt2_d6_key", "gpt2_d6_value",
         "gpt2_d12_proj", "noise_256", "noise_256_lognormal_scale", "noise_plus_6_spikes_256", "noise_plus_40_entries_256", "exact_rank5_192x256",
     ];
+
+    // The exact triplets of this matrix lower the largest magnitude by just under a tenth over the last eight ranks, those of single sketches by just over.
+    private static readonly (string, int) FallsLater = ("gpt2_d1_query", 4);
 
     public void Dispose() => _workers.Dispose();
 
@@ -36,8 +39,7 @@ public sealed class FlrqGoldenTests : IDisposable
         {
             int bits = run.Name[1] - '0';
             double extra = double.Parse(run.Name[4..]);
-            PeelResult result = R1Flr.Extract(
-                weight, alpha, new RankCost(rows, columns, bits, 16), extra, 2, FlrqGolden.Starts(tensors, name), _workers);
+            PeelResult result = R1Flr.Extract(weight, alpha, new RankCost(rows, columns, bits, 16), extra, RankOne(FlrqGolden.Starts(tensors, name)));
             string what = $"{name}.{run.Name}";
             Assert.Equal(run.Value.GetProperty("stop").GetString(), result.Stop.ToString().ToLowerInvariant());
             Assert.Equal(run.Value.GetProperty("raw_rank").GetInt32(), result.RawRank);
@@ -77,8 +79,45 @@ public sealed class FlrqGoldenTests : IDisposable
             JsonElement seeds = figures.GetProperty("seeds").GetProperty($"d{bits}").GetProperty("noise");
             var noise = new PredictedNoise(alpha, diagonal, figures.GetProperty("group").GetInt32());
             LowRankFactors found = RankSelection.ByPredictedNoise(
-                weight, alpha, new RankCost(rows, columns, bits, 16), 0.2, 2, new StartVectors(rows, 7), noise, _workers);
+                weight, alpha, new RankCost(rows, columns, bits, 16), 0.2, noise, RankOne(new StartVectors(rows, 7)));
             Assert.InRange(found.Rank, seeds.GetProperty("min").GetInt32(), seeds.GetProperty("max").GetInt32());
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(RuleCases))]
+    public void TheBlockFormFindsTheSameRanks(string name)
+    {
+        MiniSafetensors tensors = FlrqGolden.Tensors("r1flr");
+        JsonElement figures = FlrqGolden.Figures("r1flr").GetProperty(name);
+        int rows = figures.GetProperty("shape")[0].GetInt32(), columns = figures.GetProperty("shape")[1].GetInt32();
+        double[] weight = tensors.Contains($"{name}.W") ? tensors.Doubles($"{name}.W")
+            : name == "noise_256_lognormal_scale" ? tensors.Doubles("noise_256.W") : FlrqGolden.Weight(name).W;
+        double[] alpha = tensors.Doubles($"{name}.alpha"), diagonal = [.. tensors.Doubles($"{name}.xbar").Select(x => x * x)];
+        Sketching single = RankOne(new StartVectors(rows, 7)), block = single with { Form = SketchForm.Block };
+        foreach (int bits in new[] { 2, 3, 4 })
+        {
+            var cost = new RankCost(rows, columns, bits, 16);
+            var noise = new PredictedNoise(alpha, diagonal, figures.GetProperty("group").GetInt32());
+            int byNoise = RankSelection.ByPredictedNoise(weight, alpha, cost, 0.2, noise, single).Rank;
+            int byNoiseInBlocks = RankSelection.ByPredictedNoise(weight, alpha, cost, 0.2, noise, block).Rank;
+            int byMagnitudeInBlocks = R1Flr.Extract(weight, alpha, cost, 0.2, block).Factors.Rank;
+            Assert.Equal(byNoise, byNoiseInBlocks);
+            // The authors' rule by itself gives ranks that differ by up to seven for other random vectors: the reference has the range of twenty seeds.
+            JsonElement seeds = figures.GetProperty("seeds").GetProperty($"d{bits}").GetProperty("code");
+            int slack = (name, bits) == FallsLater ? 4 : 2;
+            Assert.InRange(byMagnitudeInBlocks, seeds.GetProperty("min").GetInt32() - slack, seeds.GetProperty("max").GetInt32() + slack);
+            double rest = Rest(single), restOfBlock = Rest(block);
+            output.WriteLine($"{name} {bits} bits: {byNoiseInBlocks}, {byMagnitudeInBlocks} ranks; energy of the remainder {restOfBlock / rest:F4} of the rank-one form's");
+            // At flat spectra the block form, which iterates on all vectors together, leaves less.
+            Assert.True(restOfBlock <= (1.01 * rest) + 1e-20, $"{name} {bits} bits: {restOfBlock} against {rest}");
+
+            // Energy of diag(alpha) (W - U V)^T at the cap.
+            double Rest(Sketching sketching)
+            {
+                double[] remainder = RankSelection.OfRank(weight, alpha, cost.Cap(0.2), sketching).SubtractFrom(weight, rows, columns, _workers);
+                return remainder.Select((value, i) => value * alpha[i % columns]).Sum(value => value * value);
+            }
         }
     }
 
@@ -150,7 +189,7 @@ public sealed class FlrqGoldenTests : IDisposable
             LayerProblem problem = FlrqGolden.Problem(name, bits, figures.GetProperty("group").GetInt32(), _workers);
             var cost = new RankCost(problem.OutFeatures, problem.InFeatures, bits, 16);
             var blc = new Blc(
-                matrix => R1Flr.Extract(matrix, alpha, cost, 0.2, 2, starts, _workers).Factors, epochs, clip: true, ClipRange.Narrow);
+                matrix => R1Flr.Extract(matrix, alpha, cost, 0.2, RankOne(starts)).Factors, epochs, clip: true, ClipRange.Narrow);
             Blc.Pair best = blc.Run(problem);
             double[] errors = tensors.Doubles($"{name}.{run.Name}.E"), ranks = tensors.Doubles($"{name}.{run.Name}.rank");
             for (int i = 0; i <= epochs; i++)
@@ -195,4 +234,6 @@ public sealed class FlrqGoldenTests : IDisposable
             return bits / 1000 * rank / ((4.0 * width * width) + (3.0 * inner * width));
         }
     }
+
+    private Sketching RankOne(StartVectors starts) => new(SketchForm.RankOne, 2, starts, _workers);
 }

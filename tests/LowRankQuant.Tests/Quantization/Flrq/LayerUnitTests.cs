@@ -12,7 +12,7 @@ using LowRankQuant.Tests.Readers;
 namespace LowRankQuant.Tests.Quantization.Flrq;
 
 /// <summary>Peers and the steps of flrq+ on the reference's layers.</summary>
-public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
+public sealed class LayerUnitTests : IDisposable
 {
     private readonly WorkerPool _workers = new(2);
 
@@ -39,7 +39,7 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
                 ("qera_exact_damped", ErrorMetric.Covariance),
             })
             {
-                LowRankFactors factors = new ErrorFitSolver(metric, _ => rank, clip: false, damping: 0.01).Fit(problem, error, rank, []);
+                LowRankFactors factors = new ErrorFitSolver(metric, _ => rank, clip: false).Fit(problem, error, rank, []);
                 Check(key, factors.SubtractFrom(error, m, n, _workers));
                 double energy = Matrices.Multiply(factors.U, factors.V, m, rank, n).Sum(value => value * value);
                 FlrqGolden.Near(run.GetProperty(key + "_fro2_of_UV").GetDouble(), energy, 1e-6, $"{name} d{bits} {key} |UV|^2");
@@ -64,14 +64,14 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
             LayerProblem problem = FlrqGolden.Problem(name, bits, figures.GetProperty("group").GetInt32(), _workers);
             int m = problem.OutFeatures, n = problem.InFeatures, rank = run.GetProperty("rank").GetInt32();
             DampedCovariance metric = DampedCovariance.Of(problem.Inputs, 0.01, name, []);
-            var options = new PlusOptions { Damping = 0.01, Rounds = 3, WhitenedStart = false, WeighOutputs = false };
+            var options = new PlusOptions { Rounds = 3, WhitenedStart = false, WeighOutputs = false };
             var solver = new PlusSolver(options, _ => rank) { Trace = [] };
             double[] limits = problem.ClipLimits(problem.Weight, ClipRange.Wide)!;
             GridWeight gptq = problem.RoundToNearest(problem.Weight, limits);
             GptqRounding.Round(problem.Weight, gptq, GptqRounding.InverseFactor(metric), _workers);
             double[] scales = tensors.Doubles($"{name}.d{bits}.gptq.scale");
             for (int i = 0; i < scales.Length; i++) FlrqGolden.Near(scales[i], gptq.Scales[i], 1e-12, $"{name} d{bits} scale {i}");
-            bool same = SameCodes(tensors.Doubles($"{name}.d{bits}.gptq.codes"), gptq.Codes, $"{name} d{bits} gptq");
+            SameCodes(tensors.Doubles($"{name}.d{bits}.gptq.codes"), gptq.Codes, $"{name} d{bits} gptq");
             (GridWeight weight, _) = solver.Refine(problem, metric, rank);
             int step = 0;
             double before = double.PositiveInfinity;
@@ -80,13 +80,11 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
                 (string what, double error) = solver.Trace[step++];
                 Assert.Equal(expected[0].GetString(), what);
                 Assert.True(error <= before * (1 + 1e-12), $"{name} d{bits} step {step} {what}: {error:R} after {before:R}");
-                // One code on a tie goes the way of the last bit, and the rest of its row follows: such a trace starts elsewhere.
-                if (same) FlrqGolden.Near(expected[1].GetDouble(), error, 1e-6, $"{name} d{bits} step {step} {what}");
+                FlrqGolden.Near(expected[1].GetDouble(), error, 1e-6, $"{name} d{bits} step {step} {what}");
                 before = error;
             }
             Assert.Equal(solver.Trace.Count, step);
-            if (same) SameCodes(tensors.Doubles($"{name}.d{bits}.plus.codes"), weight.Codes, $"{name} d{bits} plus");
-            else FlrqGolden.Near(run.GetProperty("plus_trace_damped_E")[step - 1][1].GetDouble(), before, 1e-2, $"{name} d{bits} last error");
+            SameCodes(tensors.Doubles($"{name}.d{bits}.plus.codes"), weight.Codes, $"{name} d{bits} plus");
         }
     }
 
@@ -100,7 +98,7 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
             JsonElement expected = figures.GetProperty("runs").GetProperty($"d{bits}").GetProperty("plus_stored_int8_factors_fp16_scales");
             LayerProblem problem = FlrqGolden.Problem(name, bits, figures.GetProperty("group").GetInt32(), _workers);
             int rank = expected.GetProperty("rank").GetInt32();
-            var options = new PlusOptions { Damping = 0.01, Rounds = 3, WhitenedStart = false, WeighOutputs = false };
+            var options = new PlusOptions { Rounds = 3, WhitenedStart = false, WeighOutputs = false };
             LayerSolution solution = new PlusSolver(options, _ => rank).Solve(problem);
             Assert.Equal(expected.GetProperty("bits").GetDouble(), solution.Weight.BitsPerWeight, 1e-9);
             var stored = new float[problem.Weight.Length];
@@ -111,11 +109,9 @@ public sealed class LayerUnitTests(ITestOutputHelper output) : IDisposable
         }
     }
 
-    private bool SameCodes(double[] expected, byte[] actual, string what)
+    private static void SameCodes(double[] expected, byte[] actual, string what)
     {
         int different = expected.Where((code, i) => code != actual[i]).Count();
-        output.WriteLine($"{what}: {different} of {expected.Length} codes differ");
-        Assert.True(different * 1000 <= expected.Length, $"{what}: {different} of {expected.Length} codes differ");
-        return different == 0;
+        Assert.True(different == 0, $"{what}: {different} of {expected.Length} codes differ");
     }
 }

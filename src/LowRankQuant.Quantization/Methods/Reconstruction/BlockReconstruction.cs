@@ -1,0 +1,61 @@
+using LowRankQuant.Models.Decoder;
+
+namespace LowRankQuant.Quantization.Methods.Reconstruction;
+
+/// <summary>
+/// Learns the rounding of all linears of a block together, from wherever each begins, and, where asked for, their low-rank branches: the slots get
+/// learned weights, <see cref="TrainingSession"/> trains them, and the slots get their own weights back.
+/// </summary>
+/// <param name="options">How to train.</param>
+/// <param name="shapeFor">The form of D for a weight of (outFeatures, inFeatures).</param>
+/// <param name="trainBranches">Whether the factors of branches are learned too.</param>
+internal sealed class BlockReconstruction(ReconstructionOptions options, Func<int, int, ScaleShape> shapeFor, bool trainBranches)
+{
+    // A rate that diverges is divided by this and the block starts again, so many times.
+    private const double RateCut = 4;
+    private const int Restarts = 2;
+
+    // log s1, L2, U2 or S2, r2, c2, and two factors.
+    private const int MostParameters = 7;
+
+    /// <summary>Trains a block.</summary>
+    /// <param name="context">The block, with its weights in full precision in the slots, and its streams.</param>
+    /// <param name="starts">One per slot.</param>
+    /// <param name="fallback">What the result is when every training diverges, for the warning.</param>
+    public QuantizedBlock Solve(BlockContext context, IReadOnlyList<LayerStart> starts, string fallback)
+    {
+        BlockStreams streams = context.Streams ?? throw new ArgumentException("Block reconstruction needs calibration streams.", nameof(context));
+        IReadOnlyList<LinearSlot> slots = context.Block.Slots;
+        ScaleShape[] shapes = [.. slots.Select(slot => shapeFor(slot.OutFeatures, slot.InFeatures))];
+        long count = slots.Select((slot, i) => LearnedScale.ParameterCount(slot, shapes[i], starts[i].Grid) + BranchParameters(starts[i])).Sum();
+        using var arena = new ParameterArena(context.Device, count, slots.Count * MostParameters);
+        var learned = new LearnedScale[slots.Count];
+        for (int i = 0; i < learned.Length; i++)
+            learned[i] = LearnedScale.Create(slots[i], shapes[i], starts[i], arena, Seeds.Factor(context.Seed, context.Block.Index, i), trainBranches);
+        var dense = new IWeightSource[slots.Count];
+        for (int i = 0; i < dense.Length; i++) dense[i] = slots[i].Exchange(learned[i]);
+        try
+        {
+            using var trainer = new BlockTrainer(context.Block, streams, arena, options);
+            var session = new TrainingSession(context, options, trainer, arena, streams);
+            return session.Run(RateCut, Restarts, fallback) with { Weights = [.. learned.Select(scale => scale.ToQuantizedWeight())] };
+        }
+        finally
+        {
+            for (int i = 0; i < dense.Length; i++) slots[i].Exchange(dense[i]);
+            foreach (LearnedScale scale in learned) scale.Dispose();
+        }
+    }
+
+    private long BranchParameters(LayerStart start) => trainBranches && start.Branch is { } branch ? LearnedBranch.ParameterCount(branch) : 0;
+}
+
+/// <summary>Seeds of the generators of a run, one per purpose, block and linear.</summary>
+internal static class Seeds
+{
+    /// <summary>Seed of U2 of linear <paramref name="linear"/> (slot order) of a block.</summary>
+    public static ulong Factor(ulong run, int block, int linear) => 0x200000 + (4096 * run) + (16 * (ulong)block) + (ulong)linear;
+
+    /// <summary>Seed of the order of windows in a block.</summary>
+    public static ulong Order(ulong run, int block) => 0x1000 + (64 * run) + (ulong)block;
+}

@@ -1,0 +1,52 @@
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>
+/// Finished blocks of <c>lrq correct</c> in its run folder: branches as <c>MODULE.branch_a</c> [rank, in] and <c>MODULE.branch_b</c> [out, rank], F16, or
+/// F32 where their elements are codes times a scale, beside the block's report.
+/// </summary>
+/// <param name="folder">The run folder.</param>
+/// <param name="factorBits">Bits of an element of a factor.</param>
+internal sealed class BranchStore(RunFolder folder, int factorBits)
+{
+    /// <summary>Whether a block is finished.</summary>
+    public bool Has(int index) => folder.HasBlock(index);
+
+    /// <summary>Keeps a finished block.</summary>
+    /// <param name="index">Its number.</param>
+    /// <param name="layers">Its linears in slot order.</param>
+    /// <param name="warnings">What the user should know about it.</param>
+    /// <param name="seconds">Wall time.</param>
+    public void Write(int index, IReadOnlyList<CorrectedLayer> layers, IReadOnlyList<string> warnings, double seconds)
+    {
+        var tensors = new List<PendingTensor>();
+        SafetensorsType type = factorBits == 16 ? SafetensorsType.F16 : SafetensorsType.F32;
+        foreach (CorrectedLayer layer in layers)
+        {
+            if (layer.Branch is not { } branch) continue;
+            tensors.Add(PendingTensor.FromSingles(layer.Module + CompressedBlockStore.FactorA, type, [branch.Rank, layer.Report.InFeatures], branch.A));
+            tensors.Add(PendingTensor.FromSingles(layer.Module + CompressedBlockStore.FactorB, type, [layer.Report.OutFeatures, branch.Rank], branch.B));
+        }
+        var report = new BlockReport(index, null, null, null, null, seconds) { Layers = [.. layers.Select(layer => layer.Report)], Warnings = warnings };
+        folder.WriteBlock(index, tensors, report);
+    }
+
+    /// <summary>Reads a finished block back.</summary>
+    public (IReadOnlyList<CorrectedLayer> Layers, IReadOnlyList<string> Warnings) Read(DecoderBlock block)
+    {
+        BlockReport report = folder.ReadReport(block.Index);
+        using SafetensorsFile file = SafetensorsFile.Open(folder.BlockFile(block.Index));
+        CorrectedLayer[] layers = [.. report.Layers.Select(layer =>
+        {
+            string module = $"{block.Name}.{layer.Name}";
+            LowRankBranch? branch = layer.Rank == 0 ? null : new LowRankBranch(
+                layer.Rank, CompressedBlockStore.Factor(file, module + CompressedBlockStore.FactorA),
+                CompressedBlockStore.Factor(file, module + CompressedBlockStore.FactorB), factorBits);
+            return new CorrectedLayer(module, branch, layer);
+        })];
+        return (layers, report.Warnings);
+    }
+}
