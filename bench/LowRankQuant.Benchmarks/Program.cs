@@ -22,7 +22,10 @@ internal static class Program
         ["tasks"] = (
             TaskBenchmark.Run,
             "items per second of evaluation tasks against one forward pass per choice, as JSON lines --model MODEL --data FOLDER [--tasks LIST] [--limit N] "
-            + "[--baseline N] [--harness NAME] [--threads N]"),
+            + "[--baseline N] [--harness NAME] [--threads N]; with [--profile 1] the share of every operation instead"),
+        ["stream"] = (
+            StreamBenchmark.Run,
+            "a long text read, tokenized and cut into windows, as a JSON line --model MODEL --text FILE [--millions N] [--part N] [--whole 1]"),
         ["make-llama"] = (
             SyntheticModel.Run,
             "a random Llama checkpoint of 1.1 billion weights --out FOLDER [--tokenizer FOLDER] [--hidden N] [--layers N] [--heads N] [--kv-heads N] "

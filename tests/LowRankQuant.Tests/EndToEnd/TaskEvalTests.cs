@@ -116,6 +116,15 @@ public sealed class TaskEvalTests : IDisposable
         Assert.Contains(row, result.Out, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task LlamaCppComparesWhereItScores()
+    {
+        string[] command = ["eval", "demo", "--perplexity", "llama.cpp", "--reference", "demo", "--windows", "2", "--context", "64", "--threads", "1", "--json"];
+        CliResult result = await Lrq.Run(command);
+        JsonNode figures = JsonNode.Parse(result.Out)!;
+        Assert.Equal((0.0, 1.0, 62), ((double)figures["klDivergence"]!, (double)figures["top1Agreement"]!, (int)figures["tokens"]!));
+    }
+
     /// <summary>Asks the program to stop as soon as it says that it has begun.</summary>
     private sealed class StoppingWriter(CancellationTokenSource stop) : StringWriter
     {

@@ -81,7 +81,7 @@ public class PerplexityKindTests
         int[] ids = models.Tokenizer.Encode(WikiTextTest, addSpecialTokens: true);
         int? bos = models.Tokenizer.AddsBos ? models.Tokenizer.BosId : null;
         Assert.Equal((bool)golden["bos"]!, bos is not null);
-        IReadOnlyList<TextWindow> windows = TextWindows.CutLlamaCpp(ids, bos, new TextWindowOptions { Windows = count }, models.Model.Config);
+        IEnumerable<TextWindow> windows = TextWindows.CutLlamaCpp([ids], bos, new TextWindowOptions { Windows = count }, models.Model.Config);
         var sums = new List<double>();
         EvaluationResult result = new Evaluator(runner) { WindowScored = score => sums.Add(score.LossSum) }
             .Evaluate(windows, new EvaluationOptions { Average = PerplexityAverage.Tokens }, cancellation: TestContext.Current.CancellationToken);
