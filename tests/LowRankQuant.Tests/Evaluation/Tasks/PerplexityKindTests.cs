@@ -18,13 +18,14 @@ public class PerplexityKindTests
 
     /// <summary>Minutes long: bench/eval_golden.sh runs this.</summary>
     [Theory(Explicit = true)]
-    [InlineData(TaskModels.TinyStories, "old", Harness.V03, 512)]
-    [InlineData(TaskModels.SmolLM2, "new", Harness.V04, 2048)]
-    [InlineData(TaskModels.SmolLM2, "old", Harness.V03, 2048)]
+    [InlineData(TaskModels.TinyStories, "old", Harness.V03, 512, Traits = ["piece", "tinystories-perplexity"])]
+    [InlineData(TaskModels.SmolLM2, "new", Harness.V04, 2048, Traits = ["piece", "smollm2-perplexity"])]
+    [InlineData(TaskModels.SmolLM2, "old", Harness.V03, 2048, Traits = ["piece", "smollm2-perplexity"])]
     public void Rolling(string model, string key, Harness harness, int context) => CheckRolling(model, key, harness, context);
 
     /// <summary>All windows stored.</summary>
     [Fact(Explicit = true)]
+    [Trait("piece", "smollm2-perplexity")]
     public void SmolLM2_LlamaCppWhole() => CheckLlamaCpp(TaskModels.SmolLM2, 8);
 
     [Fact]
