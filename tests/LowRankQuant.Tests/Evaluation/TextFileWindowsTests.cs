@@ -12,7 +12,7 @@ public sealed class TextFileWindowsTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
-    private static DecoderConfig Config => CalibrationLoaderTests.Config() with { MaxPositions = 64, VocabularySize = 1024 };
+    private static DecoderConfig Config => CalibrationLoaderTests.Config() with { MaxPositions = 64, VocabularySize = 4096 };
 
     public void Dispose() => _folder.Dispose();
 
