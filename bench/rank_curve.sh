@@ -1,12 +1,12 @@
 #!/bin/sh
 # The rank of LRQ's scaling matrices against what is lost, on the model that ships with lrq; prints a table and writes nothing but its work folder.
 #
-#   BITS=3 SEEDS="1 2 3" RANKS="1 2 4 16 64 full" bench/rank_curve.sh
+#   BITS=3 SEEDS="1 2 3" RANKS="1 2 4 16 64 full" [START=minmax] bench/rank_curve.sh
 #
 # Everything but the rank is the preset's; FlexRound, whose S2 is a full matrix of its own, stands beside it at the same rate.
 set -eu
 cd "$(dirname "$0")/.."
-bits=${BITS:-3} seeds=${SEEDS:-1 2 3} ranks=${RANKS:-1 2 4 16 64 full} rate=${RATE:-}
+bits=${BITS:-3} seeds=${SEEDS:-1 2 3} ranks=${RANKS:-1 2 4 16 64 full} rate=${RATE:-} start=${START:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
@@ -20,7 +20,7 @@ row() {
     name=$1
     shift
     for seed in $seeds; do
-        ./lrq quantize demo --bits "$bits" --seed "$seed" --out "$work/run" --overwrite --json ${rate:+--learning-rate "$rate"} "$@" >"$work/all" 2>"$work/log" ||
+        ./lrq quantize demo --bits "$bits" --seed "$seed" --out "$work/run" --overwrite --json ${rate:+--learning-rate "$rate"} ${start:+--start "$start"} "$@" >"$work/all" 2>"$work/log" ||
             { tail -n 5 "$work/log" >&2; exit 1; }
         echo "$(number perplexity "$work/all") $(number klDivergence "$work/all")"
     done | awk -v name="$name" '{ p += $1; k += $2; kk += $2 * $2; n++ }

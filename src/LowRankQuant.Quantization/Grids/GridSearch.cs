@@ -1,4 +1,3 @@
-using System.Numerics;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 
@@ -19,6 +18,9 @@ public static class GridSearch
 {
     private const float SmallestStep = 1e-8f;
     private const int Candidates = 100;
+
+    // Of the ranges, every such many is tried before all are.
+    private const int CoarseStep = 9;
 
     /// <summary>Finds the first grid of a weight.</summary>
     /// <param name="weight">[outFeatures, inFeatures], row-major.</param>
@@ -56,9 +58,30 @@ public static class GridSearch
     internal static GridCandidate FindLine(ReadOnlySpan<float> line, UniformGrid grid, GridStart start, bool oneSided)
     {
         (float min, float max) = Range(line);
-        if (grid.Symmetric) return Symmetric(line, grid, start, Math.Max(-min, max));
-        if (start == GridStart.MinMax) return FromRange(min, max, grid.MaxCode);
-        return oneSided ? SearchThreshold(line, grid.MaxCode, min, max) : SearchRange(line, grid.MaxCode, min, max);
+        if (start == GridStart.MinMax)
+            return grid.Symmetric ? SymmetricFromLargest(Math.Max(-min, max), grid) : FromRange(min, max, grid.MaxCode);
+        if (grid.Symmetric)
+        {
+            float largest = Math.Max(-min, max);
+            return Search(line, grid.MaxCode, 1, (i, _) => SymmetricFromLargest(largest / Candidates * i, grid));
+        }
+        if (oneSided)
+        {
+            bool negative = min < 0 && max <= 0;
+            float range = Math.Max(Math.Abs(min), max);
+            return Search(line, grid.MaxCode, 1, (i, _) =>
+            {
+                float threshold = range / Candidates * i;
+                return FromRange(negative ? -threshold : 0f, negative ? 0f : threshold, grid.MaxCode);
+            });
+        }
+        // Widened to hold 0: the range of a line of one sign says nothing about where it lies.
+        float whole = Math.Max(max, 0f) - Math.Min(min, 0f);
+        return Search(line, grid.MaxCode, grid.MaxCode + 1, (i, zp) =>
+        {
+            float span = whole / Candidates * i, delta = span / grid.MaxCode;
+            return FromRange(-(zp * delta), span - (zp * delta), grid.MaxCode);
+        });
     }
 
     private static (float Min, float Max) Range(ReadOnlySpan<float> line)
@@ -79,83 +102,46 @@ public static class GridSearch
         return new GridCandidate(step, (byte)Math.Clamp(-MathF.Round(low / step), 0f, maxCode));
     }
 
-    private static GridCandidate SearchThreshold(ReadOnlySpan<float> line, int maxCode, float min, float max)
-    {
-        GridCandidate best = default;
-        float range = Math.Max(Math.Abs(min), max), bestScore = float.PositiveInfinity;
-        for (int i = 1; i <= Candidates; i++)
-        {
-            float threshold = range / Candidates * i;
-            GridCandidate candidate = FromRange(min < 0 && max <= 0 ? -threshold : 0f, min < 0 && max <= 0 ? 0f : threshold, maxCode);
-            Keep(line, maxCode, candidate with { Index = i }, ref best, ref bestScore);
-        }
-        return best with { Score = bestScore };
-    }
+    private static GridCandidate SymmetricFromLargest(float largest, UniformGrid grid) =>
+        new(Math.Max(2 * largest / grid.MaxCode, SmallestStep), (byte)grid.SymmetricZero);
 
-    private static GridCandidate SearchRange(ReadOnlySpan<float> line, int maxCode, float min, float max)
+    // The first candidate with the smallest score, by i, then zp. Most are dismissed by their squared errors: the limit is the score of some candidate,
+    // from a coarse look at first, so the winner is never above it.
+    private static GridCandidate Search(ReadOnlySpan<float> line, int maxCode, int zeros, Func<int, int, GridCandidate> at)
     {
-        GridCandidate best = default;
-        // Widened to hold 0: the range of a line of one sign says nothing about where it lies.
-        float range = Math.Max(max, 0f) - Math.Min(min, 0f), bestScore = float.PositiveInfinity;
-        for (int i = 1; i <= Candidates; i++)
+        double limit = double.PositiveInfinity;
+        float lowest = float.PositiveInfinity;
+        for (int i = Candidates; i > 0; i -= CoarseStep)
         {
-            float span = range / Candidates * i, delta = span / maxCode;
-            for (int zp = 0; zp <= maxCode; zp++)
-            {
-                GridCandidate candidate = FromRange(-(zp * delta), span - (zp * delta), maxCode);
-                Keep(line, maxCode, candidate with { Index = i, ZeroCandidate = zp }, ref best, ref bestScore);
-            }
+            for (int zp = 0; zp < zeros; zp++) Score(line, maxCode, at(i, zp), ref lowest, ref limit);
         }
-        return best with { Score = bestScore };
-    }
-
-    private static GridCandidate Symmetric(ReadOnlySpan<float> line, UniformGrid grid, GridStart start, float largest)
-    {
-        byte zero = (byte)grid.SymmetricZero;
-        if (start == GridStart.MinMax) return new GridCandidate(Math.Max(2 * largest / grid.MaxCode, SmallestStep), zero);
         GridCandidate best = default;
         float bestScore = float.PositiveInfinity;
         for (int i = 1; i <= Candidates; i++)
         {
-            float step = Math.Max(2 * (largest / Candidates * i) / grid.MaxCode, SmallestStep);
-            Keep(line, grid.MaxCode, new GridCandidate(step, zero) { Index = i }, ref best, ref bestScore);
+            for (int zp = 0; zp < zeros; zp++)
+            {
+                GridCandidate candidate = at(i, zp);
+                float score = Score(line, maxCode, candidate, ref lowest, ref limit);
+                if (!(score < bestScore)) continue;
+                best = candidate with { Index = i, ZeroCandidate = zp, Score = score };
+                bestScore = score;
+            }
         }
-        return best with { Score = bestScore };
+        return best;
     }
 
-    private static void Keep(ReadOnlySpan<float> line, int maxCode, GridCandidate candidate, ref GridCandidate best, ref float bestScore)
+    // The score of a candidate, or infinity where it is above the lowest so far.
+    private static float Score(ReadOnlySpan<float> line, int maxCode, GridCandidate candidate, ref float lowest, ref double limit)
     {
-        float score = MeanError(line, candidate.Step, candidate.Zero, maxCode);
-        if (!(score < bestScore)) return;
-        best = candidate;
-        bestScore = score;
-    }
-
-    /// <summary>Mean of |w - q s|^2.4 with q = clamp(round(w / s), -zero, maxCode - zero).</summary>
-    internal static float MeanError(ReadOnlySpan<float> line, float step, int zero, int maxCode)
-    {
-        var s = new Vector<float>(step);
-        var low = new Vector<float>(-zero);
-        var high = new Vector<float>(maxCode - zero);
-        var sum = Vector<double>.Zero;
-        int i = 0;
-        for (; i <= line.Length - Vector<float>.Count; i += Vector<float>.Count)
+        if (GridScore.Exceeds(limit, line, candidate.Step, candidate.Zero, maxCode)) return float.PositiveInfinity;
+        float score = GridScore.Mean(line, candidate.Step, candidate.Zero, maxCode);
+        if (score < lowest)
         {
-            var w = new Vector<float>(line[i..]);
-            Vector<float> q = Vector.Min(Vector.Max(Vector.Round(w / s), low), high);
-            Vector<float> error = Vector.Abs(w - (q * s));
-            // |e|^2.4 = exp(2.4 ln |e|); the logarithm of 0 is minus infinity and its power 0.
-            Vector<float> power = Vector.Exp(2.4f * Vector.Log(error));
-            Vector.Widen(power, out Vector<double> lower, out Vector<double> upper);
-            sum += lower + upper;
+            lowest = score;
+            limit = GridScore.SquareLimit(score, line.Length);
         }
-        double total = Vector.Sum(sum);
-        for (; i < line.Length; i++)
-        {
-            float q = Math.Clamp(MathF.Round(line[i] / step), -zero, maxCode - zero);
-            total += Math.Pow(Math.Abs(line[i] - (q * step)), 2.4);
-        }
-        return (float)(total / line.Length);
+        return score;
     }
 }
 

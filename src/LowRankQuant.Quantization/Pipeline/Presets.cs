@@ -45,6 +45,9 @@ internal static class Presets
     private static readonly Preset PaperPreset = new(
         Samples: 512, SequenceLength: 1024, Iterations: 5000, Batch: 2, LossWeighting.Plain, KeepBest: false, HeldOut: 0);
 
+    // Worse than the plain range where nothing is learned, better where it is: at 2, 3 and 4 bits, for LRQ and FlexRound (docs/results/start.md).
+    private const GridStart FastStart = GridStart.Search;
+
     /// <summary>First learning rates of <c>fast</c> by code width: the row with the largest width not above the one asked for.</summary>
     private static readonly (int Bits, double Lrq, double FlexRound)[] FastRates = [(4, 5e-3, 5e-3), (3, 1e-2, 1e-2), (2, 2e-2, 1e-2)];
 
@@ -75,9 +78,9 @@ internal static class Presets
         {
             foreach ((int rowBits, double lrq, double flex) in FastRates)
             {
-                if (bits >= rowBits) return (flexRound ? flex : lrq, GridStart.MinMax);
+                if (bits >= rowBits) return (flexRound ? flex : lrq, FastStart);
             }
-            return (flexRound ? FastRates[^1].FlexRound : FastRates[^1].Lrq, GridStart.MinMax);
+            return (flexRound ? FastRates[^1].FlexRound : FastRates[^1].Lrq, FastStart);
         }
         // 3 bits is the narrowest width of the scripts and 4 the widest; the nearest size is meant in ratios.
         int scriptBits = bits >= 4 ? 4 : 3;

@@ -62,23 +62,26 @@ public sealed class GoldenTinyModelTests(ITestOutputHelper output)
     [InlineData(Stories656, "lrq-r16.b3", 1)]
     [InlineData(Stories656, "flexround.b3", 1)]
     [InlineData(Stories260, "lrq-r16.b3", 1)]
-    public void WhatIsLearnedIsAsGoodAsTheReference(string name, string key, int seeds) => Compare(name, key, seeds);
+    public void WhatIsLearnedIsAsGoodAsTheReference(string name, string key, int seeds)
+    {
+        string? missed = Distance(name, key, seeds);
+        Assert.True(missed is null, missed);
+    }
 
     [Theory]
     [InlineData(Stories656, 3)]
     [InlineData(Stories260, 2)]
-    [InlineData(BabyLlama, 1)]
+    [InlineData(BabyLlama, 3)]
     public void EveryLearnedRowIsAsGoodAsTheReference(string name, int seeds)
     {
         Assert.SkipUnless(Environment.GetEnvironmentVariable("LRQ_LONG_TESTS") == "1", "Takes several minutes: set LRQ_LONG_TESTS=1 to run it.");
         string[] methods = name == BabyLlama ? ["lrq-r16", "flexround"] : ["lrq-r1", "lrq-r4", "lrq-r16", "lrq-r64", "flexround"];
-        foreach (int bits in new[] { 4, 3, 2 })
-        {
-            foreach (string method in methods) Compare(name, $"{method}.b{bits}", seeds);
-        }
+        string[] missed = [.. new[] { 4, 3, 2 }.SelectMany(bits => methods.Select(method => Distance(name, $"{method}.b{bits}", seeds))).OfType<string>()];
+        Assert.True(missed.Length == 0, string.Join('\n', missed));
     }
 
-    private void Compare(string name, string key, int seeds)
+    // What a row differs by when it is more than its tolerance, else null.
+    private string? Distance(string name, string key, int seeds)
     {
         using var lab = new TinyModelLab(name);
         JsonElement row = lab.Row(key);
@@ -101,7 +104,7 @@ public sealed class GoldenTinyModelTests(ITestOutputHelper output)
             CultureInfo.InvariantCulture,
             $"{name} {key}: mean KL {sum / seeds:F5} over {seeds} seeds, reference {divergence:F5} ± {deviation:F5}, allowed {allowed:F5}");
         output.WriteLine(what);
-        Assert.True(Math.Abs((sum / seeds) - divergence) <= allowed, what);
+        return Math.Abs((sum / seeds) - divergence) <= allowed ? null : what;
     }
 
     private static (double Mean, double Deviation, int Runs) Figure(JsonElement row, string figure)

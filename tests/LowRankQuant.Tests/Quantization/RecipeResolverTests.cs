@@ -17,7 +17,7 @@ public class RecipeResolverTests
         Recipe recipe = Resolve(Trained with { Bits = 3 }).Recipe;
         Assert.Equal(("fast", QuantizationMethod.Lrq, 3), (recipe.Preset, recipe.Method, recipe.Bits));
         Assert.Equal((Granularity.Channel, 0, false), (recipe.Granularity, recipe.GroupSize, recipe.Symmetric));
-        Assert.Equal((GridStart.MinMax, ScaleType.Float16), (recipe.Start, recipe.ScaleType));
+        Assert.Equal((GridStart.Search, ScaleType.Float16), (recipe.Start, recipe.ScaleType));
         Assert.Equal((LossWeighting.Relative, true), (recipe.Loss, recipe.KeepBest));
         Assert.True(recipe is { Samples: > 0, HeldOut: > 0, SequenceLength: 512, Iterations: > 0, Batch: 2, Rank: > 0, LearningRate: > 0 });
     }

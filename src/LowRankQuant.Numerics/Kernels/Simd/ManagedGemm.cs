@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using LowRankQuant.Numerics.Kernels.Simd.Vectors;
 
 namespace LowRankQuant.Numerics.Kernels.Simd;
 
@@ -28,8 +29,8 @@ internal sealed unsafe class ManagedGemm : IGemm
         _driver = VectorBits switch
         {
             512 => new GemmDriver<GemmKernel512>(),
-            256 => new GemmDriver<GemmKernel256>(),
-            128 => new GemmDriver<GemmKernel128>(),
+            256 => new GemmDriver<GemmKernel6x2<V256>>(),
+            128 => new GemmDriver<GemmKernel6x2<V128>>(),
             _ => new GemmDriver<GemmKernelScalar>(),
         };
     }
