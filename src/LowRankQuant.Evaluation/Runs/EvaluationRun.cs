@@ -56,6 +56,7 @@ public sealed class EvaluationRun : IEvaluationRun
         var encoder = new PairEncoder(tokenizer, job.Model.Config, job.Harness, job.AddBos);
         int context = job.Windows.Context ?? Math.Min(TextWindowOptions.UsualContext, job.Model.Config.MaxPositions);
         var perplexity = new RollingPerplexity(runner, encoder, context);
+        if (job.Reference is not null) observer.Note("Rolling perplexity defines no divergence; the reference is asked the tasks only.");
         observer.Stage($"measuring the documents of {job.Text}");
         using var reader = new TextFileReader(job.Text!);
         IEnumerable<string> pages = WikiText.Pages(reader).Take(job.Windows.Windows ?? int.MaxValue);
