@@ -22,7 +22,10 @@ internal static class Program
         ["tasks"] = (
             TaskBenchmark.Run,
             "items per second of evaluation tasks against one forward pass per choice, as JSON lines --model MODEL --data FOLDER [--tasks LIST] [--limit N] "
-            + "[--baseline N] [--harness NAME] [--threads N]"),
+            + "[--baseline N] [--harness NAME] [--threads N]; with [--profile 1] the share of every operation instead"),
+        ["stream"] = (
+            StreamBenchmark.Run,
+            "a long text read, tokenized and cut into windows, as a JSON line --model MODEL --text FILE [--millions N] [--part N] [--whole 1]"),
         ["llamacpp"] = (
             LlamaCppBenchmark.Run,
             "GGUF files in llama.cpp, as JSON lines: perplexity, divergence from the first, perplexity of the same model here --files F16.gguf[=MODEL],... "

@@ -25,6 +25,9 @@ internal static class Failures
         if (Environment.GetEnvironmentVariable(DebugVariable) == "1") error.WriteLine(failure.ToString());
         switch (failure)
         {
+            case StoppedException stopped:
+                error.WriteLine(stopped.Message);
+                return ExitCodes.Interrupted;
             case OperationCanceledException:
                 error.WriteLine("Stopped. What is finished is kept: the same command goes on from there.");
                 return ExitCodes.Interrupted;

@@ -176,7 +176,8 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.EvaluationText is { } file)
         {
             var options = new TextWindowOptions { Windows = job.EvaluationWindows };
-            return (EvaluationRun.CutText(file, tokenizer, job.Model.Config, AddBos.Auto, options), file);
+            // Three measurements and the sample take the same windows; whatever is wrong with them shows before the work begins.
+            return ([.. new TextFileWindows(file, tokenizer, job.Model.Config, AddBos.Auto, options)], file);
         }
         if (calibration is not { HeldOutWindows.Length: > 0 }) return ([], null);
         return ([.. calibration.HeldOutWindows.Select(ids => new TextWindow(ids))], "held-out calibration windows");
