@@ -43,6 +43,8 @@ internal sealed class App(Terminal terminal, Engine engine)
         new CompareCommand(terminal).Build(),
         new InspectCommand(terminal).Build(),
         new ConvertCommand(terminal).Build(),
+        new ExportCommand(terminal).Build(),
+        new VerifyCommand(terminal).Build(),
     };
 
     private int ReportParseErrors(ParseResult parsed)

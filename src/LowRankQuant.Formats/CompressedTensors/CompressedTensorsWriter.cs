@@ -85,8 +85,10 @@ public static class CompressedTensorsWriter
     /// <param name="modules">Every quantized module, in model order.</param>
     /// <param name="ignore">Dense linears, such as <c>lm_head</c>.</param>
     /// <param name="version">Release to claim; decides how readers unpack 3, 5, 6 and 7 bits, so not below 0.18.</param>
+    /// <param name="kvCache">Key and value cache quantization, or null.</param>
     /// <exception cref="ArgumentException">No modules, or a module given twice.</exception>
-    public static JsonObject BuildConfig(IReadOnlyList<QuantizedModule> modules, IReadOnlyList<string> ignore, string version = Version)
+    public static JsonObject BuildConfig(
+        IReadOnlyList<QuantizedModule> modules, IReadOnlyList<string> ignore, string version = Version, QuantizationArgs? kvCache = null)
     {
         if (modules.Count == 0) throw new ArgumentException("A quantization_config needs at least one quantized module.", nameof(modules));
         List<(QuantizedModule First, List<string> Names)> groups = [];
@@ -94,7 +96,7 @@ public static class CompressedTensorsWriter
         foreach (QuantizedModule module in modules)
         {
             if (!seen.Add(module.Name)) throw new ArgumentException($"Module '{module.Name}' is given twice.", nameof(modules));
-            int index = groups.FindIndex(g => g.First.Grid == module.Grid && g.First.InputActivations == module.InputActivations);
+            int index = groups.FindIndex(group => group.First.SharesSchemeWith(module));
             if (index >= 0) groups[index].Names.Add(module.Name);
             else groups.Add((module, [module.Name]));
         }
@@ -108,7 +110,7 @@ public static class CompressedTensorsWriter
             {
                 ["format"] = first.Format,
                 ["input_activations"] = first.InputActivations?.ToJson(),
-                ["output_activations"] = null,
+                ["output_activations"] = first.OutputActivations?.ToJson(),
                 ["targets"] = StringArray(groups.Count == 1 ? ["Linear"] : names),
                 ["weights"] = QuantizationArgs.FromGrid(first.Grid).ToJson(),
             };
@@ -119,7 +121,7 @@ public static class CompressedTensorsWriter
             ["format"] = formats.Count == 1 ? groups[0].First.Format : "mixed-precision",
             ["global_compression_ratio"] = null,
             ["ignore"] = StringArray(ignore),
-            ["kv_cache_scheme"] = null,
+            ["kv_cache_scheme"] = kvCache?.ToJson(),
             ["quant_method"] = CompressedTensorsConfig.QuantMethod,
             ["quantization_status"] = "compressed",
             ["sparsity_config"] = new JsonObject(),
@@ -130,13 +132,7 @@ public static class CompressedTensorsWriter
 
     private static PendingTensor Scales(string module, int rows, int groups, UniformGrid grid, ScaleType scaleType, Func<UniformWeight> load)
     {
-        SafetensorsType type = scaleType switch
-        {
-            ScaleType.Float32 => SafetensorsType.F32,
-            ScaleType.Float16 => SafetensorsType.F16,
-            _ => SafetensorsType.BF16,
-        };
-        return new PendingTensor(module + ".weight_scale", type, ScaleShape(rows, groups, grid), sink => sink.WriteSingles(load().Scales));
+        return new PendingTensor(module + ".weight_scale", scaleType.ToSafetensors(), ScaleShape(rows, groups, grid), sink => sink.WriteSingles(load().Scales));
     }
 
     private static PendingTensor SignedZeroPoints(string module, long[] shape, UniformGrid grid, Func<UniformWeight> load) =>

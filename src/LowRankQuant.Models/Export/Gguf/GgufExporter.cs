@@ -5,8 +5,8 @@ using LowRankQuant.Models.Tokenizers;
 namespace LowRankQuant.Models.Export.Gguf;
 
 /// <summary>
-/// Writes any checkpoint as a GGUF file that llama.cpp loads. Weights on an integer grid keep their codes, zero points and scales (FORMATS: the exact
-/// mappings of <see cref="Formats.Gguf.Grids.GgufFit"/>); a grid that fits no block is refused, all of them at once.
+/// Writes any checkpoint as a GGUF file that llama.cpp loads. Weights on an integer grid keep their codes, zero points and scales
+/// (see <see cref="Formats.Gguf.Grids.GgufFit"/>); a grid that fits no block is refused, all of them at once.
 /// </summary>
 public static class GgufExporter
 {
