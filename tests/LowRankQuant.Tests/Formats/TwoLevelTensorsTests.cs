@@ -21,7 +21,7 @@ public sealed class TwoLevelTensorsTests
         TwoLevelWeight weight = Random(TwoLevelGrid.Find(name)!);
         using var folder = new TemporaryFolder();
         string file = folder.File("w.safetensors");
-        SafetensorsWriter.Write(file, TwoLevelTensors.Write("m", weight), SafetensorsWriter.PyTorchMetadata);
+        SafetensorsWriter.Write(file, TwoLevelTensors.Write("m", weight), SafetensorsWriter.PyTorchMetadata, TestContext.Current.CancellationToken);
         using SafetensorsFile stored = SafetensorsFile.Open(file);
         Assert.Equal(["m"], TwoLevelTensors.Modules(stored));
         Assert.Equal((weight.Grid, Rows, Columns), TwoLevelTensors.Describe(stored, "m"));
@@ -73,7 +73,7 @@ public sealed class TwoLevelTensorsTests
     {
         using var folder = new TemporaryFolder();
         string file = folder.File("w.safetensors");
-        SafetensorsWriter.Write(file, change(TwoLevelTensors.Write("m", Random(TwoLevelGrid.Q2K))), SafetensorsWriter.PyTorchMetadata);
+        SafetensorsWriter.Write(file, change(TwoLevelTensors.Write("m", Random(TwoLevelGrid.Q2K))), SafetensorsWriter.PyTorchMetadata, TestContext.Current.CancellationToken);
         using SafetensorsFile stored = SafetensorsFile.Open(file);
         return Assert.Throws<CheckpointFormatException>(() => TwoLevelTensors.Read(stored, "m"));
     }
