@@ -22,7 +22,21 @@ internal static class Program
         ["tasks"] = (
             TaskBenchmark.Run,
             "items per second of evaluation tasks against one forward pass per choice, as JSON lines --model MODEL --data FOLDER [--tasks LIST] [--limit N] "
-            + "[--baseline N] [--harness NAME] [--threads N]"),
+            + "[--baseline N] [--harness NAME] [--threads N]; with [--profile 1] the share of every operation instead"),
+        ["stream"] = (
+            StreamBenchmark.Run,
+            "a long text read, tokenized and cut into windows, as a JSON line --model MODEL --text FILE [--millions N] [--part N] [--whole 1]"),
+        ["llamacpp"] = (
+            LlamaCppBenchmark.Run,
+            "GGUF files in llama.cpp, as JSON lines: perplexity, divergence from the first, perplexity of the same model here --files F16.gguf[=MODEL],... "
+            + "--text FILE [--tokenizer MODEL] [--windows N] [--context N] [--threads N] [--exact yes]"),
+        ["gguf-export"] = (
+            LlamaCppBenchmark.Export,
+            "a model as GGUF, with types for what lies on no grid --model MODEL --out FILE [--linear TYPE] [--embedding TYPE] [--adapter FILE]"),
+        ["llamacpp-quantize"] = (
+            LlamaCppBenchmark.Quantize,
+            "llama.cpp's own quantizer --model FLOATS.gguf --out FILE --type Q4_0|Q3_K_M|Q2_K|... [--pure yes] [--embedding TYPE] [--threads N] "
+            + "[--calibration TEXT] [--windows N]: with an importance matrix of that text"),
         ["make-llama"] = (
             SyntheticModel.Run,
             "a random Llama checkpoint of 1.1 billion weights --out FOLDER [--tokenizer FOLDER] [--hidden N] [--layers N] [--heads N] [--kv-heads N] "

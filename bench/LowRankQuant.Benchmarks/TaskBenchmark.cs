@@ -22,7 +22,10 @@ internal static class TaskBenchmark
 {
     public static int Run(Options options)
     {
-        using var device = new CpuDevice(new CpuDeviceOptions { Threads = options.Number("threads", 2) });
+        // Operations are timed one after the other: a profile wants one thread.
+        bool profile = options.Number("profile", 0) > 0;
+        var cpu = new CpuDevice(new CpuDeviceOptions { Threads = profile ? 1 : options.Number("threads", 2) });
+        using Device device = profile ? new TimedDevice(cpu) : cpu;
         using CausalModel model = ModelSource.Open(options.Text("model") ?? throw new ArgumentException("--model is missing."), device);
         var data = new DataFolder(options.Text("data") ?? throw new ArgumentException("--data is missing."));
         string harnessName = options.Text("harness") ?? "v0.4";
@@ -38,9 +41,29 @@ internal static class TaskBenchmark
             ScoringUnit[] units = [.. items.Select(encoder.Encode).Select(item => new ScoringUnit(item.Requests, item.PrefixKey))];
             // Items of the baseline are spread over all, as subjects differ in length.
             int[] chosen = [.. Enumerable.Range(0, units.Length).Where(i => i % Math.Max(1, units.Length / options.Number("baseline", 20)) == 0)];
-            Measure(name, runner, units, chosen);
+            if (device is TimedDevice timed) Profile(name, runner, units, timed);
+            else Measure(name, runner, units, chosen);
         }
         return 0;
+    }
+
+    /// <summary>Where the time goes: the share of every operation, and what lies between them.</summary>
+    private static void Profile(string name, ModelRunner runner, ScoringUnit[] units, TimedDevice device)
+    {
+        var scorer = new LikelihoodScorer(runner);
+        scorer.Score(units[..1], 0, (_, _) => { });
+        device.Timed.Reset();
+        double start = ThreadClock.ProcessSeconds;
+        scorer.Score(units, 0, (_, _) => { });
+        double seconds = ThreadClock.ProcessSeconds - start, inside = 0;
+        var shares = new JsonObject();
+        foreach ((string operation, KernelTime time) in device.Timed.Times.OrderByDescending(pair => pair.Value.Processor))
+        {
+            shares[operation] = Math.Round(time.Processor / seconds, 4);
+            inside += time.Processor;
+        }
+        shares["between"] = Math.Round((seconds - inside) / seconds, 4);
+        Console.WriteLine(new JsonObject { ["task"] = name, ["itemsPerSecond"] = Math.Round(units.Length / seconds, 3), ["shares"] = shares }.ToJsonString());
     }
 
     private static void Measure(string name, ModelRunner runner, ScoringUnit[] units, int[] chosen)

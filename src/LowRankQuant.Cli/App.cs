@@ -37,11 +37,14 @@ internal sealed class App(Terminal terminal, Engine engine)
     private RootCommand CreateRoot() => new("LowRankQuant makes large language models small without retraining.")
     {
         new QuantizeCommand(terminal, engine).Build(),
+        new PlanCommand(terminal).Build(),
         new EvalCommand(terminal, engine).Build(),
         new CorrectCommand(terminal, engine).Build(),
         new CompareCommand(terminal).Build(),
         new InspectCommand(terminal).Build(),
         new ConvertCommand(terminal).Build(),
+        new ExportCommand(terminal).Build(),
+        new VerifyCommand(terminal).Build(),
     };
 
     private int ReportParseErrors(ParseResult parsed)

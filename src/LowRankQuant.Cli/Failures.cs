@@ -1,6 +1,7 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
+using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
@@ -13,6 +14,9 @@ internal static class Failures
     /// <summary>When set to 1, stack traces are printed too.</summary>
     public const string DebugVariable = "LRQ_DEBUG";
 
+    // One rule may hit every linear of a model.
+    private const int MostProblems = 20;
+
     /// <summary>Prints the message.</summary>
     /// <returns>The exit code.</returns>
     public static int Report(Exception failure, TextWriter error)
@@ -21,6 +25,9 @@ internal static class Failures
         if (Environment.GetEnvironmentVariable(DebugVariable) == "1") error.WriteLine(failure.ToString());
         switch (failure)
         {
+            case StoppedException stopped:
+                error.WriteLine(stopped.Message);
+                return ExitCodes.Interrupted;
             case OperationCanceledException:
                 error.WriteLine("Stopped. What is finished is kept: the same command goes on from there.");
                 return ExitCodes.Interrupted;
@@ -29,6 +36,10 @@ internal static class Failures
                 return ExitCodes.BadRequest;
             case RequestException bad:
                 WriteProblems(bad.Problems, error);
+                return ExitCodes.BadRequest;
+            case ExportException bad:
+                WriteProblems([.. bad.Problems.Take(MostProblems)], error);
+                if (bad.Problems.Count > MostProblems) error.WriteLine($"error: and {bad.Problems.Count - MostProblems} more.");
                 return ExitCodes.BadRequest;
             case RunFolderException:
                 error.WriteLine($"error: {failure.Message}");

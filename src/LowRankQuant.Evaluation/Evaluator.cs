@@ -9,7 +9,7 @@ namespace LowRankQuant.Evaluation;
 
 /// <summary>
 /// Perplexity of a model, and how far it is from a reference: KL divergence and agreement of the most probable token. Logits are computed for some
-/// rows at a time, so memory does not grow with the length of a window times the vocabulary.
+/// rows at a time, and windows are taken some at a time, so memory grows neither with the length of a window times the vocabulary nor with the text.
 /// </summary>
 /// <param name="model">The model to judge; not owned.</param>
 /// <param name="reference">The model it should equal, or null; not owned.</param>
@@ -20,6 +20,9 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
 
     private const int BatchesTogether = 8;
 
+    // Where the weights are read from disk for every turn, so much work between that their reading does not count, and so few states that a disk holds them.
+    private const int TokensTogether = 1 << 18;
+
     /// <summary>Told about every window, in order, for reports in depth; null for nobody.</summary>
     public Action<WindowScore>? WindowScored { get; init; }
 
@@ -27,45 +30,61 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
     /// <summary>Measures the windows.</summary>
-    /// <param name="windows">At least one, each with a scored token.</param>
+    /// <param name="windows">At least one, each with a scored token; enumerated once, as far as the work has come.</param>
     /// <param name="options">What is averaged; null for the usual.</param>
     /// <param name="progress">Told about every batch.</param>
     /// <param name="cancellation">Ends the work.</param>
     /// <exception cref="EvaluationException">There is nothing to score, or the models have different vocabularies or devices.</exception>
     /// <exception cref="CheckpointException">An id is beyond the vocabulary, or a checkpoint is unsound.</exception>
     public EvaluationResult Evaluate(
-        IReadOnlyList<TextWindow> windows,
+        IEnumerable<TextWindow> windows,
         EvaluationOptions? options = null,
         IProgress<EvaluationProgress>? progress = null,
         CancellationToken cancellation = default)
     {
         options ??= new EvaluationOptions();
         long start = Time.GetTimestamp();
-        Check(windows);
+        CheckReference();
         var statistics = new EvaluationStatistics(options.Average, reference is not null);
-        int together = WindowsTogether(windows);
-        for (int first = 0; first < windows.Count; first += together)
-            Evaluate(windows, first, Math.Min(together, windows.Count - first), statistics, options, progress, cancellation);
+        int done = 0, total = windows.TryGetNonEnumeratedCount(out int count) ? count : 0;
+        foreach (IReadOnlyList<TextWindow> turn in Turns(windows))
+        {
+            Evaluate(turn, done, total, statistics, options, progress, cancellation);
+            done += turn.Count;
+        }
+        if (done == 0) throw new EvaluationException("There are no windows to evaluate.");
         using Process process = Process.GetCurrentProcess();
         return statistics.Result() with { Seconds = Time.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = process.PeakWorkingSet64 };
     }
 
     /// <summary>
-    /// How many windows pass through the reference before they pass through the model. When both stay in memory, some batches at a time: a long text
-    /// then keeps few hidden states. Otherwise all, as every turn reads the weights again; what does not fit goes to disk.
+    /// Windows that pass through the reference before they pass through the model. When both stay in memory, some batches: a long text then keeps few
+    /// hidden states. Otherwise many, as every turn reads the weights again; states that do not fit go to disk.
     /// </summary>
-    private int WindowsTogether(IReadOnlyList<TextWindow> windows)
+    private IEnumerable<IReadOnlyList<TextWindow>> Turns(IEnumerable<TextWindow> windows)
     {
-        if (reference is null || !model.Resident || !reference.Resident) return windows.Count;
-        return BatchesTogether * Math.Max(1, model.Options.BatchTokens / windows.Max(window => window.Ids.Length));
+        bool resident = model.Resident && reference is null or { Resident: true };
+        var turn = new List<TextWindow>();
+        int number = 0, most = 1;
+        foreach (TextWindow window in windows)
+        {
+            Check(window, number++);
+            int length = window.Ids.Length;
+            if (turn.Count == 0) most = resident ? BatchesTogether * Math.Max(1, model.Options.BatchTokens / length) : Math.Max(1, TokensTogether / length);
+            turn.Add(window);
+            if (turn.Count < most) continue;
+            yield return turn;
+            turn = [];
+        }
+        if (turn.Count > 0) yield return turn;
     }
 
     private void Evaluate(
-        IReadOnlyList<TextWindow> windows, int first, int count, EvaluationStatistics statistics, EvaluationOptions options,
+        IReadOnlyList<TextWindow> windows, int first, int total, EvaluationStatistics statistics, EvaluationOptions options,
         IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
-        int[][] ids = [.. Enumerable.Range(first, count).Select(number => windows[number].Ids)];
-        IProgress<EvaluationProgress>? partial = progress is null ? null : new PartialProgress(progress, first, windows.Count);
+        int[][] ids = [.. windows.Select(window => window.Ids)];
+        IProgress<EvaluationProgress>? partial = progress is null ? null : new PartialProgress(progress, first, total);
         using ActivationStore? states = reference is null ? null : ReferenceStates(reference, ids, options, partial, cancellation);
         using Tensor? padded = states is null ? null : model.Model.Device.Empty(states.Rows, states.Columns);
         model.Run(
@@ -73,7 +92,7 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
             (number, hidden) =>
             {
                 states?.Read(number, padded!);
-                WindowScore score = Score(first + number, windows[first + number], hidden, padded, options.Positions, cancellation);
+                WindowScore score = Score(first + number, windows[number], hidden, padded, options.Positions, cancellation);
                 statistics.Add(score);
                 WindowScored?.Invoke(score);
             },
@@ -81,14 +100,14 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
             cancellation);
     }
 
-    private void Check(IReadOnlyList<TextWindow> windows)
+    private static void Check(TextWindow window, int number)
     {
-        if (windows.Count == 0) throw new EvaluationException("There are no windows to evaluate.");
-        for (int i = 0; i < windows.Count; i++)
-        {
-            if (windows[i].FirstNew < 0 || windows[i].ScoredTokens < 1)
-                throw new EvaluationException($"Window {i}: {windows[i].Ids.Length} tokens, {windows[i].FirstNew} of context: nothing to score.");
-        }
+        if (window.FirstNew < 0 || window.ScoredTokens < 1)
+            throw new EvaluationException($"Window {number}: {window.Ids.Length} tokens, {window.FirstNew} of context: nothing to score.");
+    }
+
+    private void CheckReference()
+    {
         if (reference is null) return;
         int own = model.Model.Config.VocabularySize, other = reference.Model.Config.VocabularySize;
         if (own != other)

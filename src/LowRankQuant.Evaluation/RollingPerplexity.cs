@@ -13,6 +13,8 @@ namespace LowRankQuant.Evaluation;
 /// <param name="context">Tokens of a block, at most the model's positions.</param>
 internal sealed class RollingPerplexity(ModelRunner runner, PairEncoder encoder, int context)
 {
+    private const int GroupTokens = 1 << 16;
+
     /// <summary>Told the number, the log-likelihoods of the windows, the words and the bytes of every document; null for nobody.</summary>
     public Action<int, double[], int, int>? DocumentScored { get; init; }
 
@@ -33,39 +35,51 @@ internal sealed class RollingPerplexity(ModelRunner runner, PairEncoder encoder,
         }
     }
 
-    /// <summary>Measures pages.</summary>
+    /// <summary>Tokens of the documents read so far.</summary>
+    public long TokensRead { get; private set; }
+
+    /// <summary>Measures documents; enumerates them once, as far as the work has come.</summary>
     /// <param name="pages">At least one.</param>
-    /// <param name="progress">Told about every batch.</param>
+    /// <param name="progress">Told how many thousands of tokens are done.</param>
     /// <param name="cancellation">Ends the work.</param>
-    public EvaluationResult Measure(IReadOnlyList<string> pages, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
+    public EvaluationResult Measure(IEnumerable<string> pages, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
-        TokenPair[][] windows = [.. pages.Select(page => Windows(encoder.Text(WikiText.Detokenize(page)), encoder.PrefixToken, context).ToArray())];
-        var sums = new double[pages.Count][];
-        // Each window is a unit: windows of a document share no beginning.
-        ScoringUnit[] units = [.. windows.SelectMany(document => document.Select(pair => new ScoringUnit([TokenRequest.Fit(pair.Context, pair.Continuation, context)], null)))];
-        var scores = new List<double>(units.Length);
-        new LikelihoodScorer(runner).Score(units, 0, (_, found) => scores.Add(found[0].LogLikelihood), progress, cancellation);
-        int[] words = [.. pages.Select(WikiText.CountWords)], bytes = [.. pages.Select(page => Encoding.UTF8.GetByteCount(page))];
-        for (int i = 0, at = 0; i < sums.Length; at += windows[i++].Length)
+        RunningRatio perWord = new(), perByte = new();
+        var scorer = new LikelihoodScorer(runner);
+        int documents = 0, windows = 0;
+        long tokens = 0;
+        foreach (List<Document> group in Groups(pages))
         {
-            sums[i] = [.. scores.Skip(at).Take(windows[i].Length)];
-            DocumentScored?.Invoke(i, sums[i], words[i], bytes[i]);
+            // Each window is a unit: windows of a document share no beginning.
+            ScoringUnit[] units = [.. group.SelectMany(document => document.Windows).Select(pair => new ScoringUnit([TokenRequest.Fit(pair.Context, pair.Continuation, context)], null))];
+            var scores = new List<double>(units.Length);
+            scorer.Score(
+                units, 0, (_, found) => scores.Add(found[0].LogLikelihood), progress is null ? null : new GroupProgress(progress, tokens), cancellation);
+            int at = 0;
+            foreach (Document document in group)
+            {
+                double[] sums = [.. scores.GetRange(at, document.Windows.Length)];
+                at += sums.Length;
+                DocumentScored?.Invoke(documents, sums, document.Words, document.Bytes);
+                documents++;
+                perWord.Add(-sums.Sum(), document.Words);
+                perByte.Add(-sums.Sum(), document.Bytes);
+            }
+            windows += units.Length;
+            tokens += units.Sum(unit => (long)unit.Requests[0].Scored);
         }
-        double[] losses = [.. sums.Select(document => -document.Sum())];
-        (double perWord, double? wordError) = Ratio(losses, words);
-        (double perByte, double? byteError) = Ratio(losses, bytes);
         var errors = new Dictionary<string, double>();
-        Add("wordPerplexity", wordError * Math.Exp(perWord));
-        Add("bytePerplexity", byteError * Math.Exp(perByte));
-        Add("bitsPerByte", byteError / Math.Log(2));
+        Add("wordPerplexity", perWord.Error * Math.Exp(perWord.Ratio));
+        Add("bytePerplexity", perByte.Error * Math.Exp(perByte.Ratio));
+        Add("bitsPerByte", perByte.Error / Math.Log(2));
         return new EvaluationResult
         {
-            WordPerplexity = Math.Exp(perWord),
-            BytePerplexity = Math.Exp(perByte),
-            BitsPerByte = perByte / Math.Log(2),
-            Documents = pages.Count,
-            Windows = units.Length,
-            Tokens = units.Sum(unit => (long)unit.Requests[0].Scored),
+            WordPerplexity = Math.Exp(perWord.Ratio),
+            BytePerplexity = Math.Exp(perByte.Ratio),
+            BitsPerByte = perByte.Ratio / Math.Log(2),
+            Documents = documents,
+            Windows = windows,
+            Tokens = tokens,
             StandardErrors = errors,
         };
 
@@ -75,12 +89,29 @@ internal sealed class RollingPerplexity(ModelRunner runner, PairEncoder encoder,
         }
     }
 
-    /// <summary>Sum over sum, and the error of such a ratio from the documents' deviations from it (linearised; the harness draws a bootstrap).</summary>
-    private static (double Ratio, double? Error) Ratio(double[] losses, int[] sizes)
+    /// <summary>Documents that are scored together: some rounds of batches, or one long document.</summary>
+    private IEnumerable<List<Document>> Groups(IEnumerable<string> pages)
     {
-        double total = sizes.Sum(size => (double)size), ratio = losses.Sum() / total, squares = 0;
-        for (int i = 0; i < losses.Length; i++) squares += Math.Pow(losses[i] - (ratio * sizes[i]), 2);
-        int n = losses.Length;
-        return (ratio, n > 1 ? Math.Sqrt(squares * n / (n - 1)) / total : null);
+        var group = new List<Document>();
+        long tokens = 0;
+        foreach (string page in pages)
+        {
+            int[] ids = encoder.Text(WikiText.Detokenize(page));
+            group.Add(new Document([.. Windows(ids, encoder.PrefixToken, context)], WikiText.CountWords(page), Encoding.UTF8.GetByteCount(page)));
+            tokens += ids.Length;
+            TokensRead += ids.Length;
+            if (tokens < GroupTokens) continue;
+            yield return group;
+            (group, tokens) = ([], 0);
+        }
+        if (group.Count > 0) yield return group;
+    }
+
+    private sealed record Document(TokenPair[] Windows, int Words, int Bytes);
+
+    /// <summary>Tokens of a group counted among all.</summary>
+    private sealed class GroupProgress(IProgress<EvaluationProgress> inner, long before) : IProgress<EvaluationProgress>
+    {
+        public void Report(EvaluationProgress value) => inner.Report(value with { Done = (int)(before / 1000) + value.Done, Total = 0 });
     }
 }

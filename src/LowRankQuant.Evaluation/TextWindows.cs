@@ -3,7 +3,7 @@ using LowRankQuant.Models.Decoder;
 
 namespace LowRankQuant.Evaluation;
 
-/// <summary>Cuts token ids into windows, or reads windows from a file.</summary>
+/// <summary>Cuts token ids into windows, or reads windows from a file; a window is made when it is asked for.</summary>
 public static class TextWindows
 {
     /// <summary>The context of llama.cpp's perplexity when none is asked for.</summary>
@@ -11,15 +11,27 @@ public static class TextWindows
 
     private const int LongestLine = 1 << 26;
 
-    /// <summary>
-    /// Windows at 0, stride, 2 stride, ... With a stride below the context, windows go on until one reaches the end of the text, and of each only
-    /// the tokens behind the end of the one before count.
-    /// </summary>
+    /// <summary>All windows of a text that is in memory, see <see cref="Cut(IEnumerable{int[]}, TextWindowOptions, DecoderConfig)"/>.</summary>
     /// <param name="ids">The whole text.</param>
     /// <param name="options">Sizes.</param>
     /// <param name="config">The model's vocabulary and positions.</param>
     /// <exception cref="EvaluationException">A size is out of range, an id is beyond the vocabulary, or the text does not fill a window.</exception>
-    public static IReadOnlyList<TextWindow> Cut(ReadOnlySpan<int> ids, TextWindowOptions options, DecoderConfig config)
+    public static IReadOnlyList<TextWindow> Cut(ReadOnlySpan<int> ids, TextWindowOptions options, DecoderConfig config) =>
+        [.. Cut([ids.ToArray()], options, config)];
+
+    /// <summary>
+    /// Windows at 0, stride, 2 stride, ... With a stride below the context, windows go on until one reaches the end of the text, and of each only
+    /// the tokens behind the end of the one before count. Of the text no more is read than the windows that are asked for need.
+    /// </summary>
+    /// <param name="parts">The text, in parts of any length.</param>
+    /// <param name="options">Sizes.</param>
+    /// <param name="config">The model's vocabulary and positions.</param>
+    /// <returns>
+    /// At least one window. Throws <see cref="EvaluationException"/> as it is enumerated where an id is beyond the vocabulary, or the text does not fill a
+    /// window.
+    /// </returns>
+    /// <exception cref="EvaluationException">A size is out of range.</exception>
+    public static IEnumerable<TextWindow> Cut(IEnumerable<int[]> parts, TextWindowOptions options, DecoderConfig config)
     {
         int context = options.Context ?? Math.Min(TextWindowOptions.UsualContext, config.MaxPositions), stride = options.Stride ?? context;
         if (context < 2 || context > config.MaxPositions)
@@ -27,73 +39,97 @@ public static class TextWindows
         if (stride < 1 || stride > context)
             throw new EvaluationException($"stride = {stride}: must be from 1 to the context, {context}; a larger one would skip text.");
         if (options.Windows is < 1) throw new EvaluationException($"windows = {options.Windows}: at least 1 is needed.");
-        CheckIds(ids, config, "The text");
-        var windows = new List<TextWindow>();
-        for (int start = 0, counted = 0; counted < ids.Length && windows.Count < (options.Windows ?? int.MaxValue); start += stride)
-        {
-            int end = (int)Math.Min(ids.Length, (long)start + context);
-            if (end - start < context && !options.KeepPartial) break;
-            var window = new TextWindow(ids[start..end].ToArray(), counted - start);
-            if (window.ScoredTokens > 0) windows.Add(window);
-            counted = end;
-        }
-        if (windows.Count == 0)
-        {
-            int least = options.KeepPartial ? 2 : context;
-            throw new EvaluationException($"The text has {ids.Length} tokens; one window needs at least {least}. Give more text or less context.");
-        }
-        return windows;
+        return Cut(parts, context, stride, options, config);
     }
 
     /// <summary>
     /// llama.cpp's windows: side by side, whole ones only, each begun with the begin-of-text token where there is one, the first half context only
     /// (of 512 tokens, 257 to 511 are scored).
     /// </summary>
-    /// <param name="ids">The whole text, the begin-of-text token in front included.</param>
+    /// <param name="parts">The text in parts of any length, the begin-of-text token in front included.</param>
     /// <param name="bos">That token, which replaces the first of every window; null where the model takes none.</param>
     /// <param name="options">Context, <see cref="LlamaCppContext"/> when null, and number of windows.</param>
     /// <param name="config">The model's vocabulary and positions.</param>
-    /// <exception cref="EvaluationException">The context is out of range, an id is beyond the vocabulary, or the text does not fill a window.</exception>
-    public static IReadOnlyList<TextWindow> CutLlamaCpp(ReadOnlySpan<int> ids, int? bos, TextWindowOptions options, DecoderConfig config)
+    /// <returns>At least one window; throws as <see cref="Cut(IEnumerable{int[]}, TextWindowOptions, DecoderConfig)"/> does.</returns>
+    /// <exception cref="EvaluationException">The context is out of range.</exception>
+    public static IEnumerable<TextWindow> CutLlamaCpp(IEnumerable<int[]> parts, int? bos, TextWindowOptions options, DecoderConfig config)
     {
         int context = options.Context ?? Math.Min(LlamaCppContext, config.MaxPositions);
         if (context < 4 || context > config.MaxPositions)
             throw new EvaluationException($"context = {context}: the model takes windows of 4 to {config.MaxPositions} tokens.");
-        CheckIds(ids, config, "The text");
-        var windows = new List<TextWindow>();
-        for (int start = 0; start + context <= ids.Length && windows.Count < (options.Windows ?? int.MaxValue); start += context)
+        return Cut(parts, options with { Context = context, Stride = null, KeepPartial = false }, config).Select(window =>
         {
-            int[] window = ids.Slice(start, context).ToArray();
-            if (bos is { } first) window[0] = first;
-            windows.Add(new TextWindow(window, (context / 2) + 1));
-        }
-        return windows.Count > 0 ? windows : throw new EvaluationException($"The text has {ids.Length} tokens; one window needs {context}. Give more text or less context.");
+            if (bos is { } first) window.Ids[0] = first;
+            return new TextWindow(window.Ids, (context / 2) + 1);
+        });
     }
 
     /// <summary>Reads a file with one JSON array of token ids a line; each line is a window.</summary>
     /// <param name="path">The file.</param>
     /// <param name="config">The model's vocabulary and positions.</param>
     /// <param name="windows">Lines to take; null for all.</param>
-    /// <exception cref="EvaluationException">
-    /// A line is not such an array, is longer than the model's positions or holds an id beyond its vocabulary.
-    /// </exception>
-    public static IReadOnlyList<TextWindow> ReadIds(string path, DecoderConfig config, int? windows = null)
+    /// <returns>
+    /// At least one window. Throws <see cref="EvaluationException"/> as it is enumerated where a line is not such an array, is longer than the model's
+    /// positions or holds an id beyond its vocabulary.
+    /// </returns>
+    /// <exception cref="EvaluationException">There is no such file.</exception>
+    public static IEnumerable<TextWindow> ReadIds(string path, DecoderConfig config, int? windows = null)
     {
         if (!File.Exists(path)) throw new EvaluationException($"'{path}' is not a file; name one with a JSON array of token ids a line.");
-        var result = new List<TextWindow>();
-        int number = 0;
+        return ReadLines(path, config, windows ?? int.MaxValue);
+    }
+
+    private static IEnumerable<TextWindow> Cut(IEnumerable<int[]> parts, int context, int stride, TextWindowOptions options, DecoderConfig config)
+    {
+        int most = options.Windows ?? int.MaxValue, made = 0;
+        // The next window starts at this place of what is held; what counts of it begins so many tokens behind its start.
+        var held = new List<int>();
+        int start = 0, counted = 0;
+        long read = 0;
+        using IEnumerator<int[]> source = parts.GetEnumerator();
+        while (made < most)
+        {
+            while (held.Count - start < context && source.MoveNext())
+            {
+                CheckIds(source.Current, config, "The text", read);
+                held.RemoveRange(0, start);
+                start = 0;
+                held.AddRange(source.Current);
+                read += source.Current.Length;
+            }
+            int left = held.Count - start, length = Math.Min(context, left);
+            if (counted >= left || (length < context && !options.KeepPartial)) break;
+            var window = new TextWindow([.. held.GetRange(start, length)], counted);
+            if (window.ScoredTokens > 0)
+            {
+                made++;
+                yield return window;
+            }
+            int step = Math.Min(stride, left);
+            start += step;
+            counted = length - step;
+        }
+        if (made > 0) yield break;
+        int least = options.KeepPartial ? 2 : context;
+        throw new EvaluationException($"The text has {read} tokens; one window needs at least {least}. Give more text or less context.");
+    }
+
+    private static IEnumerable<TextWindow> ReadLines(string path, DecoderConfig config, int windows)
+    {
+        int number = 0, made = 0;
         foreach (string line in File.ReadLines(path))
         {
             number++;
             if (string.IsNullOrWhiteSpace(line)) continue;
-            if (result.Count == windows) break;
+            if (made == windows) break;
             int[] ids = ParseLine(line, $"'{path}', line {number}");
             if (ids.Length < 2 || ids.Length > config.MaxPositions)
                 throw new EvaluationException($"'{path}', line {number} has {ids.Length} ids; the model takes 2 to {config.MaxPositions} of them.");
-            CheckIds(ids, config, $"'{path}', line {number}");
-            result.Add(new TextWindow(ids));
+            CheckIds(ids, config, $"'{path}', line {number}", 0);
+            made++;
+            yield return new TextWindow(ids);
         }
-        return result.Count > 0 ? result : throw new EvaluationException($"'{path}' holds no windows.");
+        if (made == 0) throw new EvaluationException($"'{path}' holds no windows.");
     }
 
     private static int[] ParseLine(string line, string where)
@@ -122,14 +158,14 @@ public static class TextWindows
         throw new EvaluationException($"{where} is no JSON array of token ids.");
     }
 
-    private static void CheckIds(ReadOnlySpan<int> ids, DecoderConfig config, string where)
+    private static void CheckIds(ReadOnlySpan<int> ids, DecoderConfig config, string where, long first)
     {
         for (int i = 0; i < ids.Length; i++)
         {
             if ((uint)ids[i] >= (uint)config.VocabularySize)
             {
                 throw new EvaluationException(
-                    $"{where}: token id {ids[i]} (number {i}) is beyond the model's vocabulary of {config.VocabularySize}. " +
+                    $"{where}: token id {ids[i]} (number {first + i}) is beyond the model's vocabulary of {config.VocabularySize}. " +
                     "The ids or the tokenizer belong to another model.");
             }
         }

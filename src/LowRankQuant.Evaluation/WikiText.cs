@@ -34,23 +34,43 @@ public static partial class WikiText
     /// alone are left out, but not the last. A text without such lines is one page.
     /// </summary>
     /// <param name="raw">wiki.test.raw, or another text.</param>
-    public static IReadOnlyList<string> Pages(string raw)
+    public static IReadOnlyList<string> Pages(string raw) => [.. Pages(new StringReader(raw))];
+
+    /// <summary>The pages of a text of any length, one at a time.</summary>
+    /// <param name="text">Read as far as pages are asked for, and for the last one to its end.</param>
+    public static IEnumerable<string> Pages(TextReader text)
     {
-        var pages = new List<string>();
         var lines = new List<string>();
-        foreach (string line in raw.Split('\n'))
+        foreach (string line in Lines(text))
         {
             string heading = PythonText.Strip(line.Replace("= = =", "===", StringComparison.Ordinal).Replace("= =", "==", StringComparison.Ordinal));
             if (heading.StartsWith("= ", StringComparison.Ordinal) && heading.EndsWith(" =", StringComparison.Ordinal))
             {
                 string page = string.Join('\n', lines);
-                if (!string.IsNullOrWhiteSpace(page)) pages.Add(page);
+                if (!string.IsNullOrWhiteSpace(page)) yield return page;
                 lines.Clear();
             }
             lines.Add(line);
         }
-        pages.Add(string.Join('\n', lines));
-        return pages;
+        yield return string.Join('\n', lines);
+    }
+
+    /// <summary>The parts of a text between line feeds; carriage returns stay.</summary>
+    private static IEnumerable<string> Lines(TextReader text)
+    {
+        var line = new StringBuilder();
+        char[] buffer = new char[1 << 16];
+        for (int length; (length = text.Read(buffer, 0, buffer.Length)) > 0;)
+        {
+            int start = 0;
+            for (int end; (end = Array.IndexOf(buffer, '\n', start, length - start)) >= 0; start = end + 1)
+            {
+                yield return line.Append(buffer, start, end - start).ToString();
+                line.Clear();
+            }
+            line.Append(buffer, start, length - start);
+        }
+        yield return line.ToString();
     }
 
     /// <summary>Undoes WikiText's spaces around punctuation by the harness's rules, in the harness's order, slips included.</summary>

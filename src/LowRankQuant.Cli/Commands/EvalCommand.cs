@@ -60,8 +60,7 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
             AddBos = request.AddBos,
             MemoryBytes = memory,
         };
-        EvaluationResult figures;
-        using (RunNarrator narrator = RunDisplay.Create(terminal, json)) figures = engine.Evaluate.Run(job, narrator, cancellation);
+        EvaluationResult figures = Evaluate(job, json, cancellation);
         if (json)
         {
             terminal.Out.WriteLine(JsonSerializer.Serialize(figures, RunJson.Default.EvaluationResult));
@@ -70,6 +69,19 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
         if (figures.Tasks is { } tasks) terminal.Out.Write(TaskTable.Of(tasks));
         if (request.MeasuresText) terminal.Out.Write(ResultTable.Of(figures));
         return ExitCodes.Success;
+    }
+
+    private EvaluationResult Evaluate(EvaluationJob job, bool json, CancellationToken cancellation)
+    {
+        try
+        {
+            using RunNarrator narrator = RunDisplay.Create(terminal, json);
+            return engine.Evaluate.Run(job, narrator, cancellation);
+        }
+        catch (OperationCanceledException) when (job.Tasks?.ItemsFile is null)
+        {
+            throw new StoppedException(job.Tasks is null ? "Nothing is kept." : "Nothing is kept; with --items FILE the same command goes on where it stopped.");
+        }
     }
 
     private static void CheckWindows(TextWindowOptions windows, CausalModel model)

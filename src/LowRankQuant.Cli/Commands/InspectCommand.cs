@@ -32,7 +32,7 @@ internal sealed class InspectCommand(Terminal terminal)
     {
         ModelPath path = ModelPath.Of(parsed.GetValue(_path)!);
         using var device = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
-        using CausalModel model = ModelSource.Open(path.Path, device);
+        using CausalModel model = ModelSource.Describe(path.Path, device);
         JsonObject facts = Facts(model);
         if (ReadJson(path.Path, RecipeFile) is { } recipe) facts["recipe"] = recipe;
         RunReport? report = ReadReport(path.Path);

@@ -20,7 +20,7 @@ internal sealed class EvalOptions
 
     public Argument<string> Model { get; } = CommonOptions.Model();
 
-    public Option<string?> Reference { get; } = Create("--reference", "MODEL", "The model that figures are compared with: KL divergence and top-1 agreement of a text, paired differences of tasks.");
+    public Option<string?> Reference { get; } = Create("--reference", "MODEL", "The model that figures are compared with: KL divergence and top-1 agreement of a text (not of --perplexity rolling, which defines none), paired differences of tasks.");
 
     public Option<string?> Adapter { get; } = Create(
         "--adapter", "DIR", "A PEFT adapter to put on the model (default: the folder 'adapter' within the model's, if it is there).");
@@ -30,7 +30,7 @@ internal sealed class EvalOptions
     public Option<string?> Ids { get; } = Create("--ids", "FILE", "Token ids instead of text: one JSON array a line, each scored as one window.");
 
     public Option<string?> Perplexity { get; } = Create(
-        "--perplexity", "KIND", "windows (GPTQ, LRQ), rolling (lm-eval's wikitext: whole pages, per word and byte) or llama.cpp (second halves of windows) (default: windows).");
+        "--perplexity", "KIND", "windows (GPTQ, LRQ), rolling (lm-eval's wikitext: whole pages, per word and byte) or llama.cpp (second halves of windows; with --reference compared where it scores) (default: windows).");
 
     public Option<string?> Context { get; } = Create(
         "--context", "N", "Tokens per window (default: 2048, llama.cpp 512, at most what the model has); of tasks the longest prompt (default: what the model has).");
@@ -97,7 +97,7 @@ internal sealed class EvalOptions
         if (ids is not null) reader.Refuse("does not apply to --ids: every line is one window as it is", Perplexity, Context, Stride, Partial, AddBos);
         if (kind != PerplexityKind.Windows && measuresText)
             reader.Refuse($"does not apply to --perplexity {reader.Text(Perplexity)}, which says itself how windows follow each other and are averaged", Stride, Partial, Average);
-        if (kind == PerplexityKind.Rolling && !tasks) reader.Refuse("does not apply to --perplexity rolling; compare windows", Reference);
+        if (kind == PerplexityKind.Rolling && !tasks) reader.Refuse("does not apply to --perplexity rolling, for which no divergence is defined; ask for windows or llama.cpp", Reference);
         if (!tasks) reader.Refuse("is for --tasks", Data, Limit, Offset, Shots, Items, Against);
         if (!tasks && reader.Flag(ApplyChatTemplate)) reader.Problems.Add("--apply-chat-template is for --tasks.");
         if (!tasks && kind != PerplexityKind.Rolling) reader.Refuse("is for --tasks and --perplexity rolling", Harness);

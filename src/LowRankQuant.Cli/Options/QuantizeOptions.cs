@@ -1,6 +1,7 @@
 using System.CommandLine;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Targets;
 using static LowRankQuant.Cli.Options.OptionReader;
 using FileFormat = LowRankQuant.Quantization.Calibration.CalibrationFormat;
 using OutputFormat = LowRankQuant.Evaluation.Runs.OutputFormat;
@@ -29,6 +30,17 @@ internal sealed class QuantizeOptions
         "--preset", "NAME", "Where values that are not given come from: fast (the default) or paper (512 x 1024 tokens, 5000 iterations; hours).");
 
     public Option<string?> Bits { get; } = Create("--bits", "N", "Bits per weight, 2 to 8 (default: 4).");
+
+    public Option<string?> Grid { get; } = Create(
+        "--grid", "NAME", $"A grid of two levels, as llama.cpp's blocks have: {string.Join(", ", TwoLevelGrid.All.Select(grid => grid.Name.ToLowerInvariant()))}; decides bits, groups and symmetry.");
+
+    public Option<string?> Target { get; } = Create(
+        "--target", "NAME", $"Obey the rules of an engine or container, so that an export loses nothing: {RecipeNames.List(TargetNames.Targets)}.");
+
+    public Option<string?> OnMisfit { get; } = Create(
+        "--on-misfit", "HOW", "Layers that the target cannot hold: refuse (the default), or nearest: use the nearest grid that fits and say so.");
+
+    public Option<string?> TensorParallel { get; } = Create("--tensor-parallel", "N", "Shards into which vLLM will cut the model (default: 1).");
 
     public Option<string?> GroupSize { get; } = Create(
         "--group-size", "N", "Weights of a row that share a scale, or channel (a whole row), or tensor (a whole matrix; rtn only) (default: channel).");
@@ -104,7 +116,7 @@ internal sealed class QuantizeOptions
         command.Arguments.Add(Model);
         Option[] options =
         [
-            Out, Method, Bits, GroupSize, Symmetric, Calibration, Preset, Rank, Iterations, LearningRate, Batch, Samples, SequenceLength, Start, ScaleType,
+            Out, Method, Bits, GroupSize, Symmetric, Grid, Target, OnMisfit, TensorParallel, Calibration, Preset, Rank, Iterations, LearningRate, Batch, Samples, SequenceLength, Start, ScaleType,
             Loss, KeepBest, HeldOut, Seed, CalibrationFormat, TextField, AddBos, EvalText, EvalWindows, Format, ShardSize, Threads, Memory, Kernels, Blocks,
             Overwrite, Json,
         ];
@@ -120,6 +132,10 @@ internal sealed class QuantizeOptions
         {
             Preset = reader.Text(Preset),
             Method = reader.Text(Method),
+            Grid = reader.Text(Grid),
+            Target = reader.Choice(Target, TargetNames.Targets),
+            OnMisfit = reader.Choice(OnMisfit, TargetNames.MisfitRules),
+            TensorParallel = reader.Int(TensorParallel),
             Bits = reader.Int(Bits),
             Granularity = granularity,
             GroupSize = groupSize,

@@ -74,6 +74,7 @@ internal sealed class LiveView : IRunView
     {
         _stage ??= Context.AddTask(Markup.Escape(_stageName), maxValue: Math.Max(1, total));
         _stage.MaxValue = Math.Max(1, total);
+        _stage.IsIndeterminate = total == 0;
         _stage.Value = done;
     }
 

@@ -83,7 +83,8 @@ internal sealed class RunNarrator(IRunView view, TimeProvider time) : IRunObserv
     public void Progress(long done, long total)
     {
         view.Progress(done, total);
-        if (done < total && PassingIsDue()) Pass($"  {_stage}: {done}/{total}");
+        if (total == 0 && PassingIsDue()) Pass($"  {_stage}: {done}");
+        else if (done < total && PassingIsDue()) Pass($"  {_stage}: {done}/{total}");
     }
 
     public void Dispose()

@@ -30,5 +30,7 @@ public interface IRunObserver
     void Block(BlockReport report);
 
     /// <summary>Progress of the stage that is not about blocks, such as windows measured.</summary>
+    /// <param name="done">Steps done.</param>
+    /// <param name="total">All steps, or about how many; 0 where that is not known.</param>
     void Progress(long done, long total);
 }

@@ -1,7 +1,10 @@
 namespace LowRankQuant.Evaluation.Runs;
 
 /// <summary>Hands progress on to an observer.</summary>
-internal sealed class ObserverProgress(IRunObserver observer) : IProgress<EvaluationProgress>
+/// <param name="observer">The observer.</param>
+/// <param name="expected">About how many steps there are, where the work itself does not know; null for no idea.</param>
+internal sealed class ObserverProgress(IRunObserver observer, Func<int>? expected = null) : IProgress<EvaluationProgress>
 {
-    public void Report(EvaluationProgress value) => observer.Progress(value.Done, value.Total);
+    public void Report(EvaluationProgress value) =>
+        observer.Progress(value.Done, value.Total > 0 || expected is null ? value.Total : Math.Max(value.Done, expected()));
 }

@@ -49,7 +49,7 @@ public sealed class QuantizeRun : IQuantizeRun
         observer.Note(plan.Describe());
         var activations = new MemoryBudget(plan.ActivationBytes);
         ModelPlan? widths = PlanModel(job, calibration, activations, folder, observer, cancellation);
-        var store = new CompressedBlockStore(job.Recipe.Grid, widths, job.Recipe.Correction?.FactorBits ?? 16);
+        var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Correction?.FactorBits ?? 16);
         IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, calibration, activations, widths, store, folder, observer, cancellation);
         var report = new RunReport
         {
@@ -155,13 +155,11 @@ public sealed class QuantizeRun : IQuantizeRun
             }
 
             EvaluationResult original = Evaluate("measuring full precision", full, null);
-            using (var rounded = new ModelRunner(model, memory, index => RoundedBlock(model, job.Recipe, index)))
+            report = report with { FullPrecision = original with { ModelBitsPerWeight = StoredSize.ModelBits(model) } };
+            if (!IsBaseline(job.Recipe))
             {
-                report = report with
-                {
-                    FullPrecision = original with { ModelBitsPerWeight = StoredSize.ModelBits(model) },
-                    Rtn = Evaluate("measuring round to nearest", rounded, full) with { BitsPerWeight = grid },
-                };
+                using var rounded = new ModelRunner(model, memory, index => RoundedBlock(model, job.Recipe, index));
+                report = report with { Rtn = Evaluate("measuring round to nearest", rounded, full) with { BitsPerWeight = grid } };
             }
             using var quantized = new ModelRunner(result, memory);
             report = report with
@@ -178,7 +176,8 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.EvaluationText is { } file)
         {
             var options = new TextWindowOptions { Windows = job.EvaluationWindows };
-            return (EvaluationRun.CutText(file, tokenizer, job.Model.Config, AddBos.Auto, options), file);
+            // Three measurements and the sample take the same windows; whatever is wrong with them shows before the work begins.
+            return ([.. new TextFileWindows(file, tokenizer, job.Model.Config, AddBos.Auto, options)], file);
         }
         if (calibration is not { HeldOutWindows.Length: > 0 }) return ([], null);
         return ([.. calibration.HeldOutWindows.Select(ids => new TextWindow(ids))], "held-out calibration windows");
@@ -187,9 +186,15 @@ public sealed class QuantizeRun : IQuantizeRun
     private static DecoderBlock RoundedBlock(CausalModel model, Recipe recipe, int index)
     {
         DecoderBlock block = model.LoadBlock(index);
-        SlotSwap.ReplaceByRounded(block, recipe.Scheme with { Start = GridStart.MinMax }, model.Device);
+        SlotSwap.ReplaceByRounded(block, Baseline(recipe), model.Device);
         return block;
     }
+
+    // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
+    private static Scheme Baseline(Recipe recipe) => recipe.TwoLevelGrid is null ? recipe.Scheme with { Start = GridStart.MinMax } : recipe.Scheme;
+
+    // Its result is the baseline already.
+    private static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };
 
     private static string? Sample(
         QuantizeJob job, CausalModel result, ITokenizer tokenizer, IReadOnlyList<TextWindow> windows, IRunObserver observer, CancellationToken cancellation)

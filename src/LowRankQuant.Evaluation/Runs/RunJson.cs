@@ -11,4 +11,5 @@ namespace LowRankQuant.Evaluation.Runs;
 [JsonSerializable(typeof(EvaluationResult))]
 [JsonSerializable(typeof(CorrectReport))]
 [JsonSerializable(typeof(TaskReport))]
+[JsonSerializable(typeof(PlanReport))]
 public sealed partial class RunJson : JsonSerializerContext;

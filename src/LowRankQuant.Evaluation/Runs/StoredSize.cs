@@ -1,5 +1,4 @@
 using LowRankQuant.Models;
-using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
@@ -41,17 +40,7 @@ public static class StoredSize
     }
 
     /// <summary>Bits per weight that a scheme takes on the linears of a model.</summary>
-    public static double GridBits(CausalModel model, Scheme scheme)
-    {
-        double bits = 0, weights = 0;
-        foreach ((_, int outFeatures, int inFeatures) in model.Linears)
-        {
-            long scales = scheme.Grid.ScaleCount(outFeatures, inFeatures), count = (long)outFeatures * inFeatures;
-            bits += ((double)count * scheme.Grid.Bits) + (scales * ((scheme.ScaleType == ScaleType.Float32 ? 32 : 16) + (scheme.Grid.Symmetric ? 0 : scheme.Grid.Bits)));
-            weights += count;
-        }
-        return bits / weights;
-    }
+    public static double GridBits(CausalModel model, Scheme scheme) => scheme.BitsPerWeight(model.Linears);
 
     /// <summary>Bits of the model's files per parameter. Tied embeddings are one tensor and count once.</summary>
     public static double ModelBits(CausalModel model) => model.Checkpoint.StoredBytes * 8.0 / Parameters(model);

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using LowRankQuant.Formats.Bits;
 using LowRankQuant.Formats.Safetensors;
@@ -8,7 +7,7 @@ namespace LowRankQuant.Formats.CompressedTensors;
 
 /// <summary>
 /// Reads the integer weights of a compressed-tensors checkpoint: <c>pack-quantized</c>, <c>int-quantized</c> and <c>naive-quantized</c>. Stored
-/// codes q lie in [-2^(b-1), 2^(b-1)-1]; <see cref="QuantizedWeight"/> holds u = q + 2^(b-1), zero points likewise.
+/// codes q lie in [-2^(b-1), 2^(b-1)-1]; <see cref="UniformWeight"/> holds u = q + 2^(b-1), zero points likewise.
 /// </summary>
 /// <remarks>
 /// | tensor | pack-quantized | int-quantized, naive-quantized |
@@ -29,9 +28,18 @@ public static class CompressedTensorsReader
     /// <param name="config">Configuration of the checkpoint.</param>
     /// <returns>Codes, scales and zero points, unchanged.</returns>
     /// <exception cref="CheckpointFormatException">
-    /// A tensor is missing or does not fit the scheme, a scale is zero or not finite, or the scheme is none of those read here.
+    /// A tensor is missing or does not fit the scheme, a scale is zero or not finite, columns have an activation order (<c>g-idx</c>), or the scheme is
+    /// none of those read here.
     /// </exception>
-    public static QuantizedWeight Read(ISafetensorsSource source, string module, QuantizationScheme scheme, CompressedTensorsConfig config)
+    public static UniformWeight Read(ISafetensorsSource source, string module, QuantizationScheme scheme, CompressedTensorsConfig config)
+    {
+        OrderedWeight ordered = ReadOrdered(source, module, scheme, config);
+        return ordered.Columns is null ? ordered.Weight : throw source.Refuse(
+            "g-idx", module + ".weight_g_idx", "columns are in another order than their groups (activation order 'group'); read it with its order.");
+    }
+
+    /// <summary>As <see cref="Read"/>, with the order of the columns where groups are not runs of neighbours.</summary>
+    public static OrderedWeight ReadOrdered(ISafetensorsSource source, string module, QuantizationScheme scheme, CompressedTensorsConfig config)
     {
         QuantizationArgs args = scheme.Weights ?? throw new CheckpointFormatException(
             "unsupported-weights", config.Location, scheme.Name, $"the group of module '{module}' has no quantized weights.");
@@ -52,19 +60,30 @@ public static class CompressedTensorsReader
         };
     }
 
-    private static QuantizedWeight ReadPacked(ISafetensorsSource source, string module, UniformGrid grid, bool versionPads)
+    /// <summary>Rows and columns of a module, from the shapes of its tensors.</summary>
+    /// <exception cref="CheckpointFormatException">A tensor is missing or of the wrong type or size.</exception>
+    public static (int OutFeatures, int InFeatures) ShapeOf(ISafetensorsSource source, string module, QuantizationScheme scheme)
+    {
+        if (scheme.Format == "pack-quantized") return ReadShape(source, module + ".weight_shape");
+        TensorEntry entry = source.Require(module + ".weight", 2, SafetensorsType.I8);
+        return entry.Shape[0] <= int.MaxValue && entry.Shape[1] <= int.MaxValue
+            ? ((int)entry.Shape[0], (int)entry.Shape[1])
+            : throw source.Refuse("size-mismatch", entry.Name, $"is {entry.Describe()}, which is too large.");
+    }
+
+    private static OrderedWeight ReadPacked(ISafetensorsSource source, string module, UniformGrid grid, bool versionPads)
     {
         string name = module + ".weight_packed";
-        TensorEntry packed = Entry(source, name, 2, SafetensorsType.I32);
+        TensorEntry packed = source.Require(name, 2, SafetensorsType.I32);
         (int rows, int columns) = ReadShape(source, module + ".weight_shape");
-        CheckSize(source, name, grid, rows, columns);
+        source.CheckMatrix(name, grid, rows, columns);
         int dense = DenseBitPacker.WordsPerRow(columns, grid.Bits), padded = PaddedBitPacker.WordsPerRow(columns, grid.Bits);
         long width = packed.Shape[1];
         if (packed.Shape[0] != rows || (width != dense && width != padded))
-            throw Error("size-mismatch", source, name,
+            throw source.Refuse(
+                "size-mismatch", name,
                 $"is {packed.Describe()}; [{rows}, {columns}] codes of {grid.Bits} bits take [{rows}, {dense}] (before 0.18 [{rows}, {padded}]).");
         bool isPadded = width != dense || (width == padded && versionPads);
-        CheckOrder(source, module + ".weight_g_idx", grid, columns);
 
         byte[] codes = new byte[rows * columns];
         for (int r = 0; r < rows; r++)
@@ -82,30 +101,27 @@ public static class CompressedTensorsReader
                 ? ReadPlainZeroPoints(source, module, grid, 1)
                 : ReadPackedZeroPoints(source, module, grid, rows, grid.GroupsPerRow(columns), isPadded);
         }
-        return new QuantizedWeight(rows, columns, grid, codes, scales, zeroPoints, scaleType);
+        return Ordered(source, module, grid, columns, codes, sorted => new UniformWeight(rows, columns, grid, sorted, scales, zeroPoints, scaleType));
     }
 
-    private static QuantizedWeight ReadIntegers(ISafetensorsSource source, string module, UniformGrid grid)
+    private static OrderedWeight ReadIntegers(ISafetensorsSource source, string module, UniformGrid grid)
     {
         string name = module + ".weight";
-        TensorEntry entry = Entry(source, name, 2, SafetensorsType.I8);
-        if (entry.Shape[0] > int.MaxValue || entry.Shape[1] > int.MaxValue)
-            throw Error("size-mismatch", source, name, $"is {entry.Describe()}, which is too large.");
+        TensorEntry entry = source.Require(name, 2, SafetensorsType.I8);
+        source.CheckMatrix(name, grid, entry.Shape[0], entry.Shape[1]);
         int rows = (int)entry.Shape[0], columns = (int)entry.Shape[1];
-        CheckSize(source, name, grid, rows, columns);
-        CheckOrder(source, module + ".weight_g_idx", grid, columns);
         byte[] codes = new byte[rows * columns];
         source.Read(name, MemoryMarshal.Cast<byte, sbyte>(codes.AsSpan()));
         ToUnsigned(source, name, grid, codes, "code");
         (float[] scales, ScaleType scaleType) = ReadScales(source, module, grid, rows, columns);
         byte[]? zeroPoints = grid.Symmetric ? null : ReadPlainZeroPoints(source, module, grid, scales.Length);
-        return new QuantizedWeight(rows, columns, grid, codes, scales, zeroPoints, scaleType);
+        return Ordered(source, module, grid, columns, codes, sorted => new UniformWeight(rows, columns, grid, sorted, scales, zeroPoints, scaleType));
     }
 
     private static (int Rows, int Columns) ReadShape(ISafetensorsSource source, string name)
     {
-        TensorEntry entry = Entry(source, name, 1, SafetensorsType.I64, SafetensorsType.I32);
-        if (entry.ElementCount != 2) throw Error("size-mismatch", source, name, $"is {entry.Describe()}; it must hold outFeatures and inFeatures.");
+        TensorEntry entry = source.Require(name, 1, SafetensorsType.I64, SafetensorsType.I32);
+        if (entry.ElementCount != 2) throw source.Refuse("size-mismatch", name, $"is {entry.Describe()}; it must hold outFeatures and inFeatures.");
         Span<long> shape = stackalloc long[2];
         if (entry.Type == SafetensorsType.I64)
         {
@@ -119,69 +135,41 @@ public static class CompressedTensorsReader
             shape[1] = small[1];
         }
         if (shape[0] is < 1 or > int.MaxValue || shape[1] is < 1 or > int.MaxValue)
-            throw Error("size-mismatch", source, name, $"says [{shape[0]}, {shape[1]}], which is no matrix.");
+            throw source.Refuse("size-mismatch", name, $"says [{shape[0]}, {shape[1]}], which is no matrix.");
         return ((int)shape[0], (int)shape[1]);
     }
 
-    private static void CheckSize(ISafetensorsSource source, string name, UniformGrid grid, int rows, int columns)
+    // With activation order "group" column j belongs to group g_idx[j].
+    private static OrderedWeight Ordered(ISafetensorsSource source, string module, UniformGrid grid, int columns, byte[] codes, Func<byte[], UniformWeight> create)
     {
-        if (rows < 1 || columns < 1 || (long)rows * columns > Array.MaxLength)
-            throw Error("size-mismatch", source, name, $"a matrix of [{rows}, {columns}]; 1 to {Array.MaxLength} elements are read.");
-        if (!grid.Divides(columns)) throw Error("group-size", source, name, $"groups of {grid.GroupSize} do not divide rows of {columns}.");
-    }
-
-    // With activation order "group" column j belongs to group g_idx[j]; only the natural order can be represented without moving columns.
-    private static void CheckOrder(ISafetensorsSource source, string name, UniformGrid grid, int columns)
-    {
-        if (!source.Contains(name)) return;
-        TensorEntry entry = Entry(source, name, 1, SafetensorsType.I32);
-        if (entry.ElementCount != columns) throw Error("size-mismatch", source, name, $"is {entry.Describe()} for rows of {columns}.");
+        string name = module + ".weight_g_idx";
+        if (!source.Contains(name)) return new OrderedWeight(create(codes), null);
+        TensorEntry entry = source.Require(name, 1, SafetensorsType.I32);
+        if (entry.ElementCount != columns) throw source.Refuse("size-mismatch", name, $"is {entry.Describe()} for rows of {columns}.");
         int[] groups = new int[columns];
         source.Read(name, groups.AsSpan());
-        int size = grid.Granularity == Granularity.Group ? grid.GroupSize : columns;
-        for (int j = 0; j < columns; j++)
-        {
-            if (groups[j] == j / size || groups[j] == -1) continue; // -1: the library's mark for "no order"
-            throw Error(
-                "g-idx",
-                source,
-                name,
-                $"places column {j} in group {groups[j]} instead of {j / size} (activation order 'group'); quantize with actorder 'weight' or none.");
-        }
+        return OrderedWeight.FromGroups(codes, groups, grid, create) ?? throw source.Refuse(
+            "g-idx", name, $"does not place the same number of columns in each of {grid.GroupsPerRow(columns)} groups.");
     }
 
     private static (float[] Scales, ScaleType Type) ReadScales(ISafetensorsSource source, string module, UniformGrid grid, int rows, int columns)
     {
         string name = module + ".weight_scale";
-        TensorEntry entry = Entry(source, name, null, SafetensorsType.F32, SafetensorsType.F16, SafetensorsType.BF16);
+        TensorEntry entry = source.Require(name, null, ScaleTypes.Stored);
         long count = grid.ScaleCount(rows, columns);
         bool fits = entry.ElementCount == count
             && (grid.Granularity == Granularity.Tensor || (entry.Shape.Length is 1 or 2 && entry.Shape[0] == rows));
-        if (!fits) throw Error("size-mismatch", source, name, $"is {entry.Describe()}; {grid} on [{rows}, {columns}] has {count} scales.");
-        float[] scales = new float[count];
-        source.ReadSingles(name, scales);
-        for (int i = 0; i < scales.Length; i++)
-        {
-            if (!float.IsFinite(scales[i]) || scales[i] == 0)
-                throw Error("scale", source, name,
-                    string.Create(CultureInfo.InvariantCulture, $"element {i} is {scales[i]}; scales must be finite and not zero."));
-        }
-        ScaleType type = entry.Type switch
-        {
-            SafetensorsType.F32 => ScaleType.Float32,
-            SafetensorsType.F16 => ScaleType.Float16,
-            _ => ScaleType.BFloat16,
-        };
-        return (scales, type);
+        if (!fits) throw source.Refuse("size-mismatch", name, $"is {entry.Describe()}; {grid} on [{rows}, {columns}] has {count} scales.");
+        return (source.ReadScales(entry), entry.Type.ToScaleType());
     }
 
     private static byte[] ReadPackedZeroPoints(ISafetensorsSource source, string module, UniformGrid grid, int rows, int groups, bool isPadded)
     {
         string name = module + ".weight_zero_point";
-        TensorEntry entry = Entry(source, name, 2, SafetensorsType.I32);
+        TensorEntry entry = source.Require(name, 2, SafetensorsType.I32);
         int height = isPadded ? PaddedBitPacker.WordsPerRow(rows, grid.Bits) : DenseBitPacker.WordsPerRow(rows, grid.Bits);
         if (entry.Shape[0] != height || entry.Shape[1] != groups)
-            throw Error("size-mismatch", source, name, $"is {entry.Describe()}; it must be [{height}, {groups}].");
+            throw source.Refuse("size-mismatch", name, $"is {entry.Describe()}; it must be [{height}, {groups}].");
         uint[] words = new uint[height * groups];
         source.Read(name, MemoryMarshal.Cast<uint, int>(words.AsSpan()));
         byte[] zeroPoints = new byte[rows * groups];
@@ -193,8 +181,8 @@ public static class CompressedTensorsReader
     private static byte[] ReadPlainZeroPoints(ISafetensorsSource source, string module, UniformGrid grid, int count)
     {
         string name = module + ".weight_zero_point";
-        TensorEntry entry = Entry(source, name, null, SafetensorsType.I8);
-        if (entry.ElementCount != count) throw Error("size-mismatch", source, name, $"is {entry.Describe()} for {count} scales.");
+        TensorEntry entry = source.Require(name, null, SafetensorsType.I8);
+        if (entry.ElementCount != count) throw source.Refuse("size-mismatch", name, $"is {entry.Describe()} for {count} scales.");
         byte[] zeroPoints = new byte[count];
         source.Read(name, MemoryMarshal.Cast<byte, sbyte>(zeroPoints.AsSpan()));
         ToUnsigned(source, name, grid, zeroPoints, "zero point");
@@ -208,22 +196,8 @@ public static class CompressedTensorsReader
         {
             int unsigned = (sbyte)values[i] + middle;
             if (unsigned < 0 || unsigned > grid.MaxCode)
-                throw Error("code-range", source, name, $"{what} {(sbyte)values[i]} does not fit {grid.Bits} bits.");
+                throw source.Refuse("code-range", name, $"{what} {(sbyte)values[i]} does not fit {grid.Bits} bits.");
             values[i] = (byte)unsigned;
         }
     }
-
-    private static TensorEntry Entry(ISafetensorsSource source, string name, int? rank, params ReadOnlySpan<SafetensorsType> types)
-    {
-        if (!source.Tensors.TryGetValue(name, out TensorEntry? entry))
-            throw Error("missing-tensor", source, name, "the checkpoint lacks this tensor, which the scheme needs.");
-        if (!types.Contains(entry.Type))
-            throw Error("dtype", source, name, $"is {entry.Describe()}; expected {string.Join(" or ", types.ToArray())}.");
-        if (rank is not null && entry.Shape.Length != rank)
-            throw Error("size-mismatch", source, name, $"is {entry.Describe()}; expected {rank} dimensions.");
-        return entry;
-    }
-
-    private static CheckpointFormatException Error(string kind, ISafetensorsSource source, string name, string message) =>
-        new(kind, source.Location, name, message);
 }

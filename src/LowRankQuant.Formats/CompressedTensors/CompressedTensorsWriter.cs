@@ -19,7 +19,7 @@ public static class CompressedTensorsWriter
     /// <summary>Tensors of a packed weight that is in memory.</summary>
     /// <param name="module">Module name, the prefix of the tensors.</param>
     /// <param name="weight">The weight.</param>
-    public static List<PendingTensor> PackQuantized(string module, QuantizedWeight weight) =>
+    public static List<PendingTensor> PackQuantized(string module, UniformWeight weight) =>
         PackQuantized(module, weight.OutFeatures, weight.InFeatures, weight.Grid, weight.ScaleType, () => weight);
 
     /// <summary>Tensors of a packed weight that is loaded when its turn comes.</summary>
@@ -31,10 +31,10 @@ public static class CompressedTensorsWriter
     /// <param name="load">Gives the weight; called once per tensor (up to three times).</param>
     /// <exception cref="ArgumentException">The grid does not divide the rows.</exception>
     public static List<PendingTensor> PackQuantized(
-        string module, int outFeatures, int inFeatures, UniformGrid grid, ScaleType scaleType, Func<QuantizedWeight> load)
+        string module, int outFeatures, int inFeatures, UniformGrid grid, ScaleType scaleType, Func<UniformWeight> load)
     {
         CheckGrid(grid, inFeatures);
-        QuantizedWeight Load() => Loaded(module, load(), outFeatures, inFeatures, grid, scaleType);
+        UniformWeight Load() => Loaded(module, load(), outFeatures, inFeatures, grid, scaleType);
         int width = DenseBitPacker.WordsPerRow(inFeatures, grid.Bits), groups = grid.GroupsPerRow(inFeatures);
         List<PendingTensor> tensors =
         [
@@ -64,10 +64,10 @@ public static class CompressedTensorsWriter
     /// <param name="load">Gives the weight; called once per tensor (up to three times).</param>
     /// <exception cref="ArgumentException">The grid does not divide the rows.</exception>
     public static List<PendingTensor> IntQuantized(
-        string module, int outFeatures, int inFeatures, UniformGrid grid, ScaleType scaleType, Func<QuantizedWeight> load)
+        string module, int outFeatures, int inFeatures, UniformGrid grid, ScaleType scaleType, Func<UniformWeight> load)
     {
         CheckGrid(grid, inFeatures);
-        QuantizedWeight Load() => Loaded(module, load(), outFeatures, inFeatures, grid, scaleType);
+        UniformWeight Load() => Loaded(module, load(), outFeatures, inFeatures, grid, scaleType);
         int groups = grid.GroupsPerRow(inFeatures);
         List<PendingTensor> tensors =
         [
@@ -85,8 +85,10 @@ public static class CompressedTensorsWriter
     /// <param name="modules">Every quantized module, in model order.</param>
     /// <param name="ignore">Dense linears, such as <c>lm_head</c>.</param>
     /// <param name="version">Release to claim; decides how readers unpack 3, 5, 6 and 7 bits, so not below 0.18.</param>
+    /// <param name="kvCache">Key and value cache quantization, or null.</param>
     /// <exception cref="ArgumentException">No modules, or a module given twice.</exception>
-    public static JsonObject BuildConfig(IReadOnlyList<QuantizedModule> modules, IReadOnlyList<string> ignore, string version = Version)
+    public static JsonObject BuildConfig(
+        IReadOnlyList<QuantizedModule> modules, IReadOnlyList<string> ignore, string version = Version, QuantizationArgs? kvCache = null)
     {
         if (modules.Count == 0) throw new ArgumentException("A quantization_config needs at least one quantized module.", nameof(modules));
         List<(QuantizedModule First, List<string> Names)> groups = [];
@@ -94,7 +96,7 @@ public static class CompressedTensorsWriter
         foreach (QuantizedModule module in modules)
         {
             if (!seen.Add(module.Name)) throw new ArgumentException($"Module '{module.Name}' is given twice.", nameof(modules));
-            int index = groups.FindIndex(g => g.First.Grid == module.Grid && g.First.InputActivations == module.InputActivations);
+            int index = groups.FindIndex(group => group.First.SharesSchemeWith(module));
             if (index >= 0) groups[index].Names.Add(module.Name);
             else groups.Add((module, [module.Name]));
         }
@@ -108,7 +110,7 @@ public static class CompressedTensorsWriter
             {
                 ["format"] = first.Format,
                 ["input_activations"] = first.InputActivations?.ToJson(),
-                ["output_activations"] = null,
+                ["output_activations"] = first.OutputActivations?.ToJson(),
                 ["targets"] = StringArray(groups.Count == 1 ? ["Linear"] : names),
                 ["weights"] = QuantizationArgs.FromGrid(first.Grid).ToJson(),
             };
@@ -119,7 +121,7 @@ public static class CompressedTensorsWriter
             ["format"] = formats.Count == 1 ? groups[0].First.Format : "mixed-precision",
             ["global_compression_ratio"] = null,
             ["ignore"] = StringArray(ignore),
-            ["kv_cache_scheme"] = null,
+            ["kv_cache_scheme"] = kvCache?.ToJson(),
             ["quant_method"] = CompressedTensorsConfig.QuantMethod,
             ["quantization_status"] = "compressed",
             ["sparsity_config"] = new JsonObject(),
@@ -128,24 +130,18 @@ public static class CompressedTensorsWriter
         };
     }
 
-    private static PendingTensor Scales(string module, int rows, int groups, UniformGrid grid, ScaleType scaleType, Func<QuantizedWeight> load)
+    private static PendingTensor Scales(string module, int rows, int groups, UniformGrid grid, ScaleType scaleType, Func<UniformWeight> load)
     {
-        SafetensorsType type = scaleType switch
-        {
-            ScaleType.Float32 => SafetensorsType.F32,
-            ScaleType.Float16 => SafetensorsType.F16,
-            _ => SafetensorsType.BF16,
-        };
-        return new PendingTensor(module + ".weight_scale", type, ScaleShape(rows, groups, grid), sink => sink.WriteSingles(load().Scales));
+        return new PendingTensor(module + ".weight_scale", scaleType.ToSafetensors(), ScaleShape(rows, groups, grid), sink => sink.WriteSingles(load().Scales));
     }
 
-    private static PendingTensor SignedZeroPoints(string module, long[] shape, UniformGrid grid, Func<QuantizedWeight> load) =>
+    private static PendingTensor SignedZeroPoints(string module, long[] shape, UniformGrid grid, Func<UniformWeight> load) =>
         new(module + ".weight_zero_point", SafetensorsType.I8, shape, sink => WriteSigned(sink, load().ZeroPoints, grid));
 
     private static long[] ScaleShape(int rows, int groups, UniformGrid grid) => grid.Granularity == Granularity.Tensor ? [1] : [rows, groups];
 
     // Rows are independent streams, so a few hundred KiB of words are enough however large the matrix is.
-    private static void WriteCodes(TensorSink sink, QuantizedWeight weight, int width)
+    private static void WriteCodes(TensorSink sink, UniformWeight weight, int width)
     {
         int rowsPerPart = Math.Clamp((1 << 16) / width, 1, weight.OutFeatures);
         uint[] words = new uint[rowsPerPart * width];
@@ -176,7 +172,7 @@ public static class CompressedTensorsWriter
             throw new ArgumentException($"A group of {grid.GroupSize} does not divide a row of {inFeatures}.", nameof(grid));
     }
 
-    private static QuantizedWeight Loaded(string module, QuantizedWeight weight, int outFeatures, int inFeatures, UniformGrid grid,
+    private static UniformWeight Loaded(string module, UniformWeight weight, int outFeatures, int inFeatures, UniformGrid grid,
         ScaleType scaleType) =>
         weight.OutFeatures == outFeatures && weight.InFeatures == inFeatures && weight.Grid == grid && weight.ScaleType == scaleType
             ? weight

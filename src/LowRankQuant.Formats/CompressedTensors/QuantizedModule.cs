@@ -6,8 +6,14 @@ namespace LowRankQuant.Formats.CompressedTensors;
 /// <param name="Name">Full module name.</param>
 /// <param name="Grid">Weight grid.</param>
 /// <param name="InputActivations">Quantization of its inputs, or null.</param>
-public sealed record QuantizedModule(string Name, UniformGrid Grid, QuantizationArgs? InputActivations = null)
+/// <param name="OutputActivations">Quantization of its outputs, or null.</param>
+/// <param name="AskedFormat">Storage of the weight where it is not what the library would choose; else null.</param>
+public sealed record QuantizedModule(
+    string Name, UniformGrid Grid, QuantizationArgs? InputActivations = null, QuantizationArgs? OutputActivations = null, string? AskedFormat = null)
 {
     /// <summary>Storage of the weight: packed when it is quantized alone, one code a byte when the inputs are quantized too.</summary>
-    public string Format => InputActivations is null ? "pack-quantized" : "int-quantized";
+    public string Format => AskedFormat ?? (InputActivations is null ? "pack-quantized" : "int-quantized");
+
+    /// <summary>Whether both can be in one group of the configuration.</summary>
+    internal bool SharesSchemeWith(QuantizedModule other) => this with { Name = other.Name } == other;
 }

@@ -65,6 +65,9 @@ public sealed class PeftAdapter : IDisposable
     public (int OutFeatures, int InFeatures) ShapeOf(string module) =>
         ((int)_file.Tensors[_pairs[module].B].Shape[0], (int)_file.Tensors[_pairs[module].A].Shape[1]);
 
+    /// <summary>Rank of a module's branch.</summary>
+    public int RankOf(string module) => (int)_file.Tensors[_pairs[module].A].Shape[0];
+
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 

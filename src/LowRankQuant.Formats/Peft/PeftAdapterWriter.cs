@@ -26,13 +26,17 @@ public static class PeftAdapterWriter
     /// <param name="form">Own ranks, or one.</param>
     /// <param name="baseModel">What <c>base_model_name_or_path</c> says.</param>
     /// <param name="factorBits">Bits of an element for the accounting: narrower than the type where elements are codes times a scale.</param>
-    /// <exception cref="ArgumentException">No module has a branch.</exception>
+    /// <param name="paddedRank">The one rank of a padded adapter; null for the largest there is.</param>
+    /// <exception cref="ArgumentException">No module has a branch, or one has more than the rank to pad to.</exception>
     /// <exception cref="IOException">The folder cannot be written.</exception>
     public static void Write(
-        string folder, IReadOnlyList<AdapterModule> modules, SafetensorsType type, AdapterForm form, string baseModel, int factorBits)
+        string folder, IReadOnlyList<AdapterModule> modules, SafetensorsType type, AdapterForm form, string baseModel, int factorBits,
+        int? paddedRank = null)
     {
         int largest = modules.Count == 0 ? 0 : modules.Max(module => module.Rank);
         if (largest == 0) throw new ArgumentException("No module has a branch; there is no adapter to write.", nameof(modules));
+        if (paddedRank < largest) throw new ArgumentException($"A branch of rank {largest} does not fit rank {paddedRank}.", nameof(paddedRank));
+        if (form == AdapterForm.Padded) largest = paddedRank ?? largest;
         AdapterModule[] written = [.. modules.Where(module => form == AdapterForm.Padded || module.Rank > 0)];
         var tensors = new List<PendingTensor>();
         foreach (AdapterModule module in written)
@@ -49,7 +53,7 @@ public static class PeftAdapterWriter
         File.Delete(config);
         SafetensorsWriter.Write(Path.Combine(folder, TensorFile), PendingTensor.ReferenceOrder(tensors));
         byte[] text = Encoding.UTF8.GetBytes(Config(written, form, largest, baseModel, factorBits).ToJsonString(new() { WriteIndented = true, NewLine = "\n" }) + "\n");
-        SafetensorsWriter.WriteAtomically(config, stream => stream.Write(text));
+        AtomicFile.Write(config, stream => stream.Write(text));
     }
 
     private static JsonObject Config(AdapterModule[] modules, AdapterForm form, int largest, string baseModel, int factorBits)

@@ -39,7 +39,7 @@ public static class SafetensorsFolderWriter
             if (!names.Add(tensor.Name)) throw new ArgumentException($"The tensor name '{tensor.Name}' is given twice.", nameof(tensors));
         }
         Directory.CreateDirectory(folder);
-        List<string> old = ExistingFiles(folder);
+        IReadOnlyList<string> old = CheckpointFiles(folder);
         if (old.Count > 0 && !overwrite)
             throw new IOException($"{folder} already holds a checkpoint ({Path.GetFileName(old[0])}); choose another folder or allow overwriting.");
 
@@ -84,7 +84,8 @@ public static class SafetensorsFolderWriter
         return shards;
     }
 
-    private static List<string> ExistingFiles(string folder)
+    /// <summary>Tensor files and index of a checkpoint that is in a folder.</summary>
+    public static IReadOnlyList<string> CheckpointFiles(string folder)
     {
         List<string> files = [];
         foreach (string path in Directory.EnumerateFiles(folder, "model*.safetensors*"))
@@ -109,7 +110,7 @@ public static class SafetensorsFolderWriter
                 total = checked(total + tensor.ByteLength);
             }
         }
-        SafetensorsWriter.WriteAtomically(path, stream =>
+        AtomicFile.Write(path, stream =>
         {
             using Utf8JsonWriter json = new(stream,
                 new JsonWriterOptions { Indented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });

@@ -29,7 +29,7 @@ public static class SafetensorsWriter
         CancellationToken cancellationToken = default)
     {
         byte[] header = BuildHeader(tensors, metadata ?? PyTorchMetadata);
-        WriteAtomically(path, stream =>
+        AtomicFile.Write(path, stream =>
         {
             Span<byte> length = stackalloc byte[8];
             BinaryPrimitives.WriteUInt64LittleEndian(length, (ulong)header.Length);
@@ -43,26 +43,6 @@ public static class SafetensorsWriter
                 sink.Complete();
             }
         });
-    }
-
-    /// <summary>Writes to <c>path.partial</c>, flushes to disk and renames; removes the partial file when the callback fails.</summary>
-    internal static void WriteAtomically(string path, Action<FileStream> write)
-    {
-        string partial = path + ".partial";
-        try
-        {
-            using (FileStream stream = new(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 1 << 20))
-            {
-                write(stream);
-                stream.Flush(flushToDisk: true);
-            }
-            File.Move(partial, path, overwrite: true);
-        }
-        catch
-        {
-            File.Delete(partial);
-            throw;
-        }
     }
 
     private static byte[] BuildHeader(IReadOnlyList<PendingTensor> tensors, IReadOnlyDictionary<string, string> metadata)

@@ -1,7 +1,9 @@
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
@@ -12,15 +14,14 @@ namespace LowRankQuant.Models.Checkpoints;
 public sealed class AdaptedCheckpoint : ICheckpoint
 {
     private const string WeightSuffix = ".weight";
-    private readonly ICheckpoint _base;
-    private readonly PeftAdapter _adapter;
 
     /// <summary>Puts an adapter on a checkpoint; both are owned from now on.</summary>
     /// <exception cref="CheckpointException">The adapter has a branch for a module that the model lacks or that has another shape.</exception>
     public AdaptedCheckpoint(ICheckpoint checkpoint, PeftAdapter adapter)
     {
-        _base = checkpoint;
-        _adapter = adapter;
+        Base = checkpoint;
+        Adapter = adapter;
+        BranchNames = adapter.Modules.Select(module => module + WeightSuffix).ToHashSet(StringComparer.Ordinal);
         foreach (string module in adapter.Modules)
         {
             string name = module + WeightSuffix;
@@ -31,74 +32,87 @@ public sealed class AdaptedCheckpoint : ICheckpoint
         }
     }
 
-    /// <inheritdoc/>
-    public string Location => _base.Location;
+    /// <summary>The checkpoint without the adapter.</summary>
+    public ICheckpoint Base { get; }
+
+    /// <summary>The adapter.</summary>
+    public PeftAdapter Adapter { get; }
+
+    /// <summary>Names of the weights that have a branch.</summary>
+    public IReadOnlySet<string> BranchNames { get; }
 
     /// <inheritdoc/>
-    public string Kind => $"{_base.Kind} with adapter";
+    public string Location => Base.Location;
 
     /// <inheritdoc/>
-    public DecoderConfig Config => _base.Config;
+    public string Kind => $"{Base.Kind} with adapter";
 
     /// <inheritdoc/>
-    public ScaleType NativeScaleType => _base.NativeScaleType;
+    public DecoderConfig Config => Base.Config;
 
     /// <inheritdoc/>
-    public long StoredBytes => _base.StoredBytes + _adapter.StoredBytes;
+    public ScaleType NativeScaleType => Base.NativeScaleType;
 
     /// <inheritdoc/>
-    public IReadOnlyCollection<string> TensorNames => _base.TensorNames;
+    public long StoredBytes => Base.StoredBytes + Adapter.StoredBytes;
 
     /// <inheritdoc/>
-    public JsonObject HuggingFaceConfig => _base.HuggingFaceConfig;
+    public IReadOnlyCollection<string> TensorNames => Base.TensorNames;
 
     /// <inheritdoc/>
-    public bool Contains(string name) => _base.Contains(name);
+    public JsonObject HuggingFaceConfig => Base.HuggingFaceConfig;
 
     /// <inheritdoc/>
-    public IReadOnlyList<int> ShapeOf(string name) => _base.ShapeOf(name);
+    public bool Contains(string name) => Base.Contains(name);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<int> ShapeOf(string name) => Base.ShapeOf(name);
 
     /// <inheritdoc/>
     public void Read(string name, Span<float> destination)
     {
-        _base.Read(name, destination);
-        Branch(name)?.AddTo(destination);
+        Base.Read(name, destination);
+        ReadBranch(name)?.AddTo(destination);
     }
 
     /// <inheritdoc/>
-    public QuantizedWeight? ReadQuantized(string name) => _base.ReadQuantized(name) is { } weight ? weight.WithBranch(Branch(name)) : null;
+    public QuantizedWeight? ReadQuantized(string name) => Base.ReadQuantized(name) is { } weight ? weight.WithBranch(ReadBranch(name)) : null;
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => _base.StoredBitsOf(name) + (Branch(name)?.StoredBits ?? 0);
+    public OrderedWeight? ReadOrdered(string name) => Base.ReadOrdered(name);
+
+    /// <inheritdoc/>
+    public RuntimeQuantizers? Quantizers => Base.Quantizers;
+
+    /// <inheritdoc/>
+    public long StoredBitsOf(string name) => Base.StoredBitsOf(name) + (ReadBranch(name)?.StoredBits ?? 0);
+
+    /// <summary>The branch of a weight, or null.</summary>
+    public LowRankBranch? ReadBranch(string name) => BranchNames.Contains(name) ? Adapter.Read(name[..^WeightSuffix.Length]) : null;
 
     /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
     {
-        _base.AppendContentHash(hash);
-        FileSamples.Append(hash, _adapter.TensorPath);
+        Base.AppendContentHash(hash);
+        FileSamples.Append(hash, Adapter.TensorPath);
     }
 
     /// <inheritdoc/>
-    public ITokenizer LoadTokenizer() => _base.LoadTokenizer();
+    public ITokenizer LoadTokenizer() => Base.LoadTokenizer();
 
     /// <inheritdoc/>
-    public string? ReadChatTemplate() => _base.ReadChatTemplate();
+    public string? ReadChatTemplate() => Base.ReadChatTemplate();
 
     /// <inheritdoc/>
-    public void CopySideFiles(string folder) => _base.CopySideFiles(folder);
+    public void CopySideFiles(string folder) => Base.CopySideFiles(folder);
 
     /// <inheritdoc/>
-    public PendingTensor Store(string name, SafetensorsType type) => Module(name) is null ? _base.Store(name, type) : this.Converted(name, type);
+    public PendingTensor Store(string name, SafetensorsType type) => BranchNames.Contains(name) ? this.Converted(name, type) : Base.Store(name, type);
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _base.Dispose();
-        _adapter.Dispose();
+        Base.Dispose();
+        Adapter.Dispose();
     }
-
-    private string? Module(string name) =>
-        name.EndsWith(WeightSuffix, StringComparison.Ordinal) && _adapter.Modules.Contains(name[..^WeightSuffix.Length]) ? name[..^WeightSuffix.Length] : null;
-
-    private LowRankBranch? Branch(string name) => Module(name) is { } module ? _adapter.Read(module) : null;
 }

@@ -48,6 +48,9 @@ public sealed class GgufCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public IReadOnlyCollection<string> TensorNames => _names.Keys;
 
+    /// <summary>The file itself, for what is passed on as it is.</summary>
+    internal GgufFile File => _file;
+
     /// <summary>Opens a file.</summary>
     /// <exception cref="UnsupportedModelException">The architecture is not supported.</exception>
     /// <exception cref="CheckpointException">Metadata and tensors do not fit together.</exception>
@@ -94,7 +97,7 @@ public sealed class GgufCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
     {
-        foreach (string file in _file.Files) FileSamples.Append(hash, file);
+        foreach (string path in _file.Files) FileSamples.Append(hash, path);
     }
 
     /// <inheritdoc/>
@@ -112,7 +115,9 @@ public sealed class GgufCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
-    private string Stored(string name) => _names.TryGetValue(name, out string? stored)
+    /// <summary>Name in the file.</summary>
+    /// <exception cref="CheckpointException">The tensor is absent.</exception>
+    internal string Stored(string name) => _names.TryGetValue(name, out string? stored)
         ? stored
         : throw new CheckpointException($"{Location}: tensor '{name}' is absent; the file does not hold a whole model of its architecture.");
 }

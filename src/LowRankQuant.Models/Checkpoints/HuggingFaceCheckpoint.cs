@@ -1,36 +1,34 @@
 using System.Security.Cryptography;
-using System.Text.Json;
 using System.Text.Json.Nodes;
-using LowRankQuant.Formats.CompressedTensors;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
-using JsonNode = System.Text.Json.Nodes.JsonNode;
 
 namespace LowRankQuant.Models.Checkpoints;
 
-/// <summary>A Hugging Face folder: config.json, safetensors files, tokenizer.</summary>
+/// <summary>A Hugging Face folder: config.json, safetensors files, tokenizer; its linears in plain floats or in a container.</summary>
 public sealed class HuggingFaceCheckpoint : ICheckpoint
 {
-    // Beyond any real configuration; keeps a hostile file from being read whole.
-    private const long LargestConfig = 16 << 20;
     private const string WeightSuffix = ".weight";
     private readonly SafetensorsFolder _tensors;
-    private readonly CompressedTensorsConfig? _compression;
-    private readonly Dictionary<string, QuantizationScheme> _compressed;
 
-    private HuggingFaceCheckpoint(string folder, JsonObject json, DecoderConfig config, SafetensorsFolder tensors, CompressedTensorsConfig? compression)
+    private HuggingFaceCheckpoint(string folder, JsonObject json, DecoderConfig config, SafetensorsFolder tensors, QuantizedContainer? container)
     {
         Location = folder;
         HuggingFaceConfig = json;
         Config = config;
         _tensors = tensors;
-        _compression = compression;
-        _compressed = FindCompressed(folder, tensors, compression);
-        TensorNames = [.. _compressed.Keys, .. tensors.Names.Where(name => !BelongsToCompressed(name))];
+        Container = container;
+        TensorNames =
+        [
+            .. container?.Modules.Select(module => module + WeightSuffix) ?? [],
+            .. tensors.Names.Where(name => container?.Owns(name) != true),
+        ];
         StoredBytes = tensors.Files.Sum(file => new FileInfo(file.Location).Length);
     }
 
@@ -38,7 +36,10 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public string Location { get; }
 
     /// <inheritdoc/>
-    public string Kind => _compression is null ? "Hugging Face folder" : "compressed-tensors folder";
+    public string Kind => Container is null ? "Hugging Face folder" : Container.Kind;
+
+    /// <summary>How the quantized linears are stored; null for plain floats.</summary>
+    public QuantizedContainer? Container { get; }
 
     /// <inheritdoc/>
     public DecoderConfig Config { get; }
@@ -53,12 +54,15 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public IReadOnlyCollection<string> TensorNames { get; }
 
     /// <inheritdoc/>
+    public RuntimeQuantizers? Quantizers => Container?.Quantizers;
+
+    /// <inheritdoc/>
     public ScaleType NativeScaleType
     {
         get
         {
-            string? sample = _tensors.Names.FirstOrDefault(name => name.EndsWith("_proj.weight_scale", StringComparison.Ordinal))
-                ?? _tensors.Names.FirstOrDefault(name => name.EndsWith("_proj.weight", StringComparison.Ordinal));
+            if (Container?.ScaleType is { } stored) return stored;
+            string? sample = _tensors.Names.FirstOrDefault(name => name.EndsWith("_proj.weight", StringComparison.Ordinal));
             return (sample is null ? SafetensorsType.F32 : _tensors.Tensors[sample].Type) switch
             {
                 SafetensorsType.F16 => ScaleType.Float16,
@@ -73,15 +77,14 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     /// <exception cref="UnsupportedModelException">The architecture is not supported.</exception>
     public static HuggingFaceCheckpoint Open(string folder)
     {
-        string file = Path.Combine(folder, "config.json");
-        JsonObject json = ReadObject(file);
+        string file = Path.Combine(folder, ModelConfigFile.Name);
+        JsonObject json = ModelConfigFile.Read(file);
         string? modelType = json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
         DecoderConfig config = ModelFamilies.For(modelType, file).ReadConfig(json, file);
-        CompressedTensorsConfig? compression = ReadCompression(json, file);
         SafetensorsFolder tensors = SafetensorsFolder.Open(folder);
         try
         {
-            return new HuggingFaceCheckpoint(folder, json, config, tensors, compression);
+            return new HuggingFaceCheckpoint(folder, json, config, tensors, ContainerOpener.Open(json, file, tensors));
         }
         catch
         {
@@ -91,32 +94,37 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
-    public bool Contains(string name) => _compressed.ContainsKey(name) || _tensors.Contains(name);
+    public bool Contains(string name) => Quantized(name) is not null || _tensors.Contains(name);
 
     /// <inheritdoc/>
     public IReadOnlyList<int> ShapeOf(string name)
     {
-        if (_compressed.ContainsKey(name)) return CompressedShape(name);
-        if (!_tensors.Contains(name)) throw new CheckpointException($"{Location}: tensor '{name}' is absent; the files do not belong to this configuration.");
+        if (Quantized(name) is { } module)
+        {
+            (int outFeatures, int inFeatures) = Container!.ShapeOf(module);
+            return [outFeatures, inFeatures];
+        }
+        if (!_tensors.Contains(name)) throw Absent(name);
         return [.. _tensors.ShapeOf(name).Select(size => checked((int)size))];
     }
 
     /// <inheritdoc/>
     public void Read(string name, Span<float> destination)
     {
-        if (ReadQuantized(name) is { } quantized) quantized.Reconstruct(destination);
+        if (Quantized(name) is { } module) Container!.ReadSingles(module, destination);
         else _tensors.ReadSingles(name, destination);
     }
 
     /// <inheritdoc/>
-    public QuantizedWeight? ReadQuantized(string name) => _compressed.TryGetValue(name, out QuantizationScheme? scheme)
-        ? CompressedTensorsReader.Read(_tensors, Module(name), scheme, _compression!)
-        : null;
+    public QuantizedWeight? ReadQuantized(string name) => Quantized(name) is { } module ? Container!.ReadQuantized(module) : null;
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => ReadQuantized(name)?.StoredBits ?? (_tensors.Contains(name)
-        ? 8 * _tensors.Tensors[name].ByteLength
-        : throw new CheckpointException($"{Location}: tensor '{name}' is absent; the files do not belong to this configuration."));
+    public OrderedWeight? ReadOrdered(string name) => Quantized(name) is { } module ? Container!.Read(module) : null;
+
+    /// <inheritdoc/>
+    public long StoredBitsOf(string name) => Quantized(name) is { } module ? Container!.StoredBitsOf(module)
+        : _tensors.Contains(name) ? 8 * _tensors.Tensors[name].ByteLength
+        : throw Absent(name);
 
     /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
@@ -135,70 +143,14 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
 
     /// <inheritdoc/>
     public PendingTensor Store(string name, SafetensorsType type) =>
-        _tensors.Contains(name) && _tensors.Tensors[name].Type == type ? PendingTensor.Copy(_tensors, name) : this.Converted(name, type);
+        Quantized(name) is null && _tensors.Contains(name) && _tensors.Tensors[name].Type == type ? PendingTensor.Copy(_tensors, name) : this.Converted(name, type);
 
     /// <inheritdoc/>
     public void Dispose() => _tensors.Dispose();
 
-    private static string Module(string weight) => weight[..^WeightSuffix.Length];
+    /// <summary>The quantized module whose weight a name means; null for a tensor in plain floats.</summary>
+    private string? Quantized(string name) =>
+        Container is not null && name.EndsWith(WeightSuffix, StringComparison.Ordinal) && Container.Holds(name[..^WeightSuffix.Length]) ? name[..^WeightSuffix.Length] : null;
 
-    private static CompressedTensorsConfig? ReadCompression(JsonObject json, string file)
-    {
-        if (json["quantization_config"] is not JsonObject quantization) return null;
-        string? method = (quantization["quant_method"] as JsonValue)?.TryGetValue(out string? text) == true ? text : null;
-        if (method != CompressedTensorsConfig.QuantMethod)
-            throw new UnsupportedModelException($"{file}: quantization_config.quant_method '{method}' is not supported; supported is {CompressedTensorsConfig.QuantMethod}.");
-        using JsonDocument document = JsonDocument.Parse(quantization.ToJsonString());
-        CompressedTensorsConfig compression = CompressedTensorsConfig.Parse(document.RootElement, file);
-        if (compression.KvCacheScheme is not null)
-            throw new UnsupportedModelException($"{file}: kv_cache_scheme is set; quantized key-value caches cannot be executed yet.");
-        return compression;
-    }
-
-    private static Dictionary<string, QuantizationScheme> FindCompressed(string folder, SafetensorsFolder tensors, CompressedTensorsConfig? compression)
-    {
-        var found = new Dictionary<string, QuantizationScheme>(StringComparer.Ordinal);
-        if (compression is null) return found;
-        foreach (string name in tensors.Names)
-        {
-            if (!name.EndsWith(".weight_scale", StringComparison.Ordinal)) continue;
-            string module = name[..^".weight_scale".Length];
-            QuantizationScheme scheme = compression.SchemeFor(module)
-                ?? throw new CheckpointException($"{folder}: '{module}' is stored quantized, but no group of quantization_config covers it.");
-            if (scheme.InputActivations is not null || scheme.OutputActivations is not null)
-                throw new UnsupportedModelException($"{folder}: '{module}' has quantized activations ({scheme.Name}), which cannot be executed yet; weight-only schemes can.");
-            found[module + WeightSuffix] = scheme;
-        }
-        return found;
-    }
-
-    private int[] CompressedShape(string name)
-    {
-        string module = Module(name);
-        if (!_tensors.Contains(module + ".weight_shape")) return [.. _tensors.ShapeOf(name).Select(size => checked((int)size))];
-        QuantizedWeight weight = ReadQuantized(name)!;
-        return [weight.OutFeatures, weight.InFeatures];
-    }
-
-    private bool BelongsToCompressed(string name)
-    {
-        int dot = name.LastIndexOf('.');
-        return dot > 0 && _compressed.ContainsKey(name[..dot] + WeightSuffix) && name[(dot + 1)..] != "bias";
-    }
-
-    private static JsonObject ReadObject(string file)
-    {
-        var info = new FileInfo(file);
-        if (!info.Exists) throw new CheckpointException($"{file} does not exist; a Hugging Face folder holds config.json beside its safetensors files.");
-        if (info.Length > LargestConfig) throw new CheckpointException($"{file} has {info.Length} bytes; a configuration has at most {LargestConfig}.");
-        try
-        {
-            return JsonNode.Parse(File.ReadAllBytes(file), documentOptions: new JsonDocumentOptions { MaxDepth = 32 }) as JsonObject
-                ?? throw new CheckpointException($"{file}: the top level must be a JSON object.");
-        }
-        catch (JsonException bad)
-        {
-            throw new CheckpointException($"{file}: not valid JSON: {bad.Message}", bad);
-        }
-    }
+    private CheckpointException Absent(string name) => new($"{Location}: tensor '{name}' is absent; the files do not belong to this configuration.");
 }

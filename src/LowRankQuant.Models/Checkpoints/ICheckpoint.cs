@@ -1,4 +1,6 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
@@ -40,8 +42,16 @@ public interface ICheckpoint : IDisposable
     /// <exception cref="CheckpointException">The tensor is absent or <paramref name="destination"/> has another size.</exception>
     void Read(string name, Span<float> destination);
 
-    /// <summary>Codes, scales and zero points of a linear weight that is stored on an integer grid we know, else null.</summary>
+    /// <summary>
+    /// Codes, scales and zero points of a linear weight that is stored on an integer grid we know, its columns in natural order; else null.
+    /// </summary>
     QuantizedWeight? ReadQuantized(string name);
+
+    /// <summary>As <see cref="ReadQuantized"/> for uniform grids, also where columns have an activation order; a low-rank branch is not part of it.</summary>
+    OrderedWeight? ReadOrdered(string name) => ReadQuantized(name) is UniformWeight weight ? new OrderedWeight(weight, null) : null;
+
+    /// <summary>Quantizers of activations or of the key-value cache that belong to the model; with them it cannot be executed here. Null without.</summary>
+    RuntimeQuantizers? Quantizers => null;
 
     /// <summary>Bits that a linear weight takes in the file, its scales, zero points and branch included.</summary>
     /// <exception cref="CheckpointException">The tensor is absent.</exception>

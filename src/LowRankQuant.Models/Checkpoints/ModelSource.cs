@@ -5,13 +5,25 @@ namespace LowRankQuant.Models.Checkpoints;
 /// <summary>From a path to a model.</summary>
 public static class ModelSource
 {
-    /// <summary>Opens a model on a device; nothing is loaded yet.</summary>
+    /// <summary>Opens a model on a device to compute with it; nothing is loaded yet.</summary>
     /// <param name="path">A folder or file.</param>
     /// <param name="device">Where tensors go.</param>
     /// <exception cref="CheckpointException">There is nothing at the path, or what is there is unsound.</exception>
-    /// <exception cref="UnsupportedModelException">What is there is of a kind, architecture or type that is not supported.</exception>
+    /// <exception cref="UnsupportedModelException">
+    /// What is there is of a kind, architecture or type that is not supported, or has quantizers of activations or caches, which cannot be executed.
+    /// </exception>
     /// <param name="adapter">A PEFT folder to put on the model; null for the one in the model's folder, if there is one.</param>
     public static CausalModel Open(string path, Device device, string? adapter = null)
+    {
+        CausalModel model = Describe(path, device, adapter);
+        if (model.Checkpoint.Quantizers is not { } quantizers) return model;
+        model.Dispose();
+        throw new UnsupportedModelException(
+            $"{path}: {quantizers.Description} cannot be executed yet; 'lrq convert {path} --to compressed-tensors --weights-only --out DIR' writes the model without.");
+    }
+
+    /// <summary>As <see cref="Open"/>, also for models that can be looked at and not executed.</summary>
+    public static CausalModel Describe(string path, Device device, string? adapter = null)
     {
         ICheckpoint checkpoint = CheckpointOpener.Open(path, adapter);
         try

@@ -26,4 +26,13 @@ internal static class RotaryRows
             }
         }
     }
+
+    /// <summary>The row in half-split order that is row <paramref name="row"/> in interleaved order.</summary>
+    /// <param name="row">Row of the whole matrix, counted over all heads.</param>
+    /// <param name="headSize">Rows of a head.</param>
+    public static int HalfSplitRow(int row, int headSize)
+    {
+        int within = row % headSize;
+        return row - within + ((within % 2) * (headSize / 2)) + (within / 2);
+    }
 }

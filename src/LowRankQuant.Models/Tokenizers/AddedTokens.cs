@@ -23,6 +23,8 @@ internal sealed class AddedTokens
     private readonly Dictionary<string, int> _byText = new(StringComparer.Ordinal);
     private readonly TokenTrie _raw = new();
     private readonly TokenTrie _normalized = new();
+    private readonly TokenEdges _rawEdges = new();
+    private readonly TokenEdges _normalizedEdges = new();
 
     internal AddedTokens(IReadOnlyList<AddedToken> tokens, Normalizer? normalizer)
     {
@@ -34,8 +36,9 @@ internal sealed class AddedTokens
         // Special tokens first: they win where a normalizer makes two tokens equal.
         foreach (AddedToken token in tokens.Where(token => token.Special).Concat(tokens.Where(token => !token.Special)))
         {
-            if (token.Normalized) _normalized.Add(normalizer?.Apply(token.Content) ?? token.Content, token.Id);
-            else _raw.Add(token.Content, token.Id);
+            string text = token.Normalized && normalizer is not null ? normalizer.Apply(token.Content) : token.Content;
+            (token.Normalized ? _normalized : _raw).Add(text, token.Id);
+            (token.Normalized ? _normalizedEdges : _rawEdges).Add(text, token.SingleWord, token.StripLeft || token.StripRight);
         }
     }
 
@@ -76,6 +79,9 @@ internal sealed class AddedTokens
         }
         if (done < text.Length) segments.Add(new Segment(done, text.Length - done, -1));
     }
+
+    /// <summary>Whether both sides of a place are cut as the whole is, and text, no token, is in front of it.</summary>
+    internal bool MayCut(CutPoint place, bool normalized) => (normalized ? _normalizedEdges : _rawEdges).MayCut(place);
 
     private static bool StandsAlone(string text, int start, int end)
     {

@@ -76,6 +76,8 @@ internal sealed class BpeModel : ITokenModel
         TokenizeCached(piece, ids);
     }
 
+    public bool MayCut(char before, char after) => _splitter.Value is { } splitter && splitter.MayCut(before, after);
+
     private void TokenizeCached(ReadOnlySpan<char> piece, List<int> ids)
     {
         if (piece.IsEmpty || _cache.TryAppend(piece, ids)) return;

@@ -37,6 +37,16 @@ internal static class ByteAlphabet
         return written;
     }
 
+    /// <summary>The place between the letters that the characters at a place become.</summary>
+    internal static CutPoint Map(CutPoint place)
+    {
+        Span<char> letters = stackalloc char[3];
+        int length = Map([place.Before], letters);
+        char before = letters[length - 1];
+        Map([place.After], letters);
+        return place with { Before = before, After = letters[0] };
+    }
+
     /// <summary>Appends the bytes of a token; a token with a letter outside the alphabet stands for its own UTF-8 bytes.</summary>
     internal static void AppendBytes(string token, List<byte> target)
     {

@@ -6,7 +6,7 @@ namespace LowRankQuant.Models.Tokenizers;
 internal sealed record GgufBpeSettings(int? BosId, int? EosId, bool AddBos, bool AddEos);
 
 /// <summary>Tokenizer of GGUF vocabularies of kind "gpt2".</summary>
-internal sealed class GgufBpeTokenizer : ITokenizer
+internal sealed class GgufBpeTokenizer : IPartTokenizer
 {
     private readonly BpeModel _model;
     private readonly TokenKind[] _kinds;
@@ -57,6 +57,16 @@ internal sealed class GgufBpeTokenizer : ITokenizer
         }
         if (addSpecialTokens && _settings.AddEos) ids.Add(_settings.EosId!.Value);
         return [.. ids];
+    }
+
+    // Nothing is put in front of a text.
+    public int[] EncodeRest(string text) => Encode(text, addSpecialTokens: false);
+
+    public bool MayCut(char before, char after)
+    {
+        var place = new CutPoint(before, after);
+        return !char.IsSurrogate(before) && !char.IsSurrogate(after) && _special.MayCut(place) && _preTokenizer.MayCut(ref place)
+            && (place.IsParted || _model.MayCut(place.Before, place.After));
     }
 
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens)

@@ -9,6 +9,9 @@ internal interface ITokenModel
 
     /// <summary>Appends the ids of a piece of well-formed text.</summary>
     void Tokenize(ReadOnlySpan<char> piece, List<int> ids);
+
+    /// <summary>Whether a piece may be cut between two characters into parts that give the ids of the whole.</summary>
+    bool MayCut(char before, char after);
 }
 
 /// <summary>Remembers the ids of short pieces; most pieces of a text come many times.</summary>

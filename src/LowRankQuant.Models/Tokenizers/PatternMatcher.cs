@@ -6,6 +6,15 @@ internal abstract class PatternMatcher
     /// <summary>Finds the first match at or after <paramref name="from"/>; matches are never empty.</summary>
     internal abstract bool TryFind(ReadOnlySpan<char> text, int from, out int start, out int length);
 
+    /// <summary>What is known of matches at a place from the two characters beside it alone.</summary>
+    internal abstract PatternEdge EdgeAt(CutPoint place);
+
+    /// <summary>The kinds of the characters beside a place.</summary>
+    protected static (CharKind Before, CharKind After) Kinds(CutPoint place) => (CharClass.At([place.Before], 0, out _), CharClass.At([place.After], 0, out _));
+
+    /// <summary>The end of a word, or of a number: every part of the patterns of GPT-2 and Llama 3 that takes their last character ends there.</summary>
+    protected static bool IsWordEnd(CharKind before, CharKind after) => (before & (CharKind.Letter | CharKind.Number) & ~after) != 0;
+
     /// <summary>End of the run of characters that have any of the wanted kinds.</summary>
     protected static int RunEnd(ReadOnlySpan<char> text, int from, CharKind wanted)
     {
@@ -56,6 +65,13 @@ internal sealed class Gpt2Matcher : PatternMatcher
         return length > 0;
     }
 
+    // In front of white space every match ends, and the next looks at nothing before it.
+    internal override PatternEdge EdgeAt(CutPoint place)
+    {
+        (CharKind before, CharKind after) = Kinds(place);
+        return IsWordEnd(before, after) || (~before & after & CharKind.Space) != 0 ? PatternEdge.Edge : PatternEdge.Crossed;
+    }
+
     private static int Match(ReadOnlySpan<char> text, int at)
     {
         int contraction = Contraction(text, at, ignoreCase: false, longS: false);
@@ -84,6 +100,14 @@ internal sealed class Llama3Matcher(int longestNumber, bool longS) : PatternMatc
         start = from;
         length = from < text.Length ? Match(text, from) : 0;
         return length > 0;
+    }
+
+    // As GPT-2's, but line ends belong to the punctuation in front of them.
+    internal override PatternEdge EdgeAt(CutPoint place)
+    {
+        (CharKind before, CharKind after) = Kinds(place);
+        bool beforeSpace = (~before & after & CharKind.Space) != 0 && (after & CharKind.Newline) == 0;
+        return IsWordEnd(before, after) || beforeSpace ? PatternEdge.Edge : PatternEdge.Crossed;
     }
 
     private int Match(ReadOnlySpan<char> text, int at)
@@ -150,6 +174,14 @@ internal sealed class RunMatcher(
         return false;
     }
 
+    internal override PatternEdge EdgeAt(CutPoint place)
+    {
+        bool before = IsWanted([place.Before], 0, out _), after = IsWanted([place.After], 0, out _);
+        bool asSpace = spaceBefore && (Kinds(place).Before & CharKind.Space) != 0;
+        if (after && (before || asSpace)) return PatternEdge.Crossed;
+        return before != after && shortest == 1 ? PatternEdge.Edge : PatternEdge.Uncrossed;
+    }
+
     private bool IsWanted(ReadOnlySpan<char> text, int at, out int length)
     {
         if ((CharClass.At(text, at, out length) & wanted) != 0) return true;
@@ -175,6 +207,12 @@ internal sealed class LiteralMatcher(string pattern) : PatternMatcher
         length = pattern.Length;
         return found >= 0;
     }
+
+    internal override PatternEdge EdgeAt(CutPoint place)
+    {
+        if (place.MayLieWithin(pattern)) return PatternEdge.Crossed;
+        return pattern.Length == 1 && (place.Before == pattern[0] || place.After == pattern[0]) ? PatternEdge.Edge : PatternEdge.Uncrossed;
+    }
 }
 
 /// <summary>Words and runs of other characters that are not white space: \w+|[^\w\s]+</summary>
@@ -188,5 +226,13 @@ internal sealed class WordMatcher : PatternMatcher
         bool word = (CharClass.At(text, start, out _) & CharKind.Word) != 0;
         length = (word ? RunEnd(text, start, CharKind.Word) : RunEndWithout(text, start, CharKind.Word | CharKind.Space)) - start;
         return true;
+    }
+
+    internal override PatternEdge EdgeAt(CutPoint place)
+    {
+        (CharKind before, CharKind after) = Kinds(place);
+        CharKind last = before & (CharKind.Word | CharKind.Space), first = after & (CharKind.Word | CharKind.Space);
+        if (last != first) return PatternEdge.Edge;
+        return first == CharKind.Space ? PatternEdge.Uncrossed : PatternEdge.Crossed;
     }
 }

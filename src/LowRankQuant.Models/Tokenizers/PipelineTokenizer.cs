@@ -13,7 +13,7 @@ internal sealed record PipelineParts(ITokenModel Model, AddedTokens Added)
 }
 
 /// <summary>Added tokens, normalizer, pre-tokenizer, model, post-processor and decoder, in the order of the tokenizers library.</summary>
-internal sealed class PipelineTokenizer(PipelineParts parts) : ITokenizer
+internal sealed class PipelineTokenizer(PipelineParts parts) : IPartTokenizer
 {
     public int VocabularySize { get; } = Math.Max(parts.Model.Vocabulary.Size, parts.Added.All.Select(token => token.Id + 1).DefaultIfEmpty(0).Max());
 
@@ -27,7 +27,19 @@ internal sealed class PipelineTokenizer(PipelineParts parts) : ITokenizer
 
     public int[] Encode(string text, bool addSpecialTokens) => Encode(text, addSpecialTokens, parseSpecialTokens: true);
 
-    public int[] Encode(string text, bool addSpecialTokens, bool parseSpecialTokens)
+    public int[] Encode(string text, bool addSpecialTokens, bool parseSpecialTokens) => Encode(text, addSpecialTokens, parseSpecialTokens, isRest: false);
+
+    public int[] EncodeRest(string text) => Encode(text, addSpecialTokens: false, parseSpecialTokens: true, isRest: true);
+
+    public bool MayCut(char before, char after)
+    {
+        var place = new CutPoint(before, after);
+        return !char.IsSurrogate(before) && !char.IsSurrogate(after) && parts.Added.MayCut(place, normalized: false)
+            && (parts.Normalizer?.MayCut(ref place) ?? true) && parts.Added.MayCut(place, normalized: true)
+            && (parts.PreTokenizer?.MayCut(ref place) ?? true) && (place.IsParted || parts.Model.MayCut(place.Before, place.After));
+    }
+
+    private int[] Encode(string text, bool addSpecialTokens, bool parseSpecialTokens, bool isRest)
     {
         ArgumentNullException.ThrowIfNull(text);
         text = Utf16.ReplaceLoneSurrogates(text);
@@ -45,12 +57,13 @@ internal sealed class PipelineTokenizer(PipelineParts parts) : ITokenizer
                 continue;
             }
             string part = segment.Length == text.Length ? text : text.Substring(segment.Start, segment.Length);
-            string normalized = parts.Normalizer?.Apply(part) ?? part;
+            bool continues = isRest && segment.Start == 0;
+            string normalized = parts.Normalizer is not { } normalizer ? part : continues ? normalizer.ApplyToRest(part) : normalizer.Apply(part);
             parts.Added.Split(normalized, normalized: true, parseSpecialTokens, inner);
             foreach (Segment innerSegment in inner)
             {
                 if (innerSegment.Id >= 0) ids.Add(innerSegment.Id);
-                else EncodePart(normalized, innerSegment, segment.Start == 0 && innerSegment.Start == 0, pieces, ids);
+                else EncodePart(normalized, innerSegment, !isRest && segment.Start == 0 && innerSegment.Start == 0, pieces, ids);
             }
         }
         if (addSpecialTokens) ids.AddRange(parts.Suffix);

@@ -12,6 +12,12 @@ internal abstract class PreTokenizer
     /// <summary>Appends the parts of a piece that is not empty; empty parts are left out.</summary>
     internal abstract void Split(Piece piece, List<Piece> parts);
 
+    /// <summary>
+    /// Whether both sides of a place are cut as the whole is. The place becomes that between the characters that the next stage sees there, and is parted
+    /// where the whole is always cut there.
+    /// </summary>
+    internal abstract bool MayCut(ref CutPoint place);
+
     protected static void Add(Piece whole, int start, int length, List<Piece> parts)
     {
         if (length > 0) parts.Add(new Piece(whole.Text, whole.Start + start, length, whole.AtStart && start == 0));
@@ -34,6 +40,16 @@ internal sealed class SequencePreTokenizer(PreTokenizer[] stages) : PreTokenizer
             (current, next) = (next, current);
         }
         parts.AddRange(current);
+    }
+
+    internal override bool MayCut(ref CutPoint place)
+    {
+        foreach (PreTokenizer stage in stages)
+        {
+            if (!stage.MayCut(ref place)) return false;
+            if (place.IsParted) break;
+        }
+        return true;
     }
 }
 
@@ -87,6 +103,13 @@ internal sealed class SplitPreTokenizer(PatternMatcher matcher, SplitBehavior be
         }
     }
 
+    internal override bool MayCut(ref CutPoint place)
+    {
+        PatternEdge edge = matcher.EdgeAt(place);
+        if (edge == PatternEdge.Edge && behavior is SplitBehavior.Isolated or SplitBehavior.Removed) place = place with { IsParted = true };
+        return edge != PatternEdge.Crossed;
+    }
+
     private List<(int Start, int Length, bool IsMatch)> Spans(ReadOnlySpan<char> text)
     {
         List<(int, int, bool)> spans = [];
@@ -137,6 +160,14 @@ internal sealed class ByteLevelPreTokenizer(bool addPrefixSpace, bool usePattern
             parts[i] = new Piece(new string(mapped, 0, length), 0, length, parts[i].AtStart);
         }
     }
+
+    internal override bool MayCut(ref CutPoint place)
+    {
+        // Nothing is put in front of a part that begins with a space.
+        if ((addPrefixSpace && place.After != ' ') || (usePattern && !_split.MayCut(ref place))) return false;
+        if (mapsBytes) place = ByteAlphabet.Map(place);
+        return true;
+    }
 }
 
 /// <summary>When a metaspace is put before a piece.</summary>
@@ -165,5 +196,14 @@ internal sealed class MetaspacePreTokenizer(char replacement, PrependScheme sche
         Piece changed = new(text, 0, text.Length, piece.AtStart);
         if (split) _split.Split(changed, parts);
         else parts.Add(changed);
+    }
+
+    internal override bool MayCut(ref CutPoint place)
+    {
+        if (place.Before == ' ') place = place with { Before = replacement };
+        if (place.After == ' ') place = place with { After = replacement };
+        if (place.After == replacement) place = place with { IsParted = split };
+        // Nothing is put in front of a part that begins with the replacement.
+        return place.After == replacement || scheme != PrependScheme.Always;
     }
 }

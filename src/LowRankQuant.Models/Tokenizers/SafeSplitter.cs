@@ -25,10 +25,13 @@ internal sealed class SafeSplitter
     {
         for (int i = start + 1; i < text.Length; i++)
         {
-            if (!_neighbours.Contains(Pair(text[i - 1], text[i])) && _known.Contains(text[i - 1]) && _known.Contains(text[i])) return i;
+            if (MayCut(text[i - 1], text[i])) return i;
         }
         return text.Length;
     }
+
+    /// <summary>Whether a text may be cut between two characters.</summary>
+    internal bool MayCut(char before, char after) => !_neighbours.Contains(Pair(before, after)) && _known.Contains(before) && _known.Contains(after);
 
     private static uint Pair(char left, char right) => ((uint)left << 16) | right;
 }

@@ -9,6 +9,8 @@ internal sealed class SpecialTokenFinder
     private readonly TokenTrie _trie = new();
     private readonly Dictionary<int, string> _texts = [];
 
+    private readonly TokenEdges _edges = new();
+
     private readonly bool _stripsAfter;
 
     /// <param name="vocabulary">All tokens.</param>
@@ -23,6 +25,7 @@ internal sealed class SpecialTokenFinder
             if (text.Length == 0 || !isWanted(kinds[id])) continue;
             _trie.Add(text, id);
             _texts.Add(id, text);
+            _edges.Add(text, strips: stripsAfter);
         }
     }
 
@@ -44,6 +47,9 @@ internal sealed class SpecialTokenFinder
         }
         return segments;
     }
+
+    /// <summary>Whether both sides of a place are cut as the whole is, and text, no token, is in front of it.</summary>
+    internal bool MayCut(CutPoint place) => _edges.MayCut(place);
 
     private void Cut(string text, Segment segment, string token, int id, List<Segment> parts)
     {

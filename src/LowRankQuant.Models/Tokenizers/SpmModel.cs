@@ -69,6 +69,8 @@ internal sealed class SpmModel : ITokenModel
         }
     }
 
+    public bool MayCut(char before, char after) => _splitter.Value.MayCut(before, after);
+
     private void TokenizeCached(ReadOnlySpan<char> piece, List<int> ids)
     {
         if (piece.IsEmpty || _cache.TryAppend(piece, ids)) return;

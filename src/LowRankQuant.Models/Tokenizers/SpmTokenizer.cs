@@ -23,7 +23,7 @@ internal sealed record SpmSettings
 }
 
 /// <summary>Tokenizer of SentencePiece models and of GGUF vocabularies of kind "llama".</summary>
-internal sealed class SpmTokenizer : ITokenizer
+internal sealed class SpmTokenizer : IPartTokenizer
 {
     private const char Space = '\u2581';
     private readonly ITokenModel _model;
@@ -32,6 +32,7 @@ internal sealed class SpmTokenizer : ITokenizer
     private readonly SpecialTokenFinder _special;
     private readonly SpecialTokenFinder _specialOff;
     private readonly TokenTrie _userTokens = new();
+    private readonly TokenEdges _userEdges = new();
 
     internal SpmTokenizer(ITokenModel model, TokenKind[] kinds, SpmSettings settings)
     {
@@ -46,7 +47,9 @@ internal sealed class SpmTokenizer : ITokenizer
         if (!settings.UserTokensInNormalizedText) return;
         foreach ((string text, int id) in model.Vocabulary.Entries)
         {
-            if (kinds[id] == TokenKind.UserDefined) _userTokens.Add(text, id);
+            if (kinds[id] != TokenKind.UserDefined) continue;
+            _userTokens.Add(text, id);
+            _userEdges.Add(text);
         }
     }
 
@@ -66,13 +69,27 @@ internal sealed class SpmTokenizer : ITokenizer
 
     public int[] Encode(string text, bool addSpecialTokens) => Encode(text, addSpecialTokens, parseSpecialTokens: true);
 
-    public int[] Encode(string text, bool addSpecialTokens, bool parseSpecialTokens)
+    public int[] Encode(string text, bool addSpecialTokens, bool parseSpecialTokens) => Encode(text, addSpecialTokens, parseSpecialTokens, isRest: false);
+
+    public int[] EncodeRest(string text) => Encode(text, addSpecialTokens: false, parseSpecialTokens: true, isRest: true);
+
+    public bool MayCut(char before, char after)
+    {
+        // A space behind the text would be put behind every part; of several spaces only the first of the whole is kept.
+        if ((_settings.AddSpacePrefix && _settings.SpaceAsSuffix) || (_settings.RemoveExtraSpaces && before == ' ')) return false;
+        var place = new CutPoint(before, after);
+        if (char.IsSurrogate(before) || char.IsSurrogate(after) || !_special.MayCut(place)) return false;
+        if (_settings.EscapeSpaces) place = new CutPoint(before == ' ' ? Space : before, after == ' ' ? Space : after);
+        return _userEdges.MayCut(place) && _model.MayCut(place.Before, place.After);
+    }
+
+    private int[] Encode(string text, bool addSpecialTokens, bool parseSpecialTokens, bool isRest)
     {
         ArgumentNullException.ThrowIfNull(text);
         text = Utf16.ReplaceLoneSurrogates(text);
         List<int> ids = new(16 + text.Length / 4);
         if (addSpecialTokens && _settings.AddBos && _settings.BosId is { } bos) ids.Add(bos);
-        bool afterSpecial = true;
+        bool afterSpecial = !isRest;
         foreach (Segment segment in (parseSpecialTokens ? _special : _specialOff).Split(text))
         {
             if (segment.Id >= 0)
@@ -81,7 +98,7 @@ internal sealed class SpmTokenizer : ITokenizer
                 afterSpecial = true;
                 continue;
             }
-            EncodePart(Normalize(text.AsSpan(segment.Start, segment.Length), afterSpecial), ids);
+            EncodePart(Normalize(text.AsSpan(segment.Start, segment.Length), afterSpecial, isRest && segment.Start == 0), ids);
             afterSpecial = false;
         }
         if (addSpecialTokens && _settings.AddEos && _settings.EosId is { } eos) ids.Add(eos);
@@ -125,12 +142,12 @@ internal sealed class SpmTokenizer : ITokenizer
 
     public bool IsSpecial(int id) => (uint)id < (uint)_kinds.Length && _kinds[id] is TokenKind.Control or TokenKind.Unknown;
 
-    private string Normalize(ReadOnlySpan<char> text, bool atStart)
+    private string Normalize(ReadOnlySpan<char> text, bool atStart, bool continues)
     {
         StringBuilder result = new(text.Length + 1);
         if (_settings.RemoveExtraSpaces)
         {
-            bool afterSpace = true;
+            bool afterSpace = !continues;
             foreach (char c in text.TrimEnd(' '))
             {
                 if (c != ' ' || !afterSpace) result.Append(c);

@@ -11,7 +11,14 @@ internal static class UnicodeNormalizer
     private static readonly Lazy<Tables> Data = new(Load);
 
     private sealed record Tables(
-        Dictionary<int, int[]> Canonical, Dictionary<int, int[]> Compatible, Dictionary<ulong, int> Compositions, Dictionary<int, byte> Classes);
+        Dictionary<int, int[]> Canonical, Dictionary<int, int[]> Compatible, Dictionary<ulong, int> Compositions, Dictionary<int, byte> Classes)
+    {
+        /// <summary>Characters that may join one in front of them.</summary>
+        public HashSet<int> Seconds { get; } = [.. Compositions.Keys.Select(pair => (int)(uint)pair)];
+
+        /// <summary>Characters that one behind them may join.</summary>
+        public HashSet<int> Firsts { get; } = [.. Compositions.Keys.Select(pair => (int)(pair >> 32))];
+    }
 
     internal static string Normalize(string text, NormalizationForm form)
     {
@@ -38,6 +45,20 @@ internal static class UnicodeNormalizer
 
     /// <summary>Canonical combining class; 0 for starters.</summary>
     internal static int CombiningClass(int point) => point < 0x300 ? 0 : Data.Value.Classes.GetValueOrDefault(point);
+
+    /// <summary>
+    /// Whether texts that end and begin with two characters are normalized by themselves as they are together, and keep these characters, whatever else
+    /// they hold.
+    /// </summary>
+    internal static bool IsBoundary(char before, char after, NormalizationForm form)
+    {
+        Tables tables = Data.Value;
+        return StandsApart(before) && StandsApart(after) && !tables.Firsts.Contains(after)
+            && (uint)(after - LeadBase) >= LeadCount && (uint)(after - HangulBase) >= HangulCount;
+
+        bool StandsApart(char c) => CombiningClass(c) == 0 && !tables.Seconds.Contains(c)
+            && (uint)(c - VowelBase) >= VowelCount && (uint)(c - TrailBase) >= TrailCount && Normalize(c.ToString(), form) is [char same] && same == c;
+    }
 
     private static void Decompose(int point, bool compatible, Tables tables, List<int> points, List<byte> classes)
     {

@@ -58,6 +58,9 @@ internal sealed class UnigramModel : ITokenModel
         _cache.Store(piece, ids, from);
     }
 
+    // Sums of single precision depend on where they begin, so that of two segmentations as likely another could win.
+    public bool MayCut(char before, char after) => false;
+
     private void Search(ReadOnlySpan<char> piece, float[] best, int[] start, int[] token)
     {
         Array.Fill(start, -1, 0, piece.Length + 1);

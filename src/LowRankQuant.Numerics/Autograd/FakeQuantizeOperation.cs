@@ -77,7 +77,7 @@ public sealed record FakeQuantizeParameters
     /// <summary>log s1, [outFeatures, groups].</summary>
     public required Variable LogScale { get; init; }
 
-    /// <summary>Zero points, [outFeatures, groups], as floats.</summary>
+    /// <summary>The place of the value 0 among the codes, [outFeatures, groups]; need not be an integer.</summary>
     public required Tensor Zero { get; init; }
 
     /// <summary>The largest code, 2^bits - 1.</summary>

@@ -49,7 +49,10 @@ public readonly ref struct FakeQuantizeArguments
     /// <summary>log s1, [out, groups].</summary>
     public required Tensor LogScale { get; init; }
 
-    /// <summary>Zero points as floats holding integers 0..maxCode, [out, groups]; 2^(bits-1) everywhere for a symmetric grid.</summary>
+    /// <summary>
+    /// The place of the value 0 among the codes, [out, groups]: an integer 0..maxCode on a uniform grid, 2^(bits-1) everywhere when it is symmetric, and
+    /// any number where minima are stored apart.
+    /// </summary>
     public required Tensor Zero { get; init; }
 
     /// <summary>delta, [out, in], or null for zeros. May be the same tensor as <see cref="Residue"/>.</summary>

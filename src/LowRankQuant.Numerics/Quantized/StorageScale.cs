@@ -12,17 +12,28 @@ public static class StorageScale
     /// <summary>Rounds a positive step to the nearest value of <paramref name="type"/> (ties to even), at least the type's smallest normal number.</summary>
     /// <param name="scale">The step; finite and not negative.</param>
     /// <param name="type">The stored type.</param>
+    /// <param name="digits">Significant bits to keep, fewer than the type has; null for all of them.</param>
     /// <returns>The value as stored, widened to a 32-bit float; always positive and finite.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The scale is NaN, infinite, negative, or beyond the largest value of the type.</exception>
-    public static float Round(float scale, ScaleType type)
+    public static float Round(float scale, ScaleType type, int? digits = null)
     {
         if (!float.IsFinite(scale) || scale < 0)
             throw new ArgumentOutOfRangeException(nameof(scale), scale, "A scale must be finite and not negative.");
         float floor = type == ScaleType.Float16 ? SmallestHalf : SmallestSingle;
-        float rounded = Math.Max(RoundAny(scale, type), floor);
+        float rounded = Math.Max(RoundAny(digits is { } kept ? KeepDigits(scale, kept) : scale, type), floor);
         if (!float.IsFinite(rounded))
             throw new ArgumentOutOfRangeException(nameof(scale), scale, $"The scale does not fit {type}; store it as Float32 (--scale-dtype fp32).");
         return rounded;
+    }
+
+    /// <summary>Rounds to the nearest value of so many significant bits, ties to even; 24 is all that a 32-bit float has.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than 24 bits.</exception>
+    public static float KeepDigits(float value, int digits)
+    {
+        if (digits is < 1 or > 24) throw new ArgumentOutOfRangeException(nameof(digits), digits, "A 32-bit float has 1 to 24 significant bits.");
+        if (value == 0 || !float.IsFinite(value)) return value;
+        double unit = Math.ScaleB(1, Math.ILogB(value) - digits + 1);
+        return (float)(Math.Round(value / unit) * unit);
     }
 
     /// <summary>Rounds any value to the nearest value of <paramref name="type"/> (ties to even), without a floor.</summary>

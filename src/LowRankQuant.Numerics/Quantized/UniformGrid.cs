@@ -17,11 +17,7 @@ public enum Granularity
 /// A uniform integer grid: codes 0..2^bits-1, value = (code - zero) * scale. A symmetric grid is the grid whose zero point is 2^(bits-1)
 /// everywhere, so both kinds share every formula.
 /// </summary>
-/// <param name="Bits">Width of a code, 2 to 8.</param>
-/// <param name="Symmetric">Whether the zero point is fixed at the middle and not stored.</param>
-/// <param name="Granularity">How many weights share a scale.</param>
-/// <param name="GroupSize">Inputs per group when <paramref name="Granularity"/> is <see cref="Granularity.Group"/>; otherwise 0.</param>
-public sealed record UniformGrid(int Bits, bool Symmetric, Granularity Granularity, int GroupSize = 0)
+public sealed record UniformGrid : WeightGrid
 {
     /// <summary>The smallest supported code width.</summary>
     public const int MinBits = 2;
@@ -29,21 +25,44 @@ public sealed record UniformGrid(int Bits, bool Symmetric, Granularity Granulari
     /// <summary>The largest supported code width.</summary>
     public const int MaxBits = 8;
 
-    /// <summary>The largest code, 2^bits - 1.</summary>
-    public int MaxCode => (1 << Bits) - 1;
+    /// <summary>A grid.</summary>
+    /// <param name="bits">Width of a code, 2 to 8.</param>
+    /// <param name="symmetric">Whether the zero point is fixed at the middle and not stored.</param>
+    /// <param name="granularity">How many weights share a scale.</param>
+    /// <param name="groupSize">Inputs per group when <paramref name="granularity"/> is <see cref="Granularity.Group"/>; otherwise 0.</param>
+    public UniformGrid(int bits, bool symmetric, Granularity granularity, int groupSize = 0)
+        : base(bits, symmetric)
+    {
+        Granularity = granularity;
+        GroupSize = groupSize;
+    }
 
-    /// <summary>The zero point of a symmetric grid, 2^(bits-1).</summary>
-    public int SymmetricZero => 1 << (Bits - 1);
+    /// <summary>How many weights share a scale.</summary>
+    public Granularity Granularity { get; init; }
 
-    /// <summary>Scales per row of a matrix with <paramref name="inFeatures"/> columns.</summary>
-    public int GroupsPerRow(int inFeatures) => Granularity == Granularity.Group ? inFeatures / GroupSize : 1;
+    /// <summary>Inputs per group when <see cref="Granularity"/> is <see cref="Granularity.Group"/>; otherwise 0.</summary>
+    public int GroupSize { get; init; }
+
+    /// <inheritdoc/>
+    public override int GroupsPerRow(int inFeatures) => Granularity == Granularity.Group ? inFeatures / GroupSize : 1;
+
+    /// <inheritdoc/>
+    public override int ScalesPerRow(int inFeatures) => GroupsPerRow(inFeatures);
 
     /// <summary>Stored scales of a matrix: 1 (tensor), out (channel) or out * in / groupSize.</summary>
     public long ScaleCount(int outFeatures, int inFeatures) =>
         Granularity == Granularity.Tensor ? 1 : (long)outFeatures * GroupsPerRow(inFeatures);
 
-    /// <summary>Whether the grid fits a row of <paramref name="inFeatures"/> inputs.</summary>
-    public bool Divides(int inFeatures) => Granularity != Granularity.Group || (GroupSize > 0 && inFeatures % GroupSize == 0);
+    /// <inheritdoc/>
+    public override bool Divides(int inFeatures) => Granularity != Granularity.Group || (GroupSize > 0 && inFeatures % GroupSize == 0);
+
+    /// <summary>Codes, and for every group a scale and, when asymmetric, a zero point of the code's width.</summary>
+    /// <inheritdoc/>
+    public override long StoredBits(int outFeatures, int inFeatures, ScaleType scaleType)
+    {
+        int scaleBits = scaleType == ScaleType.Float32 ? 32 : 16;
+        return ((long)outFeatures * inFeatures * Bits) + (ScaleCount(outFeatures, inFeatures) * (scaleBits + (Symmetric ? 0 : Bits)));
+    }
 
     /// <summary>A short name such as <c>w3 asymmetric channel</c> or <c>w4 symmetric g64</c>.</summary>
     public override string ToString()

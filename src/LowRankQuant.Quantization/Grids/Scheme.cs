@@ -3,11 +3,44 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Quantization.Grids;
 
 /// <summary>How weights are quantized, whatever the method.</summary>
-/// <param name="Grid">The integer grid.</param>
+/// <param name="Grid">The grid of every layer that <see cref="Layers"/> does not name.</param>
 /// <param name="Start">How its first steps and zero points are found.</param>
 /// <param name="ScaleType">The type in which scales are stored.</param>
-public sealed record Scheme(UniformGrid Grid, GridStart Start, ScaleType ScaleType)
+public sealed record Scheme(WeightGrid Grid, GridStart Start, ScaleType ScaleType)
 {
+    /// <summary>Significant bits that a stored scale may have, where a container multiplies it by zero points; null for all that its type has.</summary>
+    public int? ScaleDigits { get; init; }
+
+    /// <summary>Layers with a scheme of their own, by name within the block; null for none.</summary>
+    public IReadOnlyDictionary<string, Scheme>? Layers { get; init; }
+
+    /// <summary>The scheme of a layer.</summary>
+    /// <param name="linear">Name within the block, such as <c>mlp.down_proj</c>.</param>
+    public Scheme For(string linear) => Layers?.GetValueOrDefault(linear) ?? this;
+
+    /// <summary>The grid of a layer whose width a plan may have chosen; a layer with a scheme of its own keeps it.</summary>
+    /// <param name="linear">Name within the block.</param>
+    /// <param name="plannedBits">The plan's width, or null without a plan.</param>
+    public WeightGrid GridOf(string linear, int? plannedBits) =>
+        plannedBits is { } bits && Layers?.ContainsKey(linear) != true ? Grid with { Bits = bits } : For(linear).Grid;
+
+    /// <summary>Stored bits per weight over the linears of a block.</summary>
+    public double BitsPerWeight(IEnumerable<(string Name, int OutFeatures, int InFeatures)> linears)
+    {
+        double bits = 0, weights = 0;
+        foreach ((string name, int outFeatures, int inFeatures) in linears)
+        {
+            bits += For(name).Grid.StoredBits(outFeatures, inFeatures, ScaleType);
+            weights += (double)outFeatures * inFeatures;
+        }
+        return bits / weights;
+    }
+
     /// <inheritdoc/>
-    public override string ToString() => $"{Grid}, {ScaleType} scales, {(Start == GridStart.MinMax ? "min-max" : "searched")} start";
+    public override string ToString()
+    {
+        string digits = ScaleDigits is { } count ? $" of {count} significant bits" : "", layers = "";
+        if (Layers is not null) layers = string.Concat(Layers.GroupBy(layer => layer.Value.Grid).Select(same => $"; {same.Key} in {string.Join(", ", same.Select(layer => layer.Key))}"));
+        return $"{Grid}{layers}, {ScaleType} scales{digits}, {(Start == GridStart.MinMax ? "min-max" : "searched")} start";
+    }
 }

@@ -1,14 +1,17 @@
 using System.Text.Json;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Formats.TwoLevel;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline.Budget;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
 /// <summary>
-/// Blocks as compressed-tensors <c>pack-quantized</c> tensors: the bytes that the final checkpoint holds. A low-rank branch lies beside its weight as
+/// Blocks as the tensors that the final checkpoint holds: compressed-tensors <c>pack-quantized</c>, or <see cref="TwoLevelTensors"/> for weights on
+/// two-level grids. A low-rank branch lies beside its weight as
 /// <c>MODULE.branch_a</c> [rank, in] and <c>MODULE.branch_b</c> [out, rank], F16, or F32 where its elements are 8-bit codes times a scale.
 /// </summary>
 public sealed class CompressedBlockStore : IBlockStore
@@ -16,24 +19,26 @@ public sealed class CompressedBlockStore : IBlockStore
     /// <summary>Ends of the names of a branch's factors.</summary>
     public const string FactorA = ".branch_a", FactorB = ".branch_b";
 
-    private readonly UniformGrid _grid;
+    private readonly Scheme _scheme;
     private readonly ModelPlan? _plan;
     private readonly int _factorBits;
     private readonly Dictionary<UniformGrid, CompressedTensorsConfig> _configs = [];
 
     /// <summary>A store.</summary>
-    /// <param name="grid">The grid of all weights, but for the widths of the plan.</param>
+    /// <param name="scheme">The grids of all weights, but for the widths of the plan.</param>
     /// <param name="plan">Widths by module; null for one width.</param>
     /// <param name="factorBits">Bits of an element of a branch's factors.</param>
-    public CompressedBlockStore(UniformGrid grid, ModelPlan? plan = null, int factorBits = 16)
+    public CompressedBlockStore(Scheme scheme, ModelPlan? plan = null, int factorBits = 16)
     {
-        _grid = grid;
+        _scheme = scheme;
         _plan = plan;
         _factorBits = factorBits;
     }
 
     /// <summary>The grid of a module.</summary>
-    public UniformGrid GridOf(string module) => _plan is null ? _grid : _grid with { Bits = _plan.Layer(module).Bits };
+    /// <param name="block">Name of its block, such as <c>model.layers.0</c>.</param>
+    /// <param name="linear">Name within the block.</param>
+    public WeightGrid GridOf(string block, string linear) => _scheme.GridOf(linear, _plan?.Layer($"{block}.{linear}").Bits);
 
     /// <inheritdoc/>
     public IReadOnlyList<PendingTensor> Tensors(IReadOnlyList<(string Name, QuantizedWeight Weight)> weights)
@@ -42,7 +47,12 @@ public sealed class CompressedBlockStore : IBlockStore
         SafetensorsType type = _factorBits == 16 ? SafetensorsType.F16 : SafetensorsType.F32;
         foreach ((string name, QuantizedWeight weight) in weights)
         {
-            tensors.AddRange(CompressedTensorsWriter.PackQuantized(name, weight));
+            tensors.AddRange(weight switch
+            {
+                UniformWeight uniform => CompressedTensorsWriter.PackQuantized(name, uniform),
+                TwoLevelWeight twoLevel => TwoLevelTensors.Write(name, twoLevel),
+                _ => throw new NotSupportedException($"{name}: {weight.Grid} has no place in block files."),
+            });
             if (weight.Branch is not { } branch) continue;
             tensors.Add(PendingTensor.FromSingles(name + FactorA, type, [branch.Rank, weight.InFeatures], branch.A));
             tensors.Add(PendingTensor.FromSingles(name + FactorB, type, [weight.OutFeatures, branch.Rank], branch.B));
@@ -54,14 +64,20 @@ public sealed class CompressedBlockStore : IBlockStore
     public IReadOnlyList<QuantizedWeight> Read(string file, DecoderBlock block)
     {
         using SafetensorsFile stored = SafetensorsFile.Open(file);
-        return [.. block.Slots.Select(slot => ReadOne(stored, $"{block.Name}.{slot.Name}"))];
+        return [.. block.Slots.Select(slot => ReadOne(stored, block.Name, slot.Name))];
     }
 
-    /// <summary>Reads one weight of a block file by its module path.</summary>
-    public QuantizedWeight ReadOne(ISafetensorsSource file, string module)
+    /// <summary>Reads one weight of a block file.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="block">Name of the block, such as <c>model.layers.0</c>.</param>
+    /// <param name="linear">Name within the block.</param>
+    public QuantizedWeight ReadOne(ISafetensorsSource file, string block, string linear)
     {
-        CompressedTensorsConfig config = ConfigOf(GridOf(module));
-        return CompressedTensorsReader.Read(file, module, config.Schemes[0], config).WithBranch(ReadBranch(file, module));
+        string module = $"{block}.{linear}";
+        LowRankBranch? branch = ReadBranch(file, module);
+        if (GridOf(block, linear) is not UniformGrid grid) return TwoLevelTensors.Read(file, module).WithBranch(branch);
+        CompressedTensorsConfig config = ConfigOf(grid);
+        return CompressedTensorsReader.Read(file, module, config.Schemes[0], config).WithBranch(branch);
     }
 
     /// <summary>Rank of a module's branch in a block file; 0 without.</summary>

@@ -54,7 +54,7 @@ internal sealed class CorrectionResolver(
     /// <param name="grid">Width and groups of the codes.</param>
     /// <param name="scaleType">Stored type of scales.</param>
     /// <param name="heldOut">Held-out windows.</param>
-    public CorrectionRecipe Resolve(UniformGrid grid, ScaleType scaleType, int heldOut)
+    public CorrectionRecipe Resolve(WeightGrid grid, ScaleType scaleType, int heldOut)
     {
         foreach ((string option, bool given, bool applies) in Options())
         {
@@ -71,10 +71,11 @@ internal sealed class CorrectionResolver(
         if (Asked.Widths is not null && Asked.TargetBits is null) problems.Add("--widths needs --target-bits: it says what the budget may change.");
         if (Asked.TargetBits is not null && Asked.RankRule is not null) problems.Add("--rank-rule and --target-bits exclude each other: a budget decides ranks by itself.");
         if (Asked.TargetBits is not null && Asked.ExtraSize is not null) problems.Add("--extra-size and --target-bits exclude each other: a budget bounds the whole.");
-        if (Asked.TargetBits is { } target) CheckTarget(target, grid, scaleType, widths);
+        if (Asked.TargetBits is { } target && grid is UniformGrid uniform) CheckTarget(target, uniform, scaleType, widths);
         else if (rule == RankRule.Cap && linears.All(linear => new RankCost(linear.OutFeatures, linear.InFeatures, grid.Bits, factorBits).Cap(extra) == 0) && extra > 0)
             notes.Add(Text($"--extra-size {extra} does not pay for rank 1 in any layer; no layer gets a branch."));
         if (Asked.TrainBranch == true && request.Rank == 0) problems.Add("--train-branch true: --rank 0 leaves no branch to train.");
+        if (LearnsResidual(request) && grid is not UniformGrid) problems.Add($"--residual lrq needs a uniform grid; {grid} keeps its codes as they were fitted.");
         if (Asked.ChooseDamping && heldOut == 0) problems.Add("--damping auto needs held-out windows to judge by: give --held-out 1 or more, or a number.");
         double propagation = Number("--propagation", Asked.Propagation ?? (IsPlus ? PlusPropagation : 0), 0, 1, "part of earlier layers' errors that is undone");
         bool quantizedInputs = Asked.QuantizedInputs ?? IsPlus;
@@ -88,7 +89,7 @@ internal sealed class CorrectionResolver(
             Sketch = Asked.Sketch ?? SketchForm.RankOne,
             ScalePower = Number("--scale-power", Asked.ScalePower ?? 2.5, 0, 8, "exponent of the activation scale"),
             Epochs = Whole("--epochs", Asked.Epochs ?? Epochs(grid.Bits), 0, 1000, IsPlus ? "rounds of refinement" : "epochs of BLC"),
-            Clip = Asked.Clip ?? (IsFlrq || IsPlus),
+            Clip = Asked.Clip ?? ((IsFlrq || IsPlus) && grid is UniformGrid),
             FactorBits = factorBits,
             Damping = Number("--damping", Asked.Damping ?? (IsPlus ? FirstDamping : PeerDamping), 0, 10, "part of the mean diagonal of the input covariance"),
             ChooseDamping = Asked.ChooseDamping,
@@ -186,10 +187,8 @@ internal sealed class CorrectionResolver(
         double bits = 0, weights = 0;
         foreach (LinearShape linear in linears)
         {
-            double count = (double)linear.OutFeatures * linear.InFeatures;
-            long scales = grid.ScaleCount(linear.OutFeatures, linear.InFeatures);
-            bits += (count * grid.Bits) + (scales * ((scaleType == ScaleType.Float32 ? 32 : 16) + (grid.Symmetric ? 0 : grid.Bits)));
-            weights += count;
+            bits += grid.StoredBits(linear.OutFeatures, linear.InFeatures, scaleType);
+            weights += (double)linear.OutFeatures * linear.InFeatures;
         }
         return bits / weights;
     }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -19,15 +20,16 @@ public sealed record DiskPlan(long Bytes)
     public static DiskPlan For(CausalModel model, Recipe recipe, MemoryPlan memory, bool dense)
     {
         long parameters = model.Checkpoint.TensorNames.Sum(name => model.Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size));
-        long linears = model.Config.LinearWeights, scaleBytes = recipe.ScaleType == ScaleType.Float32 ? 4 : 2, blocks = 0;
-        foreach ((_, int outFeatures, int inFeatures) in model.Linears)
+        long linears = model.Config.LinearWeights, scaleBytes = recipe.ScaleType == ScaleType.Float32 ? 4 : 2, blockBits = 0;
+        Scheme scheme = recipe.Scheme;
+        foreach ((string name, int outFeatures, int inFeatures) in model.Linears)
         {
-            long scales = recipe.Grid.ScaleCount(outFeatures, inFeatures);
+            long grid = scheme.For(name).Grid.StoredBits(outFeatures, inFeatures, recipe.ScaleType);
             // A plan may widen codes; a branch is at most about as large as the codes.
-            double bits = recipe.Correction is { } correction ? Math.Max(recipe.Bits, correction.TargetBits ?? 0) + (2 * Math.Max(1, recipe.Bits * correction.ExtraSize)) : recipe.Bits;
-            blocks += (long)((double)outFeatures * inFeatures * bits / 8) + (scales * (scaleBytes + 1));
+            double more = recipe.Correction is { } correction ? Math.Max(0, (correction.TargetBits ?? 0) - recipe.Bits) + (2 * Math.Max(1, recipe.Bits * correction.ExtraSize)) : 0;
+            blockBits += grid + (long)((double)outFeatures * inFeatures * more);
         }
-        blocks *= model.Config.Layers;
+        long blocks = blockBits / 8 * model.Config.Layers;
         long result = (dense ? linears * scaleBytes : blocks) + ((parameters - linears) * scaleBytes);
         return new DiskPlan(blocks + result + Math.Max(0, memory.StreamBytes - memory.ActivationBytes) + SideBytes);
     }

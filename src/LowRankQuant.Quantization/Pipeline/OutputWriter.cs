@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Formats.TwoLevel;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Quantized;
@@ -18,16 +19,14 @@ namespace LowRankQuant.Quantization.Pipeline;
 public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder folder, CompressedBlockStore store)
 {
     /// <summary>
-    /// Writes a compressed-tensors checkpoint: the block files' tensors as they are, everything else in the type of the scales. Low-rank branches go to
-    /// a PEFT folder within it, <see cref="CheckpointOpener.AdapterFolder"/>.
+    /// Writes a compressed-tensors checkpoint, or one of our own kind where there are two-level grids: the block files' tensors as they are, everything
+    /// else in the type of the scales. Low-rank branches go to a PEFT folder within it, <see cref="CheckpointOpener.AdapterFolder"/>.
     /// </summary>
     public void WriteCompressed(long shardSize, AdapterForm form, CancellationToken cancellation)
     {
         WriteAdapter(form);
-        var modules = new List<QuantizedModule>();
-        foreach (string linear in LinearNames()) modules.Add(new QuantizedModule(linear, store.GridOf(linear)));
         JsonObject config = Config(TypeName(recipe.ScaleType));
-        config["quantization_config"] = CompressedTensorsWriter.BuildConfig(modules, ["lm_head"]);
+        config["quantization_config"] = QuantizationConfig();
         Write(Type(recipe.ScaleType), shardSize, config, (file, _) => [.. file.Names.Where(IsBase).Select(name => PendingTensor.Copy(file, name))], cancellation);
     }
 
@@ -43,12 +42,29 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             string name = $"{model.BlockName(index)}.{linear.Name}";
             return new PendingTensor($"{name}.weight", type, [linear.OutFeatures, linear.InFeatures], sink =>
             {
-                QuantizedWeight weight = store.ReadOne(file, name);
+                QuantizedWeight weight = store.ReadOne(file, model.BlockName(index), linear.Name);
                 var values = new float[weight.Codes.Length];
                 weight.Reconstruct(values);
                 sink.WriteSingles(values);
             });
         })], cancellation);
+    }
+
+    private JsonObject QuantizationConfig()
+    {
+        var uniform = new List<QuantizedModule>();
+        var twoLevel = new List<(string Module, string Grid)>();
+        for (int i = 0; i < model.Config.Layers; i++)
+        {
+            foreach ((string linear, _, _) in model.Linears)
+            {
+                string module = $"{model.BlockName(i)}.{linear}";
+                WeightGrid grid = store.GridOf(model.BlockName(i), linear);
+                if (grid is TwoLevelGrid native) twoLevel.Add((module, native.Name));
+                else uniform.Add(new QuantizedModule(module, (UniformGrid)grid));
+            }
+        }
+        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, ["lm_head"]) : TwoLevelConfig.Build(twoLevel, uniform, ["lm_head"]);
     }
 
     private void WriteAdapter(AdapterForm form)

@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 
@@ -54,6 +55,9 @@ internal static class Presets
     /// <summary>First learning rates of <c>fast</c> by code width: the row with the largest width not above the one asked for.</summary>
     private static readonly (int Bits, double Lrq, double FlexRound)[] FastRates = [(4, 5e-3, 5e-3), (3, 1e-2, 1e-2), (2, 2e-2, 1e-2)];
 
+    /// <summary>The same on two-level grids, for both methods: groups are small, so errors and with them the steps that pay are smaller (docs/results/two-level.md).</summary>
+    private static readonly (int Bits, double Rate)[] TwoLevelRates = [(4, 2e-3), (3, 3e-3), (2, 5e-3)];
+
     /// <summary>Learning rates and starts of the released scripts of LRQ, weight-only schemes, by size in billions of parameters and code width.</summary>
     private static readonly (double Billions, int Bits, double Lrq, GridStart LrqStart, double FlexRound, GridStart FlexRoundStart)[] PaperRates =
     [
@@ -72,13 +76,23 @@ internal static class Presets
     public static int Rank(string preset, double parameters) =>
         preset != Paper ? FastRank : parameters >= LargeModel ? PaperRankLarge : PaperRank;
 
-    /// <summary>First learning rate and start of a preset. Round to nearest has no rate and starts at the range of the weights.</summary>
+    /// <summary>First learning rate and start of a preset on a grid. Round to nearest has no rate and starts at the range of the weights.</summary>
     /// <param name="preset">Name of the preset.</param>
     /// <param name="method">The method.</param>
-    /// <param name="bits">Code width.</param>
+    /// <param name="grid">The grid of the codes.</param>
     /// <param name="parameters">Parameters of the model.</param>
     /// <param name="residual">Whether LRQ learns the codes beside the branches of a low-rank correction.</param>
-    public static (double Rate, GridStart Start) RateAndStart(string preset, QuantizationMethod method, int bits, double parameters, bool residual = false)
+    public static (double Rate, GridStart Start) RateAndStart(
+        string preset, QuantizationMethod method, WeightGrid grid, double parameters, bool residual = false)
+    {
+        (double rate, GridStart start) = UniformRateAndStart(preset, method, grid.Bits, parameters, residual);
+        if (grid is not TwoLevelGrid) return (rate, start);
+        // The integers of a two-level grid are never learned, so they are always searched for.
+        bool fast = preset != Paper && rate > 0;
+        return (fast ? TwoLevelRates.First(row => grid.Bits >= row.Bits).Rate : rate, GridStart.Search);
+    }
+
+    private static (double Rate, GridStart Start) UniformRateAndStart(string preset, QuantizationMethod method, int bits, double parameters, bool residual)
     {
         if (residual && preset != Paper) return (FastResidualRate, GridStart.MinMax);
         if (residual) method = QuantizationMethod.Lrq;

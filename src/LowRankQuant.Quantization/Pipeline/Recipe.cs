@@ -2,6 +2,7 @@ using System.Text.Json.Serialization;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -69,6 +70,22 @@ public sealed record Recipe
     /// <summary>Stored type of scales.</summary>
     public required ScaleType ScaleType { get; init; }
 
+    /// <summary>Name of the two-level grid, such as <c>Q3_K</c>, which bits, granularity, group size and symmetry then repeat; null for a uniform grid.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? TwoLevelGrid { get; init; }
+
+    /// <summary>Significant bits of a stored scale; null for all that its type has.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? ScaleDigits { get; init; }
+
+    /// <summary>Layers with a grid of their own, by name within the block; null for none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyDictionary<string, LayerGrid>? Layers { get; init; }
+
+    /// <summary>The engine or container whose rules the grid obeys; null for none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public TargetRecipe? Target { get; init; }
+
     /// <summary>Rank of L2 U2; 0 for methods without.</summary>
     public required int Rank { get; init; }
 
@@ -103,9 +120,16 @@ public sealed record Recipe
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public CorrectionRecipe? Correction { get; init; }
 
-    /// <summary>The integer grid.</summary>
-    public UniformGrid Grid => new(Bits, Symmetric, Granularity, GroupSize);
+    /// <summary>The grid of every layer that <see cref="Layers"/> does not name.</summary>
+    [JsonIgnore]
+    public WeightGrid Grid => new LayerGrid(Bits, Granularity, GroupSize, Symmetric, TwoLevelGrid, ScaleDigits).ToGrid();
 
-    /// <summary>Grid, start and stored scale type.</summary>
-    public Scheme Scheme => new(Grid, Start, ScaleType);
+    /// <summary>Grids, start and stored scale type.</summary>
+    [JsonIgnore]
+    public Scheme Scheme => new(Grid, Start, ScaleType)
+    {
+        ScaleDigits = ScaleDigits,
+        Layers = Layers?.ToDictionary(
+            layer => layer.Key, layer => new Scheme(layer.Value.ToGrid(), Start, ScaleType) { ScaleDigits = layer.Value.ScaleDigits }, StringComparer.Ordinal),
+    };
 }

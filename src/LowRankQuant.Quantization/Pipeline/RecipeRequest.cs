@@ -1,6 +1,7 @@
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -15,6 +16,18 @@ public sealed record RecipeRequest
 
     /// <summary>Name of a method; see <see cref="RecipeNames.Methods"/>.</summary>
     public string? Method { get; init; }
+
+    /// <summary>Name of a two-level grid, such as <c>q3_k</c>; null for a uniform one.</summary>
+    public string? Grid { get; init; }
+
+    /// <summary>The engine or container whose rules the grids have to obey.</summary>
+    public Target? Target { get; init; }
+
+    /// <summary>What happens to layers that the target cannot hold.</summary>
+    public MisfitRule? OnMisfit { get; init; }
+
+    /// <summary>Shards into which vLLM will cut the model.</summary>
+    public int? TensorParallel { get; init; }
 
     /// <summary>Code width.</summary>
     public int? Bits { get; init; }

@@ -2,6 +2,7 @@ using System.Globalization;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -24,17 +25,29 @@ public static class RecipeResolver
     public static ResolvedRecipe Resolve(
         RecipeRequest request, DecoderConfig model, IReadOnlyList<LinearShape> linears, ScaleType native, IReadOnlyList<string>? problems = null)
     {
-        var work = new Resolution(request, model, linears, problems ?? []);
-        Recipe recipe = work.Resolve(native);
-        return work.Problems.Count > 0 ? throw new RecipeException(work.Problems) : new ResolvedRecipe(recipe, work.Notes);
+        ResolvedRecipe resolved = Examine(request, model, linears, native, [.. problems ?? []]);
+        return resolved.Problems.Count > 0 ? throw new RecipeException(resolved.Problems) : resolved;
     }
 
-    private sealed class Resolution(RecipeRequest request, DecoderConfig model, IReadOnlyList<LinearShape> linears, IReadOnlyList<string> found)
+    /// <summary>As <see cref="Resolve"/>, for those who want to look at a recipe that cannot be run.</summary>
+    /// <param name="request">What was asked for.</param>
+    /// <param name="model">Sizes of the model.</param>
+    /// <param name="linears">The quantizable weights of a block.</param>
+    /// <param name="native">Type of scales when the request names none.</param>
+    /// <param name="problems">Problems already found; receives the others.</param>
+    public static ResolvedRecipe Examine(
+        RecipeRequest request, DecoderConfig model, IReadOnlyList<LinearShape> linears, ScaleType native, List<string> problems)
+    {
+        var work = new Resolution(request, model, linears, problems);
+        return new ResolvedRecipe(work.Resolve(native), work.Notes, problems);
+    }
+
+    private sealed class Resolution(RecipeRequest request, DecoderConfig model, IReadOnlyList<LinearShape> linears, List<string> problems)
     {
         // Shorter windows than this say little about a model; text is cut to fewer windows first.
         private const int ShortestBundledWindow = 64;
 
-        public List<string> Problems { get; } = [.. found];
+        public List<string> Problems => problems;
 
         public List<string> Notes { get; } = [];
 
@@ -47,17 +60,23 @@ public static class RecipeResolver
             if (known is null) Problems.Add($"--preset {request.Preset}: unknown; the presets are {string.Join(", ", RecipeNames.Presets)}.");
             Preset preset = known ?? Presets.Find(Presets.Fast)!;
             QuantizationMethod method = Method();
-            ScaleType scaleType = request.ScaleType ?? native;
-            int problems = Problems.Count;
-            (Granularity granularity, int groupSize) = Grid(method);
+            var target = new TargetResolver(request, linears, Problems, Notes);
+            TargetRecipe? engine = target.Options();
+            TwoLevelGrid? twoLevel = new TwoLevelResolver(request, linears, Problems).Resolve();
+            ScaleType scaleType = twoLevel is null ? target.ScaleTypeFor(native) : ScaleType.Float16;
+            bool symmetric = twoLevel?.Symmetric ?? request.Symmetric ?? false;
+            int before = Problems.Count;
+            (Granularity granularity, int groupSize) = twoLevel is null ? Grid(method) : (Granularity.Group, twoLevel.GroupSize);
             // Where a budget decides, the width of the baseline is the largest that fits it.
-            int usual = request.Correction.TargetBits is { } target && Problems.Count == problems
-                ? CorrectionResolver.LargestWidth(target, new UniformGrid(UniformGrid.MinBits, request.Symmetric ?? false, granularity, groupSize), scaleType, linears)
+            int usual = request.Correction.TargetBits is { } budget && Problems.Count == before
+                ? CorrectionResolver.LargestWidth(budget, new UniformGrid(UniformGrid.MinBits, symmetric, granularity, groupSize), scaleType, linears)
                 : Presets.DefaultBits;
-            int bits = Range("--bits", request.Bits ?? usual, UniformGrid.MinBits, UniformGrid.MaxBits, "bits per code");
+            int bits = twoLevel?.Bits ?? Range("--bits", request.Bits ?? usual, UniformGrid.MinBits, UniformGrid.MaxBits, "bits per code");
+            WeightGrid grid = twoLevel is null ? new UniformGrid(bits, symmetric, granularity, groupSize) : twoLevel;
+            (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = Problems.Count == before ? target.Resolve(grid, scaleType) : (null, null);
             bool corrects = CorrectionResolver.Covers(method), learnsResidual = corrects && CorrectionResolver.LearnsResidual(request);
             bool trains = (method != QuantizationMethod.Rtn && !corrects) || learnsResidual;
-            (double rate, GridStart start) = Presets.RateAndStart(presetName, method, bits, Parameters, learnsResidual);
+            (double rate, GridStart start) = Presets.RateAndStart(presetName, method, grid, Parameters, learnsResidual);
             RefuseForeignOptions(method);
             Windows windows = Data(method, preset);
             if (method != QuantizationMethod.Rtn && !request.HasCalibration)
@@ -71,9 +90,13 @@ public static class RecipeResolver
                 Bits = bits,
                 Granularity = granularity,
                 GroupSize = groupSize,
-                Symmetric = request.Symmetric ?? false,
+                Symmetric = symmetric,
                 Start = request.Start ?? start,
                 ScaleType = scaleType,
+                TwoLevelGrid = twoLevel?.Name,
+                ScaleDigits = digits,
+                Layers = layers,
+                Target = engine,
                 Rank = method == QuantizationMethod.Lrq ? Rank("--rank", request.Rank, presetName)
                     : learnsResidual ? Rank("--residual-rank", request.Correction.ResidualRank, presetName) : 0,
                 Iterations = trains ? AtLeast("--iterations", request.Iterations ?? preset.Iterations, 0, "Adam steps per block") : 0,
@@ -85,7 +108,7 @@ public static class RecipeResolver
                 Samples = windows.Samples,
                 HeldOut = windows.HeldOut,
                 SequenceLength = windows.Length,
-                Correction = corrects ? correction.Resolve(new UniformGrid(bits, request.Symmetric ?? false, granularity, groupSize), scaleType, windows.HeldOut) : null,
+                Correction = corrects ? correction.Resolve(grid, scaleType, windows.HeldOut) : null,
             };
         }
 

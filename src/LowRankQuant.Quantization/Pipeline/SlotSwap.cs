@@ -44,8 +44,8 @@ public sealed class SlotSwap : IDisposable
         for (int i = 0; i < weights.Length; i++)
         {
             float[] weight = ((DenseWeight)slots[i].Weight).Value.ToArray();
-            GridParameters grid = GridSearch.Find(weight, slots[i].InFeatures, scheme.Grid, scheme.Start, device.HostWorkers);
-            weights[i] = GridRounding.Round(weight, slots[i].OutFeatures, slots[i].InFeatures, scheme, grid, default, device.HostWorkers);
+            FittedGrid grid = FittedGrid.Find(weight, slots[i].OutFeatures, slots[i].InFeatures, scheme.For(slots[i].Name), device.HostWorkers);
+            weights[i] = grid.Round(weight, default, device.HostWorkers);
         }
         return weights;
     }

@@ -23,7 +23,9 @@ public class CommandTests
     [InlineData("eval", "--reference --text --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
     [InlineData("compare", "--against --harness --json ITEMS")]
     [InlineData("inspect", "--json --tensors PATH")]
-    [InlineData("convert", "--out --dtype --shard-size --overwrite --json SOURCE")]
+    [InlineData("convert", "--to --out --adapter --max-rank --gptq-format --linear --embedding --head --on-misfit --dtype --shard-size --weights-only --overwrite --json SOURCE")]
+    [InlineData("export", "--to --out --adapter --max-rank --gptq-format --linear --embedding --head --on-misfit --dtype --shard-size --weights-only --overwrite --json RUN")]
+    [InlineData("verify", "--against --json PATH")]
     public async Task HelpListsEveryOption(string verb, string expected)
     {
         var cli = new CliHarness();
@@ -36,7 +38,7 @@ public class CommandTests
     {
         var cli = new CliHarness();
         Assert.Equal(0, await cli.Run("--help"));
-        Assert.All(["quantize", "eval", "compare", "inspect", "convert", "--version"], word => Assert.Contains(word, cli.Out, StringComparison.Ordinal));
+        Assert.All(["quantize", "eval", "compare", "inspect", "convert", "export", "verify", "--version"], word => Assert.Contains(word, cli.Out, StringComparison.Ordinal));
     }
 
     [Fact]

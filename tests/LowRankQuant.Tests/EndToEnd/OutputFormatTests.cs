@@ -41,10 +41,10 @@ public sealed class OutputFormatTests
         {
             float[] weight = Values(original.Checkpoint, name), expected = new float[weight.Length];
             var scheme = new Scheme(grid, start, scaleType);
-            GridParameters parameters = GridSearch.Find(weight, inFeatures, grid, start, device.HostWorkers);
-            QuantizedWeight rounded = GridRounding.Round(weight, outFeatures, inFeatures, scheme, parameters, default, device.HostWorkers);
+            FittedGrid fit = FittedGrid.Find(weight, outFeatures, inFeatures, scheme, device.HostWorkers);
+            var rounded = Assert.IsType<UniformWeight>(fit.Round(weight, default, device.HostWorkers));
             rounded.Dequantize(expected);
-            QuantizedWeight read = written.ReadQuantized(name)!;
+            var read = Assert.IsType<UniformWeight>(written.ReadQuantized(name));
             Assert.Equal((grid, scaleType), (read.Grid, read.ScaleType));
             Assert.Equal(rounded.Codes, read.Codes);
             Assert.Equal(rounded.Scales, read.Scales);

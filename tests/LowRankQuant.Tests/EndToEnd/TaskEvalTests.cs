@@ -52,22 +52,19 @@ public sealed class TaskEvalTests : IDisposable
         Assert.Equal(0, (await Lrq.Run([.. command, items])).Code);
         string[] lines = File.ReadAllLines(items);
         File.Delete(items);
-        await Assert.ThrowsAnyAsync<Exception>(() => Interrupt([.. command, items]));
+        Assert.Contains("the same command goes on from there", await Interrupt([.. command, items]), StringComparison.Ordinal);
         File.AppendAllLines(items + ".partial", lines[..7]);
         CliResult resumed = await Lrq.Run([.. command, items]);
         Assert.Equal(0, resumed.Code);
         Assert.Contains("7 items are known already", resumed.Out, StringComparison.Ordinal);
         Assert.Equal(File.ReadAllBytes(whole), File.ReadAllBytes(items));
-
-        static async Task Interrupt(string[] command)
-        {
-            using var output = new StringWriter();
-            using var stop = new CancellationTokenSource();
-            var watcher = new StoppingWriter(stop);
-            int code = await new App(new Terminal(watcher, output, false, false), Engine.Default).RunAsync(command, stop.Token);
-            if (code == ExitCodes.Interrupted) throw new OperationCanceledException();
-        }
     }
+
+    [Theory]
+    [InlineData("--tasks", "Nothing is kept; with --items FILE the same command goes on where it stopped.")]
+    [InlineData("--windows", "Nothing is kept.")]
+    public async Task WhatKeepsNothingDoesNotPromiseToGoOn(string option, string message) =>
+        Assert.Equal(message, (await Interrupt(["eval", "demo", option, option == "--tasks" ? _folder.File("quiz.json") : "3", "--threads", "1"])).Trim());
 
     [Fact]
     public async Task AReferenceModelIsAskedTheSame()
@@ -114,6 +111,25 @@ public sealed class TaskEvalTests : IDisposable
         CliResult result = await Lrq.Run("eval", "demo", "--perplexity", kind, "--windows", "1", "--context", "64", "--threads", "1");
         Assert.Equal(0, result.Code);
         Assert.Contains(row, result.Out, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task LlamaCppComparesWhereItScores()
+    {
+        string[] command = ["eval", "demo", "--perplexity", "llama.cpp", "--reference", "demo", "--windows", "2", "--context", "64", "--threads", "1", "--json"];
+        CliResult result = await Lrq.Run(command);
+        JsonNode figures = JsonNode.Parse(result.Out)!;
+        Assert.Equal((0.0, 1.0, 62), ((double)figures["klDivergence"]!, (double)figures["top1Agreement"]!, (int)figures["tokens"]!));
+    }
+
+    /// <summary>Runs a command that is stopped as soon as it says that it has begun; returns what it wrote about that.</summary>
+    private static async Task<string> Interrupt(string[] command)
+    {
+        using var output = new StringWriter();
+        using var stop = new CancellationTokenSource();
+        int code = await new App(new Terminal(new StoppingWriter(stop), output, false, false), Engine.Default).RunAsync(command, stop.Token);
+        Assert.Equal(ExitCodes.Interrupted, code);
+        return output.ToString();
     }
 
     /// <summary>Asks the program to stop as soon as it says that it has begun.</summary>

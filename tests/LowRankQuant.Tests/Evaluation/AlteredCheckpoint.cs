@@ -9,7 +9,7 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Tests.Evaluation;
 
 /// <summary>A checkpoint whose tensors are changed as they are read.</summary>
-internal sealed class AlteredCheckpoint(ICheckpoint inner, AlteredCheckpoint.Alteration alter) : ICheckpoint
+internal class AlteredCheckpoint(ICheckpoint inner, AlteredCheckpoint.Alteration alter) : ICheckpoint
 {
     public delegate void Alteration(string name, Span<float> values);
 
@@ -61,13 +61,13 @@ internal sealed class AlteredCheckpoint(ICheckpoint inner, AlteredCheckpoint.Alt
 
     public IReadOnlyList<int> ShapeOf(string name) => inner.ShapeOf(name);
 
-    public void Read(string name, Span<float> destination)
+    public virtual void Read(string name, Span<float> destination)
     {
         inner.Read(name, destination);
         alter(name, destination);
     }
 
-    public QuantizedWeight? ReadQuantized(string name) => null;
+    public virtual QuantizedWeight? ReadQuantized(string name) => null;
 
     public long StoredBitsOf(string name) => inner.StoredBitsOf(name);
 
@@ -81,5 +81,9 @@ internal sealed class AlteredCheckpoint(ICheckpoint inner, AlteredCheckpoint.Alt
 
     public PendingTensor Store(string name, SafetensorsType type) => throw new NotSupportedException("For reading alone.");
 
-    public void Dispose() => inner.Dispose();
+    public void Dispose()
+    {
+        inner.Dispose();
+        GC.SuppressFinalize(this);
+    }
 }

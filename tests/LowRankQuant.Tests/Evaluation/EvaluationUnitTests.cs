@@ -59,7 +59,7 @@ public sealed class EvaluationUnitTests
         })
         {
             File.WriteAllText(path, line);
-            Assert.Contains(expected, Assert.Throws<EvaluationException>(() => TextWindows.ReadIds(path, Config)).Message);
+            Assert.Contains(expected, Assert.Throws<EvaluationException>(() => TextWindows.ReadIds(path, Config).Count()).Message);
         }
     }
 
@@ -98,6 +98,22 @@ public sealed class EvaluationUnitTests
         Assert.Equal(["perplexity", "negativeLogLikelihood", "klDivergence", "top1Agreement"], json["standardErrors"]!.AsObject().Select(property => property.Key));
         Assert.Equal(1.5, (double)json["negativeLogLikelihood"]!);
         Assert.Equal("Infinity", (string?)(new EvaluationResult { Perplexity = double.PositiveInfinity }).ToJsonObject()["perplexity"]);
+    }
+
+    [Fact]
+    public void Ratios_AndTheirErrors()
+    {
+        var random = new Random(5);
+        (double Value, double Size)[] pairs = [.. Enumerable.Range(0, 1000).Select(i => (Size: (double)random.Next(i == 0 ? 1 : 0, 5000), random)).Select(pair => (pair.Size * (4 + (0.01 * random.NextDouble())), pair.Size))];
+        var running = new RunningRatio();
+        foreach ((double value, double size) in pairs) running.Add(value, size);
+        double total = pairs.Sum(pair => pair.Size), ratio = pairs.Sum(pair => pair.Value) / total;
+        double squares = pairs.Sum(pair => Math.Pow(pair.Value - (ratio * pair.Size), 2));
+        Assert.Equal(ratio, running.Ratio, 1e-12);
+        Assert.Equal(1, running.Error!.Value / (Math.Sqrt(squares * pairs.Length / (pairs.Length - 1)) / total), 1e-9);
+        var one = new RunningRatio();
+        one.Add(3, 2);
+        Assert.Equal((1.5, null), (one.Ratio, one.Error));
     }
 
     private static EvaluationResult Result(PerplexityAverage average, WindowScore[] scores)

@@ -39,7 +39,7 @@ public class CompressedTensorsTests
         using SafetensorsFile golden = SafetensorsFile.Open(TestData.Path("golden", "compressed-tensors", name + ".golden.safetensors"));
         foreach (string module in new[] { "self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj" }.Select(m => "model.layers.0." + m))
         {
-            QuantizedWeight weight = CompressedTensorsReader.Read(model, module, config.SchemeFor(module)!, config);
+            UniformWeight weight = CompressedTensorsReader.Read(model, module, config.SchemeFor(module)!, config);
             int middle = weight.Grid.SymmetricZero;
             sbyte[] codes = ReadSigned(golden, module + ".codes");
             Assert.Equal(codes, weight.Codes.Select(u => (sbyte)(u - middle)));
@@ -67,7 +67,7 @@ public class CompressedTensorsTests
         foreach (string module in Modules(model))
         {
             QuantizationScheme scheme = config.SchemeFor(module)!;
-            QuantizedWeight weight = CompressedTensorsReader.Read(model, module, scheme, config);
+            UniformWeight weight = CompressedTensorsReader.Read(model, module, scheme, config);
             tensors.AddRange(scheme.Format == "pack-quantized"
                 ? CompressedTensorsWriter.PackQuantized(module, weight)
                 : CompressedTensorsWriter.IntQuantized(module, weight.OutFeatures, weight.InFeatures, weight.Grid, weight.ScaleType, () => weight));
@@ -92,20 +92,21 @@ public class CompressedTensorsTests
         string[] modules = [.. Modules(model)];
         JsonObject json = CompressedTensorsWriter.BuildConfig(
             [.. modules.Select(m => new QuantizedModule(m, golden.SchemeFor(m)!.Weights!.ToGrid()!,
-                golden.SchemeFor(m)!.InputActivations))], ["lm_head"], golden.Version!);
+                golden.SchemeFor(m)!.InputActivations, golden.SchemeFor(m)!.OutputActivations, golden.SchemeFor(m)!.Format))],
+            ["lm_head"], golden.Version!, golden.KvCacheScheme);
         CompressedTensorsConfig ours = Parse(json.ToJsonString());
         foreach (string module in modules)
         {
             QuantizationScheme a = golden.SchemeFor(module)!, b = ours.SchemeFor(module)!;
             Assert.Equal(a.Weights! with { ActOrder = null }, b.Weights);
             Assert.Equal(a.InputActivations, b.InputActivations);
-            if (name is not ("w8-naive" or "w4a8-channel-token-pack"))
-                Assert.Equal(a.Format, b.Format); // formats that were asked for against the rule
+            Assert.Equal(a.Format, b.Format);
         }
         Assert.Null(ours.SchemeFor("lm_head"));
         Assert.Equal(golden.Ignore, ours.Ignore);
         Assert.Equal(golden.Version, ours.Version);
-        if (name is not ("w8-naive" or "w4a8-channel-token-pack")) Assert.Equal(golden.Format, ours.Format);
+        Assert.Equal(golden.Format, ours.Format);
+        Assert.Equal(golden.KvCacheScheme, ours.KvCacheScheme);
         if (name != "w4-g32-asym") return;
         // The same keys and, but for what newer releases added and the observer's name, the same values.
         using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(TestData.Path("golden", "compressed-tensors", name, "config.json")));
@@ -136,7 +137,7 @@ public class CompressedTensorsTests
     [Theory]
     [InlineData("legacy-w4-g32-sym-gidx")]
     [InlineData("legacy-w4-g32-asym-gidx")]
-    public void ActivationOrderIsRefusedByName(string name)
+    public void ActivationOrderIsReadWithItsOrderAndRefusedWithoutIt(string name)
     {
         (SafetensorsFolder folder, CompressedTensorsConfig config) = Open(name);
         using SafetensorsFolder model = folder;
@@ -144,13 +145,24 @@ public class CompressedTensorsTests
         CheckpointFormatException error = Assert.Throws<CheckpointFormatException>(() => CompressedTensorsReader.Read(model, module,
             config.SchemeFor(module)!, config));
         Assert.Equal(("g-idx", module + ".weight_g_idx"), (error.Kind, error.Item));
+        using SafetensorsFile golden = SafetensorsFile.Open(TestData.Path("golden", "compressed-tensors", name + ".golden.safetensors"));
+        foreach (string ordered in GoldenWeights.Modules)
+        {
+            OrderedWeight read = CompressedTensorsReader.ReadOrdered(model, ordered, config.SchemeFor(ordered)!, config);
+            Assert.NotNull(read.Columns);
+            Assert.Equal(ReadSigned(golden, ordered + ".codes"), read.CodesInModelOrder().Select(u => (sbyte)(u - read.Weight.Grid.SymmetricZero)));
+            Assert.Equal(GoldenWeights.Integers(golden, ordered + ".g_idx"), read.GroupIndex());
+            float[] values = new float[read.Weight.Codes.Length];
+            read.Dequantize(values);
+            Assert.Equal(GoldenWeights.Floats(golden, ordered + ".dequant"), values.Select(value => StorageScale.RoundAny(value, read.Weight.ScaleType)));
+        }
     }
 
     [Fact]
     public void DamagedWeightsAreRefusedByTensor()
     {
         UniformGrid grid = new(4, false, Granularity.Group, 16);
-        QuantizedWeight weight = new(8, 32, grid, new byte[256], [.. Enumerable.Repeat(0.5f, 16)], new byte[16], ScaleType.Float16);
+        UniformWeight weight = new(8, 32, grid, new byte[256], [.. Enumerable.Repeat(0.5f, 16)], new byte[16], ScaleType.Float16);
         string Kind(Func<PendingTensor, PendingTensor?> change)
         {
             using TemporaryFolder temporary = new();
@@ -207,7 +219,7 @@ public class CompressedTensorsTests
                 byte[] Random(int count) => [.. Enumerable.Range(0, count).Select(_ => (byte)random.Next(grid.MaxCode + 1))];
                 float[] scales = [.. Enumerable.Range(0, scaleCount)
                     .Select(_ => StorageScale.RoundAny((float)(random.NextDouble() - 0.5), ScaleType.BFloat16))];
-                QuantizedWeight weight = new(Rows, Columns, grid, Random(Rows * Columns), scales, symmetric ? null : Random(scaleCount),
+                UniformWeight weight = new(Rows, Columns, grid, Random(Rows * Columns), scales, symmetric ? null : Random(scaleCount),
                     ScaleType.BFloat16);
                 foreach (bool packed in new[] { true, false })
                 {
@@ -218,7 +230,7 @@ public class CompressedTensorsTests
                     QuantizedModule module = new("m", grid, packed ? null : QuantizationArgs.PerTokenInt8());
                     CompressedTensorsConfig config = Parse(CompressedTensorsWriter.BuildConfig([module], []).ToJsonString());
                     using SafetensorsFolder folder = SafetensorsFolder.Open(temporary.Path);
-                    QuantizedWeight back = CompressedTensorsReader.Read(folder, "m", config.SchemeFor("m")!, config);
+                    UniformWeight back = CompressedTensorsReader.Read(folder, "m", config.SchemeFor("m")!, config);
                     Assert.Equal(weight.Codes, back.Codes);
                     Assert.Equal(weight.Scales, back.Scales);
                     Assert.Equal(weight.ZeroPoints, back.ZeroPoints);

@@ -38,6 +38,25 @@ public sealed class PeftTests : IDisposable
     }
 
     [Theory]
+    [InlineData(AdapterForm.Pattern, "pattern", null)]
+    [InlineData(AdapterForm.Padded, "padded", 16)]
+    public void BothFormsAreTheBytesOfPeft(AdapterForm form, string expected, int? paddedRank)
+    {
+        string written = _folder.File("adapter");
+        using PeftAdapter pattern = PeftAdapter.Open(TestData.Path("golden", "peft", "pattern")), golden = PeftAdapter.Open(TestData.Path("golden", "peft", expected));
+        AdapterModule[] modules = [.. golden.Modules.Select(module =>
+        {
+            (int rows, int columns) = golden.ShapeOf(module);
+            LowRankBranch? branch = pattern.Read(module);
+            return new AdapterModule(module, rows, columns, branch?.Rank ?? 0, () => branch!.A, () => branch!.B);
+        })];
+        PeftAdapterWriter.Write(written, modules, SafetensorsType.F32, form, "base", 32, paddedRank);
+        string file = PeftAdapterWriter.TensorFile;
+        Assert.Equal(File.ReadAllBytes(TestData.Path("golden", "peft", expected, file)), File.ReadAllBytes(Path.Combine(written, file)));
+        Assert.Throws<ArgumentException>(() => PeftAdapterWriter.Write(written, modules, SafetensorsType.F32, form, "base", 32, 2));
+    }
+
+    [Theory]
     [InlineData(AdapterForm.Pattern)]
     [InlineData(AdapterForm.Padded)]
     public void WhatIsWrittenIsReadBack(AdapterForm form)

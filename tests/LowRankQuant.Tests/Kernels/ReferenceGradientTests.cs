@@ -209,14 +209,17 @@ public class ReferenceGradientTests
         double[] weight = Random(random, rows * n), delta = Random(random, rows * n, 0.1), row = Random(random, rows, 0.1);
         double[] column = Random(random, n, 0.1);
         double[] logScale = [.. Random(random, rows * n / groupSize, 0.1).Select(value => value + Math.Log(0.3))];
-        double[] zero = [3, 4, 2, 4, 3, 4, 4, 5], g = Random(random, rows * n), quantized = new double[rows * n], residue = new double[rows * n];
+        double[] zero = [3, 4, 2, 4.3, 3, 3.6, 4, 5], g = Random(random, rows * n), quantized = new double[rows * n], residue = new double[rows * n];
         Reference.FakeQuantizeForward<double>(weight, n, logScale, zero, delta, row, column, maxCode, quantized, residue);
         double Ratio(int i) => weight[i] / Math.Exp(logScale[i / groupSize] + delta[i] + row[i / n] + column[i % n]);
-        double[] rounding = [.. Enumerable.Range(0, rows * n).Select(i => Math.Round(Ratio(i), MidpointRounding.ToEven) - Ratio(i))];
+        // Codes count from the zero's whole part; values from the zero itself.
+        double Fraction(int i) => zero[i / groupSize] - Math.Round(zero[i / groupSize]);
+        double Code(int i) => Math.Round(Ratio(i) + Fraction(i), MidpointRounding.ToEven);
+        double[] rounding = [.. Enumerable.Range(0, rows * n).Select(i => Code(i) - Fraction(i) - Ratio(i))];
         double[] clipped = [.. Enumerable.Range(0, rows * n).Select(i =>
         {
-            double code = Math.Round(Ratio(i), MidpointRounding.ToEven), low = -zero[i / groupSize], high = maxCode + low;
-            return code < low ? low : code > high ? high : double.NaN;
+            double code = Code(i), low = -Math.Round(zero[i / groupSize]), high = maxCode + low;
+            return code < low ? low - Fraction(i) : code > high ? high - Fraction(i) : double.NaN;
         })];
         Assert.InRange(clipped.Count(value => !double.IsNaN(value)), 1, (rows * n) - 1);
         double Loss()

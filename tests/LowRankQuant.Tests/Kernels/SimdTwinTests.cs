@@ -221,9 +221,11 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
         const int maxCode = 7;
         float[] w = Random(random, rows * n), delta = Random(random, rows * n, 0.1), r2 = Random(random, rows, 0.1), c2 = Random(random, n, 0.1);
         float[] scale = [.. Random(random, rows * groups, 0.1).Select(value => value + MathF.Log(0.4f))], g = Random(random, rows * n);
-        float[] zero = [.. Enumerable.Range(0, rows * groups).Select(_ => (float)(2 + random.NextInt32(4)))];
-        foreach (int given in new[] { 0, 1, 2, 4, 7 })
+        float[] integers = [.. Enumerable.Range(0, rows * groups).Select(_ => (float)(2 + random.NextInt32(4)))];
+        float[] between = [.. integers.Select(whole => whole + (float)random.NextUniform() - 0.5f)];
+        foreach (int given in new[] { 0, 1, 2, 4, 7, 8, 15 })
         {
+            float[] zero = (given & 8) == 8 ? between : integers;
             twins.Compare(
                 kernels =>
                 {

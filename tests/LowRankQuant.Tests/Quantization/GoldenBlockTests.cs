@@ -63,8 +63,9 @@ public sealed class GoldenBlockTests
             string key = $"block{index}.{Keys[i]}";
             var start = new GridParameters(Read<float>(common, $"{key}.s1"), Read<byte>(common, $"{key}.zero"));
             ScaleShape shape = method == "lrq" ? ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 16) : new ScaleShape(ScaleForm.Full, 0);
-            var scheme = new Scheme(new UniformGrid(3, false, Granularity.Channel), GridStart.Search, ScaleType.Float32);
-            learned[i] = LearnedScale.Create(slot, shape, new LayerStart(scheme, start), arena, Seeds.Factor(0, index, i));
+            var grid = new UniformGrid(3, false, Granularity.Channel);
+            var fit = new UniformFit(slot.OutFeatures, slot.InFeatures, grid, ScaleType.Float32, start);
+            learned[i] = LearnedScale.Create(slot, shape, new LayerStart(grid, fit), arena, Seeds.Factor(0, index, i));
             learned[i].Parameters.LogScale.Value.CopyFrom(Read<float>(common, $"{key}.log_s1"));
             if (method == "lrq") Assert.Equal(Read<float>(common, $"{key}.U2"), learned[i].Parameters.Right!.Value.ToArray());
         }

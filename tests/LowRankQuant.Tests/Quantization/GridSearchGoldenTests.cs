@@ -35,11 +35,10 @@ public sealed class GridSearchGoldenTests
                 string key = $"{input}.b{bits}.{kind}";
                 if (!golden.Contains($"{key}.f32.s")) continue;
                 var grid = new UniformGrid(bits, kind == "symmetric", Granularity.Channel);
-                var scheme = new Scheme(grid, kind == "search" ? GridStart.Search : GridStart.MinMax, ScaleType.Float32);
-                GridParameters found = GridSearch.Find(weight, columns, grid, scheme.Start, workers);
+                GridParameters found = GridSearch.Find(weight, columns, grid, kind == "search" ? GridStart.Search : GridStart.MinMax, workers);
                 CheckSteps(golden, key, found);
                 if (kind == "search") CheckCandidates(golden, key, weight, columns, grid);
-                ties += CheckCodes(golden, key, weight, columns, scheme, found, workers);
+                ties += CheckCodes(golden, key, weight, columns, grid, found, workers);
                 checkedCases++;
             }
         }
@@ -92,12 +91,12 @@ public sealed class GridSearchGoldenTests
     }
 
     private static int CheckCodes(
-        SafetensorsFile golden, string key, float[] weight, int columns, Scheme scheme, GridParameters found, WorkerPool workers)
+        SafetensorsFile golden, string key, float[] weight, int columns, UniformGrid grid, GridParameters found, WorkerPool workers)
     {
         if (!golden.Contains($"{key}.f32.code")) return 0;
         byte[] expected = GoldenBlockTests.Read<byte>(golden, $"{key}.f32.code");
         bool[] open = OpenRows(golden, key, found.Steps.Length);
-        byte[] actual = GridRounding.Round(weight, weight.Length / columns, columns, scheme, found, default, workers).Codes;
+        byte[] actual = new UniformFit(weight.Length / columns, columns, grid, ScaleType.Float32, found).Round(weight, default, workers).Codes;
         int ties = 0;
         for (int i = 0; i < expected.Length; i++)
         {

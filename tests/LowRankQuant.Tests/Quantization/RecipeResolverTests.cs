@@ -175,7 +175,7 @@ public class RecipeResolverTests
     }
 
     /// <summary>The sizes of SmolLM2-135M.</summary>
-    private static DecoderConfig Model() => new()
+    internal static DecoderConfig Model() => new()
     {
         ModelType = "llama",
         HiddenSize = 576,

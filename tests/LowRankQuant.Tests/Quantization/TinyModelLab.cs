@@ -87,7 +87,7 @@ internal sealed class TinyModelLab : IDisposable
         var calibration = learns ? new CalibrationSet(Windows("calib_ids"), []) : null;
         RunFingerprint fingerprint = RunFingerprint.Of(_model.Checkpoint, "reference", recipe, _device.Kernels.Name, "none");
         RunFolder run = RunFolder.Open(_folder.File($"{method}-{bits}-{start}-{rank}-{seed}"), fingerprint, overwrite: false);
-        var store = new CompressedBlockStore(recipe.Grid);
+        var store = new CompressedBlockStore(recipe.Scheme);
         IReadOnlyList<BlockReport> reports = new BlockPipeline(_model, recipe, run, store)
             .Run(BlockMethods.Create(recipe), calibration, new MemoryBudget(1 << 30), cancellation);
         Assert.Equal(_model.Config.Layers, reports.Count);

@@ -17,4 +17,63 @@ internal static class BlockFields
     public static (int Scale, int Minimum) ScaleAndMinimum(ReadOnlySpan<byte> b, int j) => j < 4
         ? (b[j] & 63, b[j + 4] & 63)
         : ((b[j + 4] & 15) | (b[j - 4] >> 6 << 4), (b[j + 4] >> 4) | (b[j] >> 6 << 4));
+
+    /// <summary>The inverse of <see cref="ScaleAndMinimum"/> for all eight pairs.</summary>
+    public static void PackScalesAndMinima(ReadOnlySpan<byte> scales, ReadOnlySpan<byte> minima, Span<byte> b)
+    {
+        for (int j = 0; j < 4; j++)
+        {
+            b[j] = (byte)(scales[j] | (scales[j + 4] >> 4 << 6));
+            b[j + 4] = (byte)(minima[j] | (minima[j + 4] >> 4 << 6));
+            b[j + 8] = (byte)((scales[j + 4] & 15) | (minima[j + 4] << 4));
+        }
+    }
+
+    public static void WriteHalf(Span<byte> bytes, ushort half) => BinaryPrimitives.WriteUInt16LittleEndian(bytes, half);
+
+    /// <summary>The low nibbles of 32 codes: byte j holds element j and, above it, element j + 16.</summary>
+    public static void PackNibbles(ReadOnlySpan<byte> codes, Span<byte> qs)
+    {
+        for (int j = 0; j < 16; j++) qs[j] = (byte)((codes[j] & 15) | (codes[j + 16] << 4));
+    }
+
+    /// <summary>Bit 4 of 32 codes as one word, element j in bit j.</summary>
+    public static uint FifthBits(ReadOnlySpan<byte> codes)
+    {
+        uint bits = 0;
+        for (int j = 0; j < 32; j++) bits |= (uint)((codes[j] >> 4) & 1) << j;
+        return bits;
+    }
+
+    /// <summary>The low nibbles of 256 codes: per 64 elements 32 bytes, the first 32 low, the next 32 high.</summary>
+    public static void PackNibblesOf64(ReadOnlySpan<byte> codes, Span<byte> qs)
+    {
+        for (int part = 0; part < 4; part++)
+        {
+            ReadOnlySpan<byte> low = codes.Slice(64 * part, 32), high = codes.Slice((64 * part) + 32, 32);
+            for (int l = 0; l < 32; l++) qs[(32 * part) + l] = (byte)((low[l] & 15) | (high[l] << 4));
+        }
+    }
+
+    /// <summary>The low two bits of 256 codes: per half of 128 elements 32 bytes, bit pair k of byte l = element 32 k + l.</summary>
+    public static void PackPairs(ReadOnlySpan<byte> codes, Span<byte> qs)
+    {
+        for (int half = 0; half < 2; half++)
+        {
+            ReadOnlySpan<byte> part = codes.Slice(128 * half, 128);
+            for (int l = 0; l < 32; l++)
+                qs[(32 * half) + l] = (byte)((part[l] & 3) | ((part[l + 32] & 3) << 2) | ((part[l + 64] & 3) << 4) | (part[l + 96] << 6));
+        }
+    }
+
+    /// <summary>One bit of 256 codes in 32 bytes: bit k of byte l = element 32 k + l.</summary>
+    public static void PackBitPlanes(ReadOnlySpan<byte> codes, int bit, Span<byte> planes)
+    {
+        for (int l = 0; l < 32; l++)
+        {
+            int bits = 0;
+            for (int k = 0; k < 8; k++) bits |= ((codes[(32 * k) + l] >> bit) & 1) << k;
+            planes[l] = (byte)bits;
+        }
+    }
 }

@@ -14,4 +14,7 @@ internal interface IGgufBlock
 
     /// <summary>Decodes one block.</summary>
     static abstract void Decode(ReadOnlySpan<byte> block, Span<float> values);
+
+    /// <summary>Packs one block; every bit of <paramref name="block"/> is written.</summary>
+    static abstract void Encode(BlockContent content, Span<byte> block);
 }

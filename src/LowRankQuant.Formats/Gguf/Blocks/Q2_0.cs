@@ -20,4 +20,15 @@ internal readonly struct Q2_0 : IGgufBlock
         ReadOnlySpan<byte> qs = block.Slice(2, 16);
         for (int j = 0; j < 64; j++) values[j] = (((qs[j >> 2] >> (2 * (j & 3))) & 3) - 1) * d;
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        BlockFields.WriteHalf(block, content.Scale);
+        Span<byte> qs = block.Slice(2, 16);
+        for (int j = 0; j < 16; j++)
+        {
+            ReadOnlySpan<byte> four = content.Codes.Slice(4 * j, 4);
+            qs[j] = (byte)(four[0] | (four[1] << 2) | (four[2] << 4) | (four[3] << 6));
+        }
+    }
 }

@@ -30,4 +30,12 @@ internal readonly struct Q2_K : IGgufBlock
             for (int l = 0; l < 16; l++) part[l] = (dl * ((qs[l] >> shift) & 3)) - ml;
         }
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        for (int sub = 0; sub < 16; sub++) block[sub] = (byte)(content.SubScales[sub] | (content.SubMinima[sub] << 4));
+        BlockFields.PackPairs(content.Codes, block.Slice(16, 64));
+        BlockFields.WriteHalf(block[80..], content.Scale);
+        BlockFields.WriteHalf(block[82..], content.Minimum);
+    }
 }

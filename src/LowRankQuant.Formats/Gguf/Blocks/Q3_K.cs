@@ -33,4 +33,19 @@ internal readonly struct Q3_K : IGgufBlock
             for (int l = 0; l < 16; l++) part[l] = dl * (((qs[l] >> shift) & 3) - (((~hm[l] >> third) & 1) << 2)); // no branch: the bits are random
         }
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        BlockFields.PackBitPlanes(content.Codes, 2, block[..32]);
+        BlockFields.PackPairs(content.Codes, block.Slice(32, 64));
+        Span<byte> scales = block.Slice(96, 12);
+        scales.Clear();
+        for (int sub = 0; sub < 16; sub++)
+        {
+            int scale = content.SubScales[sub];
+            scales[sub & 7] |= (byte)((scale & 15) << (sub < 8 ? 0 : 4));
+            scales[8 + (sub & 3)] |= (byte)(scale >> 4 << (2 * (sub >> 2)));
+        }
+        BlockFields.WriteHalf(block[108..], content.Scale);
+    }
 }

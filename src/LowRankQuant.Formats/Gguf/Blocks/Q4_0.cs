@@ -24,4 +24,10 @@ internal readonly struct Q4_0 : IGgufBlock
             values[j + 16] = ((qs[j] >> 4) - 8) * d;
         }
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        BlockFields.WriteHalf(block, content.Scale);
+        BlockFields.PackNibbles(content.Codes, block.Slice(2, 16));
+    }
 }

@@ -25,4 +25,11 @@ internal readonly struct Q4_1 : IGgufBlock
             values[j + 16] = ((qs[j] >> 4) * d) + m;
         }
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        BlockFields.WriteHalf(block, content.Scale);
+        BlockFields.WriteHalf(block[2..], content.Minimum);
+        BlockFields.PackNibbles(content.Codes, block.Slice(4, 16));
+    }
 }

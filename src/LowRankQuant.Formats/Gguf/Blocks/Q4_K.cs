@@ -30,4 +30,12 @@ internal readonly struct Q4_K : IGgufBlock
             for (int l = 0; l < 32; l++) part[l] = (dl * ((qs[l] >> shift) & 15)) - ml;
         }
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        BlockFields.WriteHalf(block, content.Scale);
+        BlockFields.WriteHalf(block[2..], content.Minimum);
+        BlockFields.PackScalesAndMinima(content.SubScales, content.SubMinima, block.Slice(4, 12));
+        BlockFields.PackNibblesOf64(content.Codes, block.Slice(16, 128));
+    }
 }

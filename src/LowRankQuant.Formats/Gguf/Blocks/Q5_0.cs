@@ -28,4 +28,11 @@ internal readonly struct Q5_0 : IGgufBlock
             values[j + 16] = (((qs[j] >> 4) | ((int)((qh >> (j + 16)) & 1) << 4)) - 16) * d;
         }
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        BlockFields.WriteHalf(block, content.Scale);
+        BinaryPrimitives.WriteUInt32LittleEndian(block[2..], BlockFields.FifthBits(content.Codes));
+        BlockFields.PackNibbles(content.Codes, block.Slice(6, 16));
+    }
 }

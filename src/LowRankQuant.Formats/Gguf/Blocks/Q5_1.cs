@@ -29,4 +29,12 @@ internal readonly struct Q5_1 : IGgufBlock
             values[j + 16] = (((qs[j] >> 4) | ((int)((qh >> (j + 16)) & 1) << 4)) * d) + m;
         }
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        BlockFields.WriteHalf(block, content.Scale);
+        BlockFields.WriteHalf(block[2..], content.Minimum);
+        BinaryPrimitives.WriteUInt32LittleEndian(block[4..], BlockFields.FifthBits(content.Codes));
+        BlockFields.PackNibbles(content.Codes, block.Slice(8, 16));
+    }
 }

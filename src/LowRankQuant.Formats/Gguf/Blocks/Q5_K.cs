@@ -32,4 +32,13 @@ internal readonly struct Q5_K : IGgufBlock
             for (int l = 0; l < 32; l++) part[l] = (dl * (((qs[l] >> shift) & 15) | (((qh[l] >> sub) & 1) << 4))) - ml;
         }
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        BlockFields.WriteHalf(block, content.Scale);
+        BlockFields.WriteHalf(block[2..], content.Minimum);
+        BlockFields.PackScalesAndMinima(content.SubScales, content.SubMinima, block.Slice(4, 12));
+        BlockFields.PackBitPlanes(content.Codes, 4, block.Slice(16, 32));
+        BlockFields.PackNibblesOf64(content.Codes, block.Slice(48, 128));
+    }
 }

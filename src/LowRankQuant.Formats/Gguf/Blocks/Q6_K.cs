@@ -30,4 +30,18 @@ internal readonly struct Q6_K : IGgufBlock
             for (int l = 0; l < 16; l++) part[l] = dl * ((((ql[l] >> nibble) & 15) | (((qh[l] >> pair) & 3) << 4)) - 32);
         }
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        for (int half = 0; half < 2; half++)
+        {
+            ReadOnlySpan<byte> codes = content.Codes.Slice(128 * half, 128);
+            Span<byte> ql = block.Slice(64 * half, 64), qh = block.Slice(128 + (32 * half), 32);
+            for (int l = 0; l < 64; l++) ql[l] = (byte)((codes[l] & 15) | (codes[l + 64] << 4));
+            for (int l = 0; l < 32; l++)
+                qh[l] = (byte)((codes[l] >> 4) | (codes[l + 32] >> 4 << 2) | (codes[l + 64] >> 4 << 4) | (codes[l + 96] >> 4 << 6));
+        }
+        content.SubScales.CopyTo(block.Slice(192, 16));
+        BlockFields.WriteHalf(block[208..], content.Scale);
+    }
 }

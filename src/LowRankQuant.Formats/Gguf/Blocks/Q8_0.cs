@@ -20,4 +20,10 @@ internal readonly struct Q8_0 : IGgufBlock
         ReadOnlySpan<byte> qs = block.Slice(2, 32);
         for (int j = 0; j < 32; j++) values[j] = (sbyte)qs[j] * d;
     }
+
+    public static void Encode(BlockContent content, Span<byte> block)
+    {
+        BlockFields.WriteHalf(block, content.Scale);
+        content.Codes.CopyTo(block.Slice(2, 32));
+    }
 }

@@ -6,11 +6,13 @@ namespace LowRankQuant.Numerics.Kernels.Scalar;
 /// The LRQ fake quantizer (LRQ, arXiv 2407.11534, equation 2 and its released code), element (i, j), group g = j / groupSize:
 /// <code>
 /// D = delta + r2_i + c2_j        q = clamp(round(W / exp(log s1 + D)), -zero, maxCode - zero)        What = q exp(log s1)
+/// zero = z + f, z whole, |f| at most 1/2:  q = clamp(round(W / exp(log s1 + D) + f), -z, maxCode - z) - f
 /// R = M W exp(-D), M = 1 within the clamp, ends included
 /// dD = -G R        dr2 = row sums of dD        dc2 = column sums of dD        dlog s1 = sum over the group of G (What - R)
 /// </code>
 /// Straight-through: round counts as the identity, clamp as the identity within. With x = W / exp(log s1 + D) inside the clamp,
 /// dWhat/dD = exp(log s1) dx/dD = -W exp(-D), and dWhat/dlog s1 = What + exp(log s1) dx/dlog s1 = What - W exp(-D).
+/// A zero that is no integer keeps its place among the codes: the value 0 is then no code's, as on grids with stored minima.
 /// </summary>
 internal static partial class Reference
 {
@@ -27,8 +29,9 @@ internal static partial class Reference
             int group = i / groupSize;
             T d = (delta.IsEmpty ? T.Zero : delta[i]) + (rowOffset.IsEmpty ? T.Zero : rowOffset[i / columns])
                 + (columnOffset.IsEmpty ? T.Zero : columnOffset[i % columns]);
-            T code = T.Round(weight[i] / T.Exp(logScale[group] + d), MidpointRounding.ToEven), low = -zero[group], high = top - zero[group];
-            quantized[i] = T.Min(T.Max(code, low), high) * T.Exp(logScale[group]);
+            T whole = T.Round(zero[group], MidpointRounding.ToEven), fraction = zero[group] - whole, low = -whole, high = top - whole;
+            T code = T.Round((weight[i] / T.Exp(logScale[group] + d)) + fraction, MidpointRounding.ToEven);
+            quantized[i] = (T.Min(T.Max(code, low), high) - fraction) * T.Exp(logScale[group]);
             if (!residue.IsEmpty) residue[i] = code >= low && code <= high ? weight[i] * T.Exp(-d) : T.Zero;
         }
     }

@@ -53,7 +53,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
         float* column = p.ColumnOffset == null ? null : p.ColumnOffset + start;
         bool scaled = delta != null || column != null || p.RowOffset != null;
         V logScale = V.Create(p.LogScale[step]), scale = SimdMath.Exp(logScale);
-        V low = V.Create(-p.Zero[step]), high = V.Create(p.MaxCode - p.Zero[step]);
+        float whole = MathF.Round(p.Zero[step]);
+        V low = V.Create(-whole), high = V.Create(p.MaxCode - whole), fraction = V.Create(p.Zero[step] - whole);
         V rowOffset = V.Create(p.RowOffset == null ? 0 : p.RowOffset[row]);
         V divisor = scale;
         for (int j = 0; j < n; j += V.Count)
@@ -66,8 +67,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 divisor = SimdMath.Exp(logScale + d);
             }
             V ratio = V.Load(weight + j, left) / divisor;
-            V code = V.Round(ratio);
-            (V.Min(high, V.Max(low, code)) * scale).Store(quantized + j, left);
+            V code = V.Round(ratio + fraction);
+            ((V.Min(high, V.Max(low, code)) - fraction) * scale).Store(quantized + j, left);
             if (residue != null) (ratio * scale & V.LessThanOrEqual(low, code) & V.LessThanOrEqual(code, high)).Store(residue + j, left);
         }
     }

@@ -41,8 +41,8 @@ internal sealed class Blc(Func<double[], LowRankFactors> extract, int epochs, bo
     {
         int m = problem.OutFeatures, n = problem.InFeatures;
         double[] residual = factors.SubtractFrom(problem.Weight, m, n, problem.Workers);
-        double[]? limits = clip ? ClipSearch.Find(residual, m, n, problem.Grid, problem.Inputs.Covariance, range, problem.Workers).Limits : null;
-        GridWeight weight = GridWeight.RoundToNearest(residual, m, n, problem.Grid, problem.Workers, limits);
+        double[]? limits = clip ? problem.ClipLimits(residual, range) : null;
+        GridWeight weight = problem.RoundToNearest(residual, limits);
         double error = QuadraticForm.Rows(weight.ErrorOf(residual), problem.Inputs.Covariance, m, n, problem.Workers).Sum();
         Trace.Add((error, factors.Rank));
         return new Pair(factors, weight, error);

@@ -30,8 +30,8 @@ internal static class CoordinateRounding
                 ReadOnlySpan<double> h = metric.AsSpan(j * n, n);
                 for (int row = first; row < first + rows; row++)
                 {
-                    int at = (row * n) + j, index = (row * weight.Groups) + (j / weight.GroupSize), zero = weight.Zeros[index];
-                    double scale = weight.Scales[index], value = (weight.Codes[at] - zero) * scale;
+                    int at = (row * n) + j, index = (row * weight.Groups) + (j / weight.GroupSize);
+                    double zero = weight.Zeros[index], scale = weight.Scales[index], value = (weight.Codes[at] - zero) * scale;
                     int code = RangeGrid.Code(value + (gradient[at] / h[j]), scale, zero, maxCode);
                     if (code == weight.Codes[at]) continue;
                     double change = ((code - zero) * scale) - value;

@@ -43,8 +43,7 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
 
         LowRankFactors factors = options.WhitenedStart ? Fit(problem.Weight) : LowRankFactors.None;
         double[] residual = Residual(factors);
-        double[] limits = ClipSearch.Find(residual, m, n, problem.Grid, problem.Inputs.Covariance, ClipRange.Wide, problem.Workers).Limits;
-        GridWeight weight = GridWeight.RoundToNearest(residual, m, n, problem.Grid, problem.Workers, limits);
+        GridWeight weight = problem.RoundToNearest(residual, problem.ClipLimits(residual, ClipRange.Wide));
         if (options.Compensate) GptqRounding.Round(residual, weight, GptqRounding.InverseFactor(metric), problem.Workers);
         Record("gptq", weight, residual);
         factors = Fit(weight.ErrorOf(problem.Weight));
@@ -55,7 +54,7 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
             problem.Cancellation.ThrowIfCancellationRequested();
             CoordinateRounding.Sweep(residual, weight, metric.Matrix, problem.Workers);
             Record("cd", weight, residual);
-            ScaleRefit.Fit(residual, weight, metric.Matrix, problem.Workers);
+            if (weight.HasFreeScales) ScaleRefit.Fit(residual, weight, metric.Matrix, problem.Workers);
             Record("scale", weight, residual);
             factors = Fit(weight.ErrorOf(problem.Weight));
             residual = Residual(factors);

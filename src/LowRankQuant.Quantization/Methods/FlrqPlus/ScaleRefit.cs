@@ -26,18 +26,19 @@ internal static class ScaleRefit
             for (int group = 0; group < groups; group++)
             {
                 // image = Hd u_group; only groups up to this one are needed, the matrix is symmetric.
-                int reach = (group + 1) * size, zero = weight.Zeros[(row * groups) + group];
+                int reach = (group + 1) * size;
+                double zero = weight.Zeros[(row * groups) + group];
                 Array.Clear(image);
                 for (int j = group * size; j < reach; j++)
                 {
-                    int step = weight.Codes[(row * n) + j] - zero;
+                    double step = weight.Codes[(row * n) + j] - zero;
                     if (step == 0) continue;
                     VectorKernels.AddScaled(step, metric.AsSpan(j * n, reach), image.AsSpan(0, reach));
                     right[group] += step * gradient[(row * n) + j];
                 }
                 for (int other = 0; other <= group; other++)
                 {
-                    int otherZero = weight.Zeros[(row * groups) + other];
+                    double otherZero = weight.Zeros[(row * groups) + other];
                     double sum = 0;
                     for (int j = other * size; j < (other + 1) * size; j++) sum += (weight.Codes[(row * n) + j] - otherZero) * image[j];
                     normal[(group * groups) + other] = sum;

@@ -3,11 +3,13 @@ using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Quantization.Methods.Layerwise;
 
-/// <summary>Codes on a grid whose scales are still in double precision. Groups run along the inputs of a row.</summary>
+/// <summary>
+/// Codes on a grid whose scales are still in double precision. Groups run along the inputs of a row; value (code - zero) scale.
+/// </summary>
 /// <param name="rows">Output features.</param>
 /// <param name="columns">Input features.</param>
-/// <param name="grid">The integer grid; per channel or per group.</param>
-internal sealed class GridWeight(int rows, int columns, UniformGrid grid)
+/// <param name="grid">The grid; a uniform one is per channel or per group.</param>
+internal class GridWeight(int rows, int columns, WeightGrid grid)
 {
     /// <summary>Output features.</summary>
     public int Rows => rows;
@@ -15,8 +17,8 @@ internal sealed class GridWeight(int rows, int columns, UniformGrid grid)
     /// <summary>Input features.</summary>
     public int Columns => columns;
 
-    /// <summary>The integer grid.</summary>
-    public UniformGrid Grid => grid;
+    /// <summary>The grid.</summary>
+    public WeightGrid Grid => grid;
 
     /// <summary>Groups of a row.</summary>
     public int Groups { get; } = grid.GroupsPerRow(columns);
@@ -27,19 +29,14 @@ internal sealed class GridWeight(int rows, int columns, UniformGrid grid)
     /// <summary>[rows, groups].</summary>
     public double[] Scales { get; init; } = new double[rows * grid.GroupsPerRow(columns)];
 
-    /// <summary>[rows, groups].</summary>
-    public byte[] Zeros { get; init; } = new byte[rows * grid.GroupsPerRow(columns)];
+    /// <summary>The place of the value 0 among the codes, [rows, groups]; an integer on a uniform grid.</summary>
+    public double[] Zeros { get; init; } = new double[rows * grid.GroupsPerRow(columns)];
 
     /// <summary>[rows, columns].</summary>
     public byte[] Codes { get; } = new byte[rows * columns];
 
-    /// <summary>A copy that shares nothing.</summary>
-    public GridWeight Clone()
-    {
-        var copy = new GridWeight(rows, columns, grid) { Scales = (double[])Scales.Clone(), Zeros = (byte[])Zeros.Clone() };
-        Codes.CopyTo(copy.Codes, 0);
-        return copy;
-    }
+    /// <summary>Whether scales may be refitted freely; not where they are products of what is stored.</summary>
+    public virtual bool HasFreeScales => true;
 
     /// <summary>The grid of the plain range of every group, rounded to nearest.</summary>
     /// <param name="weight">[rows, columns].</param>
@@ -68,7 +65,7 @@ internal sealed class GridWeight(int rows, int columns, UniformGrid grid)
                 }
                 (double scale, int zero) = RangeGrid.FromRange(min, max, grid);
                 result.Scales[index] = scale;
-                result.Zeros[index] = (byte)zero;
+                result.Zeros[index] = zero;
                 Span<byte> codes = result.Codes.AsSpan((row * columns) + (group * size), size);
                 for (int i = 0; i < size; i++) codes[i] = (byte)RangeGrid.Code(Math.Clamp(values[i], -limit, limit), scale, zero, grid.MaxCode);
             }
@@ -97,7 +94,7 @@ internal sealed class GridWeight(int rows, int columns, UniformGrid grid)
     }
 
     /// <summary>Rounds the scales to the type in which they are stored.</summary>
-    public void RoundScales(ScaleType type)
+    public virtual void RoundScales(ScaleType type)
     {
         for (int i = 0; i < Scales.Length; i++) Scales[i] = StorageScale.Round((float)Scales[i], type);
     }
@@ -113,6 +110,7 @@ internal sealed class GridWeight(int rows, int columns, UniformGrid grid)
     });
 
     /// <summary>The stored form; the scales must have been rounded.</summary>
-    public QuantizedWeight ToQuantizedWeight(ScaleType type, LowRankBranch? branch) => new(
-        rows, columns, grid, Codes, [.. Scales.Select(scale => (float)scale)], grid.Symmetric ? null : Zeros, type, branch);
+    public virtual QuantizedWeight ToQuantizedWeight(ScaleType type, LowRankBranch? branch) => new UniformWeight(
+        rows, columns, (UniformGrid)grid, Codes, [.. Scales.Select(scale => (float)scale)], grid.Symmetric ? null : [.. Zeros.Select(zero => (byte)zero)], type,
+        branch);
 }

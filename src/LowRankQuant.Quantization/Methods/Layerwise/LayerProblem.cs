@@ -21,8 +21,8 @@ internal sealed record LayerProblem
     /// <summary>H = X^T X / tokens and the mean magnitude of every input.</summary>
     public required InputStatistics Inputs { get; init; }
 
-    /// <summary>The integer grid of this layer.</summary>
-    public required UniformGrid Grid { get; init; }
+    /// <summary>The grid of this layer.</summary>
+    public required WeightGrid Grid { get; init; }
 
     /// <summary>The type in which scales are stored.</summary>
     public required ScaleType ScaleType { get; init; }
@@ -44,6 +44,19 @@ internal sealed record LayerProblem
 
     /// <summary>Asks to stop.</summary>
     public CancellationToken Cancellation { get; init; }
+
+    /// <summary>A matrix rounded to nearest on the grid of this layer (<see cref="NearestRounding"/>).</summary>
+    /// <param name="matrix">[outFeatures, inFeatures].</param>
+    /// <param name="limits">[outFeatures, groups]: magnitudes to which each group of a uniform grid is clamped first, or null.</param>
+    public GridWeight RoundToNearest(double[] matrix, double[]? limits = null) =>
+        NearestRounding.Round(matrix, OutFeatures, InFeatures, Grid, Inputs, Workers, limits);
+
+    /// <summary>The magnitudes to which groups are best clamped before they are rounded; null on a two-level grid, whose search covers that.</summary>
+    /// <param name="matrix">[outFeatures, inFeatures].</param>
+    /// <param name="range">Candidates.</param>
+    public double[]? ClipLimits(double[] matrix, Flrq.ClipRange range) => Grid is UniformGrid grid
+        ? Flrq.ClipSearch.Find(matrix, OutFeatures, InFeatures, grid, Inputs.Covariance, range, Workers).Limits
+        : null;
 }
 
 /// <summary>What a solver made of a layer.</summary>

@@ -36,7 +36,7 @@ public sealed record LayerReport(
         stored.Reconstruct(values);
         var difference = new double[values.Length];
         for (int i = 0; i < values.Length; i++) difference[i] = weight[i] - values[i];
-        double whole = Energy(weight), before = Energy(GridWeight.RoundToNearest(weight, m, n, stored.Grid, workers).ErrorOf(weight));
+        double whole = Energy(weight), before = Energy(NearestRounding.Round(weight, m, n, stored.Grid, inputs, workers).ErrorOf(weight));
         double Relative(double energy) => whole > 0 ? Math.Sqrt(Math.Max(0, energy) / whole) : 0;
         return new LayerReport(
             name, m, n, stored.Grid.Bits, stored.Branch?.Rank ?? 0, stored.BitsPerWeight, Relative(before), Relative(Energy(difference)));

@@ -123,7 +123,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
             OutFeatures = linear.OutFeatures,
             InFeatures = linear.InFeatures,
             Inputs = inputs.Statistics,
-            Grid = plan is null ? context.Scheme.Grid : context.Scheme.Grid with { Bits = plan.Bits },
+            Grid = context.Scheme.GridOf(linear.Name, plan?.Bits),
             ScaleType = context.Scheme.ScaleType,
             Damping = damping,
             PlannedRank = plan?.Rank,

@@ -28,14 +28,22 @@ internal static class RangeGrid
         return (scale, (int)Math.Clamp(-Round(min / scale), 0, grid.MaxCode));
     }
 
-    /// <summary>The code of a weight.</summary>
-    public static int Code(double weight, double scale, int zero, int maxCode) => (int)Math.Clamp(Round(weight / scale) + zero, 0, maxCode);
+    /// <summary>The code of a weight; the zero need not be an integer.</summary>
+    public static int Code(double weight, double scale, double zero, int maxCode)
+    {
+        double whole = Math.Round(zero);
+        return (int)Math.Clamp(Round((weight / scale) + (zero - whole)) + whole, 0, maxCode);
+    }
 
     /// <summary>
     /// The code of a value that earlier errors have moved: such a value lies on no tie, so the nearest code is taken as it is (half to even, no snap).
     /// </summary>
-    public static int CodeOfMoved(double value, double scale, int zero, int maxCode) => (int)Math.Clamp(Math.Round(value / scale) + zero, 0, maxCode);
+    public static int CodeOfMoved(double value, double scale, double zero, int maxCode)
+    {
+        double whole = Math.Round(zero);
+        return (int)Math.Clamp(Math.Round((value / scale) + (zero - whole)) + whole, 0, maxCode);
+    }
 
     /// <summary>Inputs that share a scale.</summary>
-    public static int GroupSize(UniformGrid grid, int inFeatures) => inFeatures / grid.GroupsPerRow(inFeatures);
+    public static int GroupSize(WeightGrid grid, int inFeatures) => inFeatures / grid.GroupsPerRow(inFeatures);
 }

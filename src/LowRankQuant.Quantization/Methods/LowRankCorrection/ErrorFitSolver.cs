@@ -27,11 +27,7 @@ internal sealed class ErrorFitSolver(ErrorMetric metric, Func<LayerProblem, int>
     public LayerSolution Solve(LayerProblem problem)
     {
         var warnings = new List<string>();
-        int m = problem.OutFeatures, n = problem.InFeatures;
-        double[]? limits = clip
-            ? ClipSearch.Find(problem.Weight, m, n, problem.Grid, problem.Inputs.Covariance, ClipRange.Wide, problem.Workers).Limits
-            : null;
-        GridWeight weight = GridWeight.RoundToNearest(problem.Weight, m, n, problem.Grid, problem.Workers, limits);
+        GridWeight weight = problem.RoundToNearest(problem.Weight, clip ? problem.ClipLimits(problem.Weight, ClipRange.Wide) : null);
         weight.RoundScales(problem.ScaleType);
         weight.RoundCodes(problem.Weight, problem.Workers);
         LowRankFactors factors = Fit(problem, weight.ErrorOf(problem.Weight), rankFor(problem), warnings).ToHalf();

@@ -27,7 +27,7 @@ internal sealed class BlockReconstruction(ReconstructionOptions options, Func<in
         BlockStreams streams = context.Streams ?? throw new ArgumentException("Block reconstruction needs calibration streams.", nameof(context));
         IReadOnlyList<LinearSlot> slots = context.Block.Slots;
         ScaleShape[] shapes = [.. slots.Select(slot => shapeFor(slot.OutFeatures, slot.InFeatures))];
-        long count = slots.Select((slot, i) => LearnedScale.ParameterCount(slot, shapes[i], starts[i].Scheme.Grid) + BranchParameters(starts[i])).Sum();
+        long count = slots.Select((slot, i) => LearnedScale.ParameterCount(slot, shapes[i], starts[i].Grid) + BranchParameters(starts[i])).Sum();
         using var arena = new ParameterArena(context.Device, count, slots.Count * MostParameters);
         var learned = new LearnedScale[slots.Count];
         for (int i = 0; i < learned.Length; i++)

@@ -6,9 +6,9 @@ using LowRankQuant.Quantization.Grids;
 namespace LowRankQuant.Quantization.Methods.Reconstruction;
 
 /// <summary>Where the learned rounding of one linear begins.</summary>
-/// <param name="Scheme">Its grid and stored scale type.</param>
-/// <param name="Grid">First steps, and the zero points, which stay.</param>
-internal sealed record LayerStart(Scheme Scheme, GridParameters Grid)
+/// <param name="Grid">Its grid.</param>
+/// <param name="Fit">First scales, and what stays: zero points, or the integers of a two-level grid.</param>
+internal sealed record LayerStart(WeightGrid Grid, FittedGrid Fit)
 {
     // Values keep this part of their distance from the middle of their cell. With all of it so many lie close to a border that the first steps change
     // codes at random, and what the other method gained is lost before it can be improved on (docs/results/LOG.md).
@@ -21,8 +21,8 @@ internal sealed record LayerStart(Scheme Scheme, GridParameters Grid)
     public LowRankBranch? Branch { get; init; }
 
     /// <summary>The weight itself, on a grid found by its range or by a search.</summary>
-    public static LayerStart OfWeight(LinearSlot slot, Scheme scheme, WorkerPool workers) =>
-        new(scheme, GridSearch.Find(((DenseWeight)slot.Weight).Value.ToArray(), slot.InFeatures, scheme.Grid, scheme.Start, workers));
+    public static LayerStart OfWeight(LinearSlot slot, Scheme scheme, WorkerPool workers) => new(
+        scheme.Grid, FittedGrid.Find(((DenseWeight)slot.Weight).Value.ToArray(), slot.OutFeatures, slot.InFeatures, scheme, workers));
 
     /// <summary>
     /// What another method made of the weight: its grid, its branch, and as the value to be rounded W - B A. Rounding that to nearest would lose what
@@ -30,9 +30,9 @@ internal sealed record LayerStart(Scheme Scheme, GridParameters Grid)
     /// closer a choice was, the sooner it is changed.
     /// </summary>
     /// <param name="slot">The slot with its weight in full precision.</param>
-    /// <param name="stored">What the other method made of it.</param>
-    /// <param name="scheme">Scheme of the run; the width is the stored weight's.</param>
-    public static LayerStart OfQuantized(LinearSlot slot, QuantizedWeight stored, Scheme scheme)
+    /// <param name="stored">What the other method made of it, on a uniform grid.</param>
+    /// <param name="scheme">Scheme of the layer; the width is the stored weight's.</param>
+    public static LayerStart OfQuantized(LinearSlot slot, UniformWeight stored, Scheme scheme)
     {
         float[] weight = ((DenseWeight)slot.Weight).Value.ToArray(), branch = new float[weight.Length], residual = new float[weight.Length];
         stored.Branch?.AddTo(branch);
@@ -44,7 +44,9 @@ internal sealed record LayerStart(Scheme Scheme, GridParameters Grid)
             int index = ((i / stored.InFeatures) * groups) + (i % stored.InFeatures / size);
             residual[i] = stored.Scales[index] * IntoCell((weight[i] - branch[i]) / stored.Scales[index], stored.Codes[i], zeros[index], grid.MaxCode);
         }
-        return new LayerStart(scheme with { Grid = grid }, new GridParameters(stored.Scales, zeros)) { Residual = residual, Branch = stored.Branch };
+        var fit = new UniformFit(
+            stored.OutFeatures, stored.InFeatures, grid, stored.ScaleType, new GridParameters(stored.Scales, zeros), scheme.ScaleDigits);
+        return new LayerStart(grid, fit) { Residual = residual, Branch = stored.Branch };
     }
 
     /// <summary>

@@ -10,41 +10,36 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// The learned quantizer of one slot: log s1 and the parts of D as views into the block's <see cref="ParameterArena"/>. As a weight source it gives the
 /// fake-quantized weight, plus the slot's low-rank branch where it has one. Shapes: W [out, in], log s1 and zero [out, groups], L2 [out, rank],
 /// U2 [rank, in], S2 [out, in], r2 [out], c2 [in].
+/// On a two-level grid s1 = d |sc|: log d [out, blocks] is learned and the integers stay, so that every learned step can be stored (dmin follows d).
 /// </summary>
 internal sealed class LearnedScale : IWeightSource
 {
-    private readonly Tensor _zero;
+    private readonly FittedGrid _start;
+    private readonly Tensor? _multiples;
     private readonly Tensor? _residual;
     private readonly LearnedBranch? _branch;
 
-    private LearnedScale(LinearSlot slot, ScaleShape shape, LayerStart start, FakeQuantizeParameters parameters, Tensor? residual, LearnedBranch? branch)
+    private LearnedScale(LinearSlot slot, FittedGrid start, FakeQuantizeParameters parameters, Tensor? multiples, Tensor? residual, LearnedBranch? branch)
     {
         Slot = slot;
-        Shape = shape;
-        Scheme = start.Scheme;
-        Start = start.Grid;
         Parameters = parameters;
-        _zero = parameters.Zero;
+        _start = start;
+        _multiples = multiples;
         _residual = residual;
         _branch = branch;
     }
 
     public LinearSlot Slot { get; }
 
-    public ScaleShape Shape { get; }
-
-    public Scheme Scheme { get; }
-
-    public GridParameters Start { get; }
-
+    /// <summary>What is learned; its log s1 is that of the stored scales.</summary>
     public FakeQuantizeParameters Parameters { get; }
 
     /// <summary>B and A of the branch where they are learned; empty else.</summary>
     public IReadOnlyList<Variable> BranchFactors => _branch?.LearnedFactors ?? [];
 
     /// <summary>Learned numbers of a slot, log s1 included.</summary>
-    public static long ParameterCount(LinearSlot slot, ScaleShape shape, UniformGrid grid) =>
-        shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + ((long)slot.OutFeatures * grid.GroupsPerRow(slot.InFeatures));
+    public static long ParameterCount(LinearSlot slot, ScaleShape shape, WeightGrid grid) =>
+        shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + ((long)slot.OutFeatures * grid.ScalesPerRow(slot.InFeatures));
 
     /// <summary>Places the parameters in the arena at their first values: log s1 from the grid, U2 uniform in +-1/sqrt(in), the rest 0.</summary>
     /// <param name="slot">The slot, with its weight in full precision.</param>
@@ -53,21 +48,17 @@ internal sealed class LearnedScale : IWeightSource
     /// <param name="arena">Holds what is learned.</param>
     /// <param name="seed">Of U2.</param>
     /// <param name="trainBranch">Whether the branch is learned too.</param>
+    /// <exception cref="NotSupportedException">The grid has one scale for the whole weight.</exception>
     public static LearnedScale Create(LinearSlot slot, ScaleShape shape, LayerStart start, ParameterArena arena, ulong seed, bool trainBranch = false)
     {
         Device device = arena.Device;
-        int outFeatures = slot.OutFeatures, inFeatures = slot.InFeatures, groups = start.Scheme.Grid.GroupsPerRow(inFeatures);
-        bool perTensor = start.Scheme.Grid.Granularity == Granularity.Tensor;
-        if (perTensor) throw new NotSupportedException("Learned scales need one scale per channel or group.");
-        var logScale = new float[start.Grid.Steps.Length];
-        var zero = new float[start.Grid.Zeros.Length];
-        for (int i = 0; i < logScale.Length; i++)
-        {
-            logScale[i] = MathF.Log(start.Grid.Steps[i]);
-            zero[i] = start.Grid.Zeros[i];
-        }
+        WeightGrid grid = start.Grid;
+        FittedGrid fit = start.Fit;
+        int outFeatures = slot.OutFeatures, inFeatures = slot.InFeatures, groups = grid.GroupsPerRow(inFeatures);
+        if (grid is UniformGrid { Granularity: Granularity.Tensor }) throw new NotSupportedException("Learned scales need one scale per channel or group.");
+        float[] logScale = [.. fit.Scales.Select(scale => MathF.Log(scale))];
         Variable? left = null, right = null, full = null, column = null;
-        Variable log = arena.Take(logScale, outFeatures, groups);
+        Variable log = arena.Take(logScale, outFeatures, grid.ScalesPerRow(inFeatures));
         Variable row = arena.TakeZeros(outFeatures);
         if (shape.Form == ScaleForm.LowRank)
         {
@@ -85,40 +76,39 @@ internal sealed class LearnedScale : IWeightSource
         {
             Weight = residual ?? ((DenseWeight)slot.Weight).Value,
             LogScale = log,
-            Zero = device.From(zero, outFeatures, groups),
-            MaxCode = start.Scheme.Grid.MaxCode,
+            Zero = device.From(fit.Zeros, outFeatures, groups),
+            MaxCode = grid.MaxCode,
             Left = left,
             Right = right,
             Full = full,
             RowOffset = row,
             ColumnOffset = column,
         };
-        return new LearnedScale(slot, shape, start, parameters, residual, branch);
+        Tensor? multiples = fit.LogMultiples.Length == 0 ? null : device.From(fit.LogMultiples, outFeatures, groups);
+        return new LearnedScale(slot, fit, parameters, multiples, residual, branch);
     }
 
     /// <inheritdoc/>
     public Variable Weight(Tape tape)
     {
-        Variable rounded = tape.FakeQuantize(Parameters);
+        Variable rounded = tape.FakeQuantize(
+            _multiples is null ? Parameters : Parameters with { LogScale = tape.GroupSteps(Parameters.LogScale, _multiples) });
         return _branch is null ? rounded : _branch.AddTo(tape, rounded);
     }
 
     /// <summary>The integer weight of the parameters as they are now: scales rounded to their stored type, codes chosen once more with them; its branch.</summary>
     public QuantizedWeight ToQuantizedWeight()
     {
-        Device device = _zero.Device;
-        float[] logScale = Parameters.LogScale.Value.ToArray();
-        var steps = new float[logScale.Length];
-        for (int i = 0; i < steps.Length; i++) steps[i] = MathF.Exp(logScale[i]);
-        float[] weight = Parameters.Weight.ToArray(), exponent = Exponent(device);
-        return GridRounding.Round(
-            weight, Slot.OutFeatures, Slot.InFeatures, Scheme, Start with { Steps = steps }, exponent, device.HostWorkers).WithBranch(_branch?.ToBranch());
+        Device device = Parameters.Zero.Device;
+        float[] scales = [.. Parameters.LogScale.Value.ToArray().Select(log => MathF.Exp(log))];
+        return _start.WithScales(scales).Round(Parameters.Weight.ToArray(), Exponent(device), device.HostWorkers).WithBranch(_branch?.ToBranch());
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _zero.Dispose();
+        Parameters.Zero.Dispose();
+        _multiples?.Dispose();
         _residual?.Dispose();
         _branch?.Dispose();
     }

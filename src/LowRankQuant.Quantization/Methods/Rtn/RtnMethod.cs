@@ -21,14 +21,9 @@ public sealed class RtnMethod : IBlockMethod
         {
             context.Cancellation.ThrowIfCancellationRequested();
             float[] weight = ((DenseWeight)slot.Weight).Value.ToArray();
-            weights.Add(Round(weight, slot, context));
+            weights.Add(FittedGrid.Find(weight, slot.OutFeatures, slot.InFeatures, context.Scheme.For(slot.Name), context.Device.HostWorkers)
+                .Round(weight, default, context.Device.HostWorkers));
         }
         return new QuantizedBlock(weights);
-    }
-
-    private static QuantizedWeight Round(float[] weight, LinearSlot slot, BlockContext context)
-    {
-        GridParameters grid = GridSearch.Find(weight, slot.InFeatures, context.Scheme.Grid, context.Scheme.Start, context.Device.HostWorkers);
-        return GridRounding.Round(weight, slot.OutFeatures, slot.InFeatures, context.Scheme, grid, default, context.Device.HostWorkers);
     }
 }

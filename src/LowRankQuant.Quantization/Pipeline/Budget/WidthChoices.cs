@@ -26,15 +26,14 @@ internal sealed class WidthChoices(Recipe recipe, CorrectionRecipe correction, W
         bool keep = correction.Widths == BudgetWidths.Fixed;
         int least = keep ? recipe.Bits : UniformGrid.MinBits, most = keep ? recipe.Bits : UniformGrid.MaxBits;
         int ranks = Math.Min(correction.Rank, Math.Min(m, n));
-        long scaleBits = recipe.ScaleType == ScaleType.Float32 ? 32 : 16;
         for (int bits = least; bits <= most; bits++)
         {
-            UniformGrid grid = recipe.Grid with { Bits = bits };
+            UniformGrid grid = (UniformGrid)recipe.Grid with { Bits = bits };
             double[] limits = ClipSearch.Find(weight, m, n, grid, inputs.Covariance, ClipRange.Wide, workers).Limits;
             GridWeight rounded = GridWeight.RoundToNearest(weight, m, n, grid, workers, limits);
             GptqRounding.Round(weight, rounded, _inverse, workers);
             double[] losses = ErrorSpectrum.Losses(rounded.ErrorOf(weight), m, metric, sensitivity, ranks, workers);
-            double cost = ((double)m * n * bits) + (grid.ScaleCount(m, n) * (scaleBits + (grid.Symmetric ? 0 : bits)));
+            double cost = grid.StoredBits(m, n, recipe.ScaleType);
             var branch = new RankCost(m, n, bits, correction.FactorBits);
             for (int rank = 0; rank <= ranks; rank++)
                 yield return new LayerChoice(bits, rank, cost + (branch.BitsPerWeight(rank) * m * n), losses[rank]);

@@ -37,17 +37,27 @@ public sealed class GoldenTaskTests
         Check(models, TaskCatalog.Find(task)!, TaskModels.TinyStories, convention, limit: 100);
     }
 
-    /// <summary>Every stored item of SmolLM2, minutes long: bench/eval_golden.sh runs this.</summary>
-    [Fact(Explicit = true)]
-    public void SmolLM2_EveryItem()
+    /// <summary>Every stored item of SmolLM2, minutes long: bench/eval_golden.sh runs this, a piece at a time.</summary>
+    [Theory(Explicit = true)]
+    [InlineData("new", Traits = ["piece", "smollm2-v0.4"])]
+    [InlineData("old", Traits = ["piece", "smollm2-v0.3"])]
+    public void SmolLM2_EveryItem(string convention)
     {
         using var models = new TaskModels(TaskModels.SmolLM2);
         using var runner = new ModelRunner(models.Model);
         foreach (EvaluationTask task in TaskCatalog.BuiltIn.Where(task => task != Mmlu.Task))
-        {
-            foreach (string convention in new[] { "new", "old" }) Check(models, task, TaskModels.SmolLM2, convention, limit: 40, runner);
-        }
-        foreach (string convention in new[] { "new", "hendrycks" }) CheckMmlu(models, runner, TaskModels.SmolLM2, convention, int.MaxValue);
+            Check(models, task, TaskModels.SmolLM2, convention, limit: 40, runner);
+    }
+
+    /// <summary>The stored question of every subject, minutes long: bench/eval_golden.sh runs this.</summary>
+    [Theory(Explicit = true)]
+    [InlineData("new", Traits = ["piece", "smollm2-mmlu-v0.4"])]
+    [InlineData("hendrycks", Traits = ["piece", "smollm2-mmlu-hendrycks"])]
+    public void SmolLM2_EverySubject(string convention)
+    {
+        using var models = new TaskModels(TaskModels.SmolLM2);
+        using var runner = new ModelRunner(models.Model);
+        CheckMmlu(models, runner, TaskModels.SmolLM2, convention, int.MaxValue);
     }
 
     /// <summary>A few items of each; <see cref="SmolLM2_EveryItem"/> compares all.</summary>
@@ -64,8 +74,8 @@ public sealed class GoldenTaskTests
 
     /// <summary>All items of every task, minutes long: bench/eval_golden.sh runs this.</summary>
     [Theory(Explicit = true)]
-    [InlineData("new")]
-    [InlineData("old")]
+    [InlineData("new", Traits = ["piece", "tinystories-v0.4"])]
+    [InlineData("old", Traits = ["piece", "tinystories-v0.3"])]
     public void TinyStories_EveryItem(string convention)
     {
         foreach (EvaluationTask task in TaskCatalog.BuiltIn.Where(task => task != Mmlu.Task)) TinyStories_AllItems(task.Name, convention);

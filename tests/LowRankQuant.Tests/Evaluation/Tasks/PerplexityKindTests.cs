@@ -18,13 +18,14 @@ public class PerplexityKindTests
 
     /// <summary>Minutes long: bench/eval_golden.sh runs this.</summary>
     [Theory(Explicit = true)]
-    [InlineData(TaskModels.TinyStories, "old", Harness.V03, 512)]
-    [InlineData(TaskModels.SmolLM2, "new", Harness.V04, 2048)]
-    [InlineData(TaskModels.SmolLM2, "old", Harness.V03, 2048)]
+    [InlineData(TaskModels.TinyStories, "old", Harness.V03, 512, Traits = ["piece", "tinystories-perplexity"])]
+    [InlineData(TaskModels.SmolLM2, "new", Harness.V04, 2048, Traits = ["piece", "smollm2-perplexity"])]
+    [InlineData(TaskModels.SmolLM2, "old", Harness.V03, 2048, Traits = ["piece", "smollm2-perplexity"])]
     public void Rolling(string model, string key, Harness harness, int context) => CheckRolling(model, key, harness, context);
 
     /// <summary>All windows stored.</summary>
     [Fact(Explicit = true)]
+    [Trait("piece", "smollm2-perplexity")]
     public void SmolLM2_LlamaCppWhole() => CheckLlamaCpp(TaskModels.SmolLM2, 8);
 
     [Fact]
@@ -81,7 +82,7 @@ public class PerplexityKindTests
         int[] ids = models.Tokenizer.Encode(WikiTextTest, addSpecialTokens: true);
         int? bos = models.Tokenizer.AddsBos ? models.Tokenizer.BosId : null;
         Assert.Equal((bool)golden["bos"]!, bos is not null);
-        IReadOnlyList<TextWindow> windows = TextWindows.CutLlamaCpp(ids, bos, new TextWindowOptions { Windows = count }, models.Model.Config);
+        IEnumerable<TextWindow> windows = TextWindows.CutLlamaCpp([ids], bos, new TextWindowOptions { Windows = count }, models.Model.Config);
         var sums = new List<double>();
         EvaluationResult result = new Evaluator(runner) { WindowScored = score => sums.Add(score.LossSum) }
             .Evaluate(windows, new EvaluationOptions { Average = PerplexityAverage.Tokens }, cancellation: TestContext.Current.CancellationToken);

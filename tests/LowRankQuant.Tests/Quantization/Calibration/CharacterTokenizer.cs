@@ -3,7 +3,7 @@ using LowRankQuant.Models.Tokenizers;
 namespace LowRankQuant.Tests.Quantization.Calibration;
 
 /// <summary>A token a character: its code, plus a begin and an end token. Counts the characters it was asked to encode.</summary>
-internal sealed class CharacterTokenizer(int? bos = null, int? eos = 1, bool addsBos = false) : ITokenizer
+internal sealed class CharacterTokenizer(int? bos = null, int? eos = 1, bool addsBos = false) : IPartTokenizer
 {
     public long Encoded { get; private set; }
 
@@ -18,8 +18,14 @@ internal sealed class CharacterTokenizer(int? bos = null, int? eos = 1, bool add
     public int[] Encode(string text, bool addSpecialTokens)
     {
         Encoded += text.Length;
-        return [.. text.Select(c => (int)c)];
+        var ids = new int[text.Length];
+        for (int i = 0; i < ids.Length; i++) ids[i] = text[i];
+        return ids;
     }
+
+    public int[] EncodeRest(string text) => Encode(text, addSpecialTokens: false);
+
+    public bool MayCut(char before, char after) => true;
 
     public int[] Encode(string text, bool addSpecialTokens, bool parseSpecialTokens) => Encode(text, addSpecialTokens);
 

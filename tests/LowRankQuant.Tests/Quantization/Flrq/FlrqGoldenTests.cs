@@ -160,7 +160,7 @@ public sealed class FlrqGoldenTests(ITestOutputHelper output) : IDisposable
             int bits = parts[0][1] - '0', group = int.Parse(parts[1][1..]), rows = tensors.Shape(key)[0];
             LayerProblem problem = FlrqGolden.Problem(name, bits, group, _workers);
             ClipSearch.Result found = ClipSearch.Find(
-                problem.Weight[..(rows * problem.InFeatures)], rows, problem.InFeatures, problem.Grid, problem.Inputs.Covariance,
+                problem.Weight[..(rows * problem.InFeatures)], rows, problem.InFeatures, (UniformGrid)problem.Grid, problem.Inputs.Covariance,
                 parts[2] == "grid40" ? ClipRange.Wide : ClipRange.Narrow, _workers);
             double[] steps = tensors.Doubles(key), errors = tensors.Doubles(run + ".err"), margins = tensors.Doubles(run + ".margin");
             for (int i = 0; i < steps.Length; i++)

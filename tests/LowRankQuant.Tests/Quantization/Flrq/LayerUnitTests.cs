@@ -28,11 +28,11 @@ public sealed class LayerUnitTests : IDisposable
             JsonElement run = figures.GetProperty("runs").GetProperty($"d{bits}");
             LayerProblem problem = FlrqGolden.Problem(name, bits, figures.GetProperty("group").GetInt32(), _workers);
             int m = problem.OutFeatures, n = problem.InFeatures, rank = run.GetProperty("rank").GetInt32();
-            GridWeight rtn = GridWeight.RoundToNearest(problem.Weight, m, n, problem.Grid, _workers);
+            GridWeight rtn = problem.RoundToNearest(problem.Weight);
             double[] error = rtn.ErrorOf(problem.Weight);
             Check("rtn", error);
-            double[] limits = ClipSearch.Find(problem.Weight, m, n, problem.Grid, problem.Inputs.Covariance, ClipRange.Wide, _workers).Limits;
-            Check("rtn_clip", GridWeight.RoundToNearest(problem.Weight, m, n, problem.Grid, _workers, limits).ErrorOf(problem.Weight));
+            double[] limits = problem.ClipLimits(problem.Weight, ClipRange.Wide)!;
+            Check("rtn_clip", problem.RoundToNearest(problem.Weight, limits).ErrorOf(problem.Weight));
             foreach ((string key, ErrorMetric metric) in new[]
             {
                 ("lqer", ErrorMetric.Plain), ("l2qer", ErrorMetric.MeanMagnitude), ("qera_approx", ErrorMetric.RootMeanSquare),
@@ -66,8 +66,8 @@ public sealed class LayerUnitTests : IDisposable
             DampedCovariance metric = DampedCovariance.Of(problem.Inputs, 0.01, name, []);
             var options = new PlusOptions { Rounds = 3, WhitenedStart = false, WeighOutputs = false };
             var solver = new PlusSolver(options, _ => rank) { Trace = [] };
-            double[] limits = ClipSearch.Find(problem.Weight, m, n, problem.Grid, problem.Inputs.Covariance, ClipRange.Wide, _workers).Limits;
-            GridWeight gptq = GridWeight.RoundToNearest(problem.Weight, m, n, problem.Grid, _workers, limits);
+            double[] limits = problem.ClipLimits(problem.Weight, ClipRange.Wide)!;
+            GridWeight gptq = problem.RoundToNearest(problem.Weight, limits);
             GptqRounding.Round(problem.Weight, gptq, GptqRounding.InverseFactor(metric), _workers);
             double[] scales = tensors.Doubles($"{name}.d{bits}.gptq.scale");
             for (int i = 0; i < scales.Length; i++) FlrqGolden.Near(scales[i], gptq.Scales[i], 1e-12, $"{name} d{bits} scale {i}");

@@ -61,10 +61,10 @@ public sealed class ResidualTests : IDisposable
     {
         using var arena = new ParameterArena(_device, 4_000_000, 64);
         LinearSlot slot = _block.Slots[0];
-        QuantizedWeight stored = Corrected(slot, factorBits);
+        UniformWeight stored = Corrected(slot, factorBits);
         LayerStart start = LayerStart.OfQuantized(slot, stored, Scheme);
         using LearnedScale learned = LearnedScale.Create(slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 8), start, arena, 1, trainBranch);
-        QuantizedWeight again = learned.ToQuantizedWeight();
+        var again = (UniformWeight)learned.ToQuantizedWeight();
         Assert.Equal(stored.Codes, again.Codes);
         Assert.Equal(stored.Scales, again.Scales);
         Assert.Equal(stored.ZeroPoints, again.ZeroPoints);
@@ -116,7 +116,7 @@ public sealed class ResidualTests : IDisposable
     public void TrainingLowersTheBlocksLossAndStaysStorable(int factorBits, bool trainBranch)
     {
         using Scene scene = new(_model, _block);
-        QuantizedWeight[] corrected = [.. _block.Slots.Select(slot => Corrected(slot, factorBits))];
+        UniformWeight[] corrected = [.. _block.Slots.Select(slot => Corrected(slot, factorBits))];
         var options = new ReconstructionOptions { Iterations = 40, LearningRate = 5e-3 };
         var solver = new BlockReconstruction(options, (rows, columns) => ScaleShape.LowRankFor(rows, columns, 16), trainBranch);
         var context = new BlockContext { Block = _block, Device = _device, Scheme = Scheme, Streams = scene.Streams, Seed = 3 };
@@ -142,18 +142,18 @@ public sealed class ResidualTests : IDisposable
         trainBranch: true))];
 
     // Rounded to nearest, with a term of the error that is not the best there is: something is left to learn.
-    private QuantizedWeight Corrected(LinearSlot slot, int factorBits)
+    private UniformWeight Corrected(LinearSlot slot, int factorBits)
     {
         int m = slot.OutFeatures, n = slot.InFeatures;
         double[] weight = Array.ConvertAll(((DenseWeight)slot.Weight).Value.ToArray(), value => (double)value);
-        GridWeight rounded = GridWeight.RoundToNearest(weight, m, n, Scheme.Grid, _device.HostWorkers);
+        GridWeight rounded = GridWeight.RoundToNearest(weight, m, n, (UniformGrid)Scheme.Grid, _device.HostWorkers);
         rounded.RoundScales(Scheme.ScaleType);
         double[] error = rounded.ErrorOf(weight), ones = [.. Enumerable.Repeat(1.0, n)];
         LowRankFactors factors = RankSelection.OfRank(error, ones, Rank, new Sketching(SketchForm.RankOne, 2, new StartVectors(m, 1UL), _device.HostWorkers)).ToHalf();
         double[] u = [.. factors.U], v = [.. factors.V];
         FactorRounding.Columns(u, Rank, factorBits);
         FactorRounding.Rows(v, Rank, factorBits);
-        return rounded.ToQuantizedWeight(Scheme.ScaleType, new LowRankFactors(Rank, u, v).ToBranch(factorBits));
+        return (UniformWeight)rounded.ToQuantizedWeight(Scheme.ScaleType, new LowRankFactors(Rank, u, v).ToBranch(factorBits));
     }
 
     /// <summary>Token windows through the block: what it gets and what it should give.</summary>

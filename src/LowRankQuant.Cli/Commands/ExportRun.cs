@@ -1,0 +1,52 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using LowRankQuant.Cli.Options;
+using LowRankQuant.Cli.Output;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Export;
+
+namespace LowRankQuant.Cli.Commands;
+
+/// <summary>What <c>lrq export</c> and <c>lrq convert</c> share: one model in, one container out.</summary>
+internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
+{
+    public int Run(ParseResult parsed, string source, CancellationToken cancellation)
+    {
+        var reader = new OptionReader(parsed);
+        bool json = reader.Flag(set.Json);
+        ModelPath path = ModelPath.Of(source);
+        (IExporter exporter, ExportOptions options) = set.Read(reader, path.Path);
+        RequestException.ThrowIfAny(reader.Problems);
+        using ICheckpoint model = CheckpointOpener.Open(path.Path);
+        var plan = new ExportSource(model);
+        string? adapter;
+        using (RunNarrator narrator = RunDisplay.Create(terminal, json))
+        {
+            narrator.Stage($"writing {model.Location} as {exporter.Name}");
+            adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation);
+        }
+        long bytes = Size(options.Output);
+        string branches = adapter is null ? "" : $"; its low-rank branches to {adapter}";
+        (json ? terminal.Error : terminal.Out).WriteLine(
+            $"{model.Location} ({model.Kind}) written to {options.Output} as {exporter.Name}, {Format.Bytes(bytes)}{branches}.");
+        if (!json) return ExitCodes.Success;
+        var result = new JsonObject
+        {
+            ["source"] = model.Location,
+            ["output"] = options.Output,
+            ["format"] = exporter.Name,
+            ["tensors"] = model.TensorNames.Count,
+            ["bytes"] = bytes,
+            ["adapter"] = adapter,
+        };
+        if (exporter is DenseFolderExporter) result["dtype"] = options.DenseType.HeaderName();
+        else result["quantizedLinears"] = plan.Linears.Count;
+        terminal.Out.WriteLine(result.ToJsonString());
+        return ExitCodes.Success;
+    }
+
+    private static long Size(string output) => Directory.Exists(output)
+        ? Directory.EnumerateFiles(output, "*.safetensors", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length)
+        : new FileInfo(output).Length;
+}

@@ -1,0 +1,98 @@
+using LowRankQuant.Models;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Targets;
+
+namespace LowRankQuant.Evaluation.Runs;
+
+/// <summary>Looks at a quantization run before it starts: rules, memory, disk, sizes, and the time of one block.</summary>
+public static class PlanRun
+{
+    /// <summary>Makes the plan. Whatever is wrong is collected, not thrown.</summary>
+    /// <param name="job">The run.</param>
+    /// <param name="problems">What is wrong with the request already.</param>
+    /// <param name="notes">What the user should know already.</param>
+    /// <param name="timed">Whether the first block is timed; it is not when there are problems.</param>
+    /// <param name="cancellation">Asks to stop.</param>
+    public static PlanReport Run(QuantizeJob job, IReadOnlyList<string> problems, IReadOnlyList<string> notes, bool timed, CancellationToken cancellation)
+    {
+        CausalModel model = job.Model;
+        Recipe recipe = job.Recipe;
+        var found = new List<string>(problems);
+        Check(found, model.CheckLinears);
+        Scheme scheme = recipe.Scheme;
+        bool fits = model.Linears.All(linear => scheme.For(linear.Name).Grid.Divides(linear.InFeatures));
+        MemoryPlan? memory = null;
+        DiskPlan? disk = null;
+        Check(found, () => memory = MemoryPlan.For(model.Config, model.Linears, recipe, job.MemoryBytes));
+        if (fits)
+        {
+            disk = DiskPlan.For(model, recipe, memory ?? new MemoryPlan(0, 0, 0), job.Format == OutputFormat.Dense);
+            Check(found, () => disk.Check(job.Output));
+        }
+        PlannedGrid[] layers = fits ? Layers(model, recipe, scheme) : [];
+        bool works = found.Count == 0;
+        BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, cancellation) : null;
+        double? bits = fits ? scheme.BitsPerWeight(model.Linears) : null, targetBits = Mean(layers);
+        return new PlanReport
+        {
+            Works = works,
+            Problems = found,
+            Notes = notes,
+            Scheme = $"{RecipeNames.Of(RecipeNames.Methods, recipe.Method)}, {scheme}",
+            Target = recipe.Target is { } target ? TargetNames.Of(target.Engine) : null,
+            Layers = layers,
+            BitsPerWeight = bits,
+            ResultBytes = Bytes(model, bits, recipe.ScaleType),
+            TargetBitsPerWeight = targetBits,
+            TargetBytes = Bytes(model, targetBits, ScaleType.Float16),
+            BlockBytes = memory?.FixedBytes,
+            ActivationBytes = memory?.StreamBytes,
+            ActivationBytesInMemory = memory is null ? null : Math.Min(memory.StreamBytes, memory.ActivationBytes),
+            DiskBytes = disk?.Bytes,
+            BlockSeconds = time?.BlockSeconds,
+            Seconds = time?.TotalSeconds,
+        };
+    }
+
+    private static PlannedGrid[] Layers(CausalModel model, Recipe recipe, Scheme scheme) => [.. model.Linears.Select(linear =>
+    {
+        WeightGrid grid = scheme.For(linear.Name).Grid;
+        double own = (double)grid.StoredBits(linear.OutFeatures, linear.InFeatures, recipe.ScaleType) / ((double)linear.OutFeatures * linear.InFeatures);
+        TargetFit? fit = recipe.Target is { } target
+            ? TargetFit.Of(target.Engine, linear.Name, linear.OutFeatures, linear.InFeatures, grid, recipe.ScaleType)
+            : null;
+        bool held = fit is { Misfit: null };
+        return new PlannedGrid(linear.Name, linear.OutFeatures, linear.InFeatures, grid.ToString(), own, held ? fit!.Container : null, held ? fit!.BitsPerWeight : null);
+    })];
+
+    private static double? Mean(PlannedGrid[] layers)
+    {
+        if (layers.Length == 0 || layers.Any(layer => layer.TargetBitsPerWeight is null)) return null;
+        double bits = 0, weights = 0;
+        foreach (PlannedGrid layer in layers)
+        {
+            double count = (double)layer.OutFeatures * layer.InFeatures;
+            bits += count * layer.TargetBitsPerWeight!.Value;
+            weights += count;
+        }
+        return bits / weights;
+    }
+
+    private static long? Bytes(CausalModel model, double? bits, ScaleType rest) => bits is null
+        ? null
+        : (long)(bits.Value * model.Config.LinearWeights / 8) + ((StoredSize.Parameters(model) - model.Config.LinearWeights) * (rest == ScaleType.Float32 ? 4 : 2));
+
+    private static void Check(List<string> problems, Action check)
+    {
+        try
+        {
+            check();
+        }
+        catch (Exception failure) when (failure is OutOfBudgetException or CheckpointException)
+        {
+            problems.Add(failure.Message);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace LowRankQuant.Formats.Mlx;
+
+/// <summary>The <c>quantization</c> object of MLX checkpoints: one layout, and layers that have another or none.</summary>
+/// <remarks>Source: ml-explore/mlx-lm, utils.py (load_model).</remarks>
+public sealed class MlxConfig
+{
+    /// <summary>Key in config.json; <c>quantization_config</c> repeats it.</summary>
+    public const string Key = "quantization";
+
+    private readonly Dictionary<string, MlxLayout?> _layers;
+    private readonly MlxLayout _layout;
+
+    private MlxConfig(MlxLayout layout, Dictionary<string, MlxLayout?> layers)
+    {
+        _layout = layout;
+        _layers = layers;
+    }
+
+    /// <summary>The layout of a layer; null when the configuration leaves it dense.</summary>
+    public MlxLayout? For(string module) => _layers.TryGetValue(module, out MlxLayout? own) ? own : _layout;
+
+    /// <summary>Reads a configuration.</summary>
+    /// <param name="config">The object.</param>
+    /// <param name="file">File it comes from, for messages.</param>
+    /// <exception cref="CheckpointFormatException">A value breaks the rules (<c>config-schema</c>) or asks for what is not read (<c>unsupported-...</c>).</exception>
+    public static MlxConfig Parse(JsonElement config, string file)
+    {
+        ConfigFields fields = ConfigFields.Of(config, file, Key);
+        MlxLayout layout = Layout(fields);
+        var layers = new Dictionary<string, MlxLayout?>(StringComparer.Ordinal);
+        foreach (JsonProperty layer in fields.All)
+        {
+            if (layer.Value.ValueKind == JsonValueKind.False) layers[layer.Name] = null;
+            else if (layer.Value.ValueKind == JsonValueKind.Object) layers[layer.Name] = Layout(ConfigFields.Of(layer.Value, file, $"{Key}.{layer.Name}"));
+        }
+        return new MlxConfig(layout, layers);
+    }
+
+    /// <summary>The configuration of a checkpoint.</summary>
+    /// <param name="common">Layout of the layers that are not named.</param>
+    /// <param name="others">Layers with another layout.</param>
+    public static JsonObject Build(MlxLayout common, IEnumerable<KeyValuePair<string, MlxLayout>> others)
+    {
+        JsonObject config = Fields(common);
+        foreach ((string module, MlxLayout layout) in others) config[module] = Fields(layout);
+        return config;
+    }
+
+    private static JsonObject Fields(MlxLayout layout) => new() { ["group_size"] = layout.GroupSize, ["bits"] = layout.Bits };
+
+    private static MlxLayout Layout(ConfigFields fields)
+    {
+        if (fields.Text("mode") is { } mode and not "affine") throw fields.Bad("mode", $"'{mode}'; affine is read.", "unsupported-weights");
+        int bits = fields.Required("bits"), group = fields.Required("group_size");
+        if (!MlxLayout.Widths.Contains(bits)) throw fields.Bad("bits", $"{bits} bits; MLX has 1, 2, 3, 4, 5, 6 and 8.", "unsupported-bits");
+        return group > 0 ? new MlxLayout(bits, group) : throw fields.Bad("group_size", $"is {group}; it must be positive.");
+    }
+}

@@ -1,0 +1,56 @@
+using System.Text.Json;
+using LowRankQuant.Formats;
+using LowRankQuant.Formats.Mlx;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Export;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Models.Checkpoints.Containers;
+
+/// <summary>MLX: affine groups with a float bias. A module has codes, scales and zero points only where its biases are whole multiples of its scales.</summary>
+internal sealed class MlxContainer : QuantizedContainer
+{
+    private readonly MlxConfig _config;
+
+    private MlxContainer(SafetensorsFolder tensors, MlxConfig config)
+        : base(tensors, ModulesWith(tensors, MlxReader.Scales)) => _config = config;
+
+    /// <inheritdoc/>
+    public override string Name => "mlx";
+
+    /// <inheritdoc/>
+    protected override string ScaleSuffix => MlxReader.Scales;
+
+    /// <summary>Reads the configuration of an MLX checkpoint.</summary>
+    public static MlxContainer Open(JsonElement config, string file, SafetensorsFolder tensors) => new(tensors, MlxConfig.Parse(config, file));
+
+    /// <inheritdoc/>
+    public override (int OutFeatures, int InFeatures) ShapeOf(string module) => MlxReader.ShapeOf(Tensors, module, LayoutOf(module));
+
+    /// <inheritdoc/>
+    public override OrderedWeight? Read(string module) => ReadAffine(module).ToGrid() is { } weight ? new OrderedWeight(weight, null) : null;
+
+    /// <inheritdoc/>
+    public override void ReadSingles(string module, Span<float> destination) => ReadAffine(module).Dequantize(destination);
+
+    /// <inheritdoc/>
+    public override void ReadRounded(string module, Span<float> destination) => ReadSingles(module, destination);
+
+    /// <inheritdoc/>
+    public override void Round(OrderedWeight weight, Span<float> destination)
+    {
+        UniformWeight natural = weight.Weight;
+        var grid = new UniformGrid(natural.Grid.Bits, natural.Grid.Symmetric, Granularity.Group, natural.EffectiveGroupSize);
+        MlxWeight? affine = weight.Columns is null ? MlxWeight.FromGrid(StoredGrid.Put(natural, grid, natural.ScaleType)) : null;
+        if (affine is null) base.Round(weight, destination);
+        else affine.Dequantize(destination);
+    }
+
+    /// <inheritdoc/>
+    public override long StoredBitsOf(string module) => ReadAffine(module).StoredBits;
+
+    private MlxWeight ReadAffine(string module) => MlxReader.Read(Tensors, module, LayoutOf(module));
+
+    private MlxLayout LayoutOf(string module) => _config.For(module)
+        ?? throw new CheckpointException($"{Tensors.Location}: '{module}' is stored quantized, but the configuration leaves it dense.");
+}

@@ -1,0 +1,93 @@
+using LowRankQuant.Formats;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Models.Checkpoints.Containers;
+
+/// <summary>How a Hugging Face folder stores its quantized linears: one class per container.</summary>
+/// <param name="tensors">The folder's tensors.</param>
+/// <param name="modules">Quantized modules.</param>
+public abstract class QuantizedContainer(SafetensorsFolder tensors, IEnumerable<string> modules)
+{
+    private readonly HashSet<string> _modules = new(modules, StringComparer.Ordinal);
+
+    /// <summary>Name of the container as <c>quant_method</c> or <c>--to</c> say it.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>What a folder of the container is called in reports.</summary>
+    public virtual string Kind => $"{Name} folder";
+
+    /// <summary>Quantized modules, in no particular order.</summary>
+    public IReadOnlyCollection<string> Modules => _modules;
+
+    /// <summary>Stored type of the scales; null when nothing is quantized, or scales are of no such type.</summary>
+    public virtual ScaleType? ScaleType
+    {
+        get
+        {
+            if (_modules.Count == 0 || !Tensors.Tensors.TryGetValue(_modules.First() + ScaleSuffix, out TensorEntry? scales)) return null;
+            return scales.Type is SafetensorsType.F32 or SafetensorsType.F16 or SafetensorsType.BF16 ? scales.Type.ToScaleType() : null;
+        }
+    }
+
+    /// <summary>Quantizers of activations or of the key-value cache, which belong to the model and cannot be executed here; null without.</summary>
+    public virtual RuntimeQuantizers? Quantizers => null;
+
+    /// <summary>The folder's tensors.</summary>
+    protected SafetensorsFolder Tensors { get; } = tensors;
+
+    /// <summary>End of the names of scales.</summary>
+    protected abstract string ScaleSuffix { get; }
+
+    /// <summary>Whether a module is quantized.</summary>
+    public bool Holds(string module) => _modules.Contains(module);
+
+    /// <summary>Whether a tensor is a part of a quantized module, or of another quantizer, and no tensor of the model by itself. A bias is one.</summary>
+    public virtual bool Owns(string tensor)
+    {
+        int dot = tensor.LastIndexOf('.');
+        return dot > 0 && _modules.Contains(tensor[..dot]) && tensor[(dot + 1)..] != "bias";
+    }
+
+    /// <summary>Rows and columns of a quantized module.</summary>
+    /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
+    public abstract (int OutFeatures, int InFeatures) ShapeOf(string module);
+
+    /// <summary>Codes, scales and zero points of a quantized module; null when its values lie on no uniform grid.</summary>
+    /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
+    public abstract OrderedWeight? Read(string module);
+
+    /// <summary>A quantized module on whatever grid it has, its columns in natural order; null when it has none, or another order.</summary>
+    /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
+    public virtual QuantizedWeight? ReadQuantized(string module) => Read(module) is { Columns: null } natural ? natural.Weight : null;
+
+    /// <summary>Values of a quantized module in 32-bit floats: exact, unless the container itself rounds on the way.</summary>
+    /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
+    public virtual void ReadSingles(string module, Span<float> destination) => Read(module)!.Dequantize(destination);
+
+    /// <summary>Values as the engines of the container compute with them, rounded as its golden README says: T((q - z) s) for most.</summary>
+    /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
+    public virtual void ReadRounded(string module, Span<float> destination) => Round(Read(module)!, destination);
+
+    /// <summary>Values as the engines of the container would compute with them for a weight of another source, by the same rule.</summary>
+    /// <param name="weight">The weight.</param>
+    /// <param name="destination">[out, in].</param>
+    public virtual void Round(OrderedWeight weight, Span<float> destination)
+    {
+        weight.Dequantize(destination);
+        ScaleType type = ScaleType ?? weight.Weight.ScaleType;
+        for (int i = 0; i < destination.Length; i++) destination[i] = StorageScale.RoundAny(destination[i], type);
+    }
+
+    /// <summary>Bits of a quantized module: codes, scales, zero points, and the order of its columns where it has one.</summary>
+    /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
+    public virtual long StoredBitsOf(string module)
+    {
+        OrderedWeight weight = Read(module)!;
+        return weight.Weight.StoredBits + (weight.Columns is { } columns ? 32L * columns.Length : 0);
+    }
+
+    /// <summary>Modules that have a tensor with a name ending so.</summary>
+    protected static IEnumerable<string> ModulesWith(SafetensorsFolder tensors, string suffix) =>
+        tensors.Names.Where(name => name.EndsWith(suffix, StringComparison.Ordinal)).Select(name => name[..^suffix.Length]);
+}

@@ -1,0 +1,95 @@
+using LowRankQuant.Formats.Peft;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Models.Export;
+
+/// <summary>Low-rank branches as a PEFT folder within an exported model's folder, where lrq reads the two together.</summary>
+internal static class AdapterFolder
+{
+    /// <summary>The ranks that vLLM knows (vllm/config/lora.py).</summary>
+    public static IReadOnlyList<int> KnownRanks { get; } = [1, 8, 16, 32, 64, 128, 256, 320, 512];
+
+    /// <summary>What keeps the branches from being written as asked.</summary>
+    public static IEnumerable<Misfit> FindMisfits(PeftAdapter adapter, ExportOptions options)
+    {
+        bool padded = options.Adapter == ExportAdapter.PeftPadded;
+        int limit = Math.Min(options.MaxRank ?? int.MaxValue, padded ? KnownRanks[^1] : int.MaxValue);
+        foreach (string module in adapter.Modules)
+        {
+            int rank = adapter.RankOf(module);
+            if (rank > limit)
+                yield return new Misfit(
+                    module, $"its branch has rank {rank}, and at most {limit} may be written",
+                    "quantize again with a smaller --rank, or allow more by --max-rank");
+        }
+        if (padded && adapter.Modules.Count > 0 && PaddedRank(adapter) > limit && adapter.Modules.Max(adapter.RankOf) <= limit)
+            yield return new Misfit(
+                "--max-rank", $"{limit} is none of vLLM's ranks, and rank {adapter.Modules.Max(adapter.RankOf)} pads to {PaddedRank(adapter)}",
+                $"give --max-rank {PaddedRank(adapter)}");
+    }
+
+    /// <summary>Writes the folder.</summary>
+    /// <param name="source">The model.</param>
+    /// <param name="folder">The exported model's folder.</param>
+    /// <param name="options">What is asked for.</param>
+    public static void Write(ExportSource source, string folder, ExportOptions options)
+    {
+        PeftAdapter adapter = source.Adapter!;
+        var modules = new List<AdapterModule>();
+        int factorBits = 0;
+        bool halves = true;
+        bool padded = options.Adapter == ExportAdapter.PeftPadded;
+        foreach (string module in Ordered(source))
+        {
+            if (adapter.Read(module) is not { } branch)
+            {
+                if (padded) modules.Add(Empty(source, module));
+                continue;
+            }
+            (int outFeatures, int inFeatures) = adapter.ShapeOf(module);
+            factorBits = Math.Max(factorBits, branch.BitsPerFactor);
+            halves &= AreHalves(branch.A) && AreHalves(branch.B);
+            modules.Add(new AdapterModule(module, outFeatures, inFeatures, branch.Rank, () => adapter.Read(module)!.A, () => adapter.Read(module)!.B));
+        }
+        PeftAdapterWriter.Write(
+            Path.Combine(folder, CheckpointOpener.AdapterFolder), modules, halves ? SafetensorsType.F16 : SafetensorsType.F32,
+            padded ? AdapterForm.Padded : AdapterForm.Pattern, "..", factorBits, padded ? PaddedRank(adapter) : null);
+    }
+
+    /// <summary>Bytes that the folder takes at most.</summary>
+    public static long Bytes(ExportSource source, ExportOptions options)
+    {
+        PeftAdapter adapter = source.Adapter!;
+        bool padded = options.Adapter == ExportAdapter.PeftPadded;
+        return Ordered(source).Sum(module =>
+        {
+            IReadOnlyList<int> shape = source.Checkpoint.ShapeOf(module + ".weight");
+            int rank = padded ? PaddedRank(adapter) : adapter.Modules.Contains(module) ? adapter.RankOf(module) : 0;
+            return (long)(shape[0] + shape[1]) * rank * sizeof(float);
+        });
+    }
+
+    private static int PaddedRank(PeftAdapter adapter)
+    {
+        int largest = adapter.Modules.Max(adapter.RankOf);
+        return KnownRanks.FirstOrDefault(rank => rank >= largest, largest);
+    }
+
+    // Engines that fuse linears want every one of them in an adapter of one rank; without a branch it is all zeros.
+    private static AdapterModule Empty(ExportSource source, string module)
+    {
+        IReadOnlyList<int> shape = source.Checkpoint.ShapeOf(module + ".weight");
+        return new AdapterModule(module, shape[0], shape[1], 0, () => [], () => []);
+    }
+
+    // Model order first; whatever else has a branch after it.
+    private static IEnumerable<string> Ordered(ExportSource source)
+    {
+        string[] linears = [.. source.Linears.Select(linear => linear.Module).Concat(source.DenseLinears)];
+        return linears.Concat(source.Adapter!.Modules.Except(linears).Order(StringComparer.Ordinal));
+    }
+
+    private static bool AreHalves(float[] values) => Array.TrueForAll(values, value => StorageScale.RoundAny(value, ScaleType.Float16) == value);
+}

@@ -1,0 +1,70 @@
+using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
+using LowRankQuant.Formats.Awq;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Models.Export;
+
+/// <summary>
+/// AWQ (GEMM): 4 bits with stored zero points in groups of 32, 64 or 128, one size for all linears. A row or a larger group repeats its scale, a
+/// symmetric grid gets zero point 8.
+/// </summary>
+public sealed class AwqExporter : FolderExporter
+{
+    // AutoAWQ's kernels take 8 outputs a word, and the groups below.
+    private const int OutputsPerWord = 8;
+    private static readonly int[] GroupSizes = [32, 64, 128];
+
+    /// <inheritdoc/>
+    public override string Name => AwqConfig.QuantMethod;
+
+    /// <inheritdoc/>
+    protected override ScaleType DenseType(ExportSource source) => ScaleType.Float16;
+
+    /// <inheritdoc/>
+    protected override IEnumerable<Misfit> ModelMisfits(ExportSource source, ExportOptions options)
+    {
+        if (source.HeadIsQuantized) yield return new Misfit(source.Head, "it is quantized, and AWQ loaders keep it dense", "export --to compressed-tensors");
+        if (GroupSize(source) == 0)
+        {
+            string sizes = string.Join(", ", source.Linears.Select(linear => linear.EffectiveGroupSize).Distinct().Order());
+            yield return new Misfit(
+                "groups", $"scales are shared by {sizes} inputs, and AWQ has groups of 32, 64 or 128, one size for all",
+                "quantize again with --group-size 32, 64 or 128");
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options)
+    {
+        if (linear.Grid.Bits != AwqLayout.Bits)
+            yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, and AWQ has 4", "quantize again with --bits 4");
+        if (linear.Ordered) yield return OrderMisfit(linear);
+        if (linear.OutFeatures % OutputsPerWord != 0)
+            yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {OutputsPerWord}", "export --to compressed-tensors");
+        if (!StoredGrid.Fits(weight, ScaleType.Float16)) yield return ScaleMisfit(linear, ScaleType.Float16);
+    }
+
+    /// <inheritdoc/>
+    protected override IEnumerable<PendingTensor> LinearTensors(ExportSource source, ExportLinear linear, ExportOptions options)
+    {
+        UniformGrid grid = new AwqLayout(GroupSize(source)).Grid;
+        return AwqWriter.Tensors(new PendingWeight(
+            linear.Module, linear.OutFeatures, linear.InFeatures, grid, ScaleType.Float16, () => StoredGrid.Put(source.Load(linear).Weight, grid, ScaleType.Float16)));
+    }
+
+    /// <inheritdoc/>
+    protected override void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder)
+    {
+        JsonObject quantization = AwqConfig.Build(GroupSize(source));
+        if (source.DenseLinears.Count > 0)
+            quantization["modules_to_not_convert"] = new JsonArray([.. source.DenseLinears.Append(source.Head).Select(module => (JsonNode)module)]);
+        ModelConfigFile.Write(Path.Combine(folder, ModelConfigFile.QuantizeName), quantization);
+        config["quantization_config"] = quantization.DeepClone();
+    }
+
+    private static int GroupSize(ExportSource source) =>
+        GroupSizes.Where(size => source.Linears.All(linear => linear.EffectiveGroupSize % size == 0)).DefaultIfEmpty(0).Max();
+}

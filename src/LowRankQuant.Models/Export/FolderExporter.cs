@@ -1,0 +1,115 @@
+using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Models.Export;
+
+/// <summary>What the Hugging Face style containers share: every tensor that is not quantized in the type of the scales, side files, config.json last.</summary>
+public abstract class FolderExporter : IExporter
+{
+    // Tokenizer, configuration.
+    private const long SideBytes = 64L << 20;
+
+    /// <inheritdoc/>
+    public abstract string Name { get; }
+
+    /// <inheritdoc/>
+    public bool WritesFile => false;
+
+    /// <inheritdoc/>
+    public virtual IReadOnlyList<ExportAdapter> Adapters => [ExportAdapter.Peft, ExportAdapter.PeftPadded];
+
+    /// <inheritdoc/>
+    public bool MergesBranches => false;
+
+    /// <summary>Strings of <c>__metadata__</c>; null for those of PyTorch.</summary>
+    protected virtual IReadOnlyDictionary<string, string>? Metadata => null;
+
+    /// <summary>Whether the container keeps quantizers of activations and caches.</summary>
+    protected virtual bool KeepsQuantizers => false;
+
+    /// <inheritdoc/>
+    public string AdapterPath(string output) => Path.Combine(output, CheckpointOpener.AdapterFolder);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options) => [.. FindMisfits(source, options).Select(misfit => misfit.ToString())];
+
+    /// <inheritdoc/>
+    public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
+    {
+        SafetensorsType type = DenseType(source).ToSafetensors();
+        List<PendingTensor> tensors = [.. source.Linears.SelectMany(linear => LinearTensors(source, linear, options))];
+        tensors.AddRange(source.OtherTensors.Select(name => source.Checkpoint.Store(name, type)));
+        if (KeepsQuantizers && !options.WeightsOnly) tensors.AddRange(source.Checkpoint.Quantizers?.Tensors ?? []);
+        int done = 0, total = tensors.Count;
+        tensors = PendingTensor.ReferenceOrder(tensors.Select(tensor => tensor with
+        {
+            Write = sink =>
+            {
+                tensor.Write(sink);
+                progress?.Invoke(++done, total);
+            },
+        }));
+        long adapterBytes = source.Adapter is null ? 0 : AdapterFolder.Bytes(source, options);
+        using StagedFolder staged = StagedFolder.Create(options.Output, tensors.Sum(tensor => tensor.ByteLength) + adapterBytes + SideBytes);
+        SafetensorsFolderWriter.Write(staged.Path, tensors, options.ShardSize, Metadata, cancellationToken: cancellation);
+        source.Checkpoint.CopySideFiles(staged.Path);
+        if (source.Adapter is not null) AdapterFolder.Write(source, staged.Path, options);
+        JsonObject config = ModelConfigFile.For(source.Checkpoint, type);
+        WriteConfig(source, options, config, staged.Path);
+        ModelConfigFile.Write(Path.Combine(staged.Path, ModelConfigFile.Name), config);
+        staged.Commit();
+    }
+
+    /// <summary>Type of the scales in the container, and of every tensor that is not quantized: loaders cast all to one type.</summary>
+    protected abstract ScaleType DenseType(ExportSource source);
+
+    /// <summary>Misfits of the linears taken together.</summary>
+    protected abstract IEnumerable<Misfit> ModelMisfits(ExportSource source, ExportOptions options);
+
+    /// <summary>Misfits of one linear.</summary>
+    protected abstract IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options);
+
+    /// <summary>Tensors of one linear.</summary>
+    protected abstract IEnumerable<PendingTensor> LinearTensors(ExportSource source, ExportLinear linear, ExportOptions options);
+
+    /// <summary>Adds what the container says in config.json, and writes whatever other files it has.</summary>
+    protected abstract void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder);
+
+    /// <summary>A misfit of scales that have more digits than the container's type.</summary>
+    private protected static Misfit ScaleMisfit(ExportLinear linear, ScaleType type) => new(
+        linear.Module, $"{linear.ScaleType} scales are no {type} values", $"quantize again with --scale-dtype {(type == ScaleType.Float16 ? "fp16" : "bf16")}");
+
+    /// <summary>A misfit of columns in another order than their groups.</summary>
+    private protected static Misfit OrderMisfit(ExportLinear linear) =>
+        new(linear.Module, "its columns have an activation order (g_idx), which only gptq holds", "export --to gptq or dense");
+
+    private List<Misfit> FindMisfits(ExportSource source, ExportOptions options)
+    {
+        List<Misfit> misfits = [];
+        if (source.Checkpoint.Quantizers is { } quantizers && !KeepsQuantizers && !options.WeightsOnly)
+        {
+            misfits.Add(new Misfit(
+                source.Checkpoint.Location, $"{Name} has no place for {quantizers.Description}",
+                "give --weights-only to leave that behind, or export --to compressed-tensors"));
+        }
+        misfits.AddRange(source.OffGrid.Select(module => new Misfit(module, "it lies on no uniform grid with integer zero points", "export --to dense")));
+        misfits.AddRange(source.TwoLevel.Select(module =>
+            new Misfit(module, "its grid has two levels of scales, which only gguf holds", "export --to gguf or dense")));
+        if (source.Linears.Count == 0)
+        {
+            if (misfits.Count == 0)
+                misfits.Add(new Misfit(source.Checkpoint.Location, "no linear is stored on an integer grid", "quantize it first, or export --to dense"));
+            return misfits;
+        }
+        misfits.AddRange(ModelMisfits(source, options));
+        foreach (ExportLinear linear in source.Linears)
+        {
+            OrderedWeight weight = source.Load(linear);
+            misfits.AddRange(LinearMisfits(linear, weight.Weight, options));
+        }
+        return misfits;
+    }
+}

@@ -1,0 +1,52 @@
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Export.Gguf;
+
+namespace LowRankQuant.Models.Export;
+
+/// <summary>
+/// GGUF for llama.cpp: one file, and branches as a LoRA file beside it. Floats that lie on no grid are stored as asked, else as F16, or as they are when the
+/// source is a GGUF file.
+/// </summary>
+public sealed class GgufModelExporter : IExporter
+{
+    /// <inheritdoc/>
+    public string Name => "gguf";
+
+    /// <inheritdoc/>
+    public bool WritesFile => true;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<ExportAdapter> Adapters => [ExportAdapter.GgufLora];
+
+    /// <inheritdoc/>
+    public bool MergesBranches => false;
+
+    /// <summary><c>model.lora.gguf</c> beside <c>model.gguf</c>.</summary>
+    public string AdapterPath(string output) => Path.ChangeExtension(output, ".lora.gguf");
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options)
+    {
+        List<string> problems = [];
+        if (source.Checkpoint.Quantizers is { } quantizers && !options.WeightsOnly)
+            problems.Add($"{source.Checkpoint.Location}: GGUF has no place for {quantizers.Description}; give --weights-only to leave that behind.");
+        // Without this they would be rounded to F16 like any float.
+        problems.AddRange(source.Linears.Where(linear => linear.Ordered).Select(linear =>
+            $"{linear.Module}: its columns have an activation order (g_idx), which only gptq holds; export --to gptq or dense."));
+        if (source.Checkpoint is not GgufCheckpoint)
+            problems.AddRange(source.OffGrid.Select(module => $"{module}: its values lie on no grid that GGUF's blocks hold; export --to dense."));
+        if (source.Adapter is not null && !options.Overwrite && File.Exists(AdapterPath(options.Output)))
+            problems.Add($"{AdapterPath(options.Output)} is there already; choose another --out, or give --overwrite.");
+        problems.AddRange(GgufHyperparameters.Problems(source.Checkpoint.Config));
+        if (problems.Count == 0) problems.AddRange(GgufTensorPlan.For(source.Checkpoint, options.Gguf).Problems);
+        return problems;
+    }
+
+    /// <inheritdoc/>
+    public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
+    {
+        // The adapter first: without its model nobody takes it for a whole result.
+        if (source.Adapter is not null) GgufLoraExporter.Write(source.Whole, AdapterPath(options.Output), cancellation: cancellation);
+        GgufExporter.Write(source.Checkpoint, options.Output, options.Gguf, progress, cancellation);
+    }
+}

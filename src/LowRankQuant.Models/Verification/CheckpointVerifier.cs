@@ -1,0 +1,170 @@
+using System.Globalization;
+using LowRankQuant.Formats;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Export;
+using LowRankQuant.Models.Verification.Engines;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Models.Verification;
+
+/// <summary>
+/// Reads a container again from disk: every tensor whole, and, against a run, codes, zero points and stored scales of every quantized linear, values
+/// rounded as the container's engines round them, every other tensor in its stored type, and the adapter.
+/// </summary>
+public sealed class CheckpointVerifier
+{
+    private readonly ICheckpoint _container;
+    private readonly ExportSource _stored;
+    private readonly ExportSource? _run;
+    private readonly List<Difference> _differences = [];
+    private readonly List<string> _notes = [];
+    private int _byCodes;
+    private int _byValues;
+
+    /// <summary>Prepares a verification.</summary>
+    /// <param name="container">The container; stays the caller's.</param>
+    /// <param name="run">What it was made from, or null.</param>
+    public CheckpointVerifier(ICheckpoint container, ICheckpoint? run)
+    {
+        _container = container;
+        _stored = new ExportSource(container);
+        _run = run is null ? null : new ExportSource(run);
+    }
+
+    /// <summary>Told how many tensors are done, of how many.</summary>
+    public Action<int, int>? Progress { get; init; }
+
+    /// <summary>Reads and compares everything.</summary>
+    /// <exception cref="CheckpointFormatException">A tensor of the container is unsound.</exception>
+    /// <exception cref="CheckpointException">A tensor of the container holds NaN or infinity, or is absent.</exception>
+    public VerifyReport Run(CancellationToken cancellation)
+    {
+        string[] names = [.. _stored.Checkpoint.TensorNames.Order(StringComparer.Ordinal)];
+        Dictionary<string, ExportLinear> linears = _run?.Linears.ToDictionary(linear => linear.Module + ".weight") ?? [];
+        for (int i = 0; i < names.Length; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            float[] values = Read(_stored.Checkpoint, names[i]);
+            int bad = Array.FindIndex(values, value => !float.IsFinite(value));
+            if (bad >= 0) throw new CheckpointException($"{_container.Location}: tensor '{names[i]}' holds {values[bad]} at element {bad}; every value must be finite.");
+            if (_run is not null) Compare(names[i], values, linears.GetValueOrDefault(names[i]));
+            Progress?.Invoke(i + 1, names.Length);
+        }
+        if (_run is not null)
+        {
+            FindMissing(names);
+            CompareAdapters();
+        }
+        return new VerifyReport
+        {
+            Kind = _container.Kind,
+            Tensors = names.Length,
+            Linears = _stored.Linears.Count,
+            ComparedByCodes = _byCodes,
+            ComparedByValues = _byValues,
+            Differences = _differences,
+            Notes = _notes,
+            Engines = EngineCatalog.Judge(StoredModel.Of(_stored)),
+        };
+    }
+
+    private QuantizedContainer? Layout => (_stored.Checkpoint as HuggingFaceCheckpoint)?.Container;
+
+    private bool IsDense => _stored.Checkpoint is HuggingFaceCheckpoint { Container: null };
+
+    private void Compare(string name, float[] values, ExportLinear? linear)
+    {
+        ICheckpoint run = _run!.Checkpoint;
+        if (!run.Contains(name))
+        {
+            _differences.Add(new Difference(name, "the run has no such tensor"));
+            return;
+        }
+        if (linear is null && !IsDense && run.ReadQuantized(name) is { } other)
+        {
+            // A grid of two levels: the same values, whatever fields hold them.
+            var wanted = new float[values.Length];
+            other.Dequantize(wanted);
+            _byValues++;
+            if (WeightComparer.Compare(name, wanted, values) is { } difference) _differences.Add(difference);
+            return;
+        }
+        if (linear is null || IsDense)
+        {
+            CompareFloats(name, values, Read(IsDense && _stored.Adapter is null ? _run.Whole : run, name));
+            return;
+        }
+        OrderedWeight expected = _run.Load(linear);
+        if (_stored.Checkpoint.ReadOrdered(name) is { } actual)
+        {
+            _byCodes++;
+            if (WeightComparer.Compare(name, expected, actual) is { } unlike)
+            {
+                _differences.Add(unlike);
+                return;
+            }
+        }
+        CompareValues(name, values, expected);
+    }
+
+    // Values as the engines round them, from the container's tensors on one side and from the run's codes on the other.
+    private void CompareValues(string name, float[] values, OrderedWeight expected)
+    {
+        _byValues++;
+        var wanted = new float[values.Length];
+        expected.Dequantize(wanted);
+        if (Layout is { } layout)
+        {
+            layout.Round(expected, wanted);
+            layout.ReadRounded(name[..^".weight".Length], values);
+        }
+        if (WeightComparer.Compare(name, wanted, values) is { } difference) _differences.Add(difference);
+    }
+
+    private void CompareFloats(string name, float[] values, float[] expected)
+    {
+        double bits = (double)_stored.Checkpoint.StoredBitsOf(name) / values.Length;
+        if (bits < 16)
+        {
+            _notes.Add(string.Create(CultureInfo.InvariantCulture, $"{name} is kept in {bits:0.##} bits an element and was not compared"));
+            return;
+        }
+        _byValues++;
+        Difference? difference = null;
+        foreach (ScaleType type in bits >= 32 ? [ScaleType.Float32] : new[] { ScaleType.BFloat16, ScaleType.Float16 })
+        {
+            float[] rounded = [.. expected.Select(value => StorageScale.RoundAny(value, type))];
+            difference = WeightComparer.Compare(name, rounded, values);
+            if (difference is null) return;
+        }
+        _differences.Add(difference!);
+    }
+
+    private void FindMissing(string[] names)
+    {
+        HashSet<string> there = [.. names];
+        foreach (string name in _run!.Checkpoint.TensorNames.Where(name => !there.Contains(name)))
+        {
+            if (_run.Checkpoint.Config.TiedEmbeddings && name == _run.Head + ".weight") continue;
+            if (name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal)) continue;
+            _differences.Add(new Difference(name, "the container has no such tensor"));
+        }
+    }
+
+    private void CompareAdapters()
+    {
+        if (_run!.Adapter is null && _stored.Adapter is null) return;
+        if (_stored.Adapter is not null && _run.Adapter is not null) _differences.AddRange(BranchComparer.Compare(_run.Adapter, _stored.Adapter));
+        else if (_stored.Adapter is not null) _differences.Add(new Difference(_stored.Adapter.Location, "the run has no low-rank branch"));
+        else if (_stored.Checkpoint is GgufCheckpoint) _notes.Add("the run's low-rank branches are in a file of their own (GGUF LoRA), which was not compared");
+        else if (!IsDense) _differences.Add(new Difference(_container.Location, "the run has low-rank branches, the container has no adapter"));
+    }
+
+    private static float[] Read(ICheckpoint checkpoint, string name)
+    {
+        var values = new float[checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => checked(product * size))];
+        checkpoint.Read(name, values);
+        return values;
+    }
+}

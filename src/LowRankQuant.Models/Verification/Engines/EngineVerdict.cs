@@ -1,0 +1,20 @@
+namespace LowRankQuant.Models.Verification.Engines;
+
+/// <summary>How an engine takes a container.</summary>
+public enum EngineSupport
+{
+    /// <summary>Loads it and has fast kernels for it.</summary>
+    Fast,
+
+    /// <summary>Loads it; runs it by general or recent kernels.</summary>
+    Loads,
+
+    /// <summary>Does not load it.</summary>
+    Refuses,
+}
+
+/// <summary>What an engine does with a container.</summary>
+/// <param name="Engine">The engine.</param>
+/// <param name="Support">How it takes it.</param>
+/// <param name="Reason">Which rule decided.</param>
+public sealed record EngineVerdict(string Engine, EngineSupport Support, string Reason);

@@ -1,0 +1,50 @@
+using System.Text.Json.Nodes;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Export;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Models.Verification.Engines;
+
+/// <summary>What engines look at when they load a model.</summary>
+/// <param name="Container">Name of the container: that of <c>--to</c>, <c>auto-round</c>, <c>gguf</c> or <c>dense</c>.</param>
+/// <param name="Linears">Quantized linears.</param>
+/// <param name="Quantizers">Quantizers of activations and caches.</param>
+/// <param name="Quantization">The container's object in config.json; null without.</param>
+internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear> Linears, RuntimeQuantizers? Quantizers, JsonObject? Quantization)
+{
+    private static readonly string[][] Fused = [[".q_proj", ".k_proj", ".v_proj"], [".gate_proj", ".up_proj"]];
+
+    /// <summary>Looks at a container.</summary>
+    public static StoredModel Of(ExportSource source)
+    {
+        string name = source.Checkpoint is HuggingFaceCheckpoint folder ? folder.Container?.Name ?? "dense" : "gguf";
+        return new StoredModel(name, source.Linears, source.Checkpoint.Quantizers, source.Checkpoint.HuggingFaceConfig["quantization_config"] as JsonObject);
+    }
+
+    /// <summary>The first linear that breaks a rule, with the number of others that do; null when none does.</summary>
+    public string? FirstThat(Func<ExportLinear, bool> breaks)
+    {
+        ExportLinear[] all = [.. Linears.Where(breaks)];
+        if (all.Length == 0) return null;
+        ExportLinear first = all[0];
+        return $"{first.Module} ({first.Grid}, [{first.OutFeatures}, {first.InFeatures}]){(all.Length > 1 ? $" and {all.Length - 1} more" : "")}";
+    }
+
+    /// <summary>The first linear that has another grid than one that engines fuse it with; null when there is none.</summary>
+    public string? FirstMismatchedFusion()
+    {
+        Dictionary<string, UniformGrid> grids = Linears.ToDictionary(linear => linear.Module, linear => linear.Grid);
+        foreach ((string module, UniformGrid grid) in grids)
+        {
+            foreach (string[] parts in Fused)
+            {
+                if (!module.EndsWith(parts[0], StringComparison.Ordinal)) continue;
+                string block = module[..^parts[0].Length];
+                string? other = parts.Skip(1).Select(part => block + part).FirstOrDefault(name => grids.TryGetValue(name, out UniformGrid? twin) && twin != grid);
+                if (other is not null) return other;
+            }
+        }
+        return null;
+    }
+}

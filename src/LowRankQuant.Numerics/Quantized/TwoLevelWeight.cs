@@ -1,0 +1,53 @@
+namespace LowRankQuant.Numerics.Quantized;
+
+/// <summary>A weight on a <see cref="TwoLevelGrid"/>: what a K block holds, field by field, nothing rounded.</summary>
+public sealed class TwoLevelWeight : QuantizedWeight
+{
+    /// <summary>Creates a quantized weight and checks that every part has the size its grid asks for.</summary>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="inFeatures">Columns, a multiple of 256.</param>
+    /// <param name="grid">The grid.</param>
+    /// <param name="codes">Unsigned codes 0..2^bits-1, row-major [outFeatures, inFeatures]; 2^(bits-1) is 0 on a symmetric grid.</param>
+    /// <param name="scales">Scales and minima as stored.</param>
+    /// <param name="branch">Low-rank branch added to the dequantized weight, or null.</param>
+    /// <exception cref="ArgumentException">A length does not fit, a code or an integer is out of range, or a half is NaN or infinite.</exception>
+    public TwoLevelWeight(int outFeatures, int inFeatures, TwoLevelGrid grid, byte[] codes, TwoLevelScales scales, LowRankBranch? branch = null)
+        : base(outFeatures, inFeatures, grid, codes, branch)
+    {
+        scales.Check(grid, outFeatures, inFeatures);
+        Grid = grid;
+        Scales = scales;
+    }
+
+    /// <inheritdoc/>
+    public override TwoLevelGrid Grid { get; }
+
+    /// <summary>Always halves: the type of d and dmin.</summary>
+    public override ScaleType ScaleType => ScaleType.Float16;
+
+    /// <summary>Scales and minima as stored.</summary>
+    public TwoLevelScales Scales { get; }
+
+    /// <inheritdoc/>
+    public override TwoLevelWeight WithBranch(LowRankBranch? branch) => new(OutFeatures, InFeatures, Grid, Codes, Scales, branch);
+
+    private protected override void WriteValues(Span<float> destination)
+    {
+        int size = Grid.GroupSize, groups = OutFeatures * Grid.GroupsPerRow(InFeatures), zero = Grid.Symmetric ? Grid.SymmetricZero : 0;
+        for (int group = 0; group < groups; group++)
+        {
+            int block = group / Grid.GroupsPerBlock;
+            float scale = Scales.Scale(block, group), minimum = Scales.Minimum(block, group);
+            ReadOnlySpan<byte> codes = Codes.AsSpan(group * size, size);
+            Span<float> values = destination.Slice(group * size, size);
+            if (Grid.Symmetric)
+            {
+                for (int i = 0; i < size; i++) values[i] = scale * (codes[i] - zero);
+            }
+            else
+            {
+                for (int i = 0; i < size; i++) values[i] = (scale * codes[i]) - minimum;
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Quantization.Grids;
+
+/// <summary>
+/// The grid of one weight, chosen before its codes: what a method learns from, and what it rounds onto in the end. A group's step is a stored scale
+/// times a fixed integer (1 on a uniform grid), so that a learned step is always one that the grid can store:
+/// <code>step_g = scale_b |k_g|,  value = (u - zero_g) step_g,  u = 0..2^bits-1</code>
+/// </summary>
+public abstract class FittedGrid
+{
+    private protected FittedGrid(int outFeatures, int inFeatures)
+    {
+        OutFeatures = outFeatures;
+        InFeatures = inFeatures;
+    }
+
+    /// <summary>Rows.</summary>
+    public int OutFeatures { get; }
+
+    /// <summary>Columns.</summary>
+    public int InFeatures { get; }
+
+    /// <summary>Magnitudes of the stored scales, [out, scales per row] or one element; positive, and not yet rounded where they were learned.</summary>
+    public abstract float[] Scales { get; }
+
+    /// <summary>ln |k|, [out, groups], where several groups share a scale; else empty.</summary>
+    public abstract float[] LogMultiples { get; }
+
+    /// <summary>The place of the value 0 among the codes, [out, groups] or one element; not an integer where minima are stored apart.</summary>
+    public abstract float[] Zeros { get; }
+
+    /// <summary>The same grid with other scales; minima keep their place among the codes.</summary>
+    /// <param name="scales">As <see cref="Scales"/>; positive and finite.</param>
+    public abstract FittedGrid WithScales(float[] scales);
+
+    /// <summary>
+    /// Rounds the scales to their stored type, then every weight to the nearest code for them:
+    /// code = clamp(round(W / (step e^D) + zero), 0, 2^bits-1), D = 0 when not given. Round half to even, in 32-bit floats.
+    /// </summary>
+    /// <param name="weight">[outFeatures, inFeatures], row-major.</param>
+    /// <param name="exponent">D, shaped as the weight, or empty for zeros.</param>
+    /// <param name="workers">Threads; rows are independent.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A scale is not finite or beyond its stored type.</exception>
+    public abstract QuantizedWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, WorkerPool workers);
+
+    /// <summary>Finds the first grid of a weight.</summary>
+    /// <param name="weight">[outFeatures, inFeatures], row-major.</param>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="inFeatures">Columns.</param>
+    /// <param name="scheme">The grid, and how it is found.</param>
+    /// <param name="workers">Threads; their number changes nothing.</param>
+    public static FittedGrid Find(ReadOnlyMemory<float> weight, int outFeatures, int inFeatures, Scheme scheme, WorkerPool workers) => scheme.Grid switch
+    {
+        UniformGrid grid => new UniformFit(
+            outFeatures, inFeatures, grid, scheme.ScaleType, GridSearch.Find(weight, inFeatures, grid, scheme.Start, workers), scheme.ScaleDigits),
+        TwoLevelGrid grid => new TwoLevelFit(
+            outFeatures, inFeatures, grid, TwoLevelSearch.Find(weight, inFeatures, grid, scheme.Start, default, workers)),
+        _ => throw new ArgumentOutOfRangeException(nameof(scheme), scheme.Grid, "Unknown grid."),
+    };
+}

@@ -1,0 +1,239 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Formats.Gguf.Blocks;
+using LowRankQuant.Formats.Gguf.Grids;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Tests.Formats;
+
+/// <summary>Codes, stored scales and zero points against the bytes that ggml reads as their values, and floats against its own rounding.</summary>
+public sealed class GgufBlockEncoderTests
+{
+    public static TheoryData<string> Mappings =>
+    [
+        "int4-sym-g32", "int4-sym-g128", "int4-sym-row", "int5-sym-g32", "int8-sym-row", "int2-sym-g64", "int4-asym-g32", "int4-asym-g256",
+        "int4-asym-row", "int3-asym-row", "int2-asym-row", "int3-sym-row", "int5-asym-row", "int6-sym-row", "int3-sym-two-level", "int6-sym-two-level",
+    ];
+
+    public static TheoryData<string> SimpleTypes => ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"];
+
+    [Fact]
+    public void EveryMappingOfTheReferenceIsTried()
+    {
+        // The two with learned float minima are grids of no method here; their fields are packed below.
+        string[] listed = [.. Golden().Select(mapping => mapping.GetProperty("name").GetString()!)];
+        Assert.Equal(listed.Where(name => !name.Contains("float-min", StringComparison.Ordinal)).Order(), Mappings.Select(row => row.Data).Order());
+    }
+
+    [Theory]
+    [MemberData(nameof(Mappings))]
+    public void CodesAndScalesGiveTheBytesOfTheReference(string name)
+    {
+        (QuantizedWeight weight, GgmlType type) = Read(name);
+        byte[] expected = Bytes(name, "blocks");
+        Assert.Equal(expected, Encode(weight, type));
+        // The value as ggml decodes it is the value of the grid.
+        float[] values = new float[weight.Codes.Length];
+        weight.Dequantize(values);
+        Assert.Equal(MemoryMarshal.Cast<byte, float>(Bytes(name, "f32")).ToArray(), values);
+    }
+
+    [Theory]
+    [MemberData(nameof(Mappings))]
+    public void TheSmallestTypeIsThatOfTheReference(string name)
+    {
+        (QuantizedWeight weight, GgmlType type) = Read(name);
+        GgufFit fit = GgufFit.Of(weight);
+        Assert.Equal(type, fit.Type);
+        Assert.Equal(8.0 * Bytes(name, "blocks").Length / weight.Codes.Length, fit.BitsPerWeight);
+    }
+
+    [Theory]
+    [InlineData("int4-float-min-g32", "Q4_1")]
+    [InlineData("int5-float-min-g32", "Q5_1")]
+    public void LearnedMinimaArePackedAsTheyAre(string name, string type)
+    {
+        byte[] codes = Bytes(name, "codes.i8"), expected = Bytes(name, "blocks");
+        ReadOnlySpan<ushort> scales = MemoryMarshal.Cast<byte, ushort>(Bytes(name, "scales.f16")), minima = MemoryMarshal.Cast<byte, ushort>(Bytes(name, "mins.f16"));
+        int size = expected.Length / scales.Length;
+        byte[] block = new byte[size];
+        for (int i = 0; i < scales.Length; i++)
+        {
+            var content = new BlockContent { Codes = codes.AsSpan(32 * i, 32), Scale = scales[i], Minimum = minima[i] };
+            if (type == "Q4_1") Q4_1.Encode(content, block);
+            else Q5_1.Encode(content, block);
+            Assert.Equal(expected.AsSpan(i * size, size).ToArray(), block);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(SimpleTypes))]
+    public void FloatsAreRoundedAsGgmlRoundsThem(string type)
+    {
+        float[] values = MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(TestData.Path("golden", "gguf", "blocks", type + ".encode.f32"))).ToArray();
+        byte[] expected = File.ReadAllBytes(TestData.Path("golden", "gguf", "blocks", type + ".encode.blocks")), actual = new byte[expected.Length];
+        ReferenceRounding.Round(Enum.Parse<GgmlType>(type), values, actual);
+        Assert.Equal(expected, actual);
+    }
+
+    [Theory]
+    [InlineData(2, false, 32, "Q4_0")]
+    [InlineData(3, false, 32, "Q4_0")]
+    [InlineData(3, false, 96, "Q4_0")]
+    [InlineData(3, true, 64, "Q4_0")]
+    [InlineData(4, false, 32, "Q5_0")]
+    [InlineData(4, false, 0, "Q5_0")]
+    [InlineData(5, false, 64, "Q8_0")]
+    [InlineData(7, false, 64, "Q8_0")]
+    [InlineData(7, true, 0, "Q8_0")]
+    [InlineData(8, true, 32, "Q8_0")]
+    public void WhateverIsEncodedDecodesToTheSameValues(int bits, bool symmetric, int groupSize, string expected)
+    {
+        // Rows of 192 inputs hold no K block, so grids of few bits go into wider blocks.
+        var grid = new UniformGrid(bits, symmetric, groupSize == 0 ? Granularity.Channel : Granularity.Group, groupSize);
+        UniformWeight weight = Random(grid, 5, 192, scaleBits: 11);
+        GgufFit fit = GgufFit.Of(weight);
+        Assert.Equal(expected, fit.Type.ToString());
+        Assert.Equal(fit.Type, GgufFit.Of(grid, 192, ScaleType.Float16).Type);
+        CheckDecoded(weight, fit.Type!.Value);
+    }
+
+    [Theory]
+    [InlineData(4, 7, "Q4_1")]
+    [InlineData(4, 8, "Q5_0")]
+    [InlineData(5, 6, "Q5_1")]
+    [InlineData(5, 7, "Q8_0")]
+    public void FewerBitsOfAScaleMakeSmallerBlocks(int bits, int scaleBits, string expected)
+    {
+        var grid = new UniformGrid(bits, false, Granularity.Group, 32);
+        UniformWeight weight = Random(grid, 40, 192, scaleBits);
+        GgmlType type = GgufFit.Of(weight).Type!.Value;
+        Assert.Equal(expected, type.ToString());
+        Assert.Equal(type, GgufFit.Of(grid, 192, ScaleType.Float16, scaleBits).Type);
+        CheckDecoded(weight, type);
+        Assert.Equal(11 - bits, GgufFit.ScaleBits(grid, 192));
+        Assert.Equal(11, GgufFit.ScaleBits(new UniformGrid(bits, false, Granularity.Channel), 256));
+    }
+
+    [Theory]
+    [MemberData(nameof(TwoLevelNames))]
+    public void TwoLevelGridsDecodeToTheSameValues(string name)
+    {
+        TwoLevelGrid grid = TwoLevelGrid.Find(name)!;
+        var random = new SeededRandom(11);
+        byte[] codes = [.. Enumerable.Range(0, 3 * 512).Select(_ => (byte)random.NextInt32(grid.MaxCode + 1))];
+        Half[] blocks() => [.. Enumerable.Range(0, 6).Select(_ => (Half)(0.001 + random.NextUniform()))];
+        int groups = 3 * 512 / grid.GroupSize;
+        var scales = new TwoLevelScales(
+            blocks(),
+            [.. Enumerable.Range(0, groups).Select(_ => (sbyte)(grid.MinScale + random.NextInt32(grid.MaxScale - grid.MinScale + 1)))],
+            grid.Symmetric ? null : blocks(),
+            grid.Symmetric ? null : [.. Enumerable.Range(0, groups).Select(_ => (byte)random.NextInt32(grid.MaxMinimum + 1))]);
+        var weight = new TwoLevelWeight(3, 512, grid, codes, scales);
+        GgufFit fit = GgufFit.Of(weight);
+        Assert.Equal(name, fit.Type.ToString());
+        Assert.Equal(weight.BitsPerWeight, fit.BitsPerWeight);
+        CheckDecoded(weight, fit.Type!.Value);
+    }
+
+    public static TheoryData<string> TwoLevelNames => [.. TwoLevelGrid.All.Select(grid => grid.Name)];
+
+    [Fact]
+    public void WhatDoesNotFitIsRefusedWithTheNearestGrid()
+    {
+        GgufFit eight = GgufFit.Of(Random(new UniformGrid(8, false, Granularity.Channel), 2, 64, 11));
+        Assert.Null(eight.Type);
+        Assert.Contains("no block with zero points has more than 5 bits", eight.Reason, StringComparison.Ordinal);
+        Assert.Equal(("w8 symmetric channel", GgmlType.Q8_0, 8.5), (eight.Nearest!.Grid.ToString(), eight.Nearest.Type, eight.Nearest.BitsPerWeight));
+
+        GgufFit small = GgufFit.Of(new UniformGrid(3, true, Granularity.Group, 16), 576, ScaleType.Float16);
+        Assert.Contains("groups of 16", small.Reason, StringComparison.Ordinal);
+        Assert.Equal("w3 symmetric g32 with Float16 scales (Q4_0, 4.5 bits per weight)", small.Nearest!.ToString());
+        // The native groups of the engine, where rows allow them.
+        Assert.Equal(TwoLevelGrid.Q3K, GgufFit.Of(new UniformGrid(3, true, Granularity.Group, 16), 512, ScaleType.Float16).Nearest!.Grid);
+
+        GgufFit wide = GgufFit.Of(new UniformGrid(4, false, Granularity.Channel), 256, ScaleType.Float32);
+        Assert.Contains("scales stored as Float32", wide.Reason, StringComparison.Ordinal);
+        Assert.Equal(("w4 asymmetric channel", ScaleType.Float16, GgmlType.Q4_K), (wide.Nearest!.Grid.ToString(), wide.Nearest.ScaleType, wide.Nearest.Type));
+
+        GgufFit odd = GgufFit.Of(new UniformGrid(4, true, Granularity.Channel), 100, ScaleType.Float16);
+        Assert.Contains("rows of 100", odd.Reason, StringComparison.Ordinal);
+        Assert.Null(odd.Nearest);
+        Assert.Throws<ArgumentException>(() => GgufBlockEncoder.For(Random(new UniformGrid(4, true, Granularity.Channel), 1, 64, 11), GgmlType.Q2_0));
+    }
+
+    [Fact]
+    public void ValuesOfOtherScaleTypesFitWhereTheyAreHalves()
+    {
+        // bfloat16 has fewer significant bits than a half, so scales of ordinary size are halves too; tiny ones are not.
+        var grid = new UniformGrid(4, false, Granularity.Channel);
+        byte[] codes = [.. Enumerable.Range(0, 256).Select(i => (byte)(i % 16))];
+        Assert.Equal(GgmlType.Q4_K, GgufFit.Of(new UniformWeight(1, 256, grid, codes, [0.01171875f], [3], ScaleType.BFloat16)).Type);
+        Assert.Null(GgufFit.Of(new UniformWeight(1, 256, grid, codes, [MathF.ScaleB(1.5f, -26)], [3], ScaleType.BFloat16)).Type);
+    }
+
+    private static void CheckDecoded(QuantizedWeight weight, GgmlType type)
+    {
+        float[] expected = new float[weight.Codes.Length], actual = new float[expected.Length];
+        weight.Dequantize(expected);
+        using TemporaryFolder folder = new();
+        string path = folder.File("a.gguf");
+        GgufWriter.Write(path, [], [new PendingGgufTensor("w", type, [weight.OutFeatures, weight.InFeatures], sink => sink.Write(Encode(weight, type)))], TestContext.Current.CancellationToken);
+        using GgufFile file = GgufFile.Open(path);
+        file.ReadSingles("w", actual);
+        Assert.Equal(expected, actual);
+    }
+
+    private static UniformWeight Random(UniformGrid grid, int rows, int columns, int scaleBits)
+    {
+        var random = new SeededRandom(7);
+        int count = (int)grid.ScaleCount(rows, columns);
+        byte[] codes = [.. Enumerable.Range(0, rows * columns).Select(_ => (byte)random.NextInt32(grid.MaxCode + 1))];
+        // The lowest bit that counts is set, so that no scale has fewer significant bits by chance.
+        float[] scales = [.. Enumerable.Range(0, count).Select(_ => MathF.ScaleB((1 << (scaleBits - 1)) | 1 | random.NextInt32(1 << (scaleBits - 1)), -scaleBits - 4))];
+        byte[]? zeros = grid.Symmetric ? null : [.. Enumerable.Range(0, count).Select(_ => (byte)random.NextInt32(grid.MaxCode + 1))];
+        return new UniformWeight(rows, columns, grid, codes, scales, zeros, ScaleType.Float16);
+    }
+
+    private static byte[] Encode(QuantizedWeight weight, GgmlType type)
+    {
+        GgufBlockEncoder encoder = GgufBlockEncoder.For(weight, type);
+        byte[] blocks = new byte[weight.OutFeatures * encoder.RowBytes];
+        for (int row = 0; row < weight.OutFeatures; row++) encoder.EncodeRow(row, blocks.AsSpan(row * encoder.RowBytes, encoder.RowBytes));
+        return blocks;
+    }
+
+    private static (QuantizedWeight Weight, GgmlType Type) Read(string name)
+    {
+        JsonElement mapping = Golden().Single(mapping => mapping.GetProperty("name").GetString() == name);
+        int bits = mapping.GetProperty("bits").GetInt32(), groupSize = mapping.GetProperty("groupSize").GetInt32();
+        int rows = mapping.GetProperty("shape")[0].GetInt32(), columns = mapping.GetProperty("shape")[1].GetInt32();
+        bool zeros = mapping.GetProperty("zeros").GetBoolean();
+        byte[] codes = Bytes(name, "codes.i8");
+        if (!zeros)
+        {
+            for (int i = 0; i < codes.Length; i++) codes[i] = (byte)((sbyte)codes[i] + (1 << (bits - 1)));
+        }
+        Half[] halves = MemoryMarshal.Cast<byte, Half>(Bytes(name, "scales.f16")).ToArray();
+        GgmlType type = Enum.Parse<GgmlType>(mapping.GetProperty("type").GetString()!);
+        if (mapping.TryGetProperty("sub", out _))
+        {
+            TwoLevelGrid native = TwoLevelGrid.Find(type.ToString())!;
+            sbyte[] integers = MemoryMarshal.Cast<byte, sbyte>(Bytes(name, bits == 3 ? "sub.u8" : "sub.i8")).ToArray();
+            return (new TwoLevelWeight(rows, columns, native, codes, new TwoLevelScales(halves, integers, null, null)), type);
+        }
+        var grid = new UniformGrid(bits, !zeros, groupSize == columns ? Granularity.Channel : Granularity.Group, groupSize == columns ? 0 : groupSize);
+        float[] scales = [.. halves.Select(half => (float)half)];
+        return (new UniformWeight(rows, columns, grid, codes, scales, zeros ? Bytes(name, "zeros.u8") : null, ScaleType.Float16), type);
+    }
+
+    private static byte[] Bytes(string name, string part) => File.ReadAllBytes(TestData.Path("golden", "gguf", "mappings", $"{name}.{part}"));
+
+    private static JsonElement[] Golden()
+    {
+        using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(TestData.Path("golden", "gguf", "blocks.json")));
+        return [.. document.RootElement.Clone().GetProperty("mappings").EnumerateArray()];
+    }
+}

@@ -1,0 +1,117 @@
+using System.Text.Json;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Targets;
+
+namespace LowRankQuant.Tests.Quantization.Targets;
+
+public sealed class TargetResolverTests
+{
+    private static readonly RecipeRequest Rounded = new() { Method = "rtn" };
+
+    [Fact]
+    public void ATwoLevelGridDecidesEverythingAboutTheGrid()
+    {
+        Recipe recipe = Resolve(Rounded with { Grid = "q3_k" }, 512).Recipe;
+        Assert.Equal(TwoLevelGrid.Q3K, recipe.Grid);
+        Assert.Equal((3, Granularity.Group, 16, true), (recipe.Bits, recipe.Granularity, recipe.GroupSize, recipe.Symmetric));
+        Assert.Equal((ScaleType.Float16, GridStart.Search), (recipe.ScaleType, recipe.Start));
+        Assert.Equal((3, true), Both(Rounded with { Grid = "Q3_K", Bits = 3, GroupSize = 16, Symmetric = true }));
+
+        static (int, bool) Both(RecipeRequest request)
+        {
+            Recipe same = Resolve(request, 512).Recipe;
+            return (same.Bits, same.Symmetric);
+        }
+    }
+
+    [Fact]
+    public void WhatContradictsATwoLevelGridIsToldAtOnce()
+    {
+        IReadOnlyList<string> problems = Problems(
+            Rounded with { Grid = "q4_k", Bits = 3, GroupSize = 64, Symmetric = true, ScaleType = ScaleType.BFloat16 }, 576);
+        foreach (string option in new[] { "--bits 3", "--group-size 64", "--symmetric true", "--scale-dtype", "rows must be a multiple of 256" })
+            Assert.Single(problems, problem => problem.Contains(option, StringComparison.Ordinal));
+        Assert.Equal(5, problems.Count);
+        Assert.Contains("--grid q9_k: unknown", Assert.Single(Problems(Rounded with { Grid = "q9_k" }, 512)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void MisfitsAreRefusedWithTheNearestGridAndItsCost()
+    {
+        string problem = Assert.Single(Problems(Rounded with { Grid = "q3_k", Target = Target.LlamaCpp }, 576));
+        Assert.Contains("rows of 576 do not divide into Q3_K blocks of 256", problem, StringComparison.Ordinal);
+        Assert.Contains("q_proj", problem, StringComparison.Ordinal);
+        Assert.DoesNotContain("down_proj", problem, StringComparison.Ordinal);
+        Assert.Contains("bits per weight)", problem, StringComparison.Ordinal);
+        Assert.Contains("--on-misfit nearest", problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void NearestGridsAreUsedWhereAskedForAndSaidAndSaved()
+    {
+        ResolvedRecipe resolved = Resolve(Rounded with { Grid = "q3_k", Target = Target.LlamaCpp, OnMisfit = MisfitRule.Nearest }, 576);
+        Recipe recipe = resolved.Recipe;
+        Assert.Equal(TwoLevelGrid.Q3K, recipe.Scheme.For("mlp.down_proj").Grid);
+        UniformGrid other = Assert.IsType<UniformGrid>(recipe.Scheme.For("self_attn.q_proj").Grid);
+        Assert.True(other.Divides(576));
+        Assert.Contains(resolved.Notes, note => note.Contains($"{other}", StringComparison.Ordinal) && note.Contains("--on-misfit nearest", StringComparison.Ordinal));
+        Recipe read = JsonSerializer.Deserialize(JsonSerializer.Serialize(recipe, PipelineJson.Default.Recipe), PipelineJson.Default.Recipe)!;
+        Assert.Equal(recipe.Scheme.ToString(), read.Scheme.ToString());
+        Assert.Equal(new TargetRecipe(Target.LlamaCpp, MisfitRule.Nearest, 1), read.Target);
+    }
+
+    [Fact]
+    public void ScalesAreRoundedForTheTarget()
+    {
+        Recipe recipe = Resolve(Rounded with { Bits = 4, GroupSize = 64, Target = Target.LlamaCpp }, 576, ScaleType.BFloat16).Recipe;
+        Assert.Equal((ScaleType.Float16, 7), (recipe.ScaleType, recipe.ScaleDigits));
+        Assert.Equal(7, recipe.Scheme.For("mlp.up_proj").ScaleDigits);
+        Assert.Equal(ScaleType.BFloat16, Resolve(Rounded with { Bits = 4, Target = Target.CompressedTensors }, 576, ScaleType.BFloat16).Recipe.ScaleType);
+        Assert.Contains("--scale-dtype bf16: gptq stores scales as fp16", Assert.Single(Problems(Rounded with { Target = Target.Gptq, ScaleType = ScaleType.BFloat16 }, 512)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void VllmTiesFusedLayersAndChecksShards()
+    {
+        // 576 inputs fit the fast kernel nowhere, so q, k, v and gate, up change together; down has 1536.
+        ResolvedRecipe resolved = Resolve(Rounded with { Bits = 4, Target = Target.Vllm, OnMisfit = MisfitRule.Nearest }, 576);
+        Scheme scheme = resolved.Recipe.Scheme;
+        Assert.Equal(scheme.For("self_attn.q_proj").Grid, scheme.For("self_attn.v_proj").Grid);
+        Assert.Equal(scheme.For("mlp.gate_proj").Grid, scheme.For("mlp.up_proj").Grid);
+        Assert.Equal(new UniformGrid(4, false, Granularity.Channel), scheme.For("mlp.down_proj").Grid);
+        IReadOnlyList<string> problems = Problems(Rounded with { Bits = 4, Target = Target.Vllm, TensorParallel = 7 }, 512);
+        Assert.Contains(problems, problem => problem.Contains("do not divide into 7 shards", StringComparison.Ordinal) && problem.Contains("no grid fits", StringComparison.Ordinal));
+        Assert.Equal(2, Resolve(Rounded with { Bits = 4, Target = Target.Vllm, TensorParallel = 2 }, 512).Recipe.Target!.TensorParallel);
+        Assert.Single(Problems(Rounded with { Bits = 4, GroupSize = 128, Target = Target.Vllm, TensorParallel = 8 }, 512),
+            problem => problem.Contains("down_proj", StringComparison.Ordinal) && problem.Contains("in each of 8 shards", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void OptionsOfTargetsNeedOne()
+    {
+        IReadOnlyList<string> problems = Problems(Rounded with { OnMisfit = MisfitRule.Nearest, TensorParallel = 2 }, 512);
+        Assert.Single(problems, problem => problem.StartsWith("--on-misfit needs --target", StringComparison.Ordinal));
+        Assert.Single(problems, problem => problem.StartsWith("--tensor-parallel needs --target vllm", StringComparison.Ordinal));
+        Assert.Contains("only vllm cuts matrices", Assert.Single(Problems(Rounded with { Target = Target.Awq, TensorParallel = 2 }, 512)), StringComparison.Ordinal);
+        var mixed = new RecipeRequest { Method = "flrq+", HasCalibration = true, Target = Target.LlamaCpp, GroupSize = 64, Correction = new CorrectionRequest { TargetBits = 3 } };
+        Assert.Contains(Problems(mixed, 512), problem => problem.Contains("--widths fixed", StringComparison.Ordinal));
+    }
+
+    private static IReadOnlyList<string> Problems(RecipeRequest request, int hidden) =>
+        Assert.Throws<RecipeException>(() => Resolve(request, hidden)).Problems;
+
+    private static ResolvedRecipe Resolve(RecipeRequest request, int hidden, ScaleType native = ScaleType.Float16)
+    {
+        DecoderConfig model = RecipeResolverTests.Model() with { HiddenSize = hidden };
+        int keys = hidden / 2;
+        LinearShape[] linears =
+        [
+            new("self_attn.q_proj", hidden, hidden), new("self_attn.k_proj", keys, hidden), new("self_attn.v_proj", keys, hidden),
+            new("self_attn.o_proj", hidden, hidden), new("mlp.gate_proj", 1536, hidden), new("mlp.up_proj", 1536, hidden), new("mlp.down_proj", hidden, 1536),
+        ];
+        return RecipeResolver.Resolve(request, model, linears, native);
+    }
+}
