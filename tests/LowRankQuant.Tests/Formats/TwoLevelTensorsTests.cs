@@ -21,7 +21,7 @@ public sealed class TwoLevelTensorsTests
         TwoLevelWeight weight = Random(TwoLevelGrid.Find(name)!);
         using var folder = new TemporaryFolder();
         string file = folder.File("w.safetensors");
-        SafetensorsWriter.Write(file, TwoLevelTensors.Write("m", weight), SafetensorsWriter.PyTorchMetadata);
+        SafetensorsWriter.Write(file, TwoLevelTensors.Write("m", weight), SafetensorsWriter.PyTorchMetadata, TestContext.Current.CancellationToken);
         using SafetensorsFile stored = SafetensorsFile.Open(file);
         Assert.Equal(["m"], TwoLevelTensors.Modules(stored));
         Assert.Equal((weight.Grid, Rows, Columns), TwoLevelTensors.Describe(stored, "m"));

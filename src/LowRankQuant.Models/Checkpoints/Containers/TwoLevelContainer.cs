@@ -1,6 +1,5 @@
 using System.Text.Json;
 using LowRankQuant.Formats;
-using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Formats.TwoLevel;
 using LowRankQuant.Numerics.Quantized;
