@@ -6,6 +6,9 @@ namespace LowRankQuant.Cli;
 /// <summary>The program: parses, dispatches, and turns whatever goes wrong into one message and an exit code.</summary>
 internal sealed class App(Terminal terminal, Engine engine)
 {
+    // Commands that keep what is finished when they are stopped.
+    private static readonly string[] Resumable = ["quantize", "eval", "correct"];
+
     /// <summary>Runs one command line.</summary>
     /// <returns>The exit code.</returns>
     public async Task<int> RunAsync(string[] args, CancellationToken cancellation = default)
@@ -30,7 +33,7 @@ internal sealed class App(Terminal terminal, Engine engine)
         catch (Exception failure)
 #pragma warning restore CA1031
         {
-            return Failures.Report(failure, terminal.Error);
+            return Failures.Report(failure, terminal.Error, Resumable.Contains(parsed.CommandResult.Command.Name));
         }
     }
 

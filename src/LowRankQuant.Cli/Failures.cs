@@ -18,8 +18,11 @@ internal static class Failures
     private const int MostProblems = 20;
 
     /// <summary>Prints the message.</summary>
+    /// <param name="failure">What ended the command.</param>
+    /// <param name="error">Where to print.</param>
+    /// <param name="resumes">Whether the command keeps what is finished.</param>
     /// <returns>The exit code.</returns>
-    public static int Report(Exception failure, TextWriter error)
+    public static int Report(Exception failure, TextWriter error, bool resumes)
     {
         while (failure is AggregateException { InnerExceptions: [{ } inner] }) failure = inner;
         if (Environment.GetEnvironmentVariable(DebugVariable) == "1") error.WriteLine(failure.ToString());
@@ -29,7 +32,9 @@ internal static class Failures
                 error.WriteLine(stopped.Message);
                 return ExitCodes.Interrupted;
             case OperationCanceledException:
-                error.WriteLine("Stopped. What is finished is kept: the same command goes on from there.");
+                error.WriteLine(resumes
+                    ? "Stopped. What is finished is kept: the same command goes on from there."
+                    : "Stopped before it was done; the same command starts from the beginning.");
                 return ExitCodes.Interrupted;
             case RecipeException bad:
                 WriteProblems(bad.Problems, error);
