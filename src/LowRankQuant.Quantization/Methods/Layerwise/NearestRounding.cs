@@ -19,11 +19,11 @@ internal static class NearestRounding
     /// <param name="limits">[rows, groups]: magnitudes to which each group of a uniform grid is clamped first, or null.</param>
     public static GridWeight Round(
         double[] matrix, int rows, int columns, WeightGrid grid, InputStatistics inputs, WorkerPool workers, double[]? limits = null) => grid switch
-    {
-        UniformGrid uniform => GridWeight.RoundToNearest(matrix, rows, columns, uniform, workers, limits),
-        TwoLevelGrid twoLevel => TwoLevelGridWeight.Search(matrix, rows, columns, twoLevel, Importance(inputs, columns), workers),
-        _ => throw new NotSupportedException($"No rounding onto {grid}."),
-    };
+        {
+            UniformGrid uniform => GridWeight.RoundToNearest(matrix, rows, columns, uniform, workers, limits),
+            TwoLevelGrid twoLevel => TwoLevelGridWeight.Search(matrix, rows, columns, twoLevel, Importance(inputs, columns), workers),
+            _ => throw new NotSupportedException($"No rounding onto {grid}."),
+        };
 
     private static float[] Importance(InputStatistics inputs, int columns) =>
         [.. Enumerable.Range(0, columns).Select(i => (float)inputs.Covariance[(i * columns) + i])];
