@@ -17,6 +17,9 @@ public static class BlockMethods
     // What --damping auto tries: from hardly any to as much as the mean diagonal.
     private static readonly double[] Dampings = [0.03, 0.1, 0.3, 1];
 
+    /// <summary>Solutions of every layer where the damping is chosen on held-out windows.</summary>
+    public static int DampingsTried => Dampings.Length;
+
     /// <summary>Creates it.</summary>
     public static IBlockMethod Create(Recipe recipe)
     {

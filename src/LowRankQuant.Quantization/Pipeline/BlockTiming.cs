@@ -29,31 +29,51 @@ public sealed record BlockTiming(double BlockSeconds, double TotalSeconds)
     /// <param name="cancellation">Asks to stop.</param>
     public static BlockTiming Measure(CausalModel model, Recipe recipe, CancellationToken cancellation)
     {
-        bool corrects = recipe.Correction is not null, trains = recipe.Method != QuantizationMethod.Rtn && !corrects;
+        CorrectionRecipe? correction = recipe.Correction;
+        bool trains = recipe.Method != QuantizationMethod.Rtn && correction is null;
         using DecoderBlock block = model.LoadBlock(0);
         double seconds;
         if (!BlockMethods.Create(recipe).NeedsCalibration)
         {
             seconds = Time(() => BlockMethods.Create(recipe).Quantize(Context(model, block, recipe, null, cancellation)));
         }
-        else if (trains)
+        else
+        {
+            // A residual that LRQ learns is fitted first and trained then; beside LRQ by itself the product of the branches is little.
+            seconds = (correction is null ? 0 : FitSeconds(correction)) + (trains || correction?.Residual == ResidualRounding.Lrq ? TrainSeconds() : 0);
+        }
+        return new BlockTiming(seconds, seconds * model.Config.Layers);
+
+        double TrainSeconds()
         {
             double few = Trained(FewSteps), more = Trained(MoreSteps), step = Math.Max(0, more - few) / (MoreSteps - FewSteps);
             double window = Window(recipe.Batch) / recipe.Batch;
             double streams = (2.0 * (recipe.Samples + recipe.HeldOut)) + Math.Min(MeasuredWindows, recipe.Samples) + (recipe.HeldOut * (1 + (recipe.KeepBest ? Checks : 1)));
-            seconds = few + (step * Math.Max(0, recipe.Iterations - FewSteps)) + (window * streams);
+            return few + (step * Math.Max(0, recipe.Iterations - FewSteps)) + (window * streams);
         }
-        else
+
+        double FitSeconds(CorrectionRecipe fitted)
         {
-            double few = Fitted(1), more = Fitted(3), window = Math.Max(0, more - few) / 2;
-            seconds = few + (window * (recipe.Samples - 1)) + (2 * Window(1) * (recipe.Samples + recipe.HeldOut));
+            double few = Fitted(fitted, 1), more = Fitted(fitted, 3), window = Math.Max(0, more - few) / 2;
+            // Statistics are taken once, and a layer is solved once for every damping that is tried.
+            int solutions = fitted.ChooseDamping ? BlockMethods.DampingsTried : 1;
+            return (few * solutions) + (window * (recipe.Samples - 1)) + (2 * Window(1) * (recipe.Samples + recipe.HeldOut));
         }
-        return new BlockTiming(seconds, seconds * model.Config.Layers);
 
         // At a rate of almost nothing the loss cannot rise, and no training starts again.
-        double Trained(int steps) => Run(recipe with { Iterations = steps, Samples = recipe.Batch, HeldOut = 0, KeepBest = false, LearningRate = 1e-12 }, recipe.Batch);
+        double Trained(int steps) => Run(recipe with
+        {
+            Method = trains ? recipe.Method : QuantizationMethod.Lrq,
+            Correction = null,
+            Iterations = steps,
+            Samples = recipe.Batch,
+            HeldOut = 0,
+            KeepBest = false,
+            LearningRate = 1e-12,
+        }, recipe.Batch);
 
-        double Fitted(int windows) => Run(recipe with { Samples = windows, HeldOut = 0 }, windows);
+        double Fitted(CorrectionRecipe fitted, int windows) => Run(
+            recipe with { Samples = windows, HeldOut = 0, Correction = fitted with { ChooseDamping = false, Residual = ResidualRounding.Fitted, TrainBranch = false } }, windows);
 
         double Run(Recipe small, int windows)
         {

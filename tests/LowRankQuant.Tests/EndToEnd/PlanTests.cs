@@ -41,10 +41,11 @@ public sealed class PlanTests
     [Theory]
     [InlineData("lrq")]
     [InlineData("flrq")]
-    public async Task TheTimeOfMethodsThatLearnIsEstimatedFromOneBlock(string method)
+    [InlineData("flrq+", "--damping", "auto", "--residual", "lrq", "--iterations", "4")]
+    public async Task TheTimeOfMethodsThatLearnIsEstimatedFromOneBlock(string method, params string[] options)
     {
-        CliResult result = await Lrq.Run(
-            "plan", "demo", "--method", method, "--bits", "3", "--samples", "4", "--held-out", "2", "--sequence-length", "32", "--threads", "1");
+        CliResult result = await Lrq.Run([
+            "plan", "demo", "--method", method, "--bits", "3", "--samples", "4", "--held-out", "2", "--sequence-length", "32", "--threads", "1", .. options]);
         Assert.True(result.Code == 0, result.Error);
         Assert.Contains("time of all blocks, estimated", result.Out, StringComparison.Ordinal);
         Assert.Contains("The plan works.", result.Out, StringComparison.Ordinal);
