@@ -7,7 +7,6 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Cli.Commands;
 
@@ -33,17 +32,18 @@ internal sealed class InspectCommand(Terminal terminal)
         ModelPath path = ModelPath.Of(parsed.GetValue(_path)!);
         using var device = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
         using CausalModel model = ModelSource.Describe(path.Path, device);
-        JsonObject facts = Facts(model);
+        IReadOnlyList<LinearGrid> grids = StoredSize.LinearGrids(model);
+        JsonObject facts = Facts(model, grids);
         if (ReadJson(path.Path, RecipeFile) is { } recipe) facts["recipe"] = recipe;
         RunReport? report = ReadReport(path.Path);
         if (report is not null) facts["report"] = JsonSerializer.SerializeToNode(report, RunJson.Default.RunReport);
         if (parsed.GetValue(_tensors)) facts["tensors"] = Tensors(model.Checkpoint);
         if (parsed.GetValue(_json)) terminal.Out.WriteLine(facts.ToJsonString());
-        else Print(model, report, parsed.GetValue(_tensors));
+        else Print(model, grids, report, parsed.GetValue(_tensors));
         return ExitCodes.Success;
     }
 
-    private static JsonObject Facts(CausalModel model)
+    private static JsonObject Facts(CausalModel model, IReadOnlyList<LinearGrid> grids)
     {
         DecoderConfig config = model.Config;
         return new JsonObject
@@ -63,11 +63,20 @@ internal sealed class InspectCommand(Terminal terminal)
             ["parameters"] = StoredSize.Parameters(model),
             ["linearWeights"] = config.LinearWeights,
             ["storedBytes"] = model.Checkpoint.StoredBytes,
-            ["scheme"] = Scheme(model),
-            ["bitsPerWeight"] = StoredSize.LinearBits(model),
+            ["scheme"] = Scheme(grids),
+            ["grids"] = new JsonArray([.. grids.Select(Grid)]),
+            ["bitsPerWeight"] = StoredSize.LinearBits(grids),
             ["modelBitsPerWeight"] = StoredSize.ModelBits(model),
         };
     }
+
+    private static JsonObject Grid(LinearGrid grid) => new()
+    {
+        ["description"] = grid.Description,
+        ["linears"] = grid.Linears,
+        ["weights"] = grid.Weights,
+        ["storedBits"] = grid.StoredBits,
+    };
 
     private static JsonArray Tensors(ICheckpoint checkpoint)
     {
@@ -77,14 +86,16 @@ internal sealed class InspectCommand(Terminal terminal)
         return list;
     }
 
-    /// <summary>The grid of the first linear; results of lrq have one for all.</summary>
-    private static string? Scheme(CausalModel model)
+    /// <summary>The grid of all linears, or every grid with its share of their weights. Null where all are floats.</summary>
+    private static string? Scheme(IReadOnlyList<LinearGrid> grids)
     {
-        QuantizedWeight? first = model.Checkpoint.ReadQuantized($"{model.BlockName(0)}.{model.Linears[0].Name}.weight");
-        return first is null ? null : $"{first.Grid}, {first.ScaleType} scales";
+        if (grids.All(grid => grid.Description == LinearGrid.Floats)) return null;
+        if (grids.Count == 1) return grids[0].Description;
+        double weights = grids.Sum(grid => grid.Weights);
+        return string.Join("; ", grids.Select(grid => $"{Format.Percent(grid.Weights / weights)} {grid.Description}"));
     }
 
-    private void Print(CausalModel model, RunReport? report, bool tensors)
+    private void Print(CausalModel model, IReadOnlyList<LinearGrid> grids, RunReport? report, bool tensors)
     {
         DecoderConfig config = model.Config;
         var table = new TextTable("property", "value") { WordColumns = 2 };
@@ -100,10 +111,10 @@ internal sealed class InspectCommand(Terminal terminal)
         table.Add("in quantizable linears", Format.Count(config.LinearWeights));
         table.Add("size", Format.Bytes(model.Checkpoint.StoredBytes));
         table.Add("bits per parameter", Format.Bits(StoredSize.ModelBits(model)));
-        if (Scheme(model) is { } scheme)
+        if (Scheme(grids) is { } scheme)
         {
             table.Add("scheme", scheme);
-            table.Add("bits per quantized weight", Format.Bits(StoredSize.LinearBits(model)));
+            table.Add("bits per quantized weight", Format.Bits(StoredSize.LinearBits(grids)));
         }
         terminal.Out.Write(table.ToString());
         if (report is not null)

@@ -1,4 +1,5 @@
 using LowRankQuant.Models;
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
@@ -11,19 +12,40 @@ public static class StoredSize
     /// <summary>
     /// Bits per weight of the quantized linears: codes, scales and zero points, and the low-rank branch. Null when the model has none on a grid we know.
     /// </summary>
-    public static double? LinearBits(CausalModel model)
+    public static double? LinearBits(CausalModel model) => LinearBits(LinearGrids(model));
+
+    /// <inheritdoc cref="LinearBits(CausalModel)"/>
+    public static double? LinearBits(IEnumerable<LinearGrid> grids)
     {
         double bits = 0, weights = 0;
-        for (int block = 0; block < model.Config.Layers; block++)
+        foreach (LinearGrid grid in grids.Where(grid => grid.Description != LinearGrid.Floats))
         {
-            foreach ((string name, _, _) in model.Linears)
-            {
-                if (model.Checkpoint.ReadQuantized($"{model.BlockName(block)}.{name}.weight") is not { } weight) continue;
-                bits += weight.StoredBits;
-                weights += weight.Codes.LongLength;
-            }
+            bits += grid.StoredBits;
+            weights += grid.Weights;
         }
         return weights == 0 ? null : bits / weights;
+    }
+
+    /// <summary>The grids that the linears of a model lie on, the one with most weights first. Reads every linear once.</summary>
+    public static IReadOnlyList<LinearGrid> LinearGrids(CausalModel model)
+    {
+        var grids = new Dictionary<string, LinearGrid>(StringComparer.Ordinal);
+        for (int block = 0; block < model.Config.Layers; block++)
+        {
+            foreach ((string name, int outFeatures, int inFeatures) in model.Linears)
+            {
+                QuantizedWeight? weight = model.Checkpoint.ReadQuantized($"{model.BlockName(block)}.{name}.weight");
+                string grid = weight is null ? LinearGrid.Floats : $"{weight.Grid}, {weight.ScaleType} scales";
+                LinearGrid sum = grids.GetValueOrDefault(grid) ?? new LinearGrid(grid, 0, 0, 0);
+                grids[grid] = sum with
+                {
+                    Linears = sum.Linears + 1,
+                    Weights = sum.Weights + ((long)outFeatures * inFeatures),
+                    StoredBits = sum.StoredBits + (weight?.StoredBits ?? 0),
+                };
+            }
+        }
+        return [.. grids.Values.OrderByDescending(grid => grid.Weights).ThenBy(grid => grid.Description, StringComparer.Ordinal)];
     }
 
     /// <summary>Bits per weight by the layers' own reports; null when there are none.</summary>

@@ -34,6 +34,21 @@ public sealed class CorrectionRunTests : IDisposable
         Assert.Equal(result.GetProperty("perplexity").GetDouble(), figures.RootElement.GetProperty("perplexity").GetDouble(), 1e-6);
         Assert.Equal(bits, figures.RootElement.GetProperty("bitsPerWeight").GetDouble(), 1e-9);
         Assert.True(result.GetProperty("klDivergence").GetDouble() < report.RootElement.GetProperty("rtn").GetProperty("klDivergence").GetDouble());
+        await CheckGrids(output, report.RootElement, bits);
+    }
+
+    /// <summary><c>inspect</c> counts the layers of every code width, and their bits come to the report's.</summary>
+    private static async Task CheckGrids(string output, JsonElement report, double bits)
+    {
+        CliResult inspected = await Lrq.Run("inspect", output, "--json");
+        Assert.True(inspected.Code == 0, inspected.Error);
+        using JsonDocument facts = JsonDocument.Parse(inspected.Out);
+        JsonElement[] grids = [.. facts.RootElement.GetProperty("grids").EnumerateArray()];
+        int[] expected = [.. Layers(report).GroupBy(layer => layer.GetProperty("bits").GetInt32()).Select(layers => layers.Count()).Order()];
+        Assert.Equal(expected, grids.Select(grid => grid.GetProperty("linears").GetInt32()).Order());
+        Assert.Equal(bits, grids.Sum(grid => grid.GetProperty("storedBits").GetDouble()) / grids.Sum(grid => grid.GetProperty("weights").GetDouble()), 1e-9);
+        string scheme = facts.RootElement.GetProperty("scheme").GetString()!;
+        Assert.All(grids, grid => Assert.Contains(grid.GetProperty("description").GetString()!, scheme, StringComparison.Ordinal));
     }
 
     [Theory]
