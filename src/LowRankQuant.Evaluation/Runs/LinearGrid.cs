@@ -1,7 +1,7 @@
 namespace LowRankQuant.Evaluation.Runs;
 
 /// <summary>The linears of a model that lie on one kind of grid.</summary>
-/// <param name="Description">The grid and the type of its scales, such as <c>int3 per channel, Float16 scales</c>; <c>floats</c> for linears on no grid.</param>
+/// <param name="Description">The grid and the type of its scales, such as <c>w3 symmetric g32, Float16 scales</c>; <c>floats</c> for linears on no grid.</param>
 /// <param name="Linears">How many linears these are.</param>
 /// <param name="Weights">Their weights.</param>
 /// <param name="StoredBits">Bits of codes, scales, zero points and low-rank branches; 0 for floats, which are not counted.</param>
