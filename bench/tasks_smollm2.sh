@@ -17,7 +17,11 @@ items() {
     threads=
     [ "$jobs" -gt 1 ] && threads="--threads 1"
     # shellcheck disable=SC2086
-    ./lrq eval "$3" --tasks "$5" --data "$LRQ_DATA/data" --limit "$6" --items "$1/$2.$4.jsonl" $threads > "$1/$2.$4.log" 2>&1
+    ./lrq eval "$3" --tasks "$5" --data "$LRQ_DATA/data" --limit "$6" --items "$1/$2.$4.jsonl" $threads > "$1/$2.$4.log" 2>&1 || {
+        echo "$2: lrq eval --tasks $5 failed; the last lines of $1/$2.$4.log:" >&2
+        tail -n 5 "$1/$2.$4.log" >&2
+        return 1
+    }
 }
 
 # What this script calls itself with for one model: --items OUT NAME
