@@ -11,7 +11,7 @@ namespace LowRankQuant.Benchmarks;
 
 /// <summary>
 /// Exported GGUF files measured where they will run: perplexity in llama.cpp, divergence from the first file of the list, and, for files with a model
-/// of ours beside them, the perplexity of that model in our own engine on the same token ids. A file may have an adapter: BASE.gguf+ADAPTER.gguf=MODEL.
+/// of ours beside them, the perplexity of that model in our own engine on the same token ids. A file may have an adapter: BASE.gguf@ADAPTER.gguf=MODEL.
 /// </summary>
 internal static class LlamaCppBenchmark
 {
@@ -37,7 +37,7 @@ internal static class LlamaCppBenchmark
     {
         LlamaEngine engine = Engine();
         string[] files = Needed(options, "files").Split(',');
-        using ICheckpoint tokens = CheckpointOpener.Open(options.Text("tokenizer") ?? files[0].Split('=', '+')[0]);
+        using ICheckpoint tokens = CheckpointOpener.Open(options.Text("tokenizer") ?? files[0].Split('=', '@')[0]);
         int[] ids = tokens.LoadTokenizer().Encode(File.ReadAllText(Needed(options, "text")), addSpecialTokens: false);
         int context = options.Number("context", Math.Min(TextWindowOptions.UsualContext, tokens.Config.MaxPositions));
         IReadOnlyList<TextWindow> windows = TextWindows.Cut(ids, new TextWindowOptions { Context = context, Windows = options.Number("windows", 16) }, tokens.Config);

@@ -17,7 +17,7 @@ internal sealed class LlamaCppComparison : IDisposable
 
     /// <summary>Loads the files.</summary>
     /// <param name="engine">llama.cpp.</param>
-    /// <param name="files">Paths, of a base or of <c>BASE+ADAPTER</c>; the first is the reference.</param>
+    /// <param name="files">Paths, of a base or of <c>BASE@ADAPTER</c>; the first is the reference.</param>
     /// <param name="context">Tokens of a window.</param>
     /// <param name="threads">Threads of llama.cpp.</param>
     /// <param name="exact">One thread, F32 cache.</param>
@@ -80,7 +80,7 @@ internal sealed class LlamaCppComparison : IDisposable
 
         public static Entry Open(LlamaEngine engine, string file, int length, int threads, bool exact)
         {
-            string[] parts = file.Split('+');
+            string[] parts = file.Split('@');
             LlamaModel model = engine.Open(parts[0]);
             LlamaContext context = model.CreateContext(exact, length, threads);
             if (parts.Length > 1) context.SetAdapters((model.LoadAdapter(parts[1]), 1));
