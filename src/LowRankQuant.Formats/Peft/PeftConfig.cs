@@ -1,5 +1,4 @@
 using System.Text.Json;
-using System.Text.RegularExpressions;
 
 namespace LowRankQuant.Formats.Peft;
 
@@ -13,6 +12,7 @@ internal sealed class PeftConfig
     private const long LargestFile = 16 << 20;
     private readonly string _file;
     private readonly JsonElement _json;
+    private readonly Dictionary<string, List<(PeftPattern Pattern, JsonProperty Entry)>> _patterns = new(StringComparer.Ordinal);
 
     private PeftConfig(string file, JsonElement json)
     {
@@ -59,32 +59,23 @@ internal sealed class PeftConfig
 
     private double Value(string patterns, string module, string fallback)
     {
-        if (_json.TryGetProperty(patterns, out JsonElement table) && table.ValueKind == JsonValueKind.Object)
+        foreach ((PeftPattern pattern, JsonProperty entry) in Patterns(patterns))
         {
-            foreach (JsonProperty entry in table.EnumerateObject())
-            {
-                if (!Matches(entry.Name, module)) continue;
-                return entry.Value.TryGetDouble(out double value) ? value : throw Bad(patterns, $"'{entry.Name}' has no number.");
-            }
+            if (!pattern.Matches(module)) continue;
+            return entry.Value.TryGetDouble(out double value) ? value : throw Bad(patterns, $"'{entry.Name}' has no number.");
         }
         return _json.TryGetProperty(fallback, out JsonElement number) && number.ValueKind == JsonValueKind.Number
             ? number.GetDouble() : throw Bad(fallback, "a number is needed.");
     }
 
-    private bool Matches(string key, string module)
+    private List<(PeftPattern Pattern, JsonProperty Entry)> Patterns(string table)
     {
-        try
-        {
-            return Regex.IsMatch(module, $@"^(.*\.)?({key})$", RegexOptions.NonBacktracking | RegexOptions.CultureInvariant);
-        }
-        catch (ArgumentException bad)
-        {
-            throw Bad("rank_pattern", $"the pattern '{key}' cannot be read: {bad.Message}");
-        }
-        catch (NotSupportedException bad)
-        {
-            throw Bad("rank_pattern", $"the pattern '{key}' cannot be read: {bad.Message}");
-        }
+        if (_patterns.TryGetValue(table, out List<(PeftPattern, JsonProperty)>? known)) return known;
+        var patterns = new List<(PeftPattern, JsonProperty)>();
+        if (_json.TryGetProperty(table, out JsonElement entries) && entries.ValueKind == JsonValueKind.Object)
+            patterns.AddRange(entries.EnumerateObject().Select(entry => (new PeftPattern(_file, table, entry.Name), entry)));
+        _patterns.Add(table, patterns);
+        return patterns;
     }
 
     private void Check()
