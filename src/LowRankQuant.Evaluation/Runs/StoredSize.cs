@@ -1,3 +1,4 @@
+using System.Globalization;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
@@ -10,7 +11,7 @@ namespace LowRankQuant.Evaluation.Runs;
 public static class StoredSize
 {
     /// <summary>
-    /// Bits per weight of the quantized linears: codes, scales and zero points, and the low-rank branch. Null when the model has none on a grid we know.
+    /// Bits per weight that the quantized linears take in the file: codes, scales and zero points, and the low-rank branch. Null when there are none.
     /// </summary>
     public static double? LinearBits(CausalModel model) => LinearBits(LinearGrids(model));
 
@@ -34,18 +35,27 @@ public static class StoredSize
         {
             foreach ((string name, int outFeatures, int inFeatures) in model.Linears)
             {
-                QuantizedWeight? weight = model.Checkpoint.ReadQuantized($"{model.BlockName(block)}.{name}.weight");
-                string grid = weight is null ? LinearGrid.Floats : $"{weight.Grid}, {weight.ScaleType} scales";
+                string tensor = $"{model.BlockName(block)}.{name}.weight";
+                long bits = model.Checkpoint.StoredBitsOf(tensor);
+                string grid = Describe(model.Checkpoint.ReadQuantized(tensor), (double)bits / ((long)outFeatures * inFeatures));
                 LinearGrid sum = grids.GetValueOrDefault(grid) ?? new LinearGrid(grid, 0, 0, 0);
                 grids[grid] = sum with
                 {
                     Linears = sum.Linears + 1,
                     Weights = sum.Weights + ((long)outFeatures * inFeatures),
-                    StoredBits = sum.StoredBits + (weight?.StoredBits ?? 0),
+                    StoredBits = sum.StoredBits + (grid == LinearGrid.Floats ? 0 : bits),
                 };
             }
         }
         return [.. grids.Values.OrderByDescending(grid => grid.Weights).ThenBy(grid => grid.Description, StringComparer.Ordinal)];
+    }
+
+    // Floats of fewer than 16 bits are codes with a float minimum, which lie on no integer grid.
+    private static string Describe(QuantizedWeight? weight, double bits)
+    {
+        const int PlainFloatBits = 16;
+        if (weight is not null) return $"{weight.Grid}, {weight.ScaleType} scales";
+        return bits >= PlainFloatBits ? LinearGrid.Floats : string.Create(CultureInfo.InvariantCulture, $"no integer grid, {bits:0.####} bits");
     }
 
     /// <summary>Bits per weight by the layers' own reports; null when there are none.</summary>

@@ -14,6 +14,7 @@ namespace LowRankQuant.Models.Verification;
 /// </summary>
 public sealed class CheckpointVerifier
 {
+    private const string Weight = ".weight";
     private readonly ICheckpoint _container;
     private readonly ExportSource _stored;
     private readonly ExportSource? _run;
@@ -41,7 +42,7 @@ public sealed class CheckpointVerifier
     public VerifyReport Run(CancellationToken cancellation)
     {
         string[] names = [.. _stored.Checkpoint.TensorNames.Order(StringComparer.Ordinal)];
-        Dictionary<string, ExportLinear> linears = _run?.Linears.ToDictionary(linear => linear.Module + ".weight") ?? [];
+        Dictionary<string, ExportLinear> linears = _run?.Linears.ToDictionary(linear => linear.Module + Weight) ?? [];
         for (int i = 0; i < names.Length; i++)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -71,6 +72,9 @@ public sealed class CheckpointVerifier
 
     private QuantizedContainer? Layout => (_stored.Checkpoint as HuggingFaceCheckpoint)?.Container;
 
+    // GGUF's blocks: codes may lie in a wider one.
+    private bool InBlocks => _stored.Checkpoint is GgufCheckpoint;
+
     private bool IsDense => _stored.Checkpoint is HuggingFaceCheckpoint { Container: null };
 
     private void Compare(string name, float[] values, ExportLinear? linear)
@@ -83,12 +87,12 @@ public sealed class CheckpointVerifier
         }
         if (linear is null && !IsDense && run.ReadQuantized(name) is { } other)
         {
-            // A grid of two levels: the same values, whatever fields hold them.
-            var wanted = new float[values.Length];
-            other.Dequantize(wanted);
-            _byValues++;
-            if (WeightComparer.Compare(name, wanted, values) is { } difference) _differences.Add(difference);
-            return;
+            QuantizedWeight? held = _stored.Checkpoint.ReadQuantized(name);
+            if (held is not null || _run.TwoLevel.Contains(name[..^Weight.Length]))
+            {
+                CompareOther(name, values, other, held);
+                return;
+            }
         }
         if (linear is null || IsDense)
         {
@@ -99,13 +103,27 @@ public sealed class CheckpointVerifier
         if (_stored.Checkpoint.ReadOrdered(name) is { } actual)
         {
             _byCodes++;
-            if (WeightComparer.Compare(name, expected, actual) is { } unlike)
+            if (WeightComparer.Compare(name, expected, actual, InBlocks) is { } unlike)
             {
                 _differences.Add(unlike);
                 return;
             }
         }
         CompareValues(name, values, expected);
+    }
+
+    // A weight that is no linear on a uniform grid, such as one of two levels or a quantized embedding; by values alone on grids of two kinds.
+    private void CompareOther(string name, float[] values, QuantizedWeight expected, QuantizedWeight? actual)
+    {
+        Difference? unlike = null;
+        if (actual?.GetType() == expected.GetType()) _byCodes++;
+        if (expected is TwoLevelWeight native && actual is TwoLevelWeight held) unlike = WeightComparer.Compare(name, native, held);
+        else if (expected is UniformWeight run && actual is UniformWeight stored)
+            unlike = WeightComparer.Compare(name, new OrderedWeight(run, null), new OrderedWeight(stored, null), InBlocks);
+        _byValues++;
+        var wanted = new float[values.Length];
+        expected.Dequantize(wanted);
+        if ((unlike ?? WeightComparer.Compare(name, wanted, values)) is { } difference) _differences.Add(difference);
     }
 
     // Values as the engines round them, from the container's tensors on one side and from the run's codes on the other.
@@ -117,7 +135,7 @@ public sealed class CheckpointVerifier
         if (Layout is { } layout)
         {
             layout.Round(expected, wanted);
-            layout.ReadRounded(name[..^".weight".Length], values);
+            layout.ReadRounded(name[..^Weight.Length], values);
         }
         if (WeightComparer.Compare(name, wanted, values) is { } difference) _differences.Add(difference);
     }

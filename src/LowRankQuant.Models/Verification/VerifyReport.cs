@@ -14,7 +14,7 @@ public sealed record VerifyReport
     /// <summary>Quantized linears.</summary>
     public int Linears { get; init; }
 
-    /// <summary>Linears whose codes, zero points and stored scales were compared with the run.</summary>
+    /// <summary>Tensors whose codes, stored scales and zero points or minima were compared with the run.</summary>
     public int ComparedByCodes { get; init; }
 
     /// <summary>Tensors whose values were compared with the run, linears among them.</summary>

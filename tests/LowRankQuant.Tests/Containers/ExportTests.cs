@@ -91,6 +91,7 @@ public class ExportTests
         Assert.True(verified.Code == 0, verified.Out + verified.Error);
         JsonNode report = JsonNode.Parse(verified.Out)!;
         Assert.Equal(("GGUF file", (int)report["tensors"]!), (report["kind"]!.ToString(), (int)report["comparedByValues"]!));
+        Assert.Equal(28, (int)report["comparedByCodes"]!);
         Assert.Contains("GGUF LoRA", report["notes"]![0]!.ToString(), StringComparison.Ordinal);
         CliResult again = await Lrq.Run("export", run, "--to", "gguf", "--out", output);
         Assert.Equal(2, again.Code);
@@ -183,7 +184,7 @@ public class ExportTests
         CliResult verified = await Lrq.Run("verify", output, "--against", run, "--json");
         Assert.True(verified.Code == 0, verified.Out + verified.Error);
         JsonNode report = JsonNode.Parse(verified.Out)!;
-        Assert.Equal((int)report["tensors"]!, (int)report["comparedByValues"]!);
+        Assert.Equal(((int)report["tensors"]!, 28), ((int)report["comparedByValues"]!, (int)report["comparedByCodes"]!));
         CliResult refused = await Lrq.Run("export", run, "--to", "gptq", "--out", folder.File("gptq"));
         Assert.Equal(2, refused.Code);
         Assert.Contains("two levels of scales, which only gguf holds", refused.Error, StringComparison.Ordinal);

@@ -48,7 +48,7 @@ public static class GgufLoraExporter
             GgmlType stored = type ?? (IsHalf(branch.A) && IsHalf(branch.B) ? GgmlType.F16 : GgmlType.F32);
             IReadOnlyList<int> shape = source.ShapeOf(name);
             Add(gguf + ".lora_a", name, stored, [branch.Rank, shape[1]], (values, sink) => sink.WriteSingles(values.A));
-            int heads = GgufRows.Heads(source.Config, name);
+            int heads = RotaryRows.Heads(source.Config, name);
             Add(gguf + ".lora_b", name, stored, [shape[0], branch.Rank], (values, sink) =>
             {
                 if (heads == 0) sink.WriteSingles(values.B);
