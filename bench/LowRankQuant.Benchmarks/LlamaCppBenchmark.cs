@@ -11,12 +11,10 @@ namespace LowRankQuant.Benchmarks;
 
 /// <summary>
 /// Exported GGUF files measured where they will run: perplexity in llama.cpp, divergence from the first file of the list, and, for files with a model
-/// of ours beside them, the perplexity of that model in our own engine on the same token ids.
+/// of ours beside them, the perplexity of that model in our own engine on the same token ids. A file may have an adapter: BASE.gguf@ADAPTER.gguf=MODEL.
 /// </summary>
 internal static class LlamaCppBenchmark
 {
-    private const int Chunk = 256; // positions whose logits of two models are in memory at once
-
     // enum llama_ftype of llama.h.
     private static readonly Dictionary<string, int> FileTypes = new(StringComparer.Ordinal)
     {
@@ -39,18 +37,20 @@ internal static class LlamaCppBenchmark
     {
         LlamaEngine engine = Engine();
         string[] files = Needed(options, "files").Split(',');
-        using ICheckpoint tokens = CheckpointOpener.Open(options.Text("tokenizer") ?? files[0].Split('=')[0]);
+        using ICheckpoint tokens = CheckpointOpener.Open(options.Text("tokenizer") ?? files[0].Split('=', '@')[0]);
         int[] ids = tokens.LoadTokenizer().Encode(File.ReadAllText(Needed(options, "text")), addSpecialTokens: false);
         int context = options.Number("context", Math.Min(TextWindowOptions.UsualContext, tokens.Config.MaxPositions));
         IReadOnlyList<TextWindow> windows = TextWindows.Cut(ids, new TextWindowOptions { Context = context, Windows = options.Number("windows", 16) }, tokens.Config);
-        bool exact = options.Text("exact") == "yes";
         int threads = options.Number("threads", 2);
-        using LlamaModel referenceModel = engine.Open(files[0].Split('=')[0]);
-        using LlamaContext reference = referenceModel.CreateContext(exact, context, threads);
-        foreach (string entry in files)
+        using var comparison = new LlamaCppComparison(engine, [.. files.Select(entry => entry.Split('=')[0])], context, threads, exact: options.Text("exact") == "yes");
+        for (int i = 0; i < windows.Count; i++)
+        {
+            comparison.Add(windows[i]);
+            Console.Error.WriteLine(FormattableString.Invariant($"window {i + 1} of {windows.Count}, {files.Length} files"));
+        }
+        foreach ((string entry, JsonObject line) in files.Zip(comparison.Results()))
         {
             string[] parts = entry.Split('=');
-            JsonObject line = Measure(engine, parts[0], reference, windows, exact, threads);
             if (parts.Length > 1) AddOwn(line, parts[1], windows, threads);
             Console.WriteLine(line.ToJsonString());
         }
@@ -95,55 +95,6 @@ internal static class LlamaCppBenchmark
         return ImportanceMatrix.Measure(model, TextWindows.Cut(ids, new TextWindowOptions { Context = context, Windows = windows }, model.Config));
     }
 
-    private static JsonObject Measure(
-        LlamaEngine engine, string path, LlamaContext reference, IReadOnlyList<TextWindow> windows, bool exact, int threads)
-    {
-        using LlamaModel model = engine.Open(path);
-        using LlamaContext context = model.CreateContext(exact, windows[0].Ids.Length, threads);
-        double loss = 0, divergence = 0;
-        long count = 0, agreements = 0;
-        var expected = new float[Chunk * model.VocabularySize];
-        foreach (TextWindow window in windows)
-        {
-            context.Clear();
-            reference.Clear();
-            for (int start = 0; start < window.Ids.Length; start += Chunk)
-            {
-                ReadOnlySpan<int> ids = window.Ids.AsSpan(start, Math.Min(Chunk, window.Ids.Length - start));
-                int first = start;
-                reference.Append(ids, first, (position, logits) => logits.CopyTo(expected.AsSpan((position - first) * logits.Length)));
-                context.Append(ids, first, (position, logits) =>
-                {
-                    if (position + 1 == window.Ids.Length) return;
-                    ReadOnlySpan<float> full = expected.AsSpan((position - first) * logits.Length, logits.Length);
-                    (double nll, double kl, bool agrees) = Compare(full, logits, window.Ids[position + 1]);
-                    loss += nll;
-                    divergence += kl;
-                    if (agrees) agreements++;
-                    count++;
-                });
-            }
-        }
-        using GgufFile file = GgufFile.Open(path);
-        long linear = 0, linearBytes = 0;
-        foreach (GgufTensor tensor in file.Tensors.Values.Where(tensor => tensor.Name.StartsWith("blk.", StringComparison.Ordinal) && tensor.Shape.Length == 2))
-        {
-            linear += tensor.ElementCount;
-            linearBytes += tensor.ByteLength;
-        }
-        return new JsonObject
-        {
-            ["file"] = Path.GetFileName(path),
-            ["bytes"] = new FileInfo(path).Length,
-            ["linearBitsPerWeight"] = Math.Round(8.0 * linearBytes / linear, 4),
-            ["windows"] = windows.Count,
-            ["tokens"] = count,
-            ["perplexity"] = Math.Round(Math.Exp(loss / count), 4),
-            ["klDivergence"] = Math.Round(divergence / count, 6),
-            ["top1"] = Math.Round((double)agreements / count, 5),
-        };
-    }
-
     private static void AddOwn(JsonObject line, string path, IReadOnlyList<TextWindow> windows, int threads)
     {
         using var device = new CpuDevice(new CpuDeviceOptions { Threads = threads });
@@ -152,32 +103,6 @@ internal static class LlamaCppBenchmark
         double own = new Evaluator(runner).Evaluate(windows).Perplexity!.Value;
         line["ourPerplexity"] = Math.Round(own, 4);
         line["differencePercent"] = Math.Round(100 * (((double)line["perplexity"]! / own) - 1), 3);
-    }
-
-    /// <summary>Loss of the token that follows, KL(reference || model), and whether both hold the same token for the likeliest; in double precision.</summary>
-    private static (double Loss, double Divergence, bool Agrees) Compare(ReadOnlySpan<float> reference, ReadOnlySpan<float> logits, int next)
-    {
-        (double sum, int best) = LogSumExp(logits);
-        (double fullSum, int fullBest) = LogSumExp(reference);
-        double divergence = 0;
-        for (int i = 0; i < logits.Length; i++)
-        {
-            double p = reference[i] - fullSum;
-            divergence += Math.Exp(p) * (p - (logits[i] - sum));
-        }
-        return (sum - logits[next], divergence, best == fullBest);
-    }
-
-    private static (double Sum, int Best) LogSumExp(ReadOnlySpan<float> logits)
-    {
-        int best = 0;
-        for (int i = 1; i < logits.Length; i++)
-        {
-            if (logits[i] > logits[best]) best = i;
-        }
-        double sum = 0;
-        foreach (float value in logits) sum += Math.Exp(value - logits[best]);
-        return (logits[best] + Math.Log(sum), best);
     }
 
     private static LlamaEngine Engine() => LlamaEngine.Load(LlamaEngine.Find(Environment.CurrentDirectory)

@@ -28,7 +28,7 @@ internal static class Program
             "a long text read, tokenized and cut into windows, as a JSON line --model MODEL --text FILE [--millions N] [--part N] [--whole 1]"),
         ["llamacpp"] = (
             LlamaCppBenchmark.Run,
-            "GGUF files in llama.cpp, as JSON lines: perplexity, divergence from the first, perplexity of the same model here --files F16.gguf[=MODEL],... "
+            "GGUF files in llama.cpp, as JSON lines: perplexity, divergence from the first, perplexity of the same model here --files F16.gguf[=MODEL],BASE.gguf@ADAPTER.gguf[=MODEL],... "
             + "--text FILE [--tokenizer MODEL] [--windows N] [--context N] [--threads N] [--exact yes]"),
         ["gguf-export"] = (
             LlamaCppBenchmark.Export,

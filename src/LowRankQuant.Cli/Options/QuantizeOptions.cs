@@ -34,6 +34,14 @@ internal sealed class QuantizeOptions
     public Option<string?> Grid { get; } = Create(
         "--grid", "NAME", $"A grid of two levels, as llama.cpp's blocks have: {string.Join(", ", TwoLevelGrid.All.Select(grid => grid.Name.ToLowerInvariant()))}; decides bits, groups and symmetry.");
 
+    public Option<string[]?> Layers { get; } = new("--layers")
+    {
+        HelpName = "NAME=GRID",
+        Description = "A grid of their own for layers of that name in every block: a two-level grid, or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k or v_proj=4:32:symmetric; commas between several.",
+        Arity = ArgumentArity.OneOrMore,
+        AllowMultipleArgumentsPerToken = false,
+    };
+
     public Option<string?> Target { get; } = Create(
         "--target", "NAME", $"Obey the rules of an engine or container, so that an export loses nothing: {RecipeNames.List(TargetNames.Targets)}.");
 
@@ -116,7 +124,7 @@ internal sealed class QuantizeOptions
         command.Arguments.Add(Model);
         Option[] options =
         [
-            Out, Method, Bits, GroupSize, Symmetric, Grid, Target, OnMisfit, TensorParallel, Calibration, Preset, Rank, Iterations, LearningRate, Batch, Samples, SequenceLength, Start, ScaleType,
+            Out, Method, Bits, GroupSize, Symmetric, Grid, Layers, Target, OnMisfit, TensorParallel, Calibration, Preset, Rank, Iterations, LearningRate, Batch, Samples, SequenceLength, Start, ScaleType,
             Loss, KeepBest, HeldOut, Seed, CalibrationFormat, TextField, AddBos, EvalText, EvalWindows, Format, ShardSize, Threads, Memory, Kernels, Blocks,
             Overwrite, Json,
         ];
@@ -133,6 +141,7 @@ internal sealed class QuantizeOptions
             Preset = reader.Text(Preset),
             Method = reader.Text(Method),
             Grid = reader.Text(Grid),
+            LayerGrids = [.. reader.Texts(Layers).SelectMany(text => text.Split(','))],
             Target = reader.Choice(Target, TargetNames.Targets),
             OnMisfit = reader.Choice(OnMisfit, TargetNames.MisfitRules),
             TensorParallel = reader.Int(TensorParallel),

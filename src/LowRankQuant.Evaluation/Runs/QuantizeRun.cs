@@ -191,7 +191,7 @@ public sealed class QuantizeRun : IQuantizeRun
     }
 
     // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
-    private static Scheme Baseline(Recipe recipe) => recipe.TwoLevelGrid is null ? recipe.Scheme with { Start = GridStart.MinMax } : recipe.Scheme;
+    private static Scheme Baseline(Recipe recipe) => recipe.SchemeFrom(GridStart.MinMax);
 
     // Its result is the baseline already.
     private static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };

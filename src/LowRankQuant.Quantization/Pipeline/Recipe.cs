@@ -126,10 +126,17 @@ public sealed record Recipe
 
     /// <summary>Grids, start and stored scale type.</summary>
     [JsonIgnore]
-    public Scheme Scheme => new(Grid, Start, ScaleType)
+    public Scheme Scheme => SchemeFrom(Start);
+
+    /// <summary>The scheme with first grids found in another way; two-level grids are always searched for.</summary>
+    /// <param name="start">How the first uniform grids are found.</param>
+    public Scheme SchemeFrom(GridStart start)
     {
-        ScaleDigits = ScaleDigits,
-        Layers = Layers?.ToDictionary(
-            layer => layer.Key, layer => new Scheme(layer.Value.ToGrid(), Start, ScaleType) { ScaleDigits = layer.Value.ScaleDigits }, StringComparer.Ordinal),
-    };
+        return With(Grid, ScaleDigits) with
+        {
+            Layers = Layers?.ToDictionary(layer => layer.Key, layer => With(layer.Value.ToGrid(), layer.Value.ScaleDigits), StringComparer.Ordinal),
+        };
+
+        Scheme With(WeightGrid grid, int? digits) => new(grid, grid is UniformGrid ? start : GridStart.Search, ScaleType) { ScaleDigits = digits };
+    }
 }

@@ -20,6 +20,9 @@ public sealed record RecipeRequest
     /// <summary>Name of a two-level grid, such as <c>q3_k</c>; null for a uniform one.</summary>
     public string? Grid { get; init; }
 
+    /// <summary>Grids of their own for some layers of every block, as <c>NAME=GRID</c>, such as <c>down_proj=q4_k</c> or <c>v_proj=4:32:symmetric</c>.</summary>
+    public IReadOnlyList<string> LayerGrids { get; init; } = [];
+
     /// <summary>The engine or container whose rules the grids have to obey.</summary>
     public Target? Target { get; init; }
 

@@ -62,18 +62,20 @@ public static class RecipeResolver
             QuantizationMethod method = Method();
             var target = new TargetResolver(request, linears, Problems, Notes);
             TargetRecipe? engine = target.Options();
-            TwoLevelGrid? twoLevel = new TwoLevelResolver(request, linears, Problems).Resolve();
-            ScaleType scaleType = twoLevel is null ? target.ScaleTypeFor(native) : ScaleType.Float16;
+            var named = new LayerGridResolver(request, linears, Problems);
+            TwoLevelGrid? twoLevel = new TwoLevelResolver(request, named.Others, Problems).Resolve();
+            ScaleType scaleType = twoLevel is null && !named.HasTwoLevel ? target.ScaleTypeFor(native) : ScaleType.Float16;
             bool symmetric = twoLevel?.Symmetric ?? request.Symmetric ?? false;
             int before = Problems.Count;
-            (Granularity granularity, int groupSize) = twoLevel is null ? Grid(method) : (Granularity.Group, twoLevel.GroupSize);
+            (Granularity granularity, int groupSize) = twoLevel is null ? Grid(method, named.Others) : (Granularity.Group, twoLevel.GroupSize);
             // Where a budget decides, the width of the baseline is the largest that fits it.
             int usual = request.Correction.TargetBits is { } budget && Problems.Count == before
                 ? CorrectionResolver.LargestWidth(budget, new UniformGrid(UniformGrid.MinBits, symmetric, granularity, groupSize), scaleType, linears)
                 : Presets.DefaultBits;
             int bits = twoLevel?.Bits ?? Range("--bits", request.Bits ?? usual, UniformGrid.MinBits, UniformGrid.MaxBits, "bits per code");
             WeightGrid grid = twoLevel is null ? new UniformGrid(bits, symmetric, granularity, groupSize) : twoLevel;
-            (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = Problems.Count == before ? target.Resolve(grid, scaleType) : (null, null);
+            IReadOnlyDictionary<string, WeightGrid> own = named.Resolve(grid, request.Target is not null);
+            (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = Problems.Count == before ? target.Resolve(grid, own, scaleType) : (null, null);
             bool corrects = CorrectionResolver.Covers(method), learnsResidual = corrects && CorrectionResolver.LearnsResidual(request);
             bool trains = (method != QuantizationMethod.Rtn && !corrects) || learnsResidual;
             (double rate, GridStart start) = Presets.RateAndStart(presetName, method, grid, Parameters, learnsResidual);
@@ -124,7 +126,7 @@ public static class RecipeResolver
             return Presets.DefaultMethod;
         }
 
-        private (Granularity Granularity, int GroupSize) Grid(QuantizationMethod method)
+        private (Granularity Granularity, int GroupSize) Grid(QuantizationMethod method, IReadOnlyList<LinearShape> layers)
         {
             Granularity granularity = request.Granularity ?? (request.GroupSize is null ? Granularity.Channel : Granularity.Group);
             if (granularity == Granularity.Tensor && method != QuantizationMethod.Rtn)
@@ -136,14 +138,14 @@ public static class RecipeResolver
                 Problems.Add($"--group-size {size}: a group holds at least 1 input; give a number, channel or tensor.");
                 return (granularity, size);
             }
-            if (linears.Any(linear => linear.InFeatures % size != 0)) Problems.Add(GroupProblem(size));
+            if (layers.Any(layer => layer.InFeatures % size != 0)) Problems.Add(GroupProblem(size, layers));
             return (granularity, size);
         }
 
-        private string GroupProblem(int size)
+        private static string GroupProblem(int size, IReadOnlyList<LinearShape> layers)
         {
             var lengths = new SortedDictionary<int, List<string>>();
-            foreach (LinearShape linear in linears)
+            foreach (LinearShape linear in layers)
             {
                 if (!lengths.TryGetValue(linear.InFeatures, out List<string>? names)) lengths.Add(linear.InFeatures, names = []);
                 names.Add(linear.Name);

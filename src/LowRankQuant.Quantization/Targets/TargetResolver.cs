@@ -10,7 +10,7 @@ namespace LowRankQuant.Quantization.Targets;
 /// <param name="notes">Receives what was changed, and what things cost.</param>
 internal sealed class TargetResolver(RecipeRequest request, IReadOnlyList<LinearShape> linears, List<string> problems, List<string> notes)
 {
-    private readonly record struct Verdict(LinearShape Layer, TargetFit Fit);
+    private readonly record struct Verdict(LinearShape Layer, WeightGrid Grid, TargetFit Fit);
 
     private MisfitRule OnMisfit => request.OnMisfit ?? MisfitRule.Refuse;
 
@@ -47,26 +47,35 @@ internal sealed class TargetResolver(RecipeRequest request, IReadOnlyList<Linear
     }
 
     /// <summary>Holds a grid against the target, layer by layer.</summary>
-    /// <param name="grid">The grid of all layers.</param>
+    /// <param name="grid">The grid of all layers but those named.</param>
+    /// <param name="named">Layers with a grid of their own.</param>
     /// <param name="scaleType">Stored type of scales.</param>
-    /// <returns>Significant bits of scales, and the layers that differ from the rest; both null without a target.</returns>
-    public (int? ScaleDigits, IReadOnlyDictionary<string, LayerGrid>? Layers) Resolve(WeightGrid grid, ScaleType scaleType)
+    /// <returns>Significant bits of scales, null for all; and the layers that differ from the rest, null for none.</returns>
+    public (int? ScaleDigits, IReadOnlyDictionary<string, LayerGrid>? Layers) Resolve(
+        WeightGrid grid, IReadOnlyDictionary<string, WeightGrid> named, ScaleType scaleType)
     {
-        if (request.Target is not { } target || Shards < 1) return (null, null);
-        List<Verdict> verdicts = [.. linears.Select(linear => new Verdict(linear, Fit(target, linear, grid, scaleType)))];
+        if (request.Target is not { } target || Shards < 1)
+            return (null, Differing(named.Select(layer => KeyValuePair.Create(layer.Key, LayerGrid.Of(layer.Value, null))), LayerGrid.Of(grid, null)));
+        List<Verdict> verdicts = [.. linears.Select(linear => Judge(target, linear, named.GetValueOrDefault(linear.Name, grid), scaleType))];
         var chosen = new Dictionary<string, LayerGrid>(StringComparer.Ordinal);
-        Report(target, grid, verdicts);
+        foreach (var same in verdicts.GroupBy(verdict => verdict.Grid)) Report(target, same.Key, same);
         foreach (Verdict verdict in verdicts)
-            chosen[verdict.Layer.Name] = LayerGrid.Of(verdict.Fit.Nearest ?? grid, verdict.Fit.ScaleDigits);
+            chosen[verdict.Layer.Name] = LayerGrid.Of(verdict.Fit.Nearest ?? verdict.Grid, verdict.Fit.ScaleDigits);
         if (target == Target.Vllm) Tie(verdicts, chosen, scaleType);
         foreach (string note in verdicts.Where(verdict => verdict.Fit.Misfit is null && verdict.Fit.Note is not null).Select(verdict => verdict.Fit.Note!).Distinct())
             notes.Add($"--target {TargetNames.Of(target)}: {note}.");
-        int? digits = verdicts.FirstOrDefault(verdict => verdict.Fit.Misfit is null).Fit?.ScaleDigits;
+        int? digits = verdicts.FirstOrDefault(verdict => verdict.Fit.Misfit is null && verdict.Grid == grid).Fit?.ScaleDigits;
         if (digits is not null) notes.Add($"Scales keep {digits} significant bits, so that scale times zero point is exact in {TargetNames.Of(target)}.");
-        var usual = LayerGrid.Of(grid, digits);
-        Dictionary<string, LayerGrid> others = chosen.Where(layer => layer.Value != usual).ToDictionary(StringComparer.Ordinal);
-        return (digits, others.Count == 0 ? null : others);
+        return (digits, Differing(chosen, LayerGrid.Of(grid, digits)));
     }
+
+    private static Dictionary<string, LayerGrid>? Differing(IEnumerable<KeyValuePair<string, LayerGrid>> layers, LayerGrid usual)
+    {
+        Dictionary<string, LayerGrid> others = layers.Where(layer => layer.Value != usual).ToDictionary(StringComparer.Ordinal);
+        return others.Count == 0 ? null : others;
+    }
+
+    private Verdict Judge(Target target, LinearShape linear, WeightGrid grid, ScaleType scaleType) => new(linear, grid, Fit(target, linear, grid, scaleType));
 
     private TargetFit Fit(Target target, LinearShape linear, WeightGrid grid, ScaleType scaleType)
     {
@@ -79,7 +88,7 @@ internal sealed class TargetResolver(RecipeRequest request, IReadOnlyList<Linear
     }
 
     // Layers with the same trouble share a line.
-    private void Report(Target target, WeightGrid grid, List<Verdict> verdicts)
+    private void Report(Target target, WeightGrid grid, IEnumerable<Verdict> verdicts)
     {
         foreach (var same in verdicts.Where(verdict => verdict.Fit.Misfit is not null).GroupBy(verdict => (verdict.Fit.Misfit, verdict.Fit.Remedy, verdict.Fit.Nearest is null)))
         {

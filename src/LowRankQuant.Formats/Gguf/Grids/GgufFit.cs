@@ -91,7 +91,10 @@ public sealed record GgufFit
         return "codes less zero points reach beyond 8 signed bits, and no block with zero points has more than 5 bits";
     }
 
-    /// <summary>Same width; preferably the same symmetry, then the group size nearest by ratio, then the fewest bits.</summary>
+    /// <summary>
+    /// Preferably the same symmetry, then the group size nearest by ratio, then the fewest bits in the file; of what lies in the same blocks the widest codes,
+    /// which cost nothing there.
+    /// </summary>
     private static GridAlternative? FindNearest(WeightGrid wanted, int inFeatures)
     {
         double size = wanted switch
@@ -109,8 +112,14 @@ public sealed record GgufFit
             foreach (int group in GroupSizes.Append((int)size)) Add(new UniformGrid(wanted.Bits, symmetric, Granularity.Group, group), group);
         }
         foreach (TwoLevelGrid native in TwoLevelGrid.All.Where(native => native.Bits == wanted.Bits)) Add(native, native.GroupSize);
-        return candidates.OrderBy(found => found.Kind).ThenBy(found => found.Distance).ThenBy(found => found.Grid.BitsPerWeight)
+        GridAlternative? nearest = candidates.OrderBy(found => found.Kind).ThenBy(found => found.Distance).ThenBy(found => found.Grid.BitsPerWeight)
             .Select(found => found.Grid).FirstOrDefault();
+        while (nearest is { Grid: UniformGrid { Bits: < UniformGrid.MaxBits } narrow } && narrow with { Bits = narrow.Bits + 1 } is var wider
+            && FormatOf(wider, inFeatures)?.Type == nearest.Type)
+        {
+            nearest = nearest with { Grid = wider };
+        }
+        return nearest;
 
         void Add(WeightGrid grid, double group)
         {
