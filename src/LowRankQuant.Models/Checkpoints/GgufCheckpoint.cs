@@ -60,6 +60,7 @@ public sealed class GgufCheckpoint : ICheckpoint
         GgufFile file = GgufFile.Open(path);
         try
         {
+            if (GgufLoraAdapter.Is(file)) throw CheckpointOpener.AdapterAlone(path);
             JsonObject json = GgufConfig.ToHuggingFace(file);
             DecoderConfig config = ModelFamilies.For((string?)json["model_type"], path).ReadConfig(json, path);
             return new GgufCheckpoint(file, json, config, GgufNames.Translate(file, config));

@@ -3,6 +3,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Export;
+using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Verification.Engines;
 using LowRankQuant.Numerics.Quantized;
 
@@ -22,6 +23,7 @@ public sealed class CheckpointVerifier
     private readonly List<string> _notes = [];
     private int _byCodes;
     private int _byValues;
+    private int _branches;
 
     /// <summary>Prepares a verification.</summary>
     /// <param name="container">The container; stays the caller's.</param>
@@ -64,6 +66,7 @@ public sealed class CheckpointVerifier
             Linears = _stored.Linears.Count,
             ComparedByCodes = _byCodes,
             ComparedByValues = _byValues,
+            Branches = _branches,
             Differences = _differences,
             Notes = _notes,
             Engines = EngineCatalog.Judge(StoredModel.Of(_stored)),
@@ -173,10 +176,29 @@ public sealed class CheckpointVerifier
     private void CompareAdapters()
     {
         if (_run!.Adapter is null && _stored.Adapter is null) return;
-        if (_stored.Adapter is not null && _run.Adapter is not null) _differences.AddRange(BranchComparer.Compare(_run.Adapter, _stored.Adapter));
+        if (_stored.Adapter is not null && _run.Adapter is not null) CompareBranches(_run.Adapter, _stored.Adapter);
         else if (_stored.Adapter is not null) _differences.Add(new Difference(_stored.Adapter.Location, "the run has no low-rank branch"));
-        else if (_stored.Checkpoint is GgufCheckpoint) _notes.Add("the run's low-rank branches are in a file of their own (GGUF LoRA), which was not compared");
+        else if (_stored.Checkpoint is GgufCheckpoint) CompareFileBeside(_run.Adapter!);
         else if (!IsDense) _differences.Add(new Difference(_container.Location, "the run has low-rank branches, the container has no adapter"));
+    }
+
+    // A GGUF model file has no place for branches; an export puts them into a file beside it.
+    private void CompareFileBeside(ILowRankAdapter expected)
+    {
+        string beside = GgufLoraExporter.PathBeside(_container.Location);
+        if (File.Exists(beside))
+        {
+            using ILowRankAdapter adapter = AdapterOpener.Open(beside, _container);
+            CompareBranches(expected, adapter);
+            return;
+        }
+        _notes.Add($"the run's low-rank branches are in a file of their own (GGUF LoRA), which is not at {beside}: verify it by itself, against the run");
+    }
+
+    private void CompareBranches(ILowRankAdapter expected, ILowRankAdapter actual)
+    {
+        _branches = expected.Modules.Union(actual.Modules).Count();
+        _differences.AddRange(BranchComparer.Compare(expected, actual));
     }
 
     private static float[] Read(ICheckpoint checkpoint, string name)

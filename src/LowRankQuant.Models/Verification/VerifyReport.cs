@@ -20,6 +20,9 @@ public sealed record VerifyReport
     /// <summary>Tensors whose values were compared with the run, linears among them.</summary>
     public int ComparedByValues { get; init; }
 
+    /// <summary>Low-rank branches that were compared with the run.</summary>
+    public int Branches { get; init; }
+
     /// <summary>First difference of every tensor that has one.</summary>
     public IReadOnlyList<Difference> Differences { get; init; } = [];
 

@@ -17,6 +17,9 @@ namespace LowRankQuant.Models.Export.Gguf;
 /// </remarks>
 public static class GgufLoraExporter
 {
+    /// <summary>Where the adapter of a model file goes: <c>model.lora.gguf</c> beside <c>model.gguf</c>.</summary>
+    public static string PathBeside(string model) => Path.ChangeExtension(model, ".lora.gguf");
+
     /// <summary>Writes one file; it appears under its name only when it is complete.</summary>
     /// <param name="source">A model with branches.</param>
     /// <param name="path">Destination; an existing file is replaced.</param>
