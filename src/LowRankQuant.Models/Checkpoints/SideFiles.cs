@@ -13,7 +13,8 @@ internal static class SideFiles
         "NOTICE", "USE_POLICY.md",
     ];
 
-    /// <summary>Copies those that exist.</summary>
+    /// <summary>Copies those that exist, each whole or not at all.</summary>
+    /// <exception cref="IOException">The disk is full, or a file cannot be read or written.</exception>
     public static void Copy(string from, string to)
     {
         foreach (string name in Names)
@@ -22,10 +23,21 @@ internal static class SideFiles
             if (!source.Exists) continue;
             if (source.Length > Largest) throw new CheckpointException($"{source.FullName} has {source.Length} bytes; a side file of a model has at most {Largest}.");
             string aside = Path.Combine(to, name + ".tmp");
-            File.Copy(source.FullName, aside, overwrite: true);
-            // A read-only source must not make the result unchangeable.
-            File.SetAttributes(aside, FileAttributes.Normal);
-            File.Move(aside, Path.Combine(to, name), overwrite: true);
+            try
+            {
+                // As streams, whose errors name the file, and without the source's attributes: a read-only one must not make the result unchangeable.
+                using (FileStream bytes = source.OpenRead())
+                using (var copy = new FileStream(aside, FileMode.Create, FileAccess.Write, FileShare.None))
+                {
+                    bytes.CopyTo(copy);
+                    copy.Flush(flushToDisk: true);
+                }
+                File.Move(aside, Path.Combine(to, name), overwrite: true);
+            }
+            finally
+            {
+                File.Delete(aside);
+            }
         }
     }
 }
