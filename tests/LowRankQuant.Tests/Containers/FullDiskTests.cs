@@ -91,7 +91,7 @@ public class FullDiskTests
 
     [Theory]
     [InlineData("model.safetensors")]
-    [InlineData("tokenizer.json")]
+    [InlineData(".lrq/side/tokenizer.json")]
     [InlineData("config.json")]
     [InlineData("report.json")]
     [InlineData(".lrq/blocks/block-00002.safetensors")]
@@ -104,7 +104,7 @@ public class FullDiskTests
         Assert.Equal(0, (await Lrq.Run(Lrq.Rounding(whole, "--bits", "4"))).Code);
         string[] command = Lrq.Rounding(output, "--bits", "4");
         Assert.Equal(0, (await Lrq.Run([.. command, "--blocks", "2"])).Code);
-        string[] blocked = Block(output, file, Aside);
+        string[] blocked = Block(output, file, file.Contains("side", StringComparison.Ordinal) ? [""] : Aside);
         CliResult failed = await Lrq.Run(command);
         Assert.Equal(1, failed.Code);
         Named(failed.Error, blocked);
@@ -138,6 +138,6 @@ public class FullDiskTests
         Assert.Contains("No space left on device", error, StringComparison.Ordinal);
         string link = Assert.Single(links, path => error.Contains($"{path}'", StringComparison.Ordinal));
         Assert.False(Path.Exists(link), $"{link} is left");
-        foreach (string other in links) File.Delete(other);
+        foreach (string other in links.Where(Path.Exists)) File.Delete(other);
     }
 }
