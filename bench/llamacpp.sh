@@ -65,4 +65,5 @@ for type in ${TYPES:-Q4_0 Q3_K_M Q2_K}; do
         export_run "$method-$type" "$run"
     done
 done
-bench llamacpp --files "$files" --text "$text" --windows "${WINDOWS:-$windows}" --context "$context" --threads "${THREADS:-2}" | tee "$work/results.jsonl"
+bench llamacpp --files "$files" --text "$text" --windows "${WINDOWS:-$windows}" --context "$context" --threads "${THREADS:-2}" \
+    --prompt "The capital of France is" | tee "$work/results.jsonl"

@@ -5,6 +5,7 @@ using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export.Gguf;
+using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Benchmarks;
@@ -15,6 +16,8 @@ namespace LowRankQuant.Benchmarks;
 /// </summary>
 internal static class LlamaCppBenchmark
 {
+    private const int GeneratedTokens = 32;
+
     // enum llama_ftype of llama.h.
     private static readonly Dictionary<string, int> FileTypes = new(StringComparer.Ordinal)
     {
@@ -38,7 +41,8 @@ internal static class LlamaCppBenchmark
         LlamaEngine engine = Engine();
         string[] files = Needed(options, "files").Split(',');
         using ICheckpoint tokens = CheckpointOpener.Open(options.Text("tokenizer") ?? files[0].Split('=', '@')[0]);
-        int[] ids = tokens.LoadTokenizer().Encode(File.ReadAllText(Needed(options, "text")), addSpecialTokens: false);
+        ITokenizer tokenizer = tokens.LoadTokenizer();
+        int[] ids = tokenizer.Encode(File.ReadAllText(Needed(options, "text")), addSpecialTokens: false);
         int context = options.Number("context", Math.Min(TextWindowOptions.UsualContext, tokens.Config.MaxPositions));
         IReadOnlyList<TextWindow> windows = TextWindows.Cut(ids, new TextWindowOptions { Context = context, Windows = options.Number("windows", 16) }, tokens.Config);
         int threads = options.Number("threads", 2);
@@ -48,8 +52,11 @@ internal static class LlamaCppBenchmark
             comparison.Add(windows[i]);
             Console.Error.WriteLine(FormattableString.Invariant($"window {i + 1} of {windows.Count}, {files.Length} files"));
         }
-        foreach ((string entry, JsonObject line) in files.Zip(comparison.Results()))
+        int[]? prompt = options.Text("prompt") is { } begin ? tokenizer.Encode(begin, addSpecialTokens: false) : null;
+        string?[] texts = prompt is null ? new string?[files.Length] : [.. comparison.Generate(prompt, GeneratedTokens).Select(added => tokenizer.Decode(added, skipSpecialTokens: false))];
+        foreach ((string entry, JsonObject line, string? text) in files.Zip(comparison.Results(), texts))
         {
+            if (text is not null) line["generated"] = text;
             string[] parts = entry.Split('=');
             if (parts.Length > 1) AddOwn(line, parts[1], windows, threads);
             Console.WriteLine(line.ToJsonString());

@@ -49,6 +49,11 @@ internal sealed class LlamaCppComparison : IDisposable
         }
     }
 
+    /// <summary>What every file goes on with after a prompt, by the likeliest token each time.</summary>
+    /// <param name="prompt">Ids of the prompt.</param>
+    /// <param name="count">Tokens to add.</param>
+    public IEnumerable<int[]> Generate(int[] prompt, int count) => _entries.Select(entry => entry.Context.Generate(prompt, count));
+
     /// <summary>One JSON object a file.</summary>
     public IEnumerable<JsonObject> Results() => _entries.Select(entry => entry.Result());
 

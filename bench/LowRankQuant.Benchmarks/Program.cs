@@ -29,7 +29,7 @@ internal static class Program
         ["llamacpp"] = (
             LlamaCppBenchmark.Run,
             "GGUF files in llama.cpp, as JSON lines: perplexity, divergence from the first, perplexity of the same model here --files F16.gguf[=MODEL],BASE.gguf@ADAPTER.gguf[=MODEL],... "
-            + "--text FILE [--tokenizer MODEL] [--windows N] [--context N] [--threads N] [--exact yes]"),
+            + "--text FILE [--tokenizer MODEL] [--windows N] [--context N] [--threads N] [--exact yes] [--prompt TEXT]"),
         ["gguf-export"] = (
             LlamaCppBenchmark.Export,
             "a model as GGUF, with types for what lies on no grid --model MODEL --out FILE [--linear TYPE] [--embedding TYPE] [--adapter FILE]"),
