@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 using LowRankQuant.Formats.Awq;
 using LowRankQuant.Formats.Gptq;
@@ -21,7 +22,7 @@ public sealed record AutoRoundConfig(ModuleLayouts<GptqLayout>? Gptq, ModuleLayo
     private const string Extra = "extra_config";
 
     // A name with one of these is a pattern, found anywhere in a module's name; others are names. Dots alone make no pattern.
-    private const string PatternCharacters = @"*+?^$()[]{}|\";
+    private static readonly SearchValues<char> PatternCharacters = SearchValues.Create(@"*+?^$()[]{}|\");
 
     // What a layer may have of its own: the layout, and quantizers of activations, which are refused below where they are on.
     private static readonly string[] Known =

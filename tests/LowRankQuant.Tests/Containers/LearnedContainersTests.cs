@@ -45,6 +45,8 @@ public class LearnedContainersTests
             }
             Assert.True(result.Code == 0, $"{container}: {result.Error}");
             Compare(container, run, output);
+            // What verify says of the folders is tested with rounded runs.
+            if (container != "gguf") continue;
             CliResult verified = await Lrq.Run("verify", output, "--against", run);
             Assert.True(verified.Code == 0, $"{container}: {verified.Out}{verified.Error}");
         }

@@ -1,5 +1,3 @@
-using LowRankQuant.Numerics.Quantized;
-
 namespace LowRankQuant.Formats.Gguf.Grids;
 
 /// <summary>The fields of all blocks of a matrix, row-major in the model's order of rows, in the forms of <c>BlockContent</c>.</summary>
