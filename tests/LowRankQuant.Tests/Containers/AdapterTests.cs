@@ -123,7 +123,9 @@ public sealed class AdapterTests : IDisposable
     {
         var metadata = new Dictionary<string, GgufValue>(StringComparer.Ordinal)
         {
-            ["general.type"] = GgufValue.Of("adapter"), ["general.architecture"] = GgufValue.Of("llama"), ["adapter.type"] = GgufValue.Of("lora"),
+            ["general.type"] = GgufValue.Of("adapter"),
+            ["general.architecture"] = GgufValue.Of("llama"),
+            ["adapter.type"] = GgufValue.Of("lora"),
         };
         if (key is not null) metadata[key] = GgufValue.Of(value!);
         string name = tensor.Contains('.', StringComparison.Ordinal) ? tensor : "blk.0.attn_q.weight";
