@@ -88,7 +88,7 @@ public sealed class QuantizeRun : IQuantizeRun
     private static ModelPlan? PlanModel(
         QuantizeJob job, CalibrationSet? calibration, MemoryBudget budget, RunFolder folder, IRunObserver observer, CancellationToken cancellation)
     {
-        if (job.Recipe is not { Method: QuantizationMethod.FlrqPlus, Correction: { } correction }) return null;
+        if (job.Recipe is not { Method: QuantizationMethod.FlrqPlus, Correction: { UsesSensitivity: true } correction }) return null;
         if (ModelPlan.TryRead(folder.Work) is { } known) return known;
         string? current = null;
         var planner = new ModelPlanner(job.Model, job.Recipe.Seed, correction.Damping, folder.Work)

@@ -43,7 +43,10 @@ public sealed class Attention : IDisposable
     public required RopeTables? Rope { get; init; }
 
     /// <summary>Attention over every sequence of <paramref name="x"/> [shape.Rows, hidden].</summary>
-    public Variable Apply(Tape tape, Variable x, SequenceShape shape)
+    public Variable Apply(Tape tape, Variable x, SequenceShape shape) => Output.Apply(tape, Mix(tape, x, shape));
+
+    /// <summary>The values of all heads mixed by attention, [shape.Rows, heads x head size]: what the output projection sees.</summary>
+    public Variable Mix(Tape tape, Variable x, SequenceShape shape)
     {
         Variable q = Query.Apply(tape, x), k = Key.Apply(tape, x), v = Value.Apply(tape, x);
         if (QueryNorm is not null) q = QueryNorm.Apply(tape, q);
@@ -55,7 +58,7 @@ public sealed class Attention : IDisposable
             k = tape.Rotate(k, angles, HeadSize, shape.Length);
         }
         var attention = new AttentionShape(shape.Batch, shape.Length, shape.Length, Heads, KeyValueHeads, HeadSize, Scale, Window);
-        return Output.Apply(tape, tape.CausalAttention(attention, q, k, v));
+        return tape.CausalAttention(attention, q, k, v);
     }
 
     /// <inheritdoc/>

@@ -37,6 +37,23 @@ public sealed class DecoderBlock : IDisposable
         return tape.Add(h, Mlp.Apply(tape, MlpNorm.Apply(tape, h)));
     }
 
+    /// <summary>What the slots of a stage see when the block is applied to <paramref name="x"/>: the forward pass no farther than to them.</summary>
+    /// <param name="stage">Number in <see cref="InputStages"/>.</param>
+    /// <param name="tape">The tape.</param>
+    /// <param name="x">[shape.Rows, hidden].</param>
+    /// <param name="shape">Sequences.</param>
+    /// <returns>[shape.Rows, inputs of the stage].</returns>
+    public Variable StageInput(int stage, Tape tape, Variable x, SequenceShape shape)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(stage, InputStages.Count);
+        Variable attended = AttentionNorm.Apply(tape, x);
+        if (stage == 0) return attended;
+        Variable mixed = Attention.Mix(tape, attended, shape);
+        if (stage == 1) return mixed;
+        Variable h = MlpNorm.Apply(tape, tape.Add(x, Attention.Output.Apply(tape, mixed)));
+        return stage == 2 ? h : Mlp.Activate(tape, h);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

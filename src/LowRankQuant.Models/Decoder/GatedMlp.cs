@@ -19,8 +19,10 @@ public sealed class GatedMlp : IDisposable
     public required Activation Activation { get; init; }
 
     /// <summary>Applies the MLP to every row of <paramref name="x"/> [rows, hidden].</summary>
-    public Variable Apply(Tape tape, Variable x) =>
-        Down.Apply(tape, tape.GatedActivation(Activation, Gate.Apply(tape, x), Up.Apply(tape, x)));
+    public Variable Apply(Tape tape, Variable x) => Down.Apply(tape, Activate(tape, x));
+
+    /// <summary>activation(gate x) * up x, [rows, intermediate]: what the down projection sees.</summary>
+    public Variable Activate(Tape tape, Variable x) => tape.GatedActivation(Activation, Gate.Apply(tape, x), Up.Apply(tape, x));
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Pipeline.Budget;
 
@@ -62,6 +63,10 @@ public sealed record CorrectionRecipe
 
     /// <summary>Whether that plan may change widths.</summary>
     public required BudgetWidths Widths { get; init; }
+
+    /// <summary>Whether anything asks how much the model feels each output; measuring it takes forward and backward passes over the whole model.</summary>
+    [JsonIgnore]
+    public bool UsesSensitivity => TargetBits is not null || ChooseDamping || (WeighOutputs && (RankRule == RankRule.Fixed ? Rank > 0 : ExtraSize > 0));
 
     /// <summary>The rank of a layer where neither a plan nor the method's own rule decides.</summary>
     internal int RankFor(int outFeatures, int inFeatures, int bits) =>

@@ -54,30 +54,21 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
         var statistics = new InputStatistics(n);
         double[]? sum = cross ? new double[n * n] : null;
         using Tensor full = device.Empty(fullInput.Rows, n), product = device.Empty(n, n);
-        try
+        for (int window = windows.First; window < windows.First + windows.Count; window++)
         {
-            for (int window = windows.First; window < windows.First + windows.Count; window++)
+            if (sum is not null)
             {
-                if (sum is not null)
-                {
-                    useDense();
-                    slot.InputObserver = x => device.Kernels.Copy(x, full);
-                    Forward(fullInput, window, null);
-                    useQuantized();
-                }
-                slot.InputObserver = x => Checked(slot, () =>
-                {
-                    statistics.Add(x);
-                    if (sum is null) return;
-                    device.Kernels.MatMul(full, true, x, false, product, accumulate: false);
-                    InputStatistics.AddTo(sum, product);
-                });
-                Forward(quantizedInput, window, null);
+                useDense();
+                RunTo(stage, fullInput, window, x => device.Kernels.Copy(x, full));
+                useQuantized();
             }
-        }
-        finally
-        {
-            slot.InputObserver = null;
+            RunTo(stage, quantizedInput, window, x => Checked(slot, () =>
+            {
+                statistics.Add(x);
+                if (sum is null) return;
+                device.Kernels.MatMul(full, true, x, false, product, accumulate: false);
+                InputStatistics.AddTo(sum, product);
+            }));
         }
         for (int i = 0; i < sum?.Length; i++) sum[i] /= statistics.Tokens;
         return new StageInputs(statistics, sum);
@@ -101,13 +92,18 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
         }
     }
 
-    private void Forward(ActivationStore input, int window, Action<Tensor>? output)
+    private void Forward(ActivationStore input, int window, Action<Tensor>? output) => Run(block.Forward, input, window, output);
+
+    private void RunTo(int stage, ActivationStore input, int window, Action<Tensor> observe) =>
+        Run((tape, x, shape) => block.StageInput(stage, tape, x, shape), input, window, observe);
+
+    private void Run(Func<Tape, Variable, SequenceShape, Variable> function, ActivationStore input, int window, Action<Tensor>? output)
     {
         cancellation.ThrowIfCancellationRequested();
         using Tensor x = device.Empty(input.Rows, input.Columns);
         input.Read(window, x);
         using var tape = new Tape(device, recording: false);
-        Variable y = block.Forward(tape, new Variable(x), new SequenceShape(1, input.Rows));
+        Variable y = function(tape, new Variable(x), new SequenceShape(1, input.Rows));
         output?.Invoke(y.Value);
     }
 }

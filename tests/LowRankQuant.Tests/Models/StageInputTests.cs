@@ -1,0 +1,40 @@
+using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+
+namespace LowRankQuant.Tests.Models;
+
+/// <summary>The forward pass that ends at a stage, against what the stage's slots see in a whole one.</summary>
+public sealed class StageInputTests
+{
+    private const int Tokens = 24;
+
+    [Fact]
+    public void EveryStageSeesWhatItSeesInAWholeForwardPass()
+    {
+        using var device = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
+        using var model = new CausalModel(HuggingFaceCheckpoint.Open(TestData.Demo), device);
+        using DecoderBlock block = model.LoadBlock(1);
+        float[] values = [.. Enumerable.Range(0, Tokens * model.Config.HiddenSize).Select(i => MathF.Sin(i * 0.37f))];
+        using Tensor x = device.From(values, Tokens, model.Config.HiddenSize);
+        var seen = new Dictionary<int, float[]>();
+        for (int slot = 0; slot < block.Slots.Count; slot++)
+        {
+            int number = slot;
+            block.Slots[slot].InputObserver = input => seen[number] = input.ToArray();
+        }
+        var shape = new SequenceShape(2, Tokens / 2);
+        using (var whole = new Tape(device, recording: false)) block.Forward(whole, new Variable(x), shape);
+        foreach (LinearSlot slot in block.Slots) slot.InputObserver = null;
+        for (int stage = 0; stage < DecoderBlock.InputStages.Count; stage++)
+        {
+            using var tape = new Tape(device, recording: false);
+            float[] input = block.StageInput(stage, tape, new Variable(x), shape).Value.ToArray();
+            foreach (int slot in DecoderBlock.InputStages[stage]) Assert.Equal(seen[slot], input);
+        }
+        using var beyond = new Tape(device, recording: false);
+        Assert.Throws<ArgumentOutOfRangeException>(() => block.StageInput(DecoderBlock.InputStages.Count, beyond, new Variable(x), shape));
+    }
+}
