@@ -31,10 +31,11 @@ public static class PlanRun
             disk = DiskPlan.For(model, recipe, memory ?? new MemoryPlan(0, 0, 0), job.Format == OutputFormat.Dense);
             Check(found, () => disk.Check(job.Output));
         }
-        PlannedGrid[] layers = fits ? Layers(model, recipe, scheme) : [];
+        double? budget = recipe.Correction?.TargetBits;
+        PlannedGrid[] layers = fits && budget is null ? Layers(model, recipe, scheme) : [];
         bool works = found.Count == 0;
         BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, cancellation) : null;
-        double? bits = fits ? scheme.BitsPerWeight(model.Linears) : null, targetBits = Mean(layers);
+        double? bits = fits ? budget ?? scheme.BitsPerWeight(model.Linears) : null, targetBits = Mean(layers);
         return new PlanReport
         {
             Works = works,

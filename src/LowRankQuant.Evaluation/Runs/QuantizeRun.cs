@@ -103,8 +103,8 @@ public sealed class QuantizeRun : IQuantizeRun
         CalibrationSet windows = calibration ?? throw new ArgumentException("flrq+ needs calibration.", nameof(calibration));
         int Rank(LinearShape shape) => correction.RankFor(shape.OutFeatures, shape.InFeatures, job.Recipe.Bits);
         ModelPlan plan = correction.TargetBits is { } target
-            ? planner.Spend(windows, budget, target, new WidthChoices(job.Recipe, correction, job.Model.Device.HostWorkers), cancellation)
-            : planner.Uniform(windows, budget, job.Recipe.Bits, Rank, cancellation);
+            ? planner.Spend(windows, budget, target, new GridChoices(job.Recipe, correction, job.Model.Device.HostWorkers), cancellation)
+            : planner.Uniform(windows, budget, Rank, cancellation);
         plan.Write(folder.Work);
         return plan;
     }

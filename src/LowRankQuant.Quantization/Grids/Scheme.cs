@@ -18,11 +18,10 @@ public sealed record Scheme(WeightGrid Grid, GridStart Start, ScaleType ScaleTyp
     /// <param name="linear">Name within the block, such as <c>mlp.down_proj</c>.</param>
     public Scheme For(string linear) => Layers?.GetValueOrDefault(linear) ?? this;
 
-    /// <summary>The grid of a layer whose width a plan may have chosen; a layer with a scheme of its own keeps it.</summary>
+    /// <summary>The grid of a layer for which a plan may have chosen one.</summary>
     /// <param name="linear">Name within the block.</param>
-    /// <param name="plannedBits">The plan's width, or null without a plan.</param>
-    public WeightGrid GridOf(string linear, int? plannedBits) =>
-        plannedBits is { } bits && Layers?.ContainsKey(linear) != true ? Grid with { Bits = bits } : For(linear).Grid;
+    /// <param name="planned">The plan's grid, or null without one.</param>
+    public WeightGrid GridOf(string linear, WeightGrid? planned) => planned ?? For(linear).Grid;
 
     /// <summary>Stored bits per weight over the linears of a block.</summary>
     public double BitsPerWeight(IEnumerable<(string Name, int OutFeatures, int InFeatures)> linears)

@@ -55,7 +55,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
         var choices = new BranchChoices(quantized, options.Rank, options.FactorBits, reference.Device.HostWorkers);
         ModelPlan plan = options.TargetBits is { } target
             ? planner.Spend(calibration, budget, target, choices, cancellation)
-            : planner.Uniform(calibration, budget, 0, shape => Math.Min(options.Rank, Math.Min(shape.OutFeatures, shape.InFeatures)), cancellation);
+            : planner.Uniform(calibration, budget, shape => Math.Min(options.Rank, Math.Min(shape.OutFeatures, shape.InFeatures)), cancellation);
         plan.Write(folder.Work);
         return plan;
     }

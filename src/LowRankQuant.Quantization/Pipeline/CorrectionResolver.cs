@@ -71,7 +71,7 @@ internal sealed class CorrectionResolver(
         if (Asked.Widths is not null && Asked.TargetBits is null) problems.Add("--widths needs --target-bits: it says what the budget may change.");
         if (Asked.TargetBits is not null && Asked.RankRule is not null) problems.Add("--rank-rule and --target-bits exclude each other: a budget decides ranks by itself.");
         if (Asked.TargetBits is not null && Asked.ExtraSize is not null) problems.Add("--extra-size and --target-bits exclude each other: a budget bounds the whole.");
-        if (Asked.TargetBits is { } target && grid is UniformGrid uniform) CheckTarget(target, uniform, scaleType, widths);
+        if (Asked.TargetBits is { } target) CheckTarget(target, grid, scaleType, widths);
         else if (rule == RankRule.Cap && linears.All(linear => new RankCost(linear.OutFeatures, linear.InFeatures, grid.Bits, factorBits).Cap(extra) == 0) && extra > 0)
             notes.Add(Text($"--extra-size {extra} does not pay for rank 1 in any layer; no layer gets a branch."));
         if (Asked.TrainBranch == true && request.Rank == 0) problems.Add("--train-branch true: --rank 0 leaves no branch to train.");
@@ -146,6 +146,7 @@ internal sealed class CorrectionResolver(
         int smallest = linears.Count == 0 ? int.MaxValue : linears.Min(linear => Math.Min(linear.OutFeatures, linear.InFeatures));
         if (request.Rank is { } asked)
         {
+            if (asked != 0 && BudgetGrids.AreBlocks(request)) problems.Add($"--rank {asked}: a budget over llama.cpp's blocks is spent on blocks alone, as a LoRA file stores floats; leave it out.");
             if (Asked.RankRule is not (null or RankRule.Fixed) && Asked.TargetBits is null)
                 problems.Add($"--rank does not apply to --rank-rule {RecipeNames.Of(RecipeNames.RankRules, rule)}, which decides ranks by itself.");
             if (asked == RecipeRequest.FullRank) problems.Add("--rank full: a branch of full rank is as large as the weight; give a number.");
@@ -157,7 +158,7 @@ internal sealed class CorrectionResolver(
             }
             return asked;
         }
-        if (IsPlus && Asked.TargetBits is not null) return PlanRank;
+        if (IsPlus && Asked.TargetBits is not null) return BudgetGrids.AreBlocks(request) ? 0 : PlanRank;
         if (rule != RankRule.Fixed) return 0;
         if (smallest < PeerRank) notes.Add($"Rank {PeerRank} is cut to {smallest}: a matrix of the model has no larger one.");
         return Math.Min(PeerRank, smallest);
@@ -165,29 +166,33 @@ internal sealed class CorrectionResolver(
 
     private int Epochs(int bits) => IsPlus ? 3 : bits <= 2 ? 20 : 1;
 
-    private void CheckTarget(double target, UniformGrid grid, ScaleType scaleType, BudgetWidths widths)
+    private void CheckTarget(double target, WeightGrid grid, ScaleType scaleType, BudgetWidths widths)
     {
         if (linears.Any(linear => !grid.Divides(linear.InFeatures))) return;
-        int bits = widths == BudgetWidths.Fixed ? grid.Bits : UniformGrid.MinBits;
-        double least = GridBits(grid with { Bits = bits }, scaleType, linears);
-        if (!(target >= least) || !double.IsFinite(target))
-            problems.Add(Text($"--target-bits {target}: codes of {bits} bits with their scales take {least:F4} bits a weight already; ask for more, or for larger groups."));
+        double least = MeanBits(linear => BudgetGrids.For(grid, widths, request.Target, linear.InFeatures)
+            .Min(choice => choice.StoredBits(linear.OutFeatures, linear.InFeatures, scaleType)), linears);
+        if (target >= least && double.IsFinite(target)) return;
+        problems.Add(BudgetGrids.AreBlocks(request)
+            ? Text($"--target-bits {target}: the smallest blocks of llama.cpp that the layers fit take {least:F4} bits a weight already; ask for more.")
+            : Text($"--target-bits {target}: codes of {(widths == BudgetWidths.Fixed ? grid.Bits : UniformGrid.MinBits)} bits with their scales take {least:F4} bits a weight already; ask for more, or for larger groups."));
     }
 
     /// <summary>The largest width that all layers could have within a budget; the smallest there is when none fits.</summary>
     public static int LargestWidth(double target, UniformGrid grid, ScaleType scaleType, IReadOnlyList<LinearShape> linears)
     {
         int bits = UniformGrid.MaxBits;
-        while (bits > UniformGrid.MinBits && !(GridBits(grid with { Bits = bits }, scaleType, linears) <= target)) bits--;
+        while (bits > UniformGrid.MinBits && !(Bits(bits) <= target)) bits--;
         return bits;
+
+        double Bits(int width) => MeanBits(linear => (grid with { Bits = width }).StoredBits(linear.OutFeatures, linear.InFeatures, scaleType), linears);
     }
 
-    private static double GridBits(UniformGrid grid, ScaleType scaleType, IReadOnlyList<LinearShape> linears)
+    private static double MeanBits(Func<LinearShape, double> stored, IReadOnlyList<LinearShape> linears)
     {
         double bits = 0, weights = 0;
         foreach (LinearShape linear in linears)
         {
-            bits += grid.StoredBits(linear.OutFeatures, linear.InFeatures, scaleType);
+            bits += stored(linear);
             weights += (double)linear.OutFeatures * linear.InFeatures;
         }
         return bits / weights;

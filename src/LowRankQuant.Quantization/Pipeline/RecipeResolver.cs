@@ -2,6 +2,7 @@ using System.Globalization;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Pipeline;
@@ -65,9 +66,10 @@ public static class RecipeResolver
             var named = new LayerGridResolver(request, linears, Problems);
             TwoLevelGrid? twoLevel = new TwoLevelResolver(request, named.Others, Problems).Resolve();
             ScaleType scaleType = twoLevel is null && !named.HasTwoLevel ? target.ScaleTypeFor(native) : ScaleType.Float16;
-            bool symmetric = twoLevel?.Symmetric ?? request.Symmetric ?? false;
+            bool blocks = BudgetGrids.AreBlocks(request);
+            bool symmetric = twoLevel?.Symmetric ?? request.Symmetric ?? blocks;
             int before = Problems.Count;
-            (Granularity granularity, int groupSize) = twoLevel is null ? Grid(method, named.Others) : (Granularity.Group, twoLevel.GroupSize);
+            (Granularity granularity, int groupSize) = twoLevel is null ? Grid(method, named.Others, blocks) : (Granularity.Group, twoLevel.GroupSize);
             // Where a budget decides, the width of the baseline is the largest that fits it.
             int usual = request.Correction.TargetBits is { } budget && Problems.Count == before
                 ? CorrectionResolver.LargestWidth(budget, new UniformGrid(UniformGrid.MinBits, symmetric, granularity, groupSize), scaleType, linears)
@@ -126,8 +128,15 @@ public static class RecipeResolver
             return Presets.DefaultMethod;
         }
 
-        private (Granularity Granularity, int GroupSize) Grid(QuantizationMethod method, IReadOnlyList<LinearShape> layers)
+        private (Granularity Granularity, int GroupSize) Grid(QuantizationMethod method, IReadOnlyList<LinearShape> layers, bool blocks)
         {
+            if (blocks)
+            {
+                if (request.Bits is not null || request.Granularity is not null || request.GroupSize is not null || request.Symmetric is not null)
+                    Problems.Add("--target-bits with --target llama.cpp chooses among the engine's blocks by itself; leave out --bits, --group-size and --symmetric, or give --widths fixed.");
+                if (layers.Any(layer => layer.InFeatures % LlamaCppGrids.SmallestBlock != 0)) Problems.Add(GroupProblem(LlamaCppGrids.SmallestBlock, layers));
+                return (Granularity.Group, LlamaCppGrids.SmallestBlock);
+            }
             Granularity granularity = request.Granularity ?? (request.GroupSize is null ? Granularity.Channel : Granularity.Group);
             if (granularity == Granularity.Tensor && method != QuantizationMethod.Rtn)
                 Problems.Add($"--group-size tensor: one scale for a whole matrix works with --method rtn only; {RecipeNames.Of(RecipeNames.Methods, method)} takes channel or a number.");

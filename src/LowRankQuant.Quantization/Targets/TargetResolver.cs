@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Pipeline.Budget;
 
 namespace LowRankQuant.Quantization.Targets;
 
@@ -27,7 +28,7 @@ internal sealed class TargetResolver(RecipeRequest request, IReadOnlyList<Linear
         }
         if (request.TensorParallel is not null && target != Target.Vllm) problems.Add($"--tensor-parallel does not apply to --target {TargetNames.Of(target)}: only vllm cuts matrices.");
         if (Shards < 1) problems.Add($"--tensor-parallel {Shards}: must be at least 1 (shards).");
-        if (request.Correction.TargetBits is not null && request.Correction.Widths != Pipeline.Budget.BudgetWidths.Fixed && target != Target.CompressedTensors)
+        if (request.Correction.TargetBits is not null && request.Correction.Widths != BudgetWidths.Fixed && target is not (Target.CompressedTensors or Target.LlamaCpp))
             problems.Add($"--target-bits gives every layer a width of its own, which --target {TargetNames.Of(target)} may not hold; give --widths fixed.");
         return new TargetRecipe(target, OnMisfit, Math.Max(1, Shards));
     }
@@ -54,7 +55,8 @@ internal sealed class TargetResolver(RecipeRequest request, IReadOnlyList<Linear
     public (int? ScaleDigits, IReadOnlyDictionary<string, LayerGrid>? Layers) Resolve(
         WeightGrid grid, IReadOnlyDictionary<string, WeightGrid> named, ScaleType scaleType)
     {
-        if (request.Target is not { } target || Shards < 1)
+        // A budget over the engine's blocks gives every layer one of them.
+        if (request.Target is not { } target || Shards < 1 || BudgetGrids.AreBlocks(request))
             return (null, Differing(named.Select(layer => KeyValuePair.Create(layer.Key, LayerGrid.Of(layer.Value, null))), LayerGrid.Of(grid, null)));
         List<Verdict> verdicts = [.. linears.Select(linear => Judge(target, linear, named.GetValueOrDefault(linear.Name, grid), scaleType))];
         var chosen = new Dictionary<string, LayerGrid>(StringComparer.Ordinal);

@@ -27,7 +27,7 @@ internal sealed class FlrqSolver(FlrqOptions options) : ILayerSolver
         var blc = new Blc(extract, options.Epochs, options.Clip, options.WideClip ? ClipRange.Wide : ClipRange.Narrow);
         Blc.Pair best = blc.Run(problem);
         LowRankFactors stored = best.Factors.ToHalf();
-        best.Weight.RoundScales(problem.ScaleType);
+        best.Weight.RoundScales(problem.ScaleType, problem.ScaleDigits);
         best.Weight.RoundCodes(stored.SubtractFrom(problem.Weight, m, n, problem.Workers), problem.Workers);
         return new LayerSolution(best.Weight.ToQuantizedWeight(problem.ScaleType, stored.ToBranch(FactorBits)), []);
     }

@@ -69,7 +69,7 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
     private Numerics.Quantized.QuantizedWeight Store(LayerProblem problem, DampedCovariance metric, GridWeight weight, LowRankFactors factors)
     {
         int m = problem.OutFeatures, n = problem.InFeatures;
-        weight.RoundScales(problem.ScaleType);
+        weight.RoundScales(problem.ScaleType, problem.ScaleDigits);
         LowRankFactors stored = options.FactorBits == 8
             ? ByteFactors.Round(factors, weight.ErrorOf(problem.Weight), m, metric, problem.Workers)
             : factors.ToHalf();

@@ -94,9 +94,11 @@ internal class GridWeight(int rows, int columns, WeightGrid grid)
     }
 
     /// <summary>Rounds the scales to the type in which they are stored.</summary>
-    public virtual void RoundScales(ScaleType type)
+    /// <param name="type">The type.</param>
+    /// <param name="digits">Significant bits to keep; null for all that the type has.</param>
+    public virtual void RoundScales(ScaleType type, int? digits)
     {
-        for (int i = 0; i < Scales.Length; i++) Scales[i] = StorageScale.Round((float)Scales[i], type);
+        for (int i = 0; i < Scales.Length; i++) Scales[i] = StorageScale.Round((float)Scales[i], type, digits);
     }
 
     /// <summary>Chooses every code again, to nearest, for the scales as they are.</summary>

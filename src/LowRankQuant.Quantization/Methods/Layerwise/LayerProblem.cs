@@ -27,6 +27,9 @@ internal sealed record LayerProblem
     /// <summary>The type in which scales are stored.</summary>
     public required ScaleType ScaleType { get; init; }
 
+    /// <summary>Significant bits that a stored scale may have; null for all that its type has.</summary>
+    public int? ScaleDigits { get; init; }
+
     /// <summary>Part of the mean diagonal of H that is added to its diagonal, by methods that work in the full covariance.</summary>
     public required double Damping { get; init; }
 

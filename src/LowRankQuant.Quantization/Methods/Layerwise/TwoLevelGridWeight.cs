@@ -39,7 +39,7 @@ internal sealed class TwoLevelGridWeight : GridWeight
     }
 
     /// <inheritdoc/>
-    public override void RoundScales(ScaleType type)
+    public override void RoundScales(ScaleType type, int? digits)
     {
         // They are what is stored.
     }

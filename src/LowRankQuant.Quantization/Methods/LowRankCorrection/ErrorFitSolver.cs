@@ -28,7 +28,7 @@ internal sealed class ErrorFitSolver(ErrorMetric metric, Func<LayerProblem, int>
     {
         var warnings = new List<string>();
         GridWeight weight = problem.RoundToNearest(problem.Weight, clip ? problem.ClipLimits(problem.Weight, ClipRange.Wide) : null);
-        weight.RoundScales(problem.ScaleType);
+        weight.RoundScales(problem.ScaleType, problem.ScaleDigits);
         weight.RoundCodes(problem.Weight, problem.Workers);
         LowRankFactors factors = Fit(problem, weight.ErrorOf(problem.Weight), rankFor(problem), warnings).ToHalf();
         return new LayerSolution(weight.ToQuantizedWeight(problem.ScaleType, factors.ToBranch(FactorBits)), warnings);

@@ -31,6 +31,6 @@ internal sealed class BranchChoices(CausalModel quantized, int largestRank, int 
         double[] losses = ErrorSpectrum.Losses(error, m, metric, sensitivity, ranks, workers);
         double cost = quantized.Checkpoint.StoredBitsOf($"{module}.weight");
         var branch = new RankCost(m, n, 1, factorBits);
-        for (int rank = 0; rank <= ranks; rank++) yield return new LayerChoice(0, rank, cost + (branch.BitsPerWeight(rank) * m * n), losses[rank]);
+        for (int rank = 0; rank <= ranks; rank++) yield return new LayerChoice(null, rank, cost + (branch.BitsPerWeight(rank) * m * n), losses[rank]);
     }
 }

@@ -1,11 +1,13 @@
+using LowRankQuant.Numerics.Quantized;
+
 namespace LowRankQuant.Quantization.Pipeline.Budget;
 
-/// <summary>A width and rank of a layer, its cost and what it is predicted to lose.</summary>
-/// <param name="Bits">Bits of a code.</param>
+/// <summary>A grid and rank of a layer, its cost and what it is predicted to lose.</summary>
+/// <param name="Grid">The grid; null where it is not to be chosen.</param>
 /// <param name="Rank">Rank of the branch.</param>
 /// <param name="Cost">Stored bits of the layer.</param>
 /// <param name="Loss">Predicted KL per token, nats.</param>
-internal readonly record struct LayerChoice(int Bits, int Rank, double Cost, double Loss);
+internal readonly record struct LayerChoice(WeightGrid? Grid, int Rank, double Cost, double Loss);
 
 /// <summary>The choices of one layer.</summary>
 /// <param name="Name">Module path.</param>

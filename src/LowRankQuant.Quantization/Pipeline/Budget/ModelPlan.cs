@@ -3,7 +3,7 @@ using LowRankQuant.Formats.Safetensors;
 
 namespace LowRankQuant.Quantization.Pipeline.Budget;
 
-/// <summary>Widths and ranks of every linear layer of a model, made before the first block is quantized and kept with the run.</summary>
+/// <summary>Grids and ranks of every linear layer of a model, made before the first block is quantized and kept with the run.</summary>
 /// <param name="layers">By module path, such as <c>model.layers.0.mlp.up_proj</c>.</param>
 public sealed class ModelPlan(IReadOnlyDictionary<string, LayerPlan> layers)
 {
@@ -31,7 +31,7 @@ public sealed class ModelPlan(IReadOnlyDictionary<string, LayerPlan> layers)
         {
             var values = new float[file.ShapeOf(row.Name)[0]];
             file.ReadSingles(row.Name, values);
-            layers[row.Name] = new LayerPlan(row.Bits, row.Rank, [.. values.Select(value => (double)value)]);
+            layers[row.Name] = new LayerPlan(row.Grid?.ToGrid(), row.Rank, [.. values.Select(value => (double)value)]);
         }
         return new ModelPlan(layers);
     }
@@ -41,7 +41,8 @@ public sealed class ModelPlan(IReadOnlyDictionary<string, LayerPlan> layers)
     {
         SafetensorsWriter.Write(Path.Combine(folder, SensitivityFile), [.. Layers.Select(layer => PendingTensor.FromSingles(
             layer.Key, SafetensorsType.F32, [layer.Value.RowSensitivity.Length], [.. layer.Value.RowSensitivity.Select(value => (float)value)]))]);
-        List<PlannedLayer> rows = [.. Layers.Select(layer => new PlannedLayer(layer.Key, layer.Value.Bits, layer.Value.Rank))];
+        List<PlannedLayer> rows = [.. Layers.Select(layer => new PlannedLayer(
+            layer.Key, layer.Value.Grid is { } grid ? LayerGrid.Of(grid, null) : null, layer.Value.Rank))];
         AtomicFile.WriteAllBytes(Path.Combine(folder, TableFile), JsonSerializer.SerializeToUtf8Bytes(rows, PipelineJson.Default.ListPlannedLayer));
     }
 }

@@ -7,7 +7,7 @@ using LowRankQuant.Quantization.Methods.Layerwise;
 namespace LowRankQuant.Quantization.Pipeline.Budget;
 
 /// <summary>
-/// Plans widths and ranks for a whole model: what its outputs feel (<see cref="OutputSensitivity"/>), what every choice of every layer would lose
+/// Plans grids and ranks for a whole model: what its outputs feel (<see cref="OutputSensitivity"/>), what every choice of every layer would lose
 /// (<see cref="ILayerChoices"/>, on the inputs of the full-precision model), and the budget spent where the loss falls most per stored bit
 /// (<see cref="WaterFilling"/>).
 /// </summary>
@@ -26,14 +26,13 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
     /// <summary>A plan with the same rule for all layers; only their sensitivity is measured.</summary>
     /// <param name="calibration">Token ids.</param>
     /// <param name="budget">Memory for activations.</param>
-    /// <param name="bits">Width of all codes.</param>
     /// <param name="rankOf">The rank of a layer.</param>
     /// <param name="cancellation">Asks to stop.</param>
-    public ModelPlan Uniform(CalibrationSet calibration, MemoryBudget budget, int bits, Func<LinearShape, int> rankOf, CancellationToken cancellation)
+    public ModelPlan Uniform(CalibrationSet calibration, MemoryBudget budget, Func<LinearShape, int> rankOf, CancellationToken cancellation)
     {
         Dictionary<string, double[]> sensitivity = Sensitivity(calibration, budget, cancellation);
         return new ModelPlan(Modules().ToDictionary(
-            module => module.Name, module => new LayerPlan(bits, rankOf(module.Shape), sensitivity[module.Name]), StringComparer.Ordinal));
+            module => module.Name, module => new LayerPlan(null, rankOf(module.Shape), sensitivity[module.Name]), StringComparer.Ordinal));
     }
 
     /// <summary>A plan within a budget.</summary>
@@ -52,7 +51,7 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
         LayerChoice[] chosen = WaterFilling.Spend(options, targetBits * weights);
         var layers = new Dictionary<string, LayerPlan>(StringComparer.Ordinal);
         for (int i = 0; i < chosen.Length; i++)
-            layers[options[i].Name] = new LayerPlan(chosen[i].Bits, chosen[i].Rank, sensitivity[options[i].Name]);
+            layers[options[i].Name] = new LayerPlan(chosen[i].Grid, chosen[i].Rank, sensitivity[options[i].Name]);
         return new ModelPlan(layers);
     }
 
@@ -102,7 +101,7 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
                 }
             }
             model.Device.Trim();
-            Progress?.Invoke("planning widths and ranks", index + 1, model.Config.Layers);
+            Progress?.Invoke("planning grids and ranks", index + 1, model.Config.Layers);
         }
         return options;
     }

@@ -147,7 +147,7 @@ public sealed class ResidualTests : IDisposable
         int m = slot.OutFeatures, n = slot.InFeatures;
         double[] weight = Array.ConvertAll(((DenseWeight)slot.Weight).Value.ToArray(), value => (double)value);
         GridWeight rounded = GridWeight.RoundToNearest(weight, m, n, (UniformGrid)Scheme.Grid, _device.HostWorkers);
-        rounded.RoundScales(Scheme.ScaleType);
+        rounded.RoundScales(Scheme.ScaleType, Scheme.ScaleDigits);
         double[] error = rounded.ErrorOf(weight), ones = [.. Enumerable.Repeat(1.0, n)];
         LowRankFactors factors = RankSelection.OfRank(error, ones, Rank, new Sketching(SketchForm.RankOne, 2, new StartVectors(m, 1UL), _device.HostWorkers)).ToHalf();
         double[] u = [.. factors.U], v = [.. factors.V];

@@ -11,7 +11,7 @@ public sealed class WaterFillingTests
         for (int trial = 0; trial < 30; trial++)
         {
             LayerOptions[] layers = [.. Enumerable.Range(0, 4).Select(i => new LayerOptions($"{i}", [.. Enumerable.Range(0, 5).Select(k =>
-                new LayerChoice(k, 0, 10 + (k * (5 + random.Next(5))), Math.Pow(4, -k) * (1 + random.NextDouble()) * (1 << (2 * i))))]))];
+                new LayerChoice(null, 0, 10 + (k * (5 + random.Next(5))), Math.Pow(4, -k) * (1 + random.NextDouble()) * (1 << (2 * i))))]))];
             double budget = 40 + random.Next(80);
             LayerChoice[] chosen = WaterFilling.Spend(layers, budget);
             Assert.True(chosen.Sum(choice => choice.Cost) <= budget);
@@ -36,5 +36,5 @@ public sealed class WaterFillingTests
 
     [Fact]
     public void ABudgetBelowTheCheapestIsRefused() =>
-        Assert.Throws<ArgumentException>(() => WaterFilling.Spend([new LayerOptions("a", [new LayerChoice(2, 0, 10, 1)])], 9));
+        Assert.Throws<ArgumentException>(() => WaterFilling.Spend([new LayerOptions("a", [new LayerChoice(null, 0, 10, 1)])], 9));
 }
