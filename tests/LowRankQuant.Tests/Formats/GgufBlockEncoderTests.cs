@@ -145,7 +145,8 @@ public sealed class GgufBlockEncoderTests
 
         GgufFit small = GgufFit.Of(new UniformGrid(3, true, Granularity.Group, 16), 576, ScaleType.Float16);
         Assert.Contains("groups of 16", small.Reason, StringComparison.Ordinal);
-        Assert.Equal("w3 symmetric g32 with Float16 scales (Q4_0, 4.5 bits per weight)", small.Nearest!.ToString());
+        // Blocks of Q4_0 hold four bits at no more cost than three.
+        Assert.Equal("w4 symmetric g32 with Float16 scales (Q4_0, 4.5 bits per weight)", small.Nearest!.ToString());
         // The native groups of the engine, where rows allow them.
         Assert.Equal(TwoLevelGrid.Q3K, GgufFit.Of(new UniformGrid(3, true, Granularity.Group, 16), 512, ScaleType.Float16).Nearest!.Grid);
 
