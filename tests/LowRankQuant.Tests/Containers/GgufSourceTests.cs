@@ -49,6 +49,26 @@ public class GgufSourceTests
         Assert.Contains("different: model.layers.0.self_attn.q_proj.weight: code at [8, 0] is", verified.Out, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task BlocksWithFloatMinimaAreComparedByValuesAndRoundedFloatsAreNotTakenForTheSame()
+    {
+        using var folder = new TemporaryFolder();
+        string rounded = folder.File("q4_1.gguf"), changed = folder.File("changed.gguf");
+        // Its linears go into Q4_1 as ggml's reference code rounds, whose minima are floats.
+        Assert.Equal(0, (await Lrq.Run("export", TestData.Demo, "--to", "gguf", "--linear", "q4_1", "--out", rounded)).Code);
+        CliResult ofFloats = await Lrq.Run("verify", rounded, "--against", TestData.Demo);
+        Assert.Contains("and 27 more: kept in fewer than 16 bits", ofFloats.Out, StringComparison.Ordinal);
+        JsonNode report = await Same(rounded, rounded);
+        Assert.Equal((0, (int)report["tensors"]!), ((int)report["comparedByCodes"]!, (int)report["comparedByValues"]!));
+        byte[] bytes = File.ReadAllBytes(rounded), blocks;
+        using (GgufFile file = GgufFile.Open(rounded)) blocks = file.GetBytes("blk.2.ffn_up.weight", 0, 200).ToArray();
+        bytes[bytes.AsSpan().IndexOf(blocks) + 4] ^= 1;
+        File.WriteAllBytes(changed, bytes);
+        CliResult verified = await Lrq.Run("verify", changed, "--against", rounded);
+        Assert.Equal(1, verified.Code);
+        Assert.Contains("different: model.layers.2.mlp.up_proj.weight: element 0 is", verified.Out, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("golden/gguf/tinystories-656k/model-q4_0.gguf", "w4 symmetric g32, Float16 scales", 4.5)]
     [InlineData("golden/gguf/tinystories-656k/model-q8_0.gguf", "w8 symmetric g32, Float16 scales", 8.5)]
