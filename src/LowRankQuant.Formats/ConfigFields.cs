@@ -14,6 +14,12 @@ internal sealed class ConfigFields(JsonElement json, string file, string path)
         ? new ConfigFields(json, file, path)
         : throw new CheckpointFormatException("config-schema", file, path, $"is {json.ValueKind}; it must be Object.");
 
+    /// <summary>File it comes from.</summary>
+    public string File => file;
+
+    /// <summary>Path of the object within the file.</summary>
+    public string Path => path;
+
     /// <summary>All fields of the object.</summary>
     public IEnumerable<JsonProperty> All => json.EnumerateObject();
 
@@ -49,9 +55,11 @@ internal sealed class ConfigFields(JsonElement json, string file, string path)
     public int Required(string name) => Integer(name) ?? throw Bad(name, "the key is missing.");
 
     /// <summary>A group size: a positive number, or -1 for the whole row.</summary>
-    public int GroupSize(string name)
+    /// <param name="name">The field.</param>
+    /// <param name="otherwise">The size where the field is absent; null when it must be there.</param>
+    public int GroupSize(string name, int? otherwise = null)
     {
-        int size = Required(name);
+        int size = Integer(name) ?? otherwise ?? Required(name);
         return size is > 0 or -1 ? size : throw Bad(name, $"is {size}; it must be positive, or -1 for the whole row.");
     }
 
@@ -63,6 +71,15 @@ internal sealed class ConfigFields(JsonElement json, string file, string path)
         { ValueKind: JsonValueKind.False } or null => false,
         _ => true,
     };
+
+    /// <summary>Refuses every field that is not among those that are understood; null and absent are the same.</summary>
+    /// <param name="known">Names of the fields that are.</param>
+    /// <param name="kind">Kind of the error.</param>
+    public void RefuseOthers(IReadOnlyList<string> known, string kind)
+    {
+        foreach (JsonProperty field in All.Where(field => field.Value.ValueKind != JsonValueKind.Null && !known.Contains(field.Name)))
+            throw Bad(field.Name, $"is not understood here; understood are {string.Join(", ", known)}.", kind);
+    }
 
     /// <summary>The exception for a field that breaks a rule.</summary>
     public CheckpointFormatException Bad(string name, string message, string kind = "config-schema") => new(kind, file, $"{path}.{name}", message);

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
+using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Verification;
 using LowRankQuant.Models.Verification.Engines;
@@ -13,9 +14,9 @@ namespace LowRankQuant.Cli.Commands;
 internal sealed class VerifyCommand(Terminal terminal)
 {
     private const int MostDifferences = 20;
-    private readonly Argument<string> _path = new("PATH") { Description = $"The container. {ModelPath.Help}" };
+    private readonly Argument<string> _path = new("PATH") { Description = $"The container. {ModelPath.Help} Also an adapter by itself: a PEFT folder or a GGUF LoRA file." };
     private readonly Option<string?> _against = Create(
-        "--against", "RUN", "What it was made from: codes, zero points, scales and all other tensors are compared.");
+        "--against", "RUN", "What it was made from: codes, zero points, scales, all other tensors and low-rank branches are compared.");
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public Command Build()
@@ -28,24 +29,36 @@ internal sealed class VerifyCommand(Terminal terminal)
     private int Run(ParseResult parsed, CancellationToken cancellation)
     {
         bool json = parsed.GetValue(_json);
-        using ICheckpoint container = CheckpointOpener.Open(ModelPath.Of(parsed.GetValue(_path)!).Path);
-        using ICheckpoint? run = parsed.GetValue(_against) is { } against ? CheckpointOpener.Open(ModelPath.Of(against).Path) : null;
+        string path = ModelPath.Of(parsed.GetValue(_path)!).Path;
+        string? against = parsed.GetValue(_against);
+        bool isAdapter = AdapterOpener.IsAdapter(path);
+        if (isAdapter && against is null) throw new RequestException([$"{path} is an adapter; name the run whose branches it holds by --against."]);
+        using ICheckpoint? container = isAdapter ? null : CheckpointOpener.Open(path);
+        using ICheckpoint? run = against is null ? null : CheckpointOpener.Open(ModelPath.Of(against).Path);
         VerifyReport report;
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {
-            narrator.Stage($"reading {container.Location}");
-            report = new CheckpointVerifier(container, run) { Progress = (done, total) => narrator.Progress(done, total) }.Run(cancellation);
+            narrator.Stage($"reading {path}");
+            report = container is null
+                ? Compare(path, run!)
+                : new CheckpointVerifier(container, run) { Progress = (done, total) => narrator.Progress(done, total) }.Run(cancellation);
         }
         Print(report, run, json ? terminal.Error : terminal.Out);
-        if (json) terminal.Out.WriteLine(ToJson(container, run, report).ToJsonString());
+        if (json) terminal.Out.WriteLine(ToJson(path, run, report).ToJsonString());
         return report.Differences.Count == 0 ? ExitCodes.Success : ExitCodes.Failed;
+    }
+
+    private static VerifyReport Compare(string adapter, ICheckpoint run)
+    {
+        using ILowRankAdapter opened = AdapterOpener.Open(adapter, run);
+        return AdapterVerifier.Compare(opened, run);
     }
 
     private static void Print(VerifyReport report, ICheckpoint? run, TextWriter writer)
     {
-        writer.WriteLine($"{report.Kind}: {report.Tensors} tensors read, {report.Linears} quantized linears.");
-        if (run is not null)
-            writer.WriteLine($"Against {run.Location}: {report.ComparedByCodes} linears by codes, zero points and scales, {report.ComparedByValues} tensors by values.");
+        string linears = report.Linears > 0 ? $", {report.Linears} quantized linears" : "";
+        writer.WriteLine($"{report.Kind}: {report.Tensors} tensors read{linears}.");
+        if (run is not null) writer.WriteLine($"Against {run.Location}: {Compared(report)}.");
         foreach (string note in report.Notes) writer.WriteLine($"note: {note}");
         foreach (Difference difference in report.Differences.Take(MostDifferences)) writer.WriteLine($"different: {difference}");
         if (report.Differences.Count > MostDifferences) writer.WriteLine($"different: {report.Differences.Count - MostDifferences} more");
@@ -57,15 +70,25 @@ internal sealed class VerifyCommand(Terminal terminal)
         writer.Write(table.ToString());
     }
 
-    private static JsonObject ToJson(ICheckpoint container, ICheckpoint? run, VerifyReport report) => new()
+    private static string Compared(VerifyReport report)
     {
-        ["path"] = container.Location,
+        var parts = new List<string>();
+        if (report.ComparedByCodes > 0) parts.Add($"{report.ComparedByCodes} tensors by codes, zero points and scales");
+        if (report.ComparedByValues > 0) parts.Add($"{report.ComparedByValues} by values");
+        if (report.Branches > 0) parts.Add($"{report.Branches} low-rank branches");
+        return parts.Count == 0 ? "nothing to compare" : string.Join(", ", parts);
+    }
+
+    private static JsonObject ToJson(string path, ICheckpoint? run, VerifyReport report) => new()
+    {
+        ["path"] = path,
         ["kind"] = report.Kind,
         ["against"] = run?.Location,
         ["tensors"] = report.Tensors,
         ["linears"] = report.Linears,
         ["comparedByCodes"] = report.ComparedByCodes,
         ["comparedByValues"] = report.ComparedByValues,
+        ["branches"] = report.Branches,
         ["same"] = run is null ? null : report.Differences.Count == 0,
         ["differences"] = new JsonArray([.. report.Differences.Select(difference => (JsonNode)new JsonObject
         {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
@@ -9,10 +10,24 @@ namespace LowRankQuant.Evaluation.Runs;
 /// <summary>How many bits a model takes per weight.</summary>
 public static class StoredSize
 {
+    private const int PlainFloatBits = 16;
+
     /// <summary>
-    /// Bits per weight of the quantized linears: codes, scales and zero points, and the low-rank branch. Null when the model has none on a grid we know.
+    /// Bits per weight that the quantized linears take in the file: codes, scales and zero points, and the low-rank branch. Null when there are none.
     /// </summary>
-    public static double? LinearBits(CausalModel model) => LinearBits(LinearGrids(model));
+    public static double? LinearBits(CausalModel model)
+    {
+        double bits = 0, weights = 0;
+        foreach ((string tensor, long count) in Linears(model))
+        {
+            long stored = model.Checkpoint.StoredBitsOf(tensor);
+            // Codes are looked for only where the bits leave it open: a branch may be larger than its base.
+            if (stored >= PlainFloatBits * count && model.Checkpoint.ReadQuantized(tensor) is null) continue;
+            bits += stored;
+            weights += count;
+        }
+        return weights == 0 ? null : bits / weights;
+    }
 
     /// <inheritdoc cref="LinearBits(CausalModel)"/>
     public static double? LinearBits(IEnumerable<LinearGrid> grids)
@@ -30,22 +45,29 @@ public static class StoredSize
     public static IReadOnlyList<LinearGrid> LinearGrids(CausalModel model)
     {
         var grids = new Dictionary<string, LinearGrid>(StringComparer.Ordinal);
-        for (int block = 0; block < model.Config.Layers; block++)
+        foreach ((string tensor, long count) in Linears(model))
         {
-            foreach ((string name, int outFeatures, int inFeatures) in model.Linears)
+            long bits = model.Checkpoint.StoredBitsOf(tensor);
+            string grid = Describe(model.Checkpoint.ReadQuantized(tensor), (double)bits / count);
+            LinearGrid sum = grids.GetValueOrDefault(grid) ?? new LinearGrid(grid, 0, 0, 0);
+            grids[grid] = sum with
             {
-                QuantizedWeight? weight = model.Checkpoint.ReadQuantized($"{model.BlockName(block)}.{name}.weight");
-                string grid = weight is null ? LinearGrid.Floats : $"{weight.Grid}, {weight.ScaleType} scales";
-                LinearGrid sum = grids.GetValueOrDefault(grid) ?? new LinearGrid(grid, 0, 0, 0);
-                grids[grid] = sum with
-                {
-                    Linears = sum.Linears + 1,
-                    Weights = sum.Weights + ((long)outFeatures * inFeatures),
-                    StoredBits = sum.StoredBits + (weight?.StoredBits ?? 0),
-                };
-            }
+                Linears = sum.Linears + 1,
+                Weights = sum.Weights + count,
+                StoredBits = sum.StoredBits + (grid == LinearGrid.Floats ? 0 : bits),
+            };
         }
         return [.. grids.Values.OrderByDescending(grid => grid.Weights).ThenBy(grid => grid.Description, StringComparer.Ordinal)];
+    }
+
+    private static IEnumerable<(string Tensor, long Weights)> Linears(CausalModel model) => Enumerable.Range(0, model.Config.Layers).SelectMany(block =>
+        model.Linears.Select(linear => ($"{model.BlockName(block)}.{linear.Name}.weight", (long)linear.OutFeatures * linear.InFeatures)));
+
+    // Floats of fewer than 16 bits are codes with a float minimum, which lie on no integer grid.
+    private static string Describe(QuantizedWeight? weight, double bits)
+    {
+        if (weight is not null) return $"{weight.Grid}, {weight.ScaleType} scales";
+        return bits >= PlainFloatBits ? LinearGrid.Floats : string.Create(CultureInfo.InvariantCulture, $"no integer grid, {bits:0.####} bits");
     }
 
     /// <summary>Bits per weight by the layers' own reports; null when there are none.</summary>

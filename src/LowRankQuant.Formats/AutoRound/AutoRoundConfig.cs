@@ -1,6 +1,8 @@
+using System.Buffers;
 using System.Text.Json;
 using LowRankQuant.Formats.Awq;
 using LowRankQuant.Formats.Gptq;
+using LowRankQuant.Formats.Modules;
 
 namespace LowRankQuant.Formats.AutoRound;
 
@@ -8,15 +10,23 @@ namespace LowRankQuant.Formats.AutoRound;
 /// The <c>quantization_config</c> of AutoRound checkpoints: <c>packing_format</c> says whose layout the tensors have. Exactly one of the two layouts
 /// is set.
 /// </summary>
-/// <param name="Gptq">GPTQ's layout without g_idx, or null.</param>
-/// <param name="Awq">AWQ's layout, or null.</param>
+/// <param name="Gptq">GPTQ's layouts without g_idx, or null.</param>
+/// <param name="Awq">AWQ's layouts, or null.</param>
 /// <remarks>Source: intel/auto-round, export/; golden/autoround. Scales of symmetric exports may be negative.</remarks>
-public sealed record AutoRoundConfig(GptqLayout? Gptq, AwqLayout? Awq)
+public sealed record AutoRoundConfig(ModuleLayouts<GptqLayout>? Gptq, ModuleLayouts<AwqLayout>? Awq)
 {
     /// <summary>Value of <c>quant_method</c>.</summary>
     public const string QuantMethod = "auto-round";
 
     private const int FullPrecisionBits = 16;
+    private const string Extra = "extra_config";
+
+    // A name with one of these is a pattern, found anywhere in a module's name; others are names. Dots alone make no pattern.
+    private static readonly SearchValues<char> PatternCharacters = SearchValues.Create(@"*+?^$()[]{}|\");
+
+    // What a layer may have of its own: the layout, and quantizers of activations, which are refused below where they are on.
+    private static readonly string[] Known =
+        ["bits", "group_size", "sym", "data_type", "act_bits", "act_data_type", "act_group_size", "act_sym", "act_dynamic", "clip"];
 
     /// <summary>Reads a configuration.</summary>
     /// <param name="config">The object.</param>
@@ -27,35 +37,62 @@ public sealed record AutoRoundConfig(GptqLayout? Gptq, AwqLayout? Awq)
         ConfigFields fields = ConfigFields.Of(config, file, "quantization_config");
         int bits = fields.Required("bits"), group = fields.GroupSize("group_size");
         bool symmetric = fields.Boolean("sym") ?? true;
-        if (fields.Text("data_type") is { } type and not "int") throw fields.Bad("data_type", $"'{type}'; int is read.", "unsupported-weights");
-        if (fields.Integer("act_bits") is { } activations and < FullPrecisionBits)
-            throw fields.Bad("act_bits", $"{activations}-bit activations are not read.", "unsupported-weights");
-        RefuseOverrides(fields);
+        CheckTypes(fields);
         string packing = fields.Text("packing_format") ?? "auto_round:auto_gptq";
         if (packing == "auto_round:auto_awq")
         {
-            if (bits != AwqLayout.Bits) throw fields.Bad("bits", $"{bits} bits; AWQ's layout has 4.", "unsupported-bits");
-            return new AutoRoundConfig(null, new AwqLayout(group));
+            return new AutoRoundConfig(null, WithExtra(fields, AwqLayoutOf(fields, bits, group), layer =>
+                AwqLayoutOf(layer, layer.Integer("bits") ?? bits, layer.GroupSize("group_size", group))));
         }
-        if (!GptqLayout.Widths.Contains(bits)) throw fields.Bad("bits", $"{bits} bits; 2, 3, 4 and 8 are read.", "unsupported-bits");
         GptqZeroPoints zeros = packing switch
         {
             "auto_round:auto_gptq" => GptqZeroPoints.MinusOne,
             "auto_round" => GptqZeroPoints.AsTheyAre,
             _ => throw fields.Bad("packing_format", $"'{packing}'; auto_round, auto_round:auto_gptq and auto_round:auto_awq are read.", "unsupported-format"),
         };
-        return new AutoRoundConfig(new GptqLayout(bits, group, symmetric, zeros), null);
+        return new AutoRoundConfig(WithExtra(fields, GptqLayoutOf(fields, bits, group, symmetric, zeros), layer => GptqLayoutOf(
+            layer, layer.Integer("bits") ?? bits, layer.GroupSize("group_size", group), layer.Boolean("sym") ?? symmetric, zeros)), null);
     }
 
-    // Layers left in full precision show by their tensors; others would have a layout of their own.
-    private static void RefuseOverrides(ConfigFields fields)
+    private static AwqLayout AwqLayoutOf(ConfigFields fields, int bits, int groupSize) => bits == AwqLayout.Bits
+        ? new AwqLayout(groupSize)
+        : throw fields.Bad("bits", $"{bits} bits; AWQ's layout has 4.", "unsupported-bits");
+
+    private static GptqLayout GptqLayoutOf(ConfigFields fields, int bits, int groupSize, bool symmetric, GptqZeroPoints zeros) => GptqLayout.Widths.Contains(bits)
+        ? new GptqLayout(bits, groupSize, symmetric, zeros)
+        : throw fields.Bad("bits", $"{bits} bits; 2, 3, 4 and 8 are read.", "unsupported-bits");
+
+    private static void CheckTypes(ConfigFields fields)
     {
-        if (fields.Any("extra_config") is not { ValueKind: JsonValueKind.Object } extra) return;
-        foreach (JsonProperty module in extra.EnumerateObject())
+        if (fields.Text("data_type") is { } type and not "int") throw fields.Bad("data_type", $"'{type}'; int is read.", "unsupported-weights");
+        if (fields.Integer("act_bits") is { } activations and < FullPrecisionBits)
+            throw fields.Bad("act_bits", $"{activations}-bit activations are not read.", "unsupported-weights");
+    }
+
+    /// <summary>
+    /// Layers of their own: <c>extra_config</c> has an object for each, by name or by pattern, with the keys that differ. 16 bits and more mean that a
+    /// layer is dense. A layer's own name comes before patterns, and of those the first that is found in its name.
+    /// </summary>
+    /// <remarks>Source: intel/auto-round, export/export_to_autoround/export.py, inference/convert_model.py.</remarks>
+    private static ModuleLayouts<T> WithExtra<T>(ConfigFields config, T common, Func<ConfigFields, T> layout)
+        where T : class
+    {
+        if (config.Any(Extra) is not { } extra) return new ModuleLayouts<T>(common);
+        if (extra.ValueKind != JsonValueKind.Object) throw config.Bad(Extra, $"is {extra.ValueKind}; it must be Object.");
+        List<(Func<string, bool>, T?)> names = [], patterns = [];
+        foreach (JsonProperty layer in extra.EnumerateObject())
         {
-            bool dense = module.Value.ValueKind == JsonValueKind.Object && module.Value.TryGetProperty("bits", out JsonElement bits)
-                && bits.TryGetInt32(out int width) && width >= FullPrecisionBits;
-            if (!dense) throw fields.Bad("extra_config", $"'{module.Name}' has a layout of its own, which is not read.", "unsupported-dynamic");
+            ConfigFields fields = ConfigFields.Of(layer.Value, config.File, $"{config.Path}.{Extra}.{layer.Name}");
+            bool dense = fields.Integer("bits") is >= FullPrecisionBits;
+            if (!dense)
+            {
+                fields.RefuseOthers(Known, DynamicRules.Unsupported);
+                CheckTypes(fields);
+            }
+            T? own = dense ? null : layout(fields);
+            if (layer.Name.AsSpan().IndexOfAny(PatternCharacters) < 0) names.Add((name => name == layer.Name, own));
+            else patterns.Add((new NamePattern(config.File, $"{config.Path}.{Extra}", layer.Name, fromStart: false, layer.Name).Matches, own));
         }
+        return new ModuleLayouts<T>(common, [.. names, .. patterns]);
     }
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats.Modules;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Formats.Gptq;
@@ -23,22 +24,23 @@ public static class GptqConfig
     /// <summary>Reads a configuration.</summary>
     /// <param name="config">The object.</param>
     /// <param name="file">File it comes from, for messages.</param>
+    /// <returns>The layouts of the modules, by the rules of <c>dynamic</c>.</returns>
     /// <exception cref="CheckpointFormatException">A value breaks the rules (<c>config-schema</c>) or asks for what is not read (<c>unsupported-...</c>).</exception>
-    public static GptqLayout Parse(JsonElement config, string file)
+    public static ModuleLayouts<GptqLayout> Parse(JsonElement config, string file)
     {
         ConfigFields fields = ConfigFields.Of(config, file, "quantization_config");
-        int bits = fields.Required("bits");
-        if (!GptqLayout.Widths.Contains(bits)) throw fields.Bad("bits", $"{bits} bits; 2, 3, 4 and 8 are read.", "unsupported-bits");
-        RefuseOverrides(fields);
         if (fields.Text("pack_dtype") is { } pack and not "int32") throw fields.Bad("pack_dtype", $"'{pack}'; int32 is read.", "unsupported-format");
         string format = fields.Text("checkpoint_format") ?? fields.Text("format") ?? V1;
-        GptqZeroPoints zeros = format switch
+        if (format is not (V1 or V2)) throw fields.Bad("checkpoint_format", $"'{format}'; {V1} and {V2} are read.", "unsupported-format");
+        GptqLayout common = Layout(fields, fields.Required("bits"), fields.GroupSize("group_size"), fields.Boolean("sym") ?? true);
+        return DynamicRules.Parse(fields, common, rule => Layout(
+            rule, rule.Integer("bits") ?? common.Bits, rule.GroupSize("group_size", common.GroupSize), rule.Boolean("sym") ?? common.Symmetric));
+
+        GptqLayout Layout(ConfigFields at, int bits, int groupSize, bool symmetric)
         {
-            V2 => GptqZeroPoints.AsTheyAre,
-            V1 => FirstVersion(fields, bits),
-            _ => throw fields.Bad("checkpoint_format", $"'{format}'; {V1} and {V2} are read.", "unsupported-format"),
-        };
-        return new GptqLayout(bits, fields.GroupSize("group_size"), fields.Boolean("sym") ?? true, zeros);
+            if (!GptqLayout.Widths.Contains(bits)) throw at.Bad("bits", $"{bits} bits; 2, 3, 4 and 8 are read.", "unsupported-bits");
+            return new GptqLayout(bits, groupSize, symmetric, format == V2 ? GptqZeroPoints.AsTheyAre : FirstVersion(fields, bits));
+        }
     }
 
     /// <summary>The configuration of a checkpoint on one grid.</summary>
@@ -89,16 +91,5 @@ public static class GptqConfig
             return int.TryParse(number, System.Globalization.CultureInfo.InvariantCulture, out int release) ? release : 0;
         }
         return null;
-    }
-
-    // "-:pattern" keeps modules dense, which their tensors show anyway; everything else gives modules a layout of their own.
-    private static void RefuseOverrides(ConfigFields fields)
-    {
-        if (fields.Any("dynamic") is not { ValueKind: JsonValueKind.Object } dynamic) return;
-        foreach (JsonProperty rule in dynamic.EnumerateObject())
-        {
-            if (rule.Name.StartsWith("-:", StringComparison.Ordinal)) continue;
-            throw fields.Bad("dynamic", $"'{rule.Name}' gives some modules another layout, which is not read.", "unsupported-dynamic");
-        }
     }
 }

@@ -4,7 +4,7 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Formats.Peft;
 
 /// <summary>A PEFT LoRA folder: low-rank branches by module, the factor alpha / r folded into B. Every tensor must belong to a pair.</summary>
-public sealed class PeftAdapter : IDisposable
+public sealed class PeftAdapter : ILowRankAdapter
 {
     private const string Prefix = "base_model.model.";
     private readonly SafetensorsFile _file;
@@ -18,16 +18,19 @@ public sealed class PeftAdapter : IDisposable
         _file = file;
     }
 
-    /// <summary>The folder.</summary>
+    /// <inheritdoc/>
     public string Location { get; }
 
-    /// <summary>Modules with a branch.</summary>
+    /// <inheritdoc/>
+    public string Kind => "PEFT adapter";
+
+    /// <inheritdoc/>
     public IReadOnlyCollection<string> Modules => _pairs.Keys;
 
-    /// <summary>Bytes of its tensors.</summary>
+    /// <inheritdoc/>
     public long StoredBytes => new FileInfo(_file.Location).Length;
 
-    /// <summary>Path of its tensors.</summary>
+    /// <inheritdoc/>
     public string TensorPath => _file.Location;
 
     /// <summary>Opens a folder and checks names, shapes and ranks of all tensors.</summary>
@@ -50,7 +53,7 @@ public sealed class PeftAdapter : IDisposable
         }
     }
 
-    /// <summary>The branch of a module, or null.</summary>
+    /// <inheritdoc/>
     public LowRankBranch? Read(string module)
     {
         if (!_pairs.TryGetValue(module, out (string A, string B) names)) return null;
@@ -61,11 +64,11 @@ public sealed class PeftAdapter : IDisposable
         return new LowRankBranch(rank, a, b, _config.FactorBits ?? stored);
     }
 
-    /// <summary>Rows and columns of the weight that a module's branch belongs to.</summary>
+    /// <inheritdoc/>
     public (int OutFeatures, int InFeatures) ShapeOf(string module) =>
         ((int)_file.Tensors[_pairs[module].B].Shape[0], (int)_file.Tensors[_pairs[module].A].Shape[1]);
 
-    /// <summary>Rank of a module's branch.</summary>
+    /// <inheritdoc/>
     public int RankOf(string module) => (int)_file.Tensors[_pairs[module].A].Shape[0];
 
     /// <inheritdoc/>

@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
-using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Decoder;
@@ -10,14 +9,14 @@ using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints;
 
-/// <summary>A checkpoint together with a PEFT adapter: every weight that has a branch is read as W + B A.</summary>
+/// <summary>A checkpoint together with an adapter: every weight that has a branch is read as W + B A.</summary>
 public sealed class AdaptedCheckpoint : ICheckpoint
 {
     private const string WeightSuffix = ".weight";
 
     /// <summary>Puts an adapter on a checkpoint; both are owned from now on.</summary>
     /// <exception cref="CheckpointException">The adapter has a branch for a module that the model lacks or that has another shape.</exception>
-    public AdaptedCheckpoint(ICheckpoint checkpoint, PeftAdapter adapter)
+    public AdaptedCheckpoint(ICheckpoint checkpoint, ILowRankAdapter adapter)
     {
         Base = checkpoint;
         Adapter = adapter;
@@ -36,7 +35,7 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public ICheckpoint Base { get; }
 
     /// <summary>The adapter.</summary>
-    public PeftAdapter Adapter { get; }
+    public ILowRankAdapter Adapter { get; }
 
     /// <summary>Names of the weights that have a branch.</summary>
     public IReadOnlySet<string> BranchNames { get; }

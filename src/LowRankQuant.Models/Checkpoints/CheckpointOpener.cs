@@ -1,4 +1,4 @@
-using LowRankQuant.Formats.Peft;
+using LowRankQuant.Formats;
 
 namespace LowRankQuant.Models.Checkpoints;
 
@@ -17,16 +17,16 @@ public static class CheckpointOpener
     /// <param name="path">A folder or file.</param>
     /// <exception cref="CheckpointException">There is nothing at the path, or what is there is unsound.</exception>
     /// <exception cref="UnsupportedModelException">What is there is of a kind, architecture or type that is not supported.</exception>
-    /// <param name="adapter">A PEFT folder to put on the model; null for the one in the model's folder, if there is one.</param>
+    /// <param name="adapter">A PEFT folder or GGUF LoRA file to put on the model; null for the PEFT folder in the model's folder, if there is one.</param>
     public static ICheckpoint Open(string path, string? adapter = null)
     {
         ICheckpoint checkpoint = OpenBase(path);
-        string folder = adapter ?? Path.Combine(path, AdapterFolder);
-        if (adapter is null && !File.Exists(Path.Combine(folder, PeftAdapterWriter.ConfigFile))) return checkpoint;
-        PeftAdapter? branches = null;
+        string own = Path.Combine(path, AdapterFolder);
+        if (adapter is null && !AdapterOpener.IsPeft(own)) return checkpoint;
+        ILowRankAdapter? branches = null;
         try
         {
-            branches = PeftAdapter.Open(folder);
+            branches = AdapterOpener.Open(adapter ?? own, checkpoint);
             return new AdaptedCheckpoint(checkpoint, branches);
         }
         catch
@@ -56,10 +56,13 @@ public static class CheckpointOpener
         if (names.Contains("config.json")) return HuggingFaceCheckpoint.Open(folder);
         if (names.FirstOrDefault(name => name.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) is { } gguf)
             throw new CheckpointException($"{folder} holds no config.json; for the GGUF file in it name the file: {Path.Combine(folder, gguf)}.");
-        if (names.Contains("adapter_config.json"))
-            throw new UnsupportedModelException($"{folder} holds an adapter and no model; merge it into its base model first.");
+        if (AdapterOpener.IsPeft(folder)) throw AdapterAlone(folder);
         throw new CheckpointException($"{folder} holds no config.json; a model is {Supported}.");
     }
+
+    /// <summary>The exception for an adapter where a model is asked for.</summary>
+    internal static UnsupportedModelException AdapterAlone(string path) =>
+        new($"{path} holds an adapter and no model; name its model, and the adapter by --adapter of lrq eval.");
 
     private static bool IsPickle(string path) => PickleExtensions.Contains(Path.GetExtension(path).ToLowerInvariant());
 
@@ -72,7 +75,8 @@ public static class CheckpointOpener
         $"{path} is a PyTorch pickle, which can run code when it is read and is not supported. Convert the model to safetensors first " +
         "(in Python: AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder, safe_serialization=True)), or take the safetensors files of its page.");
 
-    private static bool HasGgufMagic(string path)
+    /// <summary>Whether a file begins as GGUF files do.</summary>
+    internal static bool HasGgufMagic(string path)
     {
         Span<byte> magic = stackalloc byte[4];
         using FileStream stream = File.OpenRead(path);

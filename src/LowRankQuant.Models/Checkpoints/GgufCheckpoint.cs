@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
@@ -59,6 +60,7 @@ public sealed class GgufCheckpoint : ICheckpoint
         GgufFile file = GgufFile.Open(path);
         try
         {
+            if (GgufLoraAdapter.Is(file)) throw CheckpointOpener.AdapterAlone(path);
             JsonObject json = GgufConfig.ToHuggingFace(file);
             DecoderConfig config = ModelFamilies.For((string?)json["model_type"], path).ReadConfig(json, path);
             return new GgufCheckpoint(file, json, config, GgufNames.Translate(file, config));
@@ -81,15 +83,21 @@ public sealed class GgufCheckpoint : ICheckpoint
     {
         string stored = Stored(name);
         _file.ReadSingles(stored, destination);
-        int heads = name.Contains(".q_proj.", StringComparison.Ordinal) ? Config.Heads
-            : name.Contains(".k_proj.", StringComparison.Ordinal) ? Config.KeyValueHeads : 0;
+        int heads = RotaryRows.Heads(Config, name);
         if (heads == 0) return;
         int rows = ShapeOf(name)[0];
         RotaryRows.ToHalfSplit(destination, heads, rows, destination.Length / rows);
     }
 
     /// <inheritdoc/>
-    public QuantizedWeight? ReadQuantized(string name) => null;
+    public QuantizedWeight? ReadQuantized(string name)
+    {
+        if (!_names.TryGetValue(name, out string? stored)) return null;
+        int heads = RotaryRows.Heads(Config, name), headSize = Config.HeadSize;
+        if (heads == 0) return GgufBlockDecoder.Read(_file, stored);
+        this.CheckShape(name, [heads * headSize, .. ShapeOf(name).Skip(1)]);
+        return GgufBlockDecoder.Read(_file, stored, row => RotaryRows.HalfSplitRow(row, headSize));
+    }
 
     /// <inheritdoc/>
     public long StoredBitsOf(string name) => 8 * _file.Tensors[Stored(name)].ByteLength;

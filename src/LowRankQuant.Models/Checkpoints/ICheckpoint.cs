@@ -69,7 +69,9 @@ public interface ICheckpoint : IDisposable
     /// <summary>The text of the chat template; null when the model has none.</summary>
     string? ReadChatTemplate();
 
-    /// <summary>Writes tokenizer, chat template, generation settings and licences beside a result.</summary>
+    /// <summary>Writes tokenizer, chat template, generation settings and licences of a result.</summary>
+    /// <param name="folder">A folder that is moved to its place when it is complete: when the disk fills, a file stays in parts.</param>
+    /// <exception cref="IOException">The disk is full, or a file cannot be read or written.</exception>
     void CopySideFiles(string folder);
 
     /// <summary>A tensor for a writer, as <paramref name="type"/>: its bytes as they are when it is stored so, else converted when its turn comes.</summary>

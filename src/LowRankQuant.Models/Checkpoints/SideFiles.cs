@@ -14,6 +14,9 @@ internal static class SideFiles
     ];
 
     /// <summary>Copies those that exist.</summary>
+    /// <param name="from">Folder of the model.</param>
+    /// <param name="to">A folder that is moved to its place when it is complete.</param>
+    /// <exception cref="IOException">The disk is full, or a file cannot be read or written.</exception>
     public static void Copy(string from, string to)
     {
         foreach (string name in Names)
@@ -21,11 +24,11 @@ internal static class SideFiles
             var source = new FileInfo(Path.Combine(from, name));
             if (!source.Exists) continue;
             if (source.Length > Largest) throw new CheckpointException($"{source.FullName} has {source.Length} bytes; a side file of a model has at most {Largest}.");
-            string aside = Path.Combine(to, name + ".tmp");
-            File.Copy(source.FullName, aside, overwrite: true);
-            // A read-only source must not make the result unchangeable.
-            File.SetAttributes(aside, FileAttributes.Normal);
-            File.Move(aside, Path.Combine(to, name), overwrite: true);
+            // As streams, whose errors name the file, and without the source's attributes: a read-only one must not make the result unchangeable.
+            using FileStream bytes = source.OpenRead();
+            using var copy = new FileStream(Path.Combine(to, name), FileMode.Create, FileAccess.Write, FileShare.None);
+            bytes.CopyTo(copy);
+            copy.Flush(flushToDisk: true);
         }
     }
 }

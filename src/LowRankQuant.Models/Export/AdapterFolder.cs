@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
@@ -12,7 +13,7 @@ internal static class AdapterFolder
     public static IReadOnlyList<int> KnownRanks { get; } = [1, 8, 16, 32, 64, 128, 256, 320, 512];
 
     /// <summary>What keeps the branches from being written as asked.</summary>
-    public static IEnumerable<Misfit> FindMisfits(PeftAdapter adapter, ExportOptions options)
+    public static IEnumerable<Misfit> FindMisfits(ILowRankAdapter adapter, ExportOptions options)
     {
         bool padded = options.Adapter == ExportAdapter.PeftPadded;
         int limit = Math.Min(options.MaxRank ?? int.MaxValue, padded ? KnownRanks[^1] : int.MaxValue);
@@ -36,7 +37,7 @@ internal static class AdapterFolder
     /// <param name="options">What is asked for.</param>
     public static void Write(ExportSource source, string folder, ExportOptions options)
     {
-        PeftAdapter adapter = source.Adapter!;
+        ILowRankAdapter adapter = source.Adapter!;
         var modules = new List<AdapterModule>();
         int factorBits = 0;
         bool halves = true;
@@ -61,7 +62,7 @@ internal static class AdapterFolder
     /// <summary>Bytes that the folder takes at most.</summary>
     public static long Bytes(ExportSource source, ExportOptions options)
     {
-        PeftAdapter adapter = source.Adapter!;
+        ILowRankAdapter adapter = source.Adapter!;
         bool padded = options.Adapter == ExportAdapter.PeftPadded;
         return Ordered(source).Sum(module =>
         {
@@ -71,7 +72,7 @@ internal static class AdapterFolder
         });
     }
 
-    private static int PaddedRank(PeftAdapter adapter)
+    private static int PaddedRank(ILowRankAdapter adapter)
     {
         int largest = adapter.Modules.Max(adapter.RankOf);
         return KnownRanks.FirstOrDefault(rank => rank >= largest, largest);

@@ -1,5 +1,4 @@
 using LowRankQuant.Formats;
-using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
@@ -28,7 +27,7 @@ public sealed class ExportSource
     public ICheckpoint Checkpoint { get; }
 
     /// <summary>Its low-rank branches, or null.</summary>
-    public PeftAdapter? Adapter { get; }
+    public ILowRankAdapter? Adapter { get; }
 
     /// <summary>Quantized linears in model order; the output head too where it is quantized. Reads every one of them once.</summary>
     /// <exception cref="CheckpointException">A linear has another shape than the configuration asks for.</exception>

@@ -22,7 +22,7 @@ public sealed class GgufModelExporter : IExporter
     public bool MergesBranches => false;
 
     /// <summary><c>model.lora.gguf</c> beside <c>model.gguf</c>.</summary>
-    public string AdapterPath(string output) => Path.ChangeExtension(output, ".lora.gguf");
+    public string AdapterPath(string output) => GgufLoraExporter.PathBeside(output);
 
     /// <inheritdoc/>
     public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options)
@@ -45,8 +45,22 @@ public sealed class GgufModelExporter : IExporter
     /// <inheritdoc/>
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
-        // The adapter first: without its model nobody takes it for a whole result.
-        if (source.Adapter is not null) GgufLoraExporter.Write(source.Whole, AdapterPath(options.Output), cancellation: cancellation);
-        GgufExporter.Write(source.Checkpoint, options.Output, options.Gguf, progress, cancellation);
+        if (source.Adapter is null)
+        {
+            GgufExporter.Write(source.Checkpoint, options.Output, options.Gguf, progress, cancellation);
+            return;
+        }
+        // Both are whole on disk before either takes the place of an earlier one.
+        string adapter = AdapterPath(options.Output), aside = adapter + ".staged";
+        try
+        {
+            GgufLoraExporter.Write(source.Whole, aside, cancellation: cancellation);
+            GgufExporter.Write(source.Checkpoint, options.Output, options.Gguf, progress, cancellation);
+            File.Move(aside, adapter, overwrite: true);
+        }
+        finally
+        {
+            File.Delete(aside);
+        }
     }
 }

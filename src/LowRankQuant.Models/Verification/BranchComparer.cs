@@ -1,4 +1,4 @@
-using LowRankQuant.Formats.Peft;
+using LowRankQuant.Formats;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Verification;
@@ -7,7 +7,7 @@ namespace LowRankQuant.Models.Verification;
 internal static class BranchComparer
 {
     /// <summary>First difference of every module that has one.</summary>
-    public static IEnumerable<Difference> Compare(PeftAdapter expected, PeftAdapter actual)
+    public static IEnumerable<Difference> Compare(ILowRankAdapter expected, ILowRankAdapter actual)
     {
         foreach (string module in expected.Modules.Union(actual.Modules).Order(StringComparer.Ordinal))
         {

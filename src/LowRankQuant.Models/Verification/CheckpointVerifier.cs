@@ -1,8 +1,8 @@
-using System.Globalization;
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Export;
+using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Verification.Engines;
 using LowRankQuant.Numerics.Quantized;
 
@@ -14,13 +14,16 @@ namespace LowRankQuant.Models.Verification;
 /// </summary>
 public sealed class CheckpointVerifier
 {
+    private const string Weight = ".weight";
     private readonly ICheckpoint _container;
     private readonly ExportSource _stored;
     private readonly ExportSource? _run;
     private readonly List<Difference> _differences = [];
     private readonly List<string> _notes = [];
+    private readonly List<string> _rounded = [];
     private int _byCodes;
     private int _byValues;
+    private int _branches;
 
     /// <summary>Prepares a verification.</summary>
     /// <param name="container">The container; stays the caller's.</param>
@@ -41,7 +44,7 @@ public sealed class CheckpointVerifier
     public VerifyReport Run(CancellationToken cancellation)
     {
         string[] names = [.. _stored.Checkpoint.TensorNames.Order(StringComparer.Ordinal)];
-        Dictionary<string, ExportLinear> linears = _run?.Linears.ToDictionary(linear => linear.Module + ".weight") ?? [];
+        Dictionary<string, ExportLinear> linears = _run?.Linears.ToDictionary(linear => linear.Module + Weight) ?? [];
         for (int i = 0; i < names.Length; i++)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -55,6 +58,11 @@ public sealed class CheckpointVerifier
         {
             FindMissing(names);
             CompareAdapters();
+            if (_rounded.Count > 0)
+            {
+                string others = _rounded.Count > 1 ? $" and {_rounded.Count - 1} more" : "";
+                _notes.Add($"{_rounded[0]}{others}: kept in fewer than 16 bits an element, where the run has floats, and not compared");
+            }
         }
         return new VerifyReport
         {
@@ -63,6 +71,7 @@ public sealed class CheckpointVerifier
             Linears = _stored.Linears.Count,
             ComparedByCodes = _byCodes,
             ComparedByValues = _byValues,
+            Branches = _branches,
             Differences = _differences,
             Notes = _notes,
             Engines = EngineCatalog.Judge(StoredModel.Of(_stored)),
@@ -70,6 +79,9 @@ public sealed class CheckpointVerifier
     }
 
     private QuantizedContainer? Layout => (_stored.Checkpoint as HuggingFaceCheckpoint)?.Container;
+
+    // GGUF's blocks: codes may lie in a wider one.
+    private bool InBlocks => _stored.Checkpoint is GgufCheckpoint;
 
     private bool IsDense => _stored.Checkpoint is HuggingFaceCheckpoint { Container: null };
 
@@ -83,12 +95,12 @@ public sealed class CheckpointVerifier
         }
         if (linear is null && !IsDense && run.ReadQuantized(name) is { } other)
         {
-            // A grid of two levels: the same values, whatever fields hold them.
-            var wanted = new float[values.Length];
-            other.Dequantize(wanted);
-            _byValues++;
-            if (WeightComparer.Compare(name, wanted, values) is { } difference) _differences.Add(difference);
-            return;
+            QuantizedWeight? held = _stored.Checkpoint.ReadQuantized(name);
+            if (held is not null || _run.TwoLevel.Contains(name[..^Weight.Length]))
+            {
+                CompareOther(name, values, other, held);
+                return;
+            }
         }
         if (linear is null || IsDense)
         {
@@ -99,13 +111,27 @@ public sealed class CheckpointVerifier
         if (_stored.Checkpoint.ReadOrdered(name) is { } actual)
         {
             _byCodes++;
-            if (WeightComparer.Compare(name, expected, actual) is { } unlike)
+            if (WeightComparer.Compare(name, expected, actual, InBlocks) is { } unlike)
             {
                 _differences.Add(unlike);
                 return;
             }
         }
         CompareValues(name, values, expected);
+    }
+
+    // A weight that is no linear on a uniform grid, such as one of two levels or a quantized embedding; by values alone on grids of two kinds.
+    private void CompareOther(string name, float[] values, QuantizedWeight expected, QuantizedWeight? actual)
+    {
+        Difference? unlike = null;
+        if (actual?.GetType() == expected.GetType()) _byCodes++;
+        if (expected is TwoLevelWeight native && actual is TwoLevelWeight held) unlike = WeightComparer.Compare(name, native, held);
+        else if (expected is UniformWeight run && actual is UniformWeight stored)
+            unlike = WeightComparer.Compare(name, new OrderedWeight(run, null), new OrderedWeight(stored, null), InBlocks);
+        _byValues++;
+        var wanted = new float[values.Length];
+        expected.Dequantize(wanted);
+        if ((unlike ?? WeightComparer.Compare(name, wanted, values)) is { } difference) _differences.Add(difference);
     }
 
     // Values as the engines round them, from the container's tensors on one side and from the run's codes on the other.
@@ -117,17 +143,26 @@ public sealed class CheckpointVerifier
         if (Layout is { } layout)
         {
             layout.Round(expected, wanted);
-            layout.ReadRounded(name[..^".weight".Length], values);
+            layout.ReadRounded(name[..^Weight.Length], values);
         }
         if (WeightComparer.Compare(name, wanted, values) is { } difference) _differences.Add(difference);
     }
 
     private void CompareFloats(string name, float[] values, float[] expected)
     {
+        const int PlainFloatBits = 16;
         double bits = (double)_stored.Checkpoint.StoredBitsOf(name) / values.Length;
-        if (bits < 16)
+        bool isNarrow = bits < PlainFloatBits;
+        if (isNarrow && _run!.Checkpoint.StoredBitsOf(name) >= PlainFloatBits * (long)values.Length)
         {
-            _notes.Add(string.Create(CultureInfo.InvariantCulture, $"{name} is kept in {bits:0.##} bits an element and was not compared"));
+            _rounded.Add(name);
+            return;
+        }
+        if (isNarrow)
+        {
+            // Codes with a float minimum on both sides.
+            _byValues++;
+            if (WeightComparer.Compare(name, expected, values) is { } unlike) _differences.Add(unlike);
             return;
         }
         _byValues++;
@@ -155,10 +190,29 @@ public sealed class CheckpointVerifier
     private void CompareAdapters()
     {
         if (_run!.Adapter is null && _stored.Adapter is null) return;
-        if (_stored.Adapter is not null && _run.Adapter is not null) _differences.AddRange(BranchComparer.Compare(_run.Adapter, _stored.Adapter));
+        if (_stored.Adapter is not null && _run.Adapter is not null) CompareBranches(_run.Adapter, _stored.Adapter);
         else if (_stored.Adapter is not null) _differences.Add(new Difference(_stored.Adapter.Location, "the run has no low-rank branch"));
-        else if (_stored.Checkpoint is GgufCheckpoint) _notes.Add("the run's low-rank branches are in a file of their own (GGUF LoRA), which was not compared");
+        else if (_stored.Checkpoint is GgufCheckpoint) CompareFileBeside(_run.Adapter!);
         else if (!IsDense) _differences.Add(new Difference(_container.Location, "the run has low-rank branches, the container has no adapter"));
+    }
+
+    // A GGUF model file has no place for branches; an export puts them into a file beside it.
+    private void CompareFileBeside(ILowRankAdapter expected)
+    {
+        string beside = GgufLoraExporter.PathBeside(_container.Location);
+        if (File.Exists(beside))
+        {
+            using ILowRankAdapter adapter = AdapterOpener.Open(beside, _container);
+            CompareBranches(expected, adapter);
+            return;
+        }
+        _notes.Add($"the run's low-rank branches are in a file of their own (GGUF LoRA), which is not at {beside}: verify it by itself, against the run");
+    }
+
+    private void CompareBranches(ILowRankAdapter expected, ILowRankAdapter actual)
+    {
+        _branches = expected.Modules.Union(actual.Modules).Count();
+        _differences.AddRange(BranchComparer.Compare(expected, actual));
     }
 
     private static float[] Read(ICheckpoint checkpoint, string name)

@@ -14,11 +14,14 @@ public sealed record VerifyReport
     /// <summary>Quantized linears.</summary>
     public int Linears { get; init; }
 
-    /// <summary>Linears whose codes, zero points and stored scales were compared with the run.</summary>
+    /// <summary>Tensors whose codes, stored scales and zero points or minima were compared with the run.</summary>
     public int ComparedByCodes { get; init; }
 
     /// <summary>Tensors whose values were compared with the run, linears among them.</summary>
     public int ComparedByValues { get; init; }
+
+    /// <summary>Low-rank branches that were compared with the run.</summary>
+    public int Branches { get; init; }
 
     /// <summary>First difference of every tensor that has one.</summary>
     public IReadOnlyList<Difference> Differences { get; init; } = [];

@@ -126,9 +126,25 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         {
             foreach (SafetensorsFile file in files) file.Dispose();
         }
-        source.CopySideFiles(folder.Output);
+        CopySideFiles();
         AtomicFile.WriteAllText(Path.Combine(folder.Output, "recipe.json"), JsonSerializer.Serialize(recipe, PipelineJson.Default.Recipe));
         AtomicFile.WriteAllText(Path.Combine(folder.Output, "config.json"), config.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
+    }
+
+    // Among the working files first, so that none of them is ever in the result in parts.
+    private void CopySideFiles()
+    {
+        string aside = Path.Combine(folder.Work, "side");
+        Directory.CreateDirectory(aside);
+        try
+        {
+            model.Checkpoint.CopySideFiles(aside);
+            foreach (string file in Directory.GetFiles(aside)) File.Move(file, Path.Combine(folder.Output, Path.GetFileName(file)), overwrite: true);
+        }
+        finally
+        {
+            Directory.Delete(aside, recursive: true);
+        }
     }
 
     /// <summary>SHA-256 over the result's tensor files, in name order.</summary>

@@ -24,8 +24,8 @@ public class AutoRoundTests
         bool plainGptq = json.GetProperty("quant_method").GetString() == GptqConfig.QuantMethod;
         AutoRoundConfig config = plainGptq ? new AutoRoundConfig(GptqConfig.Parse(json, name), null) : AutoRoundConfig.Parse(json, name);
         OrderedWeight Read(string module) => config.Gptq is { } gptq
-            ? GptqReader.Read(model, module, gptq)
-            : new OrderedWeight(AwqReader.Read(model, module, config.Awq!), null);
+            ? GptqReader.Read(model, module, gptq.Common)
+            : new OrderedWeight(AwqReader.Read(model, module, config.Awq!.Common), null);
         foreach (string module in GoldenWeights.Modules)
         {
             OrderedWeight read = Read(module);
@@ -43,7 +43,7 @@ public class AutoRoundTests
         PendingTensor[] tensors = [.. GoldenWeights.Quantized(model, GptqReader.Codes).SelectMany(module =>
         {
             PendingWeight weight = PendingWeight.Of(module, Read(module).Weight);
-            return config.Gptq is { } gptq ? GptqWriter.Tensors(weight, gptq.ZeroPoints, groupIndex: plainGptq) : AwqWriter.Tensors(weight);
+            return config.Gptq is { } gptq ? GptqWriter.Tensors(weight, gptq.Common.ZeroPoints, groupIndex: plainGptq) : AwqWriter.Tensors(weight);
         })];
         GoldenWeights.AssertSameFile(model, tensors);
     }
@@ -54,7 +54,13 @@ public class AutoRoundTests
     [InlineData("""{"bits": 4, "group_size": 32, "act_bits": 8}""", "unsupported-weights")]
     [InlineData("""{"bits": 5, "group_size": 32, "packing_format": "auto_round"}""", "unsupported-bits")]
     [InlineData("""{"bits": 2, "group_size": 32, "packing_format": "auto_round:auto_awq"}""", "unsupported-bits")]
-    [InlineData("""{"bits": 4, "group_size": 32, "extra_config": {"model.layers.0.mlp.up_proj": {"bits": 8}}}""", "unsupported-dynamic")]
+    [InlineData("""{"bits": 4, "group_size": 32, "extra_config": {"lm_head": {"bits": 5}}}""", "unsupported-bits")]
+    [InlineData("""{"bits": 4, "group_size": 32, "extra_config": {"lm_head": {"bits": 4, "super_bits": 6}}}""", "unsupported-dynamic")]
+    [InlineData("""{"bits": 4, "group_size": 32, "extra_config": {"lm_head": {"data_type": "mx_fp"}}}""", "unsupported-weights")]
+    [InlineData("""{"bits": 4, "group_size": 32, "extra_config": {"lm_head": {"act_bits": 8}}}""", "unsupported-weights")]
+    [InlineData("""{"bits": 4, "group_size": 32, "extra_config": {".*(up": {"bits": 8}}}""", "config-pattern")]
+    [InlineData("""{"bits": 4, "group_size": 32, "extra_config": {"lm_head": 8}}""", "config-schema")]
+    [InlineData("""{"bits": 4, "group_size": 32, "packing_format": "auto_round:auto_awq", "extra_config": {"lm_head": {"bits": 8}}}""", "unsupported-bits")]
     public void ConfigurationsThatCannotBeReadAreRefused(string json, string kind)
     {
         using JsonDocument document = JsonDocument.Parse(json);

@@ -16,7 +16,7 @@ public class AwqTests
     {
         using SafetensorsFolder model = SafetensorsFolder.Open(TestData.Path("golden", "awq", name));
         using SafetensorsFile golden = SafetensorsFile.Open(TestData.Path("golden", "awq", name + ".golden.safetensors"));
-        AwqLayout layout = AwqConfig.Parse(GoldenWeights.Config("awq", name), name);
+        AwqLayout layout = AwqConfig.Parse(GoldenWeights.Config("awq", name), name).Common;
         foreach (string module in GoldenWeights.Modules)
         {
             UniformWeight weight = AwqReader.Read(model, module, layout);

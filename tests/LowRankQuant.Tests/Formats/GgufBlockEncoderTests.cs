@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text.Json;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Blocks;
 using LowRankQuant.Formats.Gguf.Grids;
@@ -11,11 +10,7 @@ namespace LowRankQuant.Tests.Formats;
 /// <summary>Codes, stored scales and zero points against the bytes that ggml reads as their values, and floats against its own rounding.</summary>
 public sealed class GgufBlockEncoderTests
 {
-    public static TheoryData<string> Mappings =>
-    [
-        "int4-sym-g32", "int4-sym-g128", "int4-sym-row", "int5-sym-g32", "int8-sym-row", "int2-sym-g64", "int4-asym-g32", "int4-asym-g256",
-        "int4-asym-row", "int3-asym-row", "int2-asym-row", "int3-sym-row", "int5-asym-row", "int6-sym-row", "int3-sym-two-level", "int6-sym-two-level",
-    ];
+    public static TheoryData<string> Mappings => [.. GgufMappings.IntegerGrids];
 
     public static TheoryData<string> SimpleTypes => ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"];
 
@@ -23,31 +18,31 @@ public sealed class GgufBlockEncoderTests
     public void EveryMappingOfTheReferenceIsTried()
     {
         // The two with learned float minima are grids of no method here; their fields are packed below.
-        string[] listed = [.. Golden().Select(mapping => mapping.GetProperty("name").GetString()!)];
-        Assert.Equal(listed.Where(name => !name.Contains("float-min", StringComparison.Ordinal)).Order(), Mappings.Select(row => row.Data).Order());
+        string[] listed = [.. GgufMappings.All().Select(mapping => mapping.GetProperty("name").GetString()!)];
+        Assert.Equal(listed.Where(name => !name.Contains("float-min", StringComparison.Ordinal)).Order(), GgufMappings.IntegerGrids.Order());
     }
 
     [Theory]
     [MemberData(nameof(Mappings))]
     public void CodesAndScalesGiveTheBytesOfTheReference(string name)
     {
-        (QuantizedWeight weight, GgmlType type) = Read(name);
-        byte[] expected = Bytes(name, "blocks");
-        Assert.Equal(expected, Encode(weight, type));
+        (QuantizedWeight weight, GgmlType type) = GgufMappings.Read(name);
+        byte[] expected = GgufMappings.Bytes(name, "blocks");
+        Assert.Equal(expected, GgufMappings.Encode(weight, type));
         // The value as ggml decodes it is the value of the grid.
         float[] values = new float[weight.Codes.Length];
         weight.Dequantize(values);
-        Assert.Equal(MemoryMarshal.Cast<byte, float>(Bytes(name, "f32")).ToArray(), values);
+        Assert.Equal(MemoryMarshal.Cast<byte, float>(GgufMappings.Bytes(name, "f32")).ToArray(), values);
     }
 
     [Theory]
     [MemberData(nameof(Mappings))]
     public void TheSmallestTypeIsThatOfTheReference(string name)
     {
-        (QuantizedWeight weight, GgmlType type) = Read(name);
+        (QuantizedWeight weight, GgmlType type) = GgufMappings.Read(name);
         GgufFit fit = GgufFit.Of(weight);
         Assert.Equal(type, fit.Type);
-        Assert.Equal(8.0 * Bytes(name, "blocks").Length / weight.Codes.Length, fit.BitsPerWeight);
+        Assert.Equal(8.0 * GgufMappings.Bytes(name, "blocks").Length / weight.Codes.Length, fit.BitsPerWeight);
     }
 
     [Theory]
@@ -55,8 +50,8 @@ public sealed class GgufBlockEncoderTests
     [InlineData("int5-float-min-g32", "Q5_1")]
     public void LearnedMinimaArePackedAsTheyAre(string name, string type)
     {
-        byte[] codes = Bytes(name, "codes.i8"), expected = Bytes(name, "blocks");
-        ReadOnlySpan<ushort> scales = MemoryMarshal.Cast<byte, ushort>(Bytes(name, "scales.f16")), minima = MemoryMarshal.Cast<byte, ushort>(Bytes(name, "mins.f16"));
+        byte[] codes = GgufMappings.Bytes(name, "codes.i8"), expected = GgufMappings.Bytes(name, "blocks");
+        ReadOnlySpan<ushort> scales = MemoryMarshal.Cast<byte, ushort>(GgufMappings.Bytes(name, "scales.f16")), minima = MemoryMarshal.Cast<byte, ushort>(GgufMappings.Bytes(name, "mins.f16"));
         int size = expected.Length / scales.Length;
         byte[] block = new byte[size];
         for (int i = 0; i < scales.Length; i++)
@@ -150,7 +145,8 @@ public sealed class GgufBlockEncoderTests
 
         GgufFit small = GgufFit.Of(new UniformGrid(3, true, Granularity.Group, 16), 576, ScaleType.Float16);
         Assert.Contains("groups of 16", small.Reason, StringComparison.Ordinal);
-        Assert.Equal("w3 symmetric g32 with Float16 scales (Q4_0, 4.5 bits per weight)", small.Nearest!.ToString());
+        // Blocks of Q4_0 hold four bits at no more cost than three.
+        Assert.Equal("w4 symmetric g32 with Float16 scales (Q4_0, 4.5 bits per weight)", small.Nearest!.ToString());
         // The native groups of the engine, where rows allow them.
         Assert.Equal(TwoLevelGrid.Q3K, GgufFit.Of(new UniformGrid(3, true, Granularity.Group, 16), 512, ScaleType.Float16).Nearest!.Grid);
 
@@ -180,7 +176,7 @@ public sealed class GgufBlockEncoderTests
         weight.Dequantize(expected);
         using TemporaryFolder folder = new();
         string path = folder.File("a.gguf");
-        GgufWriter.Write(path, [], [new PendingGgufTensor("w", type, [weight.OutFeatures, weight.InFeatures], sink => sink.Write(Encode(weight, type)))], TestContext.Current.CancellationToken);
+        GgufWriter.Write(path, [], [new PendingGgufTensor("w", type, [weight.OutFeatures, weight.InFeatures], sink => sink.Write(GgufMappings.Encode(weight, type)))], TestContext.Current.CancellationToken);
         using GgufFile file = GgufFile.Open(path);
         file.ReadSingles("w", actual);
         Assert.Equal(expected, actual);
@@ -195,45 +191,5 @@ public sealed class GgufBlockEncoderTests
         float[] scales = [.. Enumerable.Range(0, count).Select(_ => MathF.ScaleB((1 << (scaleBits - 1)) | 1 | random.NextInt32(1 << (scaleBits - 1)), -scaleBits - 4))];
         byte[]? zeros = grid.Symmetric ? null : [.. Enumerable.Range(0, count).Select(_ => (byte)random.NextInt32(grid.MaxCode + 1))];
         return new UniformWeight(rows, columns, grid, codes, scales, zeros, ScaleType.Float16);
-    }
-
-    private static byte[] Encode(QuantizedWeight weight, GgmlType type)
-    {
-        GgufBlockEncoder encoder = GgufBlockEncoder.For(weight, type);
-        byte[] blocks = new byte[weight.OutFeatures * encoder.RowBytes];
-        for (int row = 0; row < weight.OutFeatures; row++) encoder.EncodeRow(row, blocks.AsSpan(row * encoder.RowBytes, encoder.RowBytes));
-        return blocks;
-    }
-
-    private static (QuantizedWeight Weight, GgmlType Type) Read(string name)
-    {
-        JsonElement mapping = Golden().Single(mapping => mapping.GetProperty("name").GetString() == name);
-        int bits = mapping.GetProperty("bits").GetInt32(), groupSize = mapping.GetProperty("groupSize").GetInt32();
-        int rows = mapping.GetProperty("shape")[0].GetInt32(), columns = mapping.GetProperty("shape")[1].GetInt32();
-        bool zeros = mapping.GetProperty("zeros").GetBoolean();
-        byte[] codes = Bytes(name, "codes.i8");
-        if (!zeros)
-        {
-            for (int i = 0; i < codes.Length; i++) codes[i] = (byte)((sbyte)codes[i] + (1 << (bits - 1)));
-        }
-        Half[] halves = MemoryMarshal.Cast<byte, Half>(Bytes(name, "scales.f16")).ToArray();
-        GgmlType type = Enum.Parse<GgmlType>(mapping.GetProperty("type").GetString()!);
-        if (mapping.TryGetProperty("sub", out _))
-        {
-            TwoLevelGrid native = TwoLevelGrid.Find(type.ToString())!;
-            sbyte[] integers = MemoryMarshal.Cast<byte, sbyte>(Bytes(name, bits == 3 ? "sub.u8" : "sub.i8")).ToArray();
-            return (new TwoLevelWeight(rows, columns, native, codes, new TwoLevelScales(halves, integers, null, null)), type);
-        }
-        var grid = new UniformGrid(bits, !zeros, groupSize == columns ? Granularity.Channel : Granularity.Group, groupSize == columns ? 0 : groupSize);
-        float[] scales = [.. halves.Select(half => (float)half)];
-        return (new UniformWeight(rows, columns, grid, codes, scales, zeros ? Bytes(name, "zeros.u8") : null, ScaleType.Float16), type);
-    }
-
-    private static byte[] Bytes(string name, string part) => File.ReadAllBytes(TestData.Path("golden", "gguf", "mappings", $"{name}.{part}"));
-
-    private static JsonElement[] Golden()
-    {
-        using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(TestData.Path("golden", "gguf", "blocks.json")));
-        return [.. document.RootElement.Clone().GetProperty("mappings").EnumerateArray()];
     }
 }

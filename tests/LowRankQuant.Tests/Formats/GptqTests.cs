@@ -24,7 +24,7 @@ public class GptqTests
     {
         using SafetensorsFolder model = SafetensorsFolder.Open(TestData.Path("golden", "gptq", name));
         using SafetensorsFile golden = SafetensorsFile.Open(TestData.Path("golden", "gptq", name + ".golden.safetensors"));
-        GptqLayout layout = GptqConfig.Parse(GoldenWeights.Config("gptq", name), name);
+        GptqLayout layout = GptqConfig.Parse(GoldenWeights.Config("gptq", name), name).Common;
         foreach (string module in GoldenWeights.Modules)
         {
             OrderedWeight read = GptqReader.Read(model, module, layout);
@@ -43,7 +43,7 @@ public class GptqTests
     public void WritingTheCodesGivesTheFileOfTheLibrary(string name)
     {
         using SafetensorsFolder model = SafetensorsFolder.Open(TestData.Path("golden", "gptq", name));
-        GptqLayout layout = GptqConfig.Parse(GoldenWeights.Config("gptq", name), name);
+        GptqLayout layout = GptqConfig.Parse(GoldenWeights.Config("gptq", name), name).Common;
         List<PendingTensor> tensors = [];
         foreach (string module in GoldenWeights.Quantized(model, GptqReader.Codes))
         {
@@ -117,7 +117,14 @@ public class GptqTests
     [InlineData("""{"bits": 4, "group_size": 32, "sym": "yes"}""", "config-schema")]
     [InlineData("""{"bits": 4, "group_size": 32, "checkpoint_format": "marlin"}""", "unsupported-format")]
     [InlineData("""{"bits": 4, "group_size": 32, "pack_dtype": "int64"}""", "unsupported-format")]
-    [InlineData("""{"bits": 4, "group_size": 32, "dynamic": {"+:.*down": {"bits": 8}}}""", "unsupported-dynamic")]
+    [InlineData("""{"bits": 4, "group_size": 32, "dynamic": {"+:.*down": {"bits": 5}}}""", "unsupported-bits")]
+    [InlineData("""{"bits": 4, "group_size": 32, "dynamic": {"+:.*down": {"group_size": 0}}}""", "config-schema")]
+    [InlineData("""{"bits": 4, "group_size": 32, "dynamic": {".*down": {"format": "gptq_p"}}}""", "unsupported-dynamic")]
+    [InlineData("""{"bits": 4, "group_size": 32, "dynamic": {".*down": {"adapter": {"rank": 64}}}}""", "unsupported-dynamic")]
+    [InlineData("""{"bits": 4, "group_size": 32, "dynamic": {".*down": 8}}""", "config-schema")]
+    [InlineData("""{"bits": 4, "group_size": 32, "dynamic": ["+:.*down"]}""", "config-schema")]
+    [InlineData("""{"bits": 4, "group_size": 32, "dynamic": {"+:(down": {"bits": 8}}}""", "config-pattern")]
+    [InlineData("""{"bits": 4, "group_size": 32, "dynamic": {"+:.*down": {"bits": 3}}, "meta": {"quantizer": "gptqmodel:5.8.0"}}""", "unsupported-format")]
     [InlineData("""{"bits": 3, "group_size": 32, "meta": {"quantizer": ["gptqmodel:5.8.0"]}}""", "unsupported-format")]
     [InlineData("[]", "config-schema")]
     public void ConfigurationsThatCannotBeReadAreRefused(string json, string kind)
@@ -132,7 +139,7 @@ public class GptqTests
         foreach (GptqLayout layout in new GptqLayout[] { new(4, 32, true, GptqZeroPoints.MinusOne), new(2, -1, false, GptqZeroPoints.AsTheyAre) })
         {
             using JsonDocument document = JsonDocument.Parse(GptqConfig.Build(layout.Grid, layout.ZeroPoints, false, false, "1.0").ToJsonString());
-            Assert.Equal(layout, GptqConfig.Parse(document.RootElement, "config.json"));
+            Assert.Equal(layout, GptqConfig.Parse(document.RootElement, "config.json").Common);
         }
     }
 

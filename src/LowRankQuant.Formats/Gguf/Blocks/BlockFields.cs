@@ -76,4 +76,51 @@ internal static class BlockFields
             planes[l] = (byte)bits;
         }
     }
+
+    /// <summary>The bits of a half.</summary>
+    public static ushort HalfBits(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt16LittleEndian(bytes);
+
+    /// <summary>The inverse of <see cref="PackNibbles"/>.</summary>
+    public static void UnpackNibbles(ReadOnlySpan<byte> qs, Span<byte> codes)
+    {
+        for (int j = 0; j < 16; j++)
+        {
+            codes[j] = (byte)(qs[j] & 15);
+            codes[j + 16] = (byte)(qs[j] >> 4);
+        }
+    }
+
+    /// <summary>Puts a word of <see cref="FifthBits"/> above the nibbles of 32 codes.</summary>
+    public static void AddFifthBits(uint bits, Span<byte> codes)
+    {
+        for (int j = 0; j < 32; j++) codes[j] |= (byte)(((bits >> j) & 1) << 4);
+    }
+
+    /// <summary>The inverse of <see cref="PackNibblesOf64"/>.</summary>
+    public static void UnpackNibblesOf64(ReadOnlySpan<byte> qs, Span<byte> codes)
+    {
+        for (int i = 0; i < 256; i++) codes[i] = (byte)((qs[(32 * (i / 64)) + (i % 32)] >> (4 * (i / 32 % 2))) & 15);
+    }
+
+    /// <summary>The inverse of <see cref="PackPairs"/>.</summary>
+    public static void UnpackPairs(ReadOnlySpan<byte> qs, Span<byte> codes)
+    {
+        for (int i = 0; i < 256; i++) codes[i] = (byte)((qs[(32 * (i / 128)) + (i % 32)] >> (2 * (i / 32 % 4))) & 3);
+    }
+
+    /// <summary>Puts the planes of <see cref="PackBitPlanes"/> into one bit of 256 codes.</summary>
+    public static void AddBitPlanes(ReadOnlySpan<byte> planes, int bit, Span<byte> codes)
+    {
+        for (int i = 0; i < 256; i++) codes[i] |= (byte)(((planes[i % 32] >> (i / 32)) & 1) << bit);
+    }
+
+    /// <summary>The inverse of <see cref="PackScalesAndMinima"/>.</summary>
+    public static void UnpackScalesAndMinima(ReadOnlySpan<byte> b, Span<byte> scales, Span<byte> minima)
+    {
+        for (int j = 0; j < 8; j++)
+        {
+            (int scale, int minimum) = ScaleAndMinimum(b, j);
+            (scales[j], minima[j]) = ((byte)scale, (byte)minimum);
+        }
+    }
 }

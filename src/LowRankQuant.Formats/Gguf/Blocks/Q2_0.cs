@@ -31,4 +31,10 @@ internal readonly struct Q2_0 : IGgufBlock
             qs[j] = (byte)(four[0] | (four[1] << 2) | (four[2] << 4) | (four[3] << 6));
         }
     }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        for (int j = 0; j < 64; j++) codes[j] = (byte)((block[2 + (j / 4)] >> (2 * (j % 4))) & 3);
+        return (BlockFields.HalfBits(block), 0);
+    }
 }

@@ -38,4 +38,11 @@ internal readonly struct Q2_K : IGgufBlock
         BlockFields.WriteHalf(block[80..], content.Scale);
         BlockFields.WriteHalf(block[82..], content.Minimum);
     }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        for (int sub = 0; sub < 16; sub++) (subScales[sub], subMinima[sub]) = ((byte)(block[sub] & 15), (byte)(block[sub] >> 4));
+        BlockFields.UnpackPairs(block.Slice(16, 64), codes);
+        return (BlockFields.HalfBits(block[80..]), BlockFields.HalfBits(block[82..]));
+    }
 }

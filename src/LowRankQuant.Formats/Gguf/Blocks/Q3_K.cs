@@ -23,9 +23,7 @@ internal readonly struct Q3_K : IGgufBlock
         ReadOnlySpan<byte> hmask = block[..32], scales = block.Slice(96, 12);
         for (int sub = 0; sub < 16; sub++)
         {
-            int low = (scales[sub & 7] >> (sub < 8 ? 0 : 4)) & 15;
-            int high = (scales[8 + (sub & 3)] >> (2 * (sub >> 2))) & 3;
-            float dl = d * ((low | (high << 4)) - 32);
+            float dl = d * (SubScale(scales, sub) - 32);
             int step = (sub >> 1) & 3, half = sub >> 3, first = 16 * (sub & 1);
             int shift = 2 * step, third = (4 * half) + step;
             ReadOnlySpan<byte> qs = block.Slice(32 + (32 * half) + first, 16), hm = hmask.Slice(first, 16);
@@ -47,5 +45,20 @@ internal readonly struct Q3_K : IGgufBlock
             scales[8 + (sub & 3)] |= (byte)(scale >> 4 << (2 * (sub >> 2)));
         }
         BlockFields.WriteHalf(block[108..], content.Scale);
+    }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        BlockFields.UnpackPairs(block.Slice(32, 64), codes);
+        BlockFields.AddBitPlanes(block[..32], 2, codes);
+        for (int sub = 0; sub < 16; sub++) subScales[sub] = (byte)SubScale(block.Slice(96, 12), sub);
+        return (BlockFields.HalfBits(block[108..]), 0);
+    }
+
+    private static int SubScale(ReadOnlySpan<byte> scales, int sub)
+    {
+        int low = (scales[sub & 7] >> (sub < 8 ? 0 : 4)) & 15;
+        int high = (scales[8 + (sub & 3)] >> (2 * (sub >> 2))) & 3;
+        return low | (high << 4);
     }
 }

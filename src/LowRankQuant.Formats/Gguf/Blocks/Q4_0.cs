@@ -30,4 +30,10 @@ internal readonly struct Q4_0 : IGgufBlock
         BlockFields.WriteHalf(block, content.Scale);
         BlockFields.PackNibbles(content.Codes, block.Slice(2, 16));
     }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        BlockFields.UnpackNibbles(block.Slice(2, 16), codes);
+        return (BlockFields.HalfBits(block), 0);
+    }
 }

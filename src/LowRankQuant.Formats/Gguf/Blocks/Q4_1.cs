@@ -32,4 +32,10 @@ internal readonly struct Q4_1 : IGgufBlock
         BlockFields.WriteHalf(block[2..], content.Minimum);
         BlockFields.PackNibbles(content.Codes, block.Slice(4, 16));
     }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        BlockFields.UnpackNibbles(block.Slice(4, 16), codes);
+        return (BlockFields.HalfBits(block), BlockFields.HalfBits(block[2..]));
+    }
 }

@@ -38,4 +38,11 @@ internal readonly struct Q4_K : IGgufBlock
         BlockFields.PackScalesAndMinima(content.SubScales, content.SubMinima, block.Slice(4, 12));
         BlockFields.PackNibblesOf64(content.Codes, block.Slice(16, 128));
     }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        BlockFields.UnpackScalesAndMinima(block.Slice(4, 12), subScales, subMinima);
+        BlockFields.UnpackNibblesOf64(block.Slice(16, 128), codes);
+        return (BlockFields.HalfBits(block), BlockFields.HalfBits(block[2..]));
+    }
 }

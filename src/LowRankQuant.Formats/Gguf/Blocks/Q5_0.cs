@@ -35,4 +35,11 @@ internal readonly struct Q5_0 : IGgufBlock
         BinaryPrimitives.WriteUInt32LittleEndian(block[2..], BlockFields.FifthBits(content.Codes));
         BlockFields.PackNibbles(content.Codes, block.Slice(6, 16));
     }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        BlockFields.UnpackNibbles(block.Slice(6, 16), codes);
+        BlockFields.AddFifthBits(BinaryPrimitives.ReadUInt32LittleEndian(block[2..]), codes);
+        return (BlockFields.HalfBits(block), 0);
+    }
 }

@@ -37,4 +37,11 @@ internal readonly struct Q5_1 : IGgufBlock
         BinaryPrimitives.WriteUInt32LittleEndian(block[4..], BlockFields.FifthBits(content.Codes));
         BlockFields.PackNibbles(content.Codes, block.Slice(8, 16));
     }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        BlockFields.UnpackNibbles(block.Slice(8, 16), codes);
+        BlockFields.AddFifthBits(BinaryPrimitives.ReadUInt32LittleEndian(block[4..]), codes);
+        return (BlockFields.HalfBits(block), BlockFields.HalfBits(block[2..]));
+    }
 }

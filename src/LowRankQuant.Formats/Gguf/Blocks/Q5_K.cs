@@ -41,4 +41,12 @@ internal readonly struct Q5_K : IGgufBlock
         BlockFields.PackBitPlanes(content.Codes, 4, block.Slice(16, 32));
         BlockFields.PackNibblesOf64(content.Codes, block.Slice(48, 128));
     }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        BlockFields.UnpackScalesAndMinima(block.Slice(4, 12), subScales, subMinima);
+        BlockFields.UnpackNibblesOf64(block.Slice(48, 128), codes);
+        BlockFields.AddBitPlanes(block.Slice(16, 32), 4, codes);
+        return (BlockFields.HalfBits(block), BlockFields.HalfBits(block[2..]));
+    }
 }

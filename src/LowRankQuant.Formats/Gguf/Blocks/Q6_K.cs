@@ -44,4 +44,16 @@ internal readonly struct Q6_K : IGgufBlock
         content.SubScales.CopyTo(block.Slice(192, 16));
         BlockFields.WriteHalf(block[208..], content.Scale);
     }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        for (int i = 0; i < 256; i++)
+        {
+            int half = i / 128, within = i % 128;
+            int low = block[(64 * half) + (within % 64)] >> (4 * (within / 64)), high = block[128 + (32 * half) + (within % 32)] >> (2 * (within / 32));
+            codes[i] = (byte)((low & 15) | ((high & 3) << 4));
+        }
+        block.Slice(192, 16).CopyTo(subScales);
+        return (BlockFields.HalfBits(block[208..]), 0);
+    }
 }

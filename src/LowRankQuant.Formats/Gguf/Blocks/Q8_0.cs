@@ -26,4 +26,10 @@ internal readonly struct Q8_0 : IGgufBlock
         BlockFields.WriteHalf(block, content.Scale);
         content.Codes.CopyTo(block.Slice(2, 32));
     }
+
+    public static (ushort Scale, ushort Minimum) Unpack(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima)
+    {
+        block.Slice(2, 32).CopyTo(codes);
+        return (BlockFields.HalfBits(block), 0);
+    }
 }

@@ -11,6 +11,7 @@ namespace LowRankQuant.Formats.Gguf.Grids;
 /// <param name="SubBlocks">Sub-blocks with integers of their own; 0 where there are none.</param>
 /// <param name="ScaleOffset">What is added to the integer scale of a sub-block when it is stored.</param>
 /// <param name="Pack">Packs the fields.</param>
+/// <param name="Unpack">Takes them apart again.</param>
 /// <remarks>
 /// A uniform grid, value s (u - z) with c = u - z, lies in a block without rounding as follows; every number on the right is a field of the block:
 /// | kind | fields | needs |
@@ -22,25 +23,31 @@ namespace LowRankQuant.Formats.Gguf.Grids;
 /// and always: s is a half, and a group is a whole number of blocks.
 /// </remarks>
 internal sealed record BlockFormat(
-    GgmlType Type, BlockKind Kind, int Low, int High, int MaxMinimum, int SubBlocks, int ScaleOffset, BlockFormat.Packer Pack)
+    GgmlType Type, BlockKind Kind, int Low, int High, int MaxMinimum, int SubBlocks, int ScaleOffset,
+    BlockFormat.Packer Pack, BlockFormat.Unpacker Unpack)
 {
     public delegate void Packer(BlockContent content, Span<byte> block);
+
+    public delegate (ushort Scale, ushort Minimum) Unpacker(ReadOnlySpan<byte> block, Span<byte> codes, Span<byte> subScales, Span<byte> subMinima);
 
     /// <summary>All types that hold integer grids, the smallest first.</summary>
     public static IReadOnlyList<BlockFormat> All { get; } =
     [
-        new(GgmlType.Q2_0, BlockKind.Signed, -2, 1, 0, 0, 0, Q2_0.Encode),
-        new(GgmlType.Q2_K, BlockKind.IntegerMinimum, 0, 3, 15, 16, 0, Q2_K.Encode),
-        new(GgmlType.Q3_K, BlockKind.Signed, -4, 3, 0, 16, 32, Q3_K.Encode),
-        new(GgmlType.Q4_0, BlockKind.Signed, -8, 7, 0, 0, 0, Q4_0.Encode),
-        new(GgmlType.Q4_K, BlockKind.IntegerMinimum, 0, 15, 63, 8, 0, Q4_K.Encode),
-        new(GgmlType.Q4_1, BlockKind.HalfMinimum, 0, 15, 0, 0, 0, Q4_1.Encode),
-        new(GgmlType.Q5_0, BlockKind.Signed, -16, 15, 0, 0, 0, Q5_0.Encode),
-        new(GgmlType.Q5_K, BlockKind.IntegerMinimum, 0, 31, 63, 8, 0, Q5_K.Encode),
-        new(GgmlType.Q5_1, BlockKind.HalfMinimum, 0, 31, 0, 0, 0, Q5_1.Encode),
-        new(GgmlType.Q6_K, BlockKind.Signed, -32, 31, 0, 16, 0, Q6_K.Encode),
-        new(GgmlType.Q8_0, BlockKind.Signed, -128, 127, 0, 0, 0, Q8_0.Encode),
+        new(GgmlType.Q2_0, BlockKind.Signed, -2, 1, 0, 0, 0, Q2_0.Encode, Q2_0.Unpack),
+        new(GgmlType.Q2_K, BlockKind.IntegerMinimum, 0, 3, 15, 16, 0, Q2_K.Encode, Q2_K.Unpack),
+        new(GgmlType.Q3_K, BlockKind.Signed, -4, 3, 0, 16, 32, Q3_K.Encode, Q3_K.Unpack),
+        new(GgmlType.Q4_0, BlockKind.Signed, -8, 7, 0, 0, 0, Q4_0.Encode, Q4_0.Unpack),
+        new(GgmlType.Q4_K, BlockKind.IntegerMinimum, 0, 15, 63, 8, 0, Q4_K.Encode, Q4_K.Unpack),
+        new(GgmlType.Q4_1, BlockKind.HalfMinimum, 0, 15, 0, 0, 0, Q4_1.Encode, Q4_1.Unpack),
+        new(GgmlType.Q5_0, BlockKind.Signed, -16, 15, 0, 0, 0, Q5_0.Encode, Q5_0.Unpack),
+        new(GgmlType.Q5_K, BlockKind.IntegerMinimum, 0, 31, 63, 8, 0, Q5_K.Encode, Q5_K.Unpack),
+        new(GgmlType.Q5_1, BlockKind.HalfMinimum, 0, 31, 0, 0, 0, Q5_1.Encode, Q5_1.Unpack),
+        new(GgmlType.Q6_K, BlockKind.Signed, -32, 31, 0, 16, 0, Q6_K.Encode, Q6_K.Unpack),
+        new(GgmlType.Q8_0, BlockKind.Signed, -128, 127, 0, 0, 0, Q8_0.Encode, Q8_0.Unpack),
     ];
+
+    /// <summary>Width of a code: that of the narrowest uniform grid whose codes reach from Low to High.</summary>
+    public int Bits => int.Log2(High - Low + 1);
 
     /// <summary>Elements of a block.</summary>
     public int Elements => Type.Block().Elements;
@@ -79,5 +86,13 @@ internal sealed record BlockFormat(
         GgmlType.Q2_0 => (byte)(1 - difference),
         GgmlType.Q8_0 => (byte)(sbyte)difference,
         _ => (byte)(difference - Low),
+    };
+
+    /// <summary>The signed code that a block stores as a byte: the inverse of <see cref="StoredCode"/>.</summary>
+    public int Difference(byte stored) => Type switch
+    {
+        GgmlType.Q2_0 => 1 - stored,
+        GgmlType.Q8_0 => (sbyte)stored,
+        _ => stored + Low,
     };
 }

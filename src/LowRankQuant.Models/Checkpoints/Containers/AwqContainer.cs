@@ -1,15 +1,27 @@
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Awq;
+using LowRankQuant.Formats.Modules;
 using LowRankQuant.Formats.Safetensors;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
 
 /// <summary>AWQ in the GEMM layout, and AutoRound in that layout.</summary>
-internal sealed class AwqContainer(SafetensorsFolder tensors, string name, AwqLayout layout) : QuantizedContainer(tensors, ModulesWith(tensors, AwqReader.Codes))
+internal sealed class AwqContainer : QuantizedContainer
 {
+    private readonly Dictionary<string, AwqLayout> _layouts;
+
+    /// <summary>Finds the quantized modules and the layout of each.</summary>
+    /// <exception cref="CheckpointFormatException">The configuration leaves a module dense that is stored quantized, or a pattern takes too long.</exception>
+    public AwqContainer(SafetensorsFolder tensors, string name, ModuleLayouts<AwqLayout> layouts)
+        : base(tensors, ModulesWith(tensors, AwqReader.Codes))
+    {
+        Name = name;
+        _layouts = layouts.Resolve(Modules, tensors.Location);
+    }
+
     /// <inheritdoc/>
-    public override string Name => name;
+    public override string Name { get; }
 
     /// <inheritdoc/>
     protected override string ScaleSuffix => ".scales";
@@ -18,8 +30,8 @@ internal sealed class AwqContainer(SafetensorsFolder tensors, string name, AwqLa
     public static AwqContainer Open(JsonElement config, string file, SafetensorsFolder tensors) => new(tensors, AwqConfig.QuantMethod, AwqConfig.Parse(config, file));
 
     /// <inheritdoc/>
-    public override (int OutFeatures, int InFeatures) ShapeOf(string module) => AwqReader.ShapeOf(Tensors, module, layout);
+    public override (int OutFeatures, int InFeatures) ShapeOf(string module) => AwqReader.ShapeOf(Tensors, module, _layouts[module]);
 
     /// <inheritdoc/>
-    public override OrderedWeight Read(string module) => new(AwqReader.Read(Tensors, module, layout), null);
+    public override OrderedWeight Read(string module) => new(AwqReader.Read(Tensors, module, _layouts[module]), null);
 }

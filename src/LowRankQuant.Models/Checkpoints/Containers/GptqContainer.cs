@@ -1,15 +1,27 @@
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gptq;
+using LowRankQuant.Formats.Modules;
 using LowRankQuant.Formats.Safetensors;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
 
 /// <summary>GPTQ v1 and v2, and AutoRound in that layout.</summary>
-internal sealed class GptqContainer(SafetensorsFolder tensors, string name, GptqLayout layout) : QuantizedContainer(tensors, ModulesWith(tensors, GptqReader.Codes))
+internal sealed class GptqContainer : QuantizedContainer
 {
+    private readonly Dictionary<string, GptqLayout> _layouts;
+
+    /// <summary>Finds the quantized modules and the layout of each.</summary>
+    /// <exception cref="CheckpointFormatException">The configuration leaves a module dense that is stored quantized, or a pattern takes too long.</exception>
+    public GptqContainer(SafetensorsFolder tensors, string name, ModuleLayouts<GptqLayout> layouts)
+        : base(tensors, ModulesWith(tensors, GptqReader.Codes))
+    {
+        Name = name;
+        _layouts = layouts.Resolve(Modules, tensors.Location);
+    }
+
     /// <inheritdoc/>
-    public override string Name => name;
+    public override string Name { get; }
 
     /// <inheritdoc/>
     protected override string ScaleSuffix => ".scales";
@@ -19,8 +31,8 @@ internal sealed class GptqContainer(SafetensorsFolder tensors, string name, Gptq
         new(tensors, GptqConfig.QuantMethod, GptqConfig.Parse(config, file));
 
     /// <inheritdoc/>
-    public override (int OutFeatures, int InFeatures) ShapeOf(string module) => GptqReader.ShapeOf(Tensors, module, layout);
+    public override (int OutFeatures, int InFeatures) ShapeOf(string module) => GptqReader.ShapeOf(Tensors, module, _layouts[module]);
 
     /// <inheritdoc/>
-    public override OrderedWeight Read(string module) => GptqReader.Read(Tensors, module, layout);
+    public override OrderedWeight Read(string module) => GptqReader.Read(Tensors, module, _layouts[module]);
 }

@@ -17,6 +17,9 @@ namespace LowRankQuant.Models.Export.Gguf;
 /// </remarks>
 public static class GgufLoraExporter
 {
+    /// <summary>Where the adapter of a model file goes: <c>model.lora.gguf</c> beside <c>model.gguf</c>.</summary>
+    public static string PathBeside(string model) => Path.ChangeExtension(model, ".lora.gguf");
+
     /// <summary>Writes one file; it appears under its name only when it is complete.</summary>
     /// <param name="source">A model with branches.</param>
     /// <param name="path">Destination; an existing file is replaced.</param>
@@ -48,7 +51,7 @@ public static class GgufLoraExporter
             GgmlType stored = type ?? (IsHalf(branch.A) && IsHalf(branch.B) ? GgmlType.F16 : GgmlType.F32);
             IReadOnlyList<int> shape = source.ShapeOf(name);
             Add(gguf + ".lora_a", name, stored, [branch.Rank, shape[1]], (values, sink) => sink.WriteSingles(values.A));
-            int heads = GgufRows.Heads(source.Config, name);
+            int heads = RotaryRows.Heads(source.Config, name);
             Add(gguf + ".lora_b", name, stored, [shape[0], branch.Rank], (values, sink) =>
             {
                 if (heads == 0) sink.WriteSingles(values.B);

@@ -1,7 +1,6 @@
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export.Gguf;
@@ -17,7 +16,7 @@ internal static class GgufRows
     {
         QuantizedWeight weight = source.ReadQuantized(name)!;
         GgufBlockEncoder encoder = GgufBlockEncoder.For(weight, type);
-        int heads = Heads(source.Config, name);
+        int heads = RotaryRows.Heads(source.Config, name);
         byte[] row = new byte[encoder.RowBytes];
         for (int i = 0; i < weight.OutFeatures; i++)
         {
@@ -34,7 +33,7 @@ internal static class GgufRows
         float[] values = new float[shape.Aggregate(1, (product, size) => checked(product * size))];
         source.Read(name, values);
         Check(source, name, type, values);
-        int heads = Heads(source.Config, name);
+        int heads = RotaryRows.Heads(source.Config, name);
         if (heads == 0)
         {
             sink.WriteSingles(values);
@@ -49,10 +48,6 @@ internal static class GgufRows
         int columns = values.Length / rows;
         for (int i = 0; i < rows; i++) sink.WriteSingles(values.Slice(Source(i, heads, rows) * columns, columns));
     }
-
-    /// <summary>Heads whose rows are interleaved; 0 for every tensor but those of q and k.</summary>
-    public static int Heads(DecoderConfig config, string name) =>
-        name.Contains(".q_proj.", StringComparison.Ordinal) ? config.Heads : name.Contains(".k_proj.", StringComparison.Ordinal) ? config.KeyValueHeads : 0;
 
     /// <summary>Refuses what a type cannot hold.</summary>
     public static void Check(ICheckpoint source, string name, GgmlType type, ReadOnlySpan<float> values)
