@@ -1,6 +1,5 @@
 using System.Text.Json;
 using LowRankQuant.Formats.Gguf;
-using LowRankQuant.Models;
 
 namespace LowRankQuant.Tests.EndToEnd;
 
