@@ -1,21 +1,49 @@
+using System.Text;
+
 namespace LowRankQuant.Formats;
 
-/// <summary>Files that appear under their name only when they are complete and flushed to disk; until then they carry the suffix <c>.partial</c>.</summary>
-internal static class AtomicFile
+/// <summary>
+/// Files that are either whole or as they were before. A file is written beside its place under the name <see cref="PartialOf"/>, flushed to disk and
+/// renamed; what stood in its place is not touched until then. Whatever goes wrong removes what was written and is thrown on. What a killed process left
+/// under that name is overwritten by the next one.
+/// </summary>
+public static class AtomicFile
 {
-    /// <summary>Writes to <c>path.partial</c>, flushes to disk and renames; removes the partial file when the callback fails.</summary>
-    /// <param name="path">Destination; an existing file is replaced when the new one is complete.</param>
+    /// <summary>What a file's name ends in until the file is complete.</summary>
+    public const string Suffix = ".partial";
+
+    private const int BufferSize = 1 << 20;
+
+    /// <summary>
+    /// The name of a file until it is complete. A test that puts a link to Linux's <c>/dev/full</c> there makes the write fail as a full disk does.
+    /// </summary>
+    public static string PartialOf(string path) => path + Suffix;
+
+    /// <summary>Writes a file piece by piece.</summary>
+    /// <param name="path">Destination; its folder is made where it is missing.</param>
     /// <param name="write">Writes the contents.</param>
-    /// <exception cref="IOException">The disk is full or the path cannot be written; nothing is left behind.</exception>
-    public static void Write(string path, Action<FileStream> write)
+    /// <exception cref="IOException">The disk is full or the path cannot be written.</exception>
+    public static void Write(string path, Action<Stream> write) => Write(path, write, BufferSize);
+
+    /// <summary>Writes a file that is in memory.</summary>
+    /// <inheritdoc cref="Write(string, Action{Stream})"/>
+    public static void WriteAllBytes(string path, ReadOnlyMemory<byte> bytes) => Write(path, stream => stream.Write(bytes.Span), bufferSize: 0);
+
+    /// <summary>Writes a text in UTF-8, without a byte order mark.</summary>
+    /// <inheritdoc cref="Write(string, Action{Stream})"/>
+    public static void WriteAllText(string path, string text) => WriteAllBytes(path, Encoding.UTF8.GetBytes(text));
+
+    private static void Write(string path, Action<Stream> write, int bufferSize)
     {
-        string partial = path + ".partial";
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        string partial = PartialOf(path);
+        FileStream file = new(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize);
         try
         {
-            using (FileStream stream = new(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 1 << 20))
+            using (file)
             {
-                write(stream);
-                stream.Flush(flushToDisk: true);
+                write(file);
+                file.Flush(flushToDisk: true);
             }
             File.Move(partial, path, overwrite: true);
         }
@@ -24,16 +52,5 @@ internal static class AtomicFile
             File.Delete(partial);
             throw;
         }
-    }
-
-    /// <summary>Looks before anything is written whether the disk has room.</summary>
-    /// <exception cref="IOException">It has less than <paramref name="bytes"/> free.</exception>
-    public static void CheckDisk(string path, long bytes)
-    {
-        string? folder = Path.GetDirectoryName(Path.GetFullPath(path));
-        while (folder is not null && !Directory.Exists(folder)) folder = Path.GetDirectoryName(folder);
-        if (folder is null) return;
-        long free = new DriveInfo(folder).AvailableFreeSpace;
-        if (free < bytes) throw new IOException($"{path} needs {bytes} bytes; the disk has {free} free.");
     }
 }

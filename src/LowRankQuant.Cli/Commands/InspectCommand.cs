@@ -89,7 +89,7 @@ internal sealed class InspectCommand(Terminal terminal)
     /// <summary>The grid of all linears, or every grid with its share of their weights. Null where all are floats.</summary>
     private static string? Scheme(IReadOnlyList<LinearGrid> grids)
     {
-        if (grids.All(grid => grid.Description == LinearGrid.Floats)) return null;
+        if (!grids.Any(grid => grid.IsQuantized)) return null;
         if (grids.Count == 1) return grids[0].Description;
         double weights = grids.Sum(grid => grid.Weights);
         return string.Join("; ", grids.Select(grid => $"{Format.Percent(grid.Weights / weights)} {grid.Description}"));

@@ -55,7 +55,8 @@ internal sealed class PlanCommand(Terminal terminal)
         Add("activations", plan.ActivationBytes > 0, () => $"{Format.Bytes(plan.ActivationBytes)}, {Format.Bytes(plan.ActivationBytesInMemory)} of them in memory");
         Add("disk", plan.DiskBytes is not null, () => Format.Bytes(plan.DiskBytes));
         Add("time of a block, estimated", plan.BlockSeconds is not null, () => Format.Duration(plan.BlockSeconds!.Value));
-        Add("time of all blocks, estimated", plan.Seconds is not null, () => Format.Duration(plan.Seconds!.Value));
+        foreach (TimedStage stage in plan.Stages) sums.Add($"time of {stage.Name}", Format.Duration(stage.Seconds));
+        Add("time of the run, estimated", plan.Seconds is not null, () => Format.Duration(plan.Seconds!.Value));
         writer.Write(sums.ToString());
         writer.WriteLine(plan.Works ? "The plan works." : "The plan does not work.");
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Quantization.Calibration;

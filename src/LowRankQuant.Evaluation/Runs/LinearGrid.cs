@@ -1,12 +1,21 @@
+using System.Globalization;
+using LowRankQuant.Numerics.Quantized;
+
 namespace LowRankQuant.Evaluation.Runs;
 
 /// <summary>The linears of a model that lie on one kind of grid.</summary>
-/// <param name="Description">The grid and the type of its scales, such as <c>w3 symmetric g32, Float16 scales</c>; <c>floats</c> for linears in 16 bits and more.</param>
+/// <param name="Grid">The grid; null for linears on no integer grid: floats, or codes with a float minimum.</param>
+/// <param name="ScaleType">The stored type of its scales; null where there is no grid.</param>
 /// <param name="Linears">How many linears these are.</param>
 /// <param name="Weights">Their weights.</param>
-/// <param name="StoredBits">Bits in the file: codes, scales, zero points and low-rank branches; 0 for floats, which are not counted.</param>
-public sealed record LinearGrid(string Description, int Linears, long Weights, long StoredBits)
+/// <param name="StoredBits">Bits of codes, scales, zero points and low-rank branches; null for floats of 16 bits and more, which are not quantized.</param>
+public sealed record LinearGrid(WeightGrid? Grid, ScaleType? ScaleType, int Linears, long Weights, long? StoredBits)
 {
-    /// <summary>What linears in plain floats are called.</summary>
-    public const string Floats = "floats";
+    /// <summary>Whether these linears take fewer bits than floats do.</summary>
+    public bool IsQuantized => StoredBits is not null;
+
+    /// <summary>In words, such as <c>w3 symmetric g32, Float16 scales</c>.</summary>
+    public string Description => Grid is not null ? $"{Grid}, {ScaleType} scales"
+        : StoredBits is { } bits ? string.Create(CultureInfo.InvariantCulture, $"no integer grid, {(double)bits / Weights:0.####} bits")
+        : "floats";
 }

@@ -48,7 +48,10 @@ public sealed record PlanReport
     /// <summary>Seconds for one block, estimated; null when it was not timed.</summary>
     public double? BlockSeconds { get; init; }
 
-    /// <summary>Seconds for all blocks, estimated; null when it was not timed.</summary>
+    /// <summary>The stages of the run with their times, estimated; empty when it was not timed.</summary>
+    public IReadOnlyList<TimedStage> Stages { get; init; } = [];
+
+    /// <summary>Seconds for all stages, estimated; null when it was not timed.</summary>
     public double? Seconds { get; init; }
 }
 

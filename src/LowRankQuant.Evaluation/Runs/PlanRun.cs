@@ -35,6 +35,7 @@ public static class PlanRun
         PlannedGrid[] layers = fits && budget is null ? Layers(model, recipe, scheme) : [];
         bool works = found.Count == 0;
         BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, cancellation) : null;
+        IReadOnlyList<TimedStage> stages = time is null ? [] : new RunTiming(job, time, cancellation).Estimate();
         double? bits = fits ? budget ?? scheme.BitsPerWeight(model.Linears) : null, targetBits = Mean(layers);
         return new PlanReport
         {
@@ -52,8 +53,9 @@ public static class PlanRun
             ActivationBytes = memory?.StreamBytes,
             ActivationBytesInMemory = memory is null ? null : Math.Min(memory.StreamBytes, memory.ActivationBytes),
             DiskBytes = disk?.Bytes,
-            BlockSeconds = time?.BlockSeconds,
-            Seconds = time?.TotalSeconds,
+            BlockSeconds = time?.Seconds,
+            Stages = stages,
+            Seconds = time is null ? null : stages.Sum(stage => stage.Seconds),
         };
     }
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
@@ -60,7 +61,7 @@ public sealed class QuantizeRun : IQuantizeRun
             Warnings = [.. blocks.SelectMany(block => block.Warnings)],
         };
         if (job.Blocks is not null) return Finish(report, start);
-        observer.Stage("writing the result");
+        observer.Stage(RunStage.Writing);
         var writer = new OutputWriter(model, job.Recipe, folder, store);
         if (job.Format == OutputFormat.Dense) writer.WriteDense(job.ShardBytes, cancellation);
         else writer.WriteCompressed(job.ShardBytes, job.AdapterForm, cancellation);
@@ -77,7 +78,7 @@ public sealed class QuantizeRun : IQuantizeRun
     private static CalibrationSet? LoadCalibration(QuantizeJob job, IRunObserver observer, CancellationToken cancellation)
     {
         if (job.Calibration is null) return null;
-        observer.Stage("reading calibration text");
+        observer.Stage(RunStage.Calibration);
         CalibrationSet set = CalibrationLoader.Load(
             job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model, cancellation: cancellation);
         observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}, {set.TokensDropped} dropped");
@@ -154,17 +155,17 @@ public sealed class QuantizeRun : IQuantizeRun
                 return new Evaluator(runner, reference).Evaluate(windows, options, progress, cancellation);
             }
 
-            EvaluationResult original = Evaluate("measuring full precision", full, null);
+            EvaluationResult original = Evaluate(RunStage.Original, full, null);
             report = report with { FullPrecision = original with { ModelBitsPerWeight = StoredSize.ModelBits(model) } };
             if (!IsBaseline(job.Recipe))
             {
                 using var rounded = new ModelRunner(model, memory, index => RoundedBlock(model, job.Recipe, index));
-                report = report with { Rtn = Evaluate("measuring round to nearest", rounded, full) with { BitsPerWeight = grid } };
+                report = report with { Rtn = Evaluate(RunStage.Baseline, rounded, full) with { BitsPerWeight = grid } };
             }
             using var quantized = new ModelRunner(result, memory);
             report = report with
             {
-                Result = Evaluate("measuring the result", quantized, full) with { BitsPerWeight = bits, ModelBitsPerWeight = StoredSize.ModelBits(result) },
+                Result = Evaluate(RunStage.Result, quantized, full) with { BitsPerWeight = bits, ModelBitsPerWeight = StoredSize.ModelBits(result) },
             };
         }
         full.ReleaseBlocks();
@@ -194,7 +195,7 @@ public sealed class QuantizeRun : IQuantizeRun
     private static Scheme Baseline(Recipe recipe) => recipe.SchemeFrom(GridStart.MinMax);
 
     // Its result is the baseline already.
-    private static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };
+    internal static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };
 
     private static string? Sample(
         QuantizeJob job, CausalModel result, ITokenizer tokenizer, IReadOnlyList<TextWindow> windows, IRunObserver observer, CancellationToken cancellation)

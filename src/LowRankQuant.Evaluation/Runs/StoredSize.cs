@@ -1,4 +1,3 @@
-using System.Globalization;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
@@ -33,9 +32,10 @@ public static class StoredSize
     public static double? LinearBits(IEnumerable<LinearGrid> grids)
     {
         double bits = 0, weights = 0;
-        foreach (LinearGrid grid in grids.Where(grid => grid.Description != LinearGrid.Floats))
+        foreach (LinearGrid grid in grids)
         {
-            bits += grid.StoredBits;
+            if (grid.StoredBits is not { } stored) continue;
+            bits += stored;
             weights += grid.Weights;
         }
         return weights == 0 ? null : bits / weights;
@@ -44,31 +44,22 @@ public static class StoredSize
     /// <summary>The grids that the linears of a model lie on, the one with most weights first. Reads every linear once.</summary>
     public static IReadOnlyList<LinearGrid> LinearGrids(CausalModel model)
     {
-        var grids = new Dictionary<string, LinearGrid>(StringComparer.Ordinal);
+        var grids = new Dictionary<(WeightGrid?, ScaleType?, double?), LinearGrid>();
         foreach ((string tensor, long count) in Linears(model))
         {
             long bits = model.Checkpoint.StoredBitsOf(tensor);
-            string grid = Describe(model.Checkpoint.ReadQuantized(tensor), (double)bits / count);
-            LinearGrid sum = grids.GetValueOrDefault(grid) ?? new LinearGrid(grid, 0, 0, 0);
-            grids[grid] = sum with
-            {
-                Linears = sum.Linears + 1,
-                Weights = sum.Weights + count,
-                StoredBits = sum.StoredBits + (grid == LinearGrid.Floats ? 0 : bits),
-            };
+            QuantizedWeight? weight = model.Checkpoint.ReadQuantized(tensor);
+            // Floats of fewer than 16 bits are codes with a float minimum, which lie on no integer grid and are told apart by their bits.
+            bool quantized = weight is not null || bits < PlainFloatBits * count;
+            var kind = (weight?.Grid, weight?.ScaleType, weight is null && quantized ? (double)bits / count : (double?)null);
+            LinearGrid sum = grids.GetValueOrDefault(kind) ?? new LinearGrid(weight?.Grid, weight?.ScaleType, 0, 0, quantized ? 0 : null);
+            grids[kind] = sum with { Linears = sum.Linears + 1, Weights = sum.Weights + count, StoredBits = sum.StoredBits + bits };
         }
         return [.. grids.Values.OrderByDescending(grid => grid.Weights).ThenBy(grid => grid.Description, StringComparer.Ordinal)];
     }
 
     private static IEnumerable<(string Tensor, long Weights)> Linears(CausalModel model) => Enumerable.Range(0, model.Config.Layers).SelectMany(block =>
         model.Linears.Select(linear => ($"{model.BlockName(block)}.{linear.Name}.weight", (long)linear.OutFeatures * linear.InFeatures)));
-
-    // Floats of fewer than 16 bits are codes with a float minimum, which lie on no integer grid.
-    private static string Describe(QuantizedWeight? weight, double bits)
-    {
-        if (weight is not null) return $"{weight.Grid}, {weight.ScaleType} scales";
-        return bits >= PlainFloatBits ? LinearGrid.Floats : string.Create(CultureInfo.InvariantCulture, $"no integer grid, {bits:0.####} bits");
-    }
 
     /// <summary>Bits per weight by the layers' own reports; null when there are none.</summary>
     public static double? LayerBits(IEnumerable<BlockReport> blocks)

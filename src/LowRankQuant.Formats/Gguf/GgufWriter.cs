@@ -32,7 +32,7 @@ public static class GgufWriter
         long alignment = Alignment(metadata);
         byte[] header = BuildHeader(metadata, tensors, alignment);
         long length = tensors.Aggregate((long)header.Length, (sum, tensor) => checked(sum + AlignUp(tensor.ByteLength, alignment)));
-        AtomicFile.CheckDisk(path, length);
+        DiskSpace.Require(path, length);
         AtomicFile.Write(path, stream =>
         {
             stream.Write(header);

@@ -7,7 +7,7 @@ namespace LowRankQuant.Formats.Safetensors;
 
 /// <summary>
 /// Writes safetensors files one tensor at a time: the header is known from the declarations, so the memory needed is that of one callback. A file
-/// appears under its name only when it is complete and flushed to disk; until then it carries the suffix <c>.partial</c>.
+/// appears under its name only when it is complete (<see cref="AtomicFile"/>).
 /// </summary>
 public static class SafetensorsWriter
 {

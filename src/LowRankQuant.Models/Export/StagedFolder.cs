@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
 
@@ -29,9 +30,8 @@ internal sealed class StagedFolder : IDisposable
         string target = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(output));
         string parent = System.IO.Path.GetDirectoryName(target) ?? throw new IOException($"{output} is no place for a model.");
         Directory.CreateDirectory(parent);
-        long free = new DriveInfo(parent).AvailableFreeSpace;
-        if (free < bytes) throw new IOException($"{output} needs {bytes} bytes; the disk has {free} free.");
-        string path = $"{target}.partial";
+        DiskSpace.Require(output, bytes);
+        string path = AtomicFile.PartialOf(target);
         if (System.IO.Path.Exists(path)) throw new IOException($"{path} is in the way, perhaps from an export that was killed; delete it.");
         Directory.CreateDirectory(path);
         return new StagedFolder(target, path);

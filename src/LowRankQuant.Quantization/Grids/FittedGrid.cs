@@ -31,6 +31,9 @@ public abstract class FittedGrid
     /// <summary>The place of the value 0 among the codes, [out, groups] or one element; not an integer where minima are stored apart.</summary>
     public abstract float[] Zeros { get; }
 
+    /// <summary>Steps, [out, groups] or one element; positive.</summary>
+    public abstract float[] Steps { get; }
+
     /// <summary>The same grid with other scales; minima keep their place among the codes.</summary>
     /// <param name="scales">As <see cref="Scales"/>; positive and finite.</param>
     public abstract FittedGrid WithScales(float[] scales);
@@ -44,6 +47,22 @@ public abstract class FittedGrid
     /// <param name="workers">Threads; rows are independent.</param>
     /// <exception cref="ArgumentOutOfRangeException">A scale is not finite or beyond its stored type.</exception>
     public abstract QuantizedWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, WorkerPool workers);
+
+    /// <summary>The codes u of a weight that is stored on this grid, [out, in].</summary>
+    public abstract byte[] CodesOf(QuantizedWeight stored);
+
+    /// <summary>The grid of a weight that is quantized already.</summary>
+    /// <param name="stored">The weight.</param>
+    /// <param name="scaleDigits">Significant bits of a stored scale of a uniform grid; null for all that its type has.</param>
+    /// <exception cref="ArgumentException">A scale of a two-level grid is 0.</exception>
+    public static FittedGrid OfStored(QuantizedWeight stored, int? scaleDigits) => stored switch
+    {
+        UniformWeight uniform => new UniformFit(
+            uniform.OutFeatures, uniform.InFeatures, uniform.Grid, uniform.ScaleType,
+            new GridParameters(uniform.Scales, uniform.ZeroPoints ?? [.. Enumerable.Repeat((byte)uniform.Grid.SymmetricZero, uniform.Scales.Length)]), scaleDigits),
+        TwoLevelWeight twoLevel => new TwoLevelFit(twoLevel.OutFeatures, twoLevel.InFeatures, twoLevel.Grid, twoLevel.Scales),
+        _ => throw new ArgumentOutOfRangeException(nameof(stored), stored.Grid, "Unknown grid."),
+    };
 
     /// <summary>Finds the first grid of a weight.</summary>
     /// <param name="weight">[outFeatures, inFeatures], row-major.</param>

@@ -45,6 +45,35 @@ public sealed class TwoLevelFit : FittedGrid
     public override float[] Zeros { get; }
 
     /// <inheritdoc/>
+    public override float[] Steps
+    {
+        get
+        {
+            var steps = new float[_stored.GroupScales.Length];
+            for (int group = 0; group < steps.Length; group++) steps[group] = MathF.Abs(_stored.Scale(group / _grid.GroupsPerBlock, group));
+            return steps;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override byte[] CodesOf(QuantizedWeight stored) => Turned(stored.Codes, _grid, _stored);
+
+    /// <summary>Codes u for stored codes, or the other way: those of groups with a negative scale run backwards.</summary>
+    /// <param name="codes">[out, in]; stay as they are.</param>
+    /// <param name="grid">The grid.</param>
+    /// <param name="stored">Scales.</param>
+    internal static byte[] Turned(byte[] codes, TwoLevelGrid grid, TwoLevelScales stored)
+    {
+        var turned = (byte[])codes.Clone();
+        for (int group = 0; group < stored.GroupScales.Length; group++)
+        {
+            if (stored.Scale(group / grid.GroupsPerBlock, group) > 0) continue;
+            foreach (ref byte code in turned.AsSpan(group * grid.GroupSize, grid.GroupSize)) code = (byte)(grid.MaxCode - code);
+        }
+        return turned;
+    }
+
+    /// <inheritdoc/>
     public override TwoLevelFit WithScales(float[] scales)
     {
         var d = (Half[])_stored.BlockScales.Clone();
@@ -61,21 +90,18 @@ public sealed class TwoLevelFit : FittedGrid
     public override TwoLevelWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, WorkerPool workers)
     {
         var codes = new byte[weight.Length];
+        float[] steps = Steps;
         int groups = _grid.GroupsPerRow(InFeatures), size = _grid.GroupSize;
         workers.Run(OutFeatures, row =>
         {
             for (int group = row * groups; group < (row + 1) * groups; group++)
             {
-                Span<byte> part = codes.AsSpan(group * size, size);
-                float scale = _stored.Scale(group / _grid.GroupsPerBlock, group);
                 GridRounding.Round(
-                    weight.Span.Slice(group * size, size), exponent.IsEmpty ? default : exponent.Span.Slice(group * size, size), MathF.Abs(scale),
-                    Zeros[group], _grid.MaxCode, part);
-                if (scale > 0) continue;
-                for (int i = 0; i < size; i++) part[i] = (byte)(_grid.MaxCode - part[i]);
+                    weight.Span.Slice(group * size, size), exponent.IsEmpty ? default : exponent.Span.Slice(group * size, size), steps[group],
+                    Zeros[group], _grid.MaxCode, codes.AsSpan(group * size, size));
             }
         });
-        return new TwoLevelWeight(OutFeatures, InFeatures, _grid, codes, _stored);
+        return new TwoLevelWeight(OutFeatures, InFeatures, _grid, Turned(codes, _grid, _stored), _stored);
     }
 
     private float Zero(int group)

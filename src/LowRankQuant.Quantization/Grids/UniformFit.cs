@@ -38,6 +38,12 @@ public sealed class UniformFit : FittedGrid
     public override float[] Zeros { get; }
 
     /// <inheritdoc/>
+    public override float[] Steps => _parameters.Steps;
+
+    /// <inheritdoc/>
+    public override byte[] CodesOf(QuantizedWeight stored) => stored.Codes;
+
+    /// <inheritdoc/>
     public override UniformFit WithScales(float[] scales) => new(OutFeatures, InFeatures, _grid, _scaleType, _parameters with { Steps = scales }, _scaleDigits);
 
     /// <inheritdoc/>

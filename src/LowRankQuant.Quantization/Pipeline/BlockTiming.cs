@@ -1,20 +1,27 @@
 using System.Diagnostics;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.Rtn;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
 /// <summary>
-/// How long a run will take, from the first block timed with random text: the method once with little work and once with a little more, so that what it
-/// costs at all and what every step or window adds are known apart. Reading text and measuring the result are not in it.
+/// How long a block takes, part by part, from the first one timed with random text: the method once with little work and once with a little more, so that
+/// what it costs at all and what every step or window adds are known apart.
 /// </summary>
-/// <param name="BlockSeconds">One block.</param>
-/// <param name="TotalSeconds">All blocks.</param>
-public sealed record BlockTiming(double BlockSeconds, double TotalSeconds)
+/// <param name="Loading">Reading the block, seconds as all the others.</param>
+/// <param name="Streams">Calibration windows through the block before and after, and the losses of the reports.</param>
+/// <param name="Rounding">Rounding to nearest, which every report compares with.</param>
+/// <param name="Method">The method.</param>
+/// <param name="Storing">Packing and writing the block file.</param>
+/// <param name="Window">One window through the block, without gradients.</param>
+public sealed record BlockTiming(double Loading, double Streams, double Rounding, double Method, double Storing, double Window)
 {
     private const int FewSteps = 1;
     private const int MoreSteps = 4;
@@ -23,6 +30,9 @@ public sealed record BlockTiming(double BlockSeconds, double TotalSeconds)
     private const int MeasuredWindows = 16;
     private const int Checks = 5;
 
+    /// <summary>All of a block.</summary>
+    public double Seconds => Loading + Streams + Rounding + Method + Storing;
+
     /// <summary>Times the first block of a model.</summary>
     /// <param name="model">The model.</param>
     /// <param name="recipe">What will be done.</param>
@@ -30,34 +40,30 @@ public sealed record BlockTiming(double BlockSeconds, double TotalSeconds)
     public static BlockTiming Measure(CausalModel model, Recipe recipe, CancellationToken cancellation)
     {
         CorrectionRecipe? correction = recipe.Correction;
-        bool trains = recipe.Method != QuantizationMethod.Rtn && correction is null;
-        using DecoderBlock block = model.LoadBlock(0);
-        double seconds;
-        if (!BlockMethods.Create(recipe).NeedsCalibration)
-        {
-            seconds = Time(() => BlockMethods.Create(recipe).Quantize(Context(model, block, recipe, null, cancellation)));
-        }
-        else
-        {
-            // A residual that LRQ learns is fitted first and trained then; beside LRQ by itself the product of the branches is little.
-            seconds = (correction is null ? 0 : FitSeconds(correction)) + (trains || correction?.Residual == ResidualRounding.Lrq ? TrainSeconds() : 0);
-        }
-        return new BlockTiming(seconds, seconds * model.Config.Layers);
+        bool trains = recipe.Method != QuantizationMethod.Rtn && correction is null, residual = correction?.Residual == ResidualRounding.Lrq;
+        (double loading, DecoderBlock block) = Time(() => model.LoadBlock(0));
+        using DecoderBlock loaded = block;
+        (double rounding, QuantizedBlock rounded) = Time(() => new RtnMethod().Quantize(Context(model, block, recipe, null, cancellation)));
+        double storing = StoreSeconds(block, recipe, rounded);
+        if (!BlockMethods.Create(recipe).NeedsCalibration) return new BlockTiming(loading, 0, 0, rounding, storing, 0);
+        double window = Forward(recipe.Batch) / recipe.Batch;
+        double streams = window * ((2.0 * (recipe.Samples + recipe.HeldOut)) + Math.Min(MeasuredWindows, recipe.Samples) + recipe.HeldOut);
+        // A residual that LRQ learns is fitted first, trained then and reported on at last; beside LRQ by itself the product of the branches is little.
+        double method = (correction is null ? 0 : Fit(correction)) + (trains || residual ? Train() : 0) + (residual ? window * recipe.Samples : 0);
+        return new BlockTiming(loading, streams, rounding, method, storing, window);
 
-        double TrainSeconds()
+        double Train()
         {
             double few = Trained(FewSteps), more = Trained(MoreSteps), step = Math.Max(0, more - few) / (MoreSteps - FewSteps);
-            double window = Window(recipe.Batch) / recipe.Batch;
-            double streams = (2.0 * (recipe.Samples + recipe.HeldOut)) + Math.Min(MeasuredWindows, recipe.Samples) + (recipe.HeldOut * (1 + (recipe.KeepBest ? Checks : 1)));
-            return few + (step * Math.Max(0, recipe.Iterations - FewSteps)) + (window * streams);
+            return few + (step * Math.Max(0, recipe.Iterations - FewSteps)) + (window * recipe.HeldOut * (recipe.KeepBest ? Checks : 1));
         }
 
-        double FitSeconds(CorrectionRecipe fitted)
+        double Fit(CorrectionRecipe fitted)
         {
-            double few = Fitted(fitted, 1), more = Fitted(fitted, 3), window = Math.Max(0, more - few) / 2;
-            // Statistics are taken once, and a layer is solved once for every damping that is tried.
+            double few = Fitted(fitted, 1), more = Fitted(fitted, 3), statistics = Math.Max(0, more - few) / 2;
+            // Statistics are taken once, of held-out windows too where those choose a damping, and a layer is solved once for every damping that is tried.
             int solutions = fitted.ChooseDamping ? BlockMethods.DampingsTried : 1;
-            return (few * solutions) + (window * (recipe.Samples - 1)) + (2 * Window(1) * (recipe.Samples + recipe.HeldOut));
+            return (few * solutions) + (statistics * (recipe.Samples - 1 + (fitted.ChooseDamping ? recipe.HeldOut : 0)));
         }
 
         // At a rate of almost nothing the loss cannot rise, and no training starts again.
@@ -78,25 +84,44 @@ public sealed record BlockTiming(double BlockSeconds, double TotalSeconds)
         double Run(Recipe small, int windows)
         {
             using Text text = Text.Random(model, small, windows, block);
-            return Time(() => BlockMethods.Create(small).Quantize(Context(model, block, small, text.Streams, cancellation)));
+            return Time(() => BlockMethods.Create(small).Quantize(Context(model, block, small, text.Streams, cancellation))).Seconds;
         }
 
-        double Window(int batch)
+        double Forward(int batch)
         {
             using Tensor input = model.Device.Zeros(batch * recipe.SequenceLength, model.Config.HiddenSize);
             return Time(() =>
             {
                 using var tape = new Tape(model.Device, recording: false);
-                block.Forward(tape, new Variable(input), new SequenceShape(batch, recipe.SequenceLength));
-            });
+                return block.Forward(tape, new Variable(input), new SequenceShape(batch, recipe.SequenceLength));
+            }).Seconds;
         }
     }
 
-    private static double Time(Action work)
+    private static (double Seconds, T Result) Time<T>(Func<T> work)
     {
         long start = Stopwatch.GetTimestamp();
-        work();
-        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+        T result = work();
+        return (Stopwatch.GetElapsedTime(start).TotalSeconds, result);
+    }
+
+    // The file of a block without its branches, which are small beside the codes.
+    private static double StoreSeconds(DecoderBlock block, Recipe recipe, QuantizedBlock rounded)
+    {
+        string file = Path.Combine(Path.GetTempPath(), $"lrq-plan-{Guid.NewGuid():N}.safetensors");
+        try
+        {
+            return Time(() =>
+            {
+                (string, QuantizedWeight)[] weights = [.. rounded.Weights.Select((weight, i) => ($"{block.Name}.{block.Slots[i].Name}", weight))];
+                SafetensorsWriter.Write(file, PendingTensor.ReferenceOrder(new CompressedBlockStore(recipe.Scheme).Tensors(weights)));
+                return weights.Length;
+            }).Seconds;
+        }
+        finally
+        {
+            File.Delete(file);
+        }
     }
 
     private static BlockContext Context(CausalModel model, DecoderBlock block, Recipe recipe, BlockStreams? streams, CancellationToken cancellation) => new()

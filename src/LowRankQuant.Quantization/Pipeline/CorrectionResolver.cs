@@ -75,7 +75,6 @@ internal sealed class CorrectionResolver(
         else if (rule == RankRule.Cap && linears.All(linear => new RankCost(linear.OutFeatures, linear.InFeatures, grid.Bits, factorBits).Cap(extra) == 0) && extra > 0)
             notes.Add(Text($"--extra-size {extra} does not pay for rank 1 in any layer; no layer gets a branch."));
         if (Asked.TrainBranch == true && request.Rank == 0) problems.Add("--train-branch true: --rank 0 leaves no branch to train.");
-        if (LearnsResidual(request) && grid is not UniformGrid) problems.Add($"--residual lrq needs a uniform grid; {grid} keeps its codes as they were fitted.");
         if (Asked.ChooseDamping && heldOut == 0) problems.Add("--damping auto needs held-out windows to judge by: give --held-out 1 or more, or a number.");
         double propagation = Number("--propagation", Asked.Propagation ?? (IsPlus ? PlusPropagation : 0), 0, 1, "part of earlier layers' errors that is undone");
         bool quantizedInputs = Asked.QuantizedInputs ?? IsPlus;

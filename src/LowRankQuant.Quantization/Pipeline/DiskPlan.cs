@@ -1,4 +1,4 @@
-using System.Globalization;
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
@@ -38,11 +38,6 @@ public sealed record DiskPlan(long Bytes)
     /// <exception cref="OutOfBudgetException">It has not.</exception>
     public void Check(string folder)
     {
-        string? existing = Path.GetFullPath(folder);
-        while (existing is not null && !Directory.Exists(existing)) existing = Path.GetDirectoryName(existing);
-        if (existing is null) return;
-        long free = new DriveInfo(existing).AvailableFreeSpace;
-        if (free < Bytes)
-            throw new OutOfBudgetException(string.Create(CultureInfo.InvariantCulture, $"{folder}: about {Bytes / 1e9:F1} GB are needed on this disk and {free / 1e9:F1} GB are free; make room or choose another --out."));
+        if (DiskSpace.Shortage(folder, Bytes) is { } problem) throw new OutOfBudgetException(problem);
     }
 }

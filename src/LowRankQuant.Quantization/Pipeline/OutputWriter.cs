@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;

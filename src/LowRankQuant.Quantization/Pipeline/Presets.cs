@@ -88,7 +88,7 @@ internal static class Presets
         (double rate, GridStart start) = UniformRateAndStart(preset, method, grid.Bits, parameters, residual);
         if (grid is not TwoLevelGrid) return (rate, start);
         // The integers of a two-level grid are never learned, so they are always searched for.
-        bool fast = preset != Paper && rate > 0;
+        bool fast = preset != Paper && rate > 0 && !residual;
         return (fast ? TwoLevelRates.First(row => grid.Bits >= row.Bits).Rate : rate, GridStart.Search);
     }
 

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 
 namespace LowRankQuant.Quantization.Pipeline;

@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Tests.EndToEnd;
@@ -15,7 +16,7 @@ public class FullDiskTests
     private static readonly string[] Shared = [NextShard, "model.safetensors.index.json", "tokenizer.json", "generation_config.json", "config.json"];
 
     // What files are called until they are complete.
-    private static readonly string[] Aside = [".partial", ".tmp"];
+    private static readonly string[] Aside = [AtomicFile.Suffix];
 
     [Theory]
     [InlineData("gptq", "quantize_config.json", "adapter/adapter_model.safetensors", "adapter/adapter_config.json")]

@@ -84,7 +84,7 @@ public sealed class InterruptionTests
         string output = folder.File("run");
         var fingerprint = new RunFingerprint("model", "data", "recipe", "engine", "format");
         Directory.CreateDirectory(Path.Combine(output, Blocks));
-        File.WriteAllText(Path.Combine(output, RunFolder.WorkName, "fingerprint.json.tmp"), "{\"mo");
+        File.WriteAllText(Path.Combine(output, RunFolder.WorkName, "fingerprint.json.partial"), "{\"mo");
         Assert.Equal(output, RunFolder.Open(output, fingerprint, overwrite: false).Output);
         Assert.Equal(output, RunFolder.Open(output, fingerprint, overwrite: false).Output);
         Assert.Throws<RunFolderException>(() => RunFolder.Open(output, fingerprint with { Recipe = "other" }, overwrite: false));

@@ -1,9 +1,11 @@
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Tests.EndToEnd;
 
-public sealed class PlanTests
+public sealed partial class PlanTests
 {
     [Fact]
     public async Task APlanSaysWhatARunTakesAndGives()
@@ -38,6 +40,30 @@ public sealed class PlanTests
         Assert.Equal(3, result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
     }
 
+    // Whatever a run spends time on by name has a time in its plan.
+    [Theory]
+    [InlineData("rtn")]
+    [InlineData("rtn", "--grid", "q4_k")]
+    [InlineData("lrq", "--iterations", "2")]
+    [InlineData("flrq+", "--target-bits", "3.5")]
+    public async Task EveryStageOfARunHasATime(string method, params string[] more)
+    {
+        using var folder = new TemporaryFolder();
+        string output = folder.File("out");
+        string[] options = ["demo", "--method", method, "--eval-windows", "1", "--threads", "1", .. more];
+        if (method != "rtn") options = [.. options, "--samples", "4", "--held-out", "2", "--sequence-length", "32"];
+        CliResult result = await Lrq.Run(["plan", .. options, "--json"]);
+        Assert.True(result.Code == 0, result.Error);
+        PlanReport plan = JsonSerializer.Deserialize(result.Out, RunJson.Default.PlanReport)!;
+        Assert.All(plan.Stages, stage => Assert.True(stage.Seconds > 0, stage.Name));
+        Assert.Equal(plan.Seconds!.Value, plan.Stages.Sum(stage => stage.Seconds), 1e-9);
+        Assert.Equal(0, (await Lrq.Run(["quantize", .. options, "--out", output])).Code);
+        string[] ran = [.. File.ReadAllLines(Path.Combine(output, RunFolder.WorkName, "run.log")).Select(line => Stage().Match(line)).Where(match => match.Success).Select(match => match.Groups[1].Value)];
+        Assert.Contains(RunStage.Result, ran);
+        // The blocks tell of themselves one by one.
+        Assert.Equal(ran, plan.Stages.Select(stage => stage.Name).Where(name => name != RunStage.Blocks));
+    }
+
     [Theory]
     [InlineData("lrq")]
     [InlineData("flrq")]
@@ -47,7 +73,11 @@ public sealed class PlanTests
         CliResult result = await Lrq.Run([
             "plan", "demo", "--method", method, "--bits", "3", "--samples", "4", "--held-out", "2", "--sequence-length", "32", "--threads", "1", .. options]);
         Assert.True(result.Code == 0, result.Error);
-        Assert.Contains("time of all blocks, estimated", result.Out, StringComparison.Ordinal);
+        Assert.Contains("time of the run, estimated", result.Out, StringComparison.Ordinal);
         Assert.Contains("The plan works.", result.Out, StringComparison.Ordinal);
     }
+
+    // A line of the log that names a stage: not the passing ones, which are indented, nor those that tell something of it.
+    [GeneratedRegex(@"Z  ([a-z]+ing [^:]+)$")]
+    private static partial Regex Stage();
 }

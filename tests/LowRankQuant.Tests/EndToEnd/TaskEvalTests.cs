@@ -53,7 +53,7 @@ public sealed class TaskEvalTests : IDisposable
         string[] lines = File.ReadAllLines(items);
         File.Delete(items);
         Assert.Contains("the same command goes on from there", await Interrupt([.. command, items]), StringComparison.Ordinal);
-        File.AppendAllLines(items + ".partial", lines[..7]);
+        File.AppendAllLines(items + ".journal", lines[..7]);
         CliResult resumed = await Lrq.Run([.. command, items]);
         Assert.Equal(0, resumed.Code);
         Assert.Contains("7 items are known already", resumed.Out, StringComparison.Ordinal);

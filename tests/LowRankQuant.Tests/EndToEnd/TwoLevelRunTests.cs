@@ -108,6 +108,36 @@ public sealed class TwoLevelRunTests
     }
 
     [Fact]
+    public async Task AResidualLearnedByLrqIsExportedWithItsBranch()
+    {
+        using var folder = new TemporaryFolder();
+        string fitted = folder.File("fitted"), output = folder.File("out"), file = folder.File("model.gguf");
+        string[] command =
+        [
+            "quantize", "demo", "--method", "flrq+", "--grid", "q3_k", "--rank", "4", "--samples", "8", "--held-out", "2", "--sequence-length", "64",
+            "--eval-windows", "1", "--threads", "1",
+        ];
+        Assert.Equal(0, (await Lrq.Run([.. command, "--out", fitted])).Code);
+        CliResult result = await Lrq.Run([.. command, "--residual", "lrq", "--train-branch", "true", "--iterations", "10", "--out", output]);
+        Assert.True(result.Code == 0, result.Error);
+        int codes = 0;
+        using (ICheckpoint first = CheckpointOpener.Open(fitted), learned = CheckpointOpener.Open(output))
+        {
+            foreach (string name in first.TensorNames)
+            {
+                if (first.ReadQuantized(name) is not TwoLevelWeight one) continue;
+                codes += one.Codes.Zip(Assert.IsType<TwoLevelWeight>(learned.ReadQuantized(name)).Codes, (a, b) => a == b ? 0 : 1).Sum();
+            }
+        }
+        Assert.True(codes > 0);
+        Assert.Equal(0, (await Lrq.Run("export", output, "--to", "gguf", "--out", file)).Code);
+        CliResult verified = await Lrq.Run("verify", file, "--against", output);
+        Assert.True(verified.Code == 0, verified.Out + verified.Error);
+        CliResult branch = await Lrq.Run("verify", folder.File("model.lora.gguf"), "--against", output);
+        Assert.True(branch.Code == 0, branch.Out + branch.Error);
+    }
+
+    [Fact]
     public async Task AGgufFileHoldsTheSameValuesInTheEnginesOwnBlocks()
     {
         using var folder = new TemporaryFolder();

@@ -1,4 +1,5 @@
 using System.Text;
+using LowRankQuant.Formats;
 using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Evaluation.Tasks.Results;
@@ -18,7 +19,7 @@ internal sealed class ItemJournal : IDisposable
     /// <summary>Records that an earlier session and this one made, in order.</summary>
     public IReadOnlyList<ItemRecord> Records => _records;
 
-    private string Partial => PartialOf(_path);
+    private string Journal => JournalOf(_path);
 
     /// <summary>Begins a file of items, or goes on with one.</summary>
     /// <param name="path">The result's file.</param>
@@ -27,22 +28,19 @@ internal sealed class ItemJournal : IDisposable
     public static ItemJournal Open(string path, string fingerprint)
     {
         if (File.Exists(path)) throw new RunFolderException($"--items {path} exists; choose another name or delete it.");
-        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-        string partial = PartialOf(path), head = $"{{\"fingerprint\":\"{fingerprint}\"}}";
+        string journal = JournalOf(path), head = $"{{\"fingerprint\":\"{fingerprint}\"}}";
         var records = new List<ItemRecord>();
-        if (File.Exists(partial))
+        if (File.Exists(journal))
         {
-            string text = File.ReadAllText(partial);
+            string text = File.ReadAllText(journal);
             // A line that the end of a process cut off is not taken.
             string[] lines = text[..(text.LastIndexOf('\n') + 1)].Split('\n', StringSplitOptions.RemoveEmptyEntries);
             if (lines.Length > 0 && lines[0] != head)
-                throw new RunFolderException($"{partial} holds items of another request (model, data or options differ); delete it, or choose another name for --items.");
-            for (int i = 1; i < lines.Length; i++) records.Add(ItemFile.Parse(lines[i], $"'{partial}', line {i + 1}"));
+                throw new RunFolderException($"{journal} holds items of another request (model, data or options differ); delete it, or choose another name for --items.");
+            for (int i = 1; i < lines.Length; i++) records.Add(ItemFile.Parse(lines[i], $"'{journal}', line {i + 1}"));
         }
-        var writer = new StreamWriter(new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.Read), new UTF8Encoding(false)) { NewLine = "\n" };
-        writer.WriteLine(head);
-        foreach (ItemRecord record in records) writer.WriteLine(record.ToJson());
-        writer.Flush();
+        AtomicFile.WriteAllText(journal, head + "\n" + Lines(records));
+        var writer = new StreamWriter(new FileStream(journal, FileMode.Append, FileAccess.Write, FileShare.Read), new UTF8Encoding(false)) { NewLine = "\n" };
         return new ItemJournal(path, records, writer);
     }
 
@@ -58,12 +56,14 @@ internal sealed class ItemJournal : IDisposable
     public void Finish()
     {
         _writer.Dispose();
-        AtomicFile.WriteAllText(_path, string.Concat(_records.Select(record => record.ToJson() + "\n")));
-        File.Delete(Partial);
+        AtomicFile.WriteAllText(_path, Lines(_records));
+        File.Delete(Journal);
     }
 
     /// <inheritdoc/>
     public void Dispose() => _writer.Dispose();
 
-    private static string PartialOf(string path) => path + ".partial";
+    private static string Lines(List<ItemRecord> records) => string.Concat(records.Select(record => record.ToJson() + "\n"));
+
+    private static string JournalOf(string path) => path + ".journal";
 }

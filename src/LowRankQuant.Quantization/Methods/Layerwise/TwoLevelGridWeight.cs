@@ -48,13 +48,6 @@ internal sealed class TwoLevelGridWeight : GridWeight
     public override TwoLevelWeight ToQuantizedWeight(ScaleType type, LowRankBranch? branch)
     {
         var grid = (TwoLevelGrid)Grid;
-        var codes = (byte[])Codes.Clone();
-        for (int group = 0; group < Scales.Length; group++)
-        {
-            if (_stored.Scale(group / grid.GroupsPerBlock, group) > 0) continue;
-            Span<byte> part = codes.AsSpan(group * grid.GroupSize, grid.GroupSize);
-            for (int i = 0; i < part.Length; i++) part[i] = (byte)(grid.MaxCode - part[i]);
-        }
-        return new TwoLevelWeight(Rows, Columns, grid, codes, _stored, branch);
+        return new TwoLevelWeight(Rows, Columns, grid, TwoLevelFit.Turned(Codes, grid, _stored), _stored, branch);
     }
 }

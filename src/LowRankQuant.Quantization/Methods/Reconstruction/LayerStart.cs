@@ -30,30 +30,29 @@ internal sealed record LayerStart(WeightGrid Grid, FittedGrid Fit)
     /// closer a choice was, the sooner it is changed.
     /// </summary>
     /// <param name="slot">The slot with its weight in full precision.</param>
-    /// <param name="stored">What the other method made of it, on a uniform grid.</param>
-    /// <param name="scheme">Scheme of the layer; the width is the stored weight's.</param>
-    public static LayerStart OfQuantized(LinearSlot slot, UniformWeight stored, Scheme scheme)
+    /// <param name="stored">What the other method made of it; no scale is 0.</param>
+    /// <param name="scheme">Scheme of the layer; the grid is the stored weight's.</param>
+    public static LayerStart OfQuantized(LinearSlot slot, QuantizedWeight stored, Scheme scheme)
     {
         float[] weight = ((DenseWeight)slot.Weight).Value.ToArray(), branch = new float[weight.Length], residual = new float[weight.Length];
         stored.Branch?.AddTo(branch);
-        UniformGrid grid = stored.Grid;
-        int groups = grid.GroupsPerRow(stored.InFeatures), size = stored.InFeatures / groups;
-        byte[] zeros = stored.ZeroPoints ?? [.. Enumerable.Repeat((byte)grid.SymmetricZero, stored.Scales.Length)];
+        FittedGrid fit = FittedGrid.OfStored(stored, scheme.ScaleDigits);
+        float[] steps = fit.Steps, zeros = fit.Zeros;
+        byte[] codes = fit.CodesOf(stored);
+        int size = residual.Length / steps.Length;
         for (int i = 0; i < residual.Length; i++)
         {
-            int index = ((i / stored.InFeatures) * groups) + (i % stored.InFeatures / size);
-            residual[i] = stored.Scales[index] * IntoCell((weight[i] - branch[i]) / stored.Scales[index], stored.Codes[i], zeros[index], grid.MaxCode);
+            float step = steps[i / size];
+            residual[i] = step * IntoCell((weight[i] - branch[i]) / step, codes[i], zeros[i / size], stored.Grid.MaxCode);
         }
-        var fit = new UniformFit(
-            stored.OutFeatures, stored.InFeatures, grid, stored.ScaleType, new GridParameters(stored.Scales, zeros), scheme.ScaleDigits);
-        return new LayerStart(grid, fit) { Residual = residual, Branch = stored.Branch };
+        return new LayerStart(stored.Grid, fit) { Residual = residual, Branch = stored.Branch };
     }
 
     /// <summary>
     /// A value in steps that rounds to a code: one outside the code's cell is reflected at the cell's border, no further than its middle, and all keep
     /// <see cref="Depth"/> of their distance from the middle. Cells at the ends of the grid are open, and values there stay.
     /// </summary>
-    internal static float IntoCell(float value, int code, int zero, int maxCode)
+    internal static float IntoCell(float value, int code, float zero, int maxCode)
     {
         const float half = 0.5f;
         float distance = value - code + zero;

@@ -27,7 +27,7 @@ internal sealed class ResidualMethod(IBlockMethod first, BlockReconstruction rec
     public QuantizedBlock Quantize(BlockContext context)
     {
         QuantizedBlock start = first.Quantize(context);
-        LayerStart[] starts = [.. context.Block.Slots.Select((slot, i) => LayerStart.OfQuantized(slot, (UniformWeight)start.Weights[i], context.Scheme.For(slot.Name)))];
+        LayerStart[] starts = [.. context.Block.Slots.Select((slot, i) => LayerStart.OfQuantized(slot, start.Weights[i], context.Scheme.For(slot.Name)))];
         QuantizedBlock learned = reconstruction.Solve(context, starts, $"left as {first.Name} made it");
         return learned with { Warnings = [.. start.Warnings, .. learned.Warnings], Layers = Reports(context, learned.Weights) };
     }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 
 namespace LowRankQuant.Quantization.Pipeline.Budget;

@@ -23,6 +23,9 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
     /// <summary>Told what is done: stage, steps done, steps in all.</summary>
     public Action<string, int, int>? Progress { get; init; }
 
+    /// <summary>Windows that the sensitivity is measured on.</summary>
+    public static int SensitivityWindows(int length, int windows) => Math.Clamp(SensitivityTokens / length, 1, windows);
+
     /// <summary>A plan with the same rule for all layers; only their sensitivity is measured.</summary>
     /// <param name="calibration">Token ids.</param>
     /// <param name="budget">Memory for activations.</param>
@@ -57,7 +60,7 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
 
     private Dictionary<string, double[]> Sensitivity(CalibrationSet calibration, MemoryBudget budget, CancellationToken cancellation)
     {
-        int windows = Math.Clamp(SensitivityTokens / calibration.SequenceLength, 1, calibration.Windows.Length);
+        int windows = SensitivityWindows(calibration.SequenceLength, calibration.Windows.Length);
         return OutputSensitivity.Measure(
             model, calibration.Windows[..windows], budget, scratch, seed, (done, all) => Progress?.Invoke("measuring what the model feels", done, all), cancellation);
     }

@@ -55,7 +55,7 @@ public class ComparisonTests
             first.Add(records[1]);
         }
         // The end of a process in the middle of a line.
-        File.AppendAllText(path + ".partial", records[2].ToJson()[..20]);
+        File.AppendAllText(path + ".journal", records[2].ToJson()[..20]);
         Assert.Throws<RunFolderException>(() => ItemJournal.Open(path, "other").Dispose());
         using (ItemJournal second = ItemJournal.Open(path, "abc"))
         {
@@ -65,7 +65,7 @@ public class ComparisonTests
         }
         Assert.Equal(records.Select(record => record.ToJson()), File.ReadAllLines(path));
         Assert.Equal(records.Select(record => record.ToJson()), ItemFile.Read(path).Select(record => record.ToJson()));
-        Assert.False(File.Exists(path + ".partial"));
+        Assert.False(File.Exists(path + ".journal"));
         Assert.Throws<RunFolderException>(() => ItemJournal.Open(path, "abc").Dispose());
     }
 

@@ -18,6 +18,8 @@ public sealed class ResidualTests : IDisposable
 {
     private const int Windows = 4, Length = 32, Rank = 3;
     private static readonly Scheme Scheme = new(new UniformGrid(3, false, Granularity.Group, 64), GridStart.MinMax, ScaleType.Float16);
+    public static TheoryData<string> TwoLevelGrids => ["q2_k", "q3_k", "q4_k"];
+
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Threads = 1 });
     private readonly CausalModel _model;
     private readonly DecoderBlock _block;
@@ -61,7 +63,7 @@ public sealed class ResidualTests : IDisposable
     {
         using var arena = new ParameterArena(_device, 4_000_000, 64);
         LinearSlot slot = _block.Slots[0];
-        UniformWeight stored = Corrected(slot, factorBits);
+        var stored = (UniformWeight)Corrected(slot, factorBits);
         LayerStart start = LayerStart.OfQuantized(slot, stored, Scheme);
         using LearnedScale learned = LearnedScale.Create(slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 8), start, arena, 1, trainBranch);
         var again = (UniformWeight)learned.ToQuantizedWeight();
@@ -77,6 +79,61 @@ public sealed class ResidualTests : IDisposable
         using var tape = new Tape(_device, recording: false);
         float[] used = learned.Weight(tape).Value.ToArray();
         for (int i = 0; i < values.Length; i++) Assert.Equal(values[i], used[i], 1e-6f);
+    }
+
+    [Theory]
+    [MemberData(nameof(TwoLevelGrids))]
+    public void OnTwoLevelGridsToo(string name)
+    {
+        using var arena = new ParameterArena(_device, 4_000_000, 64);
+        LinearSlot slot = _block.Slots[0];
+        var stored = (TwoLevelWeight)Corrected(slot, 8, TwoLevelGrid.Find(name));
+        LayerStart start = LayerStart.OfQuantized(slot, stored, Scheme);
+        using LearnedScale learned = LearnedScale.Create(slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 8), start, arena, 1);
+        var again = (TwoLevelWeight)learned.ToQuantizedWeight();
+        Assert.Equal(stored.Codes, again.Codes);
+        Assert.Equal(stored.Scales.BlockScales, again.Scales.BlockScales);
+        Assert.Equal(stored.Scales.BlockMinima, again.Scales.BlockMinima);
+        Assert.Equal(stored.Scales.GroupScales, again.Scales.GroupScales);
+        Assert.Equal(stored.Scales.GroupMinima, again.Scales.GroupMinima);
+        Assert.Equal(stored.Branch!.A, again.Branch!.A);
+        var values = new float[stored.Codes.Length];
+        again.Reconstruct(values);
+        using var tape = new Tape(_device, recording: false);
+        float[] used = learned.Weight(tape).Value.ToArray();
+        for (int i = 0; i < values.Length; i++) Assert.Equal(values[i], used[i], 1e-6f);
+    }
+
+    [Theory]
+    [MemberData(nameof(TwoLevelGrids))]
+    public void TrainingOnTwoLevelGridsNeverEndsWorseOnHeldOutWindows(string name)
+    {
+        const int training = Windows / 2;
+        using Scene scene = new(_model, _block, training);
+        QuantizedWeight[] corrected = [.. _block.Slots.Select(slot => Corrected(slot, 8, TwoLevelGrid.Find(name)))];
+        var context = new BlockContext { Block = _block, Device = _device, Scheme = Scheme, Streams = scene.Streams, Seed = 3 };
+        double before = scene.Loss(corrected, training, Windows - training);
+        // A rate that may learn, and one that only destroys.
+        QuantizedBlock learned = Solve(2e-3), destroyed = Solve(50);
+        double after = scene.Loss(learned.Weights, training, Windows - training);
+        Assert.True(learned.KeptIteration > 0 ? after < before : after == before, $"loss {before} -> {after} by iteration {learned.KeptIteration}");
+        Assert.Equal(0, destroyed.KeptIteration);
+        Assert.NotEmpty(destroyed.Warnings);
+        Assert.Equal(before, scene.Loss(destroyed.Weights, training, Windows - training));
+
+        QuantizedBlock Solve(double rate)
+        {
+            var options = new ReconstructionOptions { Iterations = 30, LearningRate = rate, KeepBest = true };
+            var solver = new BlockReconstruction(options, (rows, columns) => ScaleShape.LowRankFor(rows, columns, 16), trainBranches: true);
+            QuantizedBlock block = solver.Solve(context, [.. _block.Slots.Select((slot, i) => LayerStart.OfQuantized(slot, corrected[i], Scheme))], "left");
+            foreach ((QuantizedWeight first, QuantizedWeight weight) in corrected.Zip(block.Weights))
+            {
+                TwoLevelScales was = ((TwoLevelWeight)first).Scales, now = ((TwoLevelWeight)weight).Scales;
+                Assert.Equal(was.GroupScales, now.GroupScales);
+                Assert.Equal(was.GroupMinima, now.GroupMinima);
+            }
+            return block;
+        }
     }
 
     [Fact]
@@ -113,10 +170,11 @@ public sealed class ResidualTests : IDisposable
     [InlineData(8, false)]
     [InlineData(8, true)]
     [InlineData(16, true)]
-    public void TrainingLowersTheBlocksLossAndStaysStorable(int factorBits, bool trainBranch)
+    [InlineData(8, true, "q2_k")]
+    public void TrainingLowersTheBlocksLossAndStaysStorable(int factorBits, bool trainBranch, string? twoLevel = null)
     {
         using Scene scene = new(_model, _block);
-        UniformWeight[] corrected = [.. _block.Slots.Select(slot => Corrected(slot, factorBits))];
+        QuantizedWeight[] corrected = [.. _block.Slots.Select(slot => Corrected(slot, factorBits, twoLevel is null ? null : TwoLevelGrid.Find(twoLevel)))];
         var options = new ReconstructionOptions { Iterations = 40, LearningRate = 5e-3 };
         var solver = new BlockReconstruction(options, (rows, columns) => ScaleShape.LowRankFor(rows, columns, 16), trainBranch);
         var context = new BlockContext { Block = _block, Device = _device, Scheme = Scheme, Streams = scene.Streams, Seed = 3 };
@@ -142,18 +200,20 @@ public sealed class ResidualTests : IDisposable
         trainBranch: true))];
 
     // Rounded to nearest, with a term of the error that is not the best there is: something is left to learn.
-    private UniformWeight Corrected(LinearSlot slot, int factorBits)
+    private QuantizedWeight Corrected(LinearSlot slot, int factorBits, TwoLevelGrid? twoLevel = null)
     {
         int m = slot.OutFeatures, n = slot.InFeatures;
         double[] weight = Array.ConvertAll(((DenseWeight)slot.Weight).Value.ToArray(), value => (double)value);
-        GridWeight rounded = GridWeight.RoundToNearest(weight, m, n, (UniformGrid)Scheme.Grid, _device.HostWorkers);
+        GridWeight rounded = twoLevel is null
+            ? GridWeight.RoundToNearest(weight, m, n, (UniformGrid)Scheme.Grid, _device.HostWorkers)
+            : TwoLevelGridWeight.Search(weight, m, n, twoLevel, [.. Enumerable.Repeat(1f, n)], _device.HostWorkers);
         rounded.RoundScales(Scheme.ScaleType, Scheme.ScaleDigits);
         double[] error = rounded.ErrorOf(weight), ones = [.. Enumerable.Repeat(1.0, n)];
         LowRankFactors factors = RankSelection.OfRank(error, ones, Rank, new Sketching(SketchForm.RankOne, 2, new StartVectors(m, 1UL), _device.HostWorkers)).ToHalf();
         double[] u = [.. factors.U], v = [.. factors.V];
         FactorRounding.Columns(u, Rank, factorBits);
         FactorRounding.Rows(v, Rank, factorBits);
-        return (UniformWeight)rounded.ToQuantizedWeight(Scheme.ScaleType, new LowRankFactors(Rank, u, v).ToBranch(factorBits));
+        return rounded.ToQuantizedWeight(Scheme.ScaleType, new LowRankFactors(Rank, u, v).ToBranch(factorBits));
     }
 
     /// <summary>Token windows through the block: what it gets and what it should give.</summary>
@@ -164,7 +224,7 @@ public sealed class ResidualTests : IDisposable
         private readonly DecoderBlock _block;
         private readonly Device _device;
 
-        public Scene(CausalModel model, DecoderBlock block)
+        public Scene(CausalModel model, DecoderBlock block, int training = Windows)
         {
             _block = block;
             _device = model.Device;
@@ -181,17 +241,17 @@ public sealed class ResidualTests : IDisposable
                 using var tape = new Tape(_device, recording: false);
                 _target.Write(window, block.Forward(tape, new Variable(x), new SequenceShape(1, Length)).Value);
             }
-            Streams = new BlockStreams(_input, _target, Windows);
+            Streams = new BlockStreams(_input, _target, training);
         }
 
         public BlockStreams Streams { get; }
 
-        public double Loss(IReadOnlyList<QuantizedWeight> weights)
+        public double Loss(IReadOnlyList<QuantizedWeight> weights, int first = 0, int count = Windows)
         {
             using var swap = LowRankQuant.Quantization.Pipeline.SlotSwap.Dequantized(_block, weights, _device);
             using var arena = new ParameterArena(_device, 16, 1);
             using var trainer = new BlockTrainer(_block, Streams, arena, new ReconstructionOptions { Iterations = 1, LearningRate = 0 });
-            return trainer.MeanLoss(0, Windows, TestContext.Current.CancellationToken);
+            return trainer.MeanLoss(first, count, TestContext.Current.CancellationToken);
         }
 
         public void Dispose()

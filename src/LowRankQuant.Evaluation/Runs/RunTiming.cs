@@ -1,0 +1,95 @@
+using System.Diagnostics;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Pipeline.Budget;
+
+namespace LowRankQuant.Evaluation.Runs;
+
+/// <summary>
+/// How long every stage of a run will take, from one block, one window and one pass through the head. Calibration text is read as the run will read it;
+/// text that the model has to write itself (<c>self</c>), the sample text of the report and the choice among grids within a budget are not estimated.
+/// </summary>
+/// <param name="job">The run.</param>
+/// <param name="block">Times of its first block.</param>
+/// <param name="cancellation">Asks to stop.</param>
+internal sealed class RunTiming(QuantizeJob job, BlockTiming block, CancellationToken cancellation)
+{
+    // Logits of more rows need much memory and say nothing new.
+    private const int HeadRows = 64;
+
+    // A token of text has about so many bytes.
+    private const int BytesPerToken = 4;
+
+    // A pass with gradients: forward, and two products for every one of it.
+    private const int GradientPass = 3;
+
+    private readonly CausalModel _model = job.Model;
+
+    /// <summary>Estimates the stages, in the order of the run.</summary>
+    public IReadOnlyList<TimedStage> Estimate()
+    {
+        Recipe recipe = job.Recipe;
+        int layers = _model.Config.Layers;
+        var stages = new List<TimedStage>();
+        if (job.Calibration is { } calibration && !calibration.Sources.Contains(CalibrationOptions.Self))
+            stages.Add(new TimedStage(RunStage.Calibration, Time(() => CalibrationLoader.Load(calibration, _model.Checkpoint.LoadTokenizer(), _model.Config, _model, cancellation: cancellation))));
+        if (recipe is { Method: QuantizationMethod.FlrqPlus, Correction: { } correction })
+        {
+            int windows = ModelPlanner.SensitivityWindows(recipe.SequenceLength, recipe.Samples);
+            double passes = windows * ((layers * (1 + GradientPass) * block.Window) + (GradientPass * Head(recipe.SequenceLength)));
+            stages.Add(new TimedStage(RunStage.Sensitivity, passes + (2 * layers * block.Loading)));
+            if (correction.TargetBits is not null) stages.Add(new TimedStage(RunStage.Budget, layers * ((recipe.Samples * block.Window) + block.Loading)));
+        }
+        stages.Add(new TimedStage(RunStage.Blocks, layers * block.Seconds));
+        stages.Add(new TimedStage(RunStage.Writing, layers * block.Storing));
+        (int count, int length) = EvaluationWindows();
+        if (count == 0) return stages;
+        // Every comparison takes the original's states beside the model's own.
+        double once = count * ((layers * Forward(length)) + Head(length)), loading = layers * block.Loading;
+        stages.Add(new TimedStage(RunStage.Original, once + loading));
+        if (!QuantizeRun.IsBaseline(recipe)) stages.Add(new TimedStage(RunStage.Baseline, (2 * once) + loading + (layers * block.Rounding)));
+        stages.Add(new TimedStage(RunStage.Result, (2 * once) + loading));
+        return stages;
+    }
+
+    private static double Time<T>(Func<T> work)
+    {
+        long start = Stopwatch.GetTimestamp();
+        work();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    private (int Count, int Length) EvaluationWindows()
+    {
+        if (job.EvaluationText is not { } file) return (job.Calibration?.HeldOut ?? 0, job.Recipe.SequenceLength);
+        int length = Math.Min(TextWindowOptions.UsualContext, _model.Config.MaxPositions);
+        long all = Math.Max(1, new FileInfo(file).Length / BytesPerToken / length);
+        return ((int)Math.Min(all, job.EvaluationWindows ?? int.MaxValue), length);
+    }
+
+    private double Forward(int length)
+    {
+        using DecoderBlock first = _model.LoadBlock(0);
+        using Tensor input = _model.Device.Zeros(length, _model.Config.HiddenSize);
+        return Time(() =>
+        {
+            using var tape = new Tape(_model.Device, recording: false);
+            return first.Forward(tape, new Variable(input), new SequenceShape(1, length));
+        });
+    }
+
+    private double Head(int length)
+    {
+        using OutputHead head = _model.LoadHead();
+        using Tensor input = _model.Device.Zeros(HeadRows, _model.Config.HiddenSize);
+        return (double)length / HeadRows * Time(() =>
+        {
+            using var tape = new Tape(_model.Device, recording: false);
+            return head.Logits(tape, new Variable(input));
+        });
+    }
+}
