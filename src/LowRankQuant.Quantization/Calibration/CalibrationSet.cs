@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
 using LowRankQuant.Formats;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Quantization.Calibration;
 
