@@ -37,7 +37,7 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, Cancellation
         var stages = new List<TimedStage>();
         if (job.Calibration is { } calibration && !calibration.Sources.Contains(CalibrationOptions.Self))
             stages.Add(new TimedStage(RunStage.Calibration, Time(() => CalibrationLoader.Load(calibration, _model.Checkpoint.LoadTokenizer(), _model.Config, _model, cancellation: cancellation))));
-        if (recipe is { Method: QuantizationMethod.FlrqPlus, Correction: { } correction })
+        if (recipe is { Method: QuantizationMethod.FlrqPlus, Correction: { UsesSensitivity: true } correction })
         {
             int windows = ModelPlanner.SensitivityWindows(recipe.SequenceLength, recipe.Samples);
             double passes = windows * ((layers * (1 + GradientPass) * block.Window) + (GradientPass * Head(recipe.SequenceLength)));
