@@ -75,21 +75,27 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, Cancellation
     {
         using DecoderBlock first = _model.LoadBlock(0);
         using Tensor input = _model.Device.Zeros(length, _model.Config.HiddenSize);
-        return Time(() =>
+        Once();
+        return Time(Once);
+
+        Variable Once()
         {
             using var tape = new Tape(_model.Device, recording: false);
             return first.Forward(tape, new Variable(input), new SequenceShape(1, length));
-        });
+        }
     }
 
     private double Head(int length)
     {
         using OutputHead head = _model.LoadHead();
         using Tensor input = _model.Device.Zeros(HeadRows, _model.Config.HiddenSize);
-        return (double)length / HeadRows * Time(() =>
+        Once();
+        return (double)length / HeadRows * Time(Once);
+
+        Variable Once()
         {
             using var tape = new Tape(_model.Device, recording: false);
             return head.Logits(tape, new Variable(input));
-        });
+        }
     }
 }

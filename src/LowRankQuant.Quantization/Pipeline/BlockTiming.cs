@@ -54,6 +54,8 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
 
         double Train()
         {
+            // The first time compiles code; steps of a small model are nothing beside that.
+            Trained(FewSteps);
             double few = Trained(FewSteps), more = Trained(MoreSteps), step = Math.Max(0, more - few) / (MoreSteps - FewSteps);
             return few + (step * Math.Max(0, recipe.Iterations - FewSteps)) + (window * recipe.HeldOut * (recipe.KeepBest ? Checks : 1));
         }
@@ -90,11 +92,14 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
         double Forward(int batch)
         {
             using Tensor input = model.Device.Zeros(batch * recipe.SequenceLength, model.Config.HiddenSize);
-            return Time(() =>
+            Once();
+            return Time(Once).Seconds;
+
+            Variable Once()
             {
                 using var tape = new Tape(model.Device, recording: false);
                 return block.Forward(tape, new Variable(input), new SequenceShape(batch, recipe.SequenceLength));
-            }).Seconds;
+            }
         }
     }
 
