@@ -2,6 +2,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Evaluation.Runs;
@@ -32,7 +33,9 @@ public static class PlanRun
             Check(found, () => disk.Check(job.Output));
         }
         double? budget = recipe.Correction?.TargetBits;
-        PlannedGrid[] layers = fits && budget is null ? Layers(model, recipe, scheme) : [];
+        // Grids that a budget chooses are not known before it is spent.
+        bool known = budget is null || recipe.Correction!.Widths == BudgetWidths.Fixed;
+        PlannedGrid[] layers = fits && known ? Layers(model, recipe, scheme) : [];
         bool works = found.Count == 0;
         BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, cancellation) : null;
         IReadOnlyList<TimedStage> stages = time is null ? [] : new RunTiming(job, time, cancellation).Estimate();

@@ -138,6 +138,8 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
         if (right.Count != 2 || left.Count != 2) throw Bad(a, "factors are matrices.");
         if (right[0] != left[1]) throw Bad(a, $"factors of rank {right[0]} and {left[1]}.");
         if (right.Concat(left).Any(size => size is < 1 or > int.MaxValue)) throw Bad(a, "a dimension is empty or too large.");
+        if (right[0] * right[1] > Array.MaxLength || left[0] * left[1] > Array.MaxLength)
+            throw Bad(a, $"factors of {right[0]} x {right[1]} and {left[0]} x {left[1]} elements; at most {Array.MaxLength} each are held at once.");
         int heads = RotaryRows.Heads(_config, module + WeightSuffix);
         if (heads > 0 && left[0] != heads * _config.HeadSize) throw Bad(b, $"has {left[0]} rows; {heads} heads of {_config.HeadSize} are asked for.");
     }

@@ -134,6 +134,7 @@ public static class RecipeResolver
             {
                 if (request.Bits is not null || request.Granularity is not null || request.GroupSize is not null || request.Symmetric is not null)
                     Problems.Add("--target-bits with --target llama.cpp chooses among the engine's blocks by itself; leave out --bits, --group-size and --symmetric, or give --widths fixed.");
+                if (request.OnMisfit is not null) Problems.Add("--on-misfit does not apply to --target-bits with --target llama.cpp: every layer gets a block that fits it; leave it out.");
                 if (layers.Any(layer => layer.InFeatures % LlamaCppGrids.SmallestBlock != 0)) Problems.Add(GroupProblem(LlamaCppGrids.SmallestBlock, layers));
                 return (Granularity.Group, LlamaCppGrids.SmallestBlock);
             }

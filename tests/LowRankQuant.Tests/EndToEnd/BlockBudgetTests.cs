@@ -38,10 +38,11 @@ public sealed class BlockBudgetTests : IDisposable
     [Fact]
     public async Task WhatTheBudgetDecidesIsNotToBeGiven()
     {
-        CliResult run = await Lrq.Run([.. Small(_folder.File("none")), "--group-size", "64", "--rank", "4"]);
+        CliResult run = await Lrq.Run([.. Small(_folder.File("none")), "--group-size", "64", "--rank", "4", "--on-misfit", "nearest"]);
         Assert.Equal(2, run.Code);
         Assert.Contains("chooses among the engine's blocks by itself", run.Error, StringComparison.Ordinal);
         Assert.Contains("--rank 4: a budget over llama.cpp's blocks", run.Error, StringComparison.Ordinal);
+        Assert.Contains("--on-misfit does not apply to --target-bits with --target llama.cpp", run.Error, StringComparison.Ordinal);
         string[] small = Small(_folder.File("small"));
         small[Array.IndexOf(small, "--target-bits") + 1] = "2.1";
         CliResult refused = await Lrq.Run(small);
