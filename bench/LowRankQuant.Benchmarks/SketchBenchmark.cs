@@ -17,9 +17,9 @@ internal static class SketchBenchmark
     public static int Run(Options options)
     {
         int threads = options.Number("threads", 2), ranks = options.Number("ranks", 64), repeats = options.Number("repeats", 3);
-        int width = options.Number("width", 64), only = options.Number("rows", 0), largestSvd = options.Number("largest-svd", 4096);
+        int width = options.Number("width", 64), batch = options.Number("batch", 8), only = options.Number("rows", 0), largestSvd = options.Number("largest-svd", 4096);
         using var workers = new WorkerPool(threads);
-        Console.WriteLine($"{threads} threads, {ranks} ranks, {PowerIterations} power iterations, best of {repeats}; block form {width} vectors at once");
+        Console.WriteLine($"{threads} threads, {ranks} ranks, {PowerIterations} power iterations, best of {repeats}; batches of {batch} terms, block form {width} vectors at once");
         Console.WriteLine("shape          read GB/s |  R1-Sketch s  traffic GB/s  of read |  block s  energy | randomized SVD s  energy | block/rsvd | full SVD s  svd/R1  svd/block");
         foreach ((int rows, int columns) in Shapes)
         {
@@ -35,7 +35,7 @@ internal static class SketchBenchmark
                 double[] now = new double[best.Length];
                 now[0] = ReadSeconds(a, workers);
                 a.CopyTo(work, 0);
-                now[1] = Seconds(() => Peel(work, rows, columns, ranks, starts, workers));
+                now[1] = Seconds(() => Peel(work, rows, columns, ranks, batch, starts, workers));
                 if (round == 0) singleRest = Energy(work) / Energy(a);
                 a.CopyTo(work, 0);
                 now[2] = Seconds(() => PeelBlocks(work, rows, columns, ranks, width, starts, workers));
@@ -46,8 +46,8 @@ internal static class SketchBenchmark
             (double read, double single, double block, double random) = (best[0], best[1], best[2], best[3]);
             double bandwidth = sizeof(float) * (double)a.Length / read / 1e9, randomRest = 1 - (s.Sum(value => (double)value * value) / Energy(a));
             double? full = rows <= largestSvd ? LapackSvd.Time(a, rows, columns) : null;
-            // A term reads the matrix it times for power steps and once more with writing; the first start reads it once.
-            double bytes = sizeof(float) * (double)a.Length * (1 + (ranks * (PowerIterations + 2.0)));
+            // A term reads the matrix once for its start and once a power step; a batch reads and writes it once more.
+            double bytes = sizeof(float) * (double)a.Length * ((ranks * (PowerIterations + 1.0)) + (2 * Math.Ceiling((double)ranks / batch)));
             double traffic = bytes / single / 1e9;
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"{rows,5} x {columns,-5}  {bandwidth,9:F1} | {single,12:F3} {traffic,13:F1} {traffic / bandwidth,8:F2} | {block,8:F3} {blockRest / singleRest,7:F4} | {random,16:F3} {randomRest / singleRest,7:F4} | {block / random,10:F2} | {full,10:F2} {full / single,7:F1} {full / block,10:F1}"));
@@ -55,12 +55,15 @@ internal static class SketchBenchmark
         return 0;
     }
 
-    private static void Peel(float[] a, int rows, int columns, int ranks, float[] starts, WorkerPool workers)
+    private static void Peel(float[] a, int rows, int columns, int ranks, int batch, float[] starts, WorkerPool workers)
     {
         var sketch = new R1Sketch<float>(a, rows, columns, PowerIterations, workers);
-        float[] left = new float[rows], right = new float[columns];
-        sketch.Begin(starts.AsSpan(0, columns));
-        for (int rank = 1; rank <= ranks; rank++) sketch.Peel(left, right, rank == ranks ? default : starts.AsSpan(rank * columns, columns));
+        float[] left = new float[batch * rows], right = new float[batch * columns];
+        for (int rank = 0; rank < ranks; rank += batch)
+        {
+            int now = Math.Min(batch, ranks - rank);
+            sketch.Peel(starts[(rank * columns)..((rank + now) * columns)], now, left[..(now * rows)], right[..(now * columns)], new LargestMagnitude<float>());
+        }
     }
 
     private static void PeelBlocks(float[] a, int rows, int columns, int ranks, int width, float[] starts, WorkerPool workers)

@@ -7,15 +7,13 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 /// <code>
 /// Q = orth(A S);  repeat it times: Q = orth(A orth(A^T Q));  B = Q^T A = U diag(s) V^T;  term i: left = s_i Q u_i, right = v_i
 /// </code>
-/// All terms of a block are taken off in one pass over cache-sized tiles (<see cref="TileTerms{T}"/>), and a measure of the remainder is taken after
+/// All terms of a block are taken off in one pass over cache-sized tiles (<see cref="Deflation"/>), and a measure of the remainder is taken after
 /// each: a rank rule sees the same sequence as with single sketches.
 /// </summary>
 /// <typeparam name="T">float or double.</typeparam>
 public sealed class BlockSketch<T>
     where T : unmanaged, IFloatingPointIeee754<T>
 {
-    // A tile of so many columns stays in the second cache, with its part of the terms.
-    private const int ColumnsPerTile = 256;
     private readonly int _iterations;
     private readonly WorkerPool _workers;
 
@@ -71,34 +69,6 @@ public sealed class BlockSketch<T>
             for (int term = 0; term < terms; term++) leading[(row * terms) + term] = u[(row * width) + term] * s[term];
         }
         MatrixProduct.TransposedMultiply(leading, q, left, terms, width, Rows, _workers);
-        return Deflate(left, right, terms, measure);
-    }
-
-    private double[] Deflate(T[] left, T[] right, int width, IResidualMeasure<T> measure)
-    {
-        int tileRows = Math.Min(measure.RowsPerTile, Rows), tiles = (Rows + tileRows - 1) / tileRows;
-        var figures = new double[tiles * width];
-        _workers.Run(tiles, number =>
-        {
-            int first = number * tileRows, rows = Math.Min(tileRows, Rows - first);
-            var tile = new TileTerms<T>(tileRows, Math.Min(ColumnsPerTile, Columns), width);
-            Span<double> sums = figures.AsSpan(number * width, width);
-            var part = new double[width];
-            for (int column = 0; column < Columns; column += ColumnsPerTile)
-            {
-                Span<T> values = Matrix.AsSpan((first * Columns) + column);
-                tile.Load(values, Columns, first, rows, Math.Min(ColumnsPerTile, Columns - column), left.AsSpan(first), Rows, right.AsSpan(column));
-                measure.TakeOff(tile, column == 0 ? sums : part);
-                tile.Store(values, Columns);
-                for (int term = 0; column > 0 && term < width; term++) sums[term] = measure.Combine(sums[term], part[term]);
-            }
-        });
-        var result = new double[width];
-        for (int term = 0; term < width; term++)
-        {
-            result[term] = figures[term];
-            for (int tile = 1; tile < tiles; tile++) result[term] = measure.Combine(result[term], figures[(tile * width) + term]);
-        }
-        return result;
+        return Deflation.TakeOff(Matrix, Rows, Columns, left, right, terms, measure, _workers);
     }
 }

@@ -19,6 +19,12 @@ public interface IResidualMeasure<T>
 
     /// <summary>The figure of two parts together, such as their sum or the larger one.</summary>
     double Combine(double first, double second);
+
+    /// <summary>The figure of a whole matrix.</summary>
+    /// <param name="matrix">[rows, columns].</param>
+    /// <param name="columns">Columns.</param>
+    /// <param name="workers">Threads.</param>
+    double Of(T[] matrix, int columns, WorkerPool workers);
 }
 
 /// <summary>The largest magnitude of the whole matrix (amax), what the authors' rank rule looks at.</summary>
@@ -34,4 +40,14 @@ public sealed class LargestMagnitude<T> : IResidualMeasure<T>
 
     /// <inheritdoc/>
     public double Combine(double first, double second) => Math.Max(first, second);
+
+    /// <inheritdoc/>
+    public double Of(T[] matrix, int columns, WorkerPool workers)
+    {
+        int panel = Math.Max(1, RowsPerTile * columns);
+        var largest = new double[(matrix.Length + panel - 1) / panel];
+        workers.Run(largest.Length, i =>
+            largest[i] = double.CreateChecked(VectorKernels.MaxMagnitude<T>(matrix.AsSpan(i * panel, Math.Min(panel, matrix.Length - (i * panel))))));
+        return largest.Length == 0 ? 0 : largest.Max();
+    }
 }

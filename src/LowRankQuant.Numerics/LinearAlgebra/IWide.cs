@@ -21,14 +21,11 @@ internal interface IWide<TSelf, T>
     /// <summary>a b + c, fused where the machine can.</summary>
     static abstract TSelf MultiplyAdd(TSelf a, TSelf b, TSelf c);
 
-    /// <summary>max(a, |b|).</summary>
+    /// <summary>max(a, |b|) of numbers: one instruction for the larger, where a NaN among them would take three.</summary>
     static abstract TSelf LargerMagnitude(TSelf a, TSelf b);
 
     /// <summary>The sum of all elements.</summary>
     T Sum();
-
-    /// <summary>The largest of elements that are not negative.</summary>
-    T Largest();
 }
 
 /// <summary>512 bits, where the machine has such registers. <see cref="Vector{T}"/> stops at 256.</summary>
@@ -54,16 +51,9 @@ internal readonly struct Wide512<T>(Vector512<T> value) : IWide<Wide512<T>, T>
         : new(Vector512.FusedMultiplyAdd(a._value.AsSingle(), b._value.AsSingle(), c._value.AsSingle()).As<float, T>());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Wide512<T> LargerMagnitude(Wide512<T> a, Wide512<T> b) => new(Vector512.Max(a._value, Vector512.Abs(b._value)));
+    public static Wide512<T> LargerMagnitude(Wide512<T> a, Wide512<T> b) => new(Vector512.MaxNative(a._value, Vector512.Abs(b._value)));
 
     public T Sum() => Vector512.Sum(_value);
-
-    public T Largest()
-    {
-        T result = T.Zero;
-        for (int lane = 0; lane < Count; lane++) result = T.Max(result, _value[lane]);
-        return result;
-    }
 }
 
 /// <summary>The registers of <see cref="Vector{T}"/>.</summary>
@@ -88,9 +78,7 @@ internal readonly struct WideVector<T>(Vector<T> value) : IWide<WideVector<T>, T
         new(VectorKernels.MultiplyAdd(a._value, b._value, c._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static WideVector<T> LargerMagnitude(WideVector<T> a, WideVector<T> b) => new(Vector.Max(a._value, Vector.Abs(b._value)));
+    public static WideVector<T> LargerMagnitude(WideVector<T> a, WideVector<T> b) => new(Vector.MaxNative(a._value, Vector.Abs(b._value)));
 
     public T Sum() => Vector.Sum(_value);
-
-    public T Largest() => VectorKernels.LargestLane(_value);
 }

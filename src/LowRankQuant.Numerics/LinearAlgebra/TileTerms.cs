@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace LowRankQuant.Numerics.LinearAlgebra;
 
@@ -13,11 +14,12 @@ public sealed class TileTerms<T>
 {
     // A micro tile: four rows, two vectors wide, stays in registers while all terms are taken off.
     private const int GroupRows = 4;
-    private static readonly int GroupColumns = 2 * Vector<T>.Count;
+    private static readonly int Lanes = Vector512.IsHardwareAccelerated ? Vector512<T>.Count : Vector<T>.Count;
+    private static readonly int GroupColumns = 2 * Lanes;
     private readonly T[] _values;
-    private readonly T[] _left;
+    private readonly T[] _minusLeft;
     private readonly T[] _right;
-    private readonly Vector<T>[] _largest;
+    private readonly T[] _largest;
 
     internal TileTerms(int rows, int columns, int terms)
     {
@@ -25,9 +27,9 @@ public sealed class TileTerms<T>
         Stride = (columns + GroupColumns - 1) / GroupColumns * GroupColumns;
         int padded = (rows + GroupRows - 1) / GroupRows * GroupRows;
         _values = new T[padded * Stride];
-        _left = new T[padded * terms];
+        _minusLeft = new T[padded * terms];
         _right = new T[Stride * terms];
-        _largest = new Vector<T>[terms];
+        _largest = new T[terms * Lanes];
     }
 
     /// <summary>Terms to take off.</summary>
@@ -53,7 +55,7 @@ public sealed class TileTerms<T>
     {
         for (int row = 0; row < Rows; row++)
         {
-            T factor = -_left[(row / GroupRows * GroupRows * Terms) + (term * GroupRows) + (row % GroupRows)];
+            T factor = _minusLeft[(row / GroupRows * GroupRows * Terms) + (term * GroupRows) + (row % GroupRows)];
             for (int column = 0; column < Columns; column += GroupColumns)
             {
                 int width = Math.Min(GroupColumns, Columns - column);
@@ -69,9 +71,14 @@ public sealed class TileTerms<T>
         for (int column = 0; column < Columns; column += GroupColumns)
         {
             for (int row = 0; row < Rows; row += GroupRows)
-                TakeOffMicroTile(ref _values[(row * Stride) + column], in _left[row * Terms], in _right[column * Terms]);
+            {
+                ref T values = ref _values[(row * Stride) + column];
+                ref T minusLeft = ref _minusLeft[row * Terms], right = ref _right[column * Terms];
+                if (Vector512.IsHardwareAccelerated) TakeOffMicroTile<Wide512<T>>(ref values, ref minusLeft, ref right);
+                else TakeOffMicroTile<WideVector<T>>(ref values, ref minusLeft, ref right);
+            }
         }
-        for (int term = 0; term < Terms; term++) figures[term] = double.CreateChecked(VectorKernels.LargestLane(_largest[term]));
+        for (int term = 0; term < Terms; term++) figures[term] = double.CreateChecked(VectorKernels.MaxMagnitude<T>(_largest.AsSpan(term * Lanes, Lanes)));
     }
 
     /// <summary>Fills the tile and its part of the terms.</summary>
@@ -86,15 +93,20 @@ public sealed class TileTerms<T>
     internal void Load(
         ReadOnlySpan<T> matrix, int stride, int firstRow, int rows, int columns, ReadOnlySpan<T> left, int leftStride, ReadOnlySpan<T> right)
     {
+        // What an earlier, larger tile left beyond the borders must be gone.
+        if (rows < Rows || columns < Columns)
+        {
+            Array.Clear(_values);
+            Array.Clear(_minusLeft);
+            Array.Clear(_right);
+        }
+        bool sameRows = FirstRow == firstRow && Rows == rows && Columns <= columns;
         (FirstRow, Rows, Columns) = (firstRow, rows, columns);
-        Array.Clear(_values);
-        Array.Clear(_left);
-        Array.Clear(_right);
         for (int row = 0; row < rows; row++) matrix.Slice(row * stride, columns).CopyTo(_values.AsSpan(row * Stride));
         for (int term = 0; term < Terms; term++)
         {
-            for (int row = 0; row < rows; row++)
-                _left[(row / GroupRows * GroupRows * Terms) + (term * GroupRows) + (row % GroupRows)] = left[(term * leftStride) + row];
+            for (int row = 0; row < rows && !sameRows; row++)
+                _minusLeft[(row / GroupRows * GroupRows * Terms) + (term * GroupRows) + (row % GroupRows)] = -left[(term * leftStride) + row];
             for (int column = 0; column < columns; column += GroupColumns)
             {
                 int width = Math.Min(GroupColumns, columns - column);
@@ -110,42 +122,44 @@ public sealed class TileTerms<T>
     }
 
     // All indices lie within the padded arrays: a micro tile never crosses their ends.
-    private void TakeOffMicroTile(ref T values, in T left, in T right)
+    private void TakeOffMicroTile<W>(ref T values, ref T l, ref T r)
+        where W : struct, IWide<W, T>
     {
-        nuint width = (nuint)Vector<T>.Count, stride = (nuint)Stride;
-        ref T l = ref Unsafe.AsRef(in left), r = ref Unsafe.AsRef(in right);
-        Vector<T> a0 = Vector.LoadUnsafe(ref values), b0 = Vector.LoadUnsafe(ref values, width);
-        Vector<T> a1 = Vector.LoadUnsafe(ref values, stride), b1 = Vector.LoadUnsafe(ref values, stride + width);
-        Vector<T> a2 = Vector.LoadUnsafe(ref values, 2 * stride), b2 = Vector.LoadUnsafe(ref values, (2 * stride) + width);
-        Vector<T> a3 = Vector.LoadUnsafe(ref values, 3 * stride), b3 = Vector.LoadUnsafe(ref values, (3 * stride) + width);
-        Vector<T>[] largest = _largest;
-        for (int term = 0; term < largest.Length; term++)
+        nuint width = (nuint)W.Count, stride = (nuint)Stride;
+        W a0 = W.Load(ref values, 0), b0 = W.Load(ref values, width);
+        W a1 = W.Load(ref values, stride), b1 = W.Load(ref values, stride + width);
+        W a2 = W.Load(ref values, 2 * stride), b2 = W.Load(ref values, (2 * stride) + width);
+        W a3 = W.Load(ref values, 3 * stride), b3 = W.Load(ref values, (3 * stride) + width);
+        ref T largest = ref _largest[0];
+        for (int term = 0; term < Terms; term++)
         {
-            nuint at = (nuint)(term * GroupColumns);
-            Vector<T> x = Vector.LoadUnsafe(ref r, at), y = Vector.LoadUnsafe(ref r, at + width);
-            Vector<T> factor = Vector.Create(-Unsafe.Add(ref l, term * GroupRows));
-            a0 = VectorKernels.MultiplyAdd(factor, x, a0);
-            b0 = VectorKernels.MultiplyAdd(factor, y, b0);
-            factor = Vector.Create(-Unsafe.Add(ref l, (term * GroupRows) + 1));
-            a1 = VectorKernels.MultiplyAdd(factor, x, a1);
-            b1 = VectorKernels.MultiplyAdd(factor, y, b1);
-            factor = Vector.Create(-Unsafe.Add(ref l, (term * GroupRows) + 2));
-            a2 = VectorKernels.MultiplyAdd(factor, x, a2);
-            b2 = VectorKernels.MultiplyAdd(factor, y, b2);
-            factor = Vector.Create(-Unsafe.Add(ref l, (term * GroupRows) + 3));
-            a3 = VectorKernels.MultiplyAdd(factor, x, a3);
-            b3 = VectorKernels.MultiplyAdd(factor, y, b3);
-            Vector<T> upper = Vector.Max(Vector.Max(Vector.Abs(a0), Vector.Abs(b0)), Vector.Max(Vector.Abs(a1), Vector.Abs(b1)));
-            Vector<T> lower = Vector.Max(Vector.Max(Vector.Abs(a2), Vector.Abs(b2)), Vector.Max(Vector.Abs(a3), Vector.Abs(b3)));
-            largest[term] = Vector.Max(largest[term], Vector.Max(upper, lower));
+            W x = W.Load(ref r, 0), y = W.Load(ref r, width);
+            r = ref Unsafe.Add(ref r, 2 * width);
+            W factor = W.Create(l);
+            a0 = W.MultiplyAdd(factor, x, a0);
+            b0 = W.MultiplyAdd(factor, y, b0);
+            factor = W.Create(Unsafe.Add(ref l, 1));
+            a1 = W.MultiplyAdd(factor, x, a1);
+            b1 = W.MultiplyAdd(factor, y, b1);
+            factor = W.Create(Unsafe.Add(ref l, 2));
+            a2 = W.MultiplyAdd(factor, x, a2);
+            b2 = W.MultiplyAdd(factor, y, b2);
+            factor = W.Create(Unsafe.Add(ref l, 3));
+            a3 = W.MultiplyAdd(factor, x, a3);
+            b3 = W.MultiplyAdd(factor, y, b3);
+            l = ref Unsafe.Add(ref l, GroupRows);
+            W most = W.LargerMagnitude(W.LargerMagnitude(W.LargerMagnitude(W.LargerMagnitude(W.Load(ref largest, 0), a0), b0), a1), b1);
+            most = W.LargerMagnitude(W.LargerMagnitude(W.LargerMagnitude(W.LargerMagnitude(most, a2), b2), a3), b3);
+            most.Store(ref largest, 0);
+            largest = ref Unsafe.Add(ref largest, width);
         }
-        a0.StoreUnsafe(ref values);
-        b0.StoreUnsafe(ref values, width);
-        a1.StoreUnsafe(ref values, stride);
-        b1.StoreUnsafe(ref values, stride + width);
-        a2.StoreUnsafe(ref values, 2 * stride);
-        b2.StoreUnsafe(ref values, (2 * stride) + width);
-        a3.StoreUnsafe(ref values, 3 * stride);
-        b3.StoreUnsafe(ref values, (3 * stride) + width);
+        a0.Store(ref values, 0);
+        b0.Store(ref values, width);
+        a1.Store(ref values, stride);
+        b1.Store(ref values, stride + width);
+        a2.Store(ref values, 2 * stride);
+        b2.Store(ref values, (2 * stride) + width);
+        a3.Store(ref values, 3 * stride);
+        b3.Store(ref values, (3 * stride) + width);
     }
 }

@@ -18,15 +18,6 @@ internal static class VectorKernels
         return (a * b) + c;
     }
 
-    /// <summary>The largest element of a vector whose elements are not negative.</summary>
-    public static T LargestLane<T>(Vector<T> vector)
-        where T : unmanaged, IFloatingPointIeee754<T>
-    {
-        T result = T.Zero;
-        for (int lane = 0; lane < Vector<T>.Count; lane++) result = T.Max(result, vector[lane]);
-        return result;
-    }
-
     /// <summary>Sum of x[i] * y[i] over the length of <paramref name="x"/>.</summary>
     public static T Dot<T>(ReadOnlySpan<T> x, ReadOnlySpan<T> y)
         where T : unmanaged, IFloatingPointIeee754<T>
@@ -70,32 +61,10 @@ internal static class VectorKernels
         ref T rx = ref MemoryMarshal.GetReference(x);
         int width = Vector<T>.Count, i = 0;
         Vector<T> largest = Vector<T>.Zero;
-        for (; i <= x.Length - width; i += width) largest = Vector.Max(largest, Vector.Abs(Vector.LoadUnsafe(ref rx, (nuint)i)));
-        T result = LargestLane(largest);
+        for (; i <= x.Length - width; i += width) largest = Vector.MaxNative(largest, Vector.Abs(Vector.LoadUnsafe(ref rx, (nuint)i)));
+        T result = T.Zero;
+        for (int lane = 0; lane < width; lane++) result = T.Max(result, largest[lane]);
         for (; i < x.Length; i++) result = T.Max(result, T.Abs(x[i]));
-        return result;
-    }
-
-    /// <summary>y += factor * x; returns the largest magnitude of the new y.</summary>
-    public static T AddScaledAndMaxMagnitude<T>(T factor, ReadOnlySpan<T> x, Span<T> y)
-        where T : unmanaged, IFloatingPointIeee754<T>
-    {
-        y = y[..x.Length];
-        ref T rx = ref MemoryMarshal.GetReference(x), ry = ref MemoryMarshal.GetReference(y);
-        int width = Vector<T>.Count, i = 0;
-        Vector<T> f = Vector.Create(factor), largest = Vector<T>.Zero;
-        for (; i <= x.Length - width; i += width)
-        {
-            Vector<T> sum = MultiplyAdd(f, Vector.LoadUnsafe(ref rx, (nuint)i), Vector.LoadUnsafe(ref ry, (nuint)i));
-            sum.StoreUnsafe(ref ry, (nuint)i);
-            largest = Vector.Max(largest, Vector.Abs(sum));
-        }
-        T result = LargestLane(largest);
-        for (; i < x.Length; i++)
-        {
-            y[i] += factor * x[i];
-            result = T.Max(result, T.Abs(y[i]));
-        }
         return result;
     }
 

@@ -52,26 +52,35 @@ public sealed class SketchTests : IDisposable
         }
     }
 
-    [Fact]
-    public void ThreadsChangeNothingAndEnergyFalls()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(5)]
+    [InlineData(12)]
+    public void ThreadsAndBatchesChangeNothingAndEnergyFalls(int batch)
     {
         const int rows = 403, columns = 301, terms = 12;
-        double[] a = Matrices.Random(rows, columns, 3), one = (double[])a.Clone(), three = (double[])a.Clone();
+        double[] a = Matrices.Random(rows, columns, 3), one = (double[])a.Clone(), three = (double[])a.Clone(), written = (double[])a.Clone();
         double[] starts = Matrices.Random(terms, columns, 4);
-        double[] left = new double[rows], right = new double[columns];
         var first = new R1Sketch<double>(one, rows, columns, 2, _one);
         var second = new R1Sketch<double>(three, rows, columns, 2, _three);
-        first.Begin(starts.AsSpan(0, columns));
-        second.Begin(starts.AsSpan(0, columns));
-        double energy = Energy(a);
-        for (int term = 0; term < terms; term++)
+        for (int term = 0; term < terms; term += batch)
         {
-            ReadOnlySpan<double> next = term + 1 == terms ? default : starts.AsSpan((term + 1) * columns, columns);
-            double sigma = first.Peel(left, right, next);
-            Assert.Equal(sigma, second.Peel(left, right, next));
-            Assert.Equal(Matrices.MaxAbs(one), first.LargestMagnitude);
-            Assert.Equal(energy - (sigma * sigma), Energy(one), 1e-10 * energy);
-            energy = Energy(one);
+            int now = Math.Min(batch, terms - term);
+            double[] part = starts[(term * columns)..((term + now) * columns)], left = new double[now * rows], right = new double[now * columns];
+            double[] largest = first.Peel(part, now, left, right, new LargestMagnitude<double>());
+            Assert.Equal(largest, second.Peel(part, now, new double[now * rows], new double[now * columns], new LargestMagnitude<double>()));
+            Assert.Equal(Matrices.MaxAbs(one), largest[^1]);
+            Assert.Equal(new LargestMagnitude<double>().Of(one, columns, _three), largest[^1]);
+            for (int i = 0; i < now; i++)
+            {
+                // The formulas written out, on a remainder of their own that every term is taken off at once.
+                double energy = Energy(written), sigma = WrittenOut(written, rows, columns, starts[((term + i) * columns)..((term + i + 1) * columns)]);
+                Assert.Equal(sigma, Math.Sqrt(Energy(left[(i * rows)..((i + 1) * rows)])), 1e-11 * sigma);
+                Assert.Equal(1, Energy(right[(i * columns)..((i + 1) * columns)]), 1e-13);
+                Assert.Equal(energy - (sigma * sigma), Energy(written), 1e-11 * energy);
+                Assert.Equal(Matrices.MaxAbs(written), largest[i], 1e-11);
+            }
+            Matrices.Close(written, one, 1e-11);
         }
         Assert.Equal(one, three);
     }
@@ -83,10 +92,9 @@ public sealed class SketchTests : IDisposable
     {
         double[] a = Spiked(rows, columns, 20), single = (double[])a.Clone(), block = (double[])a.Clone(), other = (double[])a.Clone();
         const int width = 8, blocks = 3;
-        double[] starts = Matrices.Random(width * blocks, columns, 9), left = new double[rows], right = new double[columns];
-        var sketch = new R1Sketch<double>(single, rows, columns, 2, _one);
-        sketch.Begin(starts.AsSpan(0, columns));
-        for (int term = 1; term <= width * blocks; term++) sketch.Peel(left, right, term == width * blocks ? default : starts.AsSpan(term * columns, columns));
+        double[] starts = Matrices.Random(width * blocks, columns, 9);
+        const int terms = width * blocks;
+        new R1Sketch<double>(single, rows, columns, 2, _one).Peel(starts, terms, new double[terms * rows], new double[terms * columns], new LargestMagnitude<double>());
         var peeler = new BlockSketch<double>(block, rows, columns, 2, _one);
         var twin = new BlockSketch<double>(other, rows, columns, 2, _three);
         double[] lefts = new double[width * rows], rights = new double[width * columns];
@@ -128,12 +136,24 @@ public sealed class SketchTests : IDisposable
         Assert.Contains("row 0, column 7", refused.Message);
     }
 
-    private T Peel<T>(T[] a, int rows, int columns, int iterations, T[] start, T[] left, T[] right)
+    // Returns |k|, the length of the left vector.
+    private double Peel<T>(T[] a, int rows, int columns, int iterations, T[] start, T[] left, T[] right)
         where T : unmanaged, System.Numerics.IFloatingPointIeee754<T>
     {
-        var sketch = new R1Sketch<T>(a, rows, columns, iterations, _one);
-        sketch.Begin(start);
-        return sketch.Peel(left, right, default);
+        new R1Sketch<T>(a, rows, columns, iterations, _one).Peel(start, 1, left, right, new LargestMagnitude<T>());
+        return Math.Sqrt(left.Sum(value => double.CreateChecked(value * value)));
+    }
+
+    // P = A s; twice P = A (A^T P); p = P / |P|; k = A^T p; A -= p k^T; returns |k|.
+    private static double WrittenOut(double[] a, int rows, int columns, double[] start)
+    {
+        double[] transposed = Matrices.Transpose(a, rows, columns), p = Matrices.Multiply(a, start, rows, columns, 1);
+        for (int i = 0; i < 2; i++) p = Matrices.Multiply(a, Matrices.Multiply(transposed, p, columns, rows, 1), rows, columns, 1);
+        double length = Math.Sqrt(Energy(p));
+        p = [.. p.Select(value => value / length)];
+        double[] k = Matrices.Multiply(transposed, p, columns, rows, 1);
+        for (int i = 0; i < a.Length; i++) a[i] -= p[i / columns] * k[i % columns];
+        return Math.Sqrt(Energy(k));
     }
 
     // Noise with a few directions that stand out.

@@ -1,3 +1,4 @@
+using System.Numerics;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.LinearAlgebra;
 
@@ -28,7 +29,7 @@ internal sealed class PredictedNoise(double[] alpha, double[] diagonal, int grou
     /// <inheritdoc/>
     public double Combine(double first, double second) => first + second;
 
-    /// <summary>The figure of a whole matrix [n, m].</summary>
+    /// <inheritdoc/>
     public double Of(double[] matrix, int columns, WorkerPool workers)
     {
         int rows = alpha.Length, tiles = (rows + groupSize - 1) / groupSize;
@@ -54,16 +55,28 @@ internal sealed class PredictedNoise(double[] alpha, double[] diagonal, int grou
         {
             energy += diagonal[firstRow + row];
             double factor = 1 / alpha[firstRow + row];
-            ReadOnlySpan<double> values = tile.Slice(row * stride, columns);
-            for (int column = 0; column < columns; column++)
-            {
-                double value = values[column] * factor;
-                low[column] = Math.Min(low[column], value);
-                high[column] = Math.Max(high[column], value);
-            }
+            Widen(tile.Slice(row * stride, columns), factor, low, high);
         }
         double sum = 0;
         for (int column = 0; column < columns; column++) sum += (high[column] - low[column]) * (high[column] - low[column]);
         return sum * energy;
+    }
+
+    // The range of each column grows to hold the row's values. They are numbers, so one instruction finds the smaller and the larger.
+    private static void Widen(ReadOnlySpan<double> row, double factor, Span<double> low, Span<double> high)
+    {
+        int column = 0;
+        for (; column <= row.Length - Vector<double>.Count; column += Vector<double>.Count)
+        {
+            Vector<double> value = new Vector<double>(row[column..]) * factor;
+            Vector.MinNative(new Vector<double>(low[column..]), value).CopyTo(low[column..]);
+            Vector.MaxNative(new Vector<double>(high[column..]), value).CopyTo(high[column..]);
+        }
+        for (; column < row.Length; column++)
+        {
+            double value = row[column] * factor;
+            low[column] = Math.Min(low[column], value);
+            high[column] = Math.Max(high[column], value);
+        }
     }
 }

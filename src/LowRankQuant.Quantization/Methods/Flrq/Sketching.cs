@@ -1,4 +1,5 @@
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.LinearAlgebra;
 
 namespace LowRankQuant.Quantization.Methods.Flrq;
 
@@ -16,8 +17,7 @@ internal sealed record Sketching(SketchForm Form, int PowerIterations, StartVect
     /// <param name="weight">W, [m, n].</param>
     /// <param name="alpha">Activation scale, [n].</param>
     /// <param name="most">Terms that can be asked for.</param>
-    /// <param name="noise">The figure to take of what remains; null for the largest magnitude.</param>
-    public Peeling Peel(double[] weight, double[] alpha, int most, PredictedNoise? noise = null) => Form == SketchForm.Block
-        ? new BlockPeeling(weight, alpha, most, noise, this)
-        : new RankOnePeeling(weight, alpha, most, noise, this);
+    /// <param name="measure">The figure to take of what remains; the largest magnitude where none is given.</param>
+    public Peeling Peel(double[] weight, double[] alpha, int most, IResidualMeasure<double>? measure = null) =>
+        new(weight, alpha, most, measure ?? new LargestMagnitude<double>(), this);
 }
