@@ -25,6 +25,7 @@ internal static class SketchBenchmark
         {
             if (only > 0 && rows != only) continue;
             float[] a = Planted(rows, columns, ranks, workers), work = new float[a.Length];
+            Memory<float> aligned = AlignedMemory.Allocate<float>(a.Length);
             float[] starts = Gaussian((ranks + 1) * columns, 7);
             float[] u = new float[ranks * rows], s = new float[ranks], v = new float[ranks * columns];
             double singleRest = 0, blockRest = 0;
@@ -33,10 +34,10 @@ internal static class SketchBenchmark
             for (int round = 0; round <= repeats; round++)
             {
                 double[] now = new double[best.Length];
-                now[0] = ReadSeconds(a, workers);
-                a.CopyTo(work, 0);
-                now[1] = Seconds(() => Peel(work, rows, columns, ranks, batch, starts, workers));
-                if (round == 0) singleRest = Energy(work) / Energy(a);
+                a.CopyTo(aligned);
+                now[0] = ReadSeconds(aligned, workers);
+                now[1] = Seconds(() => Peel(aligned, rows, columns, ranks, batch, starts, workers));
+                if (round == 0) singleRest = Energy(aligned.Span) / Energy(a);
                 a.CopyTo(work, 0);
                 now[2] = Seconds(() => PeelBlocks(work, rows, columns, ranks, width, starts, workers));
                 if (round == 0) blockRest = Energy(work) / Energy(a);
@@ -55,7 +56,7 @@ internal static class SketchBenchmark
         return 0;
     }
 
-    private static void Peel(float[] a, int rows, int columns, int ranks, int batch, float[] starts, WorkerPool workers)
+    private static void Peel(Memory<float> a, int rows, int columns, int ranks, int batch, float[] starts, WorkerPool workers)
     {
         var sketch = new R1Sketch<float>(a, rows, columns, PowerIterations, workers);
         float[] left = new float[batch * rows], right = new float[batch * columns];
@@ -78,7 +79,7 @@ internal static class SketchBenchmark
     }
 
     // Seconds of one reading of the whole matrix.
-    private static double ReadSeconds(float[] a, WorkerPool workers)
+    private static double ReadSeconds(Memory<float> a, WorkerPool workers)
     {
         const int part = 1 << 18;
         int chunks = (a.Length + part - 1) / part;
@@ -91,7 +92,7 @@ internal static class SketchBenchmark
             {
                 workers.Run(chunks, chunk =>
                 {
-                    ReadOnlySpan<float> span = a.AsSpan(chunk * part, Math.Min(part, a.Length - (chunk * part)));
+                    ReadOnlySpan<float> span = a.Span.Slice(chunk * part, Math.Min(part, a.Length - (chunk * part)));
                     sums[chunk] = VectorKernels.Dot(span, span);
                 });
             }
@@ -123,7 +124,7 @@ internal static class SketchBenchmark
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
-    private static double Energy(float[] a)
+    private static double Energy(ReadOnlySpan<float> a)
     {
         double sum = 0;
         foreach (float value in a) sum += (double)value * value;

@@ -7,7 +7,7 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 /// <code>
 /// Q = orth(A S);  repeat it times: Q = orth(A orth(A^T Q));  B = Q^T A = U diag(s) V^T;  term i: left = s_i Q u_i, right = v_i
 /// </code>
-/// All terms of a block are taken off in one pass over cache-sized tiles (<see cref="Deflation"/>), and a measure of the remainder is taken after
+/// All terms of a block are taken off in one pass over cache-sized tiles (<see cref="Deflation{T}"/>), and a measure of the remainder is taken after
 /// each: a rank rule sees the same sequence as with single sketches.
 /// </summary>
 /// <typeparam name="T">float or double.</typeparam>
@@ -16,6 +16,7 @@ public sealed class BlockSketch<T>
 {
     private readonly int _iterations;
     private readonly WorkerPool _workers;
+    private readonly Deflation<T> _deflation;
 
     /// <summary>Prepares to peel a matrix, which is overwritten with what remains of it.</summary>
     /// <param name="matrix">[rows, columns], row-major; stays the caller's.</param>
@@ -34,6 +35,7 @@ public sealed class BlockSketch<T>
         Columns = columns;
         _iterations = powerIterations;
         _workers = workers;
+        _deflation = new Deflation<T>(matrix, rows, columns, workers);
     }
 
     /// <summary>The remainder, [rows, columns].</summary>
@@ -69,6 +71,6 @@ public sealed class BlockSketch<T>
             for (int term = 0; term < terms; term++) leading[(row * terms) + term] = u[(row * width) + term] * s[term];
         }
         MatrixProduct.TransposedMultiply(leading, q, left, terms, width, Rows, _workers);
-        return Deflation.TakeOff(Matrix, Rows, Columns, left, right, terms, measure, _workers);
+        return _deflation.TakeOff(left, right, terms, measure);
     }
 }

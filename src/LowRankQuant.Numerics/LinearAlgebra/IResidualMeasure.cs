@@ -24,7 +24,7 @@ public interface IResidualMeasure<T>
     /// <param name="matrix">[rows, columns].</param>
     /// <param name="columns">Columns.</param>
     /// <param name="workers">Threads.</param>
-    double Of(T[] matrix, int columns, WorkerPool workers);
+    double Of(Memory<T> matrix, int columns, WorkerPool workers);
 }
 
 /// <summary>The largest magnitude of the whole matrix (amax), what the authors' rank rule looks at.</summary>
@@ -42,12 +42,12 @@ public sealed class LargestMagnitude<T> : IResidualMeasure<T>
     public double Combine(double first, double second) => Math.Max(first, second);
 
     /// <inheritdoc/>
-    public double Of(T[] matrix, int columns, WorkerPool workers)
+    public double Of(Memory<T> matrix, int columns, WorkerPool workers)
     {
         int panel = Math.Max(1, RowsPerTile * columns);
         var largest = new double[(matrix.Length + panel - 1) / panel];
         workers.Run(largest.Length, i =>
-            largest[i] = double.CreateChecked(VectorKernels.MaxMagnitude<T>(matrix.AsSpan(i * panel, Math.Min(panel, matrix.Length - (i * panel))))));
+            largest[i] = double.CreateChecked(VectorKernels.MaxMagnitude<T>(matrix.Span.Slice(i * panel, Math.Min(panel, matrix.Length - (i * panel))))));
         return largest.Length == 0 ? 0 : largest.Max();
     }
 }

@@ -29,32 +29,47 @@ internal static class SketchKernels
         ref T first = ref MemoryMarshal.GetReference(rows);
         if (Vector512.IsHardwareAccelerated)
         {
-            for (int r = 0; r < Rows; r++) products[r] += Dot<T, Wide512<T>>(ref Unsafe.Add(ref first, r * columns), z, columns);
+            AddProducts<T, Wide512<T>>(ref first, columns, z, products);
             AddSums<T, Wide512<T>>(ref first, columns, products, sums);
             return;
         }
-        for (int r = 0; r < Rows; r++) products[r] += Dot<T, WideVector<T>>(ref Unsafe.Add(ref first, r * columns), z, columns);
+        AddProducts<T, WideVector<T>>(ref first, columns, z, products);
         AddSums<T, WideVector<T>>(ref first, columns, products, sums);
     }
 
-    private static T Dot<T, W>(ref T row, ReadOnlySpan<T> z, int columns)
+    private static void AddProducts<T, W>(ref T first, int columns, ReadOnlySpan<T> z, Span<T> products)
         where T : unmanaged, IFloatingPointIeee754<T>
         where W : struct, IWide<W, T>
     {
+        ref T b0 = ref first, b1 = ref Unsafe.Add(ref b0, columns), b2 = ref Unsafe.Add(ref b1, columns), b3 = ref Unsafe.Add(ref b2, columns);
         ref T rz = ref MemoryMarshal.GetReference(z);
-        W s0 = W.Create(T.Zero), s1 = s0, s2 = s0, s3 = s0;
+        W s0 = W.Create(T.Zero), s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
         int width = W.Count, i = 0;
-        for (; i <= columns - (4 * width); i += 4 * width)
+        for (; i <= columns - (2 * width); i += 2 * width)
         {
-            nuint at = (nuint)i, step = (nuint)width;
-            s0 = W.MultiplyAdd(W.Load(ref row, at), W.Load(ref rz, at), s0);
-            s1 = W.MultiplyAdd(W.Load(ref row, at + step), W.Load(ref rz, at + step), s1);
-            s2 = W.MultiplyAdd(W.Load(ref row, at + (2 * step)), W.Load(ref rz, at + (2 * step)), s2);
-            s3 = W.MultiplyAdd(W.Load(ref row, at + (3 * step)), W.Load(ref rz, at + (3 * step)), s3);
+            nuint at = (nuint)i, next = at + (nuint)width;
+            W x = W.Load(ref rz, at), y = W.Load(ref rz, next);
+            s0 = W.MultiplyAdd(W.Load(ref b0, at), x, s0);
+            s1 = W.MultiplyAdd(W.Load(ref b1, at), x, s1);
+            s2 = W.MultiplyAdd(W.Load(ref b2, at), x, s2);
+            s3 = W.MultiplyAdd(W.Load(ref b3, at), x, s3);
+            t0 = W.MultiplyAdd(W.Load(ref b0, next), y, t0);
+            t1 = W.MultiplyAdd(W.Load(ref b1, next), y, t1);
+            t2 = W.MultiplyAdd(W.Load(ref b2, next), y, t2);
+            t3 = W.MultiplyAdd(W.Load(ref b3, next), y, t3);
         }
-        T sum = s0.Sum() + s1.Sum() + (s2.Sum() + s3.Sum());
-        for (; i < columns; i++) sum += Unsafe.Add(ref row, i) * z[i];
-        return sum;
+        (T p0, T p1, T p2, T p3) = (s0.Sum() + t0.Sum(), s1.Sum() + t1.Sum(), s2.Sum() + t2.Sum(), s3.Sum() + t3.Sum());
+        for (; i < columns; i++)
+        {
+            p0 += Unsafe.Add(ref b0, i) * z[i];
+            p1 += Unsafe.Add(ref b1, i) * z[i];
+            p2 += Unsafe.Add(ref b2, i) * z[i];
+            p3 += Unsafe.Add(ref b3, i) * z[i];
+        }
+        products[0] += p0;
+        products[1] += p1;
+        products[2] += p2;
+        products[3] += p3;
     }
 
     private static void AddSums<T, W>(ref T first, int columns, ReadOnlySpan<T> factors, Span<T> sums)

@@ -16,20 +16,22 @@ public sealed class TileTerms<T>
     private const int GroupRows = 4;
     private static readonly int Lanes = Vector512.IsHardwareAccelerated ? Vector512<T>.Count : Vector<T>.Count;
     private static readonly int GroupColumns = 2 * Lanes;
-    private readonly T[] _values;
+    private readonly int _rows;
+    private readonly int _columns;
+    private readonly Memory<T> _values;
     private readonly T[] _minusLeft;
-    private readonly T[] _right;
-    private readonly T[] _largest;
+    private readonly Memory<T> _right;
+    private readonly Memory<T> _largest;
 
     internal TileTerms(int rows, int columns, int terms)
     {
-        Terms = terms;
+        (Terms, _rows, _columns) = (terms, rows, columns);
         Stride = (columns + GroupColumns - 1) / GroupColumns * GroupColumns;
         int padded = (rows + GroupRows - 1) / GroupRows * GroupRows;
-        _values = new T[padded * Stride];
+        _values = AlignedMemory.Allocate<T>(padded * Stride);
         _minusLeft = new T[padded * terms];
-        _right = new T[Stride * terms];
-        _largest = new T[terms * Lanes];
+        _right = AlignedMemory.Allocate<T>(Stride * terms);
+        _largest = AlignedMemory.Allocate<T>(terms * Lanes);
     }
 
     /// <summary>Terms to take off.</summary>
@@ -48,18 +50,19 @@ public sealed class TileTerms<T>
     public int Stride { get; }
 
     /// <summary>What remains of the tile.</summary>
-    public ReadOnlySpan<T> Values => _values;
+    public ReadOnlySpan<T> Values => _values.Span;
 
     /// <summary>Takes one term off.</summary>
     public void TakeOff(int term)
     {
+        Span<T> tile = _values.Span, rights = _right.Span;
         for (int row = 0; row < Rows; row++)
         {
             T factor = _minusLeft[(row / GroupRows * GroupRows * Terms) + (term * GroupRows) + (row % GroupRows)];
             for (int column = 0; column < Columns; column += GroupColumns)
             {
                 int width = Math.Min(GroupColumns, Columns - column);
-                VectorKernels.AddScaled(factor, _right.AsSpan((column * Terms) + (term * GroupColumns), width), _values.AsSpan((row * Stride) + column, width));
+                VectorKernels.AddScaled(factor, rights.Slice((column * Terms) + (term * GroupColumns), width), tile.Slice((row * Stride) + column, width));
             }
         }
     }
@@ -67,19 +70,23 @@ public sealed class TileTerms<T>
     /// <summary>Takes all terms off; figures[t] becomes the largest magnitude of what remains after term t.</summary>
     public void TakeOffAll(Span<double> figures)
     {
-        Array.Clear(_largest);
+        Span<T> most = _largest.Span, tile = _values.Span, rights = _right.Span;
+        most.Clear();
         for (int column = 0; column < Columns; column += GroupColumns)
         {
             for (int row = 0; row < Rows; row += GroupRows)
             {
-                ref T values = ref _values[(row * Stride) + column];
-                ref T minusLeft = ref _minusLeft[row * Terms], right = ref _right[column * Terms];
-                if (Vector512.IsHardwareAccelerated) TakeOffMicroTile<Wide512<T>>(ref values, ref minusLeft, ref right);
-                else TakeOffMicroTile<WideVector<T>>(ref values, ref minusLeft, ref right);
+                ref T values = ref tile[(row * Stride) + column];
+                ref T minusLeft = ref _minusLeft[row * Terms], right = ref rights[column * Terms];
+                if (Vector512.IsHardwareAccelerated) TakeOffMicroTile<Wide512<T>>(ref values, ref minusLeft, ref right, ref most[0]);
+                else TakeOffMicroTile<WideVector<T>>(ref values, ref minusLeft, ref right, ref most[0]);
             }
         }
-        for (int term = 0; term < Terms; term++) figures[term] = double.CreateChecked(VectorKernels.MaxMagnitude<T>(_largest.AsSpan(term * Lanes, Lanes)));
+        for (int term = 0; term < Terms; term++) figures[term] = double.CreateChecked(VectorKernels.MaxMagnitude<T>(most.Slice(term * Lanes, Lanes)));
     }
+
+    /// <summary>Whether the memory is that of a tile of this size.</summary>
+    internal bool Holds(int rows, int columns, int terms) => Terms == terms && _rows == rows && _columns == columns;
 
     /// <summary>Fills the tile and its part of the terms.</summary>
     /// <param name="matrix">The matrix from the tile's first element on.</param>
@@ -89,28 +96,27 @@ public sealed class TileTerms<T>
     /// <param name="columns">Columns of the tile.</param>
     /// <param name="left">[terms, ...]: the left vectors from the tile's first row on.</param>
     /// <param name="leftStride">Elements between left vectors.</param>
+    /// <param name="leftToo">Whether the left vectors differ from those of the tile before.</param>
     /// <param name="right">[terms, ...]: the right vectors from the tile's first column on.</param>
     internal void Load(
-        ReadOnlySpan<T> matrix, int stride, int firstRow, int rows, int columns, ReadOnlySpan<T> left, int leftStride, ReadOnlySpan<T> right)
+        ReadOnlySpan<T> matrix, int stride, int firstRow, int rows, int columns, ReadOnlySpan<T> left, int leftStride, bool leftToo,
+        ReadOnlySpan<T> right)
     {
         // What an earlier, larger tile left beyond the borders must be gone.
-        if (rows < Rows || columns < Columns)
-        {
-            Array.Clear(_values);
-            Array.Clear(_minusLeft);
-            Array.Clear(_right);
-        }
-        bool sameRows = FirstRow == firstRow && Rows == rows && Columns <= columns;
+        if (rows < Rows || columns < Columns) _values.Span.Clear();
+        if (rows < Rows) Array.Clear(_minusLeft);
+        if (columns < Columns) _right.Span.Clear();
         (FirstRow, Rows, Columns) = (firstRow, rows, columns);
-        for (int row = 0; row < rows; row++) matrix.Slice(row * stride, columns).CopyTo(_values.AsSpan(row * Stride));
+        Span<T> tile = _values.Span, rights = _right.Span;
+        for (int row = 0; row < rows; row++) matrix.Slice(row * stride, columns).CopyTo(tile[(row * Stride)..]);
         for (int term = 0; term < Terms; term++)
         {
-            for (int row = 0; row < rows && !sameRows; row++)
+            for (int row = 0; leftToo && row < rows; row++)
                 _minusLeft[(row / GroupRows * GroupRows * Terms) + (term * GroupRows) + (row % GroupRows)] = -left[(term * leftStride) + row];
             for (int column = 0; column < columns; column += GroupColumns)
             {
                 int width = Math.Min(GroupColumns, columns - column);
-                right.Slice((term * stride) + column, width).CopyTo(_right.AsSpan((column * Terms) + (term * GroupColumns)));
+                right.Slice((term * stride) + column, width).CopyTo(rights[((column * Terms) + (term * GroupColumns))..]);
             }
         }
     }
@@ -118,11 +124,12 @@ public sealed class TileTerms<T>
     /// <summary>Writes what remains back.</summary>
     internal void Store(Span<T> matrix, int stride)
     {
-        for (int row = 0; row < Rows; row++) _values.AsSpan(row * Stride, Columns).CopyTo(matrix.Slice(row * stride, Columns));
+        ReadOnlySpan<T> tile = _values.Span;
+        for (int row = 0; row < Rows; row++) tile.Slice(row * Stride, Columns).CopyTo(matrix.Slice(row * stride, Columns));
     }
 
     // All indices lie within the padded arrays: a micro tile never crosses their ends.
-    private void TakeOffMicroTile<W>(ref T values, ref T l, ref T r)
+    private void TakeOffMicroTile<W>(ref T values, ref T l, ref T r, ref T largest)
         where W : struct, IWide<W, T>
     {
         nuint width = (nuint)W.Count, stride = (nuint)Stride;
@@ -130,7 +137,6 @@ public sealed class TileTerms<T>
         W a1 = W.Load(ref values, stride), b1 = W.Load(ref values, stride + width);
         W a2 = W.Load(ref values, 2 * stride), b2 = W.Load(ref values, (2 * stride) + width);
         W a3 = W.Load(ref values, 3 * stride), b3 = W.Load(ref values, (3 * stride) + width);
-        ref T largest = ref _largest[0];
         for (int term = 0; term < Terms; term++)
         {
             W x = W.Load(ref r, 0), y = W.Load(ref r, width);

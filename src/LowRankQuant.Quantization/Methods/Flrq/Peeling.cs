@@ -27,10 +27,17 @@ internal sealed class Peeling(double[] weight, double[] alpha, int most, IResidu
     /// <summary>Starts; returns the figure of the whole scaled matrix.</summary>
     public double Begin()
     {
-        double[] scaled = Scaled();
-        if (sketching.Form == SketchForm.Block) _block = new BlockSketch<double>(scaled, _inputs, _outputs, sketching.PowerIterations, sketching.Workers);
-        else _rankOne = new R1Sketch<double>(scaled, _inputs, _outputs, sketching.PowerIterations, sketching.Workers);
-        return measure.Of(scaled, _outputs, sketching.Workers);
+        if (sketching.Form == SketchForm.Block)
+        {
+            var scaled = new double[weight.Length];
+            Scale(scaled);
+            _block = new BlockSketch<double>(scaled, _inputs, _outputs, sketching.PowerIterations, sketching.Workers);
+            return measure.Of(scaled, _outputs, sketching.Workers);
+        }
+        Memory<double> aligned = AlignedMemory.Allocate<double>(weight.Length);
+        Scale(aligned);
+        _rankOne = new R1Sketch<double>(aligned, _inputs, _outputs, sketching.PowerIterations, sketching.Workers);
+        return measure.Of(aligned, _outputs, sketching.Workers);
     }
 
     /// <summary>Peels the next term; returns the figure of what remains.</summary>
@@ -70,13 +77,9 @@ internal sealed class Peeling(double[] weight, double[] alpha, int most, IResidu
     }
 
     // diag(alpha) W^T, [n, m].
-    private double[] Scaled()
+    private void Scale(Memory<double> scaled) => sketching.Workers.Run(_inputs, column =>
     {
-        var scaled = new double[weight.Length];
-        sketching.Workers.Run(_inputs, column =>
-        {
-            for (int row = 0; row < _outputs; row++) scaled[(column * _outputs) + row] = alpha[column] * weight[(row * _inputs) + column];
-        });
-        return scaled;
-    }
+        Span<double> inputs = scaled.Span.Slice(column * _outputs, _outputs);
+        for (int row = 0; row < _outputs; row++) inputs[row] = alpha[column] * weight[(row * _inputs) + column];
+    });
 }

@@ -30,14 +30,14 @@ internal sealed class PredictedNoise(double[] alpha, double[] diagonal, int grou
     public double Combine(double first, double second) => first + second;
 
     /// <inheritdoc/>
-    public double Of(double[] matrix, int columns, WorkerPool workers)
+    public double Of(Memory<double> matrix, int columns, WorkerPool workers)
     {
         int rows = alpha.Length, tiles = (rows + groupSize - 1) / groupSize;
         var figures = new double[tiles];
         workers.Run(tiles, tile =>
         {
             int first = tile * groupSize;
-            figures[tile] = OfTile(matrix.AsSpan(first * columns), columns, first, Math.Min(groupSize, rows - first), columns);
+            figures[tile] = OfTile(matrix.Span[(first * columns)..], columns, first, Math.Min(groupSize, rows - first), columns);
         });
         double sum = 0;
         foreach (double figure in figures) sum += figure;
