@@ -46,6 +46,9 @@ public sealed class Tensor : IDisposable
     /// <summary>Product of all dimensions but the last.</summary>
     public int Rows => _shape[^1] == 0 ? 0 : checked((int)(Count / _shape[^1]));
 
+    /// <summary>Whether the processor can reach the elements where they are.</summary>
+    public unsafe bool IsOnHost => Storage.HostPointer != null;
+
     /// <summary>The elements, when the processor can reach them.</summary>
     /// <exception cref="InvalidOperationException">The device's memory is not addressable by the processor.</exception>
     public unsafe Span<float> Span => new(Pointer, checked((int)Count));

@@ -10,7 +10,10 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 /// </summary>
 public static class MatrixProduct
 {
-    private const int RowsPerChunk = 16;
+    // Every chunk packs its operands anew, so chunks of large matrices are larger.
+    private const int FewRows = 16;
+    private const int ManyRows = 64;
+    private const int LargeMatrix = 1024;
 
     /// <summary>C = A B, or C += A B.</summary>
     /// <param name="a">[rows, depth].</param>
@@ -82,12 +85,15 @@ public static class MatrixProduct
     }
 
     /// <summary>Runs <paramref name="body"/>(first row, rows) over slices of rows whose number depends on the shape alone.</summary>
-    internal static void ForRows(int rows, WorkerPool workers, Action<int, int> body) =>
-        workers.Run((rows + RowsPerChunk - 1) / RowsPerChunk, chunk =>
+    internal static void ForRows(int rows, WorkerPool workers, Action<int, int> body)
+    {
+        int chunk = rows >= LargeMatrix ? ManyRows : FewRows;
+        workers.Run((rows + chunk - 1) / chunk, number =>
         {
-            int first = chunk * RowsPerChunk;
-            body(first, Math.Min(RowsPerChunk, rows - first));
+            int first = number * chunk;
+            body(first, Math.Min(chunk, rows - first));
         });
+    }
 
     private static unsafe bool TryFloat<T>(
         bool transposeA, bool transposeB, T[] a, int lda, T[] b, int ldb, T[] c, int rows, int columns, int depth, bool accumulate, WorkerPool workers)

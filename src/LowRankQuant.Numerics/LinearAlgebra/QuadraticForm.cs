@@ -3,19 +3,22 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 /// <summary>d^T H d for symmetric H: the output energy of a weight error d under the input covariance H.</summary>
 public static class QuadraticForm
 {
-    /// <summary>d^T H d for one vector; only the lower triangle of H is read.</summary>
+    private const int BlockColumns = 480;
+
+    /// <summary>d^T H d for several vectors and one diagonal block of a larger matrix, on the calling thread.</summary>
     /// <param name="h">First element of the symmetric block; row i begins at i * stride.</param>
     /// <param name="stride">Elements between rows of H.</param>
-    /// <param name="d">The vector; its length is the size of the block.</param>
-    public static double Of(ReadOnlySpan<double> h, int stride, ReadOnlySpan<double> d)
+    /// <param name="d">[count, size]: the vectors.</param>
+    /// <param name="count">Vectors.</param>
+    /// <param name="size">Rows of the block.</param>
+    /// <param name="product">[count, size]: work memory.</param>
+    /// <param name="energies">[count].</param>
+    /// <exception cref="ArgumentException">A length does not fit.</exception>
+    public static void OfBlock(ReadOnlySpan<double> h, int stride, ReadOnlySpan<double> d, int count, int size, Span<double> product, Span<double> energies)
     {
-        double sum = 0;
-        for (int i = 0; i < d.Length; i++)
-        {
-            ReadOnlySpan<double> row = h.Slice(i * stride, i + 1);
-            sum += d[i] * ((2 * VectorKernels.Dot(row[..i], d[..i])) + (row[i] * d[i]));
-        }
-        return sum;
+        product[..(count * size)].Clear();
+        BlockKernels.AddProduct(product, size, d, size, 1, h, stride, count, size, size, 1.0);
+        for (int i = 0; i < count; i++) energies[i] = VectorKernels.Dot<double>(product.Slice(i * size, size), d.Slice(i * size, size));
     }
 
     /// <summary>Per row i of D: D_i H D_i^T. Their sum is tr(D H D^T) = |X D^T|^2 for H = X^T X.</summary>
@@ -33,9 +36,18 @@ public static class QuadraticForm
         var energies = new double[rows];
         MatrixProduct.ForRows(rows, workers, (first, count) =>
         {
-            var product = new double[count * n];
-            BlockKernels.AddProduct(product, n, d.AsSpan(first * n), n, 1, h, n, count, n, n, 1.0);
-            for (int i = 0; i < count; i++) energies[first + i] = VectorKernels.Dot<double>(product.AsSpan(i * n, n), d.AsSpan((first + i) * n, n));
+            ReadOnlySpan<double> part = d.AsSpan(first * n, count * n);
+            var product = new double[count * BlockColumns];
+            for (int column = 0; column < n; column += BlockColumns)
+            {
+                // H is symmetric: what lies above the block counts twice, what lies below not at all.
+                int wide = Math.Min(BlockColumns, n - column);
+                product.AsSpan().Clear();
+                BlockKernels.AddProduct(product, BlockColumns, part, n, 1, h.AsSpan(column), n, count, wide, column, 2.0);
+                BlockKernels.AddProduct(product, BlockColumns, part[column..], n, 1, h.AsSpan((column * n) + column), n, count, wide, wide, 1.0);
+                for (int i = 0; i < count; i++)
+                    energies[first + i] += VectorKernels.Dot<double>(product.AsSpan(i * BlockColumns, wide), part.Slice((i * n) + column, wide));
+            }
         });
         return energies;
     }

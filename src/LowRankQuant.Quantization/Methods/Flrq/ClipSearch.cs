@@ -50,37 +50,37 @@ internal static class ClipSearch
         var result = new Result(new double[rows * groups], new int[rows * groups], new double[rows * groups]);
         workers.Run(rows, row =>
         {
-            var difference = new double[size];
+            int candidates = range.Candidates;
+            double[] differences = new double[candidates * size], product = new double[candidates * size], errors = new double[candidates];
             for (int group = 0; group < groups; group++)
             {
                 int index = (row * groups) + group, start = group * size;
                 ReadOnlySpan<double> values = residual.AsSpan((row * columns) + start, size);
-                ReadOnlySpan<double> block = covariance.AsSpan((start * columns) + start);
-                double min = double.PositiveInfinity, max = double.NegativeInfinity, best = double.PositiveInfinity;
+                double min = double.PositiveInfinity, max = double.NegativeInfinity;
                 foreach (double value in values)
                 {
                     min = Math.Min(min, value);
                     max = Math.Max(max, value);
                 }
                 double whole = Math.Max(-min, max);
-                for (int step = 0; step < range.Candidates; step++)
+                for (int step = 0; step < candidates; step++)
                 {
-                    double limit = whole * (1 - ((double)step / range.Grid));
+                    double limit = Limit(whole, step);
                     (double scale, int zero) = RangeGrid.FromRange(Math.Clamp(min, -limit, limit), Math.Clamp(max, -limit, limit), grid);
-                    for (int i = 0; i < size; i++)
-                    {
-                        int code = RangeGrid.Code(Math.Clamp(values[i], -limit, limit), scale, zero, grid.MaxCode);
-                        difference[i] = ((code - zero) * scale) - values[i];
-                    }
-                    double error = QuadraticForm.Of(block, columns, difference);
-                    if (!(error < best)) continue;
-                    best = error;
-                    result.Limits[index] = limit;
-                    result.Steps[index] = step;
+                    RangeGrid.Errors(values, limit, scale, zero, grid.MaxCode, differences.AsSpan(step * size, size));
                 }
-                result.Errors[index] = best;
+                // All candidates meet the group's block of H at once.
+                QuadraticForm.OfBlock(covariance.AsSpan((start * columns) + start), columns, differences, candidates, size, product, errors);
+                int best = 0;
+                for (int step = 1; step < candidates; step++)
+                {
+                    if (errors[step] < errors[best]) best = step;
+                }
+                (result.Limits[index], result.Steps[index], result.Errors[index]) = (Limit(whole, best), best, errors[best]);
             }
         });
         return result;
+
+        double Limit(double whole, int step) => whole * (1 - ((double)step / range.Grid));
     }
 }

@@ -36,7 +36,8 @@ internal static class CoordinateRounding
                     if (code == weight.Codes[at]) continue;
                     double change = ((code - zero) * scale) - value;
                     weight.Codes[at] = (byte)code;
-                    VectorKernels.AddScaled(-change, h, gradient.AsSpan(row * n, n));
+                    // Columns that this sweep has passed are not looked at again.
+                    VectorKernels.AddScaled(-change, h[(j + 1)..], gradient.AsSpan(at + 1, n - j - 1));
                 }
             }
         });

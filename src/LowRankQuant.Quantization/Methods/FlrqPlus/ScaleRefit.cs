@@ -10,6 +10,8 @@ namespace LowRankQuant.Quantization.Methods.FlrqPlus;
 /// </summary>
 internal static class ScaleRefit
 {
+    private const int RowsPerChunk = 16;
+
     /// <summary>Replaces the scales.</summary>
     /// <param name="target">[rows, n].</param>
     /// <param name="weight">Codes stay; scales are replaced.</param>
@@ -20,37 +22,58 @@ internal static class ScaleRefit
         int n = weight.Columns, groups = weight.Groups, size = weight.GroupSize;
         var gradient = new double[target.Length];
         MatrixProduct.Multiply(target, metric, gradient, weight.Rows, n, n, workers);
-        workers.Run(weight.Rows, row =>
+        workers.Run((weight.Rows + RowsPerChunk - 1) / RowsPerChunk, chunk =>
         {
-            double[] normal = new double[groups * groups], right = new double[groups], image = new double[n];
+            int first = chunk * RowsPerChunk, rows = Math.Min(RowsPerChunk, weight.Rows - first);
+            double[] steps = Steps(weight, first, rows), image = new double[rows * n], normal = new double[rows * groups * groups], right = new double[rows * groups];
             for (int group = 0; group < groups; group++)
             {
-                // image = Hd u_group; only groups up to this one are needed, the matrix is symmetric.
-                int reach = (group + 1) * size;
-                double zero = weight.Zeros[(row * groups) + group];
+                // image = u_group Hd; only groups up to this one are needed, the matrix is symmetric.
+                int start = group * size, reach = start + size;
                 Array.Clear(image);
-                for (int j = group * size; j < reach; j++)
+                BlockKernels.AddProduct<double>(image, n, steps.AsSpan(start), n, 1, metric.AsSpan(start * n), n, rows, reach, size, 1);
+                for (int row = 0; row < rows; row++)
                 {
-                    double step = weight.Codes[(row * n) + j] - zero;
-                    if (step == 0) continue;
-                    VectorKernels.AddScaled(step, metric.AsSpan(j * n, reach), image.AsSpan(0, reach));
-                    right[group] += step * gradient[(row * n) + j];
+                    ReadOnlySpan<double> own = steps.AsSpan(row * n, n), seen = image.AsSpan(row * n, n);
+                    Span<double> line = normal.AsSpan(((row * groups) + group) * groups, groups);
+                    for (int other = 0; other <= group; other++) line[other] = VectorKernels.Dot(own.Slice(other * size, size), seen.Slice(other * size, size));
+                    right[(row * groups) + group] = VectorKernels.Dot(own.Slice(start, size), gradient.AsSpan(((first + row) * n) + start, size));
+                    // A group whose codes all sit at zero has no say: its scale stays.
+                    if (line[group] > 0) continue;
+                    line[group] = 1;
+                    right[(row * groups) + group] = weight.Scales[((first + row) * groups) + group];
                 }
-                for (int other = 0; other <= group; other++)
-                {
-                    double otherZero = weight.Zeros[(row * groups) + other];
-                    double sum = 0;
-                    for (int j = other * size; j < (other + 1) * size; j++) sum += (weight.Codes[(row * n) + j] - otherZero) * image[j];
-                    normal[(group * groups) + other] = sum;
-                }
-                // A group whose codes all sit at zero has no say: its scale stays.
-                if (normal[(group * groups) + group] > 0) continue;
-                normal[(group * groups) + group] = 1;
-                right[group] = weight.Scales[(row * groups) + group];
             }
-            if (!Cholesky.TryFactor<double>(normal, groups, out _)) return;
-            Cholesky.Solve<double>(normal, groups, right, 1);
-            if (right.All(scale => scale > 0 && double.IsFinite(scale))) right.CopyTo(weight.Scales, row * groups);
+            for (int row = 0; row < rows; row++)
+            {
+                Span<double> matrix = normal.AsSpan(row * groups * groups, groups * groups), scales = right.AsSpan(row * groups, groups);
+                if (!Cholesky.TryFactor(matrix, groups, out _)) continue;
+                Cholesky.Solve(matrix, groups, scales, 1);
+                if (AllPositive(scales)) scales.CopyTo(weight.Scales.AsSpan((first + row) * groups));
+            }
         });
+    }
+
+    // code - zero, [rows, n].
+    private static double[] Steps(GridWeight weight, int first, int rows)
+    {
+        int size = weight.GroupSize;
+        var steps = new double[rows * weight.Columns];
+        for (int group = 0; group < rows * weight.Groups; group++)
+        {
+            double zero = weight.Zeros[(first * weight.Groups) + group];
+            ReadOnlySpan<byte> codes = weight.Codes.AsSpan((first * weight.Columns) + (group * size), size);
+            for (int i = 0; i < size; i++) steps[(group * size) + i] = codes[i] - zero;
+        }
+        return steps;
+    }
+
+    private static bool AllPositive(ReadOnlySpan<double> scales)
+    {
+        foreach (double scale in scales)
+        {
+            if (!(scale > 0) || !double.IsFinite(scale)) return false;
+        }
+        return true;
     }
 }

@@ -14,7 +14,10 @@ namespace LowRankQuant.Quantization.Methods.Gptq;
 internal static class GptqRounding
 {
     // Rows that walk through U together: U is read once for all of them.
-    private const int RowsPerChunk = 16;
+    // Every chunk packs the factor anew, so chunks of large matrices are larger.
+    private const int FewRows = 16;
+    private const int ManyRows = 64;
+    private const int LargeMatrix = 1024;
     private const int BlockSize = 64;
 
     /// <summary>U of a damped covariance, [n, n].</summary>
@@ -34,9 +37,10 @@ internal static class GptqRounding
     public static void Round(double[] weight, GridWeight grid, double[] inverseFactor, WorkerPool workers)
     {
         int n = grid.Columns, maxCode = grid.Grid.MaxCode;
-        workers.Run((grid.Rows + RowsPerChunk - 1) / RowsPerChunk, chunk =>
+        int part = grid.Rows >= LargeMatrix ? ManyRows : FewRows;
+        workers.Run((grid.Rows + part - 1) / part, chunk =>
         {
-            int first = chunk * RowsPerChunk, rows = Math.Min(RowsPerChunk, grid.Rows - first);
+            int first = chunk * part, rows = Math.Min(part, grid.Rows - first);
             double[] w = weight.AsSpan(first * n, rows * n).ToArray(), errors = new double[rows * BlockSize];
             for (int start = 0; start < n; start += BlockSize)
             {

@@ -77,10 +77,12 @@ internal class GridWeight(int rows, int columns, WeightGrid grid)
     public double[] Dequantize()
     {
         var values = new double[Codes.Length];
-        for (int i = 0; i < values.Length; i++)
+        for (int group = 0; group < Scales.Length; group++)
         {
-            int index = ((i / columns) * Groups) + (i % columns / GroupSize);
-            values[i] = (Codes[i] - Zeros[index]) * Scales[index];
+            (double scale, double zero) = (Scales[group], Zeros[group]);
+            ReadOnlySpan<byte> codes = Codes.AsSpan(group * GroupSize, GroupSize);
+            Span<double> target = values.AsSpan(group * GroupSize, GroupSize);
+            for (int i = 0; i < codes.Length; i++) target[i] = (codes[i] - zero) * scale;
         }
         return values;
     }

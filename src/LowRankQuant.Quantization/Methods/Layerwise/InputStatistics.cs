@@ -64,8 +64,12 @@ internal sealed class InputStatistics
         using Tensor product = x.Device.Empty(Size, Size);
         x.Device.Kernels.MatMul(x, true, x, false, product, accumulate: false);
         AddTo(_sum, product);
-        float[] values = x.ToArray();
-        for (int i = 0; i < values.Length; i++) _magnitudes[i % Size] += Math.Abs(values[i]);
+        ReadOnlySpan<float> values = x.IsOnHost ? x.Span : x.ToArray();
+        for (int token = 0; token < x.Rows; token++)
+        {
+            ReadOnlySpan<float> inputs = values.Slice(token * Size, Size);
+            for (int i = 0; i < inputs.Length; i++) _magnitudes[i] += Math.Abs(inputs[i]);
+        }
         int bad = Array.FindIndex(_magnitudes, sum => !double.IsFinite(sum));
         if (bad >= 0) throw new CalibrationException($"Input {bad} is {_magnitudes[bad]} on some token; activations must be finite.");
         Tokens += x.Rows;
@@ -74,10 +78,13 @@ internal sealed class InputStatistics
     /// <summary>sum += product.</summary>
     internal static void AddTo(double[] sum, Tensor product)
     {
-        float[] values = product.ToArray();
-        product.Device.HostWorkers.Run((values.Length + 0xFFFF) >> 16, chunk =>
+        const int part = 1 << 16;
+        float[]? copied = product.IsOnHost ? null : product.ToArray();
+        product.Device.HostWorkers.Run((sum.Length + part - 1) / part, chunk =>
         {
-            for (int i = chunk << 16; i < Math.Min(values.Length, (chunk + 1) << 16); i++) sum[i] += values[i];
+            Span<double> target = sum.AsSpan(chunk * part, Math.Min(part, sum.Length - (chunk * part)));
+            ReadOnlySpan<float> values = (copied is null ? product.Span : copied).Slice(chunk * part, target.Length);
+            for (int i = 0; i < target.Length; i++) target[i] += values[i];
         });
     }
 }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Quantization.Methods.Layerwise;
@@ -33,6 +34,28 @@ internal static class RangeGrid
     {
         double whole = Math.Round(zero);
         return (int)Math.Clamp(Round((weight / scale) + (zero - whole)) + whole, 0, maxCode);
+    }
+
+    /// <summary>The error (c - z) s - w of every weight of a group whose weights are clamped before they are rounded: <see cref="Code"/>, in vectors.</summary>
+    /// <param name="weights">w.</param>
+    /// <param name="limit">Magnitude to which weights are clamped.</param>
+    /// <param name="scale">s.</param>
+    /// <param name="zero">z.</param>
+    /// <param name="maxCode">2^d - 1.</param>
+    /// <param name="errors">Receives the errors.</param>
+    public static void Errors(ReadOnlySpan<double> weights, double limit, double scale, int zero, int maxCode, Span<double> errors)
+    {
+        Vector<double> most = new(limit), step = new(scale), place = new(zero), highest = new(maxCode), snap = new(Snap);
+        int i = 0;
+        for (; i <= weights.Length - Vector<double>.Count; i += Vector<double>.Count)
+        {
+            var weight = new Vector<double>(weights[i..]);
+            Vector<double> clamped = Vector.MinNative(Vector.MaxNative(weight, -most), most);
+            Vector<double> rounded = Vector.Round(Vector.Round(clamped / step * snap) / snap) + place;
+            Vector<double> code = Vector.MinNative(Vector.MaxNative(rounded, Vector<double>.Zero), highest);
+            (((code - place) * step) - weight).CopyTo(errors[i..]);
+        }
+        for (; i < weights.Length; i++) errors[i] = ((Code(Math.Clamp(weights[i], -limit, limit), scale, zero, maxCode) - zero) * scale) - weights[i];
     }
 
     /// <summary>
