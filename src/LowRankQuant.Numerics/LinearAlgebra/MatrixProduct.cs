@@ -10,10 +10,10 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 /// </summary>
 public static class MatrixProduct
 {
-    // Every chunk packs its operands anew, so chunks of large matrices are larger.
-    private const int FewRows = 16;
-    private const int ManyRows = 64;
-    private const int LargeMatrix = 1024;
+    // Every tile packs its operands anew: long ones are worth it. A few rows are cut by columns, for all threads to have some.
+    private const int LargeMatrix = 2048;
+    private const int RowsPerTile = 64;
+    private const int ColumnsPerTile = 480;
 
     /// <summary>C = A B, or C += A B.</summary>
     /// <param name="a">[rows, depth].</param>
@@ -30,11 +30,11 @@ public static class MatrixProduct
     {
         Check(a, rows, depth, b, depth, columns, c, rows, columns);
         if (TryFloat(false, false, a, depth, b, columns, c, rows, columns, depth, accumulate, workers)) return;
-        ForRows(rows, workers, (first, count) =>
+        ForTiles(rows, columns, workers, (row, count, column, wide) =>
         {
-            Span<T> part = c.AsSpan(first * columns, count * columns);
-            if (!accumulate) part.Clear();
-            BlockKernels.AddProduct(part, columns, a.AsSpan(first * depth), depth, 1, b, columns, count, columns, depth, T.One);
+            Span<T> part = c.AsSpan((row * columns) + column);
+            if (!accumulate) Clear(part, columns, count, wide);
+            BlockKernels.AddProduct(part, columns, a.AsSpan(row * depth), depth, 1, b.AsSpan(column), columns, count, wide, depth, T.One);
         });
     }
 
@@ -53,11 +53,11 @@ public static class MatrixProduct
     {
         Check(a, rows, depth, b, columns, depth, c, rows, columns);
         if (TryFloat(false, true, a, depth, b, depth, c, rows, columns, depth, accumulate, workers)) return;
-        ForRows(rows, workers, (first, count) =>
+        ForTiles(rows, columns, workers, (row, count, column, wide) =>
         {
-            Span<T> part = c.AsSpan(first * columns, count * columns);
-            if (!accumulate) part.Clear();
-            BlockKernels.AddProductTransposed(part, columns, a.AsSpan(first * depth), depth, b, depth, count, columns, depth, T.One);
+            Span<T> part = c.AsSpan((row * columns) + column);
+            if (!accumulate) Clear(part, columns, count, wide);
+            BlockKernels.AddProductTransposed(part, columns, a.AsSpan(row * depth), depth, b.AsSpan(column * depth), depth, count, wide, depth, T.One);
         });
     }
 
@@ -76,23 +76,40 @@ public static class MatrixProduct
     {
         Check(a, depth, rows, b, depth, columns, c, rows, columns);
         if (TryFloat(true, false, a, rows, b, columns, c, rows, columns, depth, accumulate, workers)) return;
-        ForRows(rows, workers, (first, count) =>
+        ForTiles(rows, columns, workers, (row, count, column, wide) =>
         {
-            Span<T> part = c.AsSpan(first * columns, count * columns);
-            if (!accumulate) part.Clear();
-            BlockKernels.AddProduct(part, columns, a.AsSpan(first), 1, rows, b, columns, count, columns, depth, T.One);
+            Span<T> part = c.AsSpan((row * columns) + column);
+            if (!accumulate) Clear(part, columns, count, wide);
+            BlockKernels.AddProduct(part, columns, a.AsSpan(row), 1, rows, b.AsSpan(column), columns, count, wide, depth, T.One);
         });
     }
 
     /// <summary>Runs <paramref name="body"/>(first row, rows) over slices of rows whose number depends on the shape alone.</summary>
     internal static void ForRows(int rows, WorkerPool workers, Action<int, int> body)
     {
-        int chunk = rows >= LargeMatrix ? ManyRows : FewRows;
-        workers.Run((rows + chunk - 1) / chunk, number =>
+        int part = rows >= LargeMatrix ? 2 * RowsPerTile : rows >= LargeMatrix / 2 ? RowsPerTile : RowsPerTile / 4;
+        workers.Run((rows + part - 1) / part, number =>
         {
-            int first = number * chunk;
-            body(first, Math.Min(chunk, rows - first));
+            int first = number * part;
+            body(first, Math.Min(part, rows - first));
         });
+    }
+
+    // Runs body(first row, rows, first column, columns) over tiles that depend on the shape alone.
+    private static void ForTiles(int rows, int columns, WorkerPool workers, Action<int, int, int, int> body)
+    {
+        int high = rows >= LargeMatrix ? 2 * RowsPerTile : RowsPerTile, wide = rows >= LargeMatrix ? columns : ColumnsPerTile;
+        int down = (rows + high - 1) / high, across = wide == 0 ? 0 : (columns + wide - 1) / wide;
+        workers.Run(down * across, number =>
+        {
+            int row = number / across * high, column = number % across * wide;
+            body(row, Math.Min(high, rows - row), column, Math.Min(wide, columns - column));
+        });
+    }
+
+    private static void Clear<T>(Span<T> part, int stride, int rows, int columns)
+    {
+        for (int row = 0; row < rows; row++) part.Slice(row * stride, columns).Clear();
     }
 
     private static unsafe bool TryFloat<T>(

@@ -33,36 +33,45 @@ internal static class PackedProduct
     {
         int tileColumns = TileVectors * W.Count;
         Span<T> packedA = Scratch<T>.A, packedB = Scratch<T>.B;
-        Span<T> corner = stackalloc T[TileRows * tileColumns];
-        for (int k = 0; k < depth; k += Depth)
+        // A block of C stays in the second cache while the depth goes by.
+        for (int column = 0; column < columns; column += BlockColumns)
         {
-            int deep = Math.Min(Depth, depth - k);
-            for (int row = 0; row < rows; row += BlockRows)
+            int wide = Math.Min(BlockColumns, columns - column);
+            for (int k = 0; k < depth; k += Depth)
             {
-                int high = Math.Min(BlockRows, rows - row);
-                Pack(a[((row * aRow) + (k * aDepth))..], aRow, aDepth, high, deep, TileRows, packedA);
-                for (int column = 0; column < columns; column += BlockColumns)
+                int deep = Math.Min(Depth, depth - k);
+                Pack(b[((column * bColumn) + (k * bDepth))..], bColumn, bDepth, wide, deep, tileColumns, packedB);
+                for (int row = 0; row < rows; row += BlockRows)
                 {
-                    int wide = Math.Min(BlockColumns, columns - column);
-                    Pack(b[((column * bColumn) + (k * bDepth))..], bColumn, bDepth, wide, deep, tileColumns, packedB);
-                    for (int j = 0; j < wide; j += tileColumns)
-                    {
-                        for (int i = 0; i < high; i += TileRows)
-                        {
-                            ref T tileA = ref packedA[i * deep], tileB = ref packedB[j * deep];
-                            Span<T> target = c[(((row + i) * cStride) + column + j)..];
-                            int tall = Math.Min(TileRows, high - i), broad = Math.Min(tileColumns, wide - j);
-                            if (tall == TileRows && broad == tileColumns)
-                            {
-                                AddTile<T, W>(ref target[0], cStride, ref tileA, ref tileB, deep, sign);
-                                continue;
-                            }
-                            corner.Clear();
-                            AddTile<T, W>(ref corner[0], tileColumns, ref tileA, ref tileB, deep, sign);
-                            for (int r = 0; r < tall; r++) VectorKernels.AddScaled(T.One, corner.Slice(r * tileColumns, broad), target.Slice(r * cStride, broad));
-                        }
-                    }
+                    int high = Math.Min(BlockRows, rows - row);
+                    Pack(a[((row * aRow) + (k * aDepth))..], aRow, aDepth, high, deep, TileRows, packedA);
+                    AddBlock<T, W>(c[((row * cStride) + column)..], cStride, packedA, packedB, high, wide, deep, sign);
                 }
+            }
+        }
+    }
+
+    private static void AddBlock<T, W>(Span<T> c, int cStride, Span<T> packedA, Span<T> packedB, int rows, int columns, int depth, T sign)
+        where T : unmanaged, IFloatingPointIeee754<T>
+        where W : struct, IWide<W, T>
+    {
+        int tileColumns = TileVectors * W.Count;
+        Span<T> corner = stackalloc T[TileRows * tileColumns];
+        for (int j = 0; j < columns; j += tileColumns)
+        {
+            for (int i = 0; i < rows; i += TileRows)
+            {
+                ref T tileA = ref packedA[i * depth], tileB = ref packedB[j * depth];
+                Span<T> target = c[((i * cStride) + j)..];
+                int tall = Math.Min(TileRows, rows - i), broad = Math.Min(tileColumns, columns - j);
+                if (tall == TileRows && broad == tileColumns)
+                {
+                    AddTile<T, W>(ref target[0], cStride, ref tileA, ref tileB, depth, sign);
+                    continue;
+                }
+                corner.Clear();
+                AddTile<T, W>(ref corner[0], tileColumns, ref tileA, ref tileB, depth, sign);
+                for (int r = 0; r < tall; r++) VectorKernels.AddScaled(T.One, corner.Slice(r * tileColumns, broad), target.Slice(r * cStride, broad));
             }
         }
     }
