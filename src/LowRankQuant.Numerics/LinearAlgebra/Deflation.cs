@@ -38,7 +38,8 @@ internal sealed class Deflation<T>(Memory<T> matrix, int rows, int columns, Work
         var figures = new double[tiles * terms];
         workers.Run(jobs, job =>
         {
-            if (!_tiles.TryTake(out TileTerms<T>? tile) || !tile.Holds(tileRows, tileColumns, terms)) tile = new TileTerms<T>(tileRows, tileColumns, terms);
+            if (!_tiles.TryTake(out TileTerms<T>? tile) || !tile.Holds(tileRows, tileColumns, terms, measure.ReadsValues))
+                tile = new TileTerms<T>(tileRows, tileColumns, terms, measure.ReadsValues);
             var part = new double[terms];
             for (int number = job * tilesPerJob; number < Math.Min(tiles, (job + 1) * tilesPerJob); number++)
             {
@@ -46,11 +47,11 @@ internal sealed class Deflation<T>(Memory<T> matrix, int rows, int columns, Work
                 Span<double> sums = figures.AsSpan(number * terms, terms);
                 for (int column = 0; column < columns; column += tileColumns)
                 {
-                    Span<T> values = matrix.Span[((first * columns) + column)..];
+                    Memory<T> values = matrix[((first * columns) + column)..];
                     tile.Load(values, columns, first, here, Math.Min(tileColumns, columns - column), left.AsSpan(first), rows, column == 0,
                         right.AsSpan(column));
                     measure.TakeOff(tile, column == 0 ? sums : part);
-                    tile.Store(values, columns);
+                    tile.Store();
                     for (int term = 0; column > 0 && term < terms; term++) sums[term] = measure.Combine(sums[term], part[term]);
                 }
             }

@@ -12,6 +12,12 @@ public interface IResidualMeasure<T>
     /// <summary>Rows of a tile; tiles begin at its multiples.</summary>
     int RowsPerTile { get; }
 
+    /// <summary>
+    /// Whether the measure looks at <see cref="TileTerms{T}.Values"/> between terms: a tile is then copied, to lie densely in cache. A measure that has all terms
+    /// taken off at once leaves it where it is.
+    /// </summary>
+    bool ReadsValues { get; }
+
     /// <summary>Takes all terms off a tile, in order.</summary>
     /// <param name="tile">The tile and its terms.</param>
     /// <param name="figures">[terms]; receives the figure of the tile after each term.</param>
@@ -34,6 +40,9 @@ public sealed class LargestMagnitude<T> : IResidualMeasure<T>
 {
     /// <inheritdoc/>
     public int RowsPerTile => 64;
+
+    /// <inheritdoc/>
+    public bool ReadsValues => false;
 
     /// <inheritdoc/>
     public void TakeOff(TileTerms<T> tile, Span<double> figures) => tile.TakeOffAll(figures);

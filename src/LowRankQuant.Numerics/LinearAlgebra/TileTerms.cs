@@ -5,8 +5,8 @@ using System.Runtime.Intrinsics;
 namespace LowRankQuant.Numerics.LinearAlgebra;
 
 /// <summary>
-/// One tile of a matrix, copied out so that it lies densely in cache, and the part of rank-one terms that falls on it. A measure takes the terms off one
-/// after the other and looks at what remains after each. Rows and columns beyond the tile are zero, in the tile and in the terms.
+/// One tile of a matrix, where it is or copied out so that it lies densely in cache, and the part of rank-one terms that falls on it. A measure takes
+/// the terms off one after the other and looks at what remains after each, or all at once.
 /// </summary>
 /// <typeparam name="T">float or double.</typeparam>
 public sealed class TileTerms<T>
@@ -18,19 +18,20 @@ public sealed class TileTerms<T>
     private static readonly int GroupColumns = 2 * Lanes;
     private readonly int _rows;
     private readonly int _columns;
-    private readonly Memory<T> _values;
+    private readonly Memory<T> _copy;
     private readonly T[] _minusLeft;
     private readonly Memory<T> _right;
     private readonly Memory<T> _largest;
+    private Memory<T> _matrix;
+    private int _stride;
 
-    internal TileTerms(int rows, int columns, int terms)
+    internal TileTerms(int rows, int columns, int terms, bool copies)
     {
         (Terms, _rows, _columns) = (terms, rows, columns);
-        Stride = (columns + GroupColumns - 1) / GroupColumns * GroupColumns;
-        int padded = (rows + GroupRows - 1) / GroupRows * GroupRows;
-        _values = AlignedMemory.Allocate<T>(padded * Stride);
-        _minusLeft = new T[padded * terms];
-        _right = AlignedMemory.Allocate<T>(Stride * terms);
+        int wide = (columns + GroupColumns - 1) / GroupColumns * GroupColumns, high = (rows + GroupRows - 1) / GroupRows * GroupRows;
+        _copy = copies ? AlignedMemory.Allocate<T>(rows * columns) : Memory<T>.Empty;
+        _minusLeft = new T[high * terms];
+        _right = AlignedMemory.Allocate<T>(wide * terms);
         _largest = AlignedMemory.Allocate<T>(terms * Lanes);
     }
 
@@ -47,15 +48,19 @@ public sealed class TileTerms<T>
     public int Columns { get; private set; }
 
     /// <summary>Elements between rows of <see cref="Values"/>.</summary>
-    public int Stride { get; }
+    public int Stride => Copies ? _columns : _stride;
 
     /// <summary>What remains of the tile.</summary>
-    public ReadOnlySpan<T> Values => _values.Span;
+    public ReadOnlySpan<T> Values => Tile;
+
+    private bool Copies => !_copy.IsEmpty;
+
+    private Span<T> Tile => Copies ? _copy.Span : _matrix.Span;
 
     /// <summary>Takes one term off.</summary>
     public void TakeOff(int term)
     {
-        Span<T> tile = _values.Span, rights = _right.Span;
+        Span<T> tile = Tile, rights = _right.Span;
         for (int row = 0; row < Rows; row++)
         {
             T factor = _minusLeft[(row / GroupRows * GroupRows * Terms) + (term * GroupRows) + (row % GroupRows)];
@@ -70,25 +75,35 @@ public sealed class TileTerms<T>
     /// <summary>Takes all terms off; figures[t] becomes the largest magnitude of what remains after term t.</summary>
     public void TakeOffAll(Span<double> figures)
     {
-        Span<T> most = _largest.Span, tile = _values.Span, rights = _right.Span;
+        Span<T> most = _largest.Span, tile = Tile, rights = _right.Span, border = stackalloc T[GroupRows * GroupColumns];
         most.Clear();
-        for (int column = 0; column < Columns; column += GroupColumns)
+        for (int row = 0; row < Rows; row += GroupRows)
         {
-            for (int row = 0; row < Rows; row += GroupRows)
+            ref T minusLeft = ref _minusLeft[row * Terms];
+            int high = Math.Min(GroupRows, Rows - row);
+            for (int column = 0; column < Columns; column += GroupColumns)
             {
-                ref T values = ref tile[(row * Stride) + column];
-                ref T minusLeft = ref _minusLeft[row * Terms], right = ref rights[column * Terms];
-                if (Vector512.IsHardwareAccelerated) TakeOffMicroTile<Wide512<T>>(ref values, ref minusLeft, ref right, ref most[0]);
-                else TakeOffMicroTile<WideVector<T>>(ref values, ref minusLeft, ref right, ref most[0]);
+                Span<T> values = tile[((row * Stride) + column)..];
+                int wide = Math.Min(GroupColumns, Columns - column);
+                if (high == GroupRows && wide == GroupColumns)
+                {
+                    TakeOffMicroTile(ref values[0], Stride, ref minusLeft, ref rights[column * Terms], ref most[0]);
+                    continue;
+                }
+                // What lies beyond the border is zero, in the terms too.
+                border.Clear();
+                for (int i = 0; i < high; i++) values.Slice(i * Stride, wide).CopyTo(border[(i * GroupColumns)..]);
+                TakeOffMicroTile(ref border[0], GroupColumns, ref minusLeft, ref rights[column * Terms], ref most[0]);
+                for (int i = 0; i < high; i++) border.Slice(i * GroupColumns, wide).CopyTo(values[(i * Stride)..]);
             }
         }
         for (int term = 0; term < Terms; term++) figures[term] = double.CreateChecked(VectorKernels.MaxMagnitude<T>(most.Slice(term * Lanes, Lanes)));
     }
 
     /// <summary>Whether the memory is that of a tile of this size.</summary>
-    internal bool Holds(int rows, int columns, int terms) => Terms == terms && _rows == rows && _columns == columns;
+    internal bool Holds(int rows, int columns, int terms, bool copies) => Terms == terms && _rows == rows && _columns == columns && Copies == copies;
 
-    /// <summary>Fills the tile and its part of the terms.</summary>
+    /// <summary>Moves the tile to a place of the matrix.</summary>
     /// <param name="matrix">The matrix from the tile's first element on.</param>
     /// <param name="stride">Elements between its rows.</param>
     /// <param name="firstRow">The tile's first row.</param>
@@ -99,16 +114,14 @@ public sealed class TileTerms<T>
     /// <param name="leftToo">Whether the left vectors differ from those of the tile before.</param>
     /// <param name="right">[terms, ...]: the right vectors from the tile's first column on.</param>
     internal void Load(
-        ReadOnlySpan<T> matrix, int stride, int firstRow, int rows, int columns, ReadOnlySpan<T> left, int leftStride, bool leftToo,
-        ReadOnlySpan<T> right)
+        Memory<T> matrix, int stride, int firstRow, int rows, int columns, ReadOnlySpan<T> left, int leftStride, bool leftToo, ReadOnlySpan<T> right)
     {
         // What an earlier, larger tile left beyond the borders must be gone.
-        if (rows < Rows || columns < Columns) _values.Span.Clear();
         if (rows < Rows) Array.Clear(_minusLeft);
         if (columns < Columns) _right.Span.Clear();
-        (FirstRow, Rows, Columns) = (firstRow, rows, columns);
-        Span<T> tile = _values.Span, rights = _right.Span;
-        for (int row = 0; row < rows; row++) matrix.Slice(row * stride, columns).CopyTo(tile[(row * Stride)..]);
+        (_matrix, _stride, FirstRow, Rows, Columns) = (matrix, stride, firstRow, rows, columns);
+        for (int row = 0; Copies && row < rows; row++) matrix.Span.Slice(row * stride, columns).CopyTo(_copy.Span[(row * Stride)..]);
+        Span<T> rights = _right.Span;
         for (int term = 0; term < Terms; term++)
         {
             for (int row = 0; leftToo && row < rows; row++)
@@ -122,17 +135,22 @@ public sealed class TileTerms<T>
     }
 
     /// <summary>Writes what remains back.</summary>
-    internal void Store(Span<T> matrix, int stride)
+    internal void Store()
     {
-        ReadOnlySpan<T> tile = _values.Span;
-        for (int row = 0; row < Rows; row++) tile.Slice(row * Stride, Columns).CopyTo(matrix.Slice(row * stride, Columns));
+        for (int row = 0; Copies && row < Rows; row++) _copy.Span.Slice(row * Stride, Columns).CopyTo(_matrix.Span[(row * _stride)..]);
     }
 
-    // All indices lie within the padded arrays: a micro tile never crosses their ends.
-    private void TakeOffMicroTile<W>(ref T values, ref T l, ref T r, ref T largest)
+    private void TakeOffMicroTile(ref T values, int stride, ref T minusLeft, ref T right, ref T largest)
+    {
+        if (Vector512.IsHardwareAccelerated) TakeOffMicroTile<Wide512<T>>(ref values, (nuint)stride, ref minusLeft, ref right, ref largest);
+        else TakeOffMicroTile<WideVector<T>>(ref values, (nuint)stride, ref minusLeft, ref right, ref largest);
+    }
+
+    // The caller has seen to it that the micro tile lies within its memory; the terms are padded to whole ones.
+    private void TakeOffMicroTile<W>(ref T values, nuint stride, ref T l, ref T r, ref T largest)
         where W : struct, IWide<W, T>
     {
-        nuint width = (nuint)W.Count, stride = (nuint)Stride;
+        nuint width = (nuint)W.Count;
         W a0 = W.Load(ref values, 0), b0 = W.Load(ref values, width);
         W a1 = W.Load(ref values, stride), b1 = W.Load(ref values, stride + width);
         W a2 = W.Load(ref values, 2 * stride), b2 = W.Load(ref values, (2 * stride) + width);

@@ -12,6 +12,9 @@ public class BlockKernelsTests
     [InlineData(7, 17, 300)]
     [InlineData(12, 2, 257)]
     [InlineData(3, 33, 64)]
+    [InlineData(131, 49, 130)]
+    [InlineData(6, 483, 129)]
+    [InlineData(140, 970, 5)]
     public void BothProductsMatchTheTripleLoop(int rows, int columns, int depth)
     {
         const int pad = 3;

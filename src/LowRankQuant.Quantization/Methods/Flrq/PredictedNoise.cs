@@ -17,6 +17,9 @@ internal sealed class PredictedNoise(double[] alpha, double[] diagonal, int grou
     public int RowsPerTile => groupSize;
 
     /// <inheritdoc/>
+    public bool ReadsValues => true;
+
+    /// <inheritdoc/>
     public void TakeOff(TileTerms<double> tile, Span<double> figures)
     {
         for (int term = 0; term < tile.Terms; term++)

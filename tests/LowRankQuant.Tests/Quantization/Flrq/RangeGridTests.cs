@@ -1,0 +1,103 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Methods.FlrqPlus;
+using LowRankQuant.Quantization.Methods.Layerwise;
+using LowRankQuant.Tests.LinearAlgebra;
+
+namespace LowRankQuant.Tests.Quantization.Flrq;
+
+/// <summary>Vectors and matrix products against the formulas one element at a time.</summary>
+public sealed class RangeGridTests : IDisposable
+{
+    private readonly WorkerPool _workers = new(2);
+
+    public void Dispose() => _workers.Dispose();
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(8)]
+    public void ErrorsInVectorsAreTheScalarOnesToTheBit(int bits)
+    {
+        const int size = 67;
+        var grid = new UniformGrid(bits, false, Granularity.Group, size);
+        for (int seed = 0; seed < 50; seed++)
+        {
+            double[] weights = Matrices.Random(1, size, seed), errors = new double[size];
+            // Clamped on both sides, so that clamped weights are ties.
+            double limit = 0.3 + (0.05 * seed);
+            (double scale, int zero) = RangeGrid.FromRange(-limit, limit, grid);
+            RangeGrid.Errors(weights, limit, scale, zero, grid.MaxCode, errors);
+            for (int i = 0; i < size; i++)
+            {
+                int code = RangeGrid.Code(Math.Clamp(weights[i], -limit, limit), scale, zero, grid.MaxCode);
+                Assert.Equal(((code - zero) * scale) - weights[i], errors[i]);
+            }
+        }
+    }
+
+    [Fact]
+    public void RefittedScalesSolveTheNormalEquations()
+    {
+        const int rows = 19, n = 24, size = 8, groups = n / size;
+        double[] metric = Matrices.PositiveDefinite(n, 1), target = Matrices.Random(rows, n, 2);
+        var weight = GridWeight.RoundToNearest(target, rows, n, new UniformGrid(3, false, Granularity.Group, size), _workers);
+        double[] before = [.. weight.Scales];
+        ScaleRefit.Fit(target, weight, metric, _workers);
+        int changed = 0;
+        for (int row = 0; row < rows; row++)
+        {
+            if (weight.Scales.AsSpan(row * groups, groups).SequenceEqual(before.AsSpan(row * groups, groups))) continue;
+            changed++;
+            // At the optimum the error is orthogonal, in the metric, to what each scale moves.
+            double[] error = weight.ErrorOf(target)[(row * n)..((row + 1) * n)], image = Matrices.Multiply(error, metric, 1, n, n);
+            for (int group = 0; group < groups; group++)
+            {
+                double product = 0;
+                for (int j = group * size; j < (group + 1) * size; j++) product += (weight.Codes[(row * n) + j] - weight.Zeros[(row * groups) + group]) * image[j];
+                Assert.Equal(0, product, 1e-10);
+            }
+        }
+        Assert.True(changed > rows / 2, $"{changed} of {rows} rows were refitted");
+    }
+
+    [Fact]
+    public void ASweepMovesEveryCodeToItsBestPlaceInTurn()
+    {
+        const int rows = 18, n = 32, size = 16;
+        double[] metric = Matrices.PositiveDefinite(n, 3), target = Matrices.Random(rows, n, 4);
+        var grid = new UniformGrid(2, false, Granularity.Group, size);
+        var weight = GridWeight.RoundToNearest(target, rows, n, grid, _workers);
+        byte[] before = [.. weight.Codes], codes = [.. before];
+        CoordinateRounding.Sweep(target, weight, metric, _workers);
+        for (int row = 0; row < rows; row++)
+        {
+            for (int j = 0; j < n; j++)
+            {
+                int at = (row * n) + j, best = -1;
+                double least = double.PositiveInfinity;
+                for (int code = 0; code <= grid.MaxCode; code++)
+                {
+                    codes[at] = (byte)code;
+                    double energy = Energy(row);
+                    if (energy >= least) continue;
+                    (least, best) = (energy, code);
+                }
+                codes[at] = (byte)best;
+                Assert.True(best == weight.Codes[at], $"row {row}, column {j}: code {weight.Codes[at]}, best is {best}");
+            }
+        }
+        Assert.NotEqual(before, weight.Codes);
+
+        double Energy(int row)
+        {
+            var error = new double[n];
+            for (int j = 0; j < n; j++)
+            {
+                int group = (row * (n / size)) + (j / size);
+                error[j] = target[(row * n) + j] - ((codes[(row * n) + j] - weight.Zeros[group]) * weight.Scales[group]);
+            }
+            return Matrices.Multiply(Matrices.Multiply(error, metric, 1, n, n), error, 1, n, 1)[0];
+        }
+    }
+}
