@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # FLRQ, flrq+ and their peers on TinyStories-656k: calibrated on the reference's calibration ids, measured token-weighted on its evaluation ids.
 #
-#   LRQ_DATA=/path/to/shared bench/flrq_tinystories.sh [WORK]
+#   LRQ_DATA=/path/to/shared [LRQ=./lrq] bench/flrq_tinystories.sh [WORK]
 #   CHOOSE=1 LRQ_DATA=/path/to/shared bench/flrq_tinystories.sh [WORK]
 #
 # Prints one line a run: perplexity, KL divergence, stored bits per weight. With CHOOSE the evaluation stories are not touched: calibrated on the first
@@ -27,13 +27,16 @@ for name in ("calib", "eval"):
             out.write(json.dumps(ids[at:at + length]) + "\n")
             at += length
 PY
+lrq=${LRQ:-./lrq}
 calibration=calib evaluation=eval windows="--samples 25 --held-out 0" group=64
 run() {
     name=$1
     shift
-    ./lrq quantize "$model" --group-size $group --scale-dtype fp16 --calibration "$work/$calibration.ids.jsonl" $windows --sequence-length 231 \
+    # shellcheck disable=SC2086
+    $lrq quantize "$model" --group-size $group --scale-dtype fp16 --calibration "$work/$calibration.ids.jsonl" $windows --sequence-length 231 \
         --add-bos no --out "$work/$name" --overwrite "$@" >"$work/$name.log" 2>&1 || { tail -n 3 "$work/$name.log"; return 1; }
-    ./lrq eval "$work/$name" --reference "$model" --ids "$work/$evaluation.ids.jsonl" --average tokens --json 2>/dev/null | python3 -c "
+    # shellcheck disable=SC2086
+    $lrq eval "$work/$name" --reference "$model" --ids "$work/$evaluation.ids.jsonl" --average tokens --json 2>/dev/null | python3 -c "
 import json, sys
 d = json.load(sys.stdin)
 print(f'$name: perplexity {d[\"perplexity\"]:.3f}, KL {d[\"klDivergence\"]:.5f}, {d[\"bitsPerWeight\"]:.4f} bits per weight')"
@@ -65,6 +68,8 @@ for pair in "2 2.61" "3 3.79" "4 5.01"; do
     run "plus-no-rounds-$1" --method flrq+ --target-bits "$2" --epochs 0
     run "plus-equal-outputs-$1" --method flrq+ --target-bits "$2" --weigh-outputs false
     run "plus-16-bit-factors-$1" --method flrq+ --target-bits "$2" --factor-bits 16
+    run "plus-epochs-8-$1" --method flrq+ --target-bits "$2" --epochs 8
+    for damping in 0.1 1; do run "plus-damping-$damping-$1" --method flrq+ --target-bits "$2" --damping $damping; done
     run "flrq-block-$1" --method flrq --bits "$1" --sketch block
     # Some windows for keeping the best iterate; the row without training has the same.
     windows="--samples 22 --held-out 3"
