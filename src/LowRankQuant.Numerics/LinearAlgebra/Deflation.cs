@@ -32,6 +32,7 @@ internal sealed class Deflation<T>(Memory<T> matrix, int rows, int columns, Work
     /// <returns>[terms]: the measure after each term.</returns>
     public double[] TakeOff(T[] left, T[] right, int terms, IResidualMeasure<T> measure)
     {
+        if (rows == 0 || columns == 0) return new double[terms];
         int tileRows = Math.Min(measure.RowsPerTile, rows), tiles = (rows + tileRows - 1) / tileRows;
         int tileColumns = Math.Min(columns, Math.Max(LeastColumns, TileBytes / (tileRows * Unsafe.SizeOf<T>())));
         int tilesPerJob = (tiles + MostJobs - 1) / MostJobs, jobs = (tiles + tilesPerJob - 1) / tilesPerJob;

@@ -30,7 +30,8 @@ public static class MatrixProduct
     {
         Check(a, rows, depth, b, depth, columns, c, rows, columns);
         if (TryFloat(false, false, a, depth, b, columns, c, rows, columns, depth, accumulate, workers)) return;
-        ForTiles(rows, columns, workers, (row, count, column, wide) =>
+        if (depth == 0 && !accumulate) Array.Clear(c);
+        ForTiles(depth == 0 ? 0 : rows, columns, workers, (row, count, column, wide) =>
         {
             Span<T> part = c.AsSpan((row * columns) + column);
             if (!accumulate) Clear(part, columns, count, wide);
@@ -53,7 +54,8 @@ public static class MatrixProduct
     {
         Check(a, rows, depth, b, columns, depth, c, rows, columns);
         if (TryFloat(false, true, a, depth, b, depth, c, rows, columns, depth, accumulate, workers)) return;
-        ForTiles(rows, columns, workers, (row, count, column, wide) =>
+        if (depth == 0 && !accumulate) Array.Clear(c);
+        ForTiles(depth == 0 ? 0 : rows, columns, workers, (row, count, column, wide) =>
         {
             Span<T> part = c.AsSpan((row * columns) + column);
             if (!accumulate) Clear(part, columns, count, wide);
@@ -76,7 +78,8 @@ public static class MatrixProduct
     {
         Check(a, depth, rows, b, depth, columns, c, rows, columns);
         if (TryFloat(true, false, a, rows, b, columns, c, rows, columns, depth, accumulate, workers)) return;
-        ForTiles(rows, columns, workers, (row, count, column, wide) =>
+        if (depth == 0 && !accumulate) Array.Clear(c);
+        ForTiles(depth == 0 ? 0 : rows, columns, workers, (row, count, column, wide) =>
         {
             Span<T> part = c.AsSpan((row * columns) + column);
             if (!accumulate) Clear(part, columns, count, wide);

@@ -74,9 +74,10 @@ public sealed class R1Sketch<T>
     /// <param name="starts">[terms, columns]: one start vector s a row, such as standard normal numbers.</param>
     /// <param name="terms">Terms to peel.</param>
     /// <param name="left">[terms, rows]; row i receives |k| p of term i. All zero when nothing remains.</param>
-    /// <param name="right">[terms, columns]; row i receives k / |k|, whose product with the left vector the energy |A|^2 falls by.</param>
+    /// <param name="right">[terms, columns]; row i receives k / |k|. The energy |A|^2 falls by the square of the left vector's length.</param>
     /// <param name="measure">Taken of the remainder after each term.</param>
     /// <returns>[terms]: the measure after each term.</returns>
+    /// <exception cref="ArgumentException">A length does not fit.</exception>
     public double[] Peel(T[] starts, int terms, T[] left, T[] right, IResidualMeasure<T> measure)
     {
         MatrixGuard.RequireShape<T>(starts, terms, Columns, nameof(starts));

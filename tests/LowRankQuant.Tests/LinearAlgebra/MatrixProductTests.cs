@@ -16,6 +16,7 @@ public sealed class MatrixProductTests : IDisposable
 
     [Theory]
     [InlineData(2, 3, 1)]
+    [InlineData(70, 0, 500)]
     [InlineData(65, 40, 500)]
     [InlineData(3, 300, 970)]
     [InlineData(2100, 5, 30)]
