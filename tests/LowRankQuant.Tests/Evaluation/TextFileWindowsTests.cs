@@ -54,23 +54,6 @@ public sealed class TextFileWindowsTests : IDisposable
     }
 
     [Fact]
-    public void MemoryDoesNotGrowWithTheText()
-    {
-        const int Characters = 60_000_000;
-        using var text = new RepeatedText("the quick brown fox ", Characters);
-        long before = GC.GetTotalMemory(forceFullCollection: true), most = 0, tokens = 0;
-        int windows = 0;
-        foreach (TextWindow window in TextWindows.Cut(new TokenStream(new CharacterTokenizer(), text).Parts(), new TextWindowOptions(), Config))
-        {
-            tokens += window.Ids.Length;
-            if (++windows % 100_000 == 0) most = Math.Max(most, GC.GetTotalMemory(forceFullCollection: true) - before);
-        }
-        Assert.Equal(Characters, tokens);
-        // The text would take 120 MB, its ids 240 MB.
-        Assert.InRange(most, 1, 8 << 20);
-    }
-
-    [Fact]
     public void WhatIsWrongIsNamedWhenItIsReached()
     {
         string path = _folder.File("a.txt");
@@ -84,19 +67,5 @@ public sealed class TextFileWindowsTests : IDisposable
         File.Delete(path);
         Assert.Contains("is not a file", Assert.Throws<EvaluationException>(() => file.Count()).Message, StringComparison.Ordinal);
         Assert.Contains("--add-bos yes", Assert.Throws<EvaluationException>(() => new TextFileWindows(path, new CharacterTokenizer(), config, AddBos.Yes, new())).Message, StringComparison.Ordinal);
-    }
-
-    /// <summary>A phrase again and again, made as it is read.</summary>
-    private sealed class RepeatedText(string phrase, int length) : TextReader
-    {
-        private int _at;
-
-        public override int Read(char[] buffer, int index, int count)
-        {
-            count = Math.Min(count, length - _at);
-            for (int i = 0; i < count; i++) buffer[index + i] = phrase[(_at + i) % phrase.Length];
-            _at += count;
-            return count;
-        }
     }
 }
