@@ -121,6 +121,11 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
 
     public void KlDivergence(Tensor reference, Tensor logits, Span<double> divergence) => inner.KlDivergence(reference, logits, divergence);
 
+    public void GroupScaleForward(Tensor units, Tensor scale, Tensor y) => Time("group scale", () => inner.GroupScaleForward(units, scale, y));
+
+    public void GroupScaleBackward(Tensor dy, Tensor units, Tensor dScale, bool accumulate) =>
+        Time("group scale backward", () => inner.GroupScaleBackward(dy, units, dScale, accumulate));
+
     public void FakeQuantizeForward(in FakeQuantizeArguments arguments)
     {
         Start();

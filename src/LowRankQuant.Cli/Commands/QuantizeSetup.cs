@@ -107,7 +107,7 @@ internal sealed class QuantizeSetup : IDisposable
         (ModelPath path, CausalModel model, RecipeRequest request, Settings settings) = (_path, Model, _request, _settings);
         List<string> problems = _reader.Problems;
         IReadOnlyList<string> sources = settings.Calibration;
-        bool learns = request.Method is null || RecipeNames.Parse(RecipeNames.Methods, request.Method) is not QuantizationMethod.Rtn;
+        bool learns = request.Method is null || RecipeNames.Parse(RecipeNames.Methods, request.Method) is not QuantizationMethod.Rtn || request.TuneSteps > 0;
         bool bundled = path.IsDemo && sources.Count == 0 && learns;
         if (bundled) sources = [path.CalibrationText];
         if (sources.Count == 0)

@@ -59,6 +59,13 @@ internal sealed class QuantizeOptions
 
     public CorrectionOptions Correction { get; } = new();
 
+    public Option<string?> TuneSteps { get; } = Create(
+        "--tune-steps", "N", "Steps that tune the scales and branches of the whole model together once its blocks are done, so that its distributions come back to the original's; codes stay (default: 0).");
+
+    public Option<string?> TuneRate { get; } = Create("--tune-rate", "X", "First learning rate of --tune-steps, relative to what is learned (default: 0.002).");
+
+    public Option<string?> TuneBatch { get; } = Create("--tune-batch", "N", "Windows per step of --tune-steps (default: 4).");
+
     public Option<string?> Iterations { get; } = Create("--iterations", "N", "Steps per block (default: by preset).");
 
     public Option<string?> LearningRate { get; } = Create("--learning-rate", "X", "First learning rate; a cosine takes it to 0 (default: by preset, method and bits).");
@@ -125,7 +132,7 @@ internal sealed class QuantizeOptions
         Option[] options =
         [
             Out, Method, Bits, GroupSize, Symmetric, Grid, Layers, Target, OnMisfit, TensorParallel, Calibration, Preset, Rank, Iterations, LearningRate, Batch, Samples, SequenceLength, Start, ScaleType,
-            Loss, KeepBest, HeldOut, Seed, CalibrationFormat, TextField, AddBos, EvalText, EvalWindows, Format, ShardSize, Threads, Memory, Kernels, Blocks,
+            TuneSteps, TuneRate, TuneBatch, Loss, KeepBest, HeldOut, Seed, CalibrationFormat, TextField, AddBos, EvalText, EvalWindows, Format, ShardSize, Threads, Memory, Kernels, Blocks,
             Overwrite, Json,
         ];
         foreach (Option option in options.Concat(Correction.All)) command.Options.Add(option);
@@ -161,6 +168,9 @@ internal sealed class QuantizeOptions
             Samples = reader.Int(Samples),
             HeldOut = reader.Int(HeldOut),
             SequenceLength = reader.Int(SequenceLength),
+            TuneSteps = reader.Int(TuneSteps),
+            TuneRate = reader.Double(TuneRate),
+            TuneBatch = reader.Int(TuneBatch),
             Correction = Correction.Read(reader),
         };
     }

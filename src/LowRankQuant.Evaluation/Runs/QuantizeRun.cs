@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
@@ -11,6 +12,7 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -52,13 +54,15 @@ public sealed class QuantizeRun : IQuantizeRun
         ModelPlan? widths = PlanModel(job, calibration, activations, folder, observer, cancellation);
         var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Correction?.FactorBits ?? 16);
         IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, calibration, activations, widths, store, folder, observer, cancellation);
+        TuningReport? tuning = job.Blocks is null ? Tune(job, calibration, activations, folder, store, observer, cancellation) : null;
         var report = new RunReport
         {
+            Tuning = tuning,
             Method = method.Name,
             Scheme = job.Recipe.Scheme.ToString(),
             Output = folder.Output,
             Blocks = blocks,
-            Warnings = [.. blocks.SelectMany(block => block.Warnings)],
+            Warnings = [.. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } warning ? new[] { warning } : []],
         };
         if (job.Blocks is not null) return Finish(report, start);
         observer.Stage(RunStage.Writing);
@@ -124,6 +128,27 @@ public sealed class QuantizeRun : IQuantizeRun
             BlockProgress = new Reporter<BlockReport>(observer.Block),
         };
         return pipeline.Run(method, calibration, activations, cancellation, job.Blocks);
+    }
+
+    private static TuningReport? Tune(
+        QuantizeJob job, CalibrationSet? calibration, MemoryBudget activations, RunFolder folder, CompressedBlockStore store, IRunObserver observer,
+        CancellationToken cancellation)
+    {
+        if (job.Recipe.Tuning is null) return null;
+        if (folder.ReadTuning() is { } done) return done;
+        string? current = null;
+        var tuner = new ModelTuner(job.Model, job.Recipe, folder, store)
+        {
+            Progress = (stage, steps, all) =>
+            {
+                if (stage != current) observer.Stage(stage);
+                current = stage;
+                observer.Progress(steps, all);
+            },
+        };
+        TuningReport report = tuner.Run(calibration ?? throw new ArgumentException("Tuning needs calibration.", nameof(calibration)), activations, cancellation);
+        observer.Note(string.Create(CultureInfo.InvariantCulture, $"tuned: KL divergence {report.Before:G4} -> {report.After:G4} on {report.Measured}, step {report.KeptStep} of {report.Steps} kept"));
+        return report;
     }
 
     private static RunReport Measure(

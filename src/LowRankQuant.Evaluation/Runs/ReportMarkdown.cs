@@ -31,6 +31,11 @@ internal static class ReportMarkdown
         Line($"| all parameters in bf16 | {report.Bf16Bytes:N0} |\n| source file | {report.SourceBytes:N0} |\n| result | {report.ResultBytes:N0} |");
         Line($"| of which embedding and head (not quantized) | {report.EmbeddingBytes:N0} |\n");
         Line($"Quantized linears: {report.BitsPerWeight:F3} bits per weight, scales, zero points and low-rank factors counted.\n");
+        if (report.Tuning is { } tuning)
+        {
+            Line($"## Tuning of the whole model\n\nKL divergence on the {tuning.Measured} {Number(tuning.Before)} before, {Number(tuning.After)} after; step {tuning.KeptStep} of {tuning.Steps} kept.");
+            Line($"What follows about blocks and layers is as the method made them.\n");
+        }
         Line($"## Blocks\n\n| block | loss before | loss after | held-out before | held-out after | seconds |\n| --- | --- | --- | --- | --- | --- |");
         foreach (BlockReport block in report.Blocks)
             Line($"| {block.Index} | {Number(block.LossBefore)} | {Number(block.LossAfter)} | {Number(block.HeldOutLossBefore)} | {Number(block.HeldOutLoss)} | {block.Seconds:F1} |");

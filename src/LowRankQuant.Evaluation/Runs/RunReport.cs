@@ -1,4 +1,5 @@
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -49,6 +50,9 @@ public sealed record RunReport
 
     /// <summary>One report per block.</summary>
     public IReadOnlyList<BlockReport> Blocks { get; init; } = [];
+
+    /// <summary>What tuning the whole model did; null where it was not tuned. Reports of blocks and layers are those before it.</summary>
+    public TuningReport? Tuning { get; init; }
 
     /// <summary>What the user should look at.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];

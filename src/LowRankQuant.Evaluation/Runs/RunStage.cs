@@ -1,3 +1,5 @@
+using LowRankQuant.Quantization.Tuning;
+
 namespace LowRankQuant.Evaluation.Runs;
 
 /// <summary>The stages of a quantization run by name, as observers are told them and as a plan estimates their times.</summary>
@@ -14,6 +16,9 @@ internal static class RunStage
 
     /// <summary>The method, block by block.</summary>
     public const string Blocks = "quantizing blocks";
+
+    /// <summary>The whole model, after its blocks.</summary>
+    public const string Tuning = ModelTuner.Stage;
 
     /// <summary>The folder.</summary>
     public const string Writing = "writing the result";

@@ -6,6 +6,7 @@ using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -45,6 +46,7 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, Cancellation
             if (correction.TargetBits is not null) stages.Add(new TimedStage(RunStage.Budget, layers * ((recipe.Samples * block.Window) + block.Loading)));
         }
         stages.Add(new TimedStage(RunStage.Blocks, layers * block.Seconds));
+        if (recipe.Tuning is { } tuning) stages.Add(new TimedStage(RunStage.Tuning, Tuning(recipe, tuning, layers)));
         stages.Add(new TimedStage(RunStage.Writing, layers * block.Storing));
         (int count, int length) = EvaluationWindows();
         if (count == 0) return stages;
@@ -69,6 +71,17 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, Cancellation
         int length = Math.Min(TextWindowOptions.UsualContext, _model.Config.MaxPositions);
         long all = Math.Max(1, new FileInfo(file).Length / BytesPerToken / length);
         return ((int)Math.Min(all, job.EvaluationWindows ?? int.MaxValue), length);
+    }
+
+    // A step takes its windows forward, forward again and back, and the head forward twice and back; checks only forward. Blocks are loaded and unpacked
+    // for every pass.
+    private double Tuning(Recipe recipe, TuningRecipe tuning, int layers)
+    {
+        double head = Head(recipe.SequenceLength), through = layers * Forward(recipe.SequenceLength), loading = 2 * layers * block.Loading;
+        int measured = recipe.HeldOut > 0 ? recipe.HeldOut : Math.Min(recipe.Samples, ModelTuner.MeasuredWindows), checks = Math.Min(ModelTuner.Checks, tuning.Steps) + 1;
+        double step = (tuning.Batch * (((1 + GradientPass) * through) + (GradientPass * head))) + (2 * loading);
+        double check = (measured * (through + (2 * head))) + ((measured + tuning.Batch - 1) / tuning.Batch * loading);
+        return ((recipe.Samples + recipe.HeldOut) * through) + (tuning.Steps * step) + (checks * check);
     }
 
     private double Forward(int length)

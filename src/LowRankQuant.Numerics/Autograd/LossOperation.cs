@@ -39,4 +39,36 @@ public static class LossOperation
         }
         return sum * scale;
     }
+
+    /// <summary>
+    /// scale * sum over rows of KL(softmax(reference) || softmax(logits)), and gradients when the tape records:
+    /// dlogits = scale (softmax(logits) - softmax(reference)).
+    /// </summary>
+    /// <param name="tape">The tape that produced the logits.</param>
+    /// <param name="logits">[rows, vocabulary].</param>
+    /// <param name="reference">[rows, vocabulary]; overwritten when the tape records.</param>
+    /// <param name="scale">Multiplies the sum; 1 / rows gives the mean.</param>
+    /// <returns>The loss in nats, summed in double precision.</returns>
+    public static double KlDivergenceAndBackward(this Tape tape, Variable logits, Tensor reference, float scale)
+    {
+        int rows = logits.Value.Rows;
+        var divergences = new double[rows];
+        tape.Kernels.KlDivergence(reference, logits.Value, divergences);
+        double sum = 0;
+        foreach (double divergence in divergences) sum += divergence;
+        if (tape.Recording && logits.RequiresGradient)
+        {
+            // The same one-hot vectors are taken off both sides, so only the two softmaxes remain of the difference.
+            var labels = new int[rows];
+            Tensor logSumExp = tape.Rent(rows), gradient = logits.GradientTarget(tape, out _);
+            tape.Kernels.SoftmaxStatistics(reference, logSumExp, labels);
+            tape.Kernels.CrossEntropyBackward(reference, labels, logSumExp, scale, reference);
+            var largest = new int[rows];
+            tape.Kernels.SoftmaxStatistics(logits.Value, logSumExp, largest);
+            tape.Kernels.CrossEntropyBackward(logits.Value, labels, logSumExp, scale, gradient);
+            tape.Kernels.AddScaled(reference, -1, gradient);
+            tape.BackwardFromGradients();
+        }
+        return sum * scale;
+    }
 }

@@ -231,6 +231,20 @@ internal abstract class CheckedKernels(IKernels inner) : IKernels
         inner.KlDivergence(reference, logits, divergence);
     }
 
+    public void GroupScaleForward(Tensor units, Tensor scale, Tensor y)
+    {
+        Groups(units, scale);
+        Same(y, units);
+        inner.GroupScaleForward(units, scale, y);
+    }
+
+    public void GroupScaleBackward(Tensor dy, Tensor units, Tensor dScale, bool accumulate)
+    {
+        Groups(units, dScale);
+        Same(dy, units);
+        inner.GroupScaleBackward(dy, units, dScale, accumulate);
+    }
+
     public void FakeQuantizeForward(in FakeQuantizeArguments arguments)
     {
         FakeQuantize(arguments);
@@ -257,6 +271,11 @@ internal abstract class CheckedKernels(IKernels inner) : IKernels
         Same(arguments.SecondMoment, arguments.Parameters);
         if (arguments.Step < 1) throw new ArgumentException($"Adam's step is {arguments.Step}; steps count from 1.", nameof(arguments));
         inner.AdamStep(arguments);
+    }
+
+    private static void Groups(Tensor units, Tensor scale, [CallerArgumentExpression(nameof(scale))] string name = "")
+    {
+        if (scale.Count == 0 ? units.Count > 0 : units.Count % scale.Count != 0) throw Fault(scale, $"has to have a number of elements that divides the {units.Count} of the units", name);
     }
 
     private static void FakeQuantize(in FakeQuantizeArguments arguments)

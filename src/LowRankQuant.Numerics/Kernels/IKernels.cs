@@ -130,6 +130,15 @@ public interface IKernels
     /// <summary>Per row: KL(softmax(reference) || softmax(logits)) in nats, summed in double precision.</summary>
     void KlDivergence(Tensor reference, Tensor logits, Span<double> divergence);
 
+    /// <summary>y[i] = units[i] * scale of its group; groups are runs of units.Count / scale.Count elements.</summary>
+    /// <param name="units">Codes less their zero points, [outFeatures, inFeatures].</param>
+    /// <param name="scale">[outFeatures, groups], or one element.</param>
+    /// <param name="y">Shaped as units.</param>
+    void GroupScaleForward(Tensor units, Tensor scale, Tensor y);
+
+    /// <summary>dScale[g] (+)= sum over group g of dy * units.</summary>
+    void GroupScaleBackward(Tensor dy, Tensor units, Tensor dScale, bool accumulate);
+
     /// <summary>The LRQ fake quantizer, one pass over the weight; see <see cref="FakeQuantizeArguments"/>.</summary>
     void FakeQuantizeForward(in FakeQuantizeArguments arguments);
 

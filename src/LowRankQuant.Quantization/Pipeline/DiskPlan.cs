@@ -2,6 +2,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -31,7 +32,11 @@ public sealed record DiskPlan(long Bytes)
         }
         long blocks = blockBits / 8 * model.Config.Layers;
         long result = (dense ? linears * scaleBytes : blocks) + ((parameters - linears) * scaleBytes);
-        return new DiskPlan(blocks + result + Math.Max(0, memory.StreamBytes - memory.ActivationBytes) + SideBytes);
+        // Tuned blocks lie beside the others for a while, and the state of tuning beside them: four copies of its parameters, twice while one replaces another.
+        long tuned = recipe.Tuning is { } tuning
+            ? blocks + (2L * 4 * sizeof(float) * TuningMemory.For(model.Config, model.Linears, recipe, tuning).Parameters)
+            : 0;
+        return new DiskPlan(blocks + tuned + result + Math.Max(0, memory.StreamBytes - memory.ActivationBytes) + SideBytes);
     }
 
     /// <summary>Checks that the disk of a folder has room.</summary>

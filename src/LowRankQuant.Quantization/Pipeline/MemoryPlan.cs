@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -47,6 +48,12 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         long embedding = (long)config.VocabularySize * config.HiddenSize * 4;
         long fixedBytes = ProcessBytes + Math.Max(block + tape, embedding);
         long streams = trains || corrects ? (corrects ? 3L : 2L) * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;
+        if (recipe.Tuning is { } tuning)
+        {
+            TuningMemory needs = TuningMemory.For(config, linears, recipe, tuning);
+            fixedBytes = Math.Max(fixedBytes, ProcessBytes + needs.FixedBytes);
+            streams = Math.Max(streams, needs.StreamBytes);
+        }
         long budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
         if (fixedBytes > budget)
             throw new OutOfBudgetException($"One block needs about {Text(fixedBytes)} and the memory budget is {Text(budget)}; give more with --memory, or use a smaller --batch, --sequence-length or --rank.");

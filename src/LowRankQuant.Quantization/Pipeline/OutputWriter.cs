@@ -76,7 +76,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             var modules = new List<AdapterModule>();
             for (int i = 0; i < model.Config.Layers; i++)
             {
-                SafetensorsFile file = SafetensorsFile.Open(folder.BlockFile(i));
+                SafetensorsFile file = SafetensorsFile.Open(folder.ResultFile(i));
                 files.Add(file);
                 foreach ((string linear, int outFeatures, int inFeatures) in model.Linears)
                 {
@@ -113,7 +113,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             var tensors = new List<PendingTensor>();
             for (int i = 0; i < model.Config.Layers; i++)
             {
-                SafetensorsFile file = SafetensorsFile.Open(folder.BlockFile(i));
+                SafetensorsFile file = SafetensorsFile.Open(folder.ResultFile(i));
                 files.Add(file);
                 tensors.AddRange(blockTensors(file, i));
             }

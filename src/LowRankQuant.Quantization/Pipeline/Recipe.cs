@@ -3,6 +3,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Targets;
+using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -119,6 +120,10 @@ public sealed record Recipe
     /// <summary>Low-rank correction; null for methods without.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public CorrectionRecipe? Correction { get; init; }
+
+    /// <summary>Tuning of the whole model after its blocks; null for none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public TuningRecipe? Tuning { get; init; }
 
     /// <summary>The grid of every layer that <see cref="Layers"/> does not name.</summary>
     [JsonIgnore]

@@ -83,6 +83,15 @@ public sealed record RecipeRequest
     /// <summary>What was asked for about low-rank correction.</summary>
     public CorrectionRequest Correction { get; init; } = new();
 
+    /// <summary>Adam steps of tuning the whole model; 0 for none.</summary>
+    public int? TuneSteps { get; init; }
+
+    /// <summary>First learning rate of tuning.</summary>
+    public double? TuneRate { get; init; }
+
+    /// <summary>Windows per step of tuning.</summary>
+    public int? TuneBatch { get; init; }
+
     /// <summary>Whether there is a calibration source.</summary>
     public bool HasCalibration { get; init; }
 

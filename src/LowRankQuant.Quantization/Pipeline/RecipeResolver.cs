@@ -4,6 +4,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Targets;
+using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -113,6 +114,7 @@ public static class RecipeResolver
                 HeldOut = windows.HeldOut,
                 SequenceLength = windows.Length,
                 Correction = corrects ? correction.Resolve(grid, scaleType, windows.HeldOut) : null,
+                Tuning = new TuningResolver(request, method, Problems).Resolve(twoLevel is not null || named.HasTwoLevel || blocks, windows.Samples),
             };
         }
 

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -15,6 +16,8 @@ public sealed class RunFolder
 
     /// <summary>The report in an output folder; it is written last.</summary>
     public const string ReportName = "report.json";
+
+    private const string TuningReportName = "tuning.json";
 
     /// <summary>The recipe in an output folder.</summary>
     public const string RecipeName = "recipe.json";
@@ -66,6 +69,26 @@ public sealed class RunFolder
     /// <summary>Path of a finished block's tensors.</summary>
     public string BlockFile(int index) => Path.Combine(BlocksFolder, $"block-{index:D5}.safetensors");
 
+    /// <summary>Path of a block's tensors as the result takes them: tuned where the model was tuned, else as the method made them.</summary>
+    public string ResultFile(int index) => IsTuned ? Path.Combine(TunedFolder, Path.GetFileName(BlockFile(index))) : BlockFile(index);
+
+    /// <summary>What tuning did, where it is finished; else null.</summary>
+    public TuningReport? ReadTuning() => IsTuned ? JsonSerializer.Deserialize(File.ReadAllBytes(Path.Combine(TunedFolder, TuningReportName)), PipelineJson.Default.TuningReport) : null;
+
+    /// <summary>Stores the tuned blocks: aside first, so that they are there all at once or not at all.</summary>
+    /// <param name="report">What tuning did.</param>
+    /// <param name="tensors">The tensors of a block.</param>
+    /// <param name="blocks">Number of blocks.</param>
+    public void WriteTuned(TuningReport report, Func<int, IReadOnlyList<PendingTensor>> tensors, int blocks)
+    {
+        string aside = TunedFolder + ".partial";
+        if (Directory.Exists(aside)) Directory.Delete(aside, recursive: true);
+        Directory.CreateDirectory(aside);
+        for (int i = 0; i < blocks; i++) SafetensorsWriter.Write(Path.Combine(aside, Path.GetFileName(BlockFile(i))), tensors(i), SafetensorsWriter.PyTorchMetadata);
+        AtomicFile.WriteAllBytes(Path.Combine(aside, TuningReportName), JsonSerializer.SerializeToUtf8Bytes(report, PipelineJson.Default.TuningReport));
+        Directory.Move(aside, TunedFolder);
+    }
+
     /// <summary>Stores a finished block: its report, then its tensors, each by writing aside and renaming.</summary>
     public void WriteBlock(int index, IReadOnlyList<PendingTensor> tensors, BlockReport report)
     {
@@ -82,7 +105,16 @@ public sealed class RunFolder
     public void RemoveBlocks()
     {
         if (Directory.Exists(BlocksFolder)) Directory.Delete(BlocksFolder, recursive: true);
+        if (IsTuned) Directory.Delete(TunedFolder, recursive: true);
+        File.Delete(TuningStateFile);
     }
+
+    /// <summary>Where tuning stands while it goes on.</summary>
+    public string TuningStateFile => Path.Combine(Work, "tuning.safetensors");
+
+    private bool IsTuned => Directory.Exists(TunedFolder);
+
+    private string TunedFolder => Path.Combine(Work, "tuned");
 
     private string BlocksFolder => Path.Combine(Work, "blocks");
 

@@ -200,6 +200,26 @@ public class ReferenceGradientTests
     }
 
     [Fact]
+    public void GroupScale()
+    {
+        const int rows = 3, n = 6, groups = 2;
+        var random = new SeededRandom(12);
+        double[] units = Random(random, rows * n, 3), scale = Random(random, rows * groups), slope = Random(random, rows * n), y = new double[rows * n];
+        double[] gradient = new double[rows * groups], more = Enumerable.Repeat(1.0, rows * groups).ToArray();
+        double Loss()
+        {
+            Reference.GroupScaleForward<double>(units, scale, y);
+            return y.Zip(slope, (value, dy) => value * dy).Sum();
+        }
+
+        Reference.GroupScaleBackward<double>(slope, units, gradient, accumulate: false);
+        Check(Loss, scale, gradient, "dScale");
+        Assert.Equal(units[3] * scale[1], y[3], 1e-15);
+        Reference.GroupScaleBackward<double>(slope, units, more, accumulate: true);
+        for (int i = 0; i < more.Length; i++) Assert.Equal(gradient[i] + 1, more[i], 1e-14);
+    }
+
+    [Fact]
     public void FakeQuantizerGradientIsThatOfItsStraightThroughSurrogate()
     {
         // With c = round(x) - x frozen, q = x + c inside the clamp and constant outside is smooth, has the value of the quantizer where it is frozen,

@@ -192,6 +192,32 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
         }
     }
 
+    [Theory]
+    [InlineData(1, 1, 1)]
+    [InlineData(3, 17, 1)]
+    [InlineData(4, 66, 6)]
+    [InlineData(5, 128, 2)]
+    [InlineData(300, 96, 3)]
+    [InlineData(2, 9000, 1)]
+    public void GroupScale(int rows, int n, int groups)
+    {
+        var random = new SeededRandom((ulong)((rows * 1000) + n + 5));
+        float[] codes = [.. Enumerable.Range(0, rows * n).Select(_ => random.NextInt32(16) - 7f)], scales = Random(random, rows * groups);
+        float[] slope = Random(random, rows * n), before = Random(random, rows * groups);
+        twins.Compare(
+            kernels =>
+            {
+                Tensor units = twins.From(codes, rows, n), scale = twins.From(scales, rows, groups), y = twins.Empty(rows, n), dy = twins.From(slope, rows, n);
+                Tensor dScale = twins.Empty(rows, groups), more = twins.From(before, rows, groups), whole = twins.Empty(1);
+                kernels.GroupScaleForward(units, scale, y);
+                kernels.GroupScaleBackward(dy, units, dScale, false);
+                kernels.GroupScaleBackward(dy, units, more, true);
+                kernels.GroupScaleBackward(dy, units, whole, false);
+                return [y, dScale, more, whole];
+            },
+            1e-5);
+    }
+
     [Fact]
     public void FirstOfEqualLogitsIsTheLargest()
     {

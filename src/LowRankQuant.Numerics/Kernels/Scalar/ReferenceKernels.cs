@@ -111,6 +111,11 @@ internal sealed class ReferenceKernels : IKernels
     public void KlDivergence(Tensor reference, Tensor logits, Span<double> divergence) =>
         Reference.KlDivergence<float>(reference.Span, logits.Span, divergence);
 
+    public void GroupScaleForward(Tensor units, Tensor scale, Tensor y) => Reference.GroupScaleForward<float>(units.Span, scale.Span, y.Span);
+
+    public void GroupScaleBackward(Tensor dy, Tensor units, Tensor dScale, bool accumulate) =>
+        Reference.GroupScaleBackward<float>(dy.Span, units.Span, dScale.Span, accumulate);
+
     public void FakeQuantizeForward(in FakeQuantizeArguments arguments) =>
         Reference.FakeQuantizeForward<float>(
             arguments.Weight.Span, arguments.Weight.Columns, arguments.LogScale.Span, arguments.Zero.Span, Elements(arguments.Delta),

@@ -32,6 +32,15 @@ internal sealed class ParameterArena : IDisposable
     /// <summary>All values, padding included.</summary>
     public Tensor Values => _values;
 
+    /// <summary>Gradients, shaped as the values.</summary>
+    public Tensor Gradients => _gradients;
+
+    /// <summary>Adam's running means of gradients, shaped as the values.</summary>
+    public Tensor FirstMoment => _firstMoment;
+
+    /// <summary>Adam's running means of squared gradients, shaped as the values.</summary>
+    public Tensor SecondMoment => _secondMoment;
+
     public Variable Take(ReadOnlySpan<float> start, params ReadOnlySpan<int> shape)
     {
         Variable variable = TakeZeros(shape);

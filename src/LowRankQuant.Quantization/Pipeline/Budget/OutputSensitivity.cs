@@ -28,75 +28,57 @@ internal static class OutputSensitivity
         CausalModel model, IReadOnlyList<int[]> windows, MemoryBudget budget, string scratch, ulong seed, Action<int, int> progress,
         CancellationToken cancellation)
     {
-        Device device = model.Device;
-        int layers = model.Config.Layers, length = windows[0].Length, hidden = model.Config.HiddenSize;
-        var inputs = new ActivationStore[layers + 1];
-        try
+        int layers = model.Config.Layers, length = windows[0].Length;
+        using var passes = new StreamedPasses(model, windows.Count, length, budget, scratch);
+        using (Tensor embedding = model.LoadEmbedding())
+            passes.Forward(windows, embedding, model.LoadBlock, cancellation, done => progress(done, 2 * layers));
+        HeadGradients(model, passes, seed, cancellation);
+        var result = new Dictionary<string, double[]>(StringComparer.Ordinal);
+        passes.Backward(Observed, cancellation, done =>
         {
-            for (int i = 0; i <= layers; i++) inputs[i] = new ActivationStore(windows.Count, length, hidden, budget, scratch);
-            using Tensor x = device.Empty(length, hidden), gradient = device.Empty(length, hidden);
-            using (Tensor embedding = model.LoadEmbedding())
-            {
-                for (int w = 0; w < windows.Count; w++)
-                {
-                    model.Embed(embedding, windows[w], x);
-                    inputs[0].Write(w, x);
-                }
-            }
-            for (int i = 0; i < layers; i++)
-            {
-                using DecoderBlock block = model.LoadBlock(i);
-                for (int w = 0; w < windows.Count; w++)
-                {
-                    cancellation.ThrowIfCancellationRequested();
-                    inputs[i].Read(w, x);
-                    using var tape = new Tape(device, recording: false);
-                    inputs[i + 1].Write(w, block.Forward(tape, new Variable(x), new SequenceShape(1, length)).Value);
-                }
-                progress(i + 1, 2 * layers);
-            }
-            // The last store turns from hidden states into gradients, and is carried back block by block.
-            ActivationStore gradients = inputs[layers];
-            HeadGradients(model, gradients, x, gradient, seed, cancellation);
-            var result = new Dictionary<string, double[]>(StringComparer.Ordinal);
-            for (int i = layers - 1; i >= 0; i--)
-            {
-                using DecoderBlock block = model.LoadBlock(i);
-                foreach ((string name, double[] sums) in Backward(block, inputs[i], gradients, x, gradient, device, cancellation))
-                {
-                    for (int row = 0; row < sums.Length; row++) sums[row] *= 0.5 / ((double)windows.Count * length);
-                    result[name] = sums;
-                }
-                device.Trim();
-                progress((2 * layers) - i, 2 * layers);
-            }
-            return result;
+            model.Device.Trim();
+            progress(layers + done, 2 * layers);
+        });
+        foreach (double[] sums in result.Values)
+        {
+            for (int row = 0; row < sums.Length; row++) sums[row] *= 0.5 / ((double)windows.Count * length);
         }
-        finally
+        return result;
+
+        // The block with somebody who adds up the squares of the gradients of every output.
+        DecoderBlock Observed(int index)
         {
-            foreach (ActivationStore? store in inputs) store?.Dispose();
+            DecoderBlock block = model.LoadBlock(index);
+            foreach (LinearSlot slot in block.Slots)
+            {
+                double[] squares = result[$"{block.Name}.{slot.Name}"] = new double[slot.OutFeatures];
+                slot.OutputGradientObserver = slope =>
+                {
+                    float[] values = slope.ToArray();
+                    for (int i = 0; i < values.Length; i++) squares[i % squares.Length] += (double)values[i] * values[i];
+                };
+            }
+            return block;
         }
     }
 
-    private static void HeadGradients(CausalModel model, ActivationStore states, Tensor x, Tensor gradient, ulong seed, CancellationToken cancellation)
+    private static void HeadGradients(CausalModel model, StreamedPasses passes, ulong seed, CancellationToken cancellation)
     {
         Device device = model.Device;
         using OutputHead head = model.LoadHead();
-        using Tensor loss = device.Empty(x.Rows), logSumExp = device.Empty(x.Rows);
-        for (int w = 0; w < states.Windows; w++)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            states.Read(w, x);
-            var input = new Variable(x, gradient);
-            using var tape = new Tape(device, recording: true);
-            Variable logits = head.Logits(tape, input);
-            int[] labels = Draw(logits.Value, SeededRandom.Derive(seed, SeedPath, (ulong)w));
-            device.Kernels.CrossEntropyForward(logits.Value, labels, loss, logSumExp);
-            using Tensor slope = device.Empty(x.Rows, logits.Value.Columns);
-            device.Kernels.CrossEntropyBackward(logits.Value, labels, logSumExp, 1, slope);
-            tape.Backward(logits, slope);
-            states.Write(w, gradient);
-        }
+        passes.Head(
+            (window, hidden, gradient) =>
+            {
+                using var tape = new Tape(device, recording: true);
+                Variable logits = head.Logits(tape, new Variable(hidden, gradient));
+                int[] labels = Draw(logits.Value, SeededRandom.Derive(seed, SeedPath, (ulong)window));
+                using Tensor loss = device.Empty(hidden.Rows), logSumExp = device.Empty(hidden.Rows);
+                device.Kernels.CrossEntropyForward(logits.Value, labels, loss, logSumExp);
+                using Tensor slope = device.Empty(hidden.Rows, logits.Value.Columns);
+                device.Kernels.CrossEntropyBackward(logits.Value, labels, logSumExp, 1, slope);
+                tape.Backward(logits, slope);
+            },
+            cancellation);
     }
 
     // One label per position from the softmax of its logits.
@@ -122,33 +104,5 @@ internal static class OutputSensitivity
             labels[row] = label;
         }
         return labels;
-    }
-
-    private static List<(string Name, double[] Sums)> Backward(
-        DecoderBlock block, ActivationStore inputs, ActivationStore gradients, Tensor x, Tensor gradient, Device device, CancellationToken cancellation)
-    {
-        var sums = new List<(string Name, double[] Sums)>();
-        foreach (LinearSlot slot in block.Slots)
-        {
-            var squares = new double[slot.OutFeatures];
-            sums.Add(($"{block.Name}.{slot.Name}", squares));
-            slot.OutputGradientObserver = slope =>
-            {
-                float[] values = slope.ToArray();
-                for (int i = 0; i < values.Length; i++) squares[i % squares.Length] += (double)values[i] * values[i];
-            };
-        }
-        using Tensor seed = device.Empty(x.Rows, x.Columns);
-        for (int w = 0; w < inputs.Windows; w++)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            inputs.Read(w, x);
-            gradients.Read(w, seed);
-            var input = new Variable(x, gradient);
-            using var tape = new Tape(device, recording: true);
-            tape.Backward(block.Forward(tape, input, new SequenceShape(1, x.Rows)), seed);
-            gradients.Write(w, gradient);
-        }
-        return sums;
     }
 }

@@ -1,0 +1,139 @@
+using LowRankQuant.Models;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Quantization.Tuning;
+
+/// <summary>
+/// Tunes a quantized model as a whole: codes stay, the scales of all groups and the factors of all branches learn together to bring the model's next-token
+/// distributions back to those of full precision (<see cref="TuningLoss"/>). Methods fit blocks one by one and cannot see how their errors add up; this can,
+/// and it costs no stored bit. Training quantization parameters end to end after block-wise work is the second phase of EfficientQAT (Chen et al., 2024);
+/// training branches by a loss on the model's output is RILQ (Lee et al., 2024).
+/// </summary>
+/// <param name="model">The model in full precision.</param>
+/// <param name="recipe">What is done.</param>
+/// <param name="folder">The run, all of whose blocks are finished.</param>
+/// <param name="store">Reads and writes block files.</param>
+public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folder, CompressedBlockStore store)
+{
+    /// <summary>Name of the stage that makes the steps.</summary>
+    public const string Stage = "tuning the whole model";
+
+    /// <summary>The best iterate is looked for so many times, evenly; where the run stands is saved as often.</summary>
+    public const int Checks = 8;
+
+    /// <summary>Training windows that the loss is measured on where none are held out.</summary>
+    public const int MeasuredWindows = 8;
+
+    private const string ReferenceStage = "asking full precision";
+    private const ulong SeedPath = 0x54554E45;
+
+    /// <summary>Told what is done: stage, steps done, steps in all.</summary>
+    public Action<string, int, int>? Progress { get; init; }
+
+    /// <summary>Tunes, and writes the blocks as they are then beside those that the method made.</summary>
+    /// <param name="calibration">Token ids.</param>
+    /// <param name="budget">Memory for activations.</param>
+    /// <param name="cancellation">Asks to stop; a later call goes on from the last check.</param>
+    public TuningReport Run(CalibrationSet calibration, MemoryBudget budget, CancellationToken cancellation)
+    {
+        TuningRecipe options = recipe.Tuning ?? throw new InvalidOperationException("The recipe has no tuning.");
+        using ParameterArena arena = CreateArena(out TunedLinear[][] linears);
+        try
+        {
+            using var loss = new TuningLoss(
+                model, calibration, options.Batch, budget, folder.Work, Load, (done, all) => Progress?.Invoke(ReferenceStage, done, all), cancellation);
+            TuningReport report = Train(arena, loss, calibration, options, cancellation);
+            folder.WriteTuned(report, index => store.Tensors(Stored(index)), model.Config.Layers);
+            return report;
+        }
+        finally
+        {
+            foreach (TunedLinear linear in linears.SelectMany(block => block)) linear.Dispose();
+        }
+
+        DecoderBlock Load(int index)
+        {
+            DecoderBlock block = model.LoadBlock(index);
+            IReadOnlyList<QuantizedWeight> weights = store.Read(folder.BlockFile(index), block);
+            for (int i = 0; i < weights.Count; i++)
+                block.Slots[i].Exchange(new TunedWeight(linears[index][i], (UniformWeight)weights[i], model.Device)).Dispose();
+            return block;
+        }
+
+        List<(string Name, QuantizedWeight Weight)> Stored(int index)
+        {
+            using DecoderBlock block = model.LoadBlock(index);
+            IReadOnlyList<QuantizedWeight> weights = store.Read(folder.BlockFile(index), block);
+            return [.. weights.Select((weight, i) => ($"{block.Name}.{block.Slots[i].Name}", (QuantizedWeight)linears[index][i].Stored((UniformWeight)weight)))];
+        }
+    }
+
+    private TuningReport Train(ParameterArena arena, TuningLoss loss, CalibrationSet calibration, TuningRecipe options, CancellationToken cancellation)
+    {
+        int training = calibration.Windows.Length, heldOut = calibration.HeldOutWindows.Length;
+        TuningState state = TuningState.TryRead(folder.TuningStateFile, arena) ?? Begin();
+        var schedule = new CosineSchedule(options.LearningRate, options.Steps);
+        var order = new WindowOrder(training, options.Batch, Numerics.SeededRandom.Derive(recipe.Seed, SeedPath).NextUInt64());
+        for (int step = 0; step < state.Step; step++) order.Next();
+        string? warning = null;
+        for (int step = state.Step; step < options.Steps; step++)
+        {
+            arena.ClearGradients();
+            double value = loss.Gradients(order.Next(), cancellation);
+            if (!double.IsFinite(value))
+            {
+                warning = $"tuning ended at step {step + 1} of {options.Steps}: the loss is {value}; give a smaller --tune-rate.";
+                break;
+            }
+            arena.AdamStep(schedule.At(step), step + 1);
+            Progress?.Invoke(Stage, step + 1, options.Steps);
+            if ((step + 1) % Math.Max(1, options.Steps / Checks) != 0 && step + 1 != options.Steps) continue;
+            double measured = Measure();
+            state = measured < state.Best
+                ? state with { Step = step + 1, Best = measured, BestStep = step + 1, BestValues = arena.Values.ToArray() }
+                : state with { Step = step + 1 };
+            state.Write(folder.TuningStateFile, arena);
+        }
+        arena.Values.CopyFrom(state.BestValues);
+        if (state.BestStep == 0) warning ??= "tuning made the model no better than its blocks were: they are as the method made them; more --samples or a smaller --tune-rate may help.";
+        return new TuningReport(
+            state.Step, state.BestStep, heldOut > 0 ? "held-out calibration windows" : "training windows", state.Before, state.Best, warning);
+
+        TuningState Begin()
+        {
+            double before = Measure();
+            return new TuningState(0, before, before, 0, arena.Values.ToArray());
+        }
+
+        double Measure() => heldOut > 0 ? loss.Mean(training, heldOut, cancellation) : loss.Mean(0, Math.Min(training, MeasuredWindows), cancellation);
+    }
+
+    private ParameterArena CreateArena(out TunedLinear[][] linears)
+    {
+        int layers = model.Config.Layers, parts = 0;
+        long count = 0;
+        for (int index = 0; index < layers; index++)
+        {
+            foreach (UniformWeight weight in Weights(index))
+            {
+                count += TunedLinear.ParameterCount(weight);
+                parts += weight.Branch is null ? 1 : 3;
+            }
+        }
+        var arena = new ParameterArena(model.Device, count, parts);
+        linears = new TunedLinear[layers][];
+        for (int index = 0; index < layers; index++)
+            linears[index] = [.. Weights(index).Select((weight, i) => TunedLinear.Create(weight, arena, recipe.Scheme.For(model.Linears[i].Name).ScaleDigits))];
+        return arena;
+    }
+
+    private IEnumerable<UniformWeight> Weights(int index)
+    {
+        using DecoderBlock block = model.LoadBlock(index);
+        return [.. store.Read(folder.BlockFile(index), block).Cast<UniformWeight>()];
+    }
+}

@@ -1,0 +1,41 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Quantization.Tuning;
+
+/// <summary>A linear being tuned, in a slot: its codes are there while the slot's block is in memory, what is learned of it outlives that.</summary>
+internal sealed class TunedWeight : IWeightSource
+{
+    private readonly TunedLinear _linear;
+    private readonly Tensor _units;
+
+    /// <summary>Puts codes and parameters together.</summary>
+    /// <param name="linear">What is learned.</param>
+    /// <param name="weight">Codes and zero points.</param>
+    /// <param name="device">Where the codes go.</param>
+    public TunedWeight(TunedLinear linear, UniformWeight weight, Device device)
+    {
+        _linear = linear;
+        _units = device.From(Units(weight), weight.OutFeatures, weight.InFeatures);
+    }
+
+    /// <inheritdoc/>
+    public Variable Weight(Tape tape) => _linear.Weight(tape, _units);
+
+    /// <inheritdoc/>
+    public void Dispose() => _units.Dispose();
+
+    private static float[] Units(UniformWeight weight)
+    {
+        var units = new float[weight.Codes.Length];
+        int size = units.Length / Math.Max(1, weight.Scales.Length);
+        for (int group = 0; group < weight.Scales.Length; group++)
+        {
+            int zero = weight.ZeroPoints is { } zeros ? zeros[group] : weight.Grid.SymmetricZero, end = (group + 1) * size;
+            for (int i = group * size; i < end; i++) units[i] = weight.Codes[i] - zero;
+        }
+        return units;
+    }
+}

@@ -1,0 +1,128 @@
+using LowRankQuant.Models;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Quantization.Tuning;
+
+/// <summary>
+/// The loss of tuning: the mean over tokens of KL(p || q), p the next-token distribution of the full-precision model and q that of the quantized one.
+/// What the full-precision model says is kept as its last hidden states, from which the head makes logits again for a few tokens at a time.
+/// </summary>
+internal sealed class TuningLoss : IDisposable
+{
+    // Logits of so many tokens at a time: a vocabulary is large, and rows do not depend on each other.
+    internal const int HeadRows = 128;
+
+    private readonly CausalModel _model;
+    private readonly Tensor _embedding;
+    private readonly OutputHead _head;
+    private readonly int[][] _windows;
+    private readonly ActivationStore _expected;
+    private readonly StreamedPasses _passes;
+    private readonly Tensor _reference;
+    private readonly Func<int, DecoderBlock> _load;
+    private readonly int _batch;
+
+    /// <summary>Computes what the full-precision model says about all windows.</summary>
+    /// <param name="model">The model in full precision.</param>
+    /// <param name="calibration">Training windows and held-out ones.</param>
+    /// <param name="batch">Most windows of one step.</param>
+    /// <param name="budget">Memory for activations.</param>
+    /// <param name="scratch">Where they go when it is not enough.</param>
+    /// <param name="load">Gives a block of the quantized model.</param>
+    /// <param name="progress">Told blocks done and blocks in all.</param>
+    /// <param name="cancellation">Asks to stop.</param>
+    public TuningLoss(
+        CausalModel model, CalibrationSet calibration, int batch, MemoryBudget budget, string scratch, Func<int, DecoderBlock> load, Action<int, int> progress,
+        CancellationToken cancellation)
+    {
+        _model = model;
+        _batch = batch;
+        _load = load;
+        _windows = [.. calibration.Windows, .. calibration.HeldOutWindows];
+        int length = calibration.SequenceLength, hidden = model.Config.HiddenSize;
+        _embedding = model.LoadEmbedding();
+        _head = model.LoadHead();
+        _reference = model.Device.Empty(length, hidden);
+        _expected = new ActivationStore(_windows.Length, length, hidden, budget, scratch);
+        _passes = new StreamedPasses(model, batch, length, budget, scratch);
+        for (int w = 0; w < _windows.Length; w++)
+        {
+            model.Embed(_embedding, _windows[w], _reference);
+            _expected.Write(w, _reference);
+        }
+        for (int i = 0; i < model.Config.Layers; i++)
+        {
+            using DecoderBlock block = model.LoadBlock(i);
+            for (int w = 0; w < _windows.Length; w++)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                _expected.Read(w, _reference);
+                using var tape = new Tape(model.Device, recording: false);
+                _expected.Write(w, block.Forward(tape, new Variable(_reference), new SequenceShape(1, length)).Value);
+            }
+            progress(i + 1, model.Config.Layers);
+        }
+    }
+
+    /// <summary>Mean loss of windows first to first + count.</summary>
+    public double Mean(int first, int count, CancellationToken cancellation)
+    {
+        double sum = 0;
+        for (int start = first; start < first + count; start += _batch)
+        {
+            int[] numbers = [.. Enumerable.Range(start, Math.Min(_batch, first + count - start))];
+            Forward(numbers, cancellation);
+            using Tensor hidden = _model.Device.Empty(_reference.Rows, _reference.Columns);
+            for (int w = 0; w < numbers.Length; w++)
+            {
+                _passes.Last.Read(w, hidden);
+                sum += Divergence(numbers[w], hidden, null, 1f / hidden.Rows);
+            }
+        }
+        return sum / count;
+    }
+
+    /// <summary>The loss of a batch of windows, and its gradients in the variables of the blocks' weights.</summary>
+    public double Gradients(ReadOnlySpan<int> windows, CancellationToken cancellation)
+    {
+        int[] numbers = windows.ToArray();
+        Forward(numbers, cancellation);
+        double sum = 0;
+        _passes.Head(
+            (window, hidden, gradient) => sum += Divergence(numbers[window], hidden, gradient, 1f / ((float)numbers.Length * hidden.Rows)), cancellation);
+        _passes.Backward(_load, cancellation);
+        return sum;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _passes.Dispose();
+        _expected.Dispose();
+        _reference.Dispose();
+        _head.Dispose();
+        _embedding.Dispose();
+    }
+
+    private void Forward(int[] numbers, CancellationToken cancellation) =>
+        _passes.Forward([.. numbers.Select(number => _windows[number])], _embedding, _load, cancellation);
+
+    private double Divergence(int window, Tensor hidden, Tensor? gradient, float scale)
+    {
+        _expected.Read(window, _reference);
+        double sum = 0;
+        for (int row = 0; row < hidden.Rows; row += HeadRows)
+        {
+            int count = Math.Min(HeadRows, hidden.Rows - row);
+            using Tape constant = new(_model.Device, recording: false), tape = new(_model.Device, recording: gradient is not null);
+            Tensor expected = _head.Logits(constant, new Variable(_reference.RowRange(row, count))).Value, x = hidden.RowRange(row, count);
+            Variable input = gradient is null ? new Variable(x) : new Variable(x, gradient.RowRange(row, count));
+            sum += tape.KlDivergenceAndBackward(_head.Logits(tape, input), expected, scale);
+        }
+        return sum;
+    }
+}

@@ -1,0 +1,48 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Quantization.Tuning;
+
+/// <summary>What tuning needs, estimated before a run starts.</summary>
+/// <param name="FixedBytes">Memory for parameters, one block's weights and tape, embedding, head and logits.</param>
+/// <param name="StreamBytes">Activations, which go to disk where the memory ends.</param>
+/// <param name="Parameters">Numbers that are learned.</param>
+internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, long Parameters)
+{
+    // Values, gradients, two moments, the best so far, and a copy while the state is saved.
+    private const long Copies = 6;
+
+    // Of a block: its weights as loaded, codes as floats, tuned weights, their gradients.
+    private const long BlockMatrices = 4;
+
+    // Logits of the model, of full precision, and a gradient.
+    private const long LogitMatrices = 3;
+
+    /// <summary>Plans tuning.</summary>
+    public static TuningMemory For(
+        DecoderConfig config, IReadOnlyList<(string Name, int OutFeatures, int InFeatures)> linears, Recipe recipe, TuningRecipe tuning)
+    {
+        long weights = 0, learned = 0, length = recipe.SequenceLength;
+        foreach ((string name, int outFeatures, int inFeatures) in linears)
+        {
+            weights += (long)outFeatures * inFeatures;
+            learned += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + Branch(recipe, outFeatures, inFeatures);
+        }
+        long parameters = learned * config.Layers, hidden = config.HiddenSize, table = config.VocabularySize * hidden;
+        // Per token: values and gradients of about 12 tensors of the width and 4 of the MLP's.
+        long tape = length * 2 * ((12 * hidden) + (4L * config.IntermediateSize));
+        long floats = (parameters * Copies) + (weights * BlockMatrices) + (2 * table) + (LogitMatrices * TuningLoss.HeadRows * config.VocabularySize) + tape;
+        // What full precision says about every window, and the inputs of all blocks for the windows of a step.
+        long states = ((recipe.Samples + recipe.HeldOut) + ((config.Layers + 1L) * tuning.Batch)) * length * hidden;
+        return new TuningMemory(floats * sizeof(float), states * sizeof(float), parameters);
+    }
+
+    // A budget may spend all that codes leave on a branch; without one a branch is at most about as large as was asked for.
+    private static long Branch(Recipe recipe, int outFeatures, int inFeatures)
+    {
+        if (recipe.Correction is not { } correction) return 0;
+        if (correction.TargetBits is null && correction.RankRule == Methods.Flrq.RankRule.Fixed) return (long)correction.Rank * (outFeatures + inFeatures);
+        double bits = correction.TargetBits is { } target ? Math.Max(0, target - recipe.Bits) : correction.ExtraSize * recipe.Bits;
+        return (long)((double)outFeatures * inFeatures * bits / correction.FactorBits);
+    }
+}

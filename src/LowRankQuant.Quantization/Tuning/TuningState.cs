@@ -1,0 +1,51 @@
+using System.Globalization;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+
+namespace LowRankQuant.Quantization.Tuning;
+
+/// <summary>Where tuning stands, kept in a file so that a run that was stopped goes on with the same bytes: parameters, Adam's moments, the best so far.</summary>
+/// <param name="Step">Steps made.</param>
+/// <param name="Before">Loss before the first step.</param>
+/// <param name="Best">Least loss measured.</param>
+/// <param name="BestStep">Step of the least loss.</param>
+/// <param name="BestValues">Parameters then.</param>
+internal sealed record TuningState(int Step, double Before, double Best, int BestStep, float[] BestValues)
+{
+    private const string Values = "values", FirstMoment = "first_moment", SecondMoment = "second_moment", BestTensor = "best";
+
+    /// <summary>Writes the state and the arena; the file is replaced when the new one is whole.</summary>
+    public void Write(string path, ParameterArena arena) => SafetensorsWriter.Write(
+        path,
+        [Tensor(Values, arena.Values.ToArray()), Tensor(FirstMoment, arena.FirstMoment.ToArray()), Tensor(SecondMoment, arena.SecondMoment.ToArray()), Tensor(BestTensor, BestValues)],
+        new Dictionary<string, string>
+        {
+            ["step"] = Step.ToString(CultureInfo.InvariantCulture),
+            ["before"] = Before.ToString("R", CultureInfo.InvariantCulture),
+            ["best_loss"] = Best.ToString("R", CultureInfo.InvariantCulture),
+            ["best_step"] = BestStep.ToString(CultureInfo.InvariantCulture),
+        });
+
+    /// <summary>Reads a state back and fills the arena; null where there is none.</summary>
+    public static TuningState? TryRead(string path, ParameterArena arena)
+    {
+        if (!File.Exists(path)) return null;
+        using SafetensorsFile file = SafetensorsFile.Open(path);
+        arena.Values.CopyFrom(Read(file, Values, arena));
+        arena.FirstMoment.CopyFrom(Read(file, FirstMoment, arena));
+        arena.SecondMoment.CopyFrom(Read(file, SecondMoment, arena));
+        return new TuningState(
+            int.Parse(file.Metadata["step"], CultureInfo.InvariantCulture), double.Parse(file.Metadata["before"], CultureInfo.InvariantCulture),
+            double.Parse(file.Metadata["best_loss"], CultureInfo.InvariantCulture), int.Parse(file.Metadata["best_step"], CultureInfo.InvariantCulture),
+            Read(file, BestTensor, arena));
+    }
+
+    private static PendingTensor Tensor(string name, float[] values) => PendingTensor.FromSingles(name, SafetensorsType.F32, [values.Length], values);
+
+    private static float[] Read(SafetensorsFile file, string name, ParameterArena arena)
+    {
+        var values = new float[arena.Values.Count];
+        file.ReadSingles(name, values);
+        return values;
+    }
+}

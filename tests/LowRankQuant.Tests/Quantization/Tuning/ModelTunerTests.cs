@@ -1,0 +1,176 @@
+using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.Flrq;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Tuning;
+
+namespace LowRankQuant.Tests.Quantization.Tuning;
+
+/// <summary>Tuning of the demo as a whole, from blocks that svd made: what it changes, what it leaves, and that it can be stopped.</summary>
+public sealed class ModelTunerTests : IDisposable
+{
+    private const int Length = 48;
+    private readonly TemporaryFolder _folder = new();
+    private readonly CpuDevice _device = new(new CpuDeviceOptions { Threads = 1 });
+    private readonly CausalModel _model;
+    private readonly CalibrationSet _calibration;
+
+    public ModelTunerTests()
+    {
+        _model = new CausalModel(HuggingFaceCheckpoint.Open(TestData.Demo), _device);
+        int[] ids = _model.Checkpoint.LoadTokenizer().Encode(File.ReadAllText(Path.Combine(TestData.Demo, "calibration.txt")), addSpecialTokens: false);
+        _calibration = new CalibrationSet([.. Enumerable.Range(0, 8).Select(i => ids[(i * Length)..((i + 1) * Length)])], [ids[^Length..]]);
+    }
+
+    public void Dispose()
+    {
+        _model.Dispose();
+        _device.Dispose();
+        _folder.Dispose();
+    }
+
+    [Fact]
+    public void DivergenceFallsAndCodesStay()
+    {
+        (Recipe recipe, RunFolder run, CompressedBlockStore store) = Quantize("run", steps: 16);
+        TuningReport report = new ModelTuner(_model, recipe, run, store).Run(_calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+        Assert.Equal((16, "held-out calibration windows", null), (report.Steps, report.Measured, report.Warning));
+        Assert.True(report.After < 0.97 * report.Before, $"{report.Before} -> {report.After}");
+        Assert.Equal(report, run.ReadTuning());
+        int changed = 0;
+        for (int index = 0; index < _model.Config.Layers; index++)
+        {
+            using DecoderBlock block = _model.LoadBlock(index);
+            IReadOnlyList<QuantizedWeight> before = store.Read(run.BlockFile(index), block), after = store.Read(run.ResultFile(index), block);
+            for (int i = 0; i < before.Count; i++)
+            {
+                UniformWeight old = (UniformWeight)before[i], tuned = (UniformWeight)after[i];
+                Assert.Equal(old.Codes, tuned.Codes);
+                Assert.Equal(old.ZeroPoints, tuned.ZeroPoints);
+                // The constructor of a weight refuses scales that its type does not have.
+                Assert.Equal(ScaleType.Float16, tuned.ScaleType);
+                Assert.All(tuned.Scales, scale => Assert.True(scale > 0));
+                Assert.All(tuned.Branch!.A, value => Assert.Equal((float)(Half)value, value));
+                changed += old.Scales.Zip(tuned.Scales).Count(pair => pair.First != pair.Second);
+                Assert.NotEqual(old.Branch!.B, tuned.Branch.B);
+            }
+        }
+        Assert.True(changed > 100, "scales were left as they were");
+    }
+
+    [Fact]
+    public void AStoppedTuningGoesOnToTheSameBytes()
+    {
+        (Recipe recipe, RunFolder whole, CompressedBlockStore store) = Quantize("whole", steps: 8);
+        (_, RunFolder parts, _) = Quantize("parts", steps: 8);
+        var budget = new MemoryBudget(1 << 30);
+        new ModelTuner(_model, recipe, whole, store).Run(_calibration, budget, TestContext.Current.CancellationToken);
+        using (var stop = new CancellationTokenSource())
+        {
+            var tuner = new ModelTuner(_model, recipe, parts, store) { Progress = (stage, done, _) => { if (stage == ModelTuner.Stage && done == 3) stop.Cancel(); } };
+            Assert.ThrowsAny<OperationCanceledException>(() => tuner.Run(_calibration, budget, stop.Token));
+        }
+        Assert.Null(parts.ReadTuning());
+        Assert.True(File.Exists(parts.TuningStateFile), "nothing was kept of the steps made");
+        int first = 0;
+        var rest = new ModelTuner(_model, recipe, parts, store) { Progress = (stage, done, _) => { if (stage == ModelTuner.Stage && first == 0) first = done; } };
+        // Little memory: activations go to disk, and nothing changes.
+        TuningReport report = rest.Run(_calibration, new MemoryBudget(0), TestContext.Current.CancellationToken);
+        Assert.InRange(first, 3, 4);
+        Assert.Equal(whole.ReadTuning(), report);
+        for (int index = 0; index < _model.Config.Layers; index++) Assert.Equal(File.ReadAllBytes(whole.ResultFile(index)), File.ReadAllBytes(parts.ResultFile(index)));
+        parts.RemoveBlocks();
+        Assert.False(File.Exists(parts.TuningStateFile));
+        Assert.Null(parts.ReadTuning());
+    }
+
+    [Fact]
+    public void GradientsAreThoseOfFiniteDifferences()
+    {
+        (Recipe recipe, RunFolder run, CompressedBlockStore store) = Quantize("run", steps: 1, ScaleType.Float32);
+        using DecoderBlock first = _model.LoadBlock(0);
+        UniformWeight weight = ((UniformWeight)store.Read(run.BlockFile(0), first)[0]).WithBranch(null);
+        using var arena = new ParameterArena(_device, TunedLinear.ParameterCount(weight), 1);
+        using TunedLinear linear = TunedLinear.Create(weight, arena, digits: null);
+        using var loss = new TuningLoss(_model, _calibration, 2, new MemoryBudget(1 << 30), _folder.File("scratch"), Load, (_, _) => { }, TestContext.Current.CancellationToken);
+        arena.ClearGradients();
+        double value = loss.Gradients([0, 1], TestContext.Current.CancellationToken);
+        Assert.Equal(loss.Mean(0, 2, TestContext.Current.CancellationToken), value, 1e-6);
+        float[] gradients = arena.Gradients.ToArray();
+        // Along the gradient, where floats resolve the change of the loss best.
+        double square = gradients.Sum(slope => (double)slope * slope), step = 0.02 / Math.Sqrt(square);
+        float[] start = arena.Values.ToArray();
+        double Along(double factor)
+        {
+            arena.Values.CopyFrom([.. start.Select((x, i) => (float)(x + (factor * step * gradients[i])))]);
+            return loss.Mean(0, 2, TestContext.Current.CancellationToken);
+        }
+
+        double slope = (Along(1) - Along(-1)) / (2 * step);
+        Assert.InRange(slope / square, 0.98, 1.02);
+
+        // One tuned linear in a model that is otherwise in full precision.
+        DecoderBlock Load(int index)
+        {
+            DecoderBlock block = _model.LoadBlock(index);
+            if (index == 0) block.Slots[0].Exchange(new TunedWeight(linear, weight, _device)).Dispose();
+            return block;
+        }
+    }
+
+    [Fact]
+    public void ALossThatRunsAwayLeavesTheModelAsItWas()
+    {
+        (Recipe recipe, RunFolder run, CompressedBlockStore store) = Quantize("run", steps: 4);
+        recipe = recipe with { Tuning = recipe.Tuning! with { LearningRate = 1e6 } };
+        TuningReport report = new ModelTuner(_model, recipe, run, store).Run(_calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+        Assert.Equal((0, report.Before), (report.KeptStep, report.After));
+        Assert.Contains("--tune-rate", report.Warning!, StringComparison.Ordinal);
+        for (int index = 0; index < _model.Config.Layers; index++) Assert.Equal(File.ReadAllBytes(run.BlockFile(index)), File.ReadAllBytes(run.ResultFile(index)));
+    }
+
+    private (Recipe Recipe, RunFolder Run, CompressedBlockStore Store) Quantize(string name, int steps, ScaleType scales = ScaleType.Float16)
+    {
+        var recipe = new Recipe
+        {
+            Method = QuantizationMethod.Svd,
+            Preset = "test",
+            Bits = 2,
+            Granularity = Granularity.Group,
+            GroupSize = 64,
+            Symmetric = false,
+            Start = GridStart.MinMax,
+            ScaleType = scales,
+            Rank = 0,
+            Iterations = 0,
+            LearningRate = 0,
+            Batch = 1,
+            Loss = LossWeighting.Plain,
+            KeepBest = false,
+            Seed = 3,
+            Samples = 8,
+            HeldOut = 1,
+            SequenceLength = Length,
+            Correction = new CorrectionRecipe
+            {
+                RankRule = RankRule.Fixed, Rank = 2, ExtraSize = 0, PowerIterations = 2, Sketch = SketchForm.RankOne, ScalePower = 0, Epochs = 0, Clip = true, FactorBits = 16,
+                Damping = 0, ChooseDamping = false, Compensate = false, WeighOutputs = false, QuantizedInputs = false, Propagation = 0, Residual = ResidualRounding.Fitted,
+                TrainBranch = false, Widths = BudgetWidths.Fixed,
+            },
+            Tuning = new TuningRecipe { Steps = steps, LearningRate = 5e-3, Batch = 2 },
+        };
+        RunFolder run = RunFolder.Open(_folder.File(name), RunFingerprint.Of(_model.Checkpoint, "test", recipe, _device.Kernels.Name, "none"), overwrite: false);
+        var store = new CompressedBlockStore(recipe.Scheme);
+        new BlockPipeline(_model, recipe, run, store).Run(
+            BlockMethods.Create(recipe), _calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+        return (recipe, run, store);
+    }
+}

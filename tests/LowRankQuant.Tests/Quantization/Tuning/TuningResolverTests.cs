@@ -1,0 +1,43 @@
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Tests.Quantization.Calibration;
+
+namespace LowRankQuant.Tests.Quantization.Tuning;
+
+/// <summary>What may be asked of tuning, and what is refused.</summary>
+public sealed class TuningResolverTests
+{
+    private static readonly LinearShape[] Linears = [new("q", 256, 256), new("down", 256, 512)];
+    private static readonly RecipeRequest Lrq = new() { Method = "lrq", HasCalibration = true };
+
+    [Fact]
+    public void StepsAreWhatAsksForIt()
+    {
+        Assert.Null(Resolve(Lrq).Tuning);
+        Assert.Null(Resolve(Lrq with { TuneSteps = 0 }).Tuning);
+        Assert.Equal(new TuningRecipe { Steps = 50, LearningRate = 2e-3, Batch = 4 }, Resolve(Lrq with { TuneSteps = 50 }).Tuning);
+        Assert.Equal(
+            new TuningRecipe { Steps = 9, LearningRate = 1e-2, Batch = 3 }, Resolve(Lrq with { TuneSteps = 9, TuneRate = 1e-2, TuneBatch = 3, Method = "rtn" }).Tuning);
+        Assert.Equal(2, Resolve(Lrq with { TuneSteps = 50, Samples = 2 }).Tuning!.Batch);
+    }
+
+    [Fact]
+    public void EverythingWrongIsSaidAtOnce()
+    {
+        string all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(
+            Lrq with { TuneSteps = 3, TuneRate = double.NaN, TuneBatch = 9, Samples = 8, Grid = "q3_k", Method = "rtn", HasCalibration = false })).Problems);
+        Assert.Contains("--tune-steps learns from text", all, StringComparison.Ordinal);
+        Assert.Contains("--tune-steps does not apply to two-level grids", all, StringComparison.Ordinal);
+        Assert.Contains("--tune-rate NaN", all, StringComparison.Ordinal);
+        all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = 3, TuneBatch = 9, Samples = 8 })).Problems);
+        Assert.Contains("--tune-batch 9: must be 1 to the number of calibration windows, 8", all, StringComparison.Ordinal);
+        all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = -1, TuneRate = 1, TuneBatch = 1 })).Problems);
+        Assert.Contains("--tune-steps -1: must be at least 0", all, StringComparison.Ordinal);
+        Assert.Contains("--tune-rate needs --tune-steps", all, StringComparison.Ordinal);
+        Assert.Contains("--tune-batch needs --tune-steps", all, StringComparison.Ordinal);
+    }
+
+    private static Recipe Resolve(RecipeRequest request) =>
+        RecipeResolver.Resolve(request, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, Linears, ScaleType.Float16).Recipe;
+}
