@@ -136,16 +136,8 @@ public sealed class QuantizeRun : IQuantizeRun
     {
         if (job.Recipe.Tuning is null) return null;
         if (folder.ReadTuning() is { } done) return done;
-        string? current = null;
-        var tuner = new ModelTuner(job.Model, job.Recipe, folder, store)
-        {
-            Progress = (stage, steps, all) =>
-            {
-                if (stage != current) observer.Stage(stage);
-                current = stage;
-                observer.Progress(steps, all);
-            },
-        };
+        observer.Stage(RunStage.Tuning);
+        var tuner = new ModelTuner(job.Model, job.Recipe, folder, store) { Progress = (done, all) => observer.Progress(done, all) };
         TuningReport report = tuner.Run(calibration ?? throw new ArgumentException("Tuning needs calibration.", nameof(calibration)), activations, cancellation);
         observer.Note(string.Create(CultureInfo.InvariantCulture, $"tuned: KL divergence {report.Before:G4} -> {report.After:G4} on {report.Measured}, step {report.KeptStep} of {report.Steps} kept"));
         return report;

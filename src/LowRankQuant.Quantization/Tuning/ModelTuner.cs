@@ -28,11 +28,10 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
     /// <summary>Training windows that the loss is measured on where none are held out.</summary>
     public const int MeasuredWindows = 8;
 
-    private const string ReferenceStage = "asking full precision";
     private const ulong SeedPath = 0x54554E45;
 
-    /// <summary>Told what is done: stage, steps done, steps in all.</summary>
-    public Action<string, int, int>? Progress { get; init; }
+    /// <summary>Told what is done and what there is in all: blocks through which the full-precision model was asked, then steps.</summary>
+    public Action<int, int>? Progress { get; init; }
 
     /// <summary>Tunes, and writes the blocks as they are then beside those that the method made.</summary>
     /// <param name="calibration">Token ids.</param>
@@ -45,7 +44,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         try
         {
             using var loss = new TuningLoss(
-                model, calibration, options.Batch, budget, folder.Work, Load, (done, all) => Progress?.Invoke(ReferenceStage, done, all), cancellation);
+                model, calibration, options.Batch, budget, folder.Work, Load, Report, cancellation);
             TuningReport report = Train(arena, loss, calibration, options, cancellation);
             folder.WriteTuned(report, index => store.Tensors(Stored(index)), model.Config.Layers);
             return report;
@@ -72,6 +71,8 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         }
     }
 
+    private void Report(int done) => Progress?.Invoke(done, model.Config.Layers + recipe.Tuning!.Steps);
+
     private TuningReport Train(ParameterArena arena, TuningLoss loss, CalibrationSet calibration, TuningRecipe options, CancellationToken cancellation)
     {
         int training = calibration.Windows.Length, heldOut = calibration.HeldOutWindows.Length;
@@ -90,7 +91,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
                 break;
             }
             arena.AdamStep(schedule.At(step), step + 1);
-            Progress?.Invoke(Stage, step + 1, options.Steps);
+            Report(model.Config.Layers + step + 1);
             if ((step + 1) % Math.Max(1, options.Steps / Checks) != 0 && step + 1 != options.Steps) continue;
             double measured = Measure();
             state = measured < state.Best

@@ -33,10 +33,10 @@ internal sealed class TuningLoss : IDisposable
     /// <param name="budget">Memory for activations.</param>
     /// <param name="scratch">Where they go when it is not enough.</param>
     /// <param name="load">Gives a block of the quantized model.</param>
-    /// <param name="progress">Told blocks done and blocks in all.</param>
+    /// <param name="progress">Told the number of blocks done.</param>
     /// <param name="cancellation">Asks to stop.</param>
     public TuningLoss(
-        CausalModel model, CalibrationSet calibration, int batch, MemoryBudget budget, string scratch, Func<int, DecoderBlock> load, Action<int, int> progress,
+        CausalModel model, CalibrationSet calibration, int batch, MemoryBudget budget, string scratch, Func<int, DecoderBlock> load, Action<int> progress,
         CancellationToken cancellation)
     {
         _model = model;
@@ -64,7 +64,7 @@ internal sealed class TuningLoss : IDisposable
                 using var tape = new Tape(model.Device, recording: false);
                 _expected.Write(w, block.Forward(tape, new Variable(_reference), new SequenceShape(1, length)).Value);
             }
-            progress(i + 1, model.Config.Layers);
+            progress(i + 1);
         }
     }
 

@@ -12,7 +12,7 @@ public sealed class CorrectionRunTests : IDisposable
 
     [Theory]
     [InlineData("flrq", "--bits", "2", "--epochs", "1")]
-    [InlineData("flrq+", "--target-bits", "2.8")]
+    [InlineData("flrq+", "--target-bits", "2.8", "--tune-steps", "4")]
     [InlineData("qera-exact", "--bits", "2", "--rank", "4", "--adapter-form", "padded", "--damping", "auto")]
     [InlineData("flrq", "--bits", "2", "--epochs", "0", "--sketch", "block", "--residual", "lrq", "--iterations", "6", "--residual-rank", "8")]
     public async Task BaseAndBranchAreReadBackTogether(string method, params string[] more)
@@ -25,6 +25,12 @@ public sealed class CorrectionRunTests : IDisposable
         double bits = report.RootElement.GetProperty("bitsPerWeight").GetDouble(), layers = LayerBits(report.RootElement);
         Assert.Equal(layers, bits, 1e-9);
         if (method == "flrq+") Assert.InRange(bits, 2.6, 2.8);
+        if (more.Contains("--tune-steps"))
+        {
+            JsonElement tuning = report.RootElement.GetProperty("tuning");
+            Assert.True(tuning.GetProperty("after").GetDouble() < tuning.GetProperty("before").GetDouble(), $"tuning: {tuning}");
+            Assert.Contains("## Tuning of the whole model", File.ReadAllText(Path.Combine(output, "report.md")), StringComparison.Ordinal);
+        }
         if (more.Contains("auto")) Assert.All(Layers(report.RootElement), layer => Assert.Contains(layer.GetProperty("damping").GetDouble(), new[] { 0.03, 0.1, 0.3, 1 }));
         Assert.True(File.Exists(Path.Combine(output, "adapter", "adapter_config.json")), "no branch was written");
         XDocument.Load(Path.Combine(output, "layers.svg"));
@@ -53,7 +59,7 @@ public sealed class CorrectionRunTests : IDisposable
 
     [Theory]
     [InlineData("flrq", "--bits", "3", "--epochs", "1")]
-    [InlineData("flrq+", "--target-bits", "2.8")]
+    [InlineData("flrq+", "--target-bits", "2.8", "--tune-steps", "3")]
     [InlineData("svd", "--bits", "3", "--rank", "2", "--residual", "lrq", "--train-branch", "true", "--iterations", "6", "--residual-rank", "8")]
     public async Task AnInterruptedRunAndOtherThreadsGiveTheSameBytes(string method, params string[] more)
     {

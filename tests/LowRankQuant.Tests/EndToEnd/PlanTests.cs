@@ -45,7 +45,7 @@ public sealed partial class PlanTests
     [InlineData("rtn")]
     [InlineData("rtn", "--grid", "q4_k")]
     [InlineData("lrq", "--iterations", "2")]
-    [InlineData("flrq+", "--target-bits", "3.5")]
+    [InlineData("flrq+", "--target-bits", "3.5", "--tune-steps", "2")]
     public async Task EveryStageOfARunHasATime(string method, params string[] more)
     {
         using var folder = new TemporaryFolder();

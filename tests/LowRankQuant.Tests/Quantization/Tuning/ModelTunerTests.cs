@@ -75,13 +75,13 @@ public sealed class ModelTunerTests : IDisposable
         new ModelTuner(_model, recipe, whole, store).Run(_calibration, budget, TestContext.Current.CancellationToken);
         using (var stop = new CancellationTokenSource())
         {
-            var tuner = new ModelTuner(_model, recipe, parts, store) { Progress = (stage, done, _) => { if (stage == ModelTuner.Stage && done == 3) stop.Cancel(); } };
+            var tuner = new ModelTuner(_model, recipe, parts, store) { Progress = (done, all) => { if (done == all - 5) stop.Cancel(); } };
             Assert.ThrowsAny<OperationCanceledException>(() => tuner.Run(_calibration, budget, stop.Token));
         }
         Assert.Null(parts.ReadTuning());
         Assert.True(File.Exists(parts.TuningStateFile), "nothing was kept of the steps made");
-        int first = 0;
-        var rest = new ModelTuner(_model, recipe, parts, store) { Progress = (stage, done, _) => { if (stage == ModelTuner.Stage && first == 0) first = done; } };
+        int first = 0, layers = _model.Config.Layers;
+        var rest = new ModelTuner(_model, recipe, parts, store) { Progress = (done, _) => { if (done > layers && first == 0) first = done - layers; } };
         // Little memory: activations go to disk, and nothing changes.
         TuningReport report = rest.Run(_calibration, new MemoryBudget(0), TestContext.Current.CancellationToken);
         Assert.InRange(first, 3, 4);
@@ -100,7 +100,7 @@ public sealed class ModelTunerTests : IDisposable
         UniformWeight weight = ((UniformWeight)store.Read(run.BlockFile(0), first)[0]).WithBranch(null);
         using var arena = new ParameterArena(_device, TunedLinear.ParameterCount(weight), 1);
         using TunedLinear linear = TunedLinear.Create(weight, arena, digits: null);
-        using var loss = new TuningLoss(_model, _calibration, 2, new MemoryBudget(1 << 30), _folder.File("scratch"), Load, (_, _) => { }, TestContext.Current.CancellationToken);
+        using var loss = new TuningLoss(_model, _calibration, 2, new MemoryBudget(1 << 30), _folder.File("scratch"), Load, _ => { }, TestContext.Current.CancellationToken);
         arena.ClearGradients();
         double value = loss.Gradients([0, 1], TestContext.Current.CancellationToken);
         Assert.Equal(loss.Mean(0, 2, TestContext.Current.CancellationToken), value, 1e-6);
