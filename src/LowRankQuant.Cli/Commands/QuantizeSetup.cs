@@ -137,6 +137,7 @@ internal sealed class QuantizeSetup : IDisposable
                 TextField = settings.TextField ?? "text",
                 Samples = recipe.Samples,
                 HeldOut = recipe.HeldOut,
+                MoreSamples = recipe.Tuning is { } tuning ? tuning.Samples - recipe.Samples : 0,
                 SequenceLength = recipe.SequenceLength,
                 AddBos = settings.AddBos ?? AddBos.Auto,
                 Seed = recipe.Seed,

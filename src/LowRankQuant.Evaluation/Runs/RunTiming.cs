@@ -81,7 +81,7 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, Cancellation
         int measured = recipe.HeldOut > 0 ? recipe.HeldOut : Math.Min(recipe.Samples, ModelTuner.MeasuredWindows), checks = Math.Min(ModelTuner.Checks, tuning.Steps) + 1;
         double step = (tuning.Batch * (((1 + GradientPass) * through) + (GradientPass * head))) + (2 * loading);
         double check = (measured * (through + (2 * head))) + ((measured + tuning.Batch - 1) / tuning.Batch * loading);
-        return ((recipe.Samples + recipe.HeldOut) * through) + (tuning.Steps * step) + (checks * check);
+        return ((tuning.Samples + recipe.HeldOut) * through) + (tuning.Steps * step) + (checks * check);
     }
 
     private double Forward(int length)

@@ -9,7 +9,7 @@ namespace LowRankQuant.Quantization.Calibration;
 /// <summary>
 /// Makes calibration windows. Documents follow each other with the end-of-text token between them, each after a begin-of-text token where the
 /// tokenizer asks for one, and the stream is cut into windows from its start: first those to calibrate on, then the ones held out, spread over up to
-/// twice as many windows where there is text enough. Lines of an ids file follow each other as they are.
+/// twice as many windows where there is text enough, then those beyond. Lines of an ids file follow each other as they are.
 /// </summary>
 public static class CalibrationLoader
 {
@@ -51,8 +51,8 @@ public static class CalibrationLoader
         CalibrationFile[] files = [.. options.Sources.Select(path => new CalibrationFile(path, options.Format, options.TextField))];
         var stream = new TokenStream(options, tokenizer, config, encodedWhole);
         for (int i = 0; i < files.Length && !stream.Full; i++) stream.Append(files[i], options.Sources[i], progress, cancellation);
-        (int[][] windows, int[][] heldOut) = Cut(stream.Ids, stream.Found, options);
-        return new CalibrationSet(windows, heldOut)
+        (int[][] windows, int[][] heldOut, int[][] more) = Cut(stream.Ids, stream.Found, options);
+        return new CalibrationSet(windows, heldOut, more)
         {
             Documents = stream.Documents,
             TokensFound = stream.Found,
@@ -64,6 +64,7 @@ public static class CalibrationLoader
     {
         if (options.Samples < 1) throw new CalibrationException($"samples = {options.Samples}: at least 1 window is needed.");
         if (options.HeldOut < 0) throw new CalibrationException($"heldOut = {options.HeldOut}: a number of windows cannot be negative.");
+        if (options.MoreSamples < 0) throw new CalibrationException($"moreSamples = {options.MoreSamples}: a number of windows cannot be negative.");
         if (options.SequenceLength < 2)
             throw new CalibrationException($"sequenceLength = {options.SequenceLength}: a window holds at least 2 tokens.");
         if (options.SequenceLength > config.MaxPositions)
@@ -79,9 +80,9 @@ public static class CalibrationLoader
     }
 
     /// <summary>Tokens at which reading ends: every held-out window can have a window of text in front of it that is not used.</summary>
-    private static long Wanted(CalibrationOptions options) => ((long)options.Samples + (2L * options.HeldOut)) * options.SequenceLength;
+    private static long Wanted(CalibrationOptions options) => ((long)options.Samples + (2L * options.HeldOut) + options.MoreSamples) * options.SequenceLength;
 
-    private static (int[][] Windows, int[][] HeldOut) Cut(List<int> ids, long found, CalibrationOptions options)
+    private static (int[][] Windows, int[][] HeldOut, int[][] More) Cut(List<int> ids, long found, CalibrationOptions options)
     {
         int length = options.SequenceLength, samples = options.Samples, heldOut = options.HeldOut;
         long least = ((long)samples + heldOut) * length;
@@ -100,7 +101,9 @@ public static class CalibrationLoader
             int window = samples + (int)((i + 1L) * rest / heldOut) - 1;
             kept[i] = [.. ids.GetRange(window * length, length)];
         }
-        return (windows, kept);
+        int used = samples + rest;
+        int[][] more = [.. Enumerable.Range(used, Math.Min(options.MoreSamples, (ids.Count / length) - used)).Select(window => ids.GetRange(window * length, length).ToArray())];
+        return (windows, kept, more);
     }
 
     private static CalibrationSet SampleSelf(
@@ -113,7 +116,7 @@ public static class CalibrationLoader
     {
         if (model is null) throw new CalibrationException($"The source '{CalibrationOptions.Self}' needs the full-precision model.");
         const int batch = 32;
-        int total = options.Samples + options.HeldOut;
+        int judged = options.Samples + options.HeldOut, total = judged + options.MoreSamples;
         int start = BosId(tokenizer, config) ?? EosId(tokenizer, config) ?? 0;
         var sequences = new int[total][];
         long wanted = (long)total * options.SequenceLength;
@@ -127,7 +130,7 @@ public static class CalibrationLoader
             for (int i = 0; i < count; i++) sequences[first + i] = [start, .. sampled[i]];
             progress?.Report(new CalibrationProgress(CalibrationOptions.Self, first + count, (long)(first + count) * options.SequenceLength, wanted));
         }
-        return new CalibrationSet(sequences[..options.Samples], sequences[options.Samples..])
+        return new CalibrationSet(sequences[..options.Samples], sequences[options.Samples..judged], sequences[judged..])
         {
             Documents = total,
             TokensFound = wanted,

@@ -53,6 +53,9 @@ public sealed record CalibrationOptions
     /// <summary>Windows kept aside for judging.</summary>
     public int HeldOut { get; init; }
 
+    /// <summary>Windows beyond these, as many as the text still gives: for work on the whole model, where more text always helps.</summary>
+    public int MoreSamples { get; init; }
+
     /// <summary>Tokens of every window; at least 2.</summary>
     public int SequenceLength { get; init; } = 512;
 

@@ -11,18 +11,23 @@ public sealed class CalibrationSet
     /// <summary>Name of the file beside the saved ids that holds the windows kept aside.</summary>
     public const string HeldOutFileName = "heldout.ids.jsonl";
 
+    /// <summary>Name of the file that holds the windows beyond those to calibrate on.</summary>
+    public const string MoreFileName = "tuning.ids.jsonl";
+
     /// <summary>Wraps windows that are there already; the other properties say where they came from.</summary>
     /// <param name="windows">At least one, all of one length.</param>
     /// <param name="heldOutWindows">Of the same length; perhaps none.</param>
+    /// <param name="moreWindows">Of the same length; perhaps none, or null.</param>
     /// <exception cref="ArgumentException">There is no window, or lengths differ.</exception>
-    public CalibrationSet(int[][] windows, int[][] heldOutWindows)
+    public CalibrationSet(int[][] windows, int[][] heldOutWindows, int[][]? moreWindows = null)
     {
+        MoreWindows = moreWindows ?? [];
         if (windows.Length == 0) throw new ArgumentException("A calibration set has at least one window.", nameof(windows));
-        if (windows.Concat(heldOutWindows).Any(window => window.Length != windows[0].Length))
+        if (windows.Concat(heldOutWindows).Concat(MoreWindows).Any(window => window.Length != windows[0].Length))
             throw new ArgumentException("All windows have one length.", nameof(windows));
         Windows = windows;
         HeldOutWindows = heldOutWindows;
-        Fingerprint = ComputeFingerprint(windows, heldOutWindows);
+        Fingerprint = ComputeFingerprint(windows, heldOutWindows, MoreWindows);
     }
 
     /// <summary>Windows to calibrate on, all of <see cref="SequenceLength"/>.</summary>
@@ -30,6 +35,9 @@ public sealed class CalibrationSet
 
     /// <summary>Windows kept aside, of the same length; perhaps none.</summary>
     public int[][] HeldOutWindows { get; }
+
+    /// <summary>Windows beyond these, of the same length, for work on the whole model; perhaps none.</summary>
+    public int[][] MoreWindows { get; }
 
     /// <summary>Tokens of every window.</summary>
     public int SequenceLength => Windows[0].Length;
@@ -41,7 +49,7 @@ public sealed class CalibrationSet
     public long TokensFound { get; init; }
 
     /// <summary>Tokens in windows.</summary>
-    public long TokensUsed => (long)(Windows.Length + HeldOutWindows.Length) * SequenceLength;
+    public long TokensUsed => (long)(Windows.Length + HeldOutWindows.Length + MoreWindows.Length) * SequenceLength;
 
     /// <summary>Tokens encoded and not used.</summary>
     public long TokensDropped => TokensFound - TokensUsed;
@@ -53,18 +61,24 @@ public sealed class CalibrationSet
     public string Fingerprint { get; }
 
     /// <summary>
-    /// Writes the ids, one JSON array a line, to <paramref name="path"/> and those of <see cref="HeldOutWindows"/> to
-    /// <see cref="HeldOutFileName"/> beside it. Each file appears whole or not at all.
+    /// Writes the ids, one JSON array a line, to <paramref name="path"/>, those of <see cref="HeldOutWindows"/> to
+    /// <see cref="HeldOutFileName"/> and those of <see cref="MoreWindows"/> to <see cref="MoreFileName"/> beside it. Each file appears whole or not at all.
     /// </summary>
     /// <exception cref="IOException">The folder cannot be written.</exception>
     public void Save(string path)
     {
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
-        string heldOut = Path.Combine(folder, HeldOutFileName);
         WriteIds(path, Windows);
-        // Held-out ids of an earlier run would pass for this one's.
-        if (HeldOutWindows.Length == 0) File.Delete(heldOut);
-        else WriteIds(heldOut, HeldOutWindows);
+        Beside(HeldOutFileName, HeldOutWindows);
+        Beside(MoreFileName, MoreWindows);
+
+        // Ids of an earlier run would pass for this one's.
+        void Beside(string name, int[][] windows)
+        {
+            string file = Path.Combine(folder, name);
+            if (windows.Length == 0) File.Delete(file);
+            else WriteIds(file, windows);
+        }
     }
 
     private static void WriteIds(string path, int[][] windows)
@@ -74,12 +88,13 @@ public sealed class CalibrationSet
         AtomicFile.WriteAllText(path, text.ToString());
     }
 
-    private static string ComputeFingerprint(int[][] windows, int[][] heldOut)
+    private static string ComputeFingerprint(int[][] windows, int[][] heldOut, int[][] more)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         Append(hash, [windows.Length, heldOut.Length, windows[0].Length]);
         foreach (int[] window in windows) Append(hash, window);
         foreach (int[] window in heldOut) Append(hash, window);
+        foreach (int[] window in more) Append(hash, window);
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 

@@ -92,6 +92,9 @@ public sealed record RecipeRequest
     /// <summary>Windows per step of tuning.</summary>
     public int? TuneBatch { get; init; }
 
+    /// <summary>Most calibration windows of tuning.</summary>
+    public int? TuneSamples { get; init; }
+
     /// <summary>Whether there is a calibration source.</summary>
     public bool HasCalibration { get; init; }
 

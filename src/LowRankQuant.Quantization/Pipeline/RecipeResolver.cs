@@ -114,7 +114,7 @@ public static class RecipeResolver
                 HeldOut = windows.HeldOut,
                 SequenceLength = windows.Length,
                 Correction = corrects ? correction.Resolve(grid, scaleType, windows.HeldOut) : null,
-                Tuning = new TuningResolver(request, method, Problems).Resolve(twoLevel is not null || named.HasTwoLevel || blocks, windows.Samples),
+                Tuning = new TuningResolver(request, method, Problems).Resolve(bits, twoLevel is not null || named.HasTwoLevel || blocks, windows.Samples, windows.HeldOut),
             };
         }
 

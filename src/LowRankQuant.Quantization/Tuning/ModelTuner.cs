@@ -1,3 +1,4 @@
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
@@ -57,25 +58,20 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         DecoderBlock Load(int index)
         {
             DecoderBlock block = model.LoadBlock(index);
-            IReadOnlyList<QuantizedWeight> weights = store.Read(folder.BlockFile(index), block);
-            for (int i = 0; i < weights.Count; i++)
-                block.Slots[i].Exchange(new TunedWeight(linears[index][i], (UniformWeight)weights[i], model.Device)).Dispose();
+            UniformWeight[] weights = Weights(index);
+            for (int i = 0; i < weights.Length; i++) block.Slots[i].Exchange(new TunedWeight(linears[index][i], weights[i], model.Device)).Dispose();
             return block;
         }
 
-        List<(string Name, QuantizedWeight Weight)> Stored(int index)
-        {
-            using DecoderBlock block = model.LoadBlock(index);
-            IReadOnlyList<QuantizedWeight> weights = store.Read(folder.BlockFile(index), block);
-            return [.. weights.Select((weight, i) => ($"{block.Name}.{block.Slots[i].Name}", (QuantizedWeight)linears[index][i].Stored((UniformWeight)weight)))];
-        }
+        List<(string Name, QuantizedWeight Weight)> Stored(int index) =>
+            [.. Weights(index).Select((weight, i) => ($"{model.BlockName(index)}.{model.Linears[i].Name}", (QuantizedWeight)linears[index][i].Stored(weight)))];
     }
 
     private void Report(int done) => Progress?.Invoke(done, model.Config.Layers + recipe.Tuning!.Steps);
 
     private TuningReport Train(ParameterArena arena, TuningLoss loss, CalibrationSet calibration, TuningRecipe options, CancellationToken cancellation)
     {
-        int training = calibration.Windows.Length, heldOut = calibration.HeldOutWindows.Length;
+        int training = calibration.Windows.Length + calibration.MoreWindows.Length, heldOut = calibration.HeldOutWindows.Length;
         TuningState state = TuningState.TryRead(folder.TuningStateFile, arena) ?? Begin();
         var schedule = new CosineSchedule(options.LearningRate, options.Steps);
         var order = new WindowOrder(training, options.Batch, Numerics.SeededRandom.Derive(recipe.Seed, SeedPath).NextUInt64());
@@ -132,9 +128,10 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         return arena;
     }
 
-    private IEnumerable<UniformWeight> Weights(int index)
+    // The weights of a block as the method made them, in slot order.
+    private UniformWeight[] Weights(int index)
     {
-        using DecoderBlock block = model.LoadBlock(index);
-        return [.. store.Read(folder.BlockFile(index), block).Cast<UniformWeight>()];
+        using SafetensorsFile file = SafetensorsFile.Open(folder.BlockFile(index));
+        return [.. model.Linears.Select(linear => (UniformWeight)store.ReadOne(file, model.BlockName(index), linear.Name))];
     }
 }

@@ -28,7 +28,7 @@ internal sealed class TuningLoss : IDisposable
 
     /// <summary>Computes what the full-precision model says about all windows.</summary>
     /// <param name="model">The model in full precision.</param>
-    /// <param name="calibration">Training windows and held-out ones.</param>
+    /// <param name="calibration">Windows to train on, all that there are, are numbered first, and held-out ones after them.</param>
     /// <param name="batch">Most windows of one step.</param>
     /// <param name="budget">Memory for activations.</param>
     /// <param name="scratch">Where they go when it is not enough.</param>
@@ -42,7 +42,7 @@ internal sealed class TuningLoss : IDisposable
         _model = model;
         _batch = batch;
         _load = load;
-        _windows = [.. calibration.Windows, .. calibration.HeldOutWindows];
+        _windows = [.. calibration.Windows, .. calibration.MoreWindows, .. calibration.HeldOutWindows];
         int length = calibration.SequenceLength, hidden = model.Config.HiddenSize;
         _embedding = model.LoadEmbedding();
         _head = model.LoadHead();

@@ -33,7 +33,7 @@ internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, 
         long tape = length * 2 * ((12 * hidden) + (4L * config.IntermediateSize));
         long floats = (parameters * Copies) + (weights * BlockMatrices) + (2 * table) + (LogitMatrices * TuningLoss.HeadRows * config.VocabularySize) + tape;
         // What full precision says about every window, and the inputs of all blocks for the windows of a step.
-        long states = ((recipe.Samples + recipe.HeldOut) + ((config.Layers + 1L) * tuning.Batch)) * length * hidden;
+        long states = (Math.Max(recipe.Samples, tuning.Samples) + recipe.HeldOut + ((config.Layers + 1L) * tuning.Batch)) * length * hidden;
         return new TuningMemory(floats * sizeof(float), states * sizeof(float), parameters);
     }
 

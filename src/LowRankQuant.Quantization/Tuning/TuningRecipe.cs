@@ -11,4 +11,7 @@ public sealed record TuningRecipe
 
     /// <summary>Windows per step.</summary>
     public required int Batch { get; init; }
+
+    /// <summary>Most calibration windows: those of the method and, where the text has them, more.</summary>
+    public required int Samples { get; init; }
 }

@@ -9,19 +9,28 @@ namespace LowRankQuant.Quantization.Tuning;
 /// <param name="problems">Receives what cannot be run.</param>
 internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod method, List<string> problems)
 {
-    private const double DefaultRate = 2e-3;
+    private const int PlusSteps = 64;
     private const int DefaultBatch = 4;
 
+    // Scales and branches are many: the statistics of 64 windows suffice to fit layers, but a model tuned on them over-fits (docs/results/flrq.md).
+    private const int DefaultSamples = 256;
+
+    /// <summary>First rates by code width: the row with the largest width not above that of the model. Smaller errors want smaller steps.</summary>
+    private static readonly (int Bits, double Rate)[] Rates = [(4, 1e-3), (3, 2e-3), (2, 4e-3)];
+
     /// <summary>The recipe; null where nothing is tuned.</summary>
+    /// <param name="bits">Code width; with a budget the largest that fits it.</param>
     /// <param name="twoLevel">Whether some layer may be on a two-level grid.</param>
-    /// <param name="samples">Calibration windows.</param>
-    public TuningRecipe? Resolve(bool twoLevel, int samples)
+    /// <param name="samples">Calibration windows of the method.</param>
+    /// <param name="heldOut">Windows to judge by: without any nothing tells when tuning over-fits, and it is not done unless asked for.</param>
+    public TuningRecipe? Resolve(int bits, bool twoLevel, int samples, int heldOut)
     {
-        int steps = request.TuneSteps ?? 0;
+        bool usual = method == QuantizationMethod.FlrqPlus && !twoLevel && heldOut > 0;
+        int steps = request.TuneSteps ?? (usual ? PlusSteps : 0);
         if (steps < 0) problems.Add($"--tune-steps {steps}: must be at least 0 (steps over the whole model).");
         if (steps <= 0)
         {
-            foreach ((string option, bool given) in new[] { ("--tune-rate", request.TuneRate is not null), ("--tune-batch", request.TuneBatch is not null) })
+            foreach ((string option, bool given) in Details())
             {
                 if (given) problems.Add($"{option} needs --tune-steps: it says how the whole model is tuned.");
             }
@@ -29,10 +38,15 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
         }
         if (method == QuantizationMethod.Rtn && !request.HasCalibration) problems.Add("--tune-steps learns from text: give --calibration FILE, or --calibration self.");
         if (twoLevel) problems.Add("--tune-steps does not apply to two-level grids: their scales are products of stored integers; leave it out, or choose a uniform grid.");
-        double rate = request.TuneRate ?? DefaultRate;
+        double rate = request.TuneRate ?? Rates.FirstOrDefault(row => bits >= row.Bits, Rates[^1]).Rate;
         if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"--tune-rate {rate:R}: must be a positive finite number, such as 0.002."));
+        int windows = request.TuneSamples ?? Math.Max(DefaultSamples, samples);
+        if (windows < samples) problems.Add($"--tune-samples {windows}: at least the {samples} calibration windows of the method; they are always among them.");
         int batch = request.TuneBatch ?? Math.Min(DefaultBatch, Math.Max(1, samples));
         if (batch < 1 || batch > Math.Max(1, samples)) problems.Add($"--tune-batch {batch}: must be 1 to the number of calibration windows, {samples}.");
-        return new TuningRecipe { Steps = steps, LearningRate = rate, Batch = batch };
+        return new TuningRecipe { Steps = steps, LearningRate = rate, Batch = batch, Samples = windows };
     }
+
+    private IEnumerable<(string Option, bool Given)> Details() =>
+        [("--tune-rate", request.TuneRate is not null), ("--tune-batch", request.TuneBatch is not null), ("--tune-samples", request.TuneSamples is not null)];
 }

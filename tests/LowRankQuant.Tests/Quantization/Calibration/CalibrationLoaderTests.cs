@@ -66,6 +66,25 @@ public sealed class CalibrationLoaderTests : IDisposable
         Assert.Equal(expected, string.Join(' ', Texts(set.Windows).Concat(Texts(set.HeldOutWindows))));
     }
 
+    // Windows to calibrate on and held-out ones are the same, however many more are asked for.
+    [Theory]
+    [InlineData(16, 2, 2, "ab cd gh kl", "mn op")]
+    [InlineData(15, 2, 9, "ab cd gh kl", "mn")]
+    [InlineData(10, 2, 3, "ab cd ef ij", "")]
+    [InlineData(16, 0, 3, "ab cd", "ef gh ij")]
+    public void MoreWindows_AreThoseBeyond(int characters, int heldOut, int more, string expected, string beyond)
+    {
+        CalibrationSet set = Load(Options(Write("text.txt", "abcdefghijklmnop"[..characters]), 2, 2) with { HeldOut = heldOut, MoreSamples = more });
+        Assert.Equal(expected, string.Join(' ', Texts(set.Windows).Concat(Texts(set.HeldOutWindows))));
+        Assert.Equal(beyond, string.Join(' ', Texts(set.MoreWindows)));
+        CalibrationSet fewer = Load(Options(_folder.File("text.txt"), 2, 2) with { HeldOut = heldOut });
+        Assert.Equal(beyond.Length == 0, set.Fingerprint == fewer.Fingerprint);
+        set.Save(_folder.File("run/ids.jsonl"));
+        Assert.Equal(beyond.Length > 0, File.Exists(_folder.File("run/tuning.ids.jsonl")));
+        fewer.Save(_folder.File("run/ids.jsonl"));
+        Assert.False(File.Exists(_folder.File("run/tuning.ids.jsonl")), "windows of another run stayed");
+    }
+
     [Theory]
     [InlineData("a.json", "[\"ab\", {\"text\": \"cd\", \"n\": 1}]")]
     [InlineData("b.json", "{\"text\": \"ab\"}\n{\"text\": \"cd\"}\n")]

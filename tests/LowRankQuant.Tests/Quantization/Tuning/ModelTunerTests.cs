@@ -27,7 +27,9 @@ public sealed class ModelTunerTests : IDisposable
     {
         _model = new CausalModel(HuggingFaceCheckpoint.Open(TestData.Demo), _device);
         int[] ids = _model.Checkpoint.LoadTokenizer().Encode(File.ReadAllText(Path.Combine(TestData.Demo, "calibration.txt")), addSpecialTokens: false);
-        _calibration = new CalibrationSet([.. Enumerable.Range(0, 8).Select(i => ids[(i * Length)..((i + 1) * Length)])], [ids[^Length..]]);
+        _calibration = new CalibrationSet(Windows(0, 8), [ids[^Length..]], Windows(8, 2));
+
+        int[][] Windows(int first, int count) => [.. Enumerable.Range(first, count).Select(i => ids[(i * Length)..((i + 1) * Length)])];
     }
 
     public void Dispose()
@@ -180,7 +182,7 @@ public sealed class ModelTunerTests : IDisposable
                 TrainBranch = false,
                 Widths = BudgetWidths.Fixed,
             },
-            Tuning = new TuningRecipe { Steps = steps, LearningRate = 5e-3, Batch = 2 },
+            Tuning = new TuningRecipe { Steps = steps, LearningRate = 5e-3, Batch = 2, Samples = 10 },
         };
         RunFolder run = RunFolder.Open(_folder.File(name), RunFingerprint.Of(_model.Checkpoint, "test", recipe, _device.Kernels.Name, "none"), overwrite: false);
         var store = new CompressedBlockStore(recipe.Scheme);

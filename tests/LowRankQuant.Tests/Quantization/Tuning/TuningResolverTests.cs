@@ -16,10 +16,23 @@ public sealed class TuningResolverTests
     {
         Assert.Null(Resolve(Lrq).Tuning);
         Assert.Null(Resolve(Lrq with { TuneSteps = 0 }).Tuning);
-        Assert.Equal(new TuningRecipe { Steps = 50, LearningRate = 2e-3, Batch = 4 }, Resolve(Lrq with { TuneSteps = 50 }).Tuning);
+        Assert.Equal(new TuningRecipe { Steps = 50, LearningRate = 1e-3, Batch = 4, Samples = 256 }, Resolve(Lrq with { TuneSteps = 50 }).Tuning);
         Assert.Equal(
-            new TuningRecipe { Steps = 9, LearningRate = 1e-2, Batch = 3 }, Resolve(Lrq with { TuneSteps = 9, TuneRate = 1e-2, TuneBatch = 3, Method = "rtn" }).Tuning);
+            new TuningRecipe { Steps = 9, LearningRate = 1e-2, Batch = 3, Samples = 300 },
+            Resolve(Lrq with { TuneSteps = 9, TuneRate = 1e-2, TuneBatch = 3, TuneSamples = 300, Method = "rtn" }).Tuning);
         Assert.Equal(2, Resolve(Lrq with { TuneSteps = 50, Samples = 2 }).Tuning!.Batch);
+    }
+
+    [Fact]
+    public void PlusIsTunedWhereSomethingTellsWhenItOverFits()
+    {
+        RecipeRequest plus = Lrq with { Method = "flrq+", Granularity = Granularity.Group, GroupSize = 64, Correction = new() { TargetBits = 2.7 } };
+        Assert.Equal(new TuningRecipe { Steps = 64, LearningRate = 4e-3, Batch = 4, Samples = 256 }, Resolve(plus).Tuning);
+        Assert.Equal(2e-3, Resolve(plus with { Correction = new() { TargetBits = 3.8 } }).Tuning!.LearningRate);
+        Assert.Null(Resolve(plus with { HeldOut = 0 }).Tuning);
+        Assert.Null(Resolve(plus with { TuneSteps = 0 }).Tuning);
+        Assert.Null(Resolve(Lrq with { Method = "flrq+", Grid = "q3_k" }).Tuning);
+        Assert.Null(Resolve(plus with { Method = "flrq", Bits = 2, Correction = new() }).Tuning);
     }
 
     [Fact]
@@ -32,10 +45,13 @@ public sealed class TuningResolverTests
         Assert.Contains("--tune-rate NaN", all, StringComparison.Ordinal);
         all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = 3, TuneBatch = 9, Samples = 8 })).Problems);
         Assert.Contains("--tune-batch 9: must be 1 to the number of calibration windows, 8", all, StringComparison.Ordinal);
-        all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = -1, TuneRate = 1, TuneBatch = 1 })).Problems);
+        all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = -1, TuneRate = 1, TuneBatch = 1, TuneSamples = 1 })).Problems);
         Assert.Contains("--tune-steps -1: must be at least 0", all, StringComparison.Ordinal);
         Assert.Contains("--tune-rate needs --tune-steps", all, StringComparison.Ordinal);
         Assert.Contains("--tune-batch needs --tune-steps", all, StringComparison.Ordinal);
+        Assert.Contains("--tune-samples needs --tune-steps", all, StringComparison.Ordinal);
+        all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = 3, TuneSamples = 5, Samples = 8 })).Problems);
+        Assert.Contains("--tune-samples 5: at least the 8 calibration windows of the method", all, StringComparison.Ordinal);
     }
 
     private static Recipe Resolve(RecipeRequest request) =>
