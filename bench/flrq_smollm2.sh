@@ -54,10 +54,11 @@ group = min((size for size in (64, 48, 32, 24, 16, 12, 8)), key=lambda size: abs
 print(target, round((target - stored(64)) / bits, 4), group)
 PY
     )
-    for row in ${ROWS:-plus plus-no-branch flrq-lrq l2qer qera-exact clip rtn}; do
+    for row in ${ROWS:-plus plus-untuned plus-no-branch flrq-lrq l2qer qera-exact clip rtn}; do
         case $row in
             plus) echo "plus-$bits --method flrq+ --target-bits $target --group-size 64" ;;
-            plus-no-branch) echo "plus-no-branch-$bits --method flrq+ --target-bits $target --rank 0 --group-size 64" ;;
+            plus-untuned) echo "plus-untuned-$bits --method flrq+ --target-bits $target --group-size 64 --tune-steps 0" ;;
+            plus-no-branch) echo "plus-no-branch-$bits --method flrq+ --target-bits $target --rank 0 --group-size 64 --tune-steps 0" ;;
             flrq-lrq) echo "flrq-lrq-$bits --method flrq --bits $bits --group-size 64 --residual lrq" ;;
             l2qer | qera-exact) echo "$row-$bits --method $row --bits $bits --group-size 64 --rank-rule cap --extra-size $extra" ;;
             clip) echo "clip-$bits --method flrq --rank 0 --epochs 0 --bits $bits --group-size $group" ;;

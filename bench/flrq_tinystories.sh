@@ -46,8 +46,22 @@ if [ -n "${CHOOSE:-}" ]; then
     tail -n +21 "$work/calib.ids.jsonl" >"$work/rest.ids.jsonl"
     calibration=first evaluation=rest windows="--samples 14 --held-out 2"
     for bits in 2.61 3.79 5.01; do
-        for value in 0 0.3 0.5 0.7 0.85 1; do run "propagation-$value-$bits" --method flrq+ --target-bits $bits --propagation $value; done
-        for value in 0.1 1 auto; do run "damping-$value-$bits" --method flrq+ --target-bits $bits --damping $value; done
+        for value in 0 0.3 0.5 0.7 0.85 1; do run "propagation-$value-$bits" --method flrq+ --target-bits $bits --propagation $value --tune-steps 0; done
+        for value in 0.1 1 auto; do run "damping-$value-$bits" --method flrq+ --target-bits $bits --damping $value --tune-steps 0; done
+        for rate in 0.00025 0.0005 0.001 0.002 0.004; do run "tuned-$rate-$bits" --method flrq+ --target-bits $bits --tune-rate $rate --tune-samples 14; done
+    done
+    # More text: 240 + 8 windows of stories that are none of the others.
+    python3 - "$data/data/tinystories/tinystories_1000.json" >"$work/more.jsonl" <<'PY'
+import json, sys
+for story in json.load(open(sys.argv[1]))[100:480]:
+    print(json.dumps({"text": story if isinstance(story, str) else story.get("story", story.get("text"))}))
+PY
+    $lrq quantize "$model" --method lrq --bits 2 --iterations 0 --keep-best false --calibration "$work/more.jsonl" --samples 240 --held-out 8 --sequence-length 231 \
+        --add-bos no --out "$work/more" --overwrite >"$work/more.log" 2>&1
+    cat "$work/more/calibration.ids.jsonl" "$work/more/heldout.ids.jsonl" >"$work/more.ids.jsonl"
+    calibration=more windows="--samples 240 --held-out 8"
+    for bits in 2.61 3.79 5.01; do
+        for steps in 0 60 240; do run "more-text-$steps-$bits" --method flrq+ --target-bits $bits --tune-steps $steps; done
     done
     exit
 fi
@@ -69,15 +83,16 @@ for pair in "2 2.61" "3 3.79" "4 5.01"; do
     run "plus-equal-outputs-$1" --method flrq+ --target-bits "$2" --weigh-outputs false
     run "plus-16-bit-factors-$1" --method flrq+ --target-bits "$2" --factor-bits 16
     run "plus-epochs-8-$1" --method flrq+ --target-bits "$2" --epochs 8
+    run "plus-tuned-$1" --method flrq+ --target-bits "$2" --tune-steps 64 --tune-rate 0.002
     for damping in 0.1 1; do run "plus-damping-$damping-$1" --method flrq+ --target-bits "$2" --damping $damping; done
     run "flrq-block-$1" --method flrq --bits "$1" --sketch block
     # Some windows for keeping the best iterate; the row without training has the same.
     windows="--samples 22 --held-out 3"
-    run "plus-22-$1" --method flrq+ --target-bits "$2"
-    run "plus-damping-auto-$1" --method flrq+ --target-bits "$2" --damping auto
-    run "plus-lrq-$1" --method flrq+ --target-bits "$2" --residual lrq
-    run "plus-lrq-branch-$1" --method flrq+ --bits "$1" --extra-size 0.2 --residual lrq --train-branch true
-    run "plus-uniform-22-$1" --method flrq+ --bits "$1" --extra-size 0.2
+    run "plus-22-$1" --method flrq+ --target-bits "$2" --tune-steps 0
+    run "plus-damping-auto-$1" --method flrq+ --target-bits "$2" --damping auto --tune-steps 0
+    run "plus-lrq-$1" --method flrq+ --target-bits "$2" --residual lrq --tune-steps 0
+    run "plus-lrq-branch-$1" --method flrq+ --bits "$1" --extra-size 0.2 --residual lrq --train-branch true --tune-steps 0
+    run "plus-uniform-22-$1" --method flrq+ --bits "$1" --extra-size 0.2 --tune-steps 0
     group=32
     run "lrq-$1" --method lrq --bits "$1"
     windows="--samples 25 --held-out 0" group=64
