@@ -61,7 +61,7 @@ internal sealed class QuantizeOptions
 
     public Option<string?> TuneSteps { get; } = Create(
         "--tune-steps", "N",
-        "Steps that tune scales and branches of the whole model once its blocks are done, until its distributions are closest to the original's; codes stay, uniform grids only (default: 64 for flrq+ with held-out windows to judge by, else 0).");
+        "Steps that tune scales and branches of the whole model once its blocks are done, until its distributions are closest to the original's; codes stay, uniform grids only (default: 64 for flrq+ below 3 bits with held-out windows to judge by, else 0).");
 
     public Option<string?> TuneRate { get; } = Create("--tune-rate", "X", "First learning rate of --tune-steps, relative to what is learned (default: 0.004 at 2 bits, 0.002 at 3, else 0.001).");
 

@@ -33,8 +33,10 @@ internal sealed class TunedLinear : IDisposable
     /// <param name="weight">The weight; its scales are positive.</param>
     /// <param name="arena">Holds what is learned.</param>
     /// <param name="digits">Significant bits of a stored scale; null for all that its type has.</param>
+    /// <exception cref="ArgumentException">A scale is negative.</exception>
     public static TunedLinear Create(UniformWeight weight, ParameterArena arena, int? digits)
     {
+        if (weight.Scales.AsSpan().ContainsAnyInRange(float.NegativeInfinity, 0)) throw new ArgumentException("Scales of a weight to be tuned are positive.", nameof(weight));
         var ones = new float[weight.Scales.Length];
         Array.Fill(ones, 1);
         Variable relative = arena.Take(ones, ones.Length);

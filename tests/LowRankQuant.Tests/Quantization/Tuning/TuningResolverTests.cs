@@ -28,7 +28,8 @@ public sealed class TuningResolverTests
     {
         RecipeRequest plus = Lrq with { Method = "flrq+", Granularity = Granularity.Group, GroupSize = 64, Correction = new() { TargetBits = 2.7 } };
         Assert.Equal(new TuningRecipe { Steps = 64, LearningRate = 4e-3, Batch = 4, Samples = 256 }, Resolve(plus).Tuning);
-        Assert.Equal(2e-3, Resolve(plus with { Correction = new() { TargetBits = 3.8 } }).Tuning!.LearningRate);
+        Assert.Null(Resolve(plus with { Correction = new() { TargetBits = 3.8 } }).Tuning);
+        Assert.Equal(2e-3, Resolve(plus with { Correction = new() { TargetBits = 3.8 }, TuneSteps = 9 }).Tuning!.LearningRate);
         Assert.Null(Resolve(plus with { HeldOut = 0 }).Tuning);
         Assert.Null(Resolve(plus with { TuneSteps = 0 }).Tuning);
         Assert.Null(Resolve(Lrq with { Method = "flrq+", Grid = "q3_k" }).Tuning);
