@@ -48,7 +48,7 @@ if [ -n "${CHOOSE:-}" ]; then
     for bits in 2.61 3.79 5.01; do
         for value in 0 0.3 0.5 0.7 0.85 1; do run "propagation-$value-$bits" --method flrq+ --target-bits $bits --propagation $value --tune-steps 0; done
         for value in 0.1 1 auto; do run "damping-$value-$bits" --method flrq+ --target-bits $bits --damping $value --tune-steps 0; done
-        for rate in 0.00025 0.0005 0.001 0.002 0.004; do run "tuned-$rate-$bits" --method flrq+ --target-bits $bits --tune-rate $rate --tune-samples 14; done
+        for rate in 0.00025 0.0005 0.001 0.002 0.004; do run "tuned-$rate-$bits" --method flrq+ --target-bits $bits --tune-steps 64 --tune-rate $rate --tune-samples 14; done
     done
     # More text: 240 + 8 windows of stories that are none of the others.
     python3 - "$data/data/tinystories/tinystories_1000.json" >"$work/more.jsonl" <<'PY'
