@@ -48,13 +48,16 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         long embedding = (long)config.VocabularySize * config.HiddenSize * 4;
         long fixedBytes = ProcessBytes + Math.Max(block + tape, embedding);
         long streams = trains || corrects ? (corrects ? 3L : 2L) * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;
+        long budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
         if (recipe.Tuning is { } tuning)
         {
             TuningMemory needs = TuningMemory.For(config, linears, recipe, tuning);
-            fixedBytes = Math.Max(fixedBytes, ProcessBytes + needs.FixedBytes);
+            long whole = ProcessBytes + needs.FixedBytes;
+            if (whole > budget && fixedBytes <= budget)
+                throw new OutOfBudgetException($"Tuning the whole model needs about {Text(whole)} and the memory budget is {Text(budget)}; give more with --memory, or leave it out with --tune-steps 0.");
+            fixedBytes = Math.Max(fixedBytes, whole);
             streams = Math.Max(streams, needs.StreamBytes);
         }
-        long budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
         if (fixedBytes > budget)
             throw new OutOfBudgetException($"One block needs about {Text(fixedBytes)} and the memory budget is {Text(budget)}; give more with --memory, or use a smaller --batch, --sequence-length or --rank.");
         return new MemoryPlan(fixedBytes, budget - fixedBytes, streams);
