@@ -23,6 +23,7 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
         string? adapter;
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {
+            foreach (string warning in model.Warnings) narrator.Warn(warning);
             narrator.Stage($"writing {model.Location} as {exporter.Name}");
             adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation);
         }
@@ -39,6 +40,7 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
             ["tensors"] = model.TensorNames.Count,
             ["bytes"] = bytes,
             ["adapter"] = adapter,
+            ["warnings"] = new JsonArray([.. model.Warnings.Select(warning => JsonValue.Create(warning))]),
         };
         if (exporter is DenseFolderExporter) result["dtype"] = options.DenseType.HeaderName();
         else result["quantizedLinears"] = plan.Linears.Count;

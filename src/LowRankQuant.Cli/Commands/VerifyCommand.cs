@@ -38,6 +38,7 @@ internal sealed class VerifyCommand(Terminal terminal)
         VerifyReport report;
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {
+            foreach (string warning in container?.Warnings ?? []) narrator.Warn(warning);
             narrator.Stage($"reading {path}");
             report = container is null
                 ? Compare(path, run!)

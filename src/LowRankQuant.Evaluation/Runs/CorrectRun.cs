@@ -15,6 +15,10 @@ public sealed class CorrectRun : ICorrectRun
     public CorrectReport Run(CorrectJob job, IRunObserver observer, CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
+        job.Quantized.CheckLinears();
+        job.Reference.CheckLinears();
+        string[] sourceWarnings = [.. job.Quantized.Checkpoint.Warnings, .. job.Reference.Checkpoint.Warnings];
+        foreach (string warning in sourceWarnings) observer.Warn(warning);
         observer.Stage("reading calibration text");
         CalibrationSet calibration = CalibrationLoader.Load(
             job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference, cancellation: cancellation);
@@ -45,7 +49,7 @@ public sealed class CorrectRun : ICorrectRun
             BaseBitsPerWeight = (bits - layers.Sum(layer => (double)(layer.Branch?.StoredBits ?? 0))) / weights,
             BitsPerWeight = bits / weights,
             Layers = [.. layers.Select(layer => layer.Report with { Name = layer.Module })],
-            Warnings = [.. correction.Warnings],
+            Warnings = [.. sourceWarnings, .. correction.Warnings],
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
         };
         if (any) AtomicFile.WriteAllText(Path.Combine(job.Output, RankChart.FileName), RankChart.Draw(report.Layers));

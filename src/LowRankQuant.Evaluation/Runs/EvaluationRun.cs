@@ -14,6 +14,7 @@ public sealed class EvaluationRun : IEvaluationRun
     /// <inheritdoc/>
     public EvaluationResult Run(EvaluationJob job, IRunObserver observer, CancellationToken cancellation)
     {
+        foreach (string warning in job.Model.Checkpoint.Warnings.Concat(job.Reference?.Checkpoint.Warnings ?? [])) observer.Warn(warning);
         // Both models share the memory.
         var memory = new ModelRunnerOptions { MemoryBytes = job.Reference is null ? job.MemoryBytes : job.MemoryBytes / 2 };
         EvaluationResult result = job.Text is null && job.Ids is null

@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
@@ -22,6 +23,7 @@ public static class PlanRun
         Recipe recipe = job.Recipe;
         var found = new List<string>(problems);
         Check(found, model.CheckLinears);
+        if (found.Count == problems.Count) found.AddRange(WritePlan.Problems(model, recipe, job.Format == OutputFormat.Dense));
         Scheme scheme = recipe.Scheme;
         bool fits = model.Linears.All(linear => scheme.For(linear.Name).Grid.Divides(linear.InFeatures));
         MemoryPlan? memory = null;
@@ -44,7 +46,7 @@ public static class PlanRun
         {
             Works = works,
             Problems = found,
-            Notes = notes,
+            Notes = [.. notes, .. model.Checkpoint.Warnings.Select(warning => $"warning: {warning}")],
             Scheme = $"{RecipeNames.Of(RecipeNames.Methods, recipe.Method)}, {scheme}",
             Target = recipe.Target is { } target ? TargetNames.Of(target.Engine) : null,
             Layers = layers,
@@ -96,7 +98,7 @@ public static class PlanRun
         {
             check();
         }
-        catch (Exception failure) when (failure is OutOfBudgetException or CheckpointException)
+        catch (Exception failure) when (failure is OutOfBudgetException or CheckpointException or CheckpointFormatException)
         {
             problems.Add(failure.Message);
         }

@@ -46,6 +46,8 @@ public sealed class QuantizeRun : IQuantizeRun
         }
         // What would stop the run at its end is found before the work begins.
         model.CheckLinears();
+        WritePlan.Check(model, job.Recipe, job.Format == OutputFormat.Dense);
+        foreach (string known in model.Checkpoint.Warnings) observer.Warn(known);
         ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
         (IReadOnlyList<TextWindow> Windows, string? Source) evaluation = job.Blocks is null ? Windows(job, calibration, tokenizer) : ([], null);
         calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));
@@ -62,7 +64,7 @@ public sealed class QuantizeRun : IQuantizeRun
             Scheme = job.Recipe.Scheme.ToString(),
             Output = folder.Output,
             Blocks = blocks,
-            Warnings = [.. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } warning ? new[] { warning } : []],
+            Warnings = [.. model.Checkpoint.Warnings, .. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } warning ? new[] { warning } : []],
         };
         if (job.Blocks is not null) return Finish(report, start);
         observer.Stage(RunStage.Writing);

@@ -59,6 +59,12 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public IReadOnlyCollection<string> TensorNames => Base.TensorNames;
 
     /// <inheritdoc/>
+    public IReadOnlyList<PendingTensor> Carried => Base.Carried;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Warnings => Base.Warnings;
+
+    /// <inheritdoc/>
     public JsonObject HuggingFaceConfig => Base.HuggingFaceConfig;
 
     /// <inheritdoc/>

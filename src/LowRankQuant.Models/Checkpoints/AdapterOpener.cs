@@ -27,6 +27,9 @@ public static class AdapterOpener
     {
         if (Directory.Exists(path)) return PeftAdapter.Open(path);
         if (!File.Exists(path)) throw new CheckpointException($"{path} does not exist; an adapter is a PEFT folder or a GGUF LoRA file.");
+        if (Formats.FileKind.Foreign(path) is { } foreign) throw new UnsupportedModelException($"{path} {foreign}");
+        if (Path.GetFileName(path) is PeftAdapterWriter.ConfigFile or PeftAdapterWriter.TensorFile)
+            throw new UnsupportedModelException($"{path} is one file of a PEFT folder; name the folder: {Path.GetDirectoryName(Path.GetFullPath(path))}.");
         return CheckpointOpener.HasGgufMagic(path)
             ? GgufLoraAdapter.Open(path, model.Config)
             : throw new UnsupportedModelException($"{path} is not an adapter that lrq reads; an adapter is a PEFT folder or a GGUF LoRA file.");

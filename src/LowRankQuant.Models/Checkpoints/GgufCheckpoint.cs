@@ -63,7 +63,9 @@ public sealed class GgufCheckpoint : ICheckpoint
             if (GgufLoraAdapter.Is(file)) throw CheckpointOpener.AdapterAlone(path);
             JsonObject json = GgufConfig.ToHuggingFace(file);
             DecoderConfig config = ModelFamilies.For((string?)json["model_type"], path).ReadConfig(json, path);
-            return new GgufCheckpoint(file, json, config, GgufNames.Translate(file, config));
+            Dictionary<string, string> names = GgufNames.Translate(file, config);
+            GgufStructure.Check(file, config, names);
+            return new GgufCheckpoint(file, json, config, names);
         }
         catch
         {

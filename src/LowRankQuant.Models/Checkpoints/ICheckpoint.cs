@@ -31,6 +31,15 @@ public interface ICheckpoint : IDisposable
     /// <summary>All tensors of the model by name; a quantized linear is listed once, as its <c>.weight</c>.</summary>
     IReadOnlyCollection<string> TensorNames { get; }
 
+    /// <summary>
+    /// Tensors beside the model's that are not computed with, as they are stored: what a folder holds of other types or of other parts. None of them is in
+    /// <see cref="TensorNames"/>.
+    /// </summary>
+    IReadOnlyList<PendingTensor> Carried => [];
+
+    /// <summary>What the user should know about the source: where files and configuration disagree, what is carried over or left out. A sentence each.</summary>
+    IReadOnlyList<string> Warnings => [];
+
     /// <summary>Whether the tensor exists.</summary>
     bool Contains(string name);
 

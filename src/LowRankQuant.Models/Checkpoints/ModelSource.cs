@@ -19,7 +19,7 @@ public static class ModelSource
         if (model.Checkpoint.Quantizers is not { } quantizers) return model;
         model.Dispose();
         throw new UnsupportedModelException(
-            $"{path}: {quantizers.Description} cannot be executed yet; 'lrq convert {path} --to compressed-tensors --weights-only --out DIR' writes the model without.");
+            $"{path}: {quantizers.Description} cannot be executed yet; 'lrq convert {path} --to {quantizers.WeightsOnlyTarget} --weights-only --out DIR' writes the model without.");
     }
 
     /// <summary>As <see cref="Open"/>, also for models that can be looked at and not executed.</summary>

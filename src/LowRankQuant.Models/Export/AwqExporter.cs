@@ -13,8 +13,7 @@ namespace LowRankQuant.Models.Export;
 /// </summary>
 public sealed class AwqExporter : FolderExporter
 {
-    // AutoAWQ's kernels take 8 outputs a word, and the groups below.
-    private const int OutputsPerWord = 8;
+    // The groups that AutoAWQ has kernels for.
     private static readonly int[] GroupSizes = [32, 64, 128];
 
     /// <inheritdoc/>
@@ -42,8 +41,9 @@ public sealed class AwqExporter : FolderExporter
         if (linear.Grid.Bits != AwqLayout.Bits)
             yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, and AWQ has 4", "quantize again with --bits 4");
         if (linear.Ordered) yield return OrderMisfit(linear);
-        if (linear.OutFeatures % OutputsPerWord != 0)
-            yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {OutputsPerWord}", "export --to compressed-tensors");
+        if (linear.OutFeatures % AwqLayout.OutputRun != 0)
+            yield return new Misfit(
+                linear.Module, $"{linear.OutFeatures} outputs are no multiple of {AwqLayout.OutputRun}, which AutoAWQ asks for", "export --to compressed-tensors");
         if (!StoredGrid.Fits(weight, ScaleType.Float16)) yield return ScaleMisfit(linear, ScaleType.Float16);
     }
 

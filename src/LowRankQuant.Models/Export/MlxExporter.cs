@@ -11,8 +11,6 @@ namespace LowRankQuant.Models.Export;
 /// </summary>
 public sealed class MlxExporter : FolderExporter
 {
-    private const int OutputRun = 64;
-
     /// <inheritdoc/>
     public override string Name => "mlx";
 
@@ -39,9 +37,6 @@ public sealed class MlxExporter : FolderExporter
         if (linear.Ordered) yield return OrderMisfit(linear);
         if (!MlxLayout.Widths.Contains(linear.Grid.Bits))
             yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, which MLX lacks", "quantize again with --bits 6 or 8");
-        // mlx-lm's loader makes no quantized layer of other shapes (FORMATS 3.11).
-        if (linear.OutFeatures % OutputRun != 0)
-            yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {OutputRun}, which MLX's loader asks for", "export --to dense");
         if (GroupSize(linear) == 0)
             yield return new Misfit(
                 linear.Module, $"scales are shared by {linear.EffectiveGroupSize} inputs, and MLX has groups of 32, 64 and 128",

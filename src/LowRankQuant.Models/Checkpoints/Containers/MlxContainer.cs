@@ -21,6 +21,9 @@ internal sealed class MlxContainer : QuantizedContainer
     /// <inheritdoc/>
     protected override string ScaleSuffix => MlxReader.Scales;
 
+    /// <inheritdoc/>
+    protected override IReadOnlyList<string> Parts => ["weight", "scales", "biases"];
+
     /// <summary>Reads the configuration of an MLX checkpoint.</summary>
     public static MlxContainer Open(JsonElement config, string file, SafetensorsFolder tensors) => new(tensors, MlxConfig.Parse(config, file));
 

@@ -33,11 +33,20 @@ public abstract class QuantizedContainer(SafetensorsFolder tensors, IEnumerable<
     /// <summary>Quantizers of activations or of the key-value cache, which belong to the model and cannot be executed here; null without.</summary>
     public virtual RuntimeQuantizers? Quantizers => null;
 
+    /// <summary>What the user should know about how the folder is read. A sentence each.</summary>
+    public virtual IReadOnlyList<string> Warnings => [];
+
     /// <summary>The folder's tensors.</summary>
     protected SafetensorsFolder Tensors { get; } = tensors;
 
     /// <summary>End of the names of scales.</summary>
     protected abstract string ScaleSuffix { get; }
+
+    /// <summary>Ends of the names of the tensors that a quantized module consists of, beside its bias.</summary>
+    protected abstract IReadOnlyList<string> Parts { get; }
+
+    /// <summary>Whether a tensor of a quantized module is one that the container has a meaning for.</summary>
+    public virtual bool Knows(string tensor) => Parts.Contains(tensor[(tensor.LastIndexOf('.') + 1)..]);
 
     /// <summary>Whether a module is quantized.</summary>
     public bool Holds(string module) => _modules.Contains(module);
