@@ -10,7 +10,7 @@ minutes=${1:?usage: fuzz/run.sh MINUTES [TARGET...]}
 shift
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(safetensors gguf tokenizer config template recipe jsonl)
-home=artifacts/fuzz
+home=${LRQ_FUZZ_HOME:-artifacts/fuzz}
 mkdir -p "$home/out"
 
 if ! command -v afl-fuzz > /dev/null; then

@@ -9,7 +9,7 @@ internal static class SeedCorpus
 {
     // Mutations of long inputs seldom hit what matters.
     private const long Largest = 24 << 10;
-    private const int MostChildren = 280;
+    private const int MostChildren = 400;
 
     /// <summary>Writes a folder for each target.</summary>
     public static void Write(string folder)
@@ -79,7 +79,12 @@ internal static class SeedCorpus
     private static byte[] Short(string file)
     {
         using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(file));
-        return JsonSerializer.SerializeToUtf8Bytes(Cut(document.RootElement));
+        JsonNode root = Cut(document.RootElement)!;
+        if (root["model"] is JsonObject { } model && model["vocab"] is JsonObject vocabulary && model["merges"] is JsonArray merges)
+            model["merges"] = new JsonArray([.. merges.Where(merge => Parts(merge!) is [var left, var right] && vocabulary.ContainsKey(left) && vocabulary.ContainsKey(right) && vocabulary.ContainsKey(left + right)).Select(merge => merge!.DeepClone())]);
+        return JsonSerializer.SerializeToUtf8Bytes(root);
+
+        static string[] Parts(JsonNode merge) => merge is JsonArray pair ? [.. pair.Select(part => (string)part!)] : ((string)merge!).Split(' ');
 
         static JsonNode? Cut(JsonElement element) => element.ValueKind switch
         {

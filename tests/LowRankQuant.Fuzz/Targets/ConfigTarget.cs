@@ -80,6 +80,14 @@ internal sealed class ConfigTarget : FuzzTarget
         _prepared = true;
     }
 
+    // Scales of zero would end the reading at once.
+    private static byte[] Filled(string name, int length)
+    {
+        byte[] bytes = new byte[length];
+        if (name.Contains("scale", StringComparison.Ordinal)) Array.Fill(bytes, (byte)0x3c);
+        return bytes;
+    }
+
     private static byte[] File(string layer, (string Name, string Type, int[] Shape, int Size)[] tensors)
     {
         var header = new JsonObject();
@@ -87,7 +95,7 @@ internal sealed class ConfigTarget : FuzzTarget
         foreach ((string name, string type, int[] shape, int size) in tensors)
         {
             int begin = data.Count, length = shape.Aggregate(size, (product, n) => product * n);
-            data.AddRange(name == "weight_shape" ? [.. BitConverter.GetBytes(64L), .. BitConverter.GetBytes(64L)] : new byte[length]);
+            data.AddRange(name == "weight_shape" ? [.. BitConverter.GetBytes(64L), .. BitConverter.GetBytes(64L)] : Filled(name, length));
             header[$"{layer}.{name}"] = new JsonObject
             {
                 ["dtype"] = type,
