@@ -24,7 +24,8 @@ internal static class ChatTemplateFile
                 ? null
                 : template.EnumerateArray().Where(entry => entry.ValueKind == JsonValueKind.Object && Text(entry, "name") == "default").Select(entry => Text(entry, "template")).FirstOrDefault();
         }
-        catch (JsonException failure)
+        // The second: a text with an escaped half of a character.
+        catch (Exception failure) when (failure is JsonException or InvalidOperationException)
         {
             throw new ChatTemplateException($"{config} is not sound JSON: {failure.Message}", failure);
         }

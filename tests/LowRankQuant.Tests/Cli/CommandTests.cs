@@ -50,7 +50,6 @@ public class CommandTests
     }
 
     [Theory]
-    [InlineData("")]
     [InlineData("compress demo")]
     [InlineData("quantize")]
     [InlineData("quantize demo --bitz 3")]
