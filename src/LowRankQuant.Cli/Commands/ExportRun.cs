@@ -21,10 +21,17 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
         using ICheckpoint model = CheckpointOpener.Open(path.Path);
         var plan = new ExportSource(model);
         string? adapter;
+        var warnings = new List<string>();
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {
             narrator.Stage($"writing {model.Location} as {exporter.Name}");
-            adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation);
+            adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation, Warn);
+
+            void Warn(string warning)
+            {
+                warnings.Add(warning);
+                narrator.Warn(warning);
+            }
         }
         long bytes = Size(options.Output);
         string branches = adapter is null ? "" : $"; its low-rank branches to {adapter}";
@@ -39,6 +46,7 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
             ["tensors"] = model.TensorNames.Count,
             ["bytes"] = bytes,
             ["adapter"] = adapter,
+            ["warnings"] = new JsonArray([.. warnings.Select(warning => (JsonNode)warning)]),
         };
         if (exporter is DenseFolderExporter) result["dtype"] = options.DenseType.HeaderName();
         else result["quantizedLinears"] = plan.Linears.Count;

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
@@ -65,8 +66,8 @@ internal sealed class VerifyCommand(Terminal terminal)
         if (run is not null && report.Differences.Count == 0) writer.WriteLine("No difference.");
         if (report.Engines.Count == 0) return;
         writer.WriteLine();
-        var table = new TextTable("engine", "verdict", "why") { WordColumns = 3 };
-        foreach (EngineVerdict verdict in report.Engines) table.Add(verdict.Engine, Word(verdict.Support), verdict.Reason);
+        var table = new TextTable("engine", "verdict", "checked", "why") { WordColumns = 4 };
+        foreach (EngineVerdict verdict in report.Engines) table.Add(verdict.Engine, Word(verdict.Support), verdict.Rules.ToString(), verdict.Reason);
         writer.Write(table.ToString());
     }
 
@@ -101,6 +102,8 @@ internal sealed class VerifyCommand(Terminal terminal)
             ["engine"] = verdict.Engine,
             ["verdict"] = Word(verdict.Support),
             ["reason"] = verdict.Reason,
+            ["versions"] = verdict.Rules.Versions,
+            ["checked"] = verdict.Rules.Checked.ToString("O", CultureInfo.InvariantCulture),
         })]),
     };
 

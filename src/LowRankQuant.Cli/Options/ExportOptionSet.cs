@@ -1,4 +1,5 @@
 using System.CommandLine;
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gptq;
 using LowRankQuant.Formats.Safetensors;
@@ -39,7 +40,7 @@ internal sealed class ExportOptionSet(string? defaultTarget)
         $"How low-rank branches are written: {RecipeNames.List([.. Adapters])} (default: the first that the format has; dense adds them to the weights).");
 
     private readonly Option<string?> _maxRank = Create(
-        "--max-rank", "N", "Largest rank of an adapter; vLLM knows 1, 8, 16, 32, 64, 128, 256, 320 and 512 (default: no limit).");
+        "--max-rank", "N", $"Largest rank of an adapter; vLLM knows {EngineRules.Words(EngineTable.VllmAdapterRanks, "and")} (default: no limit).");
     private readonly Option<string?> _gptqFormat = Create(
         "--gptq-format", "v1|v2", "gptq: form of the zero points (default: v1 when symmetric with 2, 4 or 8 bits, else v2).");
     private readonly Option<string?> _linear = Create(

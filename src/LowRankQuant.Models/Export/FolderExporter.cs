@@ -37,6 +37,9 @@ public abstract class FolderExporter : IExporter
     public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options) => [.. FindMisfits(source, options).Select(misfit => misfit.ToString())];
 
     /// <inheritdoc/>
+    public virtual IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options) => [];
+
+    /// <inheritdoc/>
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
         SafetensorsType type = DenseType(source).ToSafetensors();
