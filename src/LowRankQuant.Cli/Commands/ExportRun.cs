@@ -24,6 +24,7 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
         var warnings = new List<string>();
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {
+            foreach (string warning in model.Warnings) Warn(warning);
             narrator.Stage($"writing {model.Location} as {exporter.Name}");
             adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation, Warn);
 
@@ -37,6 +38,7 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
         string branches = adapter is null ? "" : $"; its low-rank branches to {adapter}";
         (json ? terminal.Error : terminal.Out).WriteLine(
             $"{model.Location} ({model.Kind}) written to {options.Output} as {exporter.Name}, {Format.Bytes(bytes)}{branches}.");
+        if (AdapterHint.Of(options.Output) is { } hint) (json ? terminal.Error : terminal.Out).WriteLine(hint);
         if (!json) return ExitCodes.Success;
         var result = new JsonObject
         {

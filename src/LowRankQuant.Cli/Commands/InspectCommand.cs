@@ -117,6 +117,7 @@ internal sealed class InspectCommand(Terminal terminal)
             table.Add("bits per quantized weight", Format.Bits(StoredSize.LinearBits(grids)));
         }
         terminal.Out.Write(table.ToString());
+        foreach (string warning in model.Checkpoint.Warnings) terminal.Out.WriteLine($"warning: {warning}");
         if (report is not null)
         {
             terminal.Out.WriteLine();

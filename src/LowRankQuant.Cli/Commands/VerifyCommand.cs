@@ -17,7 +17,7 @@ internal sealed class VerifyCommand(Terminal terminal)
     private const int MostDifferences = 20;
     private readonly Argument<string> _path = new("PATH") { Description = $"The container. {ModelPath.Help} Also an adapter by itself: a PEFT folder or a GGUF LoRA file." };
     private readonly Option<string?> _against = Create(
-        "--against", "RUN", "What it was made from: codes, zero points, scales, all other tensors and low-rank branches are compared.");
+        "--against", "RUN", "What it was made from: codes, zero points, scales, all other tensors, low-rank branches, rotary angles, tokens of sample texts and chat templates are compared.");
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public Command Build()
@@ -44,6 +44,7 @@ internal sealed class VerifyCommand(Terminal terminal)
                 ? Compare(path, run!)
                 : new CheckpointVerifier(container, run) { Progress = (done, total) => narrator.Progress(done, total) }.Run(cancellation);
         }
+        report = report with { Notes = [.. (container?.Warnings ?? []).Concat(run?.Warnings ?? []), .. report.Notes] };
         Print(report, run, json ? terminal.Error : terminal.Out);
         if (json) terminal.Out.WriteLine(ToJson(path, run, report).ToJsonString());
         return report.Differences.Count == 0 ? ExitCodes.Success : ExitCodes.Failed;
@@ -77,6 +78,9 @@ internal sealed class VerifyCommand(Terminal terminal)
         if (report.ComparedByCodes > 0) parts.Add($"{report.ComparedByCodes} tensors by codes, zero points and scales");
         if (report.ComparedByValues > 0) parts.Add($"{report.ComparedByValues} by values");
         if (report.Branches > 0) parts.Add($"{report.Branches} low-rank branches");
+        if (report.ComparedByValues > 0) parts.Add("sizes and rotary angles");
+        if (report.Texts > 0) parts.Add($"the tokens of {report.Texts} texts");
+        if (report.Templates > 0) parts.Add($"{report.Templates} chat template{(report.Templates == 1 ? "" : "s")}");
         return parts.Count == 0 ? "nothing to compare" : string.Join(", ", parts);
     }
 
@@ -90,6 +94,8 @@ internal sealed class VerifyCommand(Terminal terminal)
         ["comparedByCodes"] = report.ComparedByCodes,
         ["comparedByValues"] = report.ComparedByValues,
         ["branches"] = report.Branches,
+        ["texts"] = report.Texts,
+        ["chatTemplates"] = report.Templates,
         ["same"] = run is null ? null : report.Differences.Count == 0,
         ["differences"] = new JsonArray([.. report.Differences.Select(difference => (JsonNode)new JsonObject
         {

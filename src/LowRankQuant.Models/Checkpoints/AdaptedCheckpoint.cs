@@ -59,6 +59,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public IReadOnlyCollection<string> TensorNames => Base.TensorNames;
 
     /// <inheritdoc/>
+    public IReadOnlyList<string> Warnings => Base.Warnings;
+
+    /// <inheritdoc/>
     public JsonObject HuggingFaceConfig => Base.HuggingFaceConfig;
 
     /// <inheritdoc/>
@@ -101,6 +104,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
 
     /// <inheritdoc/>
     public string? ReadChatTemplate() => Base.ReadChatTemplate();
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, string> ReadChatTemplates() => Base.ReadChatTemplates();
 
     /// <inheritdoc/>
     public void CopySideFiles(string folder) => Base.CopySideFiles(folder);

@@ -31,6 +31,9 @@ public interface ICheckpoint : IDisposable
     /// <summary>All tensors of the model by name; a quantized linear is listed once, as its <c>.weight</c>.</summary>
     IReadOnlyCollection<string> TensorNames { get; }
 
+    /// <summary>What was read of the source with a guess, or left out of it: a sentence each, for the user.</summary>
+    IReadOnlyList<string> Warnings => [];
+
     /// <summary>Whether the tensor exists.</summary>
     bool Contains(string name);
 
@@ -68,6 +71,11 @@ public interface ICheckpoint : IDisposable
 
     /// <summary>The text of the chat template; null when the model has none.</summary>
     string? ReadChatTemplate();
+
+    /// <summary>All chat templates by name, <c>default</c> for that of <see cref="ReadChatTemplate"/>; empty when the model has none.</summary>
+    IReadOnlyDictionary<string, string> ReadChatTemplates() => ReadChatTemplate() is { } text
+        ? new Dictionary<string, string>(StringComparer.Ordinal) { [ChatTemplates.ChatTemplateFile.Default] = text }
+        : new Dictionary<string, string>();
 
     /// <summary>Writes tokenizer, chat template, generation settings and licences of a result.</summary>
     /// <param name="folder">A folder that is moved to its place when it is complete: when the disk fills, a file stays in parts.</param>

@@ -1,3 +1,6 @@
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+
 namespace LowRankQuant.Models.Export;
 
 /// <summary>The containers that models can be exported to.</summary>
@@ -24,6 +27,7 @@ public static class Exporters
         IExporter exporter, ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation, Action<string>? warn = null)
     {
         List<string> problems = [.. AdapterMisfits(exporter, source, options).Select(misfit => misfit.ToString()), .. exporter.FindProblems(source, options)];
+        if (!exporter.WritesFile && source.Checkpoint.Config.Rope.Scaling == RopeScaling.Table) problems.Add(GgufRope.NoFolderForm(source.Checkpoint.Location));
         if (problems.Count > 0) throw new ExportException([.. problems.Select(problem => $"{exporter.Name}: {problem}")]);
         if (source.Adapter is not null && options.Adapter is null && !exporter.MergesBranches) options = options with { Adapter = exporter.Adapters[0] };
         foreach (string warning in exporter.FindWarnings(source, options)) warn?.Invoke(warning);
