@@ -21,16 +21,24 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
         using ICheckpoint model = CheckpointOpener.Open(path.Path);
         var plan = new ExportSource(model);
         string? adapter;
+        var warnings = new List<string>();
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {
-            foreach (string warning in model.Warnings) narrator.Warn(warning);
+            foreach (string warning in model.Warnings) Warn(warning);
             narrator.Stage($"writing {model.Location} as {exporter.Name}");
-            adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation);
+            adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation, Warn);
+
+            void Warn(string warning)
+            {
+                warnings.Add(warning);
+                narrator.Warn(warning);
+            }
         }
         long bytes = Size(options.Output);
         string branches = adapter is null ? "" : $"; its low-rank branches to {adapter}";
         (json ? terminal.Error : terminal.Out).WriteLine(
             $"{model.Location} ({model.Kind}) written to {options.Output} as {exporter.Name}, {Format.Bytes(bytes)}{branches}.");
+        if (AdapterHint.Of(options.Output) is { } hint) (json ? terminal.Error : terminal.Out).WriteLine(hint);
         if (!json) return ExitCodes.Success;
         var result = new JsonObject
         {
@@ -40,7 +48,7 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
             ["tensors"] = model.TensorNames.Count,
             ["bytes"] = bytes,
             ["adapter"] = adapter,
-            ["warnings"] = new JsonArray([.. model.Warnings.Select(warning => JsonValue.Create(warning))]),
+            ["warnings"] = new JsonArray([.. warnings.Select(warning => (JsonNode)warning)]),
         };
         if (exporter is DenseFolderExporter) result["dtype"] = options.DenseType.HeaderName();
         else result["quantizedLinears"] = plan.Linears.Count;

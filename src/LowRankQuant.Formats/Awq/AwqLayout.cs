@@ -9,11 +9,6 @@ public sealed record AwqLayout(int GroupSize)
     /// <summary>Width of a code.</summary>
     public const int Bits = 4;
 
-    /// <summary>
-    /// Outputs come in multiples of this: AutoAWQ packs and computes four words of 8 at a time. The layout itself, and gptqmodel, ask for 8 only.
-    /// </summary>
-    public const int OutputRun = 32;
-
     /// <summary>The weight grid: zero points are always stored.</summary>
     public UniformGrid Grid => GroupSize == -1 ? new UniformGrid(Bits, false, Granularity.Channel) : new UniformGrid(Bits, false, Granularity.Group, GroupSize);
 }

@@ -109,6 +109,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public string? ReadChatTemplate() => Base.ReadChatTemplate();
 
     /// <inheritdoc/>
+    public IReadOnlyDictionary<string, string> ReadChatTemplates() => Base.ReadChatTemplates();
+
+    /// <inheritdoc/>
     public void CopySideFiles(string folder) => Base.CopySideFiles(folder);
 
     /// <inheritdoc/>

@@ -103,6 +103,8 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
         Expect(TypeKey, Adapter);
         Expect("adapter.type", "lora");
         Expect("general.architecture", GgufHyperparameters.Architecture);
+        if (_file.Metadata.All.Keys.FirstOrDefault(key => key.StartsWith("adapter.alora.", StringComparison.Ordinal)) is { } activated)
+            throw Bad(activated, "the adapter acts behind certain tokens only (aLoRA); it is not read.");
         if (!double.IsFinite(_alpha)) throw Bad("adapter.lora.alpha", $"is {_alpha}; it must be finite.");
 
         void Expect(string key, string value)

@@ -137,6 +137,9 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public string? ReadChatTemplate() => ChatTemplateFile.Find(Location);
 
     /// <inheritdoc/>
+    public IReadOnlyDictionary<string, string> ReadChatTemplates() => ChatTemplateFile.FindAll(Location);
+
+    /// <inheritdoc/>
     public void CopySideFiles(string folder) => SideFiles.Copy(Location, folder);
 
     /// <inheritdoc/>

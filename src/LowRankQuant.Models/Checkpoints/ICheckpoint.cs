@@ -78,6 +78,11 @@ public interface ICheckpoint : IDisposable
     /// <summary>The text of the chat template; null when the model has none.</summary>
     string? ReadChatTemplate();
 
+    /// <summary>All chat templates by name, <c>default</c> for that of <see cref="ReadChatTemplate"/>; empty when the model has none.</summary>
+    IReadOnlyDictionary<string, string> ReadChatTemplates() => ReadChatTemplate() is { } text
+        ? new Dictionary<string, string>(StringComparer.Ordinal) { [ChatTemplates.ChatTemplateFile.Default] = text }
+        : new Dictionary<string, string>();
+
     /// <summary>Writes tokenizer, chat template, generation settings and licences of a result.</summary>
     /// <param name="folder">A folder that is moved to its place when it is complete: when the disk fills, a file stays in parts.</param>
     /// <exception cref="IOException">The disk is full, or a file cannot be read or written.</exception>

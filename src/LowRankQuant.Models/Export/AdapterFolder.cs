@@ -1,4 +1,5 @@
 using LowRankQuant.Formats;
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
@@ -9,14 +10,11 @@ namespace LowRankQuant.Models.Export;
 /// <summary>Low-rank branches as a PEFT folder within an exported model's folder, where lrq reads the two together.</summary>
 internal static class AdapterFolder
 {
-    /// <summary>The ranks that vLLM knows (vllm/config/lora.py).</summary>
-    public static IReadOnlyList<int> KnownRanks { get; } = [1, 8, 16, 32, 64, 128, 256, 320, 512];
-
     /// <summary>What keeps the branches from being written as asked.</summary>
     public static IEnumerable<Misfit> FindMisfits(ILowRankAdapter adapter, ExportOptions options)
     {
         bool padded = options.Adapter == ExportAdapter.PeftPadded;
-        int limit = Math.Min(options.MaxRank ?? int.MaxValue, padded ? KnownRanks[^1] : int.MaxValue);
+        int limit = Math.Min(options.MaxRank ?? int.MaxValue, padded ? EngineTable.VllmAdapterRanks[^1] : int.MaxValue);
         foreach (string module in adapter.Modules)
         {
             int rank = adapter.RankOf(module);
@@ -75,7 +73,7 @@ internal static class AdapterFolder
     private static int PaddedRank(ILowRankAdapter adapter)
     {
         int largest = adapter.Modules.Max(adapter.RankOf);
-        return KnownRanks.FirstOrDefault(rank => rank >= largest, largest);
+        return EngineTable.VllmAdapterRanks.FirstOrDefault(rank => rank >= largest, largest);
     }
 
     // Engines that fuse linears want every one of them in an adapter of one rank; without a branch it is all zeros.

@@ -1,3 +1,6 @@
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+
 namespace LowRankQuant.Models.Export;
 
 /// <summary>The containers that models can be exported to.</summary>
@@ -11,14 +14,23 @@ public static class Exporters
     public static IExporter? Find(string name) => All.FirstOrDefault(exporter => exporter.Name == name);
 
     /// <summary>Checks a model against a container and writes it.</summary>
+    /// <param name="exporter">The container.</param>
+    /// <param name="source">The model.</param>
+    /// <param name="options">What is asked for.</param>
+    /// <param name="progress">Told how many tensors are written, of how many.</param>
+    /// <param name="cancellation">Ends the work; nothing is left behind.</param>
+    /// <param name="warn">Told what the user of the output should know, before anything is written.</param>
     /// <returns>Where its branches went as an adapter; null without.</returns>
     /// <exception cref="ExportException">It does not fit; every reason is told.</exception>
     /// <exception cref="IOException">The disk is too small, or the output cannot be written; nothing is left behind.</exception>
-    public static string? Run(IExporter exporter, ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
+    public static string? Run(
+        IExporter exporter, ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation, Action<string>? warn = null)
     {
         List<string> problems = [.. AdapterMisfits(exporter, source, options).Select(misfit => misfit.ToString()), .. exporter.FindProblems(source, options)];
+        if (!exporter.WritesFile && source.Checkpoint.Config.Rope.Scaling == RopeScaling.Table) problems.Add(GgufRope.NoFolderForm(source.Checkpoint.Location));
         if (problems.Count > 0) throw new ExportException([.. problems.Select(problem => $"{exporter.Name}: {problem}")]);
         if (source.Adapter is not null && options.Adapter is null && !exporter.MergesBranches) options = options with { Adapter = exporter.Adapters[0] };
+        foreach (string warning in exporter.FindWarnings(source, options)) warn?.Invoke(warning);
         exporter.Write(source, options, progress, cancellation);
         return options.Adapter is null ? null : exporter.AdapterPath(options.Output);
     }

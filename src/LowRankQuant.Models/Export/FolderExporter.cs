@@ -41,6 +41,9 @@ public abstract class FolderExporter : IExporter
     }
 
     /// <inheritdoc/>
+    public virtual IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options) => [];
+
+    /// <inheritdoc/>
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
         SafetensorsType type = DenseType(source).ToSafetensors();

@@ -1,4 +1,4 @@
-using LowRankQuant.Formats.Awq;
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Numerics.Quantized;
 
@@ -22,7 +22,8 @@ internal static class TargetRules
     private const int HalfDigits = 11;
     private const int BFloat16Digits = 8;
     private static readonly int[] GroupSizes = [16, 32, 64, 128, 256];
-    private static readonly int[] MlxGroups = [128, 64, 32];
+    private static readonly EngineRules GptqModel = EngineTable.GptqModel, AutoAwq = EngineTable.AutoAwq, MlxLm = EngineTable.Mlx;
+    private static readonly int[] MlxGroups = [.. MlxLm.GroupSizes.OrderDescending()];
 
     /// <summary>Looks at one layer.</summary>
     public static TargetFit Fit(Target target, TargetLayer layer)
@@ -91,19 +92,19 @@ internal static class TargetRules
     }
 
     private static string? Gptq(TargetLayer layer, UniformGrid grid) =>
-        grid.Bits is not (2 or 3 or 4 or 8) ? $"gptq stores 2, 3, 4 or 8 bits, not {grid.Bits}"
-        : (long)layer.InFeatures * grid.Bits % WordBits != 0 || layer.InFeatures % WordBits != 0 ? $"gptq packs 32 inputs at a time, and rows have {layer.InFeatures}"
-        : layer.OutFeatures % WordBits != 0 ? $"gptq packs zero points of 32 outputs at a time, and there are {layer.OutFeatures}"
+        !GptqModel.Widths.Contains(grid.Bits) ? $"gptq stores {EngineRules.Words(GptqModel.Widths)} bits, not {grid.Bits}"
+        : (long)layer.InFeatures * grid.Bits % WordBits != 0 || layer.InFeatures % GptqModel.InputTile != 0 ? $"gptq packs {GptqModel.InputTile} inputs at a time, and rows have {layer.InFeatures}"
+        : layer.OutFeatures % GptqModel.OutputTile != 0 ? $"gptq packs zero points of {GptqModel.OutputTile} outputs at a time, and there are {layer.OutFeatures}"
         : null;
 
     private static string? Awq(TargetLayer layer, UniformGrid grid) =>
-        grid.Bits != 4 ? $"awq stores 4 bits, not {grid.Bits}"
-        : layer.OutFeatures % AwqLayout.OutputRun != 0 ? $"awq packs {AwqLayout.OutputRun} outputs at a time, and there are {layer.OutFeatures}"
+        !AutoAwq.Widths.Contains(grid.Bits) ? $"awq stores {EngineRules.Words(AutoAwq.Widths)} bits, not {grid.Bits}"
+        : layer.OutFeatures % AutoAwq.OutputTile != 0 ? $"awq packs {AutoAwq.OutputTile} outputs at a time, and there are {layer.OutFeatures}"
         : null;
 
     private static string? Mlx(TargetLayer layer, UniformGrid grid) =>
-        grid.Bits == 7 ? "mlx stores 2 to 6 or 8 bits, not 7"
-        : !MlxGroups.Any(size => layer.GroupSize % size == 0) ? $"mlx has groups of 32, 64 and 128, and {layer.GroupSize} is no multiple of any"
+        !MlxLm.Widths.Contains(grid.Bits) ? $"mlx stores {EngineRules.Words(MlxLm.Widths)} bits, not {grid.Bits}"
+        : !MlxGroups.Any(size => layer.GroupSize % size == 0) ? $"mlx has groups of {EngineRules.Words(MlxLm.GroupSizes, "and")}, and {layer.GroupSize} is no multiple of any"
         : layer.ScaleType == ScaleType.BFloat16 && grid.Bits >= BFloat16Digits ? "mlx computes in the type of the scales, and bf16 has no digits left for codes of 8 bits; give --scale-dtype fp16"
         : null;
 

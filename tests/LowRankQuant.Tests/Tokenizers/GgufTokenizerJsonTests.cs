@@ -66,7 +66,7 @@ public sealed class GgufTokenizerJsonTests : IDisposable
 
     private ITokenizer Write(GgufVocabulary vocabulary)
     {
-        HuggingFaceTokenizerWriter.Write(vocabulary, chatTemplate: null, _folder.FullName);
+        HuggingFaceTokenizerWriter.Write(vocabulary, new Dictionary<string, string>(), _folder.FullName);
         return TokenizerLoader.FromFolder(_folder.FullName);
     }
 }

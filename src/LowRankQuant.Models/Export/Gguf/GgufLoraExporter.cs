@@ -33,7 +33,7 @@ public static class GgufLoraExporter
     {
         if (type is not (null or GgmlType.F32 or GgmlType.F16)) throw new ExportException($"The factors of an adapter are F32 or F16; {type} was asked for.");
         if (source is not AdaptedCheckpoint adapted) throw new ExportException($"{source.Location} has no low-rank branches; there is no adapter to write.");
-        var problems = new List<string>(GgufHyperparameters.Problems(source.Config));
+        List<string> problems = adapted.Base is GgufCheckpoint ? [] : [.. GgufHyperparameters.Problems(source.Config)];
         Dictionary<string, string> names = GgufNames.All(source.Config.Layers).ToDictionary(pair => pair.HuggingFace, pair => pair.Gguf, StringComparer.Ordinal);
         foreach (string name in adapted.BranchNames)
         {
