@@ -52,7 +52,14 @@ public sealed class OutputLock : IDisposable
         // What was only made for the file goes with it.
         foreach (string folder in Enumerable.Reverse(_made))
         {
-            if (Directory.Exists(folder) && !Directory.EnumerateFileSystemEntries(folder).Any()) Directory.Delete(folder);
+            try
+            {
+                if (Directory.Exists(folder) && !Directory.EnumerateFileSystemEntries(folder).Any()) Directory.Delete(folder);
+            }
+            catch (IOException)
+            {
+                // Somebody writes into it in this moment.
+            }
         }
     }
 
@@ -85,7 +92,6 @@ public sealed class OutputLock : IDisposable
     {
         if (File.Exists(output) && folder.StartsWith(output, StringComparison.Ordinal)) throw new IOException("it is a file, and a folder is asked for");
         for (string? missing = folder; missing is not null && !Directory.Exists(missing); missing = Path.GetDirectoryName(missing)) _made.Insert(0, missing);
-        Directory.CreateDirectory(folder);
     }
 
     private void Acquire(string output)
@@ -93,12 +99,12 @@ public sealed class OutputLock : IDisposable
         for (int attempt = 0; attempt < Attempts; attempt++)
         {
             if (attempt > 0) Thread.Sleep(Pause);
-            if (TryCreate()) return;
+            Directory.CreateDirectory(Path.GetDirectoryName(_file)!);
             try
             {
-                if (TryTakeOver(output, attempt >= Patient)) return;
+                if (TryCreate() || TryTakeOver(output, attempt >= Patient)) return;
             }
-            catch (FileNotFoundException)
+            catch (Exception failure) when (failure is FileNotFoundException or DirectoryNotFoundException)
             {
                 // Given back in this moment.
             }
