@@ -6,9 +6,12 @@ namespace LowRankQuant.Evaluation.Runs;
 /// <summary>Time and memory of a run over all its sessions: what this one takes is added to what earlier ones left in the run folder.</summary>
 internal sealed class RunClock : IDisposable
 {
+    private static readonly TimeSpan BetweenSaves = TimeSpan.FromSeconds(2);
+
     private readonly RunFolder _folder;
     private readonly RunEffort _earlier;
     private readonly long _start;
+    private long _saved;
     private bool _finished;
 
     /// <param name="folder">The run.</param>
@@ -30,8 +33,13 @@ internal sealed class RunClock : IDisposable
         }
     }
 
-    /// <summary>Keeps what was taken so far, for a session that goes on after this one was killed.</summary>
-    public void Save() => _folder.WriteEffort(Total);
+    /// <summary>Keeps what was taken so far, now and then, for a session that goes on after this one was killed.</summary>
+    public void Save()
+    {
+        if (Stopwatch.GetElapsedTime(_saved) < BetweenSaves) return;
+        _saved = Stopwatch.GetTimestamp();
+        _folder.WriteEffort(Total);
+    }
 
     /// <summary>The run is done: its report holds the sums from now on.</summary>
     public void Finish() => _finished = true;
@@ -39,6 +47,6 @@ internal sealed class RunClock : IDisposable
     /// <summary>Keeps what was taken where the run is not finished: stopped, failed, or some blocks alone.</summary>
     public void Dispose()
     {
-        if (!_finished) Save();
+        if (!_finished) _folder.WriteEffort(Total);
     }
 }
