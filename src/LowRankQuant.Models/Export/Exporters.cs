@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 
@@ -22,6 +23,7 @@ public static class Exporters
     /// <param name="warn">Told what the user of the output should know, before anything is written.</param>
     /// <returns>Where its branches went as an adapter; null without.</returns>
     /// <exception cref="ExportException">It does not fit; every reason is told.</exception>
+    /// <exception cref="OutputLockedException">Another process writes there.</exception>
     /// <exception cref="IOException">The disk is too small, or the output cannot be written; nothing is left behind.</exception>
     public static string? Run(
         IExporter exporter, ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation, Action<string>? warn = null)
@@ -29,6 +31,8 @@ public static class Exporters
         List<string> problems = [.. AdapterMisfits(exporter, source, options).Select(misfit => misfit.ToString()), .. exporter.FindProblems(source, options)];
         if (!exporter.WritesFile && source.Checkpoint.Config.Rope.Scaling == RopeScaling.Table) problems.Add(GgufRope.NoFolderForm(source.Checkpoint.Location));
         if (problems.Count > 0) throw new ExportException([.. problems.Select(problem => $"{exporter.Name}: {problem}")]);
+        using OutputLock held = OutputLock.TakePlace(options.Output);
+        if (held.TakenOver is not null) StagedFolder.RemoveLeftover(options.Output);
         if (source.Adapter is not null && options.Adapter is null && !exporter.MergesBranches) options = options with { Adapter = exporter.Adapters[0] };
         foreach (string warning in exporter.FindWarnings(source, options)) warn?.Invoke(warning);
         exporter.Write(source, options, progress, cancellation);
