@@ -17,7 +17,14 @@ public sealed class CorrectRun : ICorrectRun
         long start = Stopwatch.GetTimestamp();
         observer.Stage("reading calibration text");
         CalibrationSet calibration = CalibrationLoader.Load(
-            job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference, cancellation: cancellation);
+            job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference,
+            new CalibrationObserver(observer), cancellation);
+        foreach (string warning in calibration.Warnings) observer.Warn(warning);
+        if (calibration.Windows.Length < job.Calibration.Samples)
+        {
+            observer.Note($"The calibration text has {calibration.TokensFound} tokens: {calibration.Windows.Length} windows of {calibration.SequenceLength} are used " +
+                $"instead of {job.Calibration.Samples}; --samples and --sequence-length choose others.");
+        }
         var fingerprint = RunFingerprint.OfCorrection(
             job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name, $"{job.Form}");
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
@@ -45,13 +52,18 @@ public sealed class CorrectRun : ICorrectRun
             BaseBitsPerWeight = (bits - layers.Sum(layer => (double)(layer.Branch?.StoredBits ?? 0))) / weights,
             BitsPerWeight = bits / weights,
             Layers = [.. layers.Select(layer => layer.Report with { Name = layer.Module })],
-            Warnings = [.. correction.Warnings],
+            Warnings = [.. calibration.Warnings, .. correction.Warnings],
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
         };
         if (any) AtomicFile.WriteAllText(Path.Combine(job.Output, RankChart.FileName), RankChart.Draw(report.Layers));
         AtomicFile.WriteAllBytes(reportFile, JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.CorrectReport));
         folder.RemoveBlocks();
         return report;
+    }
+
+    private sealed class CalibrationObserver(IRunObserver observer) : IProgress<CalibrationProgress>
+    {
+        public void Report(CalibrationProgress value) => observer.Progress(value.Tokens, value.Wanted);
     }
 
     private static double Weights(CorrectedLayer layer) => (double)layer.Report.OutFeatures * layer.Report.InFeatures;

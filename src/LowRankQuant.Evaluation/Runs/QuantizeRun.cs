@@ -12,6 +12,7 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Evaluation.Runs;
@@ -47,7 +48,9 @@ public sealed class QuantizeRun : IQuantizeRun
         // What would stop the run at its end is found before the work begins.
         model.CheckLinears();
         ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
-        (IReadOnlyList<TextWindow> Windows, string? Source) evaluation = job.Blocks is null ? Windows(job, calibration, tokenizer) : ([], null);
+        List<string> warnings = [.. calibration?.Warnings ?? []];
+        (IReadOnlyList<TextWindow> Windows, string? Source) evaluation = job.Blocks is null ? Windows(job, calibration, tokenizer, warnings, observer) : ([], null);
+        foreach (string warning in warnings) observer.Warn(warning);
         calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));
         observer.Note(plan.Describe());
         var activations = new MemoryBudget(plan.ActivationBytes);
@@ -62,7 +65,7 @@ public sealed class QuantizeRun : IQuantizeRun
             Scheme = job.Recipe.Scheme.ToString(),
             Output = folder.Output,
             Blocks = blocks,
-            Warnings = [.. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } warning ? new[] { warning } : []],
+            Warnings = [.. warnings, .. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } untuned ? new[] { untuned } : []],
         };
         if (job.Blocks is not null) return Finish(report, start);
         observer.Stage(RunStage.Writing);
@@ -84,7 +87,8 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.Calibration is null) return null;
         observer.Stage(RunStage.Calibration);
         CalibrationSet set = CalibrationLoader.Load(
-            job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model, cancellation: cancellation);
+            job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model,
+            new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
         observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}{(set.MoreWindows.Length > 0 ? $" and {set.MoreWindows.Length} more to tune on" : "")}, {set.TokensDropped} dropped");
         return set;
     }
@@ -189,13 +193,21 @@ public sealed class QuantizeRun : IQuantizeRun
         return Judge(report with { Sample = Sample(job, result, tokenizer, windows, observer, cancellation) });
     }
 
-    private static (IReadOnlyList<TextWindow> Windows, string? Source) Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer)
+    private static (IReadOnlyList<TextWindow> Windows, string? Source) Windows(
+        QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer, List<string> warnings, IRunObserver observer)
     {
         if (job.EvaluationText is { } file)
         {
             var options = new TextWindowOptions { Windows = job.EvaluationWindows };
             // Three measurements and the sample take the same windows; whatever is wrong with them shows before the work begins.
-            return ([.. new TextFileWindows(file, tokenizer, job.Model.Config, AddBos.Auto, options)], file);
+            var source = new TextSource(
+                file, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
+            var windows = new TextFileWindows(source, tokenizer, job.Model.Config, AddBos.Auto, options, joinRows: job.JoinRows);
+            TextWindow[] all = [.. windows];
+            if (windows.Shortage(all.Length, "--eval-windows") is { } shortage) observer.Note(shortage);
+            warnings.AddRange(source.Warnings);
+            if (calibration is not null && TextOverlap.Of(file, calibration, all) is { } overlap) warnings.Add(overlap);
+            return (all, job.JoinRows ? $"{file}, rows joined by blank lines" : file);
         }
         if (calibration is not { HeldOutWindows.Length: > 0 }) return ([], null);
         return ([.. calibration.HeldOutWindows.Select(ids => new TextWindow(ids))], "held-out calibration windows");

@@ -8,6 +8,7 @@ using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Tests.Cli;
 
@@ -104,7 +105,7 @@ public class CommandTests
         Assert.Equal((GridStart.Search, ScaleType.Float32, LossWeighting.Plain, false, ulong.MaxValue), (recipe.Start, recipe.ScaleType, recipe.Loss, recipe.KeepBest, recipe.Seed));
         CalibrationOptions calibration = job.Calibration!;
         Assert.Equal(["text.txt", "more.jsonl"], calibration.Sources);
-        Assert.Equal((CalibrationFormat.JsonLines, "body", AddBos.Yes, 9, 4, 33), (calibration.Format, calibration.TextField, calibration.AddBos, calibration.Samples, calibration.HeldOut, calibration.SequenceLength));
+        Assert.Equal((TextFormat.JsonLines, "body", AddBos.Yes, 9, 4, 33), (calibration.Format, calibration.TextField, calibration.AddBos, calibration.Samples, calibration.HeldOut, calibration.SequenceLength));
         Assert.Equal((1536L << 20, OutputFormat.Dense, 20L << 20, "out"), (job.MemoryBytes, job.Format, job.ShardBytes, job.Output));
         Assert.Equal(("eval.txt", 5, true, 2), (job.EvaluationText, job.EvaluationWindows, job.Overwrite, job.Blocks));
     }
