@@ -133,7 +133,7 @@ internal sealed class RowReader(string path, TextSourceOptions options, Func<Cha
         }
         catch (ChatTemplateException failure) when (_chat is not null)
         {
-            notes.Skip($"the chat template refuses its conversation: {failure.Message.TrimEnd('.')}", line);
+            notes.Skip($"its conversation cannot be put into text: {failure.Message.TrimEnd('.')}", line);
             return null;
         }
         catch (ChatTemplateException failure)

@@ -11,6 +11,7 @@ internal sealed class SourceReader : TextReader
     private readonly string _path;
     private readonly FileStream _file;
     private readonly StreamReader _reader;
+    private bool _closed;
 
     /// <param name="path">The file.</param>
     /// <exception cref="TextSourceException">There is no such file, it is a folder, empty, or of a format that is no text.</exception>
@@ -42,8 +43,8 @@ internal sealed class SourceReader : TextReader
         }
     }
 
-    /// <summary>The part of the file that is read, 0 to 1; a buffer ahead of what was asked for.</summary>
-    public double Share => _file.Length == 0 ? 1 : (double)_file.Position / _file.Length;
+    /// <summary>The part of the file that is read, 0 to 1; a buffer ahead of what was asked for; 1 once it is closed.</summary>
+    public double Share => _closed || _file.Length == 0 ? 1 : (double)_file.Position / _file.Length;
 
     /// <summary>Refuses what is no file.</summary>
     /// <exception cref="TextSourceException">There is no such file, or it is a folder.</exception>
@@ -88,6 +89,7 @@ internal sealed class SourceReader : TextReader
     protected override void Dispose(bool disposing)
     {
         if (disposing) _reader.Dispose();
+        _closed = true;
         base.Dispose(disposing);
     }
 

@@ -57,13 +57,13 @@ public sealed class TextRunTests : IDisposable
         File.WriteAllText(longer, File.ReadAllText(train) + " The end.");
         foreach ((string file, string message) in new[] { (train, "is calibrated on and measured on"), (copy, "holds the same bytes as"), (longer, "% of the windows of") })
         {
-            CliResult result = await Lrq.Run(Lrq.Rounding(_folder.File("out"), "--calibration", train, "--eval-text", file, "--overwrite", "--json"));
+            CliResult result = await Lrq.Run(Lrq.Rounding(_folder.File("out" + message.Length), "--calibration", train, "--eval-text", file, "--json"));
             Assert.Equal(0, result.Code);
             string warning = (string)Assert.Single(JsonNode.Parse(result.Out)!["warnings"]!.AsArray())!;
             Assert.Contains(message, warning, StringComparison.Ordinal);
             Assert.Contains("warning: " + warning, result.Error, StringComparison.Ordinal);
         }
-        CliResult clean = await Lrq.Run(Lrq.Rounding(_folder.File("out"), "--calibration", train, "--eval-text", Part("evaluation.txt", 6000), "--overwrite", "--json"));
+        CliResult clean = await Lrq.Run(Lrq.Rounding(_folder.File("clean"), "--calibration", train, "--eval-text", Part("evaluation.txt", 6000), "--json"));
         Assert.Empty(JsonNode.Parse(clean.Out)!["warnings"]!.AsArray());
     }
 

@@ -165,7 +165,7 @@ public class RecipeResolverTests
 
     // The preset asks for 256 + 8 windows of 512.
     [Theory]
-    [InlineData(100_000, 189, 6, 512)]
+    [InlineData(100_000, 190, 5, 512)]
     [InlineData(5_200, 9, 1, 512)]
     [InlineData(1_100, 1, 1, 512)]
     [InlineData(600, 1, 1, 256)]

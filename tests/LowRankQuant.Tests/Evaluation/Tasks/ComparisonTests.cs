@@ -40,7 +40,7 @@ public class ComparisonTests
         Assert.Contains("another right choice for quiz item 4", Assert.Throws<EvaluationException>(() => comparison.Check(Item(4, 1))).Message, StringComparison.Ordinal);
         Assert.Contains("twice", Assert.Throws<EvaluationException>(() => new Comparison([.. Records(1), .. Records(1)], "x")).Message, StringComparison.Ordinal);
 
-        static TaskItem Item(int index, int gold) => new("quiz", index, new Question([default, default], gold));
+        static TaskItem Item(int index, int gold) => new("quiz", index, new Question([new TextPair("q", " a"), new TextPair("q", " b")], gold));
     }
 
     [Fact]
@@ -138,7 +138,7 @@ public class ComparisonTests
     [InlineData("""{"index":1}""", "keys are missing")]
     [InlineData("""{"task":"x","index":1,"gold":2,"prediction":0,"logLikelihoods":[-1,-2]}""", "'gold' is 2 of 2 choices")]
     [InlineData("""{"task":"x","index":1,"gold":1,"logLikelihoods":[-1,-2]}""", "'prediction' is missing")]
-    [InlineData("""{"task":"x","index":1,"gold":1,"prediction":0,"logLikelihoods":[-1,""", "column 66: is no item of --items: not sound JSON: the text ends within a value")]
+    [InlineData("""{"task":"x","index":1,"gold":1,"prediction":0,"logLikelihoods":[-1,""", "column 67: is no item of --items: not sound JSON: the text ends within a value")]
     public void UnsoundItemsAreToldInPlainWords(string line, string message)
     {
         string told = Assert.Throws<EvaluationException>(() => ItemFile.Parse(line, "line 1")).Message;

@@ -184,7 +184,7 @@ public sealed class CalibrationLoaderTests : IDisposable
     [InlineData("a.jsonl", "{\"text\": \"abcd\"}\n{\"body\": \"x\"}", "line 2 has no field 'text'; it has 'body'. Name the field that holds the text by --text-field")]
     [InlineData("a.jsonl", "{\"text\": 3}", "line 1: field 'text' is a number, 3; it must be a text")]
     [InlineData("a.jsonl", "{\"text\": ", "line 1, column 10: not sound JSON: the text ends within a value")]
-    [InlineData("a.json", "[\"ab\", 3]", "element 1 is 3")]
+    [InlineData("a.json", "[\"ab\", 3]", "element 1 (line 1) is 3")]
     [InlineData("a.json", "[\"ab\", ", "line 1, column 8: not sound JSON: the text ends within a value")]
     [InlineData("a.json", "{\"a\": [\"ab\"], \"b\": [\"cd\"]}", "2 arrays")]
     [InlineData("a.txt", "caf\u0142", "token id 322")]

@@ -90,7 +90,7 @@ public sealed class SourceReaderTests : IDisposable
     private static byte[] Gzip(ReadOnlySpan<byte> content, CompressionLevel level = CompressionLevel.Optimal)
     {
         using var bytes = new MemoryStream();
-        using (var gzip = new GZipStream(bytes, level)) gzip.Write(content);
+        using (var gzip = new GZipStream(bytes, level, leaveOpen: true)) gzip.Write(content);
         // Of nothing the framework writes nothing, not even a member.
         return bytes.Length > 0 ? bytes.ToArray() : [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     }

@@ -114,7 +114,7 @@ public sealed class TextSourceTests : IDisposable
             {"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}
             """, Template);
         Assert.Equal([Once], Texts(source));
-        Assert.Contains("1 row was left out, the first on line 1: the chat template refuses its conversation: no system role", Assert.Single(source.Warnings), StringComparison.Ordinal);
+        Assert.Contains("1 row was left out, the first on line 1: its conversation cannot be put into text: The chat template refuses the messages: no system role", Assert.Single(source.Warnings), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -165,7 +165,7 @@ public sealed class TextSourceTests : IDisposable
     [Theory]
     [InlineData("<s>{{ messages[0]['content'] }}</s>", "\u0002Hi\u0001\u0002Hi\u0001")]
     [InlineData("{{ messages[0]['content'] }}", "\u0002Hi\u0001\u0002Hi")]
-    [InlineData("{{ messages[0]['content'] }}</s>\n", "\u0002Hi\u0001\n\u0002Hi\u0001\n")]
+    [InlineData("{{ messages[0]['content'] }}</s>{{ '\\n' }}", "\u0002Hi\u0001\n\u0002Hi\u0001\n")]
     public void MarksOfTheTemplateAreNotAddedAgain(string template, string expected)
     {
         using var device = new CpuDevice();
