@@ -6,6 +6,7 @@ using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Cli;
 
@@ -58,7 +59,7 @@ internal static class Failures
 
     private static string Describe(Exception failure) => failure switch
     {
-        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or ChatTemplateException or CalibrationException or EvaluationException or OutOfBudgetException => failure.Message,
+        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or ChatTemplateException or CalibrationException or TextSourceException or EvaluationException or OutOfBudgetException => failure.Message,
         FileNotFoundException missing => missing.FileName is { } file && !failure.Message.Contains(file, StringComparison.Ordinal)
             ? $"{file}: {failure.Message}" : failure.Message,
         IOException or UnauthorizedAccessException => failure.Message,

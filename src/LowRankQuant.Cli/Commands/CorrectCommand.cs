@@ -9,6 +9,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 using static LowRankQuant.Cli.Options.OptionReader;
 
 namespace LowRankQuant.Cli.Commands;
@@ -31,11 +32,13 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     private readonly Option<string[]?> _calibration = new("--calibration")
     {
         HelpName = "FILE",
-        Description = "Calibration text: txt, json, jsonl, these as .gz, or token ids; may be repeated. 'self' samples from the reference.",
+        Description = "Calibration text: txt, json, jsonl (texts or conversations), these as .gz, or token ids; may be repeated. 'self' samples from the reference.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
 
+    private readonly Option<string?> _format = CommonOptions.FormatOfText("--calibration-format", "every calibration file");
+    private readonly Option<string?> _textField = CommonOptions.TextField();
     private readonly Option<string?> _samples = Create("--samples", "N", "Calibration windows (default: 64).");
     private readonly Option<string?> _length = Create("--sequence-length", "N", "Tokens per window (default: 512, at most what the model has).");
     private readonly Option<string?> _seed = Create("--seed", "N", "Seed of everything random (default: 42).");
@@ -50,7 +53,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     {
         var command = new Command("correct", "Find a low-rank adapter that brings a quantized model closer to its original.") { _model };
         Option[] options =
-            [_reference, _out, _targetBits, _rank, _factorBits, _damping, _propagation, _calibration, _samples, _length, _seed, _form, _threads, _memory, _kernels, _overwrite, _json];
+            [_reference, _out, _targetBits, _rank, _factorBits, _damping, _propagation, _calibration, _format, _textField, _samples, _length, _seed, _form, _threads, _memory, _kernels, _overwrite, _json];
         foreach (Option option in options) command.Options.Add(option);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));
         return command;
@@ -65,6 +68,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         double? target = reader.Double(_targetBits), damping = reader.Double(_damping), propagation = reader.Double(_propagation);
         int? rank = reader.Int(_rank, 1), samples = reader.Int(_samples, 1), length = reader.Int(_length, 2);
         int factorBits = reader.Int(_factorBits) ?? 8;
+        TextFormat format = reader.Choice(_format, CommonOptions.TextFormats) ?? TextFormat.Auto;
         ulong? seed = reader.UnsignedLong(_seed);
         AdapterForm form = reader.Choice(_form, CorrectionOptions.AdapterForms) ?? AdapterForm.Pattern;
         long? memory = reader.Size(_memory);
@@ -105,7 +109,10 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
             Calibration = new CalibrationOptions
             {
                 Sources = sources,
+                Format = format,
+                TextField = reader.Text(_textField) ?? TextSourceOptions.UsualField,
                 Samples = samples ?? DefaultSamples,
+                TakeFewer = samples is null,
                 HeldOut = 0,
                 SequenceLength = length ?? Math.Min(DefaultLength, original.Config.MaxPositions),
                 Seed = seed ?? 42,

@@ -23,7 +23,14 @@ public sealed class CorrectRun : ICorrectRun
         foreach (string warning in sourceWarnings) observer.Warn(warning);
         observer.Stage("reading calibration text");
         CalibrationSet calibration = CalibrationLoader.Load(
-            job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference, cancellation: cancellation);
+            job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference,
+            new CalibrationObserver(observer), cancellation);
+        foreach (string warning in calibration.Warnings) observer.Warn(warning);
+        if (calibration.Windows.Length < job.Calibration.Samples)
+        {
+            observer.Note($"The calibration text has {calibration.TokensFound} tokens: {calibration.Windows.Length} windows of {calibration.SequenceLength} are used " +
+                $"instead of {job.Calibration.Samples}; --samples and --sequence-length choose others.");
+        }
         var fingerprint = RunFingerprint.OfCorrection(
             job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name, $"{job.Form}");
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
@@ -56,7 +63,7 @@ public sealed class CorrectRun : ICorrectRun
             BaseBitsPerWeight = (bits - layers.Sum(layer => (double)(layer.Branch?.StoredBits ?? 0))) / weights,
             BitsPerWeight = bits / weights,
             Layers = [.. layers.Select(layer => layer.Report with { Name = layer.Module })],
-            Warnings = [.. sourceWarnings, .. correction.Warnings],
+            Warnings = [.. sourceWarnings, .. calibration.Warnings, .. correction.Warnings],
             BaseBytes = job.Quantized.Checkpoint.StoredBytes,
             AdapterBytes = any ? new FileInfo(Path.Combine(job.Output, PeftAdapterWriter.TensorFile)).Length : null,
             Seconds = clock.Total.Seconds,
@@ -80,6 +87,11 @@ public sealed class CorrectRun : ICorrectRun
     }
 
     private static long Memory(CorrectJob job) => job.MemoryBytes ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2);
+
+    private sealed class CalibrationObserver(IRunObserver observer) : IProgress<CalibrationProgress>
+    {
+        public void Report(CalibrationProgress value) => observer.Progress(value.Tokens, value.Wanted);
+    }
 
     private static double Weights(CorrectedLayer layer) => (double)layer.Report.OutFeatures * layer.Report.InFeatures;
 

@@ -13,6 +13,7 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Evaluation.Runs;
@@ -50,7 +51,9 @@ public sealed class QuantizeRun : IQuantizeRun
         CausalModel model = job.Model;
         IBlockMethod method = BlockMethods.Create(job.Recipe);
         ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
-        IReadOnlyList<TextWindow> windows = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer) : [];
+        List<string> warnings = [.. calibration?.Warnings ?? []];
+        IReadOnlyList<TextWindow> windows = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer, warnings, observer) : [];
+        foreach (string warning in warnings) observer.Warn(warning);
         MeasuredText? measured = job.Blocks is null ? MeasuredText.Of(job) : null;
         calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));
         TellOfSource(job, observer);
@@ -67,7 +70,7 @@ public sealed class QuantizeRun : IQuantizeRun
             Scheme = job.Recipe.Scheme.ToString(),
             Output = folder.Output,
             Blocks = blocks,
-            Warnings = [.. model.Checkpoint.Warnings, .. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } warning ? new[] { warning } : []],
+            Warnings = [.. model.Checkpoint.Warnings, .. warnings, .. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } untuned ? new[] { untuned } : []],
         };
         if (job.Blocks is not null) return WithEffort(report, clock.Total);
         observer.Stage(RunStage.Writing);
@@ -116,7 +119,9 @@ public sealed class QuantizeRun : IQuantizeRun
             return done;
         }
         ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
-        IReadOnlyList<TextWindow> windows = RunMeasurement.Windows(job, calibration, tokenizer);
+        List<string> warnings = [.. calibration?.Warnings ?? []];
+        IReadOnlyList<TextWindow> windows = RunMeasurement.Windows(job, calibration, tokenizer, warnings, observer);
+        foreach (string warning in warnings) observer.Warn(warning);
         if (done.OutputHash is { } hash && OutputWriter.HashOf(folder.Output) != hash)
         {
             throw new RunFolderException(
@@ -124,7 +129,8 @@ public sealed class QuantizeRun : IQuantizeRun
         }
         observer.Note($"{folder.Output} holds this run, finished, and measured on {done.EvaluationSource ?? "nothing"}; it is measured again as is asked for now.");
         var measurement = new RunMeasurement(job, folder, observer, cancellation);
-        RunReport report = measurement.Measure(done with { EvaluationSource = RunMeasurement.SourceOf(job, windows), Measured = wanted }, windows, tokenizer);
+        RunReport report = measurement.Measure(
+            done with { EvaluationSource = RunMeasurement.SourceOf(job, windows), Measured = wanted, Warnings = [.. done.Warnings.Union(warnings)] }, windows, tokenizer);
         RunEffort effort = clock.Total;
         report = WithEffort(report, new RunEffort(done.Seconds + effort.Seconds, Math.Max(done.PeakMemoryBytes, effort.PeakMemoryBytes)));
         measurement.Write(report);
@@ -136,7 +142,8 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.Calibration is null) return null;
         observer.Stage(RunStage.Calibration);
         CalibrationSet set = CalibrationLoader.Load(
-            job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model, cancellation: cancellation);
+            job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model,
+            new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
         observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}{(set.MoreWindows.Length > 0 ? $" and {set.MoreWindows.Length} more to tune on" : "")}, {set.TokensDropped} dropped");
         return set;
     }

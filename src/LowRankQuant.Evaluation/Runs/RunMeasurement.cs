@@ -9,6 +9,7 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -29,17 +30,39 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     private readonly CausalModel _model = job.Model;
 
     /// <summary>The windows that a run is measured on, all at once: three measurements and the sample take the same, and whatever is wrong with them shows before the work.</summary>
-    public static IReadOnlyList<TextWindow> Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer) => job.EvaluationText is not null
-        ? [.. TextOf(job, tokenizer)]
-        : [.. (calibration?.HeldOutWindows ?? []).Select(ids => new TextWindow(ids))];
+    /// <param name="job">The run.</param>
+    /// <param name="calibration">What it learns from, whose held-out windows serve where there is no text.</param>
+    /// <param name="tokenizer">The source's.</param>
+    /// <param name="warnings">Gets what the user should know about the text.</param>
+    /// <param name="observer">Is told where the text is shorter than what was asked for.</param>
+    public static IReadOnlyList<TextWindow> Windows(
+        QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer, List<string> warnings, IRunObserver observer)
+    {
+        if (job.EvaluationText is not { } file) return [.. (calibration?.HeldOutWindows ?? []).Select(ids => new TextWindow(ids))];
+        TextFileWindows windows = TextOf(job, tokenizer, out TextSource source);
+        TextWindow[] all = [.. windows];
+        if (windows.Shortage(all.Length, "--eval-windows") is { } shortage) observer.Note(shortage);
+        warnings.AddRange(source.Warnings);
+        if (calibration is not null && TextOverlap.Of(file, calibration, all) is { } overlap) warnings.Add(overlap);
+        return all;
+    }
 
     /// <summary>The windows of the evaluation text, read as they are asked for.</summary>
-    public static TextFileWindows TextOf(QuantizeJob job, ITokenizer tokenizer) =>
-        new(job.EvaluationText!, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows });
+    /// <param name="job">The run.</param>
+    /// <param name="tokenizer">The source's.</param>
+    /// <param name="source">The text, which has its warnings when it is read.</param>
+    public static TextFileWindows TextOf(QuantizeJob job, ITokenizer tokenizer, out TextSource source)
+    {
+        source = new TextSource(
+            job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
+        return new TextFileWindows(
+            source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows }, joinRows: job.JoinRows);
+    }
 
     /// <summary>What a run is measured on, in words; null where it is not measured.</summary>
-    public static string? SourceOf(QuantizeJob job, IReadOnlyList<TextWindow> windows) =>
-        job.EvaluationText ?? (windows.Count == 0 ? null : "held-out calibration windows");
+    public static string? SourceOf(QuantizeJob job, IReadOnlyList<TextWindow> windows) => job.EvaluationText is { } file
+        ? job.JoinRows ? $"{file}, rows joined by blank lines" : file
+        : windows.Count == 0 ? null : "held-out calibration windows";
 
     // Its result is the baseline already.
     internal static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };

@@ -4,6 +4,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -39,7 +40,7 @@ internal static class RunPreflight
             return null;
         }
         catch (Exception failure) when (failure is OutOfBudgetException or CheckpointException or CheckpointFormatException or UnsupportedModelException
-            or TokenizerException or EvaluationException or CalibrationException or RunFolderException or OutputLockedException or IOException
+            or TokenizerException or EvaluationException or CalibrationException or TextSourceException or RunFolderException or OutputLockedException or IOException
             or InvalidDataException or UnauthorizedAccessException)
         {
             return failure.Message;
@@ -59,6 +60,6 @@ internal static class RunPreflight
     private static void CheckEvaluationText(QuantizeJob job)
     {
         if (job.EvaluationText is null) return;
-        foreach (TextWindow _ in RunMeasurement.TextOf(job, job.Model.Checkpoint.LoadTokenizer())) return;
+        foreach (TextWindow _ in RunMeasurement.TextOf(job, job.Model.Checkpoint.LoadTokenizer(), out _)) return;
     }
 }
