@@ -20,16 +20,19 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
         RequestException.ThrowIfAny(reader.Problems);
         using ICheckpoint model = CheckpointOpener.Open(path.Path);
         var plan = new ExportSource(model);
-        string? adapter;
+        ExportedAdapter? adapter;
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {
             narrator.Stage($"writing {model.Location} as {exporter.Name}");
             adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation);
         }
         long bytes = Size(options.Output);
-        string branches = adapter is null ? "" : $"; its low-rank branches to {adapter}";
+        string branches = adapter is null ? "" : FormattableString.Invariant(
+            $"; its low-rank branches to {adapter.Path}, {adapter.Bytes:N0} bytes of factors{(adapter.Bytes == adapter.CountedBytes ? "" : $" where lrq stores {adapter.CountedBytes:N0}")}");
         (json ? terminal.Error : terminal.Out).WriteLine(
             $"{model.Location} ({model.Kind}) written to {options.Output} as {exporter.Name}, {Format.Bytes(bytes)}{branches}.");
+        string? warning = adapter?.IsRounded == true ? $"{adapter.Path}: the branches are rounded to the type asked for; the model keeps their values." : null;
+        if (warning is not null) terminal.Error.WriteLine($"warning: {warning}");
         if (!json) return ExitCodes.Success;
         var result = new JsonObject
         {
@@ -38,8 +41,15 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
             ["format"] = exporter.Name,
             ["tensors"] = model.TensorNames.Count,
             ["bytes"] = bytes,
-            ["adapter"] = adapter,
+            ["adapter"] = adapter?.Path,
         };
+        if (adapter is not null)
+        {
+            result["adapterBytes"] = adapter.Bytes;
+            result["adapterCountedBytes"] = adapter.CountedBytes;
+            result["adapterRounded"] = adapter.IsRounded;
+        }
+        if (warning is not null) result["warnings"] = new JsonArray(warning);
         if (exporter is DenseFolderExporter) result["dtype"] = options.DenseType.HeaderName();
         else result["quantizedLinears"] = plan.Linears.Count;
         terminal.Out.WriteLine(result.ToJsonString());

@@ -92,7 +92,7 @@ internal sealed class QuantizeSetup : IDisposable
             reader.Text(options.Out), reader.Texts(options.Calibration), reader.Choice(options.CalibrationFormat, QuantizeOptions.CalibrationFormats),
             reader.Text(options.TextField), reader.Choice(options.AddBos, CommonOptions.AddBosNames), reader.Text(options.EvalText),
             reader.Int(options.EvalWindows, 1), reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
-            reader.Choice(options.Correction.AdapterForm, CorrectionOptions.AdapterForms) ?? AdapterForm.Pattern,
+            reader.Choice(options.Correction.AdapterForm, CorrectionOptions.AdapterForms) ?? AdapterForm.Codes,
             reader.Size(options.ShardSize) ?? SafetensorsFolderWriter.DefaultShardSize, reader.Size(options.Memory), reader.Int(options.Blocks, 1),
             reader.Flag(options.Overwrite));
         if (!planning && string.IsNullOrWhiteSpace(settings.Output)) reader.Problems.Add("--out is missing: name the output folder.");

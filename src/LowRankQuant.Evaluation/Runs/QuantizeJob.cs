@@ -32,8 +32,8 @@ public sealed record QuantizeJob
     /// <summary>What to write.</summary>
     public OutputFormat Format { get; init; }
 
-    /// <summary>How the adapter of a low-rank branch tells its ranks.</summary>
-    public AdapterForm AdapterForm { get; init; }
+    /// <summary>How low-rank branches are written.</summary>
+    public AdapterForm AdapterForm { get; init; } = AdapterForm.Codes;
 
     /// <summary>Largest file of tensors, bytes.</summary>
     public long ShardBytes { get; init; }

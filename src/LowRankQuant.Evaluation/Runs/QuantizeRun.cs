@@ -150,10 +150,17 @@ public sealed class QuantizeRun : IQuantizeRun
         CausalModel model = job.Model;
         using var result = new CausalModel(CheckpointOpener.Open(folder.Output), model.Device);
         double grid = StoredSize.GridBits(model, job.Recipe.Scheme);
-        double? bits = job.Format != OutputFormat.Dense ? StoredSize.LinearBits(result) : StoredSize.LayerBits(report.Blocks) ?? grid;
+        StoredParts stored = StoredSize.Parts(result);
+        double bits = StoredSize.BitsPerWeight(result, stored.LinearBytes + stored.BranchBytes);
+        double counted = job.Format == OutputFormat.Dense
+            ? StoredSize.LayerBits(report.Blocks) ?? grid
+            : StoredSize.BitsPerWeight(result, stored.LinearBytes + stored.CountedBranchBytes);
         report = report with
         {
             BitsPerWeight = bits,
+            CountedBitsPerWeight = counted,
+            Stored = stored,
+            Warnings = [.. report.Warnings, .. AdapterWarning(stored, bits, counted)],
             SourceBytes = model.Checkpoint.StoredBytes,
             Bf16Bytes = 2 * StoredSize.Parameters(model),
             ResultBytes = result.Checkpoint.StoredBytes,
@@ -187,6 +194,14 @@ public sealed class QuantizeRun : IQuantizeRun
         }
         full.ReleaseBlocks();
         return Judge(report with { Sample = Sample(job, result, tokenizer, windows, observer, cancellation) });
+    }
+
+    private static IEnumerable<string> AdapterWarning(StoredParts stored, double bits, double counted)
+    {
+        if (stored.BranchBytes == stored.CountedBranchBytes) yield break;
+        yield return string.Create(
+            CultureInfo.InvariantCulture,
+            $"the PEFT folder holds the branches in {stored.BranchBytes:N0} bytes, lrq's own file in {stored.CountedBranchBytes:N0}: {bits:F3} bits per weight in place of {counted:F3}. Leave --adapter-form out, or give lrq.");
     }
 
     private static (IReadOnlyList<TextWindow> Windows, string? Source) Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer)

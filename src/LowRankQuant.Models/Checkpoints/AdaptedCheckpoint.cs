@@ -84,7 +84,7 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public RuntimeQuantizers? Quantizers => Base.Quantizers;
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => Base.StoredBitsOf(name) + (ReadBranch(name)?.StoredBits ?? 0);
+    public long StoredBitsOf(string name) => Base.StoredBitsOf(name) + (BranchNames.Contains(name) ? Adapter.StoredBitsOf(name[..^WeightSuffix.Length]) : 0);
 
     /// <summary>The branch of a weight, or null.</summary>
     public LowRankBranch? ReadBranch(string name) => BranchNames.Contains(name) ? Adapter.Read(name[..^WeightSuffix.Length]) : null;

@@ -53,8 +53,5 @@ internal sealed class TwoLevelContainer : QuantizedContainer
     /// <inheritdoc/>
     public override void ReadRounded(string module, Span<float> destination) => ReadSingles(module, destination);
 
-    /// <inheritdoc/>
-    public override long StoredBitsOf(string module) => ReadQuantized(module)!.StoredBits;
-
     private CompressedTensorsContainer? UniformOf(string module) => _uniform?.Holds(module) == true ? _uniform : null;
 }
