@@ -24,7 +24,9 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     private readonly Argument<string> _model = new("QUANTIZED") { Description = $"The quantized model. {ModelPath.Help}" };
     private readonly Option<string?> _reference = Create("--reference", "FULL", "The model it was made from, in full precision.");
     private readonly Option<string?> _out = Create("--out", "DIR", "The adapter folder to write. A run that was interrupted goes on there.");
-    private readonly Option<string?> _targetBits = Create("--target-bits", "X", "Bits per weight of all linears together, the quantized ones and the branches in the bits of their factors.");
+    private readonly Option<string?> _targetBits = Create(
+        "--target-bits", "X", "Bits per weight of all linears together, the quantized ones and the branches in the bits of their factors.");
+
     private readonly Option<string?> _rank = Create("--rank", "N", "Rank of every branch; with --target-bits the largest (default with it: 64).");
     private readonly Option<string?> _factorBits = Create("--factor-bits", "8|16", "Bits of an element of a branch (default: 8).");
     private readonly Option<string?> _damping = Create("--damping", "X", "Part of the mean diagonal added to the input covariance (default: 0.3).");
@@ -42,7 +44,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     private readonly Option<string?> _seed = Create("--seed", "N", "Seed of everything random (default: 42).");
     private readonly Option<string?> _form = Create(
         "--adapter-form", "lrq|pattern|padded",
-        "How the adapter is written: lrq's own file in the bits that are counted, or a PEFT folder with ranks by module or all padded to one, in floats (default: pattern).");
+        "How the adapter is written: lrq's own file in the bits that are counted, or a PEFT folder in floats, ranks by module or padded to one (default: pattern).");
 
     private readonly Option<string?> _type = Create(
         "--adapter-dtype", "TYPE", "Type of a PEFT folder's factors: fp32, fp16 or bf16 (default: the narrowest that holds them exactly, fp32 for 8-bit factors).");
@@ -57,7 +59,10 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     {
         var command = new Command("correct", "Find a low-rank adapter that brings a quantized model closer to its original.") { _model };
         Option[] options =
-            [_reference, _out, _targetBits, _rank, _factorBits, _damping, _propagation, _calibration, _samples, _length, _seed, _form, _type, _threads, _memory, _kernels, _overwrite, _json];
+        [
+            _reference, _out, _targetBits, _rank, _factorBits, _damping, _propagation, _calibration, _samples, _length, _seed,
+            _form, _type, _threads, _memory, _kernels, _overwrite, _json,
+        ];
         foreach (Option option in options) command.Options.Add(option);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));
         return command;
@@ -128,7 +133,8 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         string written = report.Output is null ? "no branch pays; no adapter was written" : $"written to {report.Output}";
         string sizes = report.AdapterBytes == report.CountedAdapterBytes
             ? FormattableString.Invariant($"{report.AdapterBytes:N0} bytes of factors")
-            : FormattableString.Invariant($"{report.CountedAdapterBytes:N0} bytes of factors as lrq stores them, {report.AdapterBytes:N0} in this folder ({report.BitsPerWeight:F3} bits per weight)");
+            : FormattableString.Invariant($"{report.CountedAdapterBytes:N0} bytes of factors as lrq stores them, ") +
+                FormattableString.Invariant($"{report.AdapterBytes:N0} in this folder ({report.BitsPerWeight:F3} bits per weight)");
         writer.WriteLine(FormattableString.Invariant($"{report.BaseBitsPerWeight:F3} -> {report.CountedBitsPerWeight:F3} bits per weight, {sizes}, ") +
             FormattableString.Invariant($"ranks {report.Layers.Min(layer => layer.Rank)} to {report.Layers.Max(layer => layer.Rank)}, {Format.Duration(report.Seconds)}, {written}"));
         if (json) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.CorrectReport));

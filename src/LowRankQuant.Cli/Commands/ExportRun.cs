@@ -27,8 +27,8 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
             adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation);
         }
         long bytes = Size(options.Output);
-        string branches = adapter is null ? "" : FormattableString.Invariant(
-            $"; its low-rank branches to {adapter.Path}, {adapter.Bytes:N0} bytes of factors{(adapter.Bytes == adapter.CountedBytes ? "" : $" where lrq stores {adapter.CountedBytes:N0}")}");
+        string branches = adapter is null ? "" : FormattableString.Invariant($"; its low-rank branches to {adapter.Path}, {adapter.Bytes:N0} bytes of factors");
+        if (adapter?.Bytes != adapter?.CountedBytes) branches += FormattableString.Invariant($" where lrq stores {adapter!.CountedBytes:N0}");
         (json ? terminal.Error : terminal.Out).WriteLine(
             $"{model.Location} ({model.Kind}) written to {options.Output} as {exporter.Name}, {Format.Bytes(bytes)}{branches}.");
         string? warning = adapter?.IsRounded == true ? $"{adapter.Path}: the branches are rounded to the type asked for; the model keeps their values." : null;

@@ -53,7 +53,7 @@ internal sealed class CorrectionOptions
 
     public Option<string?> AdapterForm { get; } = Create(
         "--adapter-form", "lrq|pattern|padded",
-        "How branches are written: lrq's own file in the bits that are counted, or a PEFT folder with ranks by module or all padded to one, in floats (default: lrq; export writes PEFT too).");
+        "How branches are written: lrq's own file in the bits that are counted, or a PEFT folder in floats, ranks by module or padded to one (default: lrq; see export).");
 
     public IEnumerable<Option> All =>
     [

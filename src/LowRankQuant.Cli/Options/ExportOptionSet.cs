@@ -40,7 +40,7 @@ internal sealed class ExportOptionSet(string? defaultTarget)
 
     private readonly Option<string?> _adapterType = Create(
         "--adapter-dtype", "TYPE",
-        "Type of the adapter's factors: fp32, fp16 or bf16 of a PEFT folder, fp32, fp16 or q8_0 of a GGUF LoRA file (default: the narrowest float that holds them exactly; fp32 for 8-bit factors).");
+        "Type of the adapter's factors: fp32, fp16, bf16 (PEFT) or q8_0 (gguf) (default: the narrowest float that holds them exactly, fp32 for 8-bit factors).");
 
     private readonly Option<string?> _maxRank = Create(
         "--max-rank", "N", "Largest rank of an adapter; vLLM knows 1, 8, 16, 32, 64, 128, 256, 320 and 512 (default: no limit).");
@@ -66,7 +66,11 @@ internal sealed class ExportOptionSet(string? defaultTarget)
     /// <summary>Whether one JSON object is asked for.</summary>
     public Option<bool> Json { get; } = CommonOptions.Json();
 
-    public IEnumerable<Option> All => [_to, _out, _adapter, _adapterType, _maxRank, _gptqFormat, _linear, _embedding, _head, _onMisfit, _dtype, _shardSize, _weightsOnly, _overwrite, Json];
+    public IEnumerable<Option> All =>
+    [
+        _to, _out, _adapter, _adapterType, _maxRank, _gptqFormat, _linear, _embedding, _head, _onMisfit, _dtype, _shardSize, _weightsOnly,
+        _overwrite, Json,
+    ];
 
     private static IEnumerable<KeyValuePair<string, ExportAdapter>> Adapters =>
         AdapterNames.Where(name => Exporters.All.Any(exporter => exporter.Adapters.Contains(name.Value)));

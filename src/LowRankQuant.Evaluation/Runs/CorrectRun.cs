@@ -19,7 +19,8 @@ public sealed class CorrectRun : ICorrectRun
         CalibrationSet calibration = CalibrationLoader.Load(
             job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference, cancellation: cancellation);
         var fingerprint = RunFingerprint.OfCorrection(
-            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name, $"{job.Form} {job.FactorType}");
+            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name,
+            $"{job.Form} {job.FactorType}");
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);
         string reportFile = Path.Combine(folder.Output, RunFolder.ReportName);
@@ -48,7 +49,9 @@ public sealed class CorrectRun : ICorrectRun
             AdapterBytes = stored / 8,
             CountedAdapterBytes = counted / 8,
             Layers = [.. layers.Select(layer => layer.Report with { Name = layer.Module })],
-            Warnings = [.. correction.Warnings, .. rounded ? [$"the adapter's factors are rounded to {job.FactorType}; errors are those before that"] : Array.Empty<string>()],
+            Warnings = rounded
+                ? [.. correction.Warnings, $"the adapter's factors are rounded to {job.FactorType}; errors are those before that"]
+                : [.. correction.Warnings],
             Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
         };
         if (any) AtomicFile.WriteAllText(Path.Combine(job.Output, RankChart.FileName), RankChart.Draw(report.Layers));

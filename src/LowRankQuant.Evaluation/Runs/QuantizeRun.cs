@@ -201,7 +201,8 @@ public sealed class QuantizeRun : IQuantizeRun
         if (stored.BranchBytes == stored.CountedBranchBytes) yield break;
         yield return string.Create(
             CultureInfo.InvariantCulture,
-            $"the PEFT folder holds the branches in {stored.BranchBytes:N0} bytes, lrq's own file in {stored.CountedBranchBytes:N0}: {bits:F3} bits per weight in place of {counted:F3}. Leave --adapter-form out, or give lrq.");
+            $"the PEFT folder holds the branches in {stored.BranchBytes:N0} bytes, lrq's own file in {stored.CountedBranchBytes:N0}: {bits:F3} bits per weight in place of {counted:F3}") +
+            ". Leave --adapter-form out, or give lrq.";
     }
 
     private static (IReadOnlyList<TextWindow> Windows, string? Source) Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer)

@@ -27,10 +27,10 @@ public sealed record RunReport
     /// <summary>The model as stored.</summary>
     public EvaluationResult? Result { get; init; }
 
-    /// <summary>Bits per weight that the linears take in the result's files: codes, scales, zero points and low-rank branches; 16 where it holds plain floats.</summary>
+    /// <summary>Bits per weight of the linears in the result's files: codes, scales, zero points, low-rank branches; 16 where it holds plain floats.</summary>
     public double? BitsPerWeight { get; init; }
 
-    /// <summary>The same with branches in the bits of their factors, which a PEFT folder may exceed, and before codes are made floats: what a budget bounds.</summary>
+    /// <summary>The same with branches in the bits of their factors, which PEFT may exceed, and before codes are made floats: what a budget bounds.</summary>
     public double? CountedBitsPerWeight { get; init; }
 
     /// <summary>Where the bytes of the result's files go; null when nothing was written.</summary>

@@ -110,15 +110,17 @@ public sealed class BranchFile : ILowRankAdapter
     private void Check()
     {
         string? version = _file.Metadata.GetValueOrDefault(VersionKey);
-        if (version != Version)
-            throw Bad("branch-version", VersionKey, version is null ? $"the key is missing from the file's metadata; {Version} is read." : $"is '{version}'; {Version} is read.");
+        string found = version is null ? "the key is missing from the file's metadata" : $"is '{version}'";
+        if (version != Version) throw Bad("branch-version", VersionKey, $"{found}; {Version} is read.");
         foreach (string name in _file.Names) _modules.Add(ModuleOf(name));
         foreach (string module in _modules) CheckModule(module);
     }
 
     private string ModuleOf(string name)
     {
-        string part = name.EndsWith(Codes, StringComparison.Ordinal) ? name[..^Codes.Length] : name.EndsWith(Scale, StringComparison.Ordinal) ? name[..^Scale.Length] : name;
+        string part = name.EndsWith(Codes, StringComparison.Ordinal) ? name[..^Codes.Length]
+            : name.EndsWith(Scale, StringComparison.Ordinal) ? name[..^Scale.Length]
+            : name;
         bool isFactor = part.EndsWith(EndA, StringComparison.Ordinal) || part.EndsWith(EndB, StringComparison.Ordinal);
         return isFactor && part.Length > EndA.Length
             ? part[..^EndA.Length]
@@ -152,7 +154,8 @@ public sealed class BranchFile : ILowRankAdapter
         TensorEntry codes = _file.Tensors[factor + Codes], scale = _file.Tensors[factor + Scale];
         var values = new sbyte[codes.ElementCount];
         _file.Read(codes.Name, values.AsSpan());
-        if (values.AsSpan().IndexOf(sbyte.MinValue) is >= 0 and int at) throw Bad("code", codes.Name, $"element {at} is {sbyte.MinValue}; codes are -{FactorScale.MaxCode} to {FactorScale.MaxCode}.");
+        int bad = values.AsSpan().IndexOf(sbyte.MinValue);
+        if (bad >= 0) throw Bad("code", codes.Name, $"element {bad} is {sbyte.MinValue}; codes are -{FactorScale.MaxCode} to {FactorScale.MaxCode}.");
         return new FactorCodes(values, _file.ReadFinite(scale), scale.Type.ToScaleType());
     }
 

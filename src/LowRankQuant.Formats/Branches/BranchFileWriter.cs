@@ -4,7 +4,7 @@ using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Formats.Branches;
 
-/// <summary>Writes low-rank branches in the layout of <see cref="BranchFile"/>: nothing is rounded, and a branch takes the bits that are counted for it.</summary>
+/// <summary>Writes low-rank branches in the layout of <see cref="BranchFile"/>: nothing is rounded, a branch takes the bits that are counted for it.</summary>
 public static class BranchFileWriter
 {
     /// <summary>Writes a folder's file.</summary>
@@ -34,7 +34,8 @@ public static class BranchFileWriter
         }
         Directory.CreateDirectory(folder);
         SafetensorsWriter.Write(
-            Path.Combine(folder, BranchFile.FileName), PendingTensor.ReferenceOrder(tensors), new Dictionary<string, string> { [BranchFile.VersionKey] = BranchFile.Version });
+            Path.Combine(folder, BranchFile.FileName), PendingTensor.ReferenceOrder(tensors),
+            new Dictionary<string, string> { [BranchFile.VersionKey] = BranchFile.Version });
     }
 
     /// <summary>The narrowest of F16, BF16 and F32 that holds all values exactly.</summary>

@@ -68,8 +68,9 @@ public static class TwoLevelTensors
         TensorEntry groups = Entry(source, module + GroupScale, SafetensorsType.U8, SafetensorsType.I8);
         long rows = codes.Shape[0], columns = scales.Shape[1] * TwoLevelGrid.BlockSize;
         bool symmetric = !source.Contains(module + BlockMinimum);
+        bool packed = groups.Type == SafetensorsType.U8;
         TwoLevelGrid? grid = TwoLevelGrid.All.FirstOrDefault(grid =>
-            grid.Symmetric == symmetric && codes.Shape[1] * 32 == columns * grid.Bits && groups.Shape[1] == Width(grid, columns, groups.Type == SafetensorsType.U8));
+            grid.Symmetric == symmetric && codes.Shape[1] * 32 == columns * grid.Bits && groups.Shape[1] == Width(grid, columns, packed));
         if (grid is null || rows < 1 || columns < 1 || rows * columns > Array.MaxLength)
         {
             throw new CheckpointFormatException("size-mismatch", source.Location, module + Codes,

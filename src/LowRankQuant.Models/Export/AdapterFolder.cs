@@ -33,8 +33,8 @@ internal static class AdapterFolder
             foreach (string module in adapter.Modules)
             {
                 if (adapter.Read(module) is not { } branch || Largest(branch) is not (> LargestHalf and float largest)) continue;
-                yield return new Misfit(
-                    module, FormattableString.Invariant($"a factor of its branch holds {largest:G4}, and {LargestHalf} is the largest half"), "give --adapter-dtype fp32");
+                string what = FormattableString.Invariant($"a factor of its branch holds {largest:G4}, and {LargestHalf} is the largest half");
+                yield return new Misfit(module, what, "give --adapter-dtype fp32");
             }
         }
         if (padded && adapter.Modules.Count > 0 && PaddedRank(adapter) > limit && adapter.Modules.Max(adapter.RankOf) <= limit)

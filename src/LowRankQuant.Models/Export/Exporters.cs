@@ -14,7 +14,8 @@ public static class Exporters
     /// <returns>The adapter that holds its branches; null without.</returns>
     /// <exception cref="ExportException">It does not fit; every reason is told.</exception>
     /// <exception cref="IOException">The disk is too small, or the output cannot be written; nothing is left behind.</exception>
-    public static ExportedAdapter? Run(IExporter exporter, ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
+    public static ExportedAdapter? Run(
+        IExporter exporter, ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
         List<string> problems = [.. AdapterMisfits(exporter, source, options).Select(misfit => misfit.ToString()), .. exporter.FindProblems(source, options)];
         if (problems.Count > 0) throw new ExportException([.. problems.Select(problem => $"{exporter.Name}: {problem}")]);
@@ -40,10 +41,12 @@ public static class Exporters
             yield return new Misfit(
                 Item, $"engines of {exporter.Name} load no adapter that lrq writes", "export --to dense, which adds branches to the weights");
         if (options is { AdapterType: not null, Adapter: null } && exporter.MergesBranches)
-            yield return new Misfit(Item, $"{exporter.Name} adds them to the weights, so that no adapter has a type", "name the adapter by --adapter, or leave --adapter-dtype out");
+            yield return new Misfit(
+                Item, $"{exporter.Name} adds them to the weights, so that no adapter has a type", "name the adapter by --adapter, or leave --adapter-dtype out");
         if (options.AdapterType is { } type && exporter.Adapters is [var first, ..] && !Holds(options.Adapter ?? first, type))
             yield return new Misfit(
-                Item, first == ExportAdapter.GgufLora ? "a GGUF LoRA file holds fp32, fp16 or q8_0" : "a PEFT folder holds fp32, fp16 or bf16", "choose another --adapter-dtype");
+                Item, first == ExportAdapter.GgufLora ? "a GGUF LoRA file holds fp32, fp16 or q8_0" : "a PEFT folder holds fp32, fp16 or bf16",
+                "choose another --adapter-dtype");
         if ((options.Adapter ?? (exporter.MergesBranches ? null : ExportAdapter.Peft)) is null) yield break;
         foreach (Misfit misfit in AdapterFolder.FindMisfits(source.Adapter, options)) yield return misfit;
     }

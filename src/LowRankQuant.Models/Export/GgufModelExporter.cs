@@ -55,7 +55,13 @@ public sealed class GgufModelExporter : IExporter
         string adapter = AdapterPath(options.Output), aside = adapter + ".staged";
         try
         {
-            GgmlType? type = options.AdapterType switch { AdapterType.Float32 => GgmlType.F32, AdapterType.Float16 => GgmlType.F16, AdapterType.Blocks8 => GgmlType.Q8_0, _ => null };
+            GgmlType? type = options.AdapterType switch
+            {
+                AdapterType.Float32 => GgmlType.F32,
+                AdapterType.Float16 => GgmlType.F16,
+                AdapterType.Blocks8 => GgmlType.Q8_0,
+                _ => null,
+            };
             GgufLoraExporter.Write(source.Whole, aside, type, cancellation);
             GgufExporter.Write(source.Checkpoint, options.Output, options.Gguf, progress, cancellation);
             File.Move(aside, adapter, overwrite: true);

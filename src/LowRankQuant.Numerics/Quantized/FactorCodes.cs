@@ -1,6 +1,6 @@
 namespace LowRankQuant.Numerics.Quantized;
 
-/// <summary>A factor of a low-rank branch in 8 bits: signed codes and one scale for every vector (row of A, column of B); see <see cref="FactorScale"/>.</summary>
+/// <summary>A factor of a low-rank branch in 8 bits: signed codes, one scale for every vector (row of A, column of B); see <see cref="FactorScale"/>.</summary>
 /// <param name="Codes">Codes, shaped as the factor.</param>
 /// <param name="Scales">Scales as stored, [rank]; 0 for a vector of zeros.</param>
 /// <param name="ScaleType">Half or bfloat16.</param>

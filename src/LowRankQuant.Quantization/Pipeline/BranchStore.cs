@@ -26,11 +26,14 @@ internal sealed class BranchStore(RunFolder folder, int factorBits)
         foreach (CorrectedLayer layer in layers)
         {
             if (layer.Branch is not { } branch) continue;
-            tensors.Add(PendingTensor.FromSingles(layer.Module + CompressedBlockStore.FactorA, CompressedBlockStore.TypeOf(branch.A, factorBits), [branch.Rank, layer.Report.InFeatures], branch.A));
-            tensors.Add(PendingTensor.FromSingles(layer.Module + CompressedBlockStore.FactorB, CompressedBlockStore.TypeOf(branch.B, factorBits), [layer.Report.OutFeatures, branch.Rank], branch.B));
+            Add(layer.Module + CompressedBlockStore.FactorA, [branch.Rank, layer.Report.InFeatures], branch.A);
+            Add(layer.Module + CompressedBlockStore.FactorB, [layer.Report.OutFeatures, branch.Rank], branch.B);
         }
         var report = new BlockReport(index, null, null, null, null, seconds) { Layers = [.. layers.Select(layer => layer.Report)], Warnings = warnings };
         folder.WriteBlock(index, tensors, report);
+
+        void Add(string name, long[] shape, float[] values) =>
+            tensors.Add(PendingTensor.FromSingles(name, CompressedBlockStore.TypeOf(values, factorBits), shape, values));
     }
 
     /// <summary>Reads a finished block back.</summary>

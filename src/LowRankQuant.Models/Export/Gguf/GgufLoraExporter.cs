@@ -36,7 +36,8 @@ public static class GgufLoraExporter
     /// <exception cref="IOException">The disk is too small or the path cannot be written; nothing is left behind.</exception>
     public static GgufExport Write(ICheckpoint source, string path, GgmlType? type = null, CancellationToken cancellation = default)
     {
-        if (type is not (null or GgmlType.F32 or GgmlType.F16 or GgmlType.Q8_0)) throw new ExportException($"The factors of an adapter are F32, F16 or Q8_0; {type} was asked for.");
+        if (type is not (null or GgmlType.F32 or GgmlType.F16 or GgmlType.Q8_0))
+            throw new ExportException($"The factors of an adapter are F32, F16 or Q8_0; {type} was asked for.");
         if (source is not AdaptedCheckpoint adapted) throw new ExportException($"{source.Location} has no low-rank branches; there is no adapter to write.");
         var problems = new List<string>(GgufHyperparameters.Problems(source.Config));
         Dictionary<string, string> names = GgufNames.All(source.Config.Layers).ToDictionary(pair => pair.HuggingFace, pair => pair.Gguf, StringComparer.Ordinal);

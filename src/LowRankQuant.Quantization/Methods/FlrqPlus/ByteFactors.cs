@@ -4,7 +4,7 @@ using LowRankQuant.Quantization.Methods.Layerwise;
 namespace LowRankQuant.Quantization.Methods.FlrqPlus;
 
 /// <summary>
-/// Factors with 8-bit elements: every row of V and every column of U has one 16-bit scale, max magnitude / 127 (<see cref="Numerics.Quantized.FactorScale"/>). V is
+/// Factors with 8-bit elements: every row of V and every column of U has one 16-bit scale, max magnitude / 127 (<see cref="FactorRounding"/>). V is
 /// rounded first, U refitted by least squares for the V as stored, then rounded too.
 /// </summary>
 internal static class ByteFactors

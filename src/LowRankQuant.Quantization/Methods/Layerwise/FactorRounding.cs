@@ -31,7 +31,12 @@ internal static class FactorRounding
         if (bits == 16)
         {
             bool half = FactorScale.ElementTypeFor(largest.Max()) == ScaleType.Float16;
-            for (int i = 0; i < values.Length; i++) values[i] = half ? T.CreateChecked((Half)double.CreateChecked(values[i])) : T.CreateChecked(ToBFloat(float.CreateChecked(values[i])));
+            for (int i = 0; i < values.Length; i++)
+            {
+                values[i] = half
+                    ? T.CreateChecked((Half)double.CreateChecked(values[i]))
+                    : T.CreateChecked(StorageScale.RoundAny(float.CreateChecked(values[i]), ScaleType.BFloat16));
+            }
             return;
         }
         ScaleType type = FactorScale.TypeFor(largest);
@@ -57,6 +62,4 @@ internal static class FactorRounding
             value = T.CreateChecked(code * scale);
         }
     }
-
-    private static float ToBFloat(float value) => StorageScale.RoundAny(value, ScaleType.BFloat16);
 }
