@@ -15,7 +15,7 @@ namespace LowRankQuant.Cli.Commands;
 internal sealed class VerifyCommand(Terminal terminal)
 {
     private const int MostDifferences = 20;
-    private readonly Argument<string> _path = new("PATH") { Description = $"The container. {ModelPath.Help} Also an adapter by itself: a PEFT folder or a GGUF LoRA file." };
+    private readonly Argument<string> _path = new("PATH") { Description = $"The container. {ModelPath.Help} Also an adapter by itself: a folder with branches.safetensors, a PEFT folder or a GGUF LoRA file." };
     private readonly Option<string?> _against = Create(
         "--against", "RUN", "What it was made from: codes, zero points, scales, all other tensors, low-rank branches, rotary angles, tokens of sample texts and chat templates are compared.");
     private readonly Option<bool> _json = CommonOptions.Json();

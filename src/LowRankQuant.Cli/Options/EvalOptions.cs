@@ -24,7 +24,8 @@ internal sealed class EvalOptions
     public Option<string?> Reference { get; } = Create("--reference", "MODEL", "The model that figures are compared with: KL divergence and top-1 agreement of a text (not of --perplexity rolling, which defines none), paired differences of tasks.");
 
     public Option<string?> Adapter { get; } = Create(
-        "--adapter", "PATH", "A PEFT folder or GGUF LoRA file to put on the model (default: the folder 'adapter' within the model's, if it is there).");
+        "--adapter", "PATH",
+        "A folder with branches.safetensors, a PEFT folder or a GGUF LoRA file to put on the model (default: the folder 'adapter' within the model's, if it is there).");
 
     public Option<string?> Text { get; } = Create("--text", "FILE", "Text to measure on: txt, json, jsonl (texts or conversations), these as .gz, or token ids; the demo brings its own.");
 

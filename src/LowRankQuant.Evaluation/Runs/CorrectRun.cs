@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
-using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 
@@ -32,7 +32,8 @@ public sealed class CorrectRun : ICorrectRun
                 $"instead of {job.Calibration.Samples}; --samples and --sequence-length choose others.");
         }
         var fingerprint = RunFingerprint.OfCorrection(
-            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name, $"{job.Form}");
+            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name,
+            $"{job.Form} {job.FactorType}");
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);
         string reportFile = Path.Combine(folder.Output, RunFolder.ReportName);
@@ -54,18 +55,24 @@ public sealed class CorrectRun : ICorrectRun
         var modules = layers.Select(layer => new AdapterModule(
             layer.Module, layer.Report.OutFeatures, layer.Report.InFeatures, layer.Report.Rank, () => layer.Branch!.A, () => layer.Branch!.B)).ToList();
         bool any = modules.Exists(module => module.Rank > 0);
-        SafetensorsType type = job.Options.FactorBits == 16 ? SafetensorsType.F16 : SafetensorsType.F32;
-        if (any) PeftAdapterWriter.Write(job.Output, modules, type, job.Form, job.Quantized.Checkpoint.Location, job.Options.FactorBits);
+        bool rounded = AdapterOutput.Write(job.Output, modules, job.Form, job.FactorType, job.Quantized.Checkpoint.Location, job.Options.FactorBits);
+        long counted = layers.Sum(layer => layer.Branch?.StoredBits ?? 0), stored = any ? StoredBits(job) : 0;
         double weights = layers.Sum(Weights), bits = layers.Sum(layer => layer.Report.BitsPerWeight * Weights(layer));
         var report = new CorrectReport
         {
             Output = any ? Path.GetFullPath(job.Output) : null,
-            BaseBitsPerWeight = (bits - layers.Sum(layer => (double)(layer.Branch?.StoredBits ?? 0))) / weights,
-            BitsPerWeight = bits / weights,
+            BaseBitsPerWeight = (bits - counted) / weights,
+            BitsPerWeight = (bits - counted + stored) / weights,
+            CountedBitsPerWeight = bits / weights,
+            AdapterBytes = stored / 8,
+            CountedAdapterBytes = counted / 8,
             Layers = [.. layers.Select(layer => layer.Report with { Name = layer.Module })],
-            Warnings = [.. sourceWarnings, .. calibration.Warnings, .. correction.Warnings],
+            Warnings =
+            [
+                .. sourceWarnings, .. calibration.Warnings, .. correction.Warnings,
+                .. rounded ? new[] { $"the adapter's factors are rounded to {job.FactorType}; errors are those before that" } : [],
+            ],
             BaseBytes = job.Quantized.Checkpoint.StoredBytes,
-            AdapterBytes = any ? new FileInfo(Path.Combine(job.Output, PeftAdapterWriter.TensorFile)).Length : null,
             Seconds = clock.Total.Seconds,
             PeakMemoryBytes = clock.Total.PeakMemoryBytes,
         };
@@ -91,6 +98,12 @@ public sealed class CorrectRun : ICorrectRun
     private sealed class CalibrationObserver(IRunObserver observer) : IProgress<CalibrationProgress>
     {
         public void Report(CalibrationProgress value) => observer.Progress(value.Tokens, value.Wanted);
+    }
+
+    private static long StoredBits(CorrectJob job)
+    {
+        using ILowRankAdapter adapter = AdapterOpener.Open(job.Output, job.Quantized.Checkpoint);
+        return adapter.Modules.Sum(adapter.StoredBitsOf);
     }
 
     private static double Weights(CorrectedLayer layer) => (double)layer.Report.OutFeatures * layer.Report.InFeatures;

@@ -42,7 +42,7 @@ public sealed record QuantizeJob
     /// <summary>Whether the begin-of-text token stands in front of the evaluation text.</summary>
     public AddBos AddBos { get; init; }
 
-    /// <summary>How the adapter of a low-rank branch tells its ranks; null when nothing was said, which means by module.</summary>
+    /// <summary>How low-rank branches are written; null when nothing was said, which means lrq's own file.</summary>
     public AdapterForm? AdapterForm { get; init; }
 
     /// <summary>Largest file of tensors, bytes.</summary>

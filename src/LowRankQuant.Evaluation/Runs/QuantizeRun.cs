@@ -74,7 +74,7 @@ public sealed class QuantizeRun : IQuantizeRun
         };
         if (job.Blocks is not null) return WithEffort(report, clock.Total);
         observer.Stage(RunStage.Writing);
-        AdapterForm form = job.AdapterForm ?? AdapterForm.Pattern;
+        AdapterForm form = job.AdapterForm ?? AdapterForm.Codes;
         var writer = new OutputWriter(model, job.Recipe, folder, store);
         if (job.Format == OutputFormat.Dense) writer.WriteDense(job.ShardBytes, cancellation);
         else writer.WriteCompressed(job.ShardBytes, form, cancellation);
@@ -106,9 +106,14 @@ public sealed class QuantizeRun : IQuantizeRun
             reportFile, RunJson.Default.RunReport, $"the model beside it is whole ('lrq eval {folder.Output}' measures it); delete the folder to make the run again, or choose another --out");
         if (job.AdapterForm is { } form && done.AdapterForm is { } has && form != has)
         {
-            string name = form == AdapterForm.Padded ? "peft-padded" : "peft";
+            (string option, string export) = form switch
+            {
+                AdapterForm.Padded => ("padded", "peft-padded"),
+                AdapterForm.Pattern => ("pattern", "peft"),
+                _ => ("lrq", "lrq"),
+            };
             throw new RunFolderException(
-                $"--adapter-form {(form == AdapterForm.Padded ? "padded" : "pattern")}: {folder.Output} holds this run, finished, with an adapter of the other form; 'lrq export {folder.Output} --to compressed-tensors --adapter {name} --out FOLDER' writes it without quantizing again.");
+                $"--adapter-form {option}: {folder.Output} holds this run, finished, with an adapter of another form; 'lrq export {folder.Output} --to compressed-tensors --adapter {export} --out FOLDER' writes it without quantizing again.");
         }
         // A run that was killed right behind its report still has them.
         folder.RemoveBlocks();

@@ -122,11 +122,17 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         bool dense = job.Format == OutputFormat.Dense;
         SourceStorage source = SourceStorage.Of(_model);
         long written = result.Checkpoint.StoredBytes;
-        double? bits = dense ? StoredSize.LayerBits(report.Blocks) ?? StoredSize.GridBits(_model, job.Recipe.Scheme) : StoredSize.LinearBits(result);
-        string[] advice = source.Advice(bits) is { } text ? [text] : [];
+        StoredParts stored = StoredSize.Parts(result);
+        double bits = StoredSize.BitsPerWeight(result, stored.LinearBytes + stored.BranchBytes);
+        double counted = dense
+            ? StoredSize.LayerBits(report.Blocks) ?? StoredSize.GridBits(_model, job.Recipe.Scheme)
+            : StoredSize.BitsPerWeight(result, stored.LinearBytes + stored.CountedBranchBytes);
+        string[] notes = [.. source.Advice(counted) is { } text ? new[] { text } : [], .. AdapterWarning(stored, bits, counted)];
         return report with
         {
             BitsPerWeight = bits,
+            CountedBitsPerWeight = counted,
+            Stored = stored,
             SourceBitsPerWeight = source.BitsPerWeight,
             SourceTypes = source.Types,
             SourceBytes = _model.Checkpoint.StoredBytes,
@@ -136,8 +142,17 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             RtnBytes = IsBaseline(job.Recipe) ? null : dense ? written : RoundedSize.Of(folder.Output, _model, job.Recipe, job.ShardBytes),
             EmbeddingBytes = 2L * _model.Config.VocabularySize * _model.Config.HiddenSize * (_model.Config.TiedEmbeddings ? 1 : 2),
             OutputHash = OutputWriter.HashOf(folder.Output),
-            Warnings = [.. report.Warnings.Where(warning => !warning.StartsWith(Collapse, StringComparison.Ordinal)).Except(advice), .. advice],
+            Warnings = [.. report.Warnings.Where(warning => !warning.StartsWith(Collapse, StringComparison.Ordinal)).Except(notes), .. notes],
         };
+    }
+
+    private static IEnumerable<string> AdapterWarning(StoredParts stored, double bits, double counted)
+    {
+        if (stored.BranchBytes == stored.CountedBranchBytes) yield break;
+        yield return string.Create(
+            CultureInfo.InvariantCulture,
+            $"the PEFT folder holds the branches in {stored.BranchBytes:N0} bytes, lrq's own file in {stored.CountedBranchBytes:N0}: {bits:F3} bits per weight in place of {counted:F3}") +
+            ". Leave --adapter-form out, or give lrq.";
     }
 
     // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.

@@ -72,6 +72,9 @@ public sealed class PeftAdapter : ILowRankAdapter
     public int RankOf(string module) => (int)_file.Tensors[_pairs[module].A].Shape[0];
 
     /// <inheritdoc/>
+    public long StoredBitsOf(string module) => 8 * (_file.Tensors[_pairs[module].A].ByteLength + _file.Tensors[_pairs[module].B].ByteLength);
+
+    /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
     private void Pair()

@@ -90,7 +90,7 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public RuntimeQuantizers? Quantizers => Base.Quantizers;
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => Base.StoredBitsOf(name) + (ReadBranch(name)?.StoredBits ?? 0);
+    public long StoredBitsOf(string name) => Base.StoredBitsOf(name) + (BranchNames.Contains(name) ? Adapter.StoredBitsOf(name[..^WeightSuffix.Length]) : 0);
 
     /// <inheritdoc/>
     public string? BlockTypeOf(string name) => Base.BlockTypeOf(name);

@@ -15,12 +15,12 @@ public static class CheckpointOpener
     /// <param name="path">A folder or file.</param>
     /// <exception cref="CheckpointException">There is nothing at the path, or what is there is unsound.</exception>
     /// <exception cref="UnsupportedModelException">What is there is of a kind, architecture or type that is not supported.</exception>
-    /// <param name="adapter">A PEFT folder or GGUF LoRA file to put on the model; null for the PEFT folder in the model's folder, if there is one.</param>
+    /// <param name="adapter">An adapter to put on the model; null for the one in the model's folder, if there is one.</param>
     public static ICheckpoint Open(string path, string? adapter = null)
     {
         ICheckpoint checkpoint = OpenBase(path);
         string own = Path.Combine(path, AdapterFolder);
-        if (adapter is null && !AdapterOpener.IsPeft(own)) return checkpoint;
+        if (adapter is null && !AdapterOpener.IsIn(own)) return checkpoint;
         ILowRankAdapter? branches = null;
         try
         {
@@ -64,7 +64,7 @@ public static class CheckpointOpener
         if (names.FirstOrDefault(name => name.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) is { } gguf)
             throw new CheckpointException($"{folder} is no Hugging Face folder; for the GGUF file in it name the file: {Path.Combine(folder, gguf)}.");
         if (names.Contains(ModelConfigFile.Name)) return HuggingFaceCheckpoint.Open(folder);
-        if (AdapterOpener.IsPeft(folder)) throw AdapterAlone(folder);
+        if (AdapterOpener.IsIn(folder)) throw AdapterAlone(folder);
         string what = names.Length == 0 ? "holds no files" : "holds no config.json";
         throw new CheckpointException($"{folder} {what}; a model is {Supported}.{ForeignModels.NestedHint(folder)}");
     }

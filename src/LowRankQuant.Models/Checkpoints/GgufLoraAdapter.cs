@@ -93,6 +93,9 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
     public int RankOf(string module) => (int)_file.ShapeOf(_pairs[module].A)[0];
 
     /// <inheritdoc/>
+    public long StoredBitsOf(string module) => 8 * (_file.Tensors[_pairs[module].A].ByteLength + _file.Tensors[_pairs[module].B].ByteLength);
+
+    /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
     /// <summary>Whether a GGUF file calls itself an adapter.</summary>

@@ -1,3 +1,4 @@
+using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export.Gguf;
 
@@ -58,7 +59,14 @@ public sealed class GgufModelExporter : IExporter
         string adapter = AdapterPath(options.Output), aside = adapter + ".staged";
         try
         {
-            GgufLoraExporter.Write(source.Whole, aside, cancellation: cancellation);
+            GgmlType? type = options.AdapterType switch
+            {
+                AdapterType.Float32 => GgmlType.F32,
+                AdapterType.Float16 => GgmlType.F16,
+                AdapterType.Blocks8 => GgmlType.Q8_0,
+                _ => null,
+            };
+            GgufLoraExporter.Write(source.Whole, aside, type, cancellation);
             GgufExporter.Write(source.Checkpoint, options.Output, options.Gguf, progress, cancellation);
             File.Move(aside, adapter, overwrite: true);
         }

@@ -21,7 +21,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
 {
     /// <summary>
     /// Writes a compressed-tensors checkpoint, or one of our own kind where there are two-level grids: the block files' tensors as they are, everything
-    /// else in the type of the scales. Low-rank branches go to a PEFT folder within it, <see cref="CheckpointOpener.AdapterFolder"/>.
+    /// else in the type of the scales. Low-rank branches go to a folder within it, <see cref="CheckpointOpener.AdapterFolder"/>, in the form asked for.
     /// </summary>
     public void WriteCompressed(long shardSize, AdapterForm form, CancellationToken cancellation)
     {
@@ -89,10 +89,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                         () => CompressedBlockStore.Factor(file, name + CompressedBlockStore.FactorB)));
                 }
             }
-            if (modules.TrueForAll(module => module.Rank == 0)) return;
-            int bits = recipe.Correction?.FactorBits ?? 16;
-            PeftAdapterWriter.Write(
-                Path.Combine(folder.Output, CheckpointOpener.AdapterFolder), modules, bits == 16 ? SafetensorsType.F16 : SafetensorsType.F32, form, "..", bits);
+            AdapterOutput.Write(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder), modules, form, null, "..", recipe.Correction?.FactorBits ?? 16);
         }
         finally
         {

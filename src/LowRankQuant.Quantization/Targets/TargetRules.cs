@@ -108,7 +108,7 @@ internal static class TargetRules
         : layer.ScaleType == ScaleType.BFloat16 && grid.Bits >= BFloat16Digits ? "mlx computes in the type of the scales, and bf16 has no digits left for codes of 8 bits; give --scale-dtype fp16"
         : null;
 
-    // Beside scales GPTQ and AWQ store zero points even where the grid is symmetric, and MLX floats as large as the scales.
+    // Beside scales GPTQ and AWQ store zero points even where the grid is symmetric, GPTQ the group of every column, and MLX floats as large as the scales.
     private static double Bits(Target target, TargetLayer layer, UniformGrid grid)
     {
         const int scaleBits = 16;
@@ -116,7 +116,8 @@ internal static class TargetRules
         return target switch
         {
             Target.Mlx => grid.Bits + (2.0 * scaleBits / group),
-            Target.Gptq or Target.Awq => grid.Bits + ((double)(scaleBits + grid.Bits) / group),
+            Target.Gptq => grid.Bits + ((double)(scaleBits + grid.Bits) / group) + (32.0 / layer.OutFeatures),
+            Target.Awq => grid.Bits + ((double)(scaleBits + grid.Bits) / group),
             _ => (double)grid.StoredBits(layer.OutFeatures, layer.InFeatures, layer.ScaleType) / ((double)layer.OutFeatures * layer.InFeatures),
         };
     }

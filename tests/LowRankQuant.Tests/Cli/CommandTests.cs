@@ -276,7 +276,7 @@ public class CommandTests
         using var copy = LowRankQuant.Formats.Safetensors.SafetensorsFolder.Open(output);
         using var original = LowRankQuant.Formats.Safetensors.SafetensorsFolder.Open(TestData.Demo);
         Assert.Equal(original.Names.Order(StringComparer.Ordinal), copy.Names.Order(StringComparer.Ordinal));
-        foreach (string name in original.Names)
+        foreach (string name in original.Names.Some())
         {
             Assert.Equal(stored, LowRankQuant.Formats.Safetensors.SafetensorsTypes.HeaderName(copy.Tensors[name].Type));
             var expected = new float[original.ShapeOf(name).Aggregate(1L, (product, size) => product * size)];

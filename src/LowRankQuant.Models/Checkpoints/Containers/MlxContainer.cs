@@ -49,9 +49,6 @@ internal sealed class MlxContainer : QuantizedContainer
         else affine.Dequantize(destination);
     }
 
-    /// <inheritdoc/>
-    public override long StoredBitsOf(string module) => ReadAffine(module).StoredBits;
-
     private MlxWeight ReadAffine(string module) => MlxReader.Read(Tensors, module, LayoutOf(module));
 
     private MlxLayout LayoutOf(string module) => _config.For(module)

@@ -57,9 +57,6 @@ internal sealed class TwoLevelContainer : QuantizedContainer
     public override void ReadRounded(string module, Span<float> destination) => ReadSingles(module, destination);
 
     /// <inheritdoc/>
-    public override long StoredBitsOf(string module) => ReadQuantized(module)!.StoredBits;
-
-    /// <inheritdoc/>
     public override bool Knows(string tensor) => _uniform?.Owns(tensor) == true ? _uniform.Knows(tensor) : base.Knows(tensor);
 
     private CompressedTensorsContainer? UniformOf(string module) => _uniform?.Holds(module) == true ? _uniform : null;
