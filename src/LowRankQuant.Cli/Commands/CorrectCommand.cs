@@ -144,7 +144,8 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
                 FormattableString.Invariant($"{report.AdapterBytes:N0} in this folder ({report.BitsPerWeight:F3} bits per weight)");
         writer.WriteLine(FormattableString.Invariant($"{report.BaseBitsPerWeight:F3} -> {report.CountedBitsPerWeight:F3} bits per weight, {sizes}, ") +
             FormattableString.Invariant($"ranks {report.Layers.Min(layer => layer.Rank)} to {report.Layers.Max(layer => layer.Rank)}, {Format.Duration(report.Seconds)}, {written}"));
-        if (report is { BaseBytes: { } model, AdapterBytes: { } adapter }) writer.WriteLine($"size: model {Format.Bytes(model)}, adapter {Format.Bytes(adapter)}, together {Format.Bytes(model + adapter)}");
+        if (report is { BaseBytes: { } model, Output: not null })
+            writer.WriteLine($"size: model {Format.Bytes(model)}, adapter {Format.Bytes(report.AdapterBytes)}, together {Format.Bytes(model + report.AdapterBytes)}");
         if (json) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.CorrectReport));
         return ExitCodes.Success;
     }

@@ -32,9 +32,6 @@ public sealed record CorrectReport
     /// <summary>Bytes of the quantized model's files.</summary>
     public long? BaseBytes { get; init; }
 
-    /// <summary>Bytes of the adapter's tensors; null when none was written.</summary>
-    public long? AdapterBytes { get; init; }
-
     /// <summary>Wall time, all sessions of the run together.</summary>
     public double Seconds { get; init; }
 

@@ -106,14 +106,13 @@ public sealed class QuantizeRun : IQuantizeRun
             reportFile, RunJson.Default.RunReport, $"the model beside it is whole ('lrq eval {folder.Output}' measures it); delete the folder to make the run again, or choose another --out");
         if (job.AdapterForm is { } form && done.AdapterForm is { } has && form != has)
         {
-            (string option, string export) = form switch
+            string held = $"{folder.Output} holds this run, finished, with an adapter of another form";
+            throw new RunFolderException(form switch
             {
-                AdapterForm.Padded => ("padded", "peft-padded"),
-                AdapterForm.Pattern => ("pattern", "peft"),
-                _ => ("lrq", "lrq"),
-            };
-            throw new RunFolderException(
-                $"--adapter-form {option}: {folder.Output} holds this run, finished, with an adapter of another form; 'lrq export {folder.Output} --to compressed-tensors --adapter {export} --out FOLDER' writes it without quantizing again.");
+                AdapterForm.Codes => $"--adapter-form lrq: {held}; choose another --out, or delete the folder to make the run again.",
+                AdapterForm.Padded => $"--adapter-form padded: {held}; 'lrq export {folder.Output} --to compressed-tensors --adapter peft-padded --out FOLDER' writes it without quantizing again.",
+                _ => $"--adapter-form pattern: {held}; 'lrq export {folder.Output} --to compressed-tensors --adapter peft --out FOLDER' writes it without quantizing again.",
+            });
         }
         // A run that was killed right behind its report still has them.
         folder.RemoveBlocks();

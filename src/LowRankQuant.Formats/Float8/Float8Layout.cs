@@ -83,9 +83,6 @@ public sealed record Float8Layout(string Module, string Scale, int OutFeatures, 
         }
     }
 
-    /// <summary>Bits of the weight and its scales.</summary>
-    public long StoredBits(ISafetensorsSource source) => 8 * (source.Tensors[Module + ".weight"].ByteLength + source.Tensors[Scale].ByteLength);
-
     private float[] ReadScales(ISafetensorsSource source)
     {
         TensorEntry entry = source.Tensors[Scale];

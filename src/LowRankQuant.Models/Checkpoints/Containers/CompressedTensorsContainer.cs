@@ -83,10 +83,6 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
         foreach (ref float value in destination) value = StorageScale.RoundAny(value, type);
     }
 
-    /// <inheritdoc/>
-    public override long StoredBitsOf(string module) =>
-        _floats.TryGetValue(module, out Float8Layout? floats) ? floats.StoredBits(Tensors) : base.StoredBitsOf(module);
-
     private QuantizationScheme SchemeOf(string module) => _config.SchemeFor(module)
         ?? throw new CheckpointException($"{Tensors.Location}: '{module}' is stored quantized, but no group of quantization_config covers it.");
 

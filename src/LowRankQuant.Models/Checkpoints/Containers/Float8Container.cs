@@ -80,9 +80,6 @@ internal sealed class Float8Container : QuantizedContainer
     /// <inheritdoc/>
     public override void ReadRounded(string module, Span<float> destination) => ReadSingles(module, destination);
 
-    /// <inheritdoc/>
-    public override long StoredBitsOf(string module) => _layouts[module].StoredBits(Tensors);
-
     private static Float8Container? Find(SafetensorsFolder tensors, (int, int)? block)
     {
         var layouts = new Dictionary<string, Float8Layout>(StringComparer.Ordinal);
