@@ -40,6 +40,8 @@ public static class FileKind
     /// <param name="head">The first bytes of the file, some hundred at best.</param>
     public static string? Foreign(ReadOnlySpan<byte> head)
     {
+        // The length of a header may look like any magic number.
+        if (IsSafetensors(head)) return null;
         if (head.StartsWith("version https://git-lfs.github.com/spec/"u8))
             return "is a git-lfs pointer, not the file itself; run 'git lfs pull' in its folder, or download the file from the model's page.";
         if (IsPage(head)) return "is a web page, not the file itself: its download met an error or a login; download it again.";

@@ -38,10 +38,7 @@ public sealed record AutoRoundConfig(ModuleLayouts<GptqLayout>? Gptq, ModuleLayo
         int bits = fields.Required("bits"), group = fields.GroupSize("group_size");
         bool symmetric = fields.Boolean("sym") ?? true;
         CheckTypes(fields);
-        // auto_round:auto_gptq, auto_round:gptq, auto_gptq, autoround:gptq:exllamav2; older files have a backend instead, whose layout is GPTQ's too.
-        string packing = fields.Text("packing_format") ?? fields.Text("backend") ?? "auto_round:auto_gptq";
-        string[] parts = [.. packing.ToLowerInvariant().Split(':').SkipWhile(part => part is "auto_round" or "auto-round" or "autoround" or "intel/auto-round")];
-        string layout = parts.Length > 0 ? parts[0] : fields.Any("packing_format") is null ? "auto_gptq" : "";
+        string layout = LayoutName(fields);
         if (layout is "auto_awq" or "awq")
         {
             return new AutoRoundConfig(null, WithExtra(fields, AwqLayoutOf(fields, bits, group), layer =>
@@ -49,14 +46,23 @@ public sealed record AutoRoundConfig(ModuleLayouts<GptqLayout>? Gptq, ModuleLayo
         }
         GptqZeroPoints zeros = layout switch
         {
-            "auto" or "auto_gptq" or "gptq" or "exllamav2" or "exllama" or "triton" or "marlin" => GptqZeroPoints.MinusOne,
+            "auto_gptq" or "gptq" => GptqZeroPoints.MinusOne,
             "" or "gptqmodel" or "gptq_v2" => GptqZeroPoints.AsTheyAre,
             _ => throw fields.Bad(
-                fields.Any("packing_format") is null ? "backend" : "packing_format",
-                $"'{packing}'; auto_round, auto_round:auto_gptq, auto_round:gptqmodel and auto_round:auto_awq are read.", "unsupported-format"),
+                "packing_format", $"'{fields.Text("packing_format")}'; auto_round, auto_round:auto_gptq, auto_round:gptqmodel and auto_round:auto_awq are read.", "unsupported-format"),
         };
         return new AutoRoundConfig(WithExtra(fields, GptqLayoutOf(fields, bits, group, symmetric, zeros), layer => GptqLayoutOf(
             layer, layer.Integer("bits") ?? bits, layer.GroupSize("group_size", group), layer.Boolean("sym") ?? symmetric, zeros)), null);
+    }
+
+    // auto_round:auto_gptq, auto_round:gptq, auto_gptq. Older files name an engine instead (backend: autoround:exllamav2), and have GPTQ's layout or AWQ's.
+    private static string LayoutName(ConfigFields fields)
+    {
+        if (fields.Text("packing_format") is not { } packing)
+            return fields.Text("backend") is { } engine && engine.Contains("awq", StringComparison.OrdinalIgnoreCase) ? "auto_awq" : "auto_gptq";
+        string[] parts = packing.ToLowerInvariant().Split(':', 2);
+        bool own = parts[0] is "auto_round" or "auto-round" or "autoround";
+        return !own ? parts[0] : parts.Length > 1 ? parts[1] : "";
     }
 
     private static AwqLayout AwqLayoutOf(ConfigFields fields, int bits, int groupSize) => bits == AwqLayout.Bits

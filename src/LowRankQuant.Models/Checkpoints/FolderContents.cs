@@ -1,5 +1,6 @@
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints;
 
@@ -86,4 +87,16 @@ internal sealed class FolderContents(string location, SafetensorsFolder tensors,
 
     /// <summary>The exception for a tensor that is not there.</summary>
     public CheckpointException Absent(string name) => new($"{Location}: tensor '{name}' is absent; the files do not belong to this configuration.");
+
+    /// <summary>The exception for a tensor that a whole model has; it says what the names look like where none is as expected.</summary>
+    public CheckpointException Absent(string name, IModelFamily family)
+    {
+        if (Stored.Names.FirstOrDefault(stored => stored.EndsWith("tok_embeddings.weight", StringComparison.Ordinal)) is { } other)
+        {
+            return new CheckpointException(
+                $"{Location}: '{other}' is a name of Meta's own files, which are not read; convert them by transformers' convert_llama_weights_to_hf.py, or take the Hugging Face folder.");
+        }
+        return Stored.Names.Any(family.Owns) || Stored.Names.Count == 0 ? Absent(name) : new CheckpointException(
+            $"{Location}: tensor '{name}' is absent; the names of the files begin otherwise ('{Stored.Names[0]}'), with none of the prefixes that are known. Rename them to those of transformers.");
+    }
 }

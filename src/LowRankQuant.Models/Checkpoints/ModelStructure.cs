@@ -139,9 +139,7 @@ internal sealed class ModelStructure
             return new CheckpointException(
                 $"{_contents.Location}: tensor '{name}' is stored quantized ('{part}' is there), and {Configuration} it; restore quantization_config in config.json, or quantize_config.json.");
         }
-        string? other = _names.FirstOrDefault(stored => stored.EndsWith("tok_embeddings.weight", StringComparison.Ordinal));
-        return other is null ? _contents.Absent(name) : new CheckpointException(
-            $"{_contents.Location}: '{other}' is a name of Meta's own files, which are not read; convert them by transformers' convert_llama_weights_to_hf.py, or take the Hugging Face folder.");
+        return _contents.Absent(name, _family);
     }
 
     private CheckpointException NoFloat(string name, SafetensorsType type) => new(

@@ -38,7 +38,7 @@ internal sealed record OutputHeadChoice(bool Tied, bool EmbeddingIsHead, string?
                     : null;
                 return new OutputHeadChoice(false, false, warning);
             case (false, false):
-                throw contents.Absent(embedding);
+                throw contents.Absent(embedding, family);
             default:
                 string there = hasHead ? head : embedding, missing = hasHead ? embedding : head;
                 if (flag == false)

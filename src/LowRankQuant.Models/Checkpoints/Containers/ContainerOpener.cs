@@ -57,7 +57,7 @@ internal static class ContainerOpener
         return description.Method is { } method && ByMethod.TryGetValue(method, out Opener? open)
             ? open(Element(description.Json), description.File, tensors)
             : throw new UnsupportedModelException(
-                $"{description.File}: quant_method '{description.Method ?? "(absent)"}' is not supported; supported are {string.Join(", ", ByMethod.Keys)} and MLX.");
+                $"{description.File}: quantization_config.quant_method '{description.Method ?? "(absent)"}' is not supported; supported are {string.Join(", ", ByMethod.Keys)} and MLX.");
     }
 
     private static QuantizedContainer OpenAutoRound(JsonElement config, string file, SafetensorsFolder tensors)

@@ -56,7 +56,20 @@ internal sealed class GptqContainer : QuantizedContainer
     private GptqZeroPoints? Relabelled(GptqLayout common)
     {
         string? first = Modules.Order(StringComparer.Ordinal).FirstOrDefault();
-        if (first is null || !Tensors.Contains(first + ".qzeros") || GptqReader.FormOf(Tensors, first, _layouts[first]) is not { } form) return null;
+        if (first is null || FormOf(first) is not { } form) return null;
         return (form == GptqZeroPoints.AsTheyAre) == (common.ZeroPoints == GptqZeroPoints.AsTheyAre) ? null : form;
+    }
+
+    private GptqZeroPoints? FormOf(string module)
+    {
+        try
+        {
+            return GptqReader.FormOf(Tensors, module, _layouts[module]);
+        }
+        catch (CheckpointFormatException)
+        {
+            // What is unsound is told when it is read.
+            return null;
+        }
     }
 }

@@ -19,11 +19,11 @@ internal sealed record QuantizationDescription(string File, string? Method, Json
 {
     private const string MethodKey = "quant_method", Packing = "packing_format";
 
-    // AutoGPTQ and gptqmodel; AutoAWQ.
-    private static readonly string[] OwnFiles = [ModelConfigFile.QuantizeName, "quant_config.json"];
+    // AutoGPTQ and gptqmodel; AutoAWQ; auto-round.
+    private static readonly string[] OwnFiles = [ModelConfigFile.QuantizeName, "quant_config.json", "quantization_config.json"];
 
-    // Keys that decide what the numbers mean.
-    private static readonly string[] Deciding = ["bits", "group_size", "sym", "checkpoint_format", "zero_point", "version"];
+    // Keys that decide what the numbers mean and that no tensor's shape or values give away.
+    private static readonly string[] Deciding = ["checkpoint_format", "zero_point", "version"];
 
     private static readonly (string Old, string Key)[] OlderKeys = [("w_bit", "bits"), ("wbits", "bits"), ("q_group_size", "group_size"), ("groupsize", "group_size")];
 
@@ -103,7 +103,7 @@ internal sealed record QuantizationDescription(string File, string? Method, Json
         : Json.ContainsKey("zero_point") || Path.GetFileName(File) == OwnFiles[1] ? AwqConfig.QuantMethod
         : GptqConfig.QuantMethod;
 
-    // What one file leaves out the other may say; what both say must be the same.
+    // What one file leaves out the other may say. Where both speak config.json counts, but for what would go unnoticed.
     private QuantizationDescription With(QuantizationDescription other)
     {
         foreach (string key in Deciding)
