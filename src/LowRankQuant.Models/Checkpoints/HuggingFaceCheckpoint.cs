@@ -131,7 +131,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
-    public ITokenizer LoadTokenizer() => TokenizerLoader.FromFolder(Location);
+    public ITokenizer LoadTokenizer() => TokenizerLoader.FromFolder(Location, Config.VocabularySize);
 
     /// <inheritdoc/>
     public string? ReadChatTemplate() => ChatTemplateFile.Find(Location);

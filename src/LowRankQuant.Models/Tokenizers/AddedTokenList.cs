@@ -39,10 +39,16 @@ internal static class AddedTokenList
             tokens.Add(token);
             if (token.Id > end)
                 warnings.Add($"{config.Source}: {quoted} has the id {token.Id}, and no token has the ids from {end} on before it; transformers' fast tokenizers give it the id {end}.");
+            if (token.Id >= config.Rows) warnings.Add($"{config.Source}: {quoted} has the id {token.Id}, and the embedding {config.Rows} rows: the model cannot read a text that holds it.");
             end = Math.Max(end, token.Id + 1);
         }
         foreach (AddedToken token in config.SpecialTokens.Where(token => !ids.ContainsKey(token.Content)))
         {
+            if (vocabulary.Find(token.Content) is null && end >= config.Rows)
+            {
+                warnings.Add($"tokenizer_config.json: the special token {TokenizerException.Quote(token.Content)} has no id, and the embedding no row for another one; it stays text.");
+                continue;
+            }
             int id = vocabulary.Find(token.Content) ?? end++;
             ids.Add(token.Content, id);
             tokens.Add(token with { Id = id });

@@ -38,7 +38,7 @@ public static class GgufVocabularyExport
             PipelineTokenizer { Parts.Model: BpeModel { Options.MapsBytes: true } model } pipeline => FromByteLevel(pipeline, model, size, isLossy),
             PipelineTokenizer { Parts.Model: BpeModel model } pipeline => FromMetaspace(pipeline, model, size, isLossy),
             SpmTokenizer { Model: SpmModel model } spm => FromSpm(spm, model, size, isLossy),
-            _ => throw Inexpressible("tokenizer", tokenizer.GetType().Name, "only BPE vocabularies have a counterpart in GGUF here"),
+            _ => throw Inexpressible("model.type", tokenizer is PipelineTokenizer or SpmTokenizer ? "Unigram" : null, "only BPE vocabularies have a counterpart in GGUF here"),
         };
     }
 

@@ -16,11 +16,14 @@ public static class Gpt2Vocabulary
     /// <returns>The tokenizer. Its begin and end token is &lt;|endoftext|&gt; unless the configuration names others.</returns>
     /// <exception cref="TokenizerException">A file is damaged, or the two do not belong together.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
-    public static ITokenizer Load(string vocabPath, string mergesPath)
+    public static ITokenizer Load(string vocabPath, string mergesPath) => Load(vocabPath, mergesPath, rows: null);
+
+    /// <summary>As <see cref="Load(string, string)"/>, for an embedding of so many rows.</summary>
+    internal static ITokenizer Load(string vocabPath, string mergesPath, int? rows)
     {
         ArgumentNullException.ThrowIfNull(vocabPath);
         ArgumentNullException.ThrowIfNull(mergesPath);
-        TokenizerConfig config = TokenizerConfig.LoadBeside(vocabPath);
+        TokenizerConfig config = TokenizerConfig.LoadBeside(vocabPath) with { Rows = rows };
         if (Directory.Exists(mergesPath))
             throw TokenizerException.For(Path.GetFileName(mergesPath), mergesPath, "is a folder; a file belongs here", "Fetch the file again.");
         if (FileKind.Foreign(mergesPath) is { } foreign) throw new TokenizerException($"{mergesPath} {foreign}");

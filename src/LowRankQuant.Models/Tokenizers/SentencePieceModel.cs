@@ -20,7 +20,10 @@ public static class SentencePieceModel
     /// <returns>The tokenizer.</returns>
     /// <exception cref="TokenizerException">The file is damaged or of a kind this library does not know.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static ITokenizer Load(string path)
+    public static ITokenizer Load(string path) => Load(path, rows: null);
+
+    /// <summary>As <see cref="Load(string)"/>, for an embedding of so many rows.</summary>
+    internal static ITokenizer Load(string path, int? rows)
     {
         ArgumentNullException.ThrowIfNull(path);
         if (Directory.Exists(path)) throw TokenizerException.For(Path.GetFileName(path), path, "is a folder; a file belongs here", Remedy);
@@ -31,7 +34,7 @@ public static class SentencePieceModel
             throw TokenizerException.For(Path.GetFileName(path), length.ToString(CultureInfo.InvariantCulture),
                 $"a SentencePiece model may have at most {LargestFile} bytes", "This is not a tokenizer.model.");
         }
-        return Read(File.ReadAllBytes(path), TokenizerConfig.LoadBeside(path));
+        return Read(File.ReadAllBytes(path), TokenizerConfig.LoadBeside(path) with { Rows = rows });
     }
 
     /// <summary>Reads the bytes of a tokenizer.model.</summary>

@@ -31,6 +31,9 @@ internal sealed record TokenizerConfig
     /// <summary>Special tokens by text; their ids stand elsewhere, or nowhere.</summary>
     internal IReadOnlyList<AddedToken> SpecialTokens { get; init; } = [];
 
+    /// <summary>Rows of the embedding; null where they are not known.</summary>
+    internal int? Rows { get; init; }
+
     /// <summary>Where <see cref="AddedTokens"/> come from, for messages.</summary>
     internal string Source { get; init; } = $"{FileName}: {Decoder}";
 

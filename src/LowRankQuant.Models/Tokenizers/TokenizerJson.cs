@@ -11,10 +11,13 @@ public static class TokenizerJson
     /// <returns>The tokenizer.</returns>
     /// <exception cref="TokenizerException">A file is damaged, or names a component this library does not know; the message quotes it.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
-    public static ITokenizer Load(string path)
+    public static ITokenizer Load(string path) => Load(path, rows: null);
+
+    /// <summary>As <see cref="Load(string)"/>, for an embedding of so many rows.</summary>
+    internal static ITokenizer Load(string path, int? rows)
     {
         ArgumentNullException.ThrowIfNull(path);
-        TokenizerConfig config = TokenizerConfig.LoadBeside(path);
+        TokenizerConfig config = TokenizerConfig.LoadBeside(path) with { Rows = rows };
         using System.Text.Json.JsonDocument document = JsonField.ParseFile(path);
         return TokenizerJsonReader.Read(JsonField.Root(document, Path.GetFileName(path)), config);
     }

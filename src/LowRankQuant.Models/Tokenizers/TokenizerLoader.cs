@@ -15,16 +15,19 @@ public static class TokenizerLoader
     /// tokenizer_config.json, special_tokens_map.json and added_tokens.json beside it.
     /// </summary>
     /// <param name="folder">Path of the folder.</param>
+    /// <param name="rows">
+    /// Rows of the model's embedding: special tokens that are named without an id, and would get one beyond them, stay text. Null for any number.
+    /// </param>
     /// <returns>The tokenizer.</returns>
     /// <exception cref="TokenizerException">The folder holds no tokenizer, or one that is damaged or of an unknown kind.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
-    public static ITokenizer FromFolder(string folder)
+    public static ITokenizer FromFolder(string folder, int? rows = null)
     {
         ArgumentNullException.ThrowIfNull(folder);
         string json = Path.Combine(folder, Json), model = Path.Combine(folder, Model), vocab = Path.Combine(folder, Vocab), merges = Path.Combine(folder, Merges);
-        if (Exists(json)) return TokenizerJson.Load(json);
-        if (Exists(model)) return SentencePieceModel.Load(model);
-        if (Exists(vocab) && Exists(merges)) return Gpt2Vocabulary.Load(vocab, merges);
+        if (Exists(json)) return TokenizerJson.Load(json, rows);
+        if (Exists(model)) return SentencePieceModel.Load(model, rows);
+        if (Exists(vocab) && Exists(merges)) return Gpt2Vocabulary.Load(vocab, merges, rows);
         string rule = Directory.Exists(folder)
             ? "no tokenizer.json, no tokenizer.model and no vocab.json with merges.txt in this folder"
             : "there is no such folder";

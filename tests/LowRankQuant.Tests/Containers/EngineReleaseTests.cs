@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Cli.Output;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Verification.Engines;
 using LowRankQuant.Numerics.Quantized;
@@ -59,6 +60,35 @@ public class EngineReleaseTests
             Assert.NotEmpty(verdicts);
             Assert.All(verdicts, verdict => Assert.Matches(@"^.*\d.*, 20\d\d-\d\d-\d\d$", verdict.Rules.ToString()));
         }
+    }
+
+    [Fact]
+    public async Task AFolderThatStoresTheSharedMatrixAsAHeadIsToldApart()
+    {
+        using var folder = new TemporaryFolder();
+        string model = DemoCopy.Create(folder, "model");
+        // A colon closer to the name and spaces behind it, so that the header keeps its length.
+        byte[] bytes = File.ReadAllBytes(Path.Combine(model, "model.safetensors"));
+        int at = bytes.AsSpan().IndexOf("\"model.embed_tokens.weight\""u8);
+        const string Name = "\"model.embed_tokens.weight\":";
+        System.Text.Encoding.UTF8.GetBytes("\"lm_head.weight\":".PadRight(Name.Length)).CopyTo(bytes, at);
+        File.WriteAllBytes(Path.Combine(model, "model.safetensors"), bytes);
+        Assert.Equal("refuses", await Verdict(model, "MLX"));
+        Assert.Equal("fast", await Verdict(TestData.Demo, "MLX"));
+    }
+
+    [Fact]
+    public void AFolderWithAnAdapterIsToldHowToLoadIt()
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File("config.json"), "{\"quantization_config\": {\"quant_method\": \"compressed-tensors\"}}");
+        Assert.Null(AdapterHint.Of(folder.Path));
+        Directory.CreateDirectory(folder.File("adapter"));
+        File.WriteAllText(folder.File("adapter/adapter_config.json"), "{}");
+        string[] lines = AdapterHint.Of(folder.Path)!.Split('\n');
+        Assert.Equal(4, lines.Length);
+        Assert.Contains("base(torch.tensor", lines[2], StringComparison.Ordinal);
+        Assert.Contains($"PeftModel.from_pretrained(base, \"{folder.Path}/adapter\")", lines[3], StringComparison.Ordinal);
     }
 
     [Fact]

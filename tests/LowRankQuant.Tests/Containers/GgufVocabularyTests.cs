@@ -16,7 +16,7 @@ public class GgufVocabularyTests
     [InlineData("normalizer", """{"type": "StripAccents"}""", "normalizer StripAccents")]
     [InlineData("normalizer", """{"type": "Replace", "pattern": {"String": "a"}, "content": "b"}""", "normalizer Replace (\"a\" by \"b\")")]
     [InlineData("normalizer", """{"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": [{"type": "Strip"}]}]}""", "normalizer Strip")]
-    [InlineData("pre_tokenizer", """{"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}, {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}]}""", "pre_tokenizer")]
+    [InlineData("pre_tokenizer", """{"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}]}""", "pre_tokenizer")]
     [InlineData("pre_tokenizer", """{"type": "ByteLevel", "add_prefix_space": true, "use_regex": true}""", "pre_tokenizer")]
     [InlineData("post_processor", """{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {"x": {"id": "x", "ids": [5, 6], "tokens": ["x", "y"]}}}""", "post_processor (ids 5, 6 in front of a text)")]
     public async Task WhatHasNoPlaceIsRefusedOrLeftOutWithAWarning(string part, string json, string named)
@@ -83,10 +83,13 @@ public class GgufVocabularyTests
     {
         using var folder = new TemporaryFolder();
         string model = DemoCopy.Create(folder, "model"), file = folder.File("m.gguf");
-        DemoCopy.Edit(model, "tokenizer_config.json", config => config["pad_token"] = "<pad>");
+        DemoCopy.Edit(model, "tokenizer_config.json", config => config["pad_token"] = "<none>");
+        DemoCopy.Edit(model, "added_tokens.json", added => added["<pad>"] = 2048);
         CliResult written = await Lrq.Run("convert", model, "--to", "gguf", "--out", file);
         Assert.True(written.Code == 0, written.Error);
         Assert.Contains("warning: tokenizer: '<pad>' with ids from 2048 on left out: the embedding has 2048 rows", written.Out, StringComparison.Ordinal);
+        // Named without an id, and no row is left for one.
+        Assert.Contains("warning: tokenizer_config.json: the special token \"<none>\" has no id", written.Out, StringComparison.Ordinal);
         using GgufFile read = GgufFile.Open(file);
         Assert.Equal(2048, read.Metadata.FindStrings("tokenizer.ggml.tokens")!.Length);
     }

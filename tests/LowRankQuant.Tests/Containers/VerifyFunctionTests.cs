@@ -23,13 +23,13 @@ public class VerifyFunctionTests
     public async Task AHeadOfItsOwnThatIsLostIsFound()
     {
         using var folder = new TemporaryFolder();
-        string model = Untied(folder, "untied"), whole = folder.File("whole.gguf");
+        string model = Untied(folder, "untied"), whole = folder.File("whole.gguf"), demo = await GgufEdit.Demo(folder);
         Assert.Equal(0, (await Lrq.Run("convert", model, "--to", "gguf", "--out", whole)).Code);
         await Same(whole, model);
         await Differs(GgufEdit.Rewrite(whole, folder.File("lost.gguf"), [], drop: ["output.weight"]), model, "lm_head.weight: element ");
         // A head of its own with the embedding's values is the same function.
-        await Same(GgufEdit.Rewrite(whole, folder.File("equal.gguf"), [], add: [Head(await GgufEdit.Demo(folder), 0)]), TestData.Demo);
-        await Differs(GgufEdit.Rewrite(whole, folder.File("other.gguf"), [], add: [Head(await GgufEdit.Demo(folder), 0.5f)]), TestData.Demo, "lm_head.weight: element 0");
+        await Same(GgufEdit.Rewrite(demo, folder.File("equal.gguf"), [], add: [Head(demo, 0)]), TestData.Demo);
+        await Differs(GgufEdit.Rewrite(demo, folder.File("other.gguf"), [], add: [Head(demo, 0.5f)]), TestData.Demo, "lm_head.weight: element 0");
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Engines;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Export;
@@ -28,7 +29,7 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
         ICheckpoint model = source.Checkpoint;
         return new StoredModel(name, source.Linears, model.Quantizers, model.HuggingFaceConfig["quantization_config"] as JsonObject)
         {
-            TiedByHeadAlone = model.Config.TiedEmbeddings && !model.Contains(Embedding(model)) && model.Contains(source.Head + ".weight"),
+            TiedByHeadAlone = model is HuggingFaceCheckpoint && model.Config.TiedEmbeddings && StoresHeadAlone(model, source.Head + ".weight"),
         };
     }
 
@@ -59,5 +60,10 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
         return null;
     }
 
-    private static string Embedding(ICheckpoint model) => ModelFamilies.For(model.Config.ModelType, model.Location).EmbeddingName;
+    // By the names in the files, which are what engines look for, whatever they are called here.
+    private static bool StoresHeadAlone(ICheckpoint model, string head)
+    {
+        using SafetensorsFolder files = SafetensorsFolder.Open(model.Location);
+        return files.Contains(head) && !files.Contains(ModelFamilies.For(model.Config.ModelType, model.Location).EmbeddingName);
+    }
 }
