@@ -47,7 +47,7 @@ internal static class Failures
                 WriteProblems([.. bad.Problems.Take(MostProblems)], error);
                 if (bad.Problems.Count > MostProblems) error.WriteLine($"error: and {bad.Problems.Count - MostProblems} more.");
                 return ExitCodes.BadRequest;
-            case RunFolderException:
+            case RunFolderException or OutputLockedException:
                 error.WriteLine($"error: {failure.Message}");
                 return ExitCodes.BadRequest;
             default:
@@ -64,6 +64,7 @@ internal static class Failures
         IOException or UnauthorizedAccessException => failure.Message,
         DllNotFoundException => $"{failure.Message} Install the library, or leave --kernels at simd.",
         OutOfMemoryException => "not enough memory. Give --memory a smaller budget (activations then go to disk), or use fewer or shorter windows.",
+        InvalidDataException => failure.Message,
         NotSupportedException => $"not supported: {failure.Message}",
         _ => $"{failure.GetType().Name}: {failure.Message} This is a defect of lrq; {DebugVariable}=1 prints where it happened.",
     };

@@ -76,7 +76,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         List<string> problems = reader.Problems;
         if (reference is null) problems.Add("--reference is missing: name the model in full precision.");
         if (string.IsNullOrWhiteSpace(output)) problems.Add("--out is missing: name the adapter folder to write.");
-        else if (File.Exists(output)) problems.Add($"--out {output}: is a file; name a folder.");
+        else if (FolderPath.FileInTheWay(output) is { } file) problems.Add($"--out {output}: {file} is a file; name a folder.");
         else CheckOutput(output, [parsed.GetValue(_model)!, .. reference is null ? [] : new[] { reference }, .. sources], problems);
         if (target is null && rank is null) problems.Add("--target-bits or --rank is missing: say how much the branches may take.");
         if (target is { } bits && !(bits > 0 && bits <= 64)) problems.Add(FormattableString.Invariant($"--target-bits {bits}: must be more than 0 and at most 64."));
@@ -125,6 +125,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         string written = report.Output is null ? "no branch pays; no adapter was written" : $"written to {report.Output}";
         writer.WriteLine(FormattableString.Invariant($"{report.BaseBitsPerWeight:F3} -> {report.BitsPerWeight:F3} bits per weight, ") +
             FormattableString.Invariant($"ranks {report.Layers.Min(layer => layer.Rank)} to {report.Layers.Max(layer => layer.Rank)}, {Format.Duration(report.Seconds)}, {written}"));
+        if (report is { BaseBytes: { } model, AdapterBytes: { } adapter }) writer.WriteLine($"size: model {Format.Bytes(model)}, adapter {Format.Bytes(adapter)}, together {Format.Bytes(model + adapter)}");
         if (json) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.CorrectReport));
         return ExitCodes.Success;
     }

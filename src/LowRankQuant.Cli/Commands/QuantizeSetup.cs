@@ -86,7 +86,7 @@ internal sealed class QuantizeSetup : IDisposable
     /// <summary>What is asked for beside the recipe.</summary>
     private sealed record Settings(
         string? Output, IReadOnlyList<string> Calibration, TextFormat? CalibrationFormat, string? TextField, AddBos? AddBos, string? EvalText,
-        TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, OutputFormat Format, AdapterForm AdapterForm, long ShardBytes, long? Memory, int? Blocks, bool Overwrite);
+        TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, OutputFormat Format, AdapterForm? AdapterForm, long ShardBytes, long? Memory, int? Blocks, bool Overwrite);
 
     private static Settings ReadSettings(QuantizeOptions options, OptionReader reader, bool planning)
     {
@@ -94,7 +94,7 @@ internal sealed class QuantizeSetup : IDisposable
             reader.Text(options.Out), reader.Texts(options.Calibration), reader.Choice(options.CalibrationFormat, CommonOptions.TextFormats),
             reader.Text(options.TextField), reader.Choice(options.AddBos, CommonOptions.AddBosNames), reader.Text(options.EvalText),
             reader.Choice(options.EvalTextFormat, CommonOptions.TextFormats), reader.Flag(options.JoinRows), reader.Int(options.EvalWindows, 1), reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
-            reader.Choice(options.Correction.AdapterForm, CorrectionOptions.AdapterForms) ?? AdapterForm.Pattern,
+            reader.Choice(options.Correction.AdapterForm, CorrectionOptions.AdapterForms),
             reader.Size(options.ShardSize) ?? SafetensorsFolderWriter.DefaultShardSize, reader.Size(options.Memory), reader.Int(options.Blocks, 1),
             reader.Flag(options.Overwrite));
         if (!planning && string.IsNullOrWhiteSpace(settings.Output)) reader.Problems.Add("--out is missing: name the output folder.");
@@ -109,15 +109,15 @@ internal sealed class QuantizeSetup : IDisposable
         (ModelPath path, CausalModel model, RecipeRequest request, Settings settings) = (_path, Model, _request, _settings);
         List<string> problems = _reader.Problems;
         IReadOnlyList<string> sources = settings.Calibration;
-        bool learns = request.Method is null || RecipeNames.Parse(RecipeNames.Methods, request.Method) is not QuantizationMethod.Rtn || request.TuneSteps > 0;
+        QuantizationMethod? method = request.Method is null ? QuantizationMethod.Lrq : RecipeNames.Parse(RecipeNames.Methods, request.Method);
+        bool learns = method is not QuantizationMethod.Rtn || request.TuneSteps > 0, measuresOnly = !learns && sources.Count > 0;
         bool bundled = path.IsDemo && sources.Count == 0 && learns;
+        // A calibration text that nothing learns from is there to be measured on.
+        string? evalText = settings.EvalText ?? (path.IsDemo && !measuresOnly ? path.EvaluationText : null);
+        if (measuresOnly && settings.EvalText is not null)
+            problems.Add("--calibration does not apply to method rtn beside --eval-text: rtn learns nothing and is measured on that text; leave one of them out.");
+        CalibrationSettings.Check(problems, sources, settings.CalibrationFormat, settings.EvalText is null ? settings.TextField : null, settings.AddBos, evalText is not null, bundled);
         if (bundled) sources = [path.CalibrationText];
-        if (sources.Count == 0)
-        {
-            Foreign("--calibration-format", settings.CalibrationFormat is not null);
-            Foreign("--text-field", settings.TextField is not null && settings.EvalText is null);
-        }
-        string? evalText = settings.EvalText ?? (path.IsDemo ? path.EvaluationText : null);
         if (settings.EvalWindows is not null && evalText is null) problems.Add("--eval-windows needs --eval-text: without it the held-out calibration windows are measured on.");
         if (settings.JoinRows && evalText is null) problems.Add("--join-rows needs --eval-text: it says how the rows of that text follow each other.");
         if (settings.EvalTextFormat is not null && settings.EvalText is null) problems.Add("--eval-text-format needs --eval-text: it says what that file holds.");
@@ -130,17 +130,21 @@ internal sealed class QuantizeSetup : IDisposable
         if (found.Count == known && !bundled && TokensBelow(resolved.Recipe) is { } tokens) resolved = Examine(request with { CalibrationTokens = tokens }, found);
         problems.AddRange(found.Skip(known));
         Recipe recipe = resolved.Recipe;
+        if (measuresOnly && recipe.HeldOut == 0)
+            problems.Add("--calibration does nothing for method rtn with --held-out 0: rtn learns nothing and is measured on the held-out windows; leave it out.");
+        if (settings.AdapterForm is not null) CheckAdapterForm(recipe, settings.Format, problems);
         var job = new QuantizeJob
         {
             Model = model,
             Recipe = recipe,
-            Output = settings.Output ?? ".",
+            Output = settings.Output ?? "",
             Overwrite = settings.Overwrite,
             Calibration = sources.Count == 0 ? null : Calibration(recipe),
             EvaluationText = evalText,
             EvaluationTextOptions = EvaluationText(settings),
             JoinRows = settings.JoinRows,
             EvaluationWindows = settings.EvalWindows,
+            AddBos = settings.AddBos ?? AddBos.Auto,
             Format = settings.Format,
             AdapterForm = settings.AdapterForm,
             ShardBytes = settings.ShardBytes,
@@ -170,23 +174,26 @@ internal sealed class QuantizeSetup : IDisposable
         {
             bool decided = request is { Samples: not null, HeldOut: not null, SequenceLength: not null };
             if (sources.Count == 0 || (decided && !_planning)) return null;
-            long? tokens = null;
+            long tokens;
             try
             {
                 tokens = CalibrationLoader.CountTokens(Calibration(chosen), model.Checkpoint.LoadTokenizer(), model.Config, model);
             }
             catch (Exception failure) when (failure is TextSourceException or CalibrationException or TokenizerException or IOException)
             {
-                // A run meets the same failure when it reads the text; a plan reads nothing later.
-                if (_planning) problems.Add(failure.Message);
+                // The run or the plan meets the same failure when it reads the text.
+                return null;
             }
             return tokens < ((long)chosen.Samples + chosen.HeldOut) * chosen.SequenceLength ? tokens : null;
         }
+    }
 
-        void Foreign(string option, bool given)
-        {
-            if (given) problems.Add($"{option} needs --calibration: it says how calibration files are read.");
-        }
+    private static void CheckAdapterForm(Recipe recipe, OutputFormat format, List<string> problems)
+    {
+        if (recipe.Correction is not { MayHaveBranches: true })
+            problems.Add("--adapter-form says how low-rank branches are written, and this run makes none; leave it out, or choose a --method that does, and a rank.");
+        else if (format == OutputFormat.Dense)
+            problems.Add("--adapter-form does not apply to --format dense, which adds low-rank branches to the weights; leave one of them out.");
     }
 
     private static TextSourceOptions EvaluationText(Settings settings) => new()
@@ -200,7 +207,9 @@ internal sealed class QuantizeSetup : IDisposable
     private static void CheckOutput(Settings settings, ModelPath path, IReadOnlyList<string> texts, List<string> problems)
     {
         if (string.IsNullOrWhiteSpace(settings.Output)) return;
+        if (FolderPath.FileInTheWay(settings.Output) is { } file) problems.Add($"--out {settings.Output}: {file} is a file; name a folder.");
         if (FolderPath.Holds(settings.Output, path.Path)) problems.Add($"--out {settings.Output}: holds the model itself; name another folder.");
+        else if (Directory.Exists(path.Path) && FolderPath.Holds(path.Path, settings.Output)) problems.Add($"--out {settings.Output}: lies within the model's folder; name another folder.");
         foreach (string text in texts)
         {
             if (settings.Overwrite && text != CalibrationOptions.Self && FolderPath.Holds(settings.Output, text))

@@ -20,6 +20,15 @@ public sealed record CorrectReport
     /// <summary>What the user should look at.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 
-    /// <summary>Wall time.</summary>
+    /// <summary>Bytes of the quantized model's files.</summary>
+    public long? BaseBytes { get; init; }
+
+    /// <summary>Bytes of the adapter's tensors; null when none was written.</summary>
+    public long? AdapterBytes { get; init; }
+
+    /// <summary>Wall time, all sessions of the run together.</summary>
     public double Seconds { get; init; }
+
+    /// <summary>Largest resident memory of any process that worked on the run.</summary>
+    public long PeakMemoryBytes { get; init; }
 }

@@ -15,10 +15,14 @@ public sealed class CorrectRun : ICorrectRun
     public CorrectReport Run(CorrectJob job, IRunObserver observer, CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
+        using OutputLock held = OutputLock.TakeFolder(job.Output);
+        if (held.TakenOver is { } note) observer.Note(note);
+        job.Quantized.CheckLinears();
+        job.Reference.CheckLinears();
         observer.Stage("reading calibration text");
         CalibrationSet calibration = CalibrationLoader.Load(
             job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference,
-            new CalibrationObserver(observer), cancellation);
+            new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
         foreach (string warning in calibration.Warnings) observer.Warn(warning);
         if (calibration.Windows.Length < job.Calibration.Samples)
         {
@@ -30,15 +34,20 @@ public sealed class CorrectRun : ICorrectRun
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);
         string reportFile = Path.Combine(folder.Output, RunFolder.ReportName);
-        if (File.Exists(reportFile) && JsonSerializer.Deserialize(File.ReadAllBytes(reportFile), RunJson.Default.CorrectReport) is { } done)
+        if (File.Exists(reportFile))
         {
+            CorrectReport done = RunFolder.Read(
+                reportFile, RunJson.Default.CorrectReport, "the adapter beside it is whole; delete the folder to make the run again, or choose another --out");
+            folder.RemoveBlocks();
             observer.Note($"{folder.Output} holds this run, finished.");
             return done;
         }
+        using var clock = new RunClock(folder, start);
+        DiskSpace.Require(job.Output, BytesOf(job, calibration));
         int blocks = job.Reference.Config.Layers, finished = Enumerable.Range(0, blocks).TakeWhile(folder.HasBlock).Count();
         if (finished > 0) observer.Note($"{finished} of {blocks} blocks were finished by an earlier session.");
-        var correction = new BranchCorrection(job.Quantized, job.Reference, job.Options, folder) { Progress = Stages(observer) };
-        var budget = new MemoryBudget(job.MemoryBytes ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2));
+        var correction = new BranchCorrection(job.Quantized, job.Reference, job.Options, folder) { Progress = Stages(observer, clock) };
+        var budget = new MemoryBudget(Memory(job));
         IReadOnlyList<CorrectedLayer> layers = correction.Run(calibration, budget, cancellation);
         var modules = layers.Select(layer => new AdapterModule(
             layer.Module, layer.Report.OutFeatures, layer.Report.InFeatures, layer.Report.Rank, () => layer.Branch!.A, () => layer.Branch!.B)).ToList();
@@ -53,22 +62,33 @@ public sealed class CorrectRun : ICorrectRun
             BitsPerWeight = bits / weights,
             Layers = [.. layers.Select(layer => layer.Report with { Name = layer.Module })],
             Warnings = [.. calibration.Warnings, .. correction.Warnings],
-            Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
+            BaseBytes = job.Quantized.Checkpoint.StoredBytes,
+            AdapterBytes = any ? new FileInfo(Path.Combine(job.Output, PeftAdapterWriter.TensorFile)).Length : null,
+            Seconds = clock.Total.Seconds,
+            PeakMemoryBytes = clock.Total.PeakMemoryBytes,
         };
         if (any) AtomicFile.WriteAllText(Path.Combine(job.Output, RankChart.FileName), RankChart.Draw(report.Layers));
         AtomicFile.WriteAllBytes(reportFile, JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.CorrectReport));
         folder.RemoveBlocks();
+        clock.Finish();
         return report;
     }
 
-    private sealed class CalibrationObserver(IRunObserver observer) : IProgress<CalibrationProgress>
+    // Branches in the run folder and in the adapter, as floats, and the activations of both models where memory ends.
+    private static long BytesOf(CorrectJob job, CalibrationSet calibration)
     {
-        public void Report(CalibrationProgress value) => observer.Progress(value.Tokens, value.Wanted);
+        const long sideBytes = 16L << 20;
+        long branches = 0, streams = 2L * calibration.Windows.Length * calibration.SequenceLength * job.Reference.Config.HiddenSize * sizeof(float);
+        foreach ((_, int outFeatures, int inFeatures) in job.Reference.Linears)
+            branches += (long)Math.Min(job.Options.Rank, Math.Min(outFeatures, inFeatures)) * (outFeatures + inFeatures) * sizeof(float) * job.Reference.Config.Layers;
+        return (2 * branches) + Math.Max(0, streams - Memory(job)) + sideBytes;
     }
+
+    private static long Memory(CorrectJob job) => job.MemoryBytes ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2);
 
     private static double Weights(CorrectedLayer layer) => (double)layer.Report.OutFeatures * layer.Report.InFeatures;
 
-    private static Action<string, int, int> Stages(IRunObserver observer)
+    private static Action<string, int, int> Stages(IRunObserver observer, RunClock clock)
     {
         string? current = null;
         return (stage, done, all) =>
@@ -76,6 +96,7 @@ public sealed class CorrectRun : ICorrectRun
             if (stage != current) observer.Stage(stage);
             current = stage;
             observer.Progress(done, all);
+            clock.Save();
         };
     }
 }

@@ -39,8 +39,11 @@ public sealed record QuantizeJob
     /// <summary>What to write.</summary>
     public OutputFormat Format { get; init; }
 
-    /// <summary>How the adapter of a low-rank branch tells its ranks.</summary>
-    public AdapterForm AdapterForm { get; init; }
+    /// <summary>Whether the begin-of-text token stands in front of the evaluation text.</summary>
+    public AddBos AddBos { get; init; }
+
+    /// <summary>How the adapter of a low-rank branch tells its ranks; null when nothing was said, which means by module.</summary>
+    public AdapterForm? AdapterForm { get; init; }
 
     /// <summary>Largest file of tensors, bytes.</summary>
     public long ShardBytes { get; init; }

@@ -86,6 +86,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public long StoredBitsOf(string name) => Base.StoredBitsOf(name) + (ReadBranch(name)?.StoredBits ?? 0);
 
+    /// <inheritdoc/>
+    public string? BlockTypeOf(string name) => Base.BlockTypeOf(name);
+
     /// <summary>The branch of a weight, or null.</summary>
     public LowRankBranch? ReadBranch(string name) => BranchNames.Contains(name) ? Adapter.Read(name[..^WeightSuffix.Length]) : null;
 

@@ -103,6 +103,9 @@ public sealed class GgufCheckpoint : ICheckpoint
     public long StoredBitsOf(string name) => 8 * _file.Tensors[Stored(name)].ByteLength;
 
     /// <inheritdoc/>
+    public string? BlockTypeOf(string name) => _file.Tensors[Stored(name)].Type.ToString();
+
+    /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
     {
         foreach (string path in _file.Files) FileSamples.Append(hash, path);

@@ -57,6 +57,10 @@ public interface ICheckpoint : IDisposable
     /// <exception cref="CheckpointException">The tensor is absent.</exception>
     long StoredBitsOf(string name);
 
+    /// <summary>Name of the block type in which a tensor is stored, such as <c>Q4_1</c>; null where its container has no such names.</summary>
+    /// <exception cref="CheckpointException">The tensor is absent.</exception>
+    string? BlockTypeOf(string name) => null;
+
     /// <summary>Feeds the contents of the model's files, or of samples of them that any edit of weights would change, into a hash.</summary>
     void AppendContentHash(System.Security.Cryptography.IncrementalHash hash);
 

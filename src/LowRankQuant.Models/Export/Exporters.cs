@@ -1,3 +1,5 @@
+using LowRankQuant.Formats;
+
 namespace LowRankQuant.Models.Export;
 
 /// <summary>The containers that models can be exported to.</summary>
@@ -13,11 +15,14 @@ public static class Exporters
     /// <summary>Checks a model against a container and writes it.</summary>
     /// <returns>Where its branches went as an adapter; null without.</returns>
     /// <exception cref="ExportException">It does not fit; every reason is told.</exception>
+    /// <exception cref="OutputLockedException">Another process writes there.</exception>
     /// <exception cref="IOException">The disk is too small, or the output cannot be written; nothing is left behind.</exception>
     public static string? Run(IExporter exporter, ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
         List<string> problems = [.. AdapterMisfits(exporter, source, options).Select(misfit => misfit.ToString()), .. exporter.FindProblems(source, options)];
         if (problems.Count > 0) throw new ExportException([.. problems.Select(problem => $"{exporter.Name}: {problem}")]);
+        using OutputLock held = OutputLock.TakePlace(options.Output);
+        if (held.TakenOver is not null) StagedFolder.RemoveLeftover(options.Output);
         if (source.Adapter is not null && options.Adapter is null && !exporter.MergesBranches) options = options with { Adapter = exporter.Adapters[0] };
         exporter.Write(source, options, progress, cancellation);
         return options.Adapter is null ? null : exporter.AdapterPath(options.Output);

@@ -39,10 +39,11 @@ public sealed record DiskPlan(long Bytes)
         return new DiskPlan(blocks + tuned + result + Math.Max(0, memory.StreamBytes - memory.ActivationBytes) + SideBytes);
     }
 
-    /// <summary>Checks that the disk of a folder has room.</summary>
+    /// <summary>Checks that the disk of a folder has room; what the folder holds already is either part of the run or makes room for it.</summary>
     /// <exception cref="OutOfBudgetException">It has not.</exception>
     public void Check(string folder)
     {
-        if (DiskSpace.Shortage(folder, Bytes) is { } problem) throw new OutOfBudgetException(problem);
+        long there = Directory.Exists(Path.Combine(folder, RunFolder.WorkName)) ? new DirectoryInfo(folder).EnumerateFiles("*", SearchOption.AllDirectories).Sum(file => file.Length) : 0;
+        if (DiskSpace.Shortage(folder, Math.Max(0, Bytes - there)) is { } problem) throw new OutOfBudgetException(problem);
     }
 }

@@ -86,6 +86,8 @@ public static class RecipeResolver
             Windows windows = Data(method, preset);
             if (method != QuantizationMethod.Rtn && !request.HasCalibration)
                 Problems.Add($"method {RecipeNames.Of(RecipeNames.Methods, method)} learns from text: give --calibration FILE, or --calibration self.");
+            if (request.Start is not null && !corrects && linears.Count > 0 && linears.All(IsTwoLevel))
+                Problems.Add("--start does not apply to two-level grids: their integers are always searched for; leave it out.");
             var correction = new CorrectionResolver(request, method, linears, Problems, Notes);
             if (!corrects) correction.RefuseAll();
             return new Recipe
@@ -109,14 +111,21 @@ public static class RecipeResolver
                 Batch = trains ? Batch(preset, windows.Samples) : 1,
                 Loss = trains ? request.Loss ?? preset.Loss : Methods.Reconstruction.LossWeighting.Plain,
                 KeepBest = trains && KeepBest(preset, windows.HeldOut),
+                Restarts = trains ? preset.Restarts : null,
                 Seed = request.Seed ?? Presets.DefaultSeed,
                 Samples = windows.Samples,
                 HeldOut = windows.HeldOut,
                 SequenceLength = windows.Length,
                 Correction = corrects ? correction.Resolve(grid, scaleType, windows.HeldOut) : null,
-                Tuning = new TuningResolver(request, method, Problems).Resolve(bits, twoLevel is not null || named.HasTwoLevel || blocks, windows.Samples, windows.HeldOut),
+                Tuning = new TuningResolver(request, method, Problems, Notes).Resolve(
+                    bits, blocks ? Names(linears) : Names(linears.Where(IsTwoLevel)), linears.Count, windows.Samples, windows.HeldOut),
             };
+
+            bool IsTwoLevel(LinearShape linear) =>
+                layers is not null && layers.TryGetValue(linear.Name, out LayerGrid? its) ? its.TwoLevelGrid is not null : twoLevel is not null;
         }
+
+        private static string[] Names(IEnumerable<LinearShape> linears) => [.. linears.Select(linear => linear.Name)];
 
         private readonly record struct Windows(int Samples, int HeldOut, int Length);
 
@@ -209,6 +218,9 @@ public static class RecipeResolver
             Refuse("--samples", request.Samples is not null, measured);
             Refuse("--held-out", request.HeldOut is not null, measured);
             Refuse("--sequence-length", request.SequenceLength is not null, measured);
+            if (request.TuneSteps > 0) return;
+            Refuse("--preset", request.Preset is not null, "without --calibration no value comes from a preset; leave it out");
+            Refuse("--seed", request.Seed is not null, "without --calibration nothing is random; leave it out");
 
             void Refuse(string option, bool given, string why)
             {

@@ -124,6 +124,14 @@ public sealed class CorrectionRunTests : IDisposable
         Assert.Equal(Lrq.Bytes(whole), Lrq.Bytes(killed));
         CliResult again = await Lrq.Run([.. Correcting(rounded, killed), "--target-bits", "2.6"]);
         Assert.Contains("holds this run, finished", again.Error);
+        // What is asked for now and is not what is there is refused by its name.
+        CliResult padded = await Lrq.Run([.. Correcting(rounded, killed), "--target-bits", "2.6", "--adapter-form", "padded"]);
+        Assert.Equal(2, padded.Code);
+        Assert.Contains("another --format, --shard-size or --adapter-form", padded.Error);
+        using JsonDocument report = JsonDocument.Parse(again.Out);
+        Assert.Equal(new FileInfo(Path.Combine(killed, "adapter_model.safetensors")).Length, report.RootElement.GetProperty("adapterBytes").GetInt64());
+        Assert.Equal(new FileInfo(Path.Combine(rounded, "model.safetensors")).Length, report.RootElement.GetProperty("baseBytes").GetInt64());
+        Assert.True(report.RootElement.GetProperty("peakMemoryBytes").GetInt64() > 1 << 20);
     }
 
     private static string[] Correcting(string quantized, string adapter) =>

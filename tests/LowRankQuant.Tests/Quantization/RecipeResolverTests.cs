@@ -28,6 +28,11 @@ public class RecipeResolverTests
         Recipe recipe = Resolve(Trained with { Preset = "paper" }).Recipe;
         Assert.Equal((512, 1024, 5000, 2), (recipe.Samples, recipe.SequenceLength, recipe.Iterations, recipe.Batch));
         Assert.Equal((LossWeighting.Plain, false, 0), (recipe.Loss, recipe.KeepBest, recipe.HeldOut));
+        // The released code trains once and keeps the last step.
+        Assert.Equal(0, recipe.Restarts);
+        Assert.Equal(0, Resolve(Trained with { Preset = "paper", Method = "flrq", Correction = new() { Residual = ResidualRounding.Lrq } }).Recipe.Restarts);
+        Assert.Null(Resolve(Trained with { Preset = "paper", Method = "flrq" }).Recipe.Restarts);
+        Assert.Null(Resolve(Trained).Recipe.Restarts);
     }
 
     [Theory]
