@@ -42,7 +42,7 @@ public sealed class TextRunTests : IDisposable
     [Fact]
     public async Task APlanFindsTextsThatCannotBeRead()
     {
-        File.WriteAllText(_folder.File("a.parquet"), "PAR1");
+        File.WriteAllText(_folder.File("a.parquet"), "PAR1\u0015\u0004");
         CliResult plan = await Lrq.Run("plan", "demo", "--method", "lrq", "--calibration", _folder.File("a.parquet"), "--eval-text", _folder.Path, "--untimed");
         Assert.Equal(2, plan.Code);
         Assert.Contains("is a Parquet file", plan.Error, StringComparison.Ordinal);
