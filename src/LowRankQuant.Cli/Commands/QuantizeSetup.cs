@@ -175,15 +175,16 @@ internal sealed class QuantizeSetup : IDisposable
         long? TokensBelow(Recipe chosen)
         {
             bool decided = request is { Samples: not null, HeldOut: not null, SequenceLength: not null };
-            if (sources.Count == 0 || decided) return null;
-            long? tokens = null;
+            if (sources.Count == 0 || (decided && !_planning)) return null;
+            long tokens;
             try
             {
                 tokens = CalibrationLoader.CountTokens(Calibration(chosen), model.Checkpoint.LoadTokenizer(), model.Config, model);
             }
             catch (Exception failure) when (failure is TextSourceException or CalibrationException or TokenizerException or IOException)
             {
-                // Run and plan meet the same failure when they read the text.
+                // The run or the plan meets the same failure when it reads the text.
+                return null;
             }
             return tokens < ((long)chosen.Samples + chosen.HeldOut) * chosen.SequenceLength ? tokens : null;
         }

@@ -36,7 +36,18 @@ internal static class CalibrationSettings
     }
 
     private static bool HasNoFields(string source, TextFormat? format) =>
-        HoldsIds(source, format) || format == TextFormat.Text || (Unsaid(format) && Name(source).EndsWith(".txt", StringComparison.OrdinalIgnoreCase));
+        HoldsIds(source, format) || format == TextFormat.Text || (Unsaid(format) && source.EndsWith(".txt", StringComparison.OrdinalIgnoreCase) && !BeginsAsJson(source));
+
+    // JSON lines are known by their content too.
+    private static bool BeginsAsJson(string source)
+    {
+        if (!File.Exists(source)) return false;
+        using var reader = new StreamReader(source);
+        int c;
+        do c = reader.Read();
+        while (c is ' ' or '\t' or '\r' or '\n');
+        return c == '{';
+    }
 
     private static bool HoldsIds(string source, TextFormat? format) => format == TextFormat.Ids || (Unsaid(format) &&
         (Name(source).EndsWith(".ids", StringComparison.OrdinalIgnoreCase) || Name(source).EndsWith(".ids.jsonl", StringComparison.OrdinalIgnoreCase)));

@@ -24,7 +24,7 @@ public sealed class CorrectRun : ICorrectRun
         observer.Stage("reading calibration text");
         CalibrationSet calibration = CalibrationLoader.Load(
             job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference,
-            new CalibrationObserver(observer), cancellation);
+            new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
         foreach (string warning in calibration.Warnings) observer.Warn(warning);
         if (calibration.Windows.Length < job.Calibration.Samples)
         {
@@ -94,11 +94,6 @@ public sealed class CorrectRun : ICorrectRun
     }
 
     private static long Memory(CorrectJob job) => job.MemoryBytes ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2);
-
-    private sealed class CalibrationObserver(IRunObserver observer) : IProgress<CalibrationProgress>
-    {
-        public void Report(CalibrationProgress value) => observer.Progress(value.Tokens, value.Wanted);
-    }
 
     private static long StoredBits(CorrectJob job)
     {

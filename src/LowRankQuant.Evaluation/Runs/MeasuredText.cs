@@ -13,10 +13,10 @@ public sealed record MeasuredText(string? Sha256, int? Windows, AddBos AddBos)
     /// <summary>What the file was said to hold.</summary>
     public TextFormat Format { get; init; }
 
-    /// <summary>Field of its JSON objects; null in reports of older versions.</summary>
-    public string? TextField { get; init; }
+    /// <summary>Field of JSON objects that holds the text.</summary>
+    public string TextField { get; init; } = TextSourceOptions.UsualField;
 
-    /// <summary>Whether its rows were joined by blank lines.</summary>
+    /// <summary>Whether rows were joined by blank lines.</summary>
     public bool JoinRows { get; init; }
 
     /// <summary>What a job asks for.</summary>

@@ -7,7 +7,6 @@ using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Targets;
-using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -33,7 +32,6 @@ public static class PlanRun
         MemoryPlan? memory = null;
         DiskPlan? disk = null;
         Check(found, () => memory = MemoryPlan.For(model.Config, model.Linears, recipe, job.MemoryBytes));
-        if (job.EvaluationText is { } text) Check(found, () => _ = new TextSource(text, job.EvaluationTextOptions));
         if (fits)
         {
             disk = DiskPlan.For(model, recipe, memory ?? new MemoryPlan(0, 0, 0), job.Format == OutputFormat.Dense);

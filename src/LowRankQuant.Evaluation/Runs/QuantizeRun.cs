@@ -13,7 +13,6 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
-using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Evaluation.Runs;
@@ -51,10 +50,11 @@ public sealed class QuantizeRun : IQuantizeRun
         CausalModel model = job.Model;
         IBlockMethod method = BlockMethods.Create(job.Recipe);
         ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
-        List<string> warnings = [.. calibration?.Warnings ?? []];
-        IReadOnlyList<TextWindow> windows = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer, warnings, observer) : [];
-        foreach (string warning in warnings) observer.Warn(warning);
+        MeasuredWindows evaluation = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer) : new MeasuredWindows([], [], []);
         MeasuredText? measured = job.Blocks is null ? MeasuredText.Of(job) : null;
+        IReadOnlyList<TextWindow> windows = evaluation.Windows;
+        evaluation.Tell(observer);
+        List<string> warnings = [.. calibration?.Warnings ?? [], .. evaluation.Warnings];
         calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));
         TellOfSource(job, observer);
         observer.Note(plan.Describe());
@@ -79,7 +79,7 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.Format == OutputFormat.Dense) writer.WriteDense(job.ShardBytes, cancellation);
         else writer.WriteCompressed(job.ShardBytes, form, cancellation);
         bool branches = Directory.Exists(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder));
-        report = report with { EvaluationSource = RunMeasurement.SourceOf(job, windows), Measured = measured, AdapterForm = branches ? form : null };
+        report = report with { EvaluationSource = RunMeasurement.SourceOf(job, windows), Measured = measured, TextWarnings = evaluation.Warnings, AdapterForm = branches ? form : null };
         var measurement = new RunMeasurement(job, folder, observer, cancellation);
         report = WithEffort(measurement.Measure(report, windows, tokenizer), clock.Total);
         measurement.Write(report);
@@ -123,9 +123,7 @@ public sealed class QuantizeRun : IQuantizeRun
             return done;
         }
         ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
-        List<string> warnings = [.. calibration?.Warnings ?? []];
-        IReadOnlyList<TextWindow> windows = RunMeasurement.Windows(job, calibration, tokenizer, warnings, observer);
-        foreach (string warning in warnings) observer.Warn(warning);
+        MeasuredWindows evaluation = RunMeasurement.Windows(job, calibration, tokenizer);
         if (done.OutputHash is { } hash && OutputWriter.HashOf(folder.Output) != hash)
         {
             throw new RunFolderException(
@@ -133,8 +131,16 @@ public sealed class QuantizeRun : IQuantizeRun
         }
         observer.Note($"{folder.Output} holds this run, finished, and measured on {done.EvaluationSource ?? "nothing"}; it is measured again as is asked for now.");
         var measurement = new RunMeasurement(job, folder, observer, cancellation);
-        RunReport report = measurement.Measure(
-            done with { EvaluationSource = RunMeasurement.SourceOf(job, windows), Measured = wanted, Warnings = [.. done.Warnings.Union(warnings)] }, windows, tokenizer);
+        evaluation.Tell(observer);
+        RunReport again = done with
+        {
+            EvaluationSource = RunMeasurement.SourceOf(job, evaluation.Windows),
+            Measured = wanted,
+            // What was said of another text is not true of this one.
+            Warnings = [.. done.Warnings.Except(done.TextWarnings), .. evaluation.Warnings],
+            TextWarnings = evaluation.Warnings,
+        };
+        RunReport report = measurement.Measure(again, evaluation.Windows, tokenizer);
         RunEffort effort = clock.Total;
         report = WithEffort(report, new RunEffort(done.Seconds + effort.Seconds, Math.Max(done.PeakMemoryBytes, effort.PeakMemoryBytes)));
         measurement.Write(report);
@@ -149,6 +155,7 @@ public sealed class QuantizeRun : IQuantizeRun
             job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model,
             new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
         observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}{(set.MoreWindows.Length > 0 ? $" and {set.MoreWindows.Length} more to tune on" : "")}, {set.TokensDropped} dropped");
+        foreach (string warning in set.Warnings) observer.Warn(warning);
         return set;
     }
 

@@ -30,39 +30,29 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     private readonly CausalModel _model = job.Model;
 
     /// <summary>The windows that a run is measured on, all at once: three measurements and the sample take the same, and whatever is wrong with them shows before the work.</summary>
-    /// <param name="job">The run.</param>
-    /// <param name="calibration">What it learns from, whose held-out windows serve where there is no text.</param>
-    /// <param name="tokenizer">The source's.</param>
-    /// <param name="warnings">Gets what the user should know about the text.</param>
-    /// <param name="observer">Is told where the text is shorter than what was asked for.</param>
-    public static IReadOnlyList<TextWindow> Windows(
-        QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer, List<string> warnings, IRunObserver observer)
+    public static MeasuredWindows Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer)
     {
-        if (job.EvaluationText is not { } file) return [.. (calibration?.HeldOutWindows ?? []).Select(ids => new TextWindow(ids))];
-        TextFileWindows windows = TextOf(job, tokenizer, out TextSource source);
-        TextWindow[] all = [.. windows];
-        if (windows.Shortage(all.Length, "--eval-windows") is { } shortage) observer.Note(shortage);
-        warnings.AddRange(source.Warnings);
-        if (calibration is not null && TextOverlap.Of(file, calibration, all) is { } overlap) warnings.Add(overlap);
-        return all;
+        if (job.EvaluationText is not { } file) return new MeasuredWindows([.. (calibration?.HeldOutWindows ?? []).Select(ids => new TextWindow(ids))], [], []);
+        TextSource source = SourceOf(job, tokenizer);
+        TextFileWindows text = TextOf(job, source, tokenizer);
+        TextWindow[] windows = [.. text];
+        string? overlap = calibration is null ? null : TextOverlap.Of(file, calibration, windows);
+        return new MeasuredWindows(
+            windows, text.Shortage(windows.Length, "--eval-windows") is { } shortage ? [shortage] : [], [.. source.Warnings, .. overlap is null ? Array.Empty<string>() : [overlap]]);
     }
 
     /// <summary>The windows of the evaluation text, read as they are asked for.</summary>
-    /// <param name="job">The run.</param>
-    /// <param name="tokenizer">The source's.</param>
-    /// <param name="source">The text, which has its warnings when it is read.</param>
-    public static TextFileWindows TextOf(QuantizeJob job, ITokenizer tokenizer, out TextSource source)
-    {
-        source = new TextSource(
-            job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
-        return new TextFileWindows(
-            source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows }, joinRows: job.JoinRows);
-    }
+    public static TextFileWindows TextOf(QuantizeJob job, ITokenizer tokenizer) => TextOf(job, SourceOf(job, tokenizer), tokenizer);
+
+    private static TextFileWindows TextOf(QuantizeJob job, TextSource source, ITokenizer tokenizer) =>
+        new(source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows }, joinRows: job.JoinRows);
+
+    private static TextSource SourceOf(QuantizeJob job, ITokenizer tokenizer) => new(
+        job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
 
     /// <summary>What a run is measured on, in words; null where it is not measured.</summary>
-    public static string? SourceOf(QuantizeJob job, IReadOnlyList<TextWindow> windows) => job.EvaluationText is { } file
-        ? job.JoinRows ? $"{file}, rows joined by blank lines" : file
-        : windows.Count == 0 ? null : "held-out calibration windows";
+    public static string? SourceOf(QuantizeJob job, IReadOnlyList<TextWindow> windows) =>
+        job.EvaluationText is { } file ? (job.JoinRows ? $"{file}, rows joined by blank lines" : file) : (windows.Count == 0 ? null : "held-out calibration windows");
 
     // Its result is the baseline already.
     internal static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };
@@ -208,6 +198,20 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         AtomicFile.WriteAllText(Path.Combine(folder.Output, "report.md"), ReportMarkdown.Write(report));
         AtomicFile.WriteAllBytes(
             Path.Combine(folder.Output, RunFolder.ReportName), JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.RunReport));
+    }
+}
+
+/// <summary>The windows that a run is measured on, and what there is to say about their text.</summary>
+/// <param name="Windows">The windows; none where a run is not measured.</param>
+/// <param name="Notes">What is worth knowing.</param>
+/// <param name="Warnings">What the user should look at.</param>
+internal sealed record MeasuredWindows(IReadOnlyList<TextWindow> Windows, IReadOnlyList<string> Notes, IReadOnlyList<string> Warnings)
+{
+    /// <summary>Says it.</summary>
+    public void Tell(IRunObserver observer)
+    {
+        foreach (string note in Notes) observer.Note(note);
+        foreach (string warning in Warnings) observer.Warn(warning);
     }
 }
 

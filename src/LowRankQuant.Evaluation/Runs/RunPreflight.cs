@@ -60,6 +60,6 @@ internal static class RunPreflight
     private static void CheckEvaluationText(QuantizeJob job)
     {
         if (job.EvaluationText is null) return;
-        foreach (TextWindow _ in RunMeasurement.TextOf(job, job.Model.Checkpoint.LoadTokenizer(), out _)) return;
+        foreach (TextWindow _ in RunMeasurement.TextOf(job, job.Model.Checkpoint.LoadTokenizer())) return;
     }
 }

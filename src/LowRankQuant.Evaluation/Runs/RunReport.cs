@@ -81,6 +81,9 @@ public sealed record RunReport
     /// <summary>What the user should look at.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 
+    /// <summary>Those of the warnings that are about the text that was measured on.</summary>
+    public IReadOnlyList<string> TextWarnings { get; init; } = [];
+
     /// <summary>SHA-256 of the output's tensors; null when nothing was written.</summary>
     public string? OutputHash { get; init; }
 

@@ -20,6 +20,7 @@ internal static class JsonText
     public const int Depth = 64;
 
     private const int EscapeLength = 6;
+    private const string Cut = "the text ends within a value";
 
     /// <summary>Parses a text that holds one value.</summary>
     /// <param name="text">The text.</param>
@@ -110,13 +111,16 @@ internal static class JsonText
             bytes -= rune.Utf8SequenceLength;
             at += length;
         }
-        return new JsonFault(line + 1, at - start + 1, TooDeep(text, at) ? $"nested more than {Depth} levels deep" : What(text, at));
+        // What is missing at the end is told at the last character.
+        bool cut = at >= text.TrimEnd().Length - 1 && Open(text, text.Length) is var (depth, quoted) && (depth > 0 || quoted);
+        string what = Open(text, at + 1).Depth > Depth ? $"nested more than {Depth} levels deep" : cut ? Cut : What(text, at);
+        return new JsonFault(line + 1, at - start + 1, what);
     }
 
     /// <summary>What a character is that does not belong where it stands.</summary>
     internal static string What(string text, int at)
     {
-        if (string.IsNullOrWhiteSpace(text[Math.Min(at, text.Length)..])) return "the text ends within a value";
+        if (string.IsNullOrWhiteSpace(text[Math.Min(at, text.Length)..])) return Cut;
         char c = text[at];
         return c switch
         {
@@ -138,11 +142,12 @@ internal static class JsonText
         return text[start..end];
     }
 
-    private static bool TooDeep(string text, int end)
+    /// <summary>How deep brackets are open in front of a place, and whether a text is.</summary>
+    private static (int Depth, bool Quoted) Open(string text, int end)
     {
         int depth = 0;
         bool quoted = false;
-        for (int i = 0; i < Math.Min(end + 1, text.Length); i++)
+        for (int i = 0; i < Math.Min(end, text.Length); i++)
         {
             switch (text[i])
             {
@@ -160,7 +165,7 @@ internal static class JsonText
                     break;
             }
         }
-        return depth > Depth;
+        return (depth, quoted);
     }
 
     private static string? DuplicateKey(string text, JsonDocumentOptions options)

@@ -10,6 +10,7 @@ internal sealed class SourceReader : TextReader
 {
     private readonly string _path;
     private readonly FileStream _file;
+    private readonly CompleteGzipStream? _packed;
     private readonly StreamReader _reader;
     private bool _closed;
 
@@ -33,7 +34,8 @@ internal sealed class SourceReader : TextReader
             if (packed) CheckPacked(path);
             // An encoding with a byte order mark: the reader skips it.
             var encoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: true, throwOnInvalidBytes: true);
-            _reader = new StreamReader(packed ? new CompleteGzipStream(_file) : _file, encoding, detectEncodingFromByteOrderMarks: false, bufferSize: 1 << 16);
+            _packed = packed ? new CompleteGzipStream(_file) : null;
+            _reader = new StreamReader(_packed ?? (Stream)_file, encoding, detectEncodingFromByteOrderMarks: false, bufferSize: 1 << 16);
         }
         catch (Exception failure)
         {
@@ -119,8 +121,27 @@ internal sealed class SourceReader : TextReader
         }
     }
 
+    private InvalidDataException? Damaged()
+    {
+        if (_packed is null) return null;
+        try
+        {
+            byte[] rest = new byte[1 << 16];
+            while (_packed.Read(rest) > 0)
+            {
+            }
+            return null;
+        }
+        catch (InvalidDataException failure)
+        {
+            return failure;
+        }
+    }
+
     private TextSourceException? Translated(Exception failure) => failure switch
     {
+        // Of a file that is cut short the last bytes may be none of its own.
+        DecoderFallbackException when Damaged() is { } damage => Translated(damage),
         DecoderFallbackException bad => new TextSourceException(
             $"'{_path}' is not UTF-8 text (byte 0x{(bad.BytesUnknown is [byte first, ..] ? first : 0):X2}); if it is in Latin-1 or another encoding, convert it: iconv -f LATIN1 -t UTF-8 FILE.", failure),
         InvalidDataException => new TextSourceException(

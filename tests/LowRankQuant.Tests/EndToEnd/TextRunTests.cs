@@ -42,7 +42,7 @@ public sealed class TextRunTests : IDisposable
     [Fact]
     public async Task APlanFindsTextsThatCannotBeRead()
     {
-        File.WriteAllText(_folder.File("a.parquet"), "PAR1");
+        File.WriteAllText(_folder.File("a.parquet"), "PAR1\u0015\u0004");
         CliResult plan = await Lrq.Run("plan", "demo", "--method", "lrq", "--calibration", _folder.File("a.parquet"), "--eval-text", _folder.Path, "--untimed");
         Assert.Equal(2, plan.Code);
         Assert.Contains("is a Parquet file", plan.Error, StringComparison.Ordinal);
@@ -55,15 +55,17 @@ public sealed class TextRunTests : IDisposable
         string train = Part("calibration.txt", 6000), copy = _folder.File("copy.txt"), longer = _folder.File("longer.txt");
         File.Copy(train, copy);
         File.WriteAllText(longer, File.ReadAllText(train) + " The end.");
+        string[] command =
+            ["quantize", "demo", "--method", "lrq", "--bits", "3", "--iterations", "1", "--samples", "4", "--held-out", "1", "--sequence-length", "128", "--calibration", train, "--eval-windows", "1", "--threads", "1", "--json"];
         foreach ((string file, string message) in new[] { (train, "is calibrated on and measured on"), (copy, "holds the same bytes as"), (longer, "% of the windows of") })
         {
-            CliResult result = await Lrq.Run(Lrq.Rounding(_folder.File("out" + message.Length), "--calibration", train, "--eval-text", file, "--json"));
+            CliResult result = await Lrq.Run([.. command, "--eval-text", file, "--out", _folder.File("out" + message.Length)]);
             Assert.Equal(0, result.Code);
             string warning = (string)Assert.Single(JsonNode.Parse(result.Out)!["warnings"]!.AsArray())!;
             Assert.Contains(message, warning, StringComparison.Ordinal);
             Assert.Contains("warning: " + warning, result.Error, StringComparison.Ordinal);
         }
-        CliResult clean = await Lrq.Run(Lrq.Rounding(_folder.File("clean"), "--calibration", train, "--eval-text", Part("evaluation.txt", 6000), "--json"));
+        CliResult clean = await Lrq.Run([.. command, "--eval-text", Part("evaluation.txt", 6000), "--out", _folder.File("clean")]);
         Assert.Empty(JsonNode.Parse(clean.Out)!["warnings"]!.AsArray());
     }
 

@@ -177,7 +177,7 @@ public class TaskReaderTests
     [InlineData("{\"q\":1,\"q\":2}", "line 1, column 1: not sound JSON: the key 'q' is there twice in one object")]
     [InlineData("{\"q\":\"a\nb\"}", "line 1, column 6: not sound JSON: the line ends within a text that is not closed")]
     [InlineData("\"row\"", "line 1 is a text, \"row\"; a row is a JSON object")]
-    [InlineData("PAR1xxxx", "is a Parquet file")]
+    [InlineData("PAR1\u0015\u0004", "is a Parquet file")]
     public void UnsoundFilesOfItems(string content, string message)
     {
         using var folder = new TemporaryFolder();

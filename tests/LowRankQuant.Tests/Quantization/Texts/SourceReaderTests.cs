@@ -52,12 +52,12 @@ public sealed class SourceReaderTests : IDisposable
     }
 
     [Theory]
-    [InlineData("PAR1", "a Parquet file")]
-    [InlineData("ARROW1", "an Arrow file")]
+    [InlineData("PAR1\u0015\u0004", "a Parquet file")]
+    [InlineData("ARROW1\u0000\u0000", "an Arrow file")]
     [InlineData("\u00FF\u00FF\u00FF\u00FF\u0010", "an Arrow stream")]
     [InlineData("\u0028\u00B5\u002F\u00FD", "compressed by zstd")]
     [InlineData("\u00FD7zXZ", "compressed by xz")]
-    [InlineData("BZh91AY", "compressed by bzip2")]
+    [InlineData("BZh91AY&SY\u00D3\u0010", "compressed by bzip2")]
     [InlineData("PK\u0003\u0004", "a zip archive")]
     [InlineData("%PDF-1.7", "a PDF file")]
     [InlineData("\u0010\u0000\u0000\u0000\u0000\u0000\u0000\u0000{\"a\":{}}", "a safetensors file")]
@@ -75,6 +75,14 @@ public sealed class SourceReaderTests : IDisposable
         Assert.DoesNotContain('\n', message);
         Assert.Contains(name, Refused("a.txt.gz", Gzip(bytes)), StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData("ORCHIDS grow slowly.")]
+    [InlineData("GGUF is a file format.")]
+    [InlineData("PAR1 and BZh are words.\tRar! \u00e9")]
+    [InlineData("%PDF")]
+    [InlineData("PK")]
+    public void TextMayBeginWithAnyWord(string text) => Assert.Equal(text, Read("a.txt", Encoding.UTF8.GetBytes(text)));
 
     [Fact]
     public void WhatIsNoTextIsRefused()
