@@ -81,8 +81,10 @@ internal static class ContentKind
         if (head.Length > 2 && head[0] == 0x80 && head[1] is >= 2 and <= 5) return ("a Python pickle", ToJsonLines);
         if (head.Length >= 262 && head[257..].StartsWith("ustar"u8)) return ("a tar archive", Unpack);
         // Text of mostly Latin letters in two bytes each.
-        if (head.Length >= 4 && head[1] == 0 && head[3] == 0 && head[0] != 0 && head[2] != 0) return ("text in UTF-16 (little-endian)", string.Format(null, SaveAs, "UTF-16LE"));
-        if (head.Length >= 4 && head[0] == 0 && head[2] == 0 && head[1] != 0 && head[3] != 0) return ("text in UTF-16 (big-endian)", string.Format(null, SaveAs, "UTF-16BE"));
+        if (head.Length >= 4 && head[1] == 0 && head[3] == 0 && head[0] != 0 && head[2] != 0)
+            return ("text in UTF-16 (little-endian)", string.Format(null, SaveAs, "UTF-16LE"));
+        if (head.Length >= 4 && head[0] == 0 && head[2] == 0 && head[1] != 0 && head[3] != 0)
+            return ("text in UTF-16 (big-endian)", string.Format(null, SaveAs, "UTF-16BE"));
         return null;
     }
 }
