@@ -20,14 +20,8 @@ internal static class RunPreflight
         foreach (Action check in Checks(job)) check();
     }
 
-    /// <summary>What all checks say; empty when nothing is in the way.</summary>
-    public static IEnumerable<string> Problems(QuantizeJob job)
-    {
-        foreach (Action check in Checks(job))
-        {
-            if (Problem(check) is { } problem) yield return problem;
-        }
-    }
+    /// <summary>What all checks say, each once; empty when nothing is in the way.</summary>
+    public static IEnumerable<string> Problems(QuantizeJob job) => Checks(job).Select(Problem).OfType<string>().Distinct(StringComparer.Ordinal);
 
     /// <summary>What a check says; null when it passes.</summary>
     public static string? Problem(Action check)
