@@ -1,5 +1,6 @@
 using System.CommandLine;
 using LowRankQuant.Cli.Commands;
+using LowRankQuant.Cli.Output;
 
 namespace LowRankQuant.Cli;
 
@@ -14,6 +15,13 @@ internal sealed class App(Terminal terminal, Engine engine)
     public async Task<int> RunAsync(string[] args, CancellationToken cancellation = default)
     {
         RootCommand root = CreateRoot();
+        HelpExamples.AddTo(root);
+        if (args is [] or ["help"]) args = ["--help"];
+        if (args is ["help", var verb, ..])
+        {
+            if (root.Subcommands.All(command => command.Name != verb)) return Refuse([ParseProblems.UnknownCommand(verb, root)], "lrq");
+            args = [verb, "--help"];
+        }
         // "@file" and "-abc" have no special meaning here: file names and negative numbers are more common.
         ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
         if (parsed.Errors.Count > 0) return ReportParseErrors(parsed);
@@ -37,7 +45,7 @@ internal sealed class App(Terminal terminal, Engine engine)
         }
     }
 
-    private RootCommand CreateRoot() => new("LowRankQuant makes large language models small without retraining.")
+    private RootCommand CreateRoot() => new("LowRankQuant makes large language models smaller without retraining them.")
     {
         new QuantizeCommand(terminal, engine).Build(),
         new PlanCommand(terminal).Build(),
@@ -50,11 +58,13 @@ internal sealed class App(Terminal terminal, Engine engine)
         new VerifyCommand(terminal).Build(),
     };
 
-    private int ReportParseErrors(ParseResult parsed)
+    private int ReportParseErrors(ParseResult parsed) =>
+        Refuse(ParseProblems.Of(parsed), parsed.CommandResult.Command is RootCommand ? "lrq" : $"lrq {parsed.CommandResult.Command.Name}");
+
+    private int Refuse(IReadOnlyList<string> problems, string command)
     {
-        foreach (string message in parsed.Errors.Select(error => error.Message).Distinct(StringComparer.Ordinal)) terminal.Error.WriteLine($"error: {message}");
-        string verb = parsed.CommandResult.Command is RootCommand ? "" : $" {parsed.CommandResult.Command.Name}";
-        terminal.Error.WriteLine($"'lrq{verb} --help' lists what can be given.");
+        foreach (string problem in problems) terminal.Error.WriteLine($"error: {problem}");
+        terminal.Error.WriteLine($"'{command} --help' lists what can be given.");
         return ExitCodes.BadRequest;
     }
 }

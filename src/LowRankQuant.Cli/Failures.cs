@@ -1,10 +1,12 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Cli;
 
@@ -57,7 +59,7 @@ internal static class Failures
 
     private static string Describe(Exception failure) => failure switch
     {
-        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or CalibrationException or EvaluationException or OutOfBudgetException => failure.Message,
+        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or ChatTemplateException or CalibrationException or TextSourceException or EvaluationException or OutOfBudgetException => failure.Message,
         FileNotFoundException missing => missing.FileName is { } file && !failure.Message.Contains(file, StringComparison.Ordinal)
             ? $"{file}: {failure.Message}" : failure.Message,
         IOException or UnauthorizedAccessException => failure.Message,

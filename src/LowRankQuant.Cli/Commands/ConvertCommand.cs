@@ -11,7 +11,7 @@ internal sealed class ConvertCommand(Terminal terminal)
 
     public Command Build()
     {
-        var command = new Command("convert", "Write a model as plain floats, or in another container where its grid fits without rounding again.") { _source };
+        var command = new Command("convert", "Write any model as plain floats, or in another container (--to) with the codes and scales that it has.") { _source };
         foreach (Option option in _options.All) command.Options.Add(option);
         var run = new ExportRun(terminal, _options);
         command.SetAction((parsed, cancellation) => Task.Run(() => run.Run(parsed, parsed.GetValue(_source)!, cancellation), CancellationToken.None));

@@ -11,7 +11,7 @@ internal sealed class ExportCommand(Terminal terminal)
 
     public Command Build()
     {
-        var command = new Command("export", "Write a quantized model for another engine, with the codes and scales it has.") { _run };
+        var command = new Command("export", "Write a quantized model for another engine (--to), with the codes and scales that it has.") { _run };
         foreach (Option option in _options.All) command.Options.Add(option);
         var run = new ExportRun(terminal, _options);
         command.SetAction((parsed, cancellation) => Task.Run(() => run.Run(parsed, parsed.GetValue(_run)!, cancellation), CancellationToken.None));

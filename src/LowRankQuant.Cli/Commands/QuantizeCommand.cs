@@ -28,28 +28,12 @@ internal sealed class QuantizeCommand(Terminal terminal, Engine engine)
         using (RunNarrator narrator = RunDisplay.Create(terminal, setup.Json))
         {
             narrator.Note(setup.Describe());
-            narrator.Note($"{Describe(job.Recipe)} on {setup.Device.Name}");
+            foreach (string line in RunHeader.Lines(job.Recipe, setup.Device.Name)) narrator.Note(line);
             foreach (string note in notes) narrator.Note(note);
             report = engine.Quantize.Run(job, narrator, cancellation);
         }
         Print(report, setup.Json, job.Blocks is not null);
         return ExitCodes.Success;
-    }
-
-    private static string Describe(Recipe recipe)
-    {
-        string method = RecipeNames.Of(RecipeNames.Methods, recipe.Method);
-        string rank = recipe.Rank > 0 ? $" rank {recipe.Rank}" : "";
-        string tuning = recipe.Tuning is { } tuned ? FormattableString.Invariant($"; then {tuned.Steps} steps of {tuned.Batch} windows over the whole model, rate {tuned.LearningRate}") : "";
-        if (recipe.Method == QuantizationMethod.Rtn) return $"{method}, {recipe.Scheme}{tuning}";
-        string windows = $"{recipe.Samples} + {recipe.HeldOut} held-out windows of {recipe.SequenceLength} tokens";
-        string training = FormattableString.Invariant($"{recipe.Iterations} steps of {recipe.Batch} per block, learning rate {recipe.LearningRate}, ") +
-            $"{RecipeNames.Of(RecipeNames.Losses, recipe.Loss)} loss{(recipe.KeepBest ? ", best iterate kept" : "")}";
-        if (recipe.Correction is not { } correction) return $"{method}{rank}, {recipe.Scheme}; preset {recipe.Preset}: {windows}, {training}{tuning}";
-        string residual = correction.Residual == ResidualRounding.Lrq
-            ? $"; residual by lrq{rank}{(correction.TrainBranch ? " and branches trained" : "")}: {training}"
-            : "";
-        return $"{method}, {recipe.Scheme}; {CorrectionOptions.Describe(correction)}; {windows}{residual}{tuning}";
     }
 
     private void Print(RunReport report, bool json, bool measuringOnly)
@@ -60,6 +44,7 @@ internal sealed class QuantizeCommand(Terminal terminal, Engine engine)
         if (!measuringOnly || report.Result is not null) writer.Write(ResultTable.Of(report));
         foreach (string warning in report.Warnings) writer.WriteLine($"warning: {warning}");
         writer.WriteLine($"{Format.Duration(report.Seconds)}, peak memory {Format.Bytes(report.PeakMemoryBytes)}{(measuringOnly ? "" : $", written to {report.Output}")}");
+        if (!measuringOnly && AdapterHint.Of(report.Output) is { } hint) writer.WriteLine(hint);
         if (json) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.RunReport));
     }
 }

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
-using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 
@@ -19,11 +19,21 @@ public sealed class CorrectRun : ICorrectRun
         if (held.TakenOver is { } note) observer.Note(note);
         job.Quantized.CheckLinears();
         job.Reference.CheckLinears();
+        string[] sourceWarnings = [.. job.Quantized.Checkpoint.Warnings, .. job.Reference.Checkpoint.Warnings];
+        foreach (string warning in sourceWarnings) observer.Warn(warning);
         observer.Stage("reading calibration text");
         CalibrationSet calibration = CalibrationLoader.Load(
-            job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference, cancellation: cancellation);
+            job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference,
+            new CalibrationObserver(observer), cancellation);
+        foreach (string warning in calibration.Warnings) observer.Warn(warning);
+        if (calibration.Windows.Length < job.Calibration.Samples)
+        {
+            observer.Note($"The calibration text has {calibration.TokensFound} tokens: {calibration.Windows.Length} windows of {calibration.SequenceLength} are used " +
+                $"instead of {job.Calibration.Samples}; --samples and --sequence-length choose others.");
+        }
         var fingerprint = RunFingerprint.OfCorrection(
-            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name, $"{job.Form}");
+            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name,
+            $"{job.Form} {job.FactorType}");
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);
         string reportFile = Path.Combine(folder.Output, RunFolder.ReportName);
@@ -45,18 +55,24 @@ public sealed class CorrectRun : ICorrectRun
         var modules = layers.Select(layer => new AdapterModule(
             layer.Module, layer.Report.OutFeatures, layer.Report.InFeatures, layer.Report.Rank, () => layer.Branch!.A, () => layer.Branch!.B)).ToList();
         bool any = modules.Exists(module => module.Rank > 0);
-        SafetensorsType type = job.Options.FactorBits == 16 ? SafetensorsType.F16 : SafetensorsType.F32;
-        if (any) PeftAdapterWriter.Write(job.Output, modules, type, job.Form, job.Quantized.Checkpoint.Location, job.Options.FactorBits);
+        bool rounded = AdapterOutput.Write(job.Output, modules, job.Form, job.FactorType, job.Quantized.Checkpoint.Location, job.Options.FactorBits);
+        long counted = layers.Sum(layer => layer.Branch?.StoredBits ?? 0), stored = any ? StoredBits(job) : 0;
         double weights = layers.Sum(Weights), bits = layers.Sum(layer => layer.Report.BitsPerWeight * Weights(layer));
         var report = new CorrectReport
         {
             Output = any ? Path.GetFullPath(job.Output) : null,
-            BaseBitsPerWeight = (bits - layers.Sum(layer => (double)(layer.Branch?.StoredBits ?? 0))) / weights,
-            BitsPerWeight = bits / weights,
+            BaseBitsPerWeight = (bits - counted) / weights,
+            BitsPerWeight = (bits - counted + stored) / weights,
+            CountedBitsPerWeight = bits / weights,
+            AdapterBytes = stored / 8,
+            CountedAdapterBytes = counted / 8,
             Layers = [.. layers.Select(layer => layer.Report with { Name = layer.Module })],
-            Warnings = [.. correction.Warnings],
+            Warnings =
+            [
+                .. sourceWarnings, .. calibration.Warnings, .. correction.Warnings,
+                .. rounded ? new[] { $"the adapter's factors are rounded to {job.FactorType}; errors are those before that" } : [],
+            ],
             BaseBytes = job.Quantized.Checkpoint.StoredBytes,
-            AdapterBytes = any ? new FileInfo(Path.Combine(job.Output, PeftAdapterWriter.TensorFile)).Length : null,
             Seconds = clock.Total.Seconds,
             PeakMemoryBytes = clock.Total.PeakMemoryBytes,
         };
@@ -78,6 +94,17 @@ public sealed class CorrectRun : ICorrectRun
     }
 
     private static long Memory(CorrectJob job) => job.MemoryBytes ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2);
+
+    private sealed class CalibrationObserver(IRunObserver observer) : IProgress<CalibrationProgress>
+    {
+        public void Report(CalibrationProgress value) => observer.Progress(value.Tokens, value.Wanted);
+    }
+
+    private static long StoredBits(CorrectJob job)
+    {
+        using ILowRankAdapter adapter = AdapterOpener.Open(job.Output, job.Quantized.Checkpoint);
+        return adapter.Modules.Sum(adapter.StoredBitsOf);
+    }
 
     private static double Weights(CorrectedLayer layer) => (double)layer.Report.OutFeatures * layer.Report.InFeatures;
 

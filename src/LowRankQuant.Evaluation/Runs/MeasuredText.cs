@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -9,6 +10,15 @@ namespace LowRankQuant.Evaluation.Runs;
 /// <param name="AddBos">Whether the begin-of-text token stands in front of the text.</param>
 public sealed record MeasuredText(string? Sha256, int? Windows, AddBos AddBos)
 {
+    /// <summary>What the file was said to hold.</summary>
+    public TextFormat Format { get; init; }
+
+    /// <summary>Field of its JSON objects; null in reports of older versions.</summary>
+    public string? TextField { get; init; }
+
+    /// <summary>Whether its rows were joined by blank lines.</summary>
+    public bool JoinRows { get; init; }
+
     /// <summary>What a job asks for.</summary>
     /// <exception cref="EvaluationException">There is no such text.</exception>
     public static MeasuredText Of(QuantizeJob job)
@@ -16,6 +26,11 @@ public sealed record MeasuredText(string? Sha256, int? Windows, AddBos AddBos)
         if (job.EvaluationText is not { } file) return new MeasuredText(null, null, AddBos.Auto);
         if (!File.Exists(file)) throw new EvaluationException($"'{file}' is not a file; name a text to measure on.");
         using FileStream stream = File.OpenRead(file);
-        return new MeasuredText(Convert.ToHexStringLower(SHA256.HashData(stream)), job.EvaluationWindows, job.AddBos);
+        return new MeasuredText(Convert.ToHexStringLower(SHA256.HashData(stream)), job.EvaluationWindows, job.AddBos)
+        {
+            Format = job.EvaluationTextOptions.Format,
+            TextField = job.EvaluationTextOptions.TextField,
+            JoinRows = job.JoinRows,
+        };
     }
 }

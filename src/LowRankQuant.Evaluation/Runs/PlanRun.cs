@@ -50,7 +50,7 @@ public static class PlanRun
         {
             Works = works,
             Problems = found,
-            Notes = [.. notes, .. source.Remark is { } remark ? new[] { remark } : [], .. source.Advice(bits) is { } advice ? new[] { advice } : []],
+            Notes = [.. notes, .. model.Checkpoint.Warnings.Select(warning => $"warning: {warning}"), .. source.Remark is { } remark ? new[] { remark } : [], .. source.Advice(bits) is { } advice ? new[] { advice } : []],
             SourceBitsPerWeight = source.BitsPerWeight,
             SourceTypes = source.Types,
             SourceBytes = model.Checkpoint.StoredBytes,

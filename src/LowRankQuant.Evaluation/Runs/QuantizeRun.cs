@@ -13,6 +13,7 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Evaluation.Runs;
@@ -50,7 +51,9 @@ public sealed class QuantizeRun : IQuantizeRun
         CausalModel model = job.Model;
         IBlockMethod method = BlockMethods.Create(job.Recipe);
         ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
-        IReadOnlyList<TextWindow> windows = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer) : [];
+        List<string> warnings = [.. calibration?.Warnings ?? []];
+        IReadOnlyList<TextWindow> windows = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer, warnings, observer) : [];
+        foreach (string warning in warnings) observer.Warn(warning);
         MeasuredText? measured = job.Blocks is null ? MeasuredText.Of(job) : null;
         calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));
         TellOfSource(job, observer);
@@ -67,11 +70,11 @@ public sealed class QuantizeRun : IQuantizeRun
             Scheme = job.Recipe.Scheme.ToString(),
             Output = folder.Output,
             Blocks = blocks,
-            Warnings = [.. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } warning ? new[] { warning } : []],
+            Warnings = [.. model.Checkpoint.Warnings, .. warnings, .. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } untuned ? new[] { untuned } : []],
         };
         if (job.Blocks is not null) return WithEffort(report, clock.Total);
         observer.Stage(RunStage.Writing);
-        AdapterForm form = job.AdapterForm ?? AdapterForm.Pattern;
+        AdapterForm form = job.AdapterForm ?? AdapterForm.Codes;
         var writer = new OutputWriter(model, job.Recipe, folder, store);
         if (job.Format == OutputFormat.Dense) writer.WriteDense(job.ShardBytes, cancellation);
         else writer.WriteCompressed(job.ShardBytes, form, cancellation);
@@ -89,6 +92,7 @@ public sealed class QuantizeRun : IQuantizeRun
 
     private static void TellOfSource(QuantizeJob job, IRunObserver observer)
     {
+        foreach (string known in job.Model.Checkpoint.Warnings) observer.Warn(known);
         var source = SourceStorage.Of(job.Model);
         if (source.Remark is { } remark) observer.Note(remark);
         if (source.Advice(job.Recipe.Correction?.TargetBits ?? StoredSize.GridBits(job.Model, job.Recipe.Scheme)) is { } advice) observer.Warn(advice);
@@ -102,9 +106,13 @@ public sealed class QuantizeRun : IQuantizeRun
             reportFile, RunJson.Default.RunReport, $"the model beside it is whole ('lrq eval {folder.Output}' measures it); delete the folder to make the run again, or choose another --out");
         if (job.AdapterForm is { } form && done.AdapterForm is { } has && form != has)
         {
-            string name = form == AdapterForm.Padded ? "peft-padded" : "peft";
-            throw new RunFolderException(
-                $"--adapter-form {(form == AdapterForm.Padded ? "padded" : "pattern")}: {folder.Output} holds this run, finished, with an adapter of the other form; 'lrq export {folder.Output} --to compressed-tensors --adapter {name} --out FOLDER' writes it without quantizing again.");
+            string held = $"{folder.Output} holds this run, finished, with an adapter of another form";
+            throw new RunFolderException(form switch
+            {
+                AdapterForm.Codes => $"--adapter-form lrq: {held}; choose another --out, or delete the folder to make the run again.",
+                AdapterForm.Padded => $"--adapter-form padded: {held}; 'lrq export {folder.Output} --to compressed-tensors --adapter peft-padded --out FOLDER' writes it without quantizing again.",
+                _ => $"--adapter-form pattern: {held}; 'lrq export {folder.Output} --to compressed-tensors --adapter peft --out FOLDER' writes it without quantizing again.",
+            });
         }
         // A run that was killed right behind its report still has them.
         folder.RemoveBlocks();
@@ -115,7 +123,9 @@ public sealed class QuantizeRun : IQuantizeRun
             return done;
         }
         ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
-        IReadOnlyList<TextWindow> windows = RunMeasurement.Windows(job, calibration, tokenizer);
+        List<string> warnings = [.. calibration?.Warnings ?? []];
+        IReadOnlyList<TextWindow> windows = RunMeasurement.Windows(job, calibration, tokenizer, warnings, observer);
+        foreach (string warning in warnings) observer.Warn(warning);
         if (done.OutputHash is { } hash && OutputWriter.HashOf(folder.Output) != hash)
         {
             throw new RunFolderException(
@@ -123,7 +133,11 @@ public sealed class QuantizeRun : IQuantizeRun
         }
         observer.Note($"{folder.Output} holds this run, finished, and measured on {done.EvaluationSource ?? "nothing"}; it is measured again as is asked for now.");
         var measurement = new RunMeasurement(job, folder, observer, cancellation);
-        RunReport report = measurement.Measure(done with { EvaluationSource = RunMeasurement.SourceOf(job, windows), Measured = wanted }, windows, tokenizer);
+        // What was said of the text before is no more said of the report.
+        IEnumerable<string> kept = done.Measured is { Sha256: not null } && done.EvaluationSource?.Split(", rows joined")[0] is { } before
+            ? done.Warnings.Where(warning => !warning.Contains(before, StringComparison.Ordinal)) : done.Warnings;
+        RunReport report = measurement.Measure(
+            done with { EvaluationSource = RunMeasurement.SourceOf(job, windows), Measured = wanted, Warnings = [.. kept.Union(warnings)] }, windows, tokenizer);
         RunEffort effort = clock.Total;
         report = WithEffort(report, new RunEffort(done.Seconds + effort.Seconds, Math.Max(done.PeakMemoryBytes, effort.PeakMemoryBytes)));
         measurement.Write(report);
@@ -135,7 +149,8 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.Calibration is null) return null;
         observer.Stage(RunStage.Calibration);
         CalibrationSet set = CalibrationLoader.Load(
-            job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model, cancellation: cancellation);
+            job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model,
+            new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
         observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}{(set.MoreWindows.Length > 0 ? $" and {set.MoreWindows.Length} more to tune on" : "")}, {set.TokensDropped} dropped");
         return set;
     }

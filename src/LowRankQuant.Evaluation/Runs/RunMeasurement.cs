@@ -9,6 +9,7 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -29,17 +30,39 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     private readonly CausalModel _model = job.Model;
 
     /// <summary>The windows that a run is measured on, all at once: three measurements and the sample take the same, and whatever is wrong with them shows before the work.</summary>
-    public static IReadOnlyList<TextWindow> Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer) => job.EvaluationText is not null
-        ? [.. TextOf(job, tokenizer)]
-        : [.. (calibration?.HeldOutWindows ?? []).Select(ids => new TextWindow(ids))];
+    /// <param name="job">The run.</param>
+    /// <param name="calibration">What it learns from, whose held-out windows serve where there is no text.</param>
+    /// <param name="tokenizer">The source's.</param>
+    /// <param name="warnings">Gets what the user should know about the text.</param>
+    /// <param name="observer">Is told where the text is shorter than what was asked for.</param>
+    public static IReadOnlyList<TextWindow> Windows(
+        QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer, List<string> warnings, IRunObserver observer)
+    {
+        if (job.EvaluationText is not { } file) return [.. (calibration?.HeldOutWindows ?? []).Select(ids => new TextWindow(ids))];
+        TextFileWindows windows = TextOf(job, tokenizer, out TextSource source);
+        TextWindow[] all = [.. windows];
+        if (windows.Shortage(all.Length, "--eval-windows") is { } shortage) observer.Note(shortage);
+        warnings.AddRange(source.Warnings);
+        if (calibration is not null && TextOverlap.Of(file, calibration, all) is { } overlap) warnings.Add(overlap);
+        return all;
+    }
 
     /// <summary>The windows of the evaluation text, read as they are asked for.</summary>
-    public static TextFileWindows TextOf(QuantizeJob job, ITokenizer tokenizer) =>
-        new(job.EvaluationText!, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows });
+    /// <param name="job">The run.</param>
+    /// <param name="tokenizer">The source's.</param>
+    /// <param name="source">The text, which has its warnings when it is read.</param>
+    public static TextFileWindows TextOf(QuantizeJob job, ITokenizer tokenizer, out TextSource source)
+    {
+        source = new TextSource(
+            job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
+        return new TextFileWindows(
+            source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows }, joinRows: job.JoinRows);
+    }
 
     /// <summary>What a run is measured on, in words; null where it is not measured.</summary>
-    public static string? SourceOf(QuantizeJob job, IReadOnlyList<TextWindow> windows) =>
-        job.EvaluationText ?? (windows.Count == 0 ? null : "held-out calibration windows");
+    public static string? SourceOf(QuantizeJob job, IReadOnlyList<TextWindow> windows) => job.EvaluationText is { } file
+        ? job.JoinRows ? $"{file}, rows joined by blank lines" : file
+        : windows.Count == 0 ? null : "held-out calibration windows";
 
     // Its result is the baseline already.
     internal static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };
@@ -72,7 +95,8 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
                 {
                     Rtn = Evaluate(RunStage.Baseline, rounded, full) with
                     {
-                        BitsPerWeight = StoredSize.GridBits(_model, job.Recipe.Scheme),
+                        // As plain floats both take the bits of plain floats.
+                        BitsPerWeight = job.Format == OutputFormat.Dense ? report.BitsPerWeight : StoredSize.GridBits(_model, job.Recipe.Scheme),
                         ModelBitsPerWeight = report.RtnBytes * 8.0 / StoredSize.Parameters(_model),
                     },
                 };
@@ -99,11 +123,17 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         bool dense = job.Format == OutputFormat.Dense;
         SourceStorage source = SourceStorage.Of(_model);
         long written = result.Checkpoint.StoredBytes;
-        double? bits = dense ? StoredSize.LayerBits(report.Blocks) ?? StoredSize.GridBits(_model, job.Recipe.Scheme) : StoredSize.LinearBits(result);
-        string[] advice = source.Advice(bits) is { } text ? [text] : [];
+        StoredParts stored = StoredSize.Parts(result);
+        double bits = StoredSize.BitsPerWeight(result, stored.LinearBytes + stored.BranchBytes);
+        double counted = dense
+            ? StoredSize.LayerBits(report.Blocks) ?? StoredSize.GridBits(_model, job.Recipe.Scheme)
+            : StoredSize.BitsPerWeight(result, stored.LinearBytes + stored.CountedBranchBytes);
+        string[] notes = [.. source.Advice(counted) is { } text ? new[] { text } : [], .. AdapterWarning(stored, bits, counted)];
         return report with
         {
             BitsPerWeight = bits,
+            CountedBitsPerWeight = counted,
+            Stored = stored,
             SourceBitsPerWeight = source.BitsPerWeight,
             SourceTypes = source.Types,
             SourceBytes = _model.Checkpoint.StoredBytes,
@@ -113,8 +143,17 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             RtnBytes = IsBaseline(job.Recipe) ? null : dense ? written : RoundedSize.Of(folder.Output, _model, job.Recipe, job.ShardBytes),
             EmbeddingBytes = 2L * _model.Config.VocabularySize * _model.Config.HiddenSize * (_model.Config.TiedEmbeddings ? 1 : 2),
             OutputHash = OutputWriter.HashOf(folder.Output),
-            Warnings = [.. report.Warnings.Where(warning => !warning.StartsWith(Collapse, StringComparison.Ordinal)).Except(advice), .. advice],
+            Warnings = [.. report.Warnings.Where(warning => !warning.StartsWith(Collapse, StringComparison.Ordinal)).Except(notes), .. notes],
         };
+    }
+
+    private static IEnumerable<string> AdapterWarning(StoredParts stored, double bits, double counted)
+    {
+        if (stored.BranchBytes == stored.CountedBranchBytes) yield break;
+        yield return string.Create(
+            CultureInfo.InvariantCulture,
+            $"the PEFT folder holds the branches in {stored.BranchBytes:N0} bytes, lrq's own file in {stored.CountedBranchBytes:N0}: {bits:F3} bits per weight in place of {counted:F3}") +
+            ". Leave --adapter-form out, or give lrq.";
     }
 
     // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.

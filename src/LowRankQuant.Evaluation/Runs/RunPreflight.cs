@@ -4,6 +4,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -18,10 +19,17 @@ internal static class RunPreflight
     public static void Require(QuantizeJob job)
     {
         foreach (Action check in Checks(job)) check();
+        if (job.Blocks is null) WritePlan.Check(job.Model, job.Recipe, job.Format == OutputFormat.Dense);
     }
 
     /// <summary>What all checks say, each once; empty when nothing is in the way.</summary>
-    public static IEnumerable<string> Problems(QuantizeJob job) => Checks(job).Select(Problem).OfType<string>().Distinct(StringComparer.Ordinal);
+    public static IReadOnlyList<string> Problems(QuantizeJob job)
+    {
+        List<string> problems = [.. Checks(job).Select(Problem).OfType<string>()];
+        // What is no sound model is not written on trial.
+        if (problems.Count == 0 && job.Blocks is null) problems.AddRange(WritePlan.Problems(job.Model, job.Recipe, job.Format == OutputFormat.Dense));
+        return [.. problems.Distinct(StringComparer.Ordinal)];
+    }
 
     /// <summary>What a check says; null when it passes.</summary>
     public static string? Problem(Action check)
@@ -32,7 +40,7 @@ internal static class RunPreflight
             return null;
         }
         catch (Exception failure) when (failure is OutOfBudgetException or CheckpointException or CheckpointFormatException or UnsupportedModelException
-            or TokenizerException or EvaluationException or CalibrationException or RunFolderException or OutputLockedException or IOException
+            or TokenizerException or EvaluationException or CalibrationException or TextSourceException or RunFolderException or OutputLockedException or IOException
             or InvalidDataException or UnauthorizedAccessException)
         {
             return failure.Message;
@@ -45,28 +53,13 @@ internal static class RunPreflight
         // Nothing is written or measured of some blocks alone.
         if (job.Blocks is not null) yield break;
         yield return () => job.Model.Checkpoint.LoadTokenizer();
-        yield return () => CopySideFiles(job.Model.Checkpoint);
         yield return () => CheckEvaluationText(job);
-    }
-
-    // The files are small, and only copying them shows whether they can be read.
-    private static void CopySideFiles(ICheckpoint checkpoint)
-    {
-        string aside = Directory.CreateTempSubdirectory("lrq-side-").FullName;
-        try
-        {
-            checkpoint.CopySideFiles(aside);
-        }
-        finally
-        {
-            Directory.Delete(aside, recursive: true);
-        }
     }
 
     // The first window tells whether there is a text at all and whether it is long enough; the run itself reads the others before its first block too.
     private static void CheckEvaluationText(QuantizeJob job)
     {
         if (job.EvaluationText is null) return;
-        foreach (TextWindow _ in RunMeasurement.TextOf(job, job.Model.Checkpoint.LoadTokenizer())) return;
+        foreach (TextWindow _ in RunMeasurement.TextOf(job, job.Model.Checkpoint.LoadTokenizer(), out _)) return;
     }
 }

@@ -31,14 +31,20 @@ public sealed record RunReport
     /// <summary>The model as stored.</summary>
     public EvaluationResult? Result { get; init; }
 
-    /// <summary>Bits per weight of the quantized linears, scales and zero points counted.</summary>
+    /// <summary>Bits per weight of the linears in the result's files: codes, scales, zero points, low-rank branches; 16 where it holds plain floats.</summary>
     public double? BitsPerWeight { get; init; }
+
+    /// <summary>The same with branches in the bits of their factors, which PEFT may exceed, and before codes are made floats: what a budget bounds.</summary>
+    public double? CountedBitsPerWeight { get; init; }
 
     /// <summary>Stored bits per weight of the source's linears.</summary>
     public double? SourceBitsPerWeight { get; init; }
 
     /// <summary>What the source's linears are stored as where it is quantized itself, such as <c>Q4_1</c>; null where they are floats.</summary>
     public string? SourceTypes { get; init; }
+
+    /// <summary>Where the bytes of the result's files go; null when nothing was written.</summary>
+    public StoredParts? Stored { get; init; }
 
     /// <summary>Bytes of the source's model files.</summary>
     public long? SourceBytes { get; init; }

@@ -38,17 +38,22 @@ public sealed record AutoRoundConfig(ModuleLayouts<GptqLayout>? Gptq, ModuleLayo
         int bits = fields.Required("bits"), group = fields.GroupSize("group_size");
         bool symmetric = fields.Boolean("sym") ?? true;
         CheckTypes(fields);
-        string packing = fields.Text("packing_format") ?? "auto_round:auto_gptq";
-        if (packing == "auto_round:auto_awq")
+        // auto_round:auto_gptq, auto_round:gptq, auto_gptq, autoround:gptq:exllamav2; older files have a backend instead, whose layout is GPTQ's too.
+        string packing = fields.Text("packing_format") ?? fields.Text("backend") ?? "auto_round:auto_gptq";
+        string[] parts = [.. packing.ToLowerInvariant().Split(':').SkipWhile(part => part is "auto_round" or "auto-round" or "autoround" or "intel/auto-round")];
+        string layout = parts.Length > 0 ? parts[0] : fields.Any("packing_format") is null ? "auto_gptq" : "";
+        if (layout is "auto_awq" or "awq")
         {
             return new AutoRoundConfig(null, WithExtra(fields, AwqLayoutOf(fields, bits, group), layer =>
                 AwqLayoutOf(layer, layer.Integer("bits") ?? bits, layer.GroupSize("group_size", group))));
         }
-        GptqZeroPoints zeros = packing switch
+        GptqZeroPoints zeros = layout switch
         {
-            "auto_round:auto_gptq" => GptqZeroPoints.MinusOne,
-            "auto_round" => GptqZeroPoints.AsTheyAre,
-            _ => throw fields.Bad("packing_format", $"'{packing}'; auto_round, auto_round:auto_gptq and auto_round:auto_awq are read.", "unsupported-format"),
+            "auto" or "auto_gptq" or "gptq" or "exllamav2" or "exllama" or "triton" or "marlin" => GptqZeroPoints.MinusOne,
+            "" or "gptqmodel" or "gptq_v2" => GptqZeroPoints.AsTheyAre,
+            _ => throw fields.Bad(
+                fields.Any("packing_format") is null ? "backend" : "packing_format",
+                $"'{packing}'; auto_round, auto_round:auto_gptq, auto_round:gptqmodel and auto_round:auto_awq are read.", "unsupported-format"),
         };
         return new AutoRoundConfig(WithExtra(fields, GptqLayoutOf(fields, bits, group, symmetric, zeros), layer => GptqLayoutOf(
             layer, layer.Integer("bits") ?? bits, layer.GroupSize("group_size", group), layer.Boolean("sym") ?? symmetric, zeros)), null);
@@ -78,7 +83,7 @@ public sealed record AutoRoundConfig(ModuleLayouts<GptqLayout>? Gptq, ModuleLayo
         where T : class
     {
         if (config.Any(Extra) is not { } extra) return new ModuleLayouts<T>(common);
-        if (extra.ValueKind != JsonValueKind.Object) throw config.Bad(Extra, $"is {extra.ValueKind}; it must be Object.");
+        if (extra.ValueKind != JsonValueKind.Object) throw config.Bad(Extra, $"is {JsonFile.Name(extra.ValueKind)}; it must be an object.");
         List<(Func<string, bool>, T?)> names = [], patterns = [];
         foreach (JsonProperty layer in extra.EnumerateObject())
         {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace LowRankQuant.Models.ChatTemplates;
 
@@ -8,11 +9,15 @@ using Evaluate = Func<TemplateScope, object?>;
 internal sealed class ExpressionParser(TemplatePiece piece)
 {
     private const int DeepestNesting = 64;
+
+    // What is evaluated becomes a chain of calls as long as the expression.
+    private const int MostOperators = 1000;
     private static readonly string[] Comparisons = ["==", "!=", "<=", ">=", "<", ">"];
 
     private readonly IReadOnlyList<Token> _tokens = piece.Tokens;
     private int _at;
     private int _depth;
+    private int _operators;
 
     /// <summary>All that is left as one expression.</summary>
     public Evaluate Whole()
@@ -60,6 +65,7 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         Evaluate left = And();
         while (TakeName("or"))
         {
+            Link();
             Evaluate first = left, second = And();
             left = scope => first(scope) is var value && TemplateValue.Truth(value) ? value : second(scope);
         }
@@ -71,6 +77,7 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         Evaluate left = Not();
         while (TakeName("and"))
         {
+            Link();
             Evaluate first = left, second = Not();
             left = scope => first(scope) is var value && !TemplateValue.Truth(value) ? value : second(scope);
         }
@@ -96,20 +103,22 @@ internal sealed class ExpressionParser(TemplatePiece piece)
             if (negated) _at++;
             if (TakeName("in"))
             {
+                Link();
                 Evaluate container = Sum();
-                left = scope => TemplateValue.Contains(container(scope), first(scope)) != negated;
+                left = scope => TemplateValue.Contains(container(scope), first(scope), scope.Budget) != negated;
                 continue;
             }
             if (Comparisons.FirstOrDefault(Take) is not { } sign) return left;
+            Link();
             Evaluate second = Sum();
             left = sign switch
             {
-                "==" => scope => TemplateValue.AreEqual(first(scope), second(scope)),
-                "!=" => scope => !TemplateValue.AreEqual(first(scope), second(scope)),
-                "<" => scope => TemplateValue.Compare(first(scope), second(scope)) < 0,
-                ">" => scope => TemplateValue.Compare(first(scope), second(scope)) > 0,
-                "<=" => scope => TemplateValue.Compare(first(scope), second(scope)) <= 0,
-                _ => scope => TemplateValue.Compare(first(scope), second(scope)) >= 0,
+                "==" => scope => TemplateValue.AreEqual(first(scope), second(scope), scope.Budget),
+                "!=" => scope => !TemplateValue.AreEqual(first(scope), second(scope), scope.Budget),
+                "<" => scope => Compared(scope, first, second) < 0,
+                ">" => scope => Compared(scope, first, second) > 0,
+                "<=" => scope => Compared(scope, first, second) <= 0,
+                _ => scope => Compared(scope, first, second) >= 0,
             };
         }
     }
@@ -122,11 +131,13 @@ internal sealed class ExpressionParser(TemplatePiece piece)
             Evaluate first = left;
             if (Take("+"))
             {
+                Link();
                 Evaluate second = Joined();
-                left = scope => TemplateValue.Add(first(scope), second(scope));
+                left = scope => scope.Budget.Pay(TemplateValue.Add(first(scope), second(scope)));
             }
             else if (Take("-"))
             {
+                Link();
                 Evaluate second = Joined();
                 left = scope => TemplateValue.Arithmetic("-", first(scope), second(scope));
             }
@@ -139,8 +150,9 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         Evaluate left = Product();
         while (Take("~"))
         {
+            Link();
             Evaluate first = left, second = Product();
-            left = scope => TemplateValue.Text(first(scope)) + TemplateValue.Text(second(scope));
+            left = scope => scope.Budget.Pay(TemplateValue.Joined(TemplateValue.Text(first(scope)), TemplateValue.Text(second(scope))));
         }
         return left;
     }
@@ -150,6 +162,7 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         Evaluate left = Unary();
         while (((string[])["*", "//", "/", "%"]).FirstOrDefault(Take) is { } sign)
         {
+            Link();
             Evaluate first = left, second = Unary();
             left = scope => TemplateValue.Arithmetic(sign, first(scope), second(scope));
         }
@@ -173,17 +186,18 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         if (Take("["))
         {
             Evaluate[] items = [.. Arguments("]").Select(argument => argument.Value)];
-            return scope => items.Select(item => item(scope)).ToList();
+            return scope => scope.Budget.Pay(items.Select(item => item(scope)).ToList());
         }
         if (_at >= _tokens.Count) throw Wrong("an expression is missing");
         Token token = _tokens[_at++];
         switch (token.Kind)
         {
             case TokenKind.Text:
-                string text = token.Text;
                 // Texts side by side are one, as in Python.
-                while (_at < _tokens.Count && _tokens[_at].Kind == TokenKind.Text) text += _tokens[_at++].Text;
-                return _ => text;
+                var text = new StringBuilder(token.Text);
+                while (_at < _tokens.Count && _tokens[_at].Kind == TokenKind.Text) text.Append(_tokens[_at++].Text);
+                string whole = text.ToString();
+                return _ => whole;
             case TokenKind.Number:
                 return long.TryParse(token.Text, NumberStyles.None, CultureInfo.InvariantCulture, out long number) ? _ => number : throw Wrong($"'{token.Text}' is too large");
             case TokenKind.Name:
@@ -210,7 +224,7 @@ internal sealed class ExpressionParser(TemplatePiece piece)
                 if (Take("("))
                 {
                     (string? Name, Evaluate Value)[] arguments = [.. Arguments(")")];
-                    value = scope => TemplateFunctions.Method(inner(scope), name, [.. arguments.Select(argument => argument.Value(scope))]);
+                    value = scope => TemplateFunctions.Method(scope.Budget, inner(scope), name, [.. arguments.Select(argument => argument.Value(scope))]);
                 }
                 else value = scope => TemplateValue.Member(inner(scope), name);
             }
@@ -219,14 +233,14 @@ internal sealed class ExpressionParser(TemplatePiece piece)
             {
                 string name = _tokens[_at - 2] is { Kind: TokenKind.Name } called ? called.Text : throw Wrong("only names can be called");
                 (string? Name, Evaluate Value)[] arguments = [.. Arguments(")")];
-                value = scope => TemplateFunctions.Call(name, [.. arguments.Select(argument => (argument.Name, argument.Value(scope)))]);
+                value = scope => TemplateFunctions.Call(scope.Budget, name, [.. arguments.Select(argument => (argument.Name, argument.Value(scope)))]);
             }
             else if (Take("|"))
             {
                 string name = Name();
                 TemplateFunctions.CheckFilter(name);
                 (string? Name, Evaluate Value)[] arguments = Take("(") ? [.. Arguments(")")] : [];
-                value = scope => TemplateFunctions.Filter(name, inner(scope), [.. arguments.Select(argument => argument.Value(scope))]);
+                value = scope => TemplateFunctions.Filter(scope.Budget, name, inner(scope), [.. arguments.Select(argument => argument.Value(scope))]);
             }
             else if (TakeName("is"))
             {
@@ -236,6 +250,7 @@ internal sealed class ExpressionParser(TemplatePiece piece)
                 value = scope => TemplateFunctions.Test(name, inner(scope)) != negated;
             }
             else return value;
+            Link();
         }
     }
 
@@ -247,7 +262,7 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         if (!At("]") && !At(":")) stop = Expression();
         if (Take(":") && !At("]")) step = Expression();
         if (!Take("]")) throw Wrong("']' is missing");
-        return scope => TemplateValue.Slice(inner(scope), start?.Invoke(scope), stop?.Invoke(scope), step?.Invoke(scope));
+        return scope => scope.Budget.Pay(TemplateValue.Slice(inner(scope), start?.Invoke(scope), stop?.Invoke(scope), step?.Invoke(scope)));
     }
 
     private List<(string? Name, Evaluate Value)> Arguments(string close)
@@ -264,6 +279,18 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         return arguments;
     }
 
+    private void Link()
+    {
+        if (++_operators > MostOperators) throw Wrong($"an expression has more than {MostOperators} operators");
+    }
+
+    private static int Compared(TemplateScope scope, Evaluate first, Evaluate second)
+    {
+        object? a = first(scope), b = second(scope);
+        scope.Budget.Look(a, b);
+        return TemplateValue.Compare(a, b);
+    }
+
     private bool At(string sign) => _at < _tokens.Count && _tokens[_at].Kind == TokenKind.Sign && _tokens[_at].Text == sign;
 
     private bool Take(TokenKind kind, string text)
@@ -273,5 +300,5 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         return true;
     }
 
-    private ChatTemplateException Wrong(string rule) => new($"The chat template: {rule} in '{piece.Text.Trim()}'.");
+    private ChatTemplateException Wrong(string rule) => new($"The chat template: {rule} in '{piece.Shown}'.");
 }

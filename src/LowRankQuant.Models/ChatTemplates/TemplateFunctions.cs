@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace LowRankQuant.Models.ChatTemplates;
@@ -23,7 +24,7 @@ internal static class TemplateFunctions
         if (!Tests.Contains(name)) throw new ChatTemplateException($"The chat template: the test '{name}' is not known; {string.Join(", ", Tests)} are.");
     }
 
-    public static object? Call(string name, (string? Name, object? Value)[] arguments)
+    public static object? Call(TemplateBudget budget, string name, (string? Name, object? Value)[] arguments)
     {
         switch (name)
         {
@@ -37,31 +38,39 @@ internal static class TemplateFunctions
                 long[] bounds = [.. arguments.Select(argument => (long)TemplateValue.Number(argument.Value))];
                 (long from, long to) = bounds is [long end] ? (0, end) : bounds is [long first, long last] ? (first, last)
                     : throw new ChatTemplateException("The chat template: range() takes one or two numbers.");
-                if (to - from > LongestRange) throw new ChatTemplateException($"The chat template: a range of {to - from}; at most {LongestRange} are taken.");
+                // Unsigned, because the difference of two numbers of 64 bits may need all of them.
+                ulong length = to > from ? unchecked((ulong)to - (ulong)from) : 0;
+                if (length > LongestRange) throw new ChatTemplateException($"The chat template: a range of {length}; at most {LongestRange} are taken.");
                 var numbers = new List<object?>();
                 for (long i = from; i < to; i++) numbers.Add(i);
-                return numbers;
+                return budget.Pay(numbers);
             default:
                 throw new ChatTemplateException($"The chat template: the function '{name}' is not known; raise_exception, namespace and range are.");
         }
     }
 
-    public static object? Filter(string name, object? value, object?[] arguments) => name switch
+    public static object? Filter(TemplateBudget budget, string name, object? value, object?[] arguments)
     {
-        "trim" => TemplateValue.Text(value).Trim(),
+        budget.Look(value);
+        return budget.Pay(Filtered(budget, name, value, arguments));
+    }
+
+    private static object? Filtered(TemplateBudget budget, string name, object? value, object?[] arguments) => name switch
+    {
+        "trim" => Strip(TemplateValue.Text(value), arguments, start: true, end: true),
         "length" or "count" => value is string text ? text.Length : (long)TemplateValue.Items(value).Count,
         "upper" => TemplateValue.Text(value).ToUpperInvariant(),
         "lower" => TemplateValue.Text(value).ToLowerInvariant(),
-        "join" => string.Join(arguments is [string between, ..] ? between : "", TemplateValue.Items(value).Select(TemplateValue.Text)),
+        "join" => Join(arguments is [string between, ..] ? between : "", TemplateValue.Items(value)),
         "first" => TemplateValue.Member(value, 0L),
         "last" => TemplateValue.Member(value, -1L),
         "default" or "d" => value is Undefined || (arguments is [_, true] && !TemplateValue.Truth(value)) ? arguments.FirstOrDefault() : value,
         "string" => TemplateValue.Text(value),
         "int" => value is string digits ? (long.TryParse(digits, out long number) ? number : 0L) : (long)TemplateValue.Number(value),
-        "replace" => Method(TemplateValue.Text(value), "replace", arguments),
-        "items" => Method(value, "items", arguments),
+        "replace" => Method(budget, TemplateValue.Text(value), "replace", arguments),
+        "items" => Method(budget, value, "items", arguments),
         "reverse" => TemplateValue.Slice(value, null, null, -1L),
-        "tojson" => ToJson(value),
+        "tojson" => Json(value, budget),
         _ => TemplateValue.Items(value).ToList(),
     };
 
@@ -81,7 +90,13 @@ internal static class TemplateFunctions
         _ => value is string or List<object?> or Dictionary<string, object?>,
     };
 
-    public static object? Method(object? value, string name, object?[] arguments)
+    public static object? Method(TemplateBudget budget, object? value, string name, object?[] arguments)
+    {
+        budget.Look(value);
+        return budget.Pay(Called(value, name, arguments));
+    }
+
+    private static object? Called(object? value, string name, object?[] arguments)
     {
         switch (value, name)
         {
@@ -100,11 +115,11 @@ internal static class TemplateFunctions
             case (string text, "lower"):
                 return text.ToLowerInvariant();
             case (string text, "replace"):
-                return text.Replace(Argument(0), Argument(1), StringComparison.Ordinal);
+                return Replace(text, Argument(0), Argument(1));
             case (string text, "split"):
                 return arguments.Length == 0
                     ? text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(object? (part) => part).ToList()
-                    : text.Split(Argument(0)).Select(object? (part) => part).ToList();
+                    : text.Split(Argument(0) is { Length: > 0 } separator ? separator : throw new ChatTemplateException("The chat template: 'split' needs a separator that is not empty.")).Select(object? (part) => part).ToList();
             case (Dictionary<string, object?> map, "get"):
                 return map.TryGetValue(Argument(0), out object? found) ? found : arguments.ElementAtOrDefault(1);
             case (Dictionary<string, object?> map, "items"):
@@ -125,13 +140,77 @@ internal static class TemplateFunctions
         return end ? text.TrimEnd(characters) : text;
     }
 
-    private static string ToJson(object? value) => value switch
+    private static string Join(string between, List<object?> items)
     {
-        null => "null",
-        bool flag => flag ? "true" : "false",
-        string text => $"\"{JsonEncodedText.Encode(text, System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"",
-        List<object?> list => $"[{string.Join(", ", list.Select(ToJson))}]",
-        Dictionary<string, object?> map => $"{{{string.Join(", ", map.Select(pair => $"{ToJson(pair.Key)}: {ToJson(pair.Value)}"))}}}",
-        _ => TemplateValue.Text(value),
-    };
+        string[] texts = [.. items.Select(TemplateValue.Text)];
+        TemplateBudget.CheckLength(texts.Sum(text => (long)text.Length) + ((long)between.Length * texts.Length));
+        return string.Join(between, texts);
+    }
+
+    private static string Replace(string text, string old, string with)
+    {
+        long places = old.Length == 0 ? text.Length + 1L : text.AsSpan().Count(old);
+        TemplateBudget.CheckLength(text.Length + (places * (with.Length - (long)old.Length)));
+        if (old.Length > 0) return text.Replace(old, with, StringComparison.Ordinal);
+        // Nothing stands between any two characters, and at both ends.
+        var all = new StringBuilder(with);
+        foreach (char c in text) all.Append(c).Append(with);
+        return all.ToString();
+    }
+
+    private static string Json(object? value, TemplateBudget budget)
+    {
+        var json = new StringBuilder();
+        AppendJson(json, value, budget, 0);
+        return json.ToString();
+    }
+
+    private static void AppendJson(StringBuilder json, object? value, TemplateBudget budget, int depth)
+    {
+        budget.Look(value);
+        TemplateValue.CheckDepth(depth);
+        TemplateBudget.CheckLength(json.Length);
+        switch (value)
+        {
+            case null:
+                json.Append("null");
+                break;
+            case bool flag:
+                json.Append(flag ? "true" : "false");
+                break;
+            case string text:
+                AppendText(json, text);
+                break;
+            case List<object?> list:
+                json.Append('[');
+                for (int i = 0; i < list.Count; i++)
+                {
+                    if (i > 0) json.Append(", ");
+                    AppendJson(json, list[i], budget, depth + 1);
+                }
+                json.Append(']');
+                break;
+            case Dictionary<string, object?> map:
+                json.Append('{');
+                foreach ((string key, object? member) in map)
+                {
+                    if (json[^1] != '{') json.Append(", ");
+                    AppendText(json, key);
+                    json.Append(": ");
+                    AppendJson(json, member, budget, depth + 1);
+                }
+                json.Append('}');
+                break;
+            default:
+                json.Append(TemplateValue.Text(value));
+                break;
+        }
+    }
+
+    private static void AppendText(StringBuilder json, string text)
+    {
+        // A slice may have cut a character of two halves, which JSON cannot hold: a half becomes U+FFFD.
+        string whole = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text));
+        json.Append('"').Append(JsonEncodedText.Encode(whole, System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)).Append('"');
+    }
 }

@@ -16,7 +16,20 @@ internal enum PieceKind
 }
 
 /// <summary>A piece of a template.</summary>
-internal readonly record struct TemplatePiece(PieceKind Kind, IReadOnlyList<Token> Tokens, string Text);
+internal readonly record struct TemplatePiece(PieceKind Kind, IReadOnlyList<Token> Tokens, string Text)
+{
+    private const int LongestShown = 80;
+
+    /// <summary>Its text on one line, cut where it is long, for messages.</summary>
+    public string Shown => Show(Text);
+
+    /// <summary>A text on one line, cut where it is long.</summary>
+    public static string Show(string text)
+    {
+        string line = string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+        return line.Length <= LongestShown ? line : line[..LongestShown] + "...";
+    }
+}
 
 /// <summary>What a token within a tag is.</summary>
 internal enum TokenKind
@@ -137,7 +150,7 @@ internal static class TemplateLexer
             else
             {
                 string sign = Signs.FirstOrDefault(known => string.CompareOrdinal(content, start, known, 0, known.Length) == 0)
-                    ?? throw new ChatTemplateException($"The chat template: '{c}' in '{content.Trim()}' is not known.");
+                    ?? throw new ChatTemplateException($"The chat template: '{c}' in '{TemplatePiece.Show(content)}' is not known.");
                 tokens.Add(new Token(TokenKind.Sign, sign));
                 i += sign.Length;
             }

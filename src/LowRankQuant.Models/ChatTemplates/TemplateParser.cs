@@ -31,17 +31,17 @@ internal sealed class TemplateParser(IReadOnlyList<TemplatePiece> pieces)
             TemplatePiece piece = pieces[_at];
             if (piece.Kind == PieceKind.Text)
             {
-                bodies.Add((_, text) => text.Append(piece.Text));
+                bodies.Add((scope, text) => Put(scope, text, piece.Text));
                 continue;
             }
             if (piece.Kind == PieceKind.Output)
             {
                 var reader = new ExpressionParser(piece);
                 Expression value = reader.Whole();
-                bodies.Add((scope, text) => text.Append(TemplateValue.Text(value(scope))));
+                bodies.Add((scope, text) => Put(scope, text, TemplateValue.Text(value(scope))));
                 continue;
             }
-            string word = piece.Tokens is [{ Kind: TokenKind.Name } first, ..] ? first.Text : throw new ChatTemplateException($"The chat template: '{piece.Text}' is no statement.");
+            string word = piece.Tokens is [{ Kind: TokenKind.Name } first, ..] ? first.Text : throw new ChatTemplateException($"The chat template: '{piece.Shown}' is no statement.");
             if (ends.Contains(word))
             {
                 end = word;
@@ -53,7 +53,11 @@ internal sealed class TemplateParser(IReadOnlyList<TemplatePiece> pieces)
         Body[] all = [.. bodies];
         return (scope, text) =>
         {
-            foreach (Body body in all) body(scope, text);
+            foreach (Body body in all)
+            {
+                scope.Budget.Spend();
+                body(scope, text);
+            }
         };
     }
 
@@ -68,8 +72,15 @@ internal sealed class TemplateParser(IReadOnlyList<TemplatePiece> pieces)
             "set" => Set(reader),
             // Marks what is trained on; says nothing about the text.
             "generation" or "endgeneration" => Nothing,
-            _ => throw new ChatTemplateException($"The chat template: the statement '{word}' in '{piece.Text.Trim()}' is not known."),
+            _ => throw new ChatTemplateException($"The chat template: the statement '{word}' in '{piece.Shown}' is not known."),
         };
+    }
+
+    private static void Put(TemplateScope scope, StringBuilder text, string part)
+    {
+        scope.Budget.Spend(part.Length);
+        TemplateBudget.CheckLength((long)text.Length + part.Length);
+        text.Append(part);
     }
 
     private static void Nothing(TemplateScope scope, StringBuilder text)
@@ -78,23 +89,39 @@ internal sealed class TemplateParser(IReadOnlyList<TemplatePiece> pieces)
 
     private Body If(ExpressionParser reader)
     {
-        Expression condition = reader.Whole();
-        _at++;
-        Body then = Block(out string? end, "elif", "else", "endif");
+        // Branches are a list and not within each other: a template may have very many.
+        var branches = new List<(Expression Condition, Body Then)>();
         Body? otherwise = null;
-        if (end == "elif")
+        while (true)
         {
-            var next = new ExpressionParser(pieces[_at]);
-            next.Skip("elif");
-            otherwise = If(next);
-        }
-        else if (end == "else")
-        {
+            Expression condition = reader.Whole();
             _at++;
-            otherwise = Block(out end, "endif");
+            branches.Add((condition, Block(out string? end, "elif", "else", "endif")));
+            if (end == "elif")
+            {
+                reader = new ExpressionParser(pieces[_at]);
+                reader.Skip("elif");
+                continue;
+            }
+            if (end == "else")
+            {
+                _at++;
+                otherwise = Block(out end, "endif");
+            }
+            if (end is null) throw new ChatTemplateException("The chat template: an 'if' is not closed.");
+            break;
         }
-        if (end is null) throw new ChatTemplateException("The chat template: an 'if' is not closed.");
-        return (scope, text) => (TemplateValue.Truth(condition(scope)) ? then : otherwise)?.Invoke(scope, text);
+        return (scope, text) =>
+        {
+            foreach ((Expression condition, Body then) in branches)
+            {
+                scope.Budget.Spend();
+                if (!TemplateValue.Truth(condition(scope))) continue;
+                then(scope, text);
+                return;
+            }
+            otherwise?.Invoke(scope, text);
+        };
     }
 
     private Body For(ExpressionParser reader)
@@ -117,8 +144,9 @@ internal sealed class TemplateParser(IReadOnlyList<TemplatePiece> pieces)
         return (outer, text) =>
         {
             var chosen = new List<object?>();
-            foreach (object? item in TemplateValue.Items(items(outer)))
+            foreach (object? item in outer.Budget.Pay(TemplateValue.Items(items(outer))))
             {
+                outer.Budget.Spend();
                 if (filter is null || TemplateValue.Truth(filter(Inner(outer, item)))) chosen.Add(item);
             }
             for (int i = 0; i < chosen.Count; i++)

@@ -5,6 +5,9 @@ internal sealed class TemplateScope(TemplateScope? outer)
 {
     private readonly Dictionary<string, object?> _variables = new(StringComparer.Ordinal);
 
+    /// <summary>What is left of the work of rendering; one for all scopes.</summary>
+    public TemplateBudget Budget { get; } = outer?.Budget ?? new TemplateBudget();
+
     public void Set(string name, object? value) => _variables[name] = value;
 
     /// <summary>A variable's value; <see cref="Undefined"/> when there is none.</summary>

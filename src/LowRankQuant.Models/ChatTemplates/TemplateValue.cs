@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace LowRankQuant.Models.ChatTemplates;
 
@@ -13,6 +14,9 @@ internal sealed class TemplateNamespace
 /// </summary>
 internal static class TemplateValue
 {
+    private const int DeepestNesting = 64;
+    private const int MostLetters = 1 << 20;
+
     public static bool Truth(object? value) => value switch
     {
         null or Undefined => false,
@@ -35,16 +39,27 @@ internal static class TemplateValue
         _ => throw new ChatTemplateException("The chat template puts out a list or mapping; only texts and numbers are known."),
     };
 
-    public static bool AreEqual(object? a, object? b) => (a, b) switch
+    public static bool AreEqual(object? a, object? b, TemplateBudget budget, int depth = 0)
     {
-        (null, null) => true,
-        (Undefined, Undefined) => true,
-        (string x, string y) => x == y,
-        (bool x, bool y) => x == y,
-        (long or double, long or double) => Number(a) == Number(b),
-        (List<object?> x, List<object?> y) => x.Count == y.Count && x.Zip(y).All(pair => AreEqual(pair.First, pair.Second)),
-        _ => false,
-    };
+        budget.Look(a, b);
+        CheckDepth(depth);
+        return (a, b) switch
+        {
+            (null, null) => true,
+            (Undefined, Undefined) => true,
+            (string x, string y) => x == y,
+            (bool x, bool y) => x == y,
+            (long or double, long or double) => Number(a) == Number(b),
+            (List<object?> x, List<object?> y) => x.Count == y.Count && x.Zip(y).All(pair => AreEqual(pair.First, pair.Second, budget, depth + 1)),
+            _ => false,
+        };
+    }
+
+    /// <summary>Lists in lists in lists, which a loop can make, would end the stack.</summary>
+    public static void CheckDepth(int depth)
+    {
+        if (depth > DeepestNesting) throw new ChatTemplateException($"The chat template makes lists that are nested more than {DeepestNesting} deep.");
+    }
 
     public static double Number(object? value) => value switch
     {
@@ -60,23 +75,30 @@ internal static class TemplateValue
     {
         List<object?> list => list,
         Dictionary<string, object?> map => [.. map.Keys],
-        string text => [.. text.Select(object? (c) => c.ToString())],
+        string text => Letters(text),
         Undefined => [],
         _ => throw Wrong(value, "cannot be looped over"),
     };
 
-    public static bool Contains(object? container, object? item) => container switch
+    public static bool Contains(object? container, object? item, TemplateBudget budget) => container switch
     {
-        string text => item is string part && text.Contains(part, StringComparison.Ordinal),
+        string text => item is string part && Paid(budget, text).Contains(part, StringComparison.Ordinal),
         Dictionary<string, object?> map => item is string key && map.ContainsKey(key),
         Undefined => throw Wrong(container, "holds nothing"),
-        _ => Items(container).Exists(other => AreEqual(other, item)),
+        _ => Items(container).Exists(other => AreEqual(other, item, budget)),
     };
+
+    /// <summary>Two texts behind each other.</summary>
+    public static string Joined(string a, string b)
+    {
+        TemplateBudget.CheckLength((long)a.Length + b.Length);
+        return a + b;
+    }
 
     public static object? Add(object? a, object? b) => (a, b) switch
     {
-        (string x, string y) => x + y,
-        (List<object?> x, List<object?> y) => new List<object?>([.. x, .. y]),
+        (string x, string y) => Joined(x, y),
+        (List<object?> x, List<object?> y) => Chain(x, y),
         (long x, long y) => x + y,
         _ => Number(a) + Number(b),
     };
@@ -120,14 +142,22 @@ internal static class TemplateValue
     /// <summary><c>value[start:stop:step]</c>.</summary>
     public static object Slice(object? value, object? start, object? stop, object? step)
     {
-        List<object?> items = Items(value);
-        int n = items.Count;
+        string? text = value as string;
+        List<object?> items = text is null ? Items(value) : [];
+        int n = text?.Length ?? items.Count;
         long by = step is null ? 1 : (long)Number(step);
         if (by == 0) throw new ChatTemplateException("The chat template: a slice's step is 0.");
+        // A step beyond both ends is as good as any other, and cannot leave 64 bits.
+        by = Math.Clamp(by, -(n + 1L), n + 1L);
         long from = Bound(start, by > 0 ? 0 : n - 1), to = Bound(stop, by > 0 ? n : -1);
+        var letters = new StringBuilder();
         var chosen = new List<object?>();
-        for (long i = from; by > 0 ? i < to : i > to; i += by) chosen.Add(items[(int)i]);
-        return value is string ? string.Concat(chosen) : chosen;
+        for (long i = from; by > 0 ? i < to : i > to; i += by)
+        {
+            if (text is not null) letters.Append(text[(int)i]);
+            else chosen.Add(items[(int)i]);
+        }
+        return text is not null ? letters.ToString() : chosen;
 
         long Bound(object? bound, long otherwise)
         {
@@ -136,6 +166,24 @@ internal static class TemplateValue
             if (at < 0) at += n;
             return by > 0 ? Math.Clamp(at, 0, n) : Math.Clamp(at, -1, n - 1);
         }
+    }
+
+    private static string Paid(TemplateBudget budget, string text)
+    {
+        budget.Look(text);
+        return text;
+    }
+
+    private static List<object?> Letters(string text)
+    {
+        if (text.Length > MostLetters) throw new ChatTemplateException($"The chat template takes a text of {text.Length} characters apart; at most {MostLetters} are taken.");
+        return [.. text.Select(object? (c) => c.ToString())];
+    }
+
+    private static List<object?> Chain(List<object?> x, List<object?> y)
+    {
+        if ((long)x.Count + y.Count > MostLetters) throw new ChatTemplateException($"The chat template makes a list of more than {MostLetters} elements.");
+        return [.. x, .. y];
     }
 
     public static ChatTemplateException Wrong(object? value, string rule) =>

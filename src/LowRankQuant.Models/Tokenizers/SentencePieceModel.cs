@@ -1,4 +1,5 @@
 using System.Globalization;
+using LowRankQuant.Formats;
 
 namespace LowRankQuant.Models.Tokenizers;
 
@@ -22,6 +23,8 @@ public static class SentencePieceModel
     public static ITokenizer Load(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
+        if (Directory.Exists(path)) throw TokenizerException.For(Path.GetFileName(path), path, "is a folder; a file belongs here", Remedy);
+        if (FileKind.Foreign(path) is { } foreign) throw new TokenizerException($"{path} {foreign}");
         long length = new FileInfo(path).Length;
         if (length > LargestFile)
         {
@@ -182,8 +185,10 @@ public static class SentencePieceModel
             _ => throw TokenizerException.For("tokenizer.model: trainer_spec.model_type", contents.ModelType.ToString(CultureInfo.InvariantCulture),
                 "this library knows 1 (Unigram) and 2 (BPE)", "Use the model's tokenizer.json."),
         };
-        int? bos = config.BosToken is { } begin ? vocabulary.Find(begin) : Existing(contents.BosId, count);
-        int? eos = config.EosToken is { } end ? vocabulary.Find(end) : Existing(contents.EosId, count);
+        List<string> warnings = [];
+        List<AddedToken> added = AddedTokenList.Merge([], vocabulary, config, warnings);
+        int? bos = config.BosToken is { } begin ? Find(begin) : Existing(contents.BosId, count);
+        int? eos = config.EosToken is { } end ? Find(end) : Existing(contents.EosId, count);
         return new SpmTokenizer(model, kinds, new SpmSettings
         {
             AddSpacePrefix = contents.AddDummyPrefix,
@@ -194,8 +199,12 @@ public static class SentencePieceModel
             AddEos = (config.AddEos ?? false) && eos is not null,
             BosId = bos,
             EosId = eos,
+            PrefixesEveryText = config.Legacy ?? true,
+            Warnings = warnings,
             UserTokensInNormalizedText = true,
-        });
+        }, added);
+
+        int? Find(string token) => added.Find(candidate => candidate.Content == token)?.Id ?? vocabulary.Find(token);
     }
 
     private static bool[] UsableInUnigram(TokenKind[] kinds) => Array.ConvertAll(kinds, kind => kind is TokenKind.Normal or TokenKind.UserDefined);

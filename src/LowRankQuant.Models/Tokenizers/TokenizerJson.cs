@@ -15,8 +15,8 @@ public static class TokenizerJson
     {
         ArgumentNullException.ThrowIfNull(path);
         TokenizerConfig config = TokenizerConfig.LoadBeside(path);
-        using FileStream stream = File.OpenRead(path);
-        return TokenizerJsonReader.Read(stream, Path.GetFileName(path), config);
+        using System.Text.Json.JsonDocument document = JsonField.ParseFile(path);
+        return TokenizerJsonReader.Read(JsonField.Root(document, Path.GetFileName(path)), config);
     }
 
     /// <summary>Loads a tokenizer.json from a stream.</summary>
@@ -27,6 +27,8 @@ public static class TokenizerJson
     public static ITokenizer Load(Stream tokenizer, Stream? config = null)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
-        return TokenizerJsonReader.Read(tokenizer, "tokenizer.json", config is null ? new TokenizerConfig() : TokenizerConfig.Read(config));
+        const string Name = "tokenizer.json";
+        using System.Text.Json.JsonDocument document = JsonField.Parse(tokenizer, Name);
+        return TokenizerJsonReader.Read(JsonField.Root(document, Name), config is null ? new TokenizerConfig() : TokenizerConfig.Read(config));
     }
 }

@@ -31,7 +31,7 @@ public sealed record DiskPlan(long Bytes)
             blockBits += grid + (long)((double)outFeatures * inFeatures * more);
         }
         long blocks = blockBits / 8 * model.Config.Layers;
-        long result = (dense ? linears * scaleBytes : blocks) + ((parameters - linears) * scaleBytes);
+        long result = (dense ? linears * scaleBytes : blocks) + ((parameters - linears) * scaleBytes) + model.Checkpoint.Carried.Sum(tensor => tensor.ByteLength);
         // Tuned blocks lie beside the others for a while, and the state of tuning beside them: four copies of its parameters, twice while one replaces another.
         long tuned = recipe.Tuning is { } tuning
             ? blocks + (2L * 4 * sizeof(float) * TuningMemory.For(model.Config, model.Linears, recipe, tuning).Parameters)

@@ -99,7 +99,7 @@ public sealed class FinishedRunTests : IDisposable
     {
         string[] command = ["quantize", "demo", "--method", "svd", "--bits", "3", "--rank", "2", "--samples", "4", "--held-out", "1", "--sequence-length", "32", "--eval-windows", "1", "--threads", "1", "--out", Output];
         Assert.Equal(0, (await Lrq.Run(command)).Code);
-        Assert.Equal(0, (await Lrq.Run([.. command, "--adapter-form", "pattern"])).Code);
+        Assert.Equal(0, (await Lrq.Run([.. command, "--adapter-form", "lrq"])).Code);
         CliResult refused = await Lrq.Run([.. command, "--adapter-form", "padded"]);
         Assert.Equal(2, refused.Code);
         string padded = _folder.File("padded");

@@ -64,7 +64,7 @@ public sealed class EvaluationUnitTests
     }
 
     [Fact]
-    public void Rows_AreJoinedWithBlankOnesEmpty() => Assert.Equal("\n\n = A = \n\n\n\n\nb\n\n\nc", WikiText.JoinRows(" \n = A = \n\nb\nc"));
+    public void Rows_AreJoinedWithBlankOnesEmpty() => Assert.Equal("\n\n = A = \n\n\n\n\nb\n\n\nc", WikiText.JoinRows(new StringReader(" \n = A = \n\nb\nc")).ReadToEnd());
 
     [Fact]
     public void Means_AndTheirErrors()

@@ -1,0 +1,83 @@
+using System.Globalization;
+using LowRankQuant.Cli.Options;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Tuning;
+
+namespace LowRankQuant.Cli.Output;
+
+/// <summary>What a run is going to do, in the terms of the field: what weights become, by which method, learned from what, computed where.</summary>
+internal static class RunHeader
+{
+    /// <summary>One line each for grid and method, for what is learned where anything is, and for the machine.</summary>
+    /// <param name="recipe">The resolved recipe.</param>
+    /// <param name="device">Name of the device that computes.</param>
+    public static IEnumerable<string> Lines(Recipe recipe, string device)
+    {
+        yield return $"{Grids(recipe.Scheme)}; {Method(recipe)}";
+        if (Learning(recipe) is { } learning) yield return learning;
+        yield return Machine(device);
+    }
+
+    /// <summary>The grids of a scheme.</summary>
+    public static string Grids(Scheme scheme)
+    {
+        string layers = scheme.Layers is null ? "" : string.Concat(
+            scheme.Layers.GroupBy(layer => layer.Value.Grid).Select(same => $"; {string.Join(", ", same.Select(layer => layer.Key))}: {Grid(same.Key, scheme.ScaleType)}"));
+        string digits = scheme.ScaleDigits is { } count ? $", scales rounded to {count} significant bits" : "";
+        return Grid(scheme.Grid, scheme.ScaleType) + digits + layers;
+    }
+
+    /// <summary>Where a run computes.</summary>
+    /// <param name="device">A name such as <c>cpu simd AVX-512, managed 512-bit products, 2 threads</c>.</param>
+    public static string Machine(string device)
+    {
+        string[] parts = device.Split(", ");
+        string kernels = parts[0].Replace("cpu ", "", StringComparison.Ordinal).Replace("simd ", "", StringComparison.Ordinal);
+        string[] products = [.. parts[1..^1].Where(part => !part.StartsWith("managed", StringComparison.Ordinal)).Select(part => $", matrix products by {part.Replace(" products", "", StringComparison.Ordinal)}")];
+        return $"computed on the CPU: {parts[^1]}, {kernels}{string.Concat(products)}";
+    }
+
+    private static string Grid(WeightGrid grid, ScaleType scales)
+    {
+        string start = $"{grid.Bits}-bit weights, {(grid.Symmetric ? "symmetric" : "asymmetric")}, ";
+        if (grid is TwoLevelGrid native) return $"{start}llama.cpp's {native.Name} blocks (groups of {native.GroupSize})";
+        var uniform = (UniformGrid)grid;
+        string share = uniform.Granularity switch { Granularity.Tensor => "matrix", Granularity.Channel => "output channel", _ => $"group of {uniform.GroupSize}" };
+        string type = RecipeNames.Of(RecipeNames.ScaleTypes, scales);
+        return $"{start}{(grid.Symmetric ? $"one {type} scale" : $"one {type} scale and zero point")} per {share}";
+    }
+
+    private static string Method(Recipe recipe)
+    {
+        string start = recipe.Scheme.Start == GridStart.MinMax ? "scales from the smallest and largest weight" : "scales searched for the least error";
+        string name = RecipeNames.Of(RecipeNames.Methods, recipe.Method);
+        return recipe.Method switch
+        {
+            QuantizationMethod.Rtn => $"round to nearest ({name}), {start}",
+            QuantizationMethod.FlexRound => $"rounding learned for every weight ({name}), first {start}",
+            QuantizationMethod.Lrq => $"rounding learned with scaling matrices of rank {recipe.Rank} ({name}), first {start}",
+            QuantizationMethod.LrqHybrid => $"rounding learned with scaling matrices of rank {recipe.Rank}, or full ones in small layers ({name}), first {start}",
+            _ => $"low-rank branches beside the rounded weights ({name}): {(recipe.Correction is { } correction ? CorrectionOptions.Describe(correction) : "none")}",
+        };
+    }
+
+    private static string? Learning(Recipe recipe)
+    {
+        string tuning = recipe.Tuning is { } tuned ? Tuning(tuned) : "";
+        if (recipe.Method == QuantizationMethod.Rtn) return tuning.Length == 0 ? null : tuning;
+        string windows = $"calibration: {recipe.SequenceLength}-token windows, {recipe.Samples} to learn from and {recipe.HeldOut} held out (preset {recipe.Preset})";
+        string training = string.Create(CultureInfo.InvariantCulture,
+            $"; {recipe.Iterations} steps of {recipe.Batch} windows per block, learning rate {recipe.LearningRate}, {RecipeNames.Of(RecipeNames.Losses, recipe.Loss)} loss{(recipe.KeepBest ? ", the step that is best on held-out windows kept" : "")}");
+        if (recipe.Correction is { } correction)
+        {
+            training = correction.Residual != ResidualRounding.Lrq ? ""
+                : $"; codes{(correction.TrainBranch ? " and branches" : "")} learned by lrq of rank {recipe.Rank}{training}";
+        }
+        return windows + training + (tuning.Length == 0 ? "" : $"; {tuning}");
+    }
+
+    private static string Tuning(TuningRecipe tuned) => string.Create(CultureInfo.InvariantCulture,
+        $"then scales and branches of the whole model tuned together: {tuned.Steps} steps of {tuned.Batch} windows, learning rate {tuned.LearningRate}");
+}

@@ -1,0 +1,122 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+
+namespace LowRankQuant.Cli;
+
+/// <summary>What is wrong about a command line that cannot be parsed, with what was meant where that can be guessed.</summary>
+internal static class ParseProblems
+{
+    /// <summary>The problems, each once.</summary>
+    public static IReadOnlyList<string> Of(ParseResult parsed)
+    {
+        var problems = new List<string>();
+        Command command = parsed.CommandResult.Command;
+        if (command is RootCommand && parsed.UnmatchedTokens is [var word, ..] && !IsOption(word)) return [UnknownCommand(word, command)];
+        bool value = false;
+        foreach (string token in parsed.UnmatchedTokens)
+        {
+            bool option = IsOption(token);
+            // What follows an unknown option is its value.
+            if (option) problems.Add(UnknownOption(token, command));
+            else if (SwitchBefore(token, parsed) is { } given) problems.Add($"{given} {token}: must be true or false.");
+            else if (!value) problems.Add($"'{token}' is too much: {Usage(command)}.");
+            value = option && !token.Contains('=', StringComparison.Ordinal);
+        }
+        foreach (ParseError error in parsed.Errors)
+        {
+            if (Describe(error, command, parsed.UnmatchedTokens.Count > 0) is { } problem && !problems.Contains(problem)) problems.Add(problem);
+        }
+        return problems;
+    }
+
+    /// <summary>A word where a command should be.</summary>
+    public static string UnknownCommand(string word, Command root)
+    {
+        string[] names = [.. root.Subcommands.Select(command => command.Name)];
+        return $"'{word}' is no command of lrq. {Meant(word, names)}The commands are {string.Join(", ", names)}.";
+    }
+
+    private static string UnknownOption(string token, Command command)
+    {
+        string name = token.Split('=')[0];
+        string[] known = [.. command.Options.Concat(command is RootCommand ? [] : command.Parents.OfType<Command>().SelectMany(parent => parent.Options.Where(option => option.Recursive))).Select(option => option.Name)];
+        return $"{name} is no option of {Called(command)}. {Meant(name, known)}".TrimEnd();
+    }
+
+    private static string? Describe(ParseError error, Command command, bool unmatched)
+    {
+        switch (error.SymbolResult)
+        {
+            case ArgumentResult { Parent: OptionResult parent }:
+                return Option(parent, error.Message);
+            case OptionResult result:
+                return Option(result, error.Message);
+            case ArgumentResult { Tokens: [], Argument: var argument }:
+                return $"{argument.Name} is missing: {Usage(command)}.";
+            case CommandResult when unmatched:
+                return null;
+            case CommandResult { Command: RootCommand root }:
+                return $"a command is missing; there are {string.Join(", ", root.Subcommands.Select(sub => sub.Name))}.";
+            default:
+                return error.Message;
+        }
+    }
+
+    private static string Option(OptionResult result, string message)
+    {
+        Option option = result.Option;
+        if (result.IdentifierTokenCount > 1 && option.Arity.MaximumNumberOfValues <= 1) return $"{option.Name} is given {result.IdentifierTokenCount} times; give it once.";
+        if (result.Tokens.Count == 0) return $"{option.Name}: the value is missing{(option.HelpName is { } form ? $" ({form})" : "")}.";
+        return option.ValueType == typeof(bool) || option.ValueType == typeof(bool?) ? $"{option.Name} {result.Tokens[0].Value}: must be true or false." : message;
+    }
+
+    /// <summary>The option without a value, or with true or false, in front of a word that is neither.</summary>
+    private static string? SwitchBefore(string token, ParseResult parsed)
+    {
+        for (int i = 1; i < parsed.Tokens.Count; i++)
+        {
+            if (parsed.Tokens[i].Value != token || parsed.Tokens[i - 1].Type != TokenType.Option) continue;
+            string name = parsed.Tokens[i - 1].Value;
+            Option? option = parsed.CommandResult.Command.Options.FirstOrDefault(known => known.Name == name);
+            if (option is not null && (option.ValueType == typeof(bool) || option.ValueType == typeof(bool?))) return name;
+        }
+        return null;
+    }
+
+    private static bool IsOption(string token) => token.Length > 1 && token[0] == '-' && !char.IsAsciiDigit(token[1]);
+
+    private static string Called(Command command) => command is RootCommand ? "lrq" : $"lrq {command.Name}";
+
+    private static string Usage(Command command) => command.Arguments.Count == 0 ? $"{Called(command)} takes none" : $"{Called(command)} takes {string.Join(" and ", command.Arguments.Select(argument => $"one {argument.Name}"))}";
+
+    private static string Meant(string word, IReadOnlyList<string> known)
+    {
+        string bare = word.TrimStart('-').ToLowerInvariant();
+        string? nearest = known
+            .Select(name => (Name: name, Distance: Distance(bare, name.TrimStart('-'))))
+            .Where(pair => pair.Distance <= Math.Max(1, bare.Length / 3) || (bare.Length >= 3 && (pair.Name.TrimStart('-').StartsWith(bare, StringComparison.Ordinal) || bare.StartsWith(pair.Name.TrimStart('-'), StringComparison.Ordinal))))
+            .OrderBy(pair => pair.Distance).ThenBy(pair => pair.Name, StringComparer.Ordinal)
+            .Select(pair => pair.Name).FirstOrDefault();
+        return nearest is null ? "" : $"Did you mean {nearest}? ";
+    }
+
+    /// <summary>Edit distance of Levenshtein, where two neighbours that changed places count once.</summary>
+    internal static int Distance(string a, string b)
+    {
+        // A pasted text is no misspelt option.
+        if (a.Length > 64) return int.MaxValue;
+        var table = new int[a.Length + 1, b.Length + 1];
+        for (int i = 0; i <= a.Length; i++) table[i, 0] = i;
+        for (int j = 0; j <= b.Length; j++) table[0, j] = j;
+        for (int i = 1; i <= a.Length; i++)
+        {
+            for (int j = 1; j <= b.Length; j++)
+            {
+                int change = table[i - 1, j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+                table[i, j] = Math.Min(change, Math.Min(table[i - 1, j], table[i, j - 1]) + 1);
+                if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) table[i, j] = Math.Min(table[i, j], table[i - 2, j - 2] + 1);
+            }
+        }
+        return table[a.Length, b.Length];
+    }
+}
