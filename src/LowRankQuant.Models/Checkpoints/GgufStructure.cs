@@ -20,10 +20,14 @@ internal static class GgufStructure
     {
         int[] blocks = [.. file.Names.Select(BlockOf).OfType<int>().Distinct().Order()];
         if (blocks.Length > 0 && blocks[^1] >= config.Layers)
-            throw new CheckpointException($"{file.Location}: the file holds {blocks.Length} blocks ('{Block}{blocks[^1]}' among them), and llama.block_count is {config.Layers}; the two must agree. Convert the model again.");
+            throw new CheckpointException(
+                $"{file.Location}: the file holds {blocks.Length} blocks ('{Block}{blocks[^1]}' among them), " +
+                $"and llama.block_count is {config.Layers}; the two must agree. Convert the model again.");
         int missing = Enumerable.Range(0, config.Layers).Except(blocks).DefaultIfEmpty(-1).First();
         if (missing >= 0)
-            throw new CheckpointException($"{file.Location}: tensors of '{Block}{missing}' are absent: the file holds {blocks.Length} blocks, and llama.block_count is {config.Layers}; download it again.");
+            throw new CheckpointException(
+                $"{file.Location}: tensors of '{Block}{missing}' are absent: the file holds {blocks.Length} blocks, " +
+                $"and llama.block_count is {config.Layers}; download it again.");
         IModelFamily family = ModelFamilies.For(config.ModelType, file.Location);
         foreach (string name in family.Tensors(config).Where(name => !names.ContainsKey(name)))
         {
@@ -32,15 +36,19 @@ internal static class GgufStructure
         }
         HashSet<string> known = [GgufNames.RopeFactors, .. names.Values];
         if (file.Names.FirstOrDefault(name => !known.Contains(name)) is { } other)
-            throw new UnsupportedModelException($"{file.Location}: tensor '{other}' has no place in the llama architecture; without it the model would be another.");
+            throw new UnsupportedModelException(
+                $"{file.Location}: tensor '{other}' has no place in the llama architecture; without it the model would be another.");
         if (names.TryGetValue(family.HeadName, out string? head) && !file.ShapeOf(head).SequenceEqual([config.VocabularySize, config.HiddenSize]))
-            throw new CheckpointException($"{file.Location}: tensor '{head}' has shape [{string.Join(", ", file.ShapeOf(head))}]; an output head has that of the embedding, [{config.VocabularySize}, {config.HiddenSize}].");
+            throw new CheckpointException(
+                $"{file.Location}: tensor '{head}' has shape [{string.Join(", ", file.ShapeOf(head))}]; " +
+                $"an output head has that of the embedding, [{config.VocabularySize}, {config.HiddenSize}].");
     }
 
     private static int? BlockOf(string name)
     {
         if (!name.StartsWith(Block, StringComparison.Ordinal)) return null;
         int end = name.IndexOf('.', Block.Length);
-        return end > 0 && int.TryParse(name.AsSpan(Block.Length, end - Block.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int block) ? block : null;
+        ReadOnlySpan<char> number = end > 0 ? name.AsSpan(Block.Length, end - Block.Length) : "";
+        return int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int block) ? block : null;
     }
 }
