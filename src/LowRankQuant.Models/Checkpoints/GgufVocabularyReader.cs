@@ -30,6 +30,10 @@ internal static class GgufVocabularyReader
             AddSpacePrefix = metadata.FindBoolean("tokenizer.ggml.add_space_prefix"),
         };
 
-        int? Id(string key) => metadata.FindInt64($"tokenizer.ggml.{key}") is { } id ? checked((int)id) : null;
+        int? Id(string key)
+        {
+            if (metadata.FindInt64($"tokenizer.ggml.{key}") is not { } id) return null;
+            return id is >= 0 and <= int.MaxValue ? (int)id : throw new CheckpointException($"{file.Location}: 'tokenizer.ggml.{key}' is {id}; a token id is not negative and has 31 bits.");
+        }
     }
 }

@@ -11,6 +11,9 @@ namespace LowRankQuant.Models.Families;
 /// </summary>
 internal sealed class LlamaFamily : IModelFamily
 {
+    // Far beyond any model; more would keep whatever lists the tensors of all blocks busy for ever.
+    private const int MostLayers = 1 << 14;
+
     public IReadOnlyList<string> ModelTypes => ["llama"];
 
     public string EmbeddingName => "model.embed_tokens.weight";
@@ -32,7 +35,7 @@ internal sealed class LlamaFamily : IModelFamily
         {
             ModelType = "llama",
             HiddenSize = hidden,
-            Layers = config.Size("num_hidden_layers"),
+            Layers = config.Size("num_hidden_layers", most: MostLayers),
             Heads = heads,
             KeyValueHeads = keyValueHeads,
             HeadSize = headSize,
