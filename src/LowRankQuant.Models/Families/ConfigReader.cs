@@ -10,12 +10,12 @@ namespace LowRankQuant.Models.Families;
 internal sealed class ConfigReader(JsonObject json, string file)
 {
     /// <summary>A positive size, or the default when absent.</summary>
-    public int Size(string key, int? fallback = null)
+    public int Size(string key, int? fallback = null, int most = 1 << 24)
     {
         JsonNode? node = json[key];
         if (node is null) return fallback ?? throw Missing(key);
         int value = Whole(key, node);
-        return value is > 0 and <= 1 << 24 ? value : throw Wrong(key, node, "must be a whole number from 1 to 16777216");
+        return value > 0 && value <= most ? value : throw Wrong(key, node, $"must be a whole number from 1 to {most}");
     }
 
     public float Epsilon(string key, float fallback)

@@ -15,6 +15,9 @@ internal sealed class LlamaFamily : IModelFamily
     private const string Blocks = "model.layers.";
     private static readonly string[] Norms = ["input_layernorm", "post_attention_layernorm"];
 
+    // Far beyond any model; more would keep whatever lists the tensors of all blocks busy for ever.
+    private const int MostLayers = 1 << 14;
+
     public IReadOnlyList<string> ModelTypes => ["llama"];
 
     public string EmbeddingName => "model.embed_tokens.weight";
@@ -36,7 +39,7 @@ internal sealed class LlamaFamily : IModelFamily
         {
             ModelType = "llama",
             HiddenSize = hidden,
-            Layers = config.Size("num_hidden_layers"),
+            Layers = config.Size("num_hidden_layers", most: MostLayers),
             Heads = heads,
             KeyValueHeads = keyValueHeads,
             HeadSize = headSize,
