@@ -76,18 +76,19 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
         Tensor x, Tensor cosine, Tensor sine, int headSize, bool interleaved, int sequenceLength, int positionOffset, bool inverse, Tensor y) =>
         Time("rotate", () => inner.Rotate(x, cosine, sine, headSize, interleaved, sequenceLength, positionOffset, inverse, y));
 
-    public void AttentionForward(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
+    public void AttentionForward(in AttentionShape shape, in AttentionTerms terms, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
     {
         Start();
-        inner.AttentionForward(shape, q, k, v, y, logSumExp);
+        inner.AttentionForward(shape, terms, q, k, v, y, logSumExp);
         Stop("attention");
     }
 
     public void AttentionBackward(
-        in AttentionShape shape, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv)
+        in AttentionShape shape, in AttentionTerms terms, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp,
+        Tensor dq, Tensor dk, Tensor dv)
     {
         Start();
-        inner.AttentionBackward(shape, dy, q, k, v, y, logSumExp, dq, dk, dv);
+        inner.AttentionBackward(shape, terms, dy, q, k, v, y, logSumExp, dq, dk, dv);
         Stop("attention backward");
     }
 
@@ -101,6 +102,40 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
 
     public void GatedActivationBackward(Activation activation, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp) =>
         Time("gated activation backward", () => inner.GatedActivationBackward(activation, dy, gate, up, dGate, dUp));
+
+    public void CurveForward(in Curve curve, Tensor x, Tensor y)
+    {
+        Start();
+        inner.CurveForward(curve, x, y);
+        Stop("curve");
+    }
+
+    public void CurveBackward(in Curve curve, Tensor dy, Tensor x, Tensor dx)
+    {
+        Start();
+        inner.CurveBackward(curve, dy, x, dx);
+        Stop("curve backward");
+    }
+
+    public void ClampedGateForward(in ClampedGate constants, Tensor gate, Tensor up, Tensor y)
+    {
+        Start();
+        inner.ClampedGateForward(constants, gate, up, y);
+        Stop("clamped gate");
+    }
+
+    public void ClampedGateBackward(in ClampedGate constants, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp)
+    {
+        Start();
+        inner.ClampedGateBackward(constants, dy, gate, up, dGate, dUp);
+        Stop("clamped gate backward");
+    }
+
+    public void Multiply(Tensor a, Tensor b, Tensor y) => Time("multiply", () => inner.Multiply(a, b, y));
+
+    public void ScaleRows(Tensor x, Tensor factors, Tensor y) => Time("scale rows", () => inner.ScaleRows(x, factors, y));
+
+    public void RowDots(Tensor a, Tensor b, Tensor y) => Time("row dots", () => inner.RowDots(a, b, y));
 
     public double SquaredError(Tensor x, Tensor target, Tensor? rowWeights, float factor, Tensor? gradient)
     {

@@ -1,10 +1,14 @@
+using System.Globalization;
+using System.Text;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Cli;
 
@@ -24,7 +28,8 @@ internal static class Failures
     /// <returns>The exit code.</returns>
     public static int Report(Exception failure, TextWriter error, bool resumes)
     {
-        while (failure is AggregateException { InnerExceptions: [{ } inner] }) failure = inner;
+        // Threads that fail together fail for one reason; one message is enough.
+        while (failure is AggregateException { InnerExceptions: [{ } inner, ..] }) failure = inner;
         if (Environment.GetEnvironmentVariable(DebugVariable) == "1") error.WriteLine(failure.ToString());
         switch (failure)
         {
@@ -46,29 +51,45 @@ internal static class Failures
                 WriteProblems([.. bad.Problems.Take(MostProblems)], error);
                 if (bad.Problems.Count > MostProblems) error.WriteLine($"error: and {bad.Problems.Count - MostProblems} more.");
                 return ExitCodes.BadRequest;
-            case RunFolderException:
-                error.WriteLine($"error: {failure.Message}");
+            case RunFolderException or OutputLockedException:
+                error.WriteLine($"error: {OneLine(failure.Message)}");
                 return ExitCodes.BadRequest;
             default:
-                error.WriteLine($"error: {Describe(failure)}");
+                error.WriteLine($"error: {OneLine(Describe(failure))}");
                 return ExitCodes.Failed;
         }
     }
 
     private static string Describe(Exception failure) => failure switch
     {
-        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or CalibrationException or EvaluationException or OutOfBudgetException => failure.Message,
+        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or ChatTemplateException or CalibrationException or TextSourceException or EvaluationException or OutOfBudgetException => failure.Message,
         FileNotFoundException missing => missing.FileName is { } file && !failure.Message.Contains(file, StringComparison.Ordinal)
             ? $"{file}: {failure.Message}" : failure.Message,
         IOException or UnauthorizedAccessException => failure.Message,
         DllNotFoundException => $"{failure.Message} Install the library, or leave --kernels at simd.",
         OutOfMemoryException => "not enough memory. Give --memory a smaller budget (activations then go to disk), or use fewer or shorter windows.",
+        InvalidDataException => failure.Message,
         NotSupportedException => $"not supported: {failure.Message}",
         _ => $"{failure.GetType().Name}: {failure.Message} This is a defect of lrq; {DebugVariable}=1 prints where it happened.",
     };
 
+    /// <summary>A message on one line: a file's name may hold line ends, or controls that rewrite what stands on a terminal.</summary>
+    public static string OneLine(string message)
+    {
+        if (!message.Any(char.IsControl)) return message;
+        var line = new StringBuilder();
+        foreach (char c in message)
+        {
+            if (c == '\n') line.Append("\\n");
+            else if (c == '\t') line.Append(' ');
+            else if (char.IsControl(c)) line.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}");
+            else line.Append(c);
+        }
+        return line.ToString();
+    }
+
     private static void WriteProblems(IReadOnlyList<string> problems, TextWriter error)
     {
-        foreach (string problem in problems) error.WriteLine($"error: {problem}");
+        foreach (string problem in problems.Distinct(StringComparer.Ordinal)) error.WriteLine($"error: {OneLine(problem)}");
     }
 }

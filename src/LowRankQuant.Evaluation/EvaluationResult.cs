@@ -36,6 +36,10 @@ public sealed record EvaluationResult
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? BitsPerByte { get; init; }
 
+    /// <summary>What was read otherwise than it stands, or left out; a sentence each.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<string>? Warnings { get; init; }
+
     /// <summary>Figures of tasks.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public TaskReport? Tasks { get; init; }

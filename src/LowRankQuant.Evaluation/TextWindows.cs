@@ -1,5 +1,5 @@
-using System.Text.Json;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation;
 
@@ -64,18 +64,18 @@ public static class TextWindows
         });
     }
 
-    /// <summary>Reads a file with one JSON array of token ids a line; each line is a window.</summary>
+    /// <summary>Reads a file with one JSON array of token ids a line, plain or packed by gzip; each line is a window.</summary>
     /// <param name="path">The file.</param>
     /// <param name="config">The model's vocabulary and positions.</param>
     /// <param name="windows">Lines to take; null for all.</param>
     /// <returns>
-    /// At least one window. Throws <see cref="EvaluationException"/> as it is enumerated where a line is not such an array, is longer than the model's
-    /// positions or holds an id beyond its vocabulary.
+    /// At least one window. Throws <see cref="EvaluationException"/> as it is enumerated where a line is longer than the model's positions or holds an id
+    /// beyond its vocabulary.
     /// </returns>
-    /// <exception cref="EvaluationException">There is no such file.</exception>
+    /// <exception cref="TextSourceException">There is no such file; as it is enumerated: it is no sound JSON, or a line holds no ids.</exception>
     public static IEnumerable<TextWindow> ReadIds(string path, DecoderConfig config, int? windows = null)
     {
-        if (!File.Exists(path)) throw new EvaluationException($"'{path}' is not a file; name one with a JSON array of token ids a line.");
+        SourceReader.CheckExists(path);
         return ReadLines(path, config, windows ?? int.MaxValue);
     }
 
@@ -116,46 +116,21 @@ public static class TextWindows
 
     private static IEnumerable<TextWindow> ReadLines(string path, DecoderConfig config, int windows)
     {
-        int number = 0, made = 0;
-        foreach (string line in File.ReadLines(path))
+        int made = 0;
+        using var reader = new SourceReader(path);
+        var rows = new RowReader(path, new TextSourceOptions { FormatOption = "--text-format" }, () => null, new TextNotes(path));
+        foreach (JsonPiece piece in new JsonValues(reader, path, LongestLine).Read())
         {
-            number++;
-            if (string.IsNullOrWhiteSpace(line)) continue;
             if (made == windows) break;
-            int[] ids = ParseLine(line, $"'{path}', line {number}");
+            int[] ids = rows.TokenIds(piece).Ids!;
+            string where = $"'{path}', line {piece.Line}";
             if (ids.Length < 2 || ids.Length > config.MaxPositions)
-                throw new EvaluationException($"'{path}', line {number} has {ids.Length} ids; the model takes 2 to {config.MaxPositions} of them.");
-            CheckIds(ids, config, $"'{path}', line {number}", 0);
+                throw new EvaluationException($"{where} has {ids.Length} ids; the model takes 2 to {config.MaxPositions} of them.");
+            CheckIds(ids, config, where, 0);
             made++;
             yield return new TextWindow(ids);
         }
         if (made == 0) throw new EvaluationException($"'{path}' holds no windows.");
-    }
-
-    private static int[] ParseLine(string line, string where)
-    {
-        if (line.Length > LongestLine) throw new EvaluationException($"{where} has {line.Length} characters; no window is that long.");
-        try
-        {
-            using JsonDocument json = JsonDocument.Parse(line);
-            if (json.RootElement.ValueKind == JsonValueKind.Array)
-            {
-                var ids = new int[json.RootElement.GetArrayLength()];
-                int i = 0;
-                foreach (JsonElement element in json.RootElement.EnumerateArray())
-                {
-                    if (element.ValueKind != JsonValueKind.Number || !element.TryGetInt32(out ids[i]))
-                        throw new EvaluationException($"{where}: element {i} is no token id.");
-                    i++;
-                }
-                return ids;
-            }
-        }
-        catch (JsonException failure)
-        {
-            throw new EvaluationException($"{where} is not sound JSON: {failure.Message}", failure);
-        }
-        throw new EvaluationException($"{where} is no JSON array of token ids.");
     }
 
     private static void CheckIds(ReadOnlySpan<int> ids, DecoderConfig config, string where, long first)

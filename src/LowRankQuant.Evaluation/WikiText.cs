@@ -8,25 +8,23 @@ namespace LowRankQuant.Evaluation;
 public static partial class WikiText
 {
     /// <summary>
-    /// The text that GPTQ, LRQ and most papers after them score: the rows of the published data set joined by <c>"\n\n"</c>. A row is a line of
-    /// wiki.test.raw with its line end, or nothing where the line is blank. Perplexities of this text and of the file as it stands differ.
+    /// The text that GPTQ, LRQ and most papers after them score: the rows of the published data set joined by <c>"\n\n"</c>. Perplexities of this text
+    /// and of the file as it stands differ.
     /// </summary>
-    /// <param name="raw">wiki.test.raw.</param>
-    public static string JoinRows(string raw)
+    /// <param name="raw">wiki.test.raw, or another text; a line at a time is in memory.</param>
+    public static TextReader JoinRows(TextReader raw) => new JoinedRows(Rows(raw));
+
+    /// <summary>The rows of the published data set: a line with its line end, or nothing where the line is blank.</summary>
+    private static IEnumerable<string> Rows(TextReader raw)
     {
-        var joined = new StringBuilder(raw.Length + (raw.Length / 64));
-        bool first = true;
-        for (int start = 0; start < raw.Length;)
+        string? held = null;
+        foreach (string line in Lines(raw))
         {
-            int end = raw.IndexOf('\n', start);
-            end = end < 0 ? raw.Length : end + 1;
-            if (!first) joined.Append("\n\n");
-            first = false;
-            ReadOnlySpan<char> row = raw.AsSpan(start, end - start);
-            if (!row.IsWhiteSpace()) joined.Append(row);
-            start = end;
+            if (held is not null) yield return string.IsNullOrWhiteSpace(held) ? "" : held + "\n";
+            held = line;
         }
-        return joined.ToString();
+        // Behind the last line end there is no row.
+        if (!string.IsNullOrEmpty(held)) yield return string.IsNullOrWhiteSpace(held) ? "" : held;
     }
 
     /// <summary>

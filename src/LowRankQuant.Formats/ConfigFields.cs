@@ -12,7 +12,7 @@ internal sealed class ConfigFields(JsonElement json, string file, string path)
     /// <exception cref="CheckpointFormatException">It is not (<c>config-schema</c>).</exception>
     public static ConfigFields Of(JsonElement json, string file, string path) => json.ValueKind == JsonValueKind.Object
         ? new ConfigFields(json, file, path)
-        : throw new CheckpointFormatException("config-schema", file, path, $"is {json.ValueKind}; it must be Object.");
+        : throw new CheckpointFormatException("config-schema", file, path, $"is {JsonFile.Name(json.ValueKind)}; it must be an object.");
 
     /// <summary>File it comes from.</summary>
     public string File => file;
@@ -31,7 +31,7 @@ internal sealed class ConfigFields(JsonElement json, string file, string path)
     {
         null => null,
         { ValueKind: JsonValueKind.String } value => value.GetString(),
-        { } other => throw Bad(name, $"is {other.ValueKind}; it must be String."),
+        { } other => throw Bad(name, $"is {JsonFile.Name(other.ValueKind)}; it must be a string."),
     };
 
     /// <summary>A whole number.</summary>

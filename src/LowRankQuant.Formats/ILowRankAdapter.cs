@@ -8,7 +8,7 @@ public interface ILowRankAdapter : IDisposable
     /// <summary>The folder or file it was opened from.</summary>
     string Location { get; }
 
-    /// <summary>What kind of adapter it is, for reports: <c>PEFT adapter</c>, <c>GGUF LoRA adapter</c>.</summary>
+    /// <summary>What kind of adapter it is, for reports: <c>lrq branch file</c>, <c>PEFT adapter</c>, <c>GGUF LoRA adapter</c>.</summary>
     string Kind { get; }
 
     /// <summary>Path of the file that holds its tensors.</summary>
@@ -29,4 +29,7 @@ public interface ILowRankAdapter : IDisposable
 
     /// <summary>Rank of a module's branch.</summary>
     int RankOf(string module);
+
+    /// <summary>Bits that a module's branch takes in the file.</summary>
+    long StoredBitsOf(string module);
 }

@@ -47,14 +47,26 @@ public sealed class CausalModel : IDisposable
     /// <summary>Name and shape of every quantizable weight of a block, in slot order, without <c>.weight</c>.</summary>
     public IReadOnlyList<(string Name, int OutFeatures, int InFeatures)> Linears => _family.Linears(Config);
 
-    /// <summary>Looks whether every quantizable weight of every block is there in the shape that the configuration asks for; reads no values.</summary>
+    /// <summary>
+    /// Looks whether every tensor of the model is there in the shape that the configuration asks for: weights, biases and norms of the blocks, the final norm,
+    /// embedding and head. Reads no values.
+    /// </summary>
     /// <exception cref="CheckpointException">One is absent or has another shape.</exception>
     public void CheckLinears()
     {
-        for (int block = 0; block < Config.Layers; block++)
+        Dictionary<string, (int OutFeatures, int InFeatures)> shapes = Enumerable.Range(0, Config.Layers)
+            .SelectMany(block => Linears.Select(linear => ($"{BlockName(block)}.{linear.Name}", linear.OutFeatures, linear.InFeatures)))
+            .ToDictionary(linear => linear.Item1, linear => (linear.OutFeatures, linear.InFeatures), StringComparer.Ordinal);
+        foreach (string name in _family.Tensors(Config))
         {
-            foreach ((string name, int outFeatures, int inFeatures) in Linears)
-                Checkpoint.CheckShape($"{BlockName(block)}.{name}.weight", outFeatures, inFeatures);
+            int dot = name.LastIndexOf('.');
+            if (!shapes.TryGetValue(name[..dot], out (int OutFeatures, int InFeatures) linear)) Checkpoint.CheckShape(name, Config.HiddenSize);
+            else if (name[dot..] == ".bias") Checkpoint.CheckShape(name, linear.OutFeatures);
+            else Checkpoint.CheckShape(name, linear.OutFeatures, linear.InFeatures);
+        }
+        foreach (string name in new[] { EmbeddingName, HeadName })
+        {
+            if (Checkpoint.Contains(name) || !Config.TiedEmbeddings) Checkpoint.CheckShape(name, Config.VocabularySize, Config.HiddenSize);
         }
     }
 

@@ -21,6 +21,14 @@ internal static class TestData
     /// <summary>The embedded demo model, which is always there.</summary>
     public static string Demo => System.IO.Path.Combine(RepositoryRoot, "models", "demo");
 
+    /// <summary>The items of a loop that asserts something of each of them: there must be one.</summary>
+    public static IReadOnlyList<T> Some<T>(this IEnumerable<T> items)
+    {
+        T[] all = [.. items];
+        Assert.NotEmpty(all);
+        return all;
+    }
+
     private static string? FindRoot()
     {
         string? fromEnvironment = Environment.GetEnvironmentVariable("LRQ_DATA");

@@ -14,7 +14,7 @@ internal sealed class CompareCommand(Terminal terminal)
 {
     private readonly Argument<string> _items = new("ITEMS") { Description = "A file that 'lrq eval --items' wrote." };
     private readonly Option<string?> _against = Create("--against", "FILE", "Another such file to compare with, item by item.");
-    private readonly Option<string?> _harness = Create("--harness", "NAME", "Whose conventions the items were scored by: v0.4, v0.3 or hendrycks (default: v0.4).");
+    private readonly Option<string?> _harness = Create("--harness", "NAME", "Whose conventions the items were scored by, for files of older versions, which do not say so: v0.4, v0.3 or hendrycks.");
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public Command Build()
@@ -27,7 +27,7 @@ internal sealed class CompareCommand(Terminal terminal)
     private int Run(ParseResult parsed)
     {
         var reader = new OptionReader(parsed);
-        Harness harness = reader.Choice(_harness, HarnessNames.All) ?? Harness.V04;
+        Harness? harness = reader.Choice(_harness, HarnessNames.All);
         string items = parsed.GetValue(_items)!;
         string? against = reader.Text(_against);
         foreach (string file in against is null ? [items] : new[] { items, against })
@@ -38,6 +38,7 @@ internal sealed class CompareCommand(Terminal terminal)
         TaskReport report = TaskReport.OfItems(items, against, harness);
         if (reader.Flag(_json)) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.TaskReport));
         else terminal.Out.Write(TaskTable.Of(report));
+        foreach (string note in report.Notes) terminal.Error.WriteLine($"warning: {note}");
         return ExitCodes.Success;
     }
 }

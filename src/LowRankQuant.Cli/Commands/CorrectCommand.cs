@@ -4,11 +4,13 @@ using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Evaluation.Runs;
 using LowRankQuant.Formats.Peft;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 using static LowRankQuant.Cli.Options.OptionReader;
 
 namespace LowRankQuant.Cli.Commands;
@@ -23,7 +25,9 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     private readonly Argument<string> _model = new("QUANTIZED") { Description = $"The quantized model. {ModelPath.Help}" };
     private readonly Option<string?> _reference = Create("--reference", "FULL", "The model it was made from, in full precision.");
     private readonly Option<string?> _out = Create("--out", "DIR", "The adapter folder to write. A run that was interrupted goes on there.");
-    private readonly Option<string?> _targetBits = Create("--target-bits", "X", "Stored bits per weight of all linears together, the quantized ones and the branches.");
+    private readonly Option<string?> _targetBits = Create(
+        "--target-bits", "X", "Bits per weight of all linears together, the quantized ones and the branches in the bits of their factors.");
+
     private readonly Option<string?> _rank = Create("--rank", "N", "Rank of every branch; with --target-bits the largest (default with it: 64).");
     private readonly Option<string?> _factorBits = Create("--factor-bits", "8|16", "Bits of an element of a branch (default: 8).");
     private readonly Option<string?> _damping = Create("--damping", "X", "Part of the mean diagonal added to the input covariance (default: 0.3).");
@@ -31,15 +35,23 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     private readonly Option<string[]?> _calibration = new("--calibration")
     {
         HelpName = "FILE",
-        Description = "Calibration text: txt, json, jsonl, these as .gz, or token ids; may be repeated. 'self' samples from the reference.",
+        Description = "Calibration text: txt, json, jsonl (texts or conversations), these as .gz, or token ids; may be repeated. 'self' samples from the reference.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
 
+    private readonly Option<string?> _format = CommonOptions.FormatOfText("--calibration-format", "every calibration file");
+    private readonly Option<string?> _textField = CommonOptions.TextField();
     private readonly Option<string?> _samples = Create("--samples", "N", "Calibration windows (default: 64).");
     private readonly Option<string?> _length = Create("--sequence-length", "N", "Tokens per window (default: 512, at most what the model has).");
     private readonly Option<string?> _seed = Create("--seed", "N", "Seed of everything random (default: 42).");
-    private readonly Option<string?> _form = Create("--adapter-form", "pattern|padded", "Ranks in the adapter: by module, or all padded to one (default: pattern).");
+    private readonly Option<string?> _form = Create(
+        "--adapter-form", "lrq|pattern|padded",
+        "How the adapter is written: lrq's own file in the bits that are counted, or a PEFT folder in floats, ranks by module or padded to one (default: pattern).");
+
+    private readonly Option<string?> _type = Create(
+        "--adapter-dtype", "TYPE", "Type of a PEFT folder's factors: fp32, fp16 or bf16 (default: the narrowest that holds them exactly, fp32 for 8-bit factors).");
+
     private readonly Option<string?> _threads = CommonOptions.Threads();
     private readonly Option<string?> _memory = CommonOptions.Memory();
     private readonly Option<string?> _kernels = CommonOptions.Kernels();
@@ -50,7 +62,10 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     {
         var command = new Command("correct", "Find a low-rank adapter that brings a quantized model closer to its original.") { _model };
         Option[] options =
-            [_reference, _out, _targetBits, _rank, _factorBits, _damping, _propagation, _calibration, _samples, _length, _seed, _form, _threads, _memory, _kernels, _overwrite, _json];
+        [
+            _reference, _out, _targetBits, _rank, _factorBits, _damping, _propagation, _calibration, _format, _textField, _samples, _length, _seed,
+            _form, _type, _threads, _memory, _kernels, _overwrite, _json,
+        ];
         foreach (Option option in options) command.Options.Add(option);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));
         return command;
@@ -65,14 +80,17 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         double? target = reader.Double(_targetBits), damping = reader.Double(_damping), propagation = reader.Double(_propagation);
         int? rank = reader.Int(_rank, 1), samples = reader.Int(_samples, 1), length = reader.Int(_length, 2);
         int factorBits = reader.Int(_factorBits) ?? 8;
+        TextFormat format = reader.Choice(_format, CommonOptions.TextFormats) ?? TextFormat.Auto;
         ulong? seed = reader.UnsignedLong(_seed);
         AdapterForm form = reader.Choice(_form, CorrectionOptions.AdapterForms) ?? AdapterForm.Pattern;
+        SafetensorsType? factorType = reader.Choice(_type, ExportOptionSet.DenseTypes);
+        if (form == AdapterForm.Codes) reader.Refuse("is for a PEFT folder, --adapter-form pattern or padded", _type);
         long? memory = reader.Size(_memory);
         IReadOnlyList<string> sources = reader.Texts(_calibration);
         List<string> problems = reader.Problems;
         if (reference is null) problems.Add("--reference is missing: name the model in full precision.");
         if (string.IsNullOrWhiteSpace(output)) problems.Add("--out is missing: name the adapter folder to write.");
-        else if (File.Exists(output)) problems.Add($"--out {output}: is a file; name a folder.");
+        else if (FolderPath.FileInTheWay(output) is { } file) problems.Add($"--out {output}: {file} is a file; name a folder.");
         else CheckOutput(output, [parsed.GetValue(_model)!, .. reference is null ? [] : new[] { reference }, .. sources], problems);
         if (target is null && rank is null) problems.Add("--target-bits or --rank is missing: say how much the branches may take.");
         if (target is { } bits && !(bits > 0 && bits <= 64)) problems.Add(FormattableString.Invariant($"--target-bits {bits}: must be more than 0 and at most 64."));
@@ -92,6 +110,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
             Output = output!,
             Overwrite = reader.Flag(_overwrite),
             Form = form,
+            FactorType = factorType,
             MemoryBytes = memory,
             Options = new BranchCorrectionOptions
             {
@@ -105,7 +124,10 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
             Calibration = new CalibrationOptions
             {
                 Sources = sources,
+                Format = format,
+                TextField = reader.Text(_textField) ?? TextSourceOptions.UsualField,
                 Samples = samples ?? DefaultSamples,
+                TakeFewer = samples is null,
                 HeldOut = 0,
                 SequenceLength = length ?? Math.Min(DefaultLength, original.Config.MaxPositions),
                 Seed = seed ?? 42,
@@ -116,8 +138,14 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         TextWriter writer = json ? terminal.Error : terminal.Out;
         foreach (string warning in report.Warnings) writer.WriteLine($"warning: {warning}");
         string written = report.Output is null ? "no branch pays; no adapter was written" : $"written to {report.Output}";
-        writer.WriteLine(FormattableString.Invariant($"{report.BaseBitsPerWeight:F3} -> {report.BitsPerWeight:F3} bits per weight, ") +
+        string sizes = report.AdapterBytes == report.CountedAdapterBytes
+            ? FormattableString.Invariant($"{report.AdapterBytes:N0} bytes of factors")
+            : FormattableString.Invariant($"{report.CountedAdapterBytes:N0} bytes of factors as lrq stores them, ") +
+                FormattableString.Invariant($"{report.AdapterBytes:N0} in this folder ({report.BitsPerWeight:F3} bits per weight)");
+        writer.WriteLine(FormattableString.Invariant($"{report.BaseBitsPerWeight:F3} -> {report.CountedBitsPerWeight:F3} bits per weight, {sizes}, ") +
             FormattableString.Invariant($"ranks {report.Layers.Min(layer => layer.Rank)} to {report.Layers.Max(layer => layer.Rank)}, {Format.Duration(report.Seconds)}, {written}"));
+        if (report is { BaseBytes: { } model, Output: not null })
+            writer.WriteLine($"size: model {Format.Bytes(model)}, adapter {Format.Bytes(report.AdapterBytes)}, together {Format.Bytes(model + report.AdapterBytes)}");
         if (json) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.CorrectReport));
         return ExitCodes.Success;
     }

@@ -52,6 +52,8 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
             Reference = reference,
             Tasks = request.Tasks,
             Text = request.Text,
+            TextOptions = request.TextOptions,
+            JoinRows = request.JoinRows,
             Ids = request.Ids,
             Perplexity = request.Perplexity,
             Harness = request.Harness,

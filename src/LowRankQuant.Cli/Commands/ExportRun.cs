@@ -20,16 +20,31 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
         RequestException.ThrowIfAny(reader.Problems);
         using ICheckpoint model = CheckpointOpener.Open(path.Path);
         var plan = new ExportSource(model);
-        string? adapter;
+        ExportedAdapter? adapter;
+        var warnings = new List<string>();
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {
+            foreach (string warning in model.Warnings) Warn(warning);
             narrator.Stage($"writing {model.Location} as {exporter.Name}");
-            adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation);
+            adapter = Exporters.Run(exporter, plan, options, (done, total) => narrator.Progress(done, total), cancellation, Warn);
+
+            void Warn(string warning)
+            {
+                warnings.Add(warning);
+                narrator.Warn(warning);
+            }
         }
         long bytes = Size(options.Output);
-        string branches = adapter is null ? "" : $"; its low-rank branches to {adapter}";
+        string branches = adapter is null ? "" : FormattableString.Invariant($"; its low-rank branches to {adapter.Path}, {adapter.Bytes:N0} bytes of factors");
+        if (adapter?.Bytes != adapter?.CountedBytes) branches += FormattableString.Invariant($" where lrq stores {adapter!.CountedBytes:N0}");
         (json ? terminal.Error : terminal.Out).WriteLine(
             $"{model.Location} ({model.Kind}) written to {options.Output} as {exporter.Name}, {Format.Bytes(bytes)}{branches}.");
+        if (AdapterHint.Of(options.Output) is { } hint) (json ? terminal.Error : terminal.Out).WriteLine(hint);
+        if (adapter?.IsRounded == true)
+        {
+            warnings.Add($"{adapter.Path}: the branches are rounded to the type asked for; the model keeps their values.");
+            terminal.Error.WriteLine($"warning: {warnings[^1]}");
+        }
         if (!json) return ExitCodes.Success;
         var result = new JsonObject
         {
@@ -38,8 +53,15 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
             ["format"] = exporter.Name,
             ["tensors"] = model.TensorNames.Count,
             ["bytes"] = bytes,
-            ["adapter"] = adapter,
+            ["adapter"] = adapter?.Path,
+            ["warnings"] = new JsonArray([.. warnings.Select(warning => (JsonNode)warning)]),
         };
+        if (adapter is not null)
+        {
+            result["adapterBytes"] = adapter.Bytes;
+            result["adapterCountedBytes"] = adapter.CountedBytes;
+            result["adapterRounded"] = adapter.IsRounded;
+        }
         if (exporter is DenseFolderExporter) result["dtype"] = options.DenseType.HeaderName();
         else result["quantizedLinears"] = plan.Linears.Count;
         terminal.Out.WriteLine(result.ToJsonString());

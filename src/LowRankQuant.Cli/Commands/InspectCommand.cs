@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
@@ -67,6 +68,7 @@ internal sealed class InspectCommand(Terminal terminal)
             ["grids"] = new JsonArray([.. grids.Select(Grid)]),
             ["bitsPerWeight"] = StoredSize.LinearBits(grids),
             ["modelBitsPerWeight"] = StoredSize.ModelBits(model),
+            ["warnings"] = new JsonArray([.. model.Checkpoint.Warnings.Select(warning => JsonValue.Create(warning))]),
         };
     }
 
@@ -117,6 +119,7 @@ internal sealed class InspectCommand(Terminal terminal)
             table.Add("bits per quantized weight", Format.Bits(StoredSize.LinearBits(grids)));
         }
         terminal.Out.Write(table.ToString());
+        foreach (string warning in model.Checkpoint.Warnings) terminal.Out.WriteLine($"warning: {warning}");
         if (report is not null)
         {
             terminal.Out.WriteLine();
@@ -138,9 +141,9 @@ internal sealed class InspectCommand(Terminal terminal)
         if (!File.Exists(file)) return null;
         try
         {
-            return JsonNode.Parse(File.ReadAllText(file));
+            return JsonFile.ReadObject(file);
         }
-        catch (JsonException)
+        catch (CheckpointFormatException)
         {
             // A damaged report does not keep anybody from looking at the model.
             return null;

@@ -47,8 +47,10 @@ internal sealed class PlanCommand(Terminal terminal)
             writer.WriteLine();
         }
         var sums = new TextTable("the run", "") { WordColumns = 2 };
+        Add("bits per weight of the source", plan.SourceBitsPerWeight is not null, () => $"{Format.Bits(plan.SourceBitsPerWeight)}, {plan.SourceTypes ?? "floats"}");
+        Add("size of the source", plan.SourceBytes is not null, () => Format.Bytes(plan.SourceBytes));
         Add("bits per quantized weight", plan.BitsPerWeight is not null, () => Format.Bits(plan.BitsPerWeight));
-        Add("size of the result", plan.ResultBytes is not null, () => Format.Bytes(plan.ResultBytes));
+        Add("size of the result", plan.ResultBytes is not null, () => $"{Format.Bytes(plan.ResultBytes)}, {Format.Bits(plan.ResultBitsPerParameter)} bits per parameter");
         Add($"bits per quantized weight for {plan.Target}", plan.TargetBitsPerWeight is not null, () => Format.Bits(plan.TargetBitsPerWeight));
         Add($"size for {plan.Target}", plan.TargetBytes is not null, () => Format.Bytes(plan.TargetBytes));
         Add("memory of a block", plan.BlockBytes is not null, () => Format.Bytes(plan.BlockBytes));

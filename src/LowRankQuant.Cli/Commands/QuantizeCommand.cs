@@ -44,6 +44,7 @@ internal sealed class QuantizeCommand(Terminal terminal, Engine engine)
         if (!measuringOnly || report.Result is not null) writer.Write(ResultTable.Of(report));
         foreach (string warning in report.Warnings) writer.WriteLine($"warning: {warning}");
         writer.WriteLine($"{Format.Duration(report.Seconds)}, peak memory {Format.Bytes(report.PeakMemoryBytes)}{(measuringOnly ? "" : $", written to {report.Output}")}");
+        if (!measuringOnly && AdapterHint.Of(report.Output) is { } hint) writer.WriteLine(hint);
         if (json) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.RunReport));
     }
 }

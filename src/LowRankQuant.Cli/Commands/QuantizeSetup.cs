@@ -5,9 +5,11 @@ using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Cli.Commands;
 
@@ -83,16 +85,18 @@ internal sealed class QuantizeSetup : IDisposable
 
     /// <summary>What is asked for beside the recipe.</summary>
     private sealed record Settings(
-        string? Output, IReadOnlyList<string> Calibration, CalibrationFormat? CalibrationFormat, string? TextField, AddBos? AddBos, string? EvalText,
-        int? EvalWindows, OutputFormat Format, AdapterForm AdapterForm, long ShardBytes, long? Memory, int? Blocks, bool Overwrite);
+        string? Output, IReadOnlyList<string> Calibration, TextFormat? CalibrationFormat, string? TextField, AddBos? AddBos, string? EvalText,
+        TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, OutputFormat Format, AdapterForm? AdapterForm,
+        long ShardBytes, long? Memory, int? Blocks, bool Overwrite);
 
     private static Settings ReadSettings(QuantizeOptions options, OptionReader reader, bool planning)
     {
         var settings = new Settings(
-            reader.Text(options.Out), reader.Texts(options.Calibration), reader.Choice(options.CalibrationFormat, QuantizeOptions.CalibrationFormats),
+            reader.Text(options.Out), reader.Texts(options.Calibration), reader.Choice(options.CalibrationFormat, CommonOptions.TextFormats),
             reader.Text(options.TextField), reader.Choice(options.AddBos, CommonOptions.AddBosNames), reader.Text(options.EvalText),
-            reader.Int(options.EvalWindows, 1), reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
-            reader.Choice(options.Correction.AdapterForm, CorrectionOptions.AdapterForms) ?? AdapterForm.Pattern,
+            reader.Choice(options.EvalTextFormat, CommonOptions.TextFormats), reader.Flag(options.JoinRows), reader.Int(options.EvalWindows, 1),
+            reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
+            reader.Choice(options.Correction.AdapterForm, CorrectionOptions.AdapterForms),
             reader.Size(options.ShardSize) ?? SafetensorsFolderWriter.DefaultShardSize, reader.Size(options.Memory), reader.Int(options.Blocks, 1),
             reader.Flag(options.Overwrite));
         if (!planning && string.IsNullOrWhiteSpace(settings.Output)) reader.Problems.Add("--out is missing: name the output folder.");
@@ -107,43 +111,42 @@ internal sealed class QuantizeSetup : IDisposable
         (ModelPath path, CausalModel model, RecipeRequest request, Settings settings) = (_path, Model, _request, _settings);
         List<string> problems = _reader.Problems;
         IReadOnlyList<string> sources = settings.Calibration;
-        bool learns = request.Method is null || RecipeNames.Parse(RecipeNames.Methods, request.Method) is not QuantizationMethod.Rtn || request.TuneSteps > 0;
+        QuantizationMethod? method = request.Method is null ? QuantizationMethod.Lrq : RecipeNames.Parse(RecipeNames.Methods, request.Method);
+        bool learns = method is not QuantizationMethod.Rtn || request.TuneSteps > 0, measuresOnly = !learns && sources.Count > 0;
         bool bundled = path.IsDemo && sources.Count == 0 && learns;
+        // A calibration text that nothing learns from is there to be measured on.
+        string? evalText = settings.EvalText ?? (path.IsDemo && !measuresOnly ? path.EvaluationText : null);
+        if (measuresOnly && settings.EvalText is not null)
+            problems.Add("--calibration does not apply to method rtn beside --eval-text: rtn learns nothing and is measured on that text; leave one of them out.");
+        CalibrationSettings.Check(problems, sources, settings.CalibrationFormat, settings.TextField, settings.AddBos, evalText, settings.EvalTextFormat, bundled);
         if (bundled) sources = [path.CalibrationText];
-        if (sources.Count == 0)
-        {
-            Foreign("--calibration-format", settings.CalibrationFormat is not null);
-            Foreign("--text-field", settings.TextField is not null);
-        }
-        string? evalText = settings.EvalText ?? (path.IsDemo ? path.EvaluationText : null);
         if (settings.EvalWindows is not null && evalText is null) problems.Add("--eval-windows needs --eval-text: without it the held-out calibration windows are measured on.");
+        if (settings.JoinRows && evalText is null) problems.Add("--join-rows needs --eval-text: it says how the rows of that text follow each other.");
+        if (settings.EvalTextFormat is not null && settings.EvalText is null) problems.Add("--eval-text-format needs --eval-text: it says what that file holds.");
         CheckOutput(settings, path, [.. sources, .. evalText is null ? Array.Empty<string>() : [evalText]], problems);
         if (settings.Blocks > model.Config.Layers) problems.Add($"--blocks {settings.Blocks}: the model has {model.Config.Layers}.");
-        ResolvedRecipe resolved = RecipeResolver.Examine(
-            request with { HasCalibration = sources.Count > 0 || (_planning && learns), BundledTokens = bundled ? CountTokens(model, path.CalibrationText) : null },
-            model.Config, [.. model.Linears.Select(linear => new LinearShape(linear.Name, linear.OutFeatures, linear.InFeatures))],
-            model.Checkpoint.NativeScaleType, problems);
+        request = request with { HasCalibration = sources.Count > 0 || (_planning && learns), BundledTokens = bundled ? CountTokens(model, path.CalibrationText) : null };
+        var found = new List<string>(problems);
+        int known = problems.Count;
+        ResolvedRecipe resolved = Examine(request, found);
+        if (found.Count == known && !bundled && TokensBelow(resolved.Recipe) is { } tokens) resolved = Examine(request with { CalibrationTokens = tokens }, found);
+        problems.AddRange(found.Skip(known));
         Recipe recipe = resolved.Recipe;
+        if (measuresOnly && recipe.HeldOut == 0)
+            problems.Add("--calibration does nothing for method rtn with --held-out 0: rtn learns nothing and is measured on the held-out windows; leave it out.");
+        if (settings.AdapterForm is not null) CheckAdapterForm(recipe, settings.Format, problems);
         var job = new QuantizeJob
         {
             Model = model,
             Recipe = recipe,
-            Output = settings.Output ?? ".",
+            Output = settings.Output ?? "",
             Overwrite = settings.Overwrite,
-            Calibration = sources.Count == 0 ? null : new CalibrationOptions
-            {
-                Sources = sources,
-                Format = settings.CalibrationFormat ?? CalibrationFormat.Auto,
-                TextField = settings.TextField ?? "text",
-                Samples = recipe.Samples,
-                HeldOut = recipe.HeldOut,
-                MoreSamples = recipe.Tuning is { } tuning ? tuning.Samples - recipe.Samples : 0,
-                SequenceLength = recipe.SequenceLength,
-                AddBos = settings.AddBos ?? AddBos.Auto,
-                Seed = recipe.Seed,
-            },
+            Calibration = sources.Count == 0 ? null : Calibration(recipe),
             EvaluationText = evalText,
+            EvaluationTextOptions = EvaluationText(settings),
+            JoinRows = settings.JoinRows,
             EvaluationWindows = settings.EvalWindows,
+            AddBos = settings.AddBos ?? AddBos.Auto,
             Format = settings.Format,
             AdapterForm = settings.AdapterForm,
             ShardBytes = settings.ShardBytes,
@@ -152,17 +155,63 @@ internal sealed class QuantizeSetup : IDisposable
         };
         return (job, resolved.Notes);
 
-        void Foreign(string option, bool given)
+        ResolvedRecipe Examine(RecipeRequest asked, List<string> wrong) => RecipeResolver.Examine(
+            asked, model.Config, [.. model.Linears.Select(linear => new LinearShape(linear.Name, linear.OutFeatures, linear.InFeatures))], model.Checkpoint.NativeScaleType, wrong);
+
+        CalibrationOptions Calibration(Recipe chosen) => new()
         {
-            if (given) problems.Add($"{option} needs --calibration: it says how calibration files are read.");
+            Sources = sources,
+            Format = settings.CalibrationFormat ?? TextFormat.Auto,
+            TextField = settings.TextField ?? TextSourceOptions.UsualField,
+            Samples = chosen.Samples,
+            HeldOut = chosen.HeldOut,
+            MoreSamples = chosen.Tuning is { } tuning ? tuning.Samples - chosen.Samples : 0,
+            SequenceLength = chosen.SequenceLength,
+            AddBos = settings.AddBos ?? AddBos.Auto,
+            Seed = chosen.Seed,
+        };
+
+        // How many tokens the user's text has, where the windows need more. All numbers that were asked for are left to the run, which reads the text anyway.
+        long? TokensBelow(Recipe chosen)
+        {
+            bool decided = request is { Samples: not null, HeldOut: not null, SequenceLength: not null };
+            if (sources.Count == 0 || (decided && !_planning)) return null;
+            long tokens;
+            try
+            {
+                tokens = CalibrationLoader.CountTokens(Calibration(chosen), model.Checkpoint.LoadTokenizer(), model.Config, model);
+            }
+            catch (Exception failure) when (failure is TextSourceException or CalibrationException or TokenizerException or IOException)
+            {
+                // The run or the plan meets the same failure when it reads the text.
+                return null;
+            }
+            return tokens < ((long)chosen.Samples + chosen.HeldOut) * chosen.SequenceLength ? tokens : null;
         }
     }
+
+    private static void CheckAdapterForm(Recipe recipe, OutputFormat format, List<string> problems)
+    {
+        if (recipe.Correction is not { MayHaveBranches: true })
+            problems.Add("--adapter-form says how low-rank branches are written, and this run makes none; leave it out, or choose a --method that does, and a rank.");
+        else if (format == OutputFormat.Dense)
+            problems.Add("--adapter-form does not apply to --format dense, which adds low-rank branches to the weights; leave one of them out.");
+    }
+
+    private static TextSourceOptions EvaluationText(Settings settings) => new()
+    {
+        Format = settings.EvalTextFormat ?? TextFormat.Auto,
+        TextField = settings.TextField ?? TextSourceOptions.UsualField,
+        FormatOption = "--eval-text-format",
+    };
 
     // --overwrite empties the output folder: nothing that the run reads may lie in it.
     private static void CheckOutput(Settings settings, ModelPath path, IReadOnlyList<string> texts, List<string> problems)
     {
         if (string.IsNullOrWhiteSpace(settings.Output)) return;
+        if (FolderPath.FileInTheWay(settings.Output) is { } file) problems.Add($"--out {settings.Output}: {file} is a file; name a folder.");
         if (FolderPath.Holds(settings.Output, path.Path)) problems.Add($"--out {settings.Output}: holds the model itself; name another folder.");
+        else if (Directory.Exists(path.Path) && FolderPath.Holds(path.Path, settings.Output)) problems.Add($"--out {settings.Output}: lies within the model's folder; name another folder.");
         foreach (string text in texts)
         {
             if (settings.Overwrite && text != CalibrationOptions.Self && FolderPath.Holds(settings.Output, text))

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
@@ -14,9 +15,9 @@ namespace LowRankQuant.Cli.Commands;
 internal sealed class VerifyCommand(Terminal terminal)
 {
     private const int MostDifferences = 20;
-    private readonly Argument<string> _path = new("PATH") { Description = $"The container. {ModelPath.Help} Also an adapter by itself: a PEFT folder or a GGUF LoRA file." };
+    private readonly Argument<string> _path = new("PATH") { Description = $"The container. {ModelPath.Help} Also an adapter by itself: a folder with branches.safetensors, a PEFT folder or a GGUF LoRA file." };
     private readonly Option<string?> _against = Create(
-        "--against", "RUN", "What it was made from: codes, zero points, scales, all other tensors and low-rank branches are compared.");
+        "--against", "RUN", "What it was made from: codes, zero points, scales, all other tensors, low-rank branches, rotary angles, tokens of sample texts and chat templates are compared.");
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public Command Build()
@@ -38,11 +39,13 @@ internal sealed class VerifyCommand(Terminal terminal)
         VerifyReport report;
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {
+            foreach (string warning in container?.Warnings ?? []) narrator.Warn(warning);
             narrator.Stage($"reading {path}");
             report = container is null
                 ? Compare(path, run!)
                 : new CheckpointVerifier(container, run) { Progress = (done, total) => narrator.Progress(done, total) }.Run(cancellation);
         }
+        report = report with { Notes = [.. (container?.Warnings ?? []).Concat(run?.Warnings ?? []), .. report.Notes] };
         Print(report, run, json ? terminal.Error : terminal.Out);
         if (json) terminal.Out.WriteLine(ToJson(path, run, report).ToJsonString());
         return report.Differences.Count == 0 ? ExitCodes.Success : ExitCodes.Failed;
@@ -65,8 +68,8 @@ internal sealed class VerifyCommand(Terminal terminal)
         if (run is not null && report.Differences.Count == 0) writer.WriteLine("No difference.");
         if (report.Engines.Count == 0) return;
         writer.WriteLine();
-        var table = new TextTable("engine", "verdict", "why") { WordColumns = 3 };
-        foreach (EngineVerdict verdict in report.Engines) table.Add(verdict.Engine, Word(verdict.Support), verdict.Reason);
+        var table = new TextTable("engine", "verdict", "checked", "why") { WordColumns = 4 };
+        foreach (EngineVerdict verdict in report.Engines) table.Add(verdict.Engine, Word(verdict.Support), verdict.Rules.ToString(), verdict.Reason);
         writer.Write(table.ToString());
     }
 
@@ -76,6 +79,9 @@ internal sealed class VerifyCommand(Terminal terminal)
         if (report.ComparedByCodes > 0) parts.Add($"{report.ComparedByCodes} tensors by codes, zero points and scales");
         if (report.ComparedByValues > 0) parts.Add($"{report.ComparedByValues} by values");
         if (report.Branches > 0) parts.Add($"{report.Branches} low-rank branches");
+        if (report.ComparedByValues > 0) parts.Add("sizes and rotary angles");
+        if (report.Texts > 0) parts.Add($"the tokens of {report.Texts} texts");
+        if (report.Templates > 0) parts.Add($"{report.Templates} chat template{(report.Templates == 1 ? "" : "s")}");
         return parts.Count == 0 ? "nothing to compare" : string.Join(", ", parts);
     }
 
@@ -89,6 +95,8 @@ internal sealed class VerifyCommand(Terminal terminal)
         ["comparedByCodes"] = report.ComparedByCodes,
         ["comparedByValues"] = report.ComparedByValues,
         ["branches"] = report.Branches,
+        ["texts"] = report.Texts,
+        ["chatTemplates"] = report.Templates,
         ["same"] = run is null ? null : report.Differences.Count == 0,
         ["differences"] = new JsonArray([.. report.Differences.Select(difference => (JsonNode)new JsonObject
         {
@@ -101,6 +109,8 @@ internal sealed class VerifyCommand(Terminal terminal)
             ["engine"] = verdict.Engine,
             ["verdict"] = Word(verdict.Support),
             ["reason"] = verdict.Reason,
+            ["versions"] = verdict.Rules.Versions,
+            ["checked"] = verdict.Rules.Checked.ToString("O", CultureInfo.InvariantCulture),
         })]),
     };
 

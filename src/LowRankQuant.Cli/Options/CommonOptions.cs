@@ -1,6 +1,8 @@
 using System.CommandLine;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Cli.Options;
 
@@ -14,6 +16,11 @@ internal static class CommonOptions
 
     public static IReadOnlyList<KeyValuePair<string, CpuKernelKind>> KernelNames { get; } =
         [new("simd", CpuKernelKind.Simd), new("scalar", CpuKernelKind.Scalar), new("blas", CpuKernelKind.Blas)];
+
+    public static IReadOnlyList<KeyValuePair<string, TextFormat>> TextFormats { get; } =
+    [
+        new("auto", TextFormat.Auto), new("text", TextFormat.Text), new("json", TextFormat.Json), new("jsonl", TextFormat.JsonLines), new("ids", TextFormat.Ids),
+    ];
 
     public static Argument<string> Model() => new("MODEL") { Description = ModelPath.Help };
 
@@ -29,6 +36,17 @@ internal static class CommonOptions
 
     public static Option<string?> AddBos() => OptionReader.Create(
         "--add-bos", "WHEN", "Begin-of-text token in front of every document: auto (as the tokenizer says), yes or no (default: auto).");
+
+    public static Option<string?> FormatOfText(string name, string whose) => OptionReader.Create(
+        name, "KIND", $"What {whose} holds: {RecipeNames.List(TextFormats)} (default: auto, by name and content).");
+
+    public static Option<string?> TextField() => OptionReader.Create(
+        "--text-field", "NAME", "Field of JSON objects that holds the text or conversation (default: text, or a conversation in a known layout).");
+
+    public static Option<bool> JoinRows(string whose) => new("--join-rows")
+    {
+        Description = $"Join the lines of {whose}, or its documents of JSON, by blank lines: with wiki.test.raw the text that GPTQ's, LRQ's and most papers measure.",
+    };
 
     /// <summary>Where a command computes.</summary>
     public static CpuDeviceOptions Device(OptionReader reader, Option<string?> threads, Option<string?> kernels) => new()

@@ -8,7 +8,8 @@ namespace LowRankQuant.Cli.Options;
 /// <summary>The options of <c>lrq quantize</c> that are about low-rank correction.</summary>
 internal sealed class CorrectionOptions
 {
-    public static IReadOnlyList<KeyValuePair<string, AdapterForm>> AdapterForms { get; } = [new("pattern", Formats.Peft.AdapterForm.Pattern), new("padded", Formats.Peft.AdapterForm.Padded)];
+    public static IReadOnlyList<KeyValuePair<string, AdapterForm>> AdapterForms { get; } =
+        [new("lrq", Formats.Peft.AdapterForm.Codes), new("pattern", Formats.Peft.AdapterForm.Pattern), new("padded", Formats.Peft.AdapterForm.Padded)];
 
     public Option<string?> RankRule { get; } = Create(
         "--rank-rule", "RULE", $"How ranks are decided: {RecipeNames.List(RecipeNames.RankRules)} (default: r1-flr for flrq, cap for flrq+, fixed for the others).");
@@ -50,7 +51,9 @@ internal sealed class CorrectionOptions
 
     public Option<string?> Propagation { get; } = Create("--propagation", "X", "Part of earlier layers' errors that a layer undoes, 0 to 1 (default: 0.7 for flrq+, else 0).");
 
-    public Option<string?> AdapterForm { get; } = Create("--adapter-form", "pattern|padded", "Ranks in the adapter: by module, or all padded to one (default: pattern).");
+    public Option<string?> AdapterForm { get; } = Create(
+        "--adapter-form", "lrq|pattern|padded",
+        "How branches are written: lrq's own file in the bits that are counted, or a PEFT folder in floats, ranks by module or padded to one (default: lrq; see export).");
 
     public IEnumerable<Option> All =>
     [

@@ -2,6 +2,7 @@ using System.CommandLine;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Texts;
 using static LowRankQuant.Cli.Options.OptionReader;
 
 namespace LowRankQuant.Cli.Options;
@@ -23,9 +24,16 @@ internal sealed class EvalOptions
     public Option<string?> Reference { get; } = Create("--reference", "MODEL", "The model that figures are compared with: KL divergence and top-1 agreement of a text (not of --perplexity rolling, which defines none), paired differences of tasks.");
 
     public Option<string?> Adapter { get; } = Create(
-        "--adapter", "PATH", "A PEFT folder or GGUF LoRA file to put on the model (default: the folder 'adapter' within the model's, if it is there).");
+        "--adapter", "PATH",
+        "A folder with branches.safetensors, a PEFT folder or a GGUF LoRA file to put on the model (default: the folder 'adapter' within the model's, if it is there).");
 
-    public Option<string?> Text { get; } = Create("--text", "FILE", "Text to measure on; the demo brings its own.");
+    public Option<string?> Text { get; } = Create("--text", "FILE", "Text to measure on: txt, json, jsonl (texts or conversations), these as .gz, or token ids; the demo brings its own.");
+
+    public Option<string?> TextFormat { get; } = CommonOptions.FormatOfText("--text-format", "that text");
+
+    public Option<string?> TextField { get; } = CommonOptions.TextField();
+
+    public Option<bool> JoinRows { get; } = CommonOptions.JoinRows("--text");
 
     public Option<string?> Ids { get; } = Create("--ids", "FILE", "Token ids instead of text: one JSON array a line, each scored as one window.");
 
@@ -69,7 +77,7 @@ internal sealed class EvalOptions
     {
         command.Arguments.Add(Model);
         Option[] options =
-            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, Adapter, Text, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
+            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, Adapter, Text, TextFormat, TextField, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
         foreach (Option option in options) command.Options.Add(option);
         return command;
     }
@@ -93,6 +101,10 @@ internal sealed class EvalOptions
         if (text is not null && ids is not null) reader.Problems.Add("--text and --ids exclude each other; give one.");
         if (!measuresText && !tasks) reader.Problems.Add("--text or --ids is missing: name the file to measure on, or give --tasks.");
         if (!measuresText) reader.Refuse("is for a perplexity: name a --text or --ids too", Perplexity, Stride, Windows, Partial, Average);
+        if (text is null) reader.Refuse("is for a --text", TextFormat, TextField);
+        if (reader.Flag(JoinRows) && text is null) reader.Problems.Add("--join-rows is for a --text.");
+        if (reader.Flag(JoinRows) && text is not null && kind != PerplexityKind.Windows)
+            reader.Problems.Add($"--join-rows does not apply to --perplexity {reader.Text(Perplexity)}, which takes the text as it stands; ask for windows.");
         // Every line of ids is a window as it is.
         if (ids is not null) reader.Refuse("does not apply to --ids: every line is one window as it is", Perplexity, Context, Stride, Partial, AddBos);
         if (kind != PerplexityKind.Windows && measuresText)
@@ -106,6 +118,13 @@ internal sealed class EvalOptions
         return new EvalRequest
         {
             Text = text,
+            TextOptions = new TextSourceOptions
+            {
+                Format = reader.Choice(TextFormat, CommonOptions.TextFormats) ?? Quantization.Texts.TextFormat.Auto,
+                TextField = reader.Text(TextField) ?? TextSourceOptions.UsualField,
+                FormatOption = "--text-format",
+            },
+            JoinRows = reader.Flag(JoinRows),
             Ids = ids,
             Perplexity = kind,
             Harness = harness,

@@ -1,6 +1,7 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Cli.Options;
 
@@ -8,6 +9,10 @@ namespace LowRankQuant.Cli.Options;
 internal sealed record EvalRequest
 {
     public string? Text { get; init; }
+
+    public TextSourceOptions TextOptions { get; init; } = new();
+
+    public bool JoinRows { get; init; }
 
     public string? Ids { get; init; }
 

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gptq;
 using LowRankQuant.Formats.Safetensors;
@@ -13,8 +14,8 @@ namespace LowRankQuant.Cli.Options;
 /// <param name="defaultTarget">The container when none is named; null when one must be.</param>
 internal sealed class ExportOptionSet(string? defaultTarget)
 {
-    private static readonly KeyValuePair<string, SafetensorsType>[] Types =
-        [new("bf16", SafetensorsType.BF16), new("fp16", SafetensorsType.F16), new("fp32", SafetensorsType.F32)];
+    private static readonly KeyValuePair<string, AdapterType>[] AdapterTypes =
+        [new("fp32", AdapterType.Float32), new("fp16", AdapterType.Float16), new("bf16", AdapterType.BFloat16), new("q8_0", AdapterType.Blocks8)];
 
     private static readonly KeyValuePair<string, GptqZeroPoints>[] GptqFormats = [new("v1", GptqZeroPoints.MinusOne), new("v2", GptqZeroPoints.AsTheyAre)];
 
@@ -38,8 +39,12 @@ internal sealed class ExportOptionSet(string? defaultTarget)
         "--adapter", "KIND",
         $"How low-rank branches are written: {RecipeNames.List([.. Adapters])} (default: the first that the format has; dense adds them to the weights).");
 
+    private readonly Option<string?> _adapterType = Create(
+        "--adapter-dtype", "TYPE",
+        "Type of the adapter's factors: fp32, fp16, bf16 (PEFT) or q8_0 (gguf) (default: the narrowest float that holds them exactly, fp32 for 8-bit factors).");
+
     private readonly Option<string?> _maxRank = Create(
-        "--max-rank", "N", "Largest rank of an adapter; vLLM knows 1, 8, 16, 32, 64, 128, 256, 320 and 512 (default: no limit).");
+        "--max-rank", "N", $"Largest rank of an adapter; vLLM knows {EngineRules.Words(EngineTable.VllmAdapterRanks, "and")} (default: no limit).");
     private readonly Option<string?> _gptqFormat = Create(
         "--gptq-format", "v1|v2", "gptq: form of the zero points (default: v1 when symmetric with 2, 4 or 8 bits, else v2).");
     private readonly Option<string?> _linear = Create(
@@ -50,15 +55,28 @@ internal sealed class ExportOptionSet(string? defaultTarget)
         "--head", "TYPE", "gguf: type of an output head of its own, the same names (default: f16; a GGUF model's own).");
     private readonly Option<string?> _onMisfit = Create(
         "--on-misfit", "refuse|float", "gguf: what happens to a grid that fits no block; float stores its values as F32 (default: refuse).");
+    private readonly Option<bool> _lossyVocabulary = new("--lossy-vocabulary")
+    {
+        Description = "gguf: leave out, with a warning, what a GGUF vocabulary has no place for: normalizers, pre-tokenizers, flags of added tokens (default: refuse).",
+    };
+
     private readonly Option<string?> _dtype = Create("--dtype", "TYPE", "dense: bf16, fp16 or fp32 (default: bf16).");
     private readonly Option<string?> _shardSize = Create("--shard-size", "SIZE", "Largest file of tensors (default: 5 GB).");
     private readonly Option<bool> _weightsOnly = new("--weights-only") { Description = "Leave quantizers of activations and of the key-value cache behind." };
     private readonly Option<bool> _overwrite = new("--overwrite") { Description = "Replace a model that is there already." };
 
+    /// <summary>Names of the float types of safetensors files.</summary>
+    public static IReadOnlyList<KeyValuePair<string, SafetensorsType>> DenseTypes { get; } =
+        [new("bf16", SafetensorsType.BF16), new("fp16", SafetensorsType.F16), new("fp32", SafetensorsType.F32)];
+
     /// <summary>Whether one JSON object is asked for.</summary>
     public Option<bool> Json { get; } = CommonOptions.Json();
 
-    public IEnumerable<Option> All => [_to, _out, _adapter, _maxRank, _gptqFormat, _linear, _embedding, _head, _onMisfit, _dtype, _shardSize, _weightsOnly, _overwrite, Json];
+    public IEnumerable<Option> All =>
+    [
+        _to, _out, _adapter, _adapterType, _maxRank, _gptqFormat, _linear, _embedding, _head, _onMisfit, _lossyVocabulary, _dtype, _shardSize, _weightsOnly,
+        _overwrite, Json,
+    ];
 
     private static IEnumerable<KeyValuePair<string, ExportAdapter>> Adapters =>
         AdapterNames.Where(name => Exporters.All.Any(exporter => exporter.Adapters.Contains(name.Value)));
@@ -75,7 +93,7 @@ internal sealed class ExportOptionSet(string? defaultTarget)
         string known = string.Join(", ", Exporters.All.Select(candidate => candidate.Name));
         if (target is null) problems.Add($"--to is missing: one of {known}.");
         else if (exporter is null) problems.Add($"--to {target}: must be one of {known}.");
-        SafetensorsType? type = reader.Choice(_dtype, Types);
+        SafetensorsType? type = reader.Choice(_dtype, DenseTypes);
         GptqZeroPoints? zeros = reader.Choice(_gptqFormat, GptqFormats);
         ExportAdapter? adapter = reader.Choice(_adapter, [.. Adapters]);
         int? maxRank = reader.Int(_maxRank, 1);
@@ -89,8 +107,10 @@ internal sealed class ExportOptionSet(string? defaultTarget)
             Embedding = reader.Choice(_embedding, GgufTypes),
             Output = reader.Choice(_head, GgufTypes),
             Misfit = reader.Choice(_onMisfit, GgufMisfits) ?? GgufMisfit.Refuse,
+            LossyVocabulary = reader.Flag(_lossyVocabulary),
         };
         if (exporter is not null and not GgufModelExporter) reader.Refuse("is for --to gguf", _linear, _embedding, _head, _onMisfit);
+        if (gguf.LossyVocabulary && exporter is not null and not GgufModelExporter) problems.Add("--lossy-vocabulary: is for --to gguf.");
         bool overwrite = reader.Flag(_overwrite);
         string? output = reader.Text(_out);
         CheckOutput(problems, output, source, exporter?.WritesFile == true, overwrite);
@@ -103,6 +123,7 @@ internal sealed class ExportOptionSet(string? defaultTarget)
             GptqZeroPoints = zeros,
             Gguf = gguf,
             Adapter = adapter,
+            AdapterType = reader.Choice(_adapterType, AdapterTypes),
             MaxRank = maxRank,
             WeightsOnly = reader.Flag(_weightsOnly),
             Version = typeof(ExportOptionSet).Assembly.GetName().Version?.ToString(3) ?? "0",

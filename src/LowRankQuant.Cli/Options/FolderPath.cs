@@ -10,6 +10,16 @@ internal static class FolderPath
         return inner.StartsWith(outer, OperatingSystem.IsWindows() ? StringComparison.OrdinalIgnoreCase : StringComparison.Ordinal);
     }
 
+    /// <summary>The file that keeps a folder from being made: the path itself or what should hold it; null where nothing does.</summary>
+    public static string? FileInTheWay(string folder)
+    {
+        for (string? path = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)); path is not null && !Directory.Exists(path); path = Path.GetDirectoryName(path))
+        {
+            if (File.Exists(path)) return path;
+        }
+        return null;
+    }
+
     private static string Resolve(string path)
     {
         string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));

@@ -3,7 +3,6 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Targets;
 using static LowRankQuant.Cli.Options.OptionReader;
-using FileFormat = LowRankQuant.Quantization.Calibration.CalibrationFormat;
 using OutputFormat = LowRankQuant.Evaluation.Runs.OutputFormat;
 
 namespace LowRankQuant.Cli.Options;
@@ -11,12 +10,6 @@ namespace LowRankQuant.Cli.Options;
 /// <summary>The options of <c>lrq quantize</c>.</summary>
 internal sealed class QuantizeOptions
 {
-    public static IReadOnlyList<KeyValuePair<string, FileFormat>> CalibrationFormats { get; } =
-    [
-        new("auto", FileFormat.Auto), new("text", FileFormat.Text), new("json", FileFormat.Json),
-        new("jsonl", FileFormat.JsonLines), new("ids", FileFormat.Ids),
-    ];
-
     public static IReadOnlyList<KeyValuePair<string, OutputFormat>> Formats { get; } =
         [new("compressed-tensors", OutputFormat.CompressedTensors), new("dense", OutputFormat.Dense)];
 
@@ -96,20 +89,23 @@ internal sealed class QuantizeOptions
     public Option<string[]?> Calibration { get; } = new("--calibration")
     {
         HelpName = "FILE",
-        Description = "Calibration text: txt, json, jsonl, these as .gz, or token ids; may be repeated. 'self' samples from the model.",
+        Description = "Calibration text: txt, json, jsonl (texts or conversations), these as .gz, or token ids; may be repeated. 'self' samples from the model.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
 
-    public Option<string?> CalibrationFormat { get; } = Create(
-        "--calibration-format", "KIND", $"What the files hold: {RecipeNames.List(CalibrationFormats)} (default: auto, by name).");
+    public Option<string?> CalibrationFormat { get; } = CommonOptions.FormatOfText("--calibration-format", "every calibration file");
 
-    public Option<string?> TextField { get; } = Create("--text-field", "NAME", "Field of JSON objects that holds the text (default: text).");
+    public Option<string?> TextField { get; } = CommonOptions.TextField();
 
     public Option<string?> AddBos { get; } = CommonOptions.AddBos();
 
     public Option<string?> EvalText { get; } = Create(
         "--eval-text", "FILE", "Text to measure original, round-to-nearest and result on (default: the held-out calibration windows).");
+
+    public Option<string?> EvalTextFormat { get; } = CommonOptions.FormatOfText("--eval-text-format", "that text");
+
+    public Option<bool> JoinRows { get; } = CommonOptions.JoinRows("--eval-text");
 
     public Option<string?> EvalWindows { get; } = Create("--eval-windows", "N", "Measure on the first N windows of that text (default: all).");
 
@@ -135,7 +131,7 @@ internal sealed class QuantizeOptions
         Option[] options =
         [
             Out, Method, Bits, GroupSize, Symmetric, Grid, Layers, Target, OnMisfit, TensorParallel, Calibration, Preset, Rank, Iterations, LearningRate, Batch, Samples, SequenceLength, Start, ScaleType,
-            TuneSteps, TuneRate, TuneBatch, TuneSamples, Loss, KeepBest, HeldOut, Seed, CalibrationFormat, TextField, AddBos, EvalText, EvalWindows, Format, ShardSize, Threads, Memory, Kernels, Blocks,
+            TuneSteps, TuneRate, TuneBatch, TuneSamples, Loss, KeepBest, HeldOut, Seed, CalibrationFormat, TextField, AddBos, EvalText, EvalTextFormat, JoinRows, EvalWindows, Format, ShardSize, Threads, Memory, Kernels, Blocks,
             Overwrite, Json,
         ];
         foreach (Option option in options.Concat(Correction.All)) command.Options.Add(option);

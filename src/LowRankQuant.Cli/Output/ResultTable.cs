@@ -9,15 +9,21 @@ internal static class ResultTable
 {
     private const double Bf16Bits = 16;
 
+    /// <summary>
+    /// The three models, a line each. Bits per weight are those of the linears, scales and branches counted; size and bits per parameter those of the whole
+    /// files, embedding and head included.
+    /// </summary>
     public static string Of(RunReport report)
     {
-        var table = new TextTable("", "perplexity", "KL divergence", "top-1", "bits/weight", "size");
+        var table = new TextTable("", "perplexity", "KL divergence", "top-1", "bits/weight", "size", "bits/parameter");
         if (report.FullPrecision is { } full)
-            Add(table, "full precision", full, full.BitsPerWeight ?? Bf16Bits, report.Bf16Bytes ?? report.SourceBytes, reference: true);
+        {
+            if (report.SourceTypes is { } types) Add(table, $"source ({types})", full, report.SourceBitsPerWeight, report.SourceBytes, reference: true);
+            else Add(table, "full precision", full with { ModelBitsPerWeight = Bf16Bits }, full.BitsPerWeight ?? Bf16Bits, report.Bf16Bytes ?? report.SourceBytes, reference: true);
+        }
         bool isRtn = report.Method == RecipeNames.Of(RecipeNames.Methods, QuantizationMethod.Rtn);
-        // Round to nearest in the same scheme takes the same bits and the same file.
-        if (report.Rtn is { } rtn) Add(table, isRtn ? "rtn min-max" : "rtn", rtn, rtn.BitsPerWeight ?? report.BitsPerWeight, report.ResultBytes);
-        Add(table, report.Method, report.Result ?? new EvaluationResult(), report.BitsPerWeight, report.ResultBytes);
+        if (report.Rtn is { } rtn) Add(table, isRtn ? "rtn min-max" : "rtn", rtn, rtn.BitsPerWeight, report.RtnBytes);
+        Add(table, report.Method, (report.Result ?? new EvaluationResult()) with { ModelBitsPerWeight = report.ResultBitsPerParameter }, report.BitsPerWeight, report.ResultBytes);
         return table.ToString();
     }
 
@@ -55,5 +61,6 @@ internal static class ResultTable
         reference ? Format.Absent : Format.WithError(figures.KlDivergence, Error(figures, "klDivergence")),
         reference ? Format.Absent : Format.Percent(figures.Top1Agreement, Error(figures, "top1Agreement")),
         Format.Bits(bits),
-        Format.Bytes(size));
+        Format.Bytes(size),
+        Format.Bits(figures.ModelBitsPerWeight));
 }

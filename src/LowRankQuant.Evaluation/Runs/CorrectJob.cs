@@ -1,4 +1,5 @@
 using LowRankQuant.Formats.Peft;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
@@ -26,8 +27,11 @@ public sealed record CorrectJob
     /// <summary>Delete what another run left in the folder.</summary>
     public bool Overwrite { get; init; }
 
-    /// <summary>How the adapter tells its ranks.</summary>
+    /// <summary>How the adapter is written.</summary>
     public AdapterForm Form { get; init; }
+
+    /// <summary>Type of a PEFT folder's factors; null for the narrowest that holds them exactly.</summary>
+    public SafetensorsType? FactorType { get; init; }
 
     /// <summary>Memory for activations, bytes; null for half of what the machine has.</summary>
     public long? MemoryBytes { get; init; }

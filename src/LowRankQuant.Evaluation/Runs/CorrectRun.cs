@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
-using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 
@@ -15,48 +15,95 @@ public sealed class CorrectRun : ICorrectRun
     public CorrectReport Run(CorrectJob job, IRunObserver observer, CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
+        using OutputLock held = OutputLock.TakeFolder(job.Output);
+        if (held.TakenOver is { } note) observer.Note(note);
+        job.Quantized.CheckLinears();
+        job.Reference.CheckLinears();
+        string[] sourceWarnings = [.. job.Quantized.Checkpoint.Warnings, .. job.Reference.Checkpoint.Warnings];
+        foreach (string warning in sourceWarnings) observer.Warn(warning);
         observer.Stage("reading calibration text");
         CalibrationSet calibration = CalibrationLoader.Load(
-            job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference, cancellation: cancellation);
+            job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference,
+            new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
+        foreach (string warning in calibration.Warnings) observer.Warn(warning);
+        if (calibration.Windows.Length < job.Calibration.Samples)
+        {
+            observer.Note($"The calibration text has {calibration.TokensFound} tokens: {calibration.Windows.Length} windows of {calibration.SequenceLength} are used " +
+                $"instead of {job.Calibration.Samples}; --samples and --sequence-length choose others.");
+        }
         var fingerprint = RunFingerprint.OfCorrection(
-            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name, $"{job.Form}");
+            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name,
+            $"{job.Form} {job.FactorType}");
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);
         string reportFile = Path.Combine(folder.Output, RunFolder.ReportName);
-        if (File.Exists(reportFile) && JsonSerializer.Deserialize(File.ReadAllBytes(reportFile), RunJson.Default.CorrectReport) is { } done)
+        if (File.Exists(reportFile))
         {
+            CorrectReport done = RunFolder.Read(
+                reportFile, RunJson.Default.CorrectReport, "the adapter beside it is whole; delete the folder to make the run again, or choose another --out");
+            folder.RemoveBlocks();
             observer.Note($"{folder.Output} holds this run, finished.");
             return done;
         }
+        using var clock = new RunClock(folder, start);
+        DiskSpace.Require(job.Output, BytesOf(job, calibration));
         int blocks = job.Reference.Config.Layers, finished = Enumerable.Range(0, blocks).TakeWhile(folder.HasBlock).Count();
         if (finished > 0) observer.Note($"{finished} of {blocks} blocks were finished by an earlier session.");
-        var correction = new BranchCorrection(job.Quantized, job.Reference, job.Options, folder) { Progress = Stages(observer) };
-        var budget = new MemoryBudget(job.MemoryBytes ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2));
+        var correction = new BranchCorrection(job.Quantized, job.Reference, job.Options, folder) { Progress = Stages(observer, clock) };
+        var budget = new MemoryBudget(Memory(job));
         IReadOnlyList<CorrectedLayer> layers = correction.Run(calibration, budget, cancellation);
         var modules = layers.Select(layer => new AdapterModule(
             layer.Module, layer.Report.OutFeatures, layer.Report.InFeatures, layer.Report.Rank, () => layer.Branch!.A, () => layer.Branch!.B)).ToList();
         bool any = modules.Exists(module => module.Rank > 0);
-        SafetensorsType type = job.Options.FactorBits == 16 ? SafetensorsType.F16 : SafetensorsType.F32;
-        if (any) PeftAdapterWriter.Write(job.Output, modules, type, job.Form, job.Quantized.Checkpoint.Location, job.Options.FactorBits);
+        bool rounded = AdapterOutput.Write(job.Output, modules, job.Form, job.FactorType, job.Quantized.Checkpoint.Location, job.Options.FactorBits);
+        long counted = layers.Sum(layer => layer.Branch?.StoredBits ?? 0), stored = any ? StoredBits(job) : 0;
         double weights = layers.Sum(Weights), bits = layers.Sum(layer => layer.Report.BitsPerWeight * Weights(layer));
         var report = new CorrectReport
         {
             Output = any ? Path.GetFullPath(job.Output) : null,
-            BaseBitsPerWeight = (bits - layers.Sum(layer => (double)(layer.Branch?.StoredBits ?? 0))) / weights,
-            BitsPerWeight = bits / weights,
+            BaseBitsPerWeight = (bits - counted) / weights,
+            BitsPerWeight = (bits - counted + stored) / weights,
+            CountedBitsPerWeight = bits / weights,
+            AdapterBytes = stored / 8,
+            CountedAdapterBytes = counted / 8,
             Layers = [.. layers.Select(layer => layer.Report with { Name = layer.Module })],
-            Warnings = [.. correction.Warnings],
-            Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds,
+            Warnings =
+            [
+                .. sourceWarnings, .. calibration.Warnings, .. correction.Warnings,
+                .. rounded ? new[] { $"the adapter's factors are rounded to {job.FactorType}; errors are those before that" } : [],
+            ],
+            BaseBytes = job.Quantized.Checkpoint.StoredBytes,
+            Seconds = clock.Total.Seconds,
+            PeakMemoryBytes = clock.Total.PeakMemoryBytes,
         };
         if (any) AtomicFile.WriteAllText(Path.Combine(job.Output, RankChart.FileName), RankChart.Draw(report.Layers));
         AtomicFile.WriteAllBytes(reportFile, JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.CorrectReport));
         folder.RemoveBlocks();
+        clock.Finish();
         return report;
+    }
+
+    // Branches in the run folder and in the adapter, as floats, and the activations of both models where memory ends.
+    private static long BytesOf(CorrectJob job, CalibrationSet calibration)
+    {
+        const long sideBytes = 16L << 20;
+        long branches = 0, streams = 2L * calibration.Windows.Length * calibration.SequenceLength * job.Reference.Config.HiddenSize * sizeof(float);
+        foreach ((_, int outFeatures, int inFeatures) in job.Reference.Linears)
+            branches += (long)Math.Min(job.Options.Rank, Math.Min(outFeatures, inFeatures)) * (outFeatures + inFeatures) * sizeof(float) * job.Reference.Config.Layers;
+        return (2 * branches) + Math.Max(0, streams - Memory(job)) + sideBytes;
+    }
+
+    private static long Memory(CorrectJob job) => job.MemoryBytes ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2);
+
+    private static long StoredBits(CorrectJob job)
+    {
+        using ILowRankAdapter adapter = AdapterOpener.Open(job.Output, job.Quantized.Checkpoint);
+        return adapter.Modules.Sum(adapter.StoredBitsOf);
     }
 
     private static double Weights(CorrectedLayer layer) => (double)layer.Report.OutFeatures * layer.Report.InFeatures;
 
-    private static Action<string, int, int> Stages(IRunObserver observer)
+    private static Action<string, int, int> Stages(IRunObserver observer, RunClock clock)
     {
         string? current = null;
         return (stage, done, all) =>
@@ -64,6 +111,7 @@ public sealed class CorrectRun : ICorrectRun
             if (stage != current) observer.Stage(stage);
             current = stage;
             observer.Progress(done, all);
+            clock.Save();
         };
     }
 }

@@ -1,6 +1,7 @@
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -18,6 +19,12 @@ public sealed record EvaluationJob
 
     /// <summary>The text file; null when <see cref="Ids"/> is given, or tasks alone.</summary>
     public string? Text { get; init; }
+
+    /// <summary>What the text file holds, and in which field.</summary>
+    public TextSourceOptions TextOptions { get; init; } = new() { FormatOption = "--text-format" };
+
+    /// <summary>Whether the rows of the text are joined by blank lines, as papers do with WikiText-2; of windows only.</summary>
+    public bool JoinRows { get; init; }
 
     /// <summary>A file of token ids, one JSON array a line, each one window; null when <see cref="Text"/> is given, or tasks alone.</summary>
     public string? Ids { get; init; }

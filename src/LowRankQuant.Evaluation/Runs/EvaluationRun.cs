@@ -2,6 +2,7 @@ using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Evaluation.Tasks.Results;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -14,6 +15,7 @@ public sealed class EvaluationRun : IEvaluationRun
     /// <inheritdoc/>
     public EvaluationResult Run(EvaluationJob job, IRunObserver observer, CancellationToken cancellation)
     {
+        foreach (string warning in job.Model.Checkpoint.Warnings.Concat(job.Reference?.Checkpoint.Warnings ?? [])) observer.Warn(warning);
         // Both models share the memory.
         var memory = new ModelRunnerOptions { MemoryBytes = job.Reference is null ? job.MemoryBytes : job.MemoryBytes / 2 };
         EvaluationResult result = job.Text is null && job.Ids is null
@@ -36,17 +38,30 @@ public sealed class EvaluationRun : IEvaluationRun
             Positions = llamaCpp ? ComparedPositions.Predicting : ComparedPositions.All,
             Memory = memory,
         };
-        observer.Stage($"measuring {job.Text ?? job.Ids}");
+        observer.Stage($"measuring {job.Text ?? job.Ids}{(job.JoinRows ? ", rows joined by blank lines" : "")}");
         if (job.Ids is not null)
         {
             IEnumerable<TextWindow> lines = TextWindows.ReadIds(job.Ids, job.Model.Config, job.Windows.Windows);
             return evaluator.Evaluate(lines, options, new ObserverProgress(observer), cancellation);
         }
-        var windows = new TextFileWindows(job.Text!, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.AddBos, job.Windows, job.Perplexity);
+        ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
+        TextSource source = Source(job, tokenizer);
+        var windows = new TextFileWindows(source, tokenizer, job.Model.Config, job.AddBos, job.Windows, job.Perplexity, job.JoinRows);
         EvaluationResult result = evaluator.Evaluate(windows, options, new ObserverProgress(observer, () => windows.Expected), cancellation);
         if (windows.LongestPart > LongestUnremarked)
             observer.Note($"{windows.LongestPart} characters were in memory at once: the tokenizer's rules name no place between them where the text may be cut.");
-        return result;
+        if (windows.Shortage(result.Windows ?? 0, "--windows") is { } shortage) observer.Note(shortage);
+        return WithWarnings(result, source, observer);
+    }
+
+    private static TextSource Source(EvaluationJob job, ITokenizer tokenizer) =>
+        new(job.Text!, job.TextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
+
+    private static EvaluationResult WithWarnings(EvaluationResult result, TextSource source, IRunObserver observer)
+    {
+        IReadOnlyList<string> warnings = source.Warnings;
+        foreach (string warning in warnings) observer.Warn(warning);
+        return warnings.Count == 0 ? result : result with { Warnings = warnings };
     }
 
     private static EvaluationResult Rolling(EvaluationJob job, ModelRunnerOptions memory, IRunObserver observer, CancellationToken cancellation)
@@ -58,10 +73,15 @@ public sealed class EvaluationRun : IEvaluationRun
         var perplexity = new RollingPerplexity(runner, encoder, context);
         if (job.Reference is not null) observer.Note("Rolling perplexity defines no divergence; the reference is asked the tasks only.");
         observer.Stage($"measuring the documents of {job.Text}");
-        using var reader = new TextFileReader(job.Text!);
-        IEnumerable<string> pages = WikiText.Pages(reader).Take(job.Windows.Windows ?? int.MaxValue);
+        TextSource source = Source(job, tokenizer);
+        if (source.Format == TextFormat.Ids) throw new EvaluationException($"--perplexity rolling counts words and bytes, and '{job.Text}' holds token ids; give text.");
+        SourceReader? reader = null;
+        using SourceReader? plain = source.Format == TextFormat.Text ? reader = source.Open() : null;
+        // Documents of JSON are the pages; plain text has headings.
+        IEnumerable<string> all = plain is null ? source.Documents([], opened => reader = opened).Select(document => ((StringDocument)document).Text) : WikiText.Pages(plain);
         // Of some pages only, nothing says how many tokens they have.
-        Func<int>? expected = job.Windows.Windows is null ? () => (int)(perplexity.TokensRead / 1000 / reader.Share) : null;
-        return perplexity.Measure(pages, new ObserverProgress(observer, expected), cancellation);
+        Func<int>? expected = job.Windows.Windows is null ? () => (int)(perplexity.TokensRead / 1000 / (reader?.Share ?? 1)) : null;
+        EvaluationResult result = perplexity.Measure(all.Take(job.Windows.Windows ?? int.MaxValue), new ObserverProgress(observer, expected), cancellation);
+        return WithWarnings(result, source, observer);
     }
 }

@@ -18,6 +18,18 @@ public sealed record PlanReport
     /// <summary>The target; null for none.</summary>
     public string? Target { get; init; }
 
+    /// <summary>Stored bits per weight of the source's linears.</summary>
+    public double? SourceBitsPerWeight { get; init; }
+
+    /// <summary>What the source's linears are stored as where it is quantized itself, such as <c>Q4_1</c>; null where they are floats.</summary>
+    public string? SourceTypes { get; init; }
+
+    /// <summary>Bytes of the source's model files.</summary>
+    public long? SourceBytes { get; init; }
+
+    /// <summary>Bits per parameter of the whole result, embedding and head included; null when its size is not known.</summary>
+    public double? ResultBitsPerParameter { get; init; }
+
     /// <summary>One per quantizable linear of a block.</summary>
     public IReadOnlyList<PlannedGrid> Layers { get; init; } = [];
 

@@ -1,5 +1,8 @@
+using System.Diagnostics;
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
@@ -21,7 +24,9 @@ public static class PlanRun
         CausalModel model = job.Model;
         Recipe recipe = job.Recipe;
         var found = new List<string>(problems);
-        Check(found, model.CheckLinears);
+        found.AddRange(RunPreflight.Problems(job));
+        if (job.Output.Length > 0 && OutputLock.Conflict(job.Output) is { } conflict) found.Add(conflict);
+        double? reading = ReadCalibration(found, job, cancellation);
         Scheme scheme = recipe.Scheme;
         bool fits = model.Linears.All(linear => scheme.For(linear.Name).Grid.Divides(linear.InFeatures));
         MemoryPlan? memory = null;
@@ -30,7 +35,7 @@ public static class PlanRun
         if (fits)
         {
             disk = DiskPlan.For(model, recipe, memory ?? new MemoryPlan(0, 0, 0), job.Format == OutputFormat.Dense);
-            Check(found, () => disk.Check(job.Output));
+            Check(found, () => disk.Check(job.Output.Length > 0 ? job.Output : "."));
         }
         double? budget = recipe.Correction?.TargetBits;
         // Grids that a budget chooses are not known before it is spent.
@@ -38,18 +43,23 @@ public static class PlanRun
         PlannedGrid[] layers = fits && known ? Layers(model, recipe, scheme) : [];
         bool works = found.Count == 0;
         BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, cancellation) : null;
-        IReadOnlyList<TimedStage> stages = time is null ? [] : new RunTiming(job, time, cancellation).Estimate();
+        IReadOnlyList<TimedStage> stages = time is null ? [] : new RunTiming(job, time, reading).Estimate();
         double? bits = fits ? budget ?? scheme.BitsPerWeight(model.Linears) : null, targetBits = Mean(layers);
+        var source = SourceStorage.Of(model);
         return new PlanReport
         {
             Works = works,
             Problems = found,
-            Notes = notes,
+            Notes = [.. notes, .. model.Checkpoint.Warnings.Select(warning => $"warning: {warning}"), .. source.Remark is { } remark ? new[] { remark } : [], .. source.Advice(bits) is { } advice ? new[] { advice } : []],
+            SourceBitsPerWeight = source.BitsPerWeight,
+            SourceTypes = source.Types,
+            SourceBytes = model.Checkpoint.StoredBytes,
             Scheme = $"{RecipeNames.Of(RecipeNames.Methods, recipe.Method)}, {scheme}",
             Target = recipe.Target is { } target ? TargetNames.Of(target.Engine) : null,
             Layers = layers,
             BitsPerWeight = bits,
             ResultBytes = Bytes(model, bits, recipe.ScaleType),
+            ResultBitsPerParameter = Bytes(model, bits, recipe.ScaleType) * 8.0 / StoredSize.Parameters(model),
             TargetBitsPerWeight = targetBits,
             TargetBytes = Bytes(model, targetBits, ScaleType.Float16),
             BlockBytes = memory?.FixedBytes,
@@ -92,13 +102,16 @@ public static class PlanRun
 
     private static void Check(List<string> problems, Action check)
     {
-        try
-        {
-            check();
-        }
-        catch (Exception failure) when (failure is OutOfBudgetException or CheckpointException)
-        {
-            problems.Add(failure.Message);
-        }
+        if (RunPreflight.Problem(check) is { } problem) problems.Add(problem);
+    }
+
+    // Read as the run will read it; text that the model has to write itself takes too long for a plan. Null where nothing was read.
+    private static double? ReadCalibration(List<string> found, QuantizeJob job, CancellationToken cancellation)
+    {
+        if (job.Calibration is not { } calibration || calibration.Sources.Contains(CalibrationOptions.Self) || calibration.Samples < 1) return null;
+        long start = Stopwatch.GetTimestamp();
+        int before = found.Count;
+        Check(found, () => CalibrationLoader.Load(calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model, cancellation: cancellation));
+        return found.Count == before ? Stopwatch.GetElapsedTime(start).TotalSeconds : null;
     }
 }

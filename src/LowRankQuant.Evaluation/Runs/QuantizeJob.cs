@@ -2,6 +2,7 @@ using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -26,14 +27,23 @@ public sealed record QuantizeJob
     /// <summary>Text to measure on; null for the held-out calibration windows.</summary>
     public string? EvaluationText { get; init; }
 
+    /// <summary>What the text to measure on holds, and in which field.</summary>
+    public TextSourceOptions EvaluationTextOptions { get; init; } = new() { FormatOption = "--eval-text-format" };
+
+    /// <summary>Whether the rows of the text to measure on are joined by blank lines, as papers do with WikiText-2.</summary>
+    public bool JoinRows { get; init; }
+
     /// <summary>Measure on the first so many windows of the text; null for all.</summary>
     public int? EvaluationWindows { get; init; }
 
     /// <summary>What to write.</summary>
     public OutputFormat Format { get; init; }
 
-    /// <summary>How the adapter of a low-rank branch tells its ranks.</summary>
-    public AdapterForm AdapterForm { get; init; }
+    /// <summary>Whether the begin-of-text token stands in front of the evaluation text.</summary>
+    public AddBos AddBos { get; init; }
+
+    /// <summary>How low-rank branches are written; null when nothing was said, which means lrq's own file.</summary>
+    public AdapterForm? AdapterForm { get; init; }
 
     /// <summary>Largest file of tensors, bytes.</summary>
     public long ShardBytes { get; init; }

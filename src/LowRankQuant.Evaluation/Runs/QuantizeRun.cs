@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using LowRankQuant.Formats;
+using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
@@ -19,41 +20,48 @@ namespace LowRankQuant.Evaluation.Runs;
 /// <summary>From a job to a finished folder: calibration, blocks, output, measurement, report.</summary>
 public sealed class QuantizeRun : IQuantizeRun
 {
-    private const int SampleTokens = 48;
-    private const int PromptTokens = 8;
-
-    // A result this many times more perplexed than the original says nothing sensible any more.
-    private const double CollapseFactor = 10;
-
     /// <inheritdoc/>
     public RunReport Run(QuantizeJob job, IRunObserver observer, CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
-        CausalModel model = job.Model;
-        IBlockMethod method = BlockMethods.Create(job.Recipe);
+        using OutputLock held = OutputLock.TakeFolder(job.Output);
+        if (held.TakenOver is { } note) observer.Note(note);
+        string reportFile = Path.Combine(Path.GetFullPath(job.Output), RunFolder.ReportName);
+        // What would stop the run at its end is found before the work begins, and before anything is deleted; a finished run needs no work.
+        bool looked = !File.Exists(reportFile);
+        if (looked) RunPreflight.Require(job);
         CalibrationSet? calibration = LoadCalibration(job, observer, cancellation);
-        MemoryPlan plan = MemoryPlan.For(model.Config, model.Linears, job.Recipe, job.MemoryBytes);
         var fingerprint = RunFingerprint.Of(
-            model.Checkpoint, calibration?.Fingerprint ?? "none", job.Recipe, model.Device.Kernels.Name, $"{job.Format} {job.ShardBytes}");
-        if (job.Blocks is null) DiskPlan.For(model, job.Recipe, plan, job.Format == OutputFormat.Dense).Check(job.Output);
+            job.Model.Checkpoint, calibration?.Fingerprint ?? "none", job.Recipe, job.Model.Device.Kernels.Name, $"{job.Format} {job.ShardBytes}");
+        bool finished = !looked && RunFolder.Holds(job.Output, fingerprint);
+        if (!looked && !finished) RunPreflight.Require(job);
+        MemoryPlan plan = MemoryPlan.For(job.Model.Config, job.Model.Linears, job.Recipe, job.MemoryBytes);
+        if (job.Blocks is null && !finished) DiskPlan.For(job.Model, job.Recipe, plan, job.Format == OutputFormat.Dense).Check(job.Output);
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);
-        string reportFile = Path.Combine(folder.Output, RunFolder.ReportName);
-        if (File.Exists(reportFile) && JsonSerializer.Deserialize(File.ReadAllBytes(reportFile), RunJson.Default.RunReport) is { } done)
-        {
-            observer.Note($"{folder.Output} holds this run, finished.");
-            return done;
-        }
-        // What would stop the run at its end is found before the work begins.
-        model.CheckLinears();
+        if (finished) return Again(job, reportFile, calibration, folder, new RunClock(folder, start), observer, cancellation);
+        using var clock = new RunClock(folder, start);
+        return Work(job, plan, calibration, folder, clock, observer, cancellation);
+    }
+
+    private static RunReport Work(
+        QuantizeJob job, MemoryPlan plan, CalibrationSet? calibration, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
+    {
+        CausalModel model = job.Model;
+        IBlockMethod method = BlockMethods.Create(job.Recipe);
         ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
-        (IReadOnlyList<TextWindow> Windows, string? Source) evaluation = job.Blocks is null ? Windows(job, calibration, tokenizer) : ([], null);
+        MeasuredWindows evaluation = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer) : new MeasuredWindows([], [], []);
+        MeasuredText? measured = job.Blocks is null ? MeasuredText.Of(job) : null;
+        IReadOnlyList<TextWindow> windows = evaluation.Windows;
+        evaluation.Tell(observer);
+        List<string> warnings = [.. calibration?.Warnings ?? [], .. evaluation.Warnings];
         calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));
+        TellOfSource(job, observer);
         observer.Note(plan.Describe());
         var activations = new MemoryBudget(plan.ActivationBytes);
         ModelPlan? widths = PlanModel(job, calibration, activations, folder, observer, cancellation);
         var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Correction?.FactorBits ?? 16);
-        IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, calibration, activations, widths, store, folder, observer, cancellation);
+        IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, calibration, activations, widths, store, folder, clock, observer, cancellation);
         TuningReport? tuning = job.Blocks is null ? Tune(job, calibration, activations, folder, store, observer, cancellation) : null;
         var report = new RunReport
         {
@@ -62,20 +70,80 @@ public sealed class QuantizeRun : IQuantizeRun
             Scheme = job.Recipe.Scheme.ToString(),
             Output = folder.Output,
             Blocks = blocks,
-            Warnings = [.. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } warning ? new[] { warning } : []],
+            Warnings = [.. model.Checkpoint.Warnings, .. warnings, .. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } untuned ? new[] { untuned } : []],
         };
-        if (job.Blocks is not null) return Finish(report, start);
+        if (job.Blocks is not null) return WithEffort(report, clock.Total);
         observer.Stage(RunStage.Writing);
+        AdapterForm form = job.AdapterForm ?? AdapterForm.Codes;
         var writer = new OutputWriter(model, job.Recipe, folder, store);
         if (job.Format == OutputFormat.Dense) writer.WriteDense(job.ShardBytes, cancellation);
-        else writer.WriteCompressed(job.ShardBytes, job.AdapterForm, cancellation);
-        report = Measure(job, report with { EvaluationSource = evaluation.Source }, evaluation.Windows, tokenizer, folder, observer, cancellation);
-        report = Finish(report, start);
-        LayerReport[] layers = [.. blocks.SelectMany(block => block.Layers)];
-        if (layers.Length > 0) AtomicFile.WriteAllText(Path.Combine(folder.Output, RankChart.FileName), RankChart.Draw(layers));
-        AtomicFile.WriteAllText(Path.Combine(folder.Output, "report.md"), ReportMarkdown.Write(report));
-        AtomicFile.WriteAllBytes(reportFile, JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.RunReport));
+        else writer.WriteCompressed(job.ShardBytes, form, cancellation);
+        bool branches = Directory.Exists(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder));
+        report = report with { EvaluationSource = RunMeasurement.SourceOf(job, windows), Measured = measured, TextWarnings = evaluation.Warnings, AdapterForm = branches ? form : null };
+        var measurement = new RunMeasurement(job, folder, observer, cancellation);
+        report = WithEffort(measurement.Measure(report, windows, tokenizer), clock.Total);
+        measurement.Write(report);
         folder.RemoveBlocks();
+        clock.Finish();
+        return report;
+    }
+
+    private static RunReport WithEffort(RunReport report, RunEffort effort) => report with { Seconds = effort.Seconds, PeakMemoryBytes = effort.PeakMemoryBytes };
+
+    private static void TellOfSource(QuantizeJob job, IRunObserver observer)
+    {
+        foreach (string known in job.Model.Checkpoint.Warnings) observer.Warn(known);
+        var source = SourceStorage.Of(job.Model);
+        if (source.Remark is { } remark) observer.Note(remark);
+        if (source.Advice(job.Recipe.Correction?.TargetBits ?? StoredSize.GridBits(job.Model, job.Recipe.Scheme)) is { } advice) observer.Warn(advice);
+    }
+
+    // A finished run is never computed again; what it was measured on may change, and then it is measured again.
+    private static RunReport Again(
+        QuantizeJob job, string reportFile, CalibrationSet? calibration, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
+    {
+        RunReport done = RunFolder.Read(
+            reportFile, RunJson.Default.RunReport, $"the model beside it is whole ('lrq eval {folder.Output}' measures it); delete the folder to make the run again, or choose another --out");
+        if (job.AdapterForm is { } form && done.AdapterForm is { } has && form != has)
+        {
+            string held = $"{folder.Output} holds this run, finished, with an adapter of another form";
+            throw new RunFolderException(form switch
+            {
+                AdapterForm.Codes => $"--adapter-form lrq: {held}; choose another --out, or delete the folder to make the run again.",
+                AdapterForm.Padded => $"--adapter-form padded: {held}; 'lrq export {folder.Output} --to compressed-tensors --adapter peft-padded --out FOLDER' writes it without quantizing again.",
+                _ => $"--adapter-form pattern: {held}; 'lrq export {folder.Output} --to compressed-tensors --adapter peft --out FOLDER' writes it without quantizing again.",
+            });
+        }
+        // A run that was killed right behind its report still has them.
+        folder.RemoveBlocks();
+        var wanted = MeasuredText.Of(job);
+        if (job.Blocks is not null || done.Measured == wanted)
+        {
+            observer.Note($"{folder.Output} holds this run, finished.");
+            return done;
+        }
+        ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
+        MeasuredWindows evaluation = RunMeasurement.Windows(job, calibration, tokenizer);
+        if (done.OutputHash is { } hash && OutputWriter.HashOf(folder.Output) != hash)
+        {
+            throw new RunFolderException(
+                $"{folder.Output} holds this run, finished, but its tensors are not those of {RunFolder.ReportName} any more (SHA-256); 'lrq eval' measures what is there, and deleting the folder makes the run again.");
+        }
+        observer.Note($"{folder.Output} holds this run, finished, and measured on {done.EvaluationSource ?? "nothing"}; it is measured again as is asked for now.");
+        var measurement = new RunMeasurement(job, folder, observer, cancellation);
+        evaluation.Tell(observer);
+        RunReport again = done with
+        {
+            EvaluationSource = RunMeasurement.SourceOf(job, evaluation.Windows),
+            Measured = wanted,
+            // What was said of another text is not true of this one.
+            Warnings = [.. done.Warnings.Except(done.TextWarnings), .. evaluation.Warnings],
+            TextWarnings = evaluation.Warnings,
+        };
+        RunReport report = measurement.Measure(again, evaluation.Windows, tokenizer);
+        RunEffort effort = clock.Total;
+        report = WithEffort(report, new RunEffort(done.Seconds + effort.Seconds, Math.Max(done.PeakMemoryBytes, effort.PeakMemoryBytes)));
+        measurement.Write(report);
         return report;
     }
 
@@ -84,8 +152,10 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.Calibration is null) return null;
         observer.Stage(RunStage.Calibration);
         CalibrationSet set = CalibrationLoader.Load(
-            job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model, cancellation: cancellation);
+            job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model,
+            new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
         observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}{(set.MoreWindows.Length > 0 ? $" and {set.MoreWindows.Length} more to tune on" : "")}, {set.TokensDropped} dropped");
+        foreach (string warning in set.Warnings) observer.Warn(warning);
         return set;
     }
 
@@ -116,7 +186,7 @@ public sealed class QuantizeRun : IQuantizeRun
 
     private static IReadOnlyList<BlockReport> QuantizeBlocks(
         QuantizeJob job, IBlockMethod method, CalibrationSet? calibration, MemoryBudget activations, ModelPlan? plan, CompressedBlockStore store,
-        RunFolder folder, IRunObserver observer, CancellationToken cancellation)
+        RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
     {
         int count = Math.Min(job.Blocks ?? int.MaxValue, job.Model.Config.Layers), finished = 0;
         while (finished < count && folder.HasBlock(finished)) finished++;
@@ -125,7 +195,11 @@ public sealed class QuantizeRun : IQuantizeRun
         {
             Plan = plan,
             StepProgress = new Reporter<BlockProgress>(observer.Step),
-            BlockProgress = new Reporter<BlockReport>(observer.Block),
+            BlockProgress = new Reporter<BlockReport>(report =>
+            {
+                observer.Block(report);
+                clock.Save();
+            }),
         };
         return pipeline.Run(method, calibration, activations, cancellation, job.Blocks);
     }
@@ -141,120 +215,5 @@ public sealed class QuantizeRun : IQuantizeRun
         TuningReport report = tuner.Run(calibration ?? throw new ArgumentException("Tuning needs calibration.", nameof(calibration)), activations, cancellation);
         observer.Note(string.Create(CultureInfo.InvariantCulture, $"tuned: KL divergence {report.Before:G4} -> {report.After:G4} on {report.Measured}, step {report.KeptStep} of {report.Steps} kept"));
         return report;
-    }
-
-    private static RunReport Measure(
-        QuantizeJob job, RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer tokenizer, RunFolder folder, IRunObserver observer,
-        CancellationToken cancellation)
-    {
-        CausalModel model = job.Model;
-        using var result = new CausalModel(CheckpointOpener.Open(folder.Output), model.Device);
-        double grid = StoredSize.GridBits(model, job.Recipe.Scheme);
-        double? bits = job.Format != OutputFormat.Dense ? StoredSize.LinearBits(result) : StoredSize.LayerBits(report.Blocks) ?? grid;
-        report = report with
-        {
-            BitsPerWeight = bits,
-            SourceBytes = model.Checkpoint.StoredBytes,
-            Bf16Bytes = 2 * StoredSize.Parameters(model),
-            ResultBytes = result.Checkpoint.StoredBytes,
-            EmbeddingBytes = 2L * model.Config.VocabularySize * model.Config.HiddenSize * (model.Config.TiedEmbeddings ? 1 : 2),
-            OutputHash = OutputWriter.HashOf(folder.Output),
-        };
-        var memory = new ModelRunnerOptions { MemoryBytes = job.MemoryBytes / 2, ScratchFolder = folder.Work };
-        var options = new EvaluationOptions { Memory = memory };
-        using var full = new ModelRunner(model, memory);
-        if (windows.Count > 0)
-        {
-            EvaluationResult Evaluate(string stage, ModelRunner runner, ModelRunner? reference)
-            {
-                observer.Stage(stage);
-                var progress = new Reporter<EvaluationProgress>(value => observer.Progress(value.Done, value.Total));
-                return new Evaluator(runner, reference).Evaluate(windows, options, progress, cancellation);
-            }
-
-            EvaluationResult original = Evaluate(RunStage.Original, full, null);
-            report = report with { FullPrecision = original with { ModelBitsPerWeight = StoredSize.ModelBits(model) } };
-            if (!IsBaseline(job.Recipe))
-            {
-                using var rounded = new ModelRunner(model, memory, index => RoundedBlock(model, job.Recipe, index));
-                report = report with { Rtn = Evaluate(RunStage.Baseline, rounded, full) with { BitsPerWeight = grid } };
-            }
-            using var quantized = new ModelRunner(result, memory);
-            report = report with
-            {
-                Result = Evaluate(RunStage.Result, quantized, full) with { BitsPerWeight = bits, ModelBitsPerWeight = StoredSize.ModelBits(result) },
-            };
-        }
-        full.ReleaseBlocks();
-        return Judge(report with { Sample = Sample(job, result, tokenizer, windows, observer, cancellation) });
-    }
-
-    private static (IReadOnlyList<TextWindow> Windows, string? Source) Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer)
-    {
-        if (job.EvaluationText is { } file)
-        {
-            var options = new TextWindowOptions { Windows = job.EvaluationWindows };
-            // Three measurements and the sample take the same windows; whatever is wrong with them shows before the work begins.
-            return ([.. new TextFileWindows(file, tokenizer, job.Model.Config, AddBos.Auto, options)], file);
-        }
-        if (calibration is not { HeldOutWindows.Length: > 0 }) return ([], null);
-        return ([.. calibration.HeldOutWindows.Select(ids => new TextWindow(ids))], "held-out calibration windows");
-    }
-
-    private static DecoderBlock RoundedBlock(CausalModel model, Recipe recipe, int index)
-    {
-        DecoderBlock block = model.LoadBlock(index);
-        SlotSwap.ReplaceByRounded(block, Baseline(recipe), model.Device);
-        return block;
-    }
-
-    // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
-    private static Scheme Baseline(Recipe recipe) => recipe.SchemeFrom(GridStart.MinMax);
-
-    // Its result is the baseline already.
-    internal static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };
-
-    private static string? Sample(
-        QuantizeJob job, CausalModel result, ITokenizer tokenizer, IReadOnlyList<TextWindow> windows, IRunObserver observer, CancellationToken cancellation)
-    {
-        // Sampling holds the whole model as 32-bit floats; a large model is quantized block by block just because that does not fit.
-        long weights = sizeof(float) * (result.Config.LinearWeights + (2L * result.Config.VocabularySize * result.Config.HiddenSize));
-        if (weights > (job.MemoryBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) / 4 * 3)
-        {
-            observer.Note("no sample text: the model's weights as 32-bit floats do not fit the memory budget.");
-            return null;
-        }
-        string prompt = windows.Count == 0 ? "" : tokenizer.Decode(windows[0].Ids.AsSpan(0, Math.Min(PromptTokens, windows[0].Ids.Length)), skipSpecialTokens: true);
-        try
-        {
-            return TextGenerator.Generate(result, tokenizer, prompt, SampleTokens, cancellation: cancellation);
-        }
-        catch (EvaluationException)
-        {
-            // A model without a token to begin with and a run without text: there is nothing to continue.
-            return null;
-        }
-    }
-
-    private static RunReport Judge(RunReport report)
-    {
-        if (report is not { FullPrecision.Perplexity: { } full, Result.Perplexity: { } result } || result < CollapseFactor * full) return report;
-        IEnumerable<int> worst = report.Blocks.Where(block => block.HeldOutLoss is not null || block.LossAfter is not null)
-            .OrderByDescending(block => block.HeldOutLoss ?? block.LossAfter).Take(3).Select(block => block.Index);
-        return report with
-        {
-            Warnings = [.. report.Warnings, $"the result has collapsed: perplexity {result:F1} against {full:F1}; worst blocks: {string.Join(", ", worst)}. Use more bits, smaller groups or more iterations."],
-        };
-    }
-
-    private static RunReport Finish(RunReport report, long start)
-    {
-        using Process process = Process.GetCurrentProcess();
-        return report with { Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = process.PeakWorkingSet64 };
-    }
-
-    private sealed class Reporter<T>(Action<T> report) : IProgress<T>
-    {
-        public void Report(T value) => report(value);
     }
 }

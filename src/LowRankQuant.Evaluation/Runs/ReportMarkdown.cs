@@ -20,17 +20,18 @@ internal static class ReportMarkdown
         if (report.Result is not null)
         {
             Line($"Measured on {report.EvaluationSource}, {report.Result.Windows} windows, {report.Result.Tokens} predicted tokens.\n");
-            Line($"| | perplexity | KL divergence (nats) | same top token | bits per weight |");
-            Line($"| --- | --- | --- | --- | --- |");
-            Row("full precision", report.FullPrecision);
-            Row("round to nearest", report.Rtn);
-            Row(report.Method, report.Result);
-            Line($"\n± is one standard error.\n");
+            Line($"| | perplexity | KL divergence (nats) | same top token | bits per weight | file, bytes | bits per parameter |");
+            Line($"| --- | --- | --- | --- | --- | --- | --- |");
+            Row(report.SourceTypes is { } types ? $"source ({types})" : "full precision", report.FullPrecision, report.SourceBytes);
+            Row("round to nearest", report.Rtn, report.RtnBytes);
+            Row(report.Method, report.Result, report.ResultBytes);
+            Line($"\n± is one standard error. Bits per weight are those of the quantized linears, scales, zero points and low-rank branches counted; the file holds embedding and head too, and bits per parameter are its bytes over all parameters.\n");
         }
         Line($"## Size\n\n| | bytes |\n| --- | --- |");
         Line($"| all parameters in bf16 | {report.Bf16Bytes:N0} |\n| source file | {report.SourceBytes:N0} |\n| result | {report.ResultBytes:N0} |");
         Line($"| of which embedding and head (not quantized) | {report.EmbeddingBytes:N0} |\n");
-        Line($"Quantized linears: {report.BitsPerWeight:F3} bits per weight, scales, zero points and low-rank factors counted.\n");
+        Line($"Quantized linears: {report.BitsPerWeight:F3} bits per weight, scales, zero points and low-rank factors counted; the whole file: {report.ResultBitsPerParameter:F3} bits per parameter.");
+        Line($"The source's linears: {report.SourceBitsPerWeight:F3} bits per weight, {report.SourceTypes ?? "floats"}.\n");
         if (report.Tuning is { } tuning)
         {
             Line($"## Tuning of the whole model\n\nKL divergence on the {tuning.Measured} {Number(tuning.Before)} before, {Number(tuning.After)} after; step {tuning.KeptStep} of {tuning.Steps} kept.");
@@ -58,10 +59,10 @@ internal static class ReportMarkdown
             }
         }
 
-        void Row(string name, EvaluationResult? result)
+        void Row(string name, EvaluationResult? result, long? bytes)
         {
             if (result is null) return;
-            Line($"| {name} | {Number(result.Perplexity)}{Error(result, "perplexity")} | {Number(result.KlDivergence)}{Error(result, "klDivergence")} | {Number(result.Top1Agreement)}{Error(result, "top1Agreement")} | {Number(result.BitsPerWeight)} |");
+            Line($"| {name} | {Number(result.Perplexity)}{Error(result, "perplexity")} | {Number(result.KlDivergence)}{Error(result, "klDivergence")} | {Number(result.Top1Agreement)}{Error(result, "top1Agreement")} | {Number(result.BitsPerWeight)} | {bytes:N0} | {Number(result.ModelBitsPerWeight)} |");
         }
     }
 

@@ -1,3 +1,4 @@
+using LowRankQuant.Formats.Peft;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Tuning;
 
@@ -18,6 +19,9 @@ public sealed record RunReport
     /// <summary>What the model was measured on: a file, or the held-out calibration windows; null when it was not measured.</summary>
     public string? EvaluationSource { get; init; }
 
+    /// <summary>The text behind <see cref="EvaluationSource"/>, told apart from others; null in reports of earlier versions.</summary>
+    public MeasuredText? Measured { get; init; }
+
     /// <summary>The model as it was.</summary>
     public EvaluationResult? FullPrecision { get; init; }
 
@@ -27,8 +31,19 @@ public sealed record RunReport
     /// <summary>The model as stored.</summary>
     public EvaluationResult? Result { get; init; }
 
-    /// <summary>Bits per weight of the quantized linears, scales and zero points counted.</summary>
+    /// <summary>Bits per weight of the linears in the result's files: codes, scales, zero points, low-rank branches; 16 where it holds plain floats.</summary>
     public double? BitsPerWeight { get; init; }
+
+    /// <summary>Stored bits per weight of the source's linears.</summary>
+    public double? SourceBitsPerWeight { get; init; }
+
+    /// <summary>What the source's linears are stored as where it is quantized itself, such as <c>Q4_1</c>; null where they are floats.</summary>
+    public string? SourceTypes { get; init; }
+    /// <summary>The same with branches in the bits of their factors, which PEFT may exceed, and before codes are made floats: what a budget bounds.</summary>
+    public double? CountedBitsPerWeight { get; init; }
+
+    /// <summary>Where the bytes of the result's files go; null when nothing was written.</summary>
+    public StoredParts? Stored { get; init; }
 
     /// <summary>Bytes of the source's model files.</summary>
     public long? SourceBytes { get; init; }
@@ -42,10 +57,19 @@ public sealed record RunReport
     /// <summary>Bytes of the result's model files.</summary>
     public long? ResultBytes { get; init; }
 
+    /// <summary>Bits of the result's model files per parameter, embedding and head included.</summary>
+    public double? ResultBitsPerParameter { get; init; }
+
+    /// <summary>Bytes of the model files that round to nearest of the same recipe would take, its own codes and scales and no branches.</summary>
+    public long? RtnBytes { get; init; }
+
+    /// <summary>How the adapter of the result tells its ranks; null without one.</summary>
+    public AdapterForm? AdapterForm { get; init; }
+
     /// <summary>Wall time, all sessions of the run together.</summary>
     public double Seconds { get; init; }
 
-    /// <summary>Largest resident memory of the process.</summary>
+    /// <summary>Largest resident memory of any process that worked on the run.</summary>
     public long PeakMemoryBytes { get; init; }
 
     /// <summary>One report per block.</summary>
@@ -56,6 +80,9 @@ public sealed record RunReport
 
     /// <summary>What the user should look at.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
+
+    /// <summary>Those of the warnings that are about the text that was measured on.</summary>
+    public IReadOnlyList<string> TextWarnings { get; init; } = [];
 
     /// <summary>SHA-256 of the output's tensors; null when nothing was written.</summary>
     public string? OutputHash { get; init; }

@@ -16,8 +16,8 @@ namespace LowRankQuant.Evaluation.Runs;
 /// </summary>
 /// <param name="job">The run.</param>
 /// <param name="block">Times of its first block.</param>
-/// <param name="cancellation">Asks to stop.</param>
-internal sealed class RunTiming(QuantizeJob job, BlockTiming block, CancellationToken cancellation)
+/// <param name="reading">Seconds that reading the calibration text took; null where it was not read.</param>
+internal sealed class RunTiming(QuantizeJob job, BlockTiming block, double? reading)
 {
     // Logits of more rows need much memory and say nothing new.
     private const int HeadRows = 64;
@@ -36,8 +36,7 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, Cancellation
         Recipe recipe = job.Recipe;
         int layers = _model.Config.Layers;
         var stages = new List<TimedStage>();
-        if (job.Calibration is { } calibration && !calibration.Sources.Contains(CalibrationOptions.Self))
-            stages.Add(new TimedStage(RunStage.Calibration, Time(() => CalibrationLoader.Load(calibration, _model.Checkpoint.LoadTokenizer(), _model.Config, _model, cancellation: cancellation))));
+        if (reading is { } seconds) stages.Add(new TimedStage(RunStage.Calibration, seconds));
         if (recipe is { Method: QuantizationMethod.FlrqPlus, Correction: { UsesSensitivity: true } correction })
         {
             int windows = ModelPlanner.SensitivityWindows(recipe.SequenceLength, recipe.Samples);
@@ -53,7 +52,7 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, Cancellation
         // Every comparison takes the original's states beside the model's own.
         double once = count * ((layers * Forward(length)) + Head(length)), loading = layers * block.Loading;
         stages.Add(new TimedStage(RunStage.Original, once + loading));
-        if (!QuantizeRun.IsBaseline(recipe)) stages.Add(new TimedStage(RunStage.Baseline, (2 * once) + loading + (layers * block.Rounding)));
+        if (!RunMeasurement.IsBaseline(recipe)) stages.Add(new TimedStage(RunStage.Baseline, (2 * once) + loading + (layers * block.Rounding)));
         stages.Add(new TimedStage(RunStage.Result, (2 * once) + loading));
         return stages;
     }

@@ -1,10 +1,24 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Evaluation.Runs;
+
+/// <summary>Where the bytes of a model's files go. All but the counted ones add up to the files.</summary>
+/// <param name="LinearBytes">Linears of the blocks without their branches: codes, scales, zero points; floats where they are not quantized.</param>
+/// <param name="BranchBytes">Factors of low-rank branches.</param>
+/// <param name="CountedBranchBytes">The same factors as lrq stores and counts them; less where a PEFT or GGUF adapter holds 8-bit factors as floats.</param>
+/// <param name="EmbeddingBytes">Embedding and output head.</param>
+/// <param name="OtherBytes">Norms, biases and whatever else is a tensor of the model.</param>
+/// <param name="OverheadBytes">Headers, and tensors that only repeat shapes or belong to caches.</param>
+/// <param name="FileBytes">All of the model's files.</param>
+public sealed record StoredParts(
+    long LinearBytes, long BranchBytes, long CountedBranchBytes, long EmbeddingBytes, long OtherBytes, long OverheadBytes, long FileBytes);
 
 /// <summary>How many bits a model takes per weight.</summary>
 public static class StoredSize
@@ -27,6 +41,34 @@ public static class StoredSize
         }
         return weights == 0 ? null : bits / weights;
     }
+
+    /// <summary>Where the bytes of a model's files go.</summary>
+    public static StoredParts Parts(CausalModel model)
+    {
+        ICheckpoint whole = model.Checkpoint;
+        (ICheckpoint stored, ILowRankAdapter? adapter) = whole is AdaptedCheckpoint adapted ? (adapted.Base, adapted.Adapter) : (whole, null);
+        HashSet<string> linears = [.. Linears(model).Select(linear => linear.Tensor)];
+        IModelFamily family = ModelFamilies.For(model.Config.ModelType, stored.Location);
+        long linearBytes = 0, embedding = 0, other = 0;
+        foreach (string tensor in stored.TensorNames)
+        {
+            long bytes = stored.StoredBitsOf(tensor) / 8;
+            if (linears.Contains(tensor)) linearBytes += bytes;
+            else if (tensor == family.EmbeddingName || tensor == family.HeadName) embedding += bytes;
+            else other += bytes;
+        }
+        long branches = 0, counted = 0;
+        foreach (string module in adapter?.Modules ?? [])
+        {
+            branches += adapter!.StoredBitsOf(module) / 8;
+            counted += adapter.Read(module)!.StoredBits / 8;
+        }
+        return new StoredParts(
+            linearBytes, branches, counted, embedding, other, whole.StoredBytes - linearBytes - branches - embedding - other, whole.StoredBytes);
+    }
+
+    /// <summary>Bits per weight of a number of bytes spread over all linears of the blocks.</summary>
+    public static double BitsPerWeight(CausalModel model, long bytes) => 8.0 * bytes / model.Config.LinearWeights;
 
     /// <inheritdoc cref="LinearBits(CausalModel)"/>
     public static double? LinearBits(IEnumerable<LinearGrid> grids)

@@ -20,6 +20,6 @@ public static class TaskCatalog
     {
         if (Find(word) is { } task) return task;
         if (word.EndsWith(".json", StringComparison.OrdinalIgnoreCase)) return OwnTask.Read(word);
-        throw new EvaluationException($"'{word}' is no task: {string.Join(", ", BuiltIn.Select(known => known.Name))}, or a recipe of your own, a .json file.");
+        throw new EvaluationException($"'{word}' is no task{Spelling.Suggest(word, BuiltIn.Select(known => known.Name))}: {string.Join(", ", BuiltIn.Select(known => known.Name))}, or a recipe of your own, a .json file.");
     }
 }

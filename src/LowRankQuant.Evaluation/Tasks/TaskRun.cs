@@ -8,6 +8,7 @@ using LowRankQuant.Evaluation.Tasks.Results;
 using LowRankQuant.Evaluation.Tasks.Scoring;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Evaluation.Tasks;
 
@@ -27,8 +28,9 @@ internal sealed class TaskRun(TaskJob job, ModelRunnerOptions memory, IRunObserv
     public TaskReport Run(CausalModel model, CausalModel? reference, CancellationToken cancellation)
     {
         IReadOnlyList<TaskItem>[] items = [.. job.Tasks.Select(task => task.Load(_data, job.Selection))];
-        Comparison? against = job.Against is null ? null : new Comparison(ItemFile.Read(job.Against), $"'{job.Against}'");
-        foreach (TaskItem item in items.SelectMany(all => all)) against?.Check(item);
+        foreach (IReadOnlyList<TaskItem> task in items) WarnOfSurrogates(task);
+        Comparison? against = job.Against is null ? null : new Comparison(ItemFile.ReadKnown(job.Against, null, _notes).Records, $"'{job.Against}'");
+        foreach (TaskItem item in items.SelectMany(all => all)) against?.Check(item, HarnessNames.Of(job.Selection.Harness), OptionsOf(item.Task));
         var seconds = new Dictionary<string, double>();
         List<ItemRecord> records = Ask(model, items, "", job.ItemsFile, seconds, cancellation);
         if (reference is not null)
@@ -49,7 +51,7 @@ internal sealed class TaskRun(TaskJob job, ModelRunnerOptions memory, IRunObserv
     private List<ItemRecord> Ask(
         CausalModel model, IReadOnlyList<TaskItem>[] items, string who, string? file, Dictionary<string, double>? seconds, CancellationToken cancellation)
     {
-        using ItemJournal? journal = file is null ? null : ItemJournal.Open(file, Fingerprint(model));
+        using ItemJournal? journal = file is null ? null : ItemJournal.Open(file, Fingerprint(model, items));
         var records = new List<ItemRecord>(journal?.Records ?? []);
         if (records.Count > 0) observer.Note($"{who}{records.Count} items are known already; going on from there.");
         ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
@@ -72,7 +74,7 @@ internal sealed class TaskRun(TaskJob job, ModelRunnerOptions memory, IRunObserv
                 done,
                 (number, scores) =>
                 {
-                    ItemRecord record = ItemRecord.Of(encoded[number], scores);
+                    ItemRecord record = ItemRecord.Of(encoded[number], scores) with { Harness = HarnessNames.Of(job.Selection.Harness), Options = OptionsOf(name) };
                     records.Add(record);
                     journal?.Add(record);
                 },
@@ -84,6 +86,25 @@ internal sealed class TaskRun(TaskJob job, ModelRunnerOptions memory, IRunObserv
         return records;
     }
 
+    /// <summary>What was asked for that changes figures, beside the conventions.</summary>
+    private string? OptionsOf(string task)
+    {
+        List<string> options = [];
+        if (job.ApplyChatTemplate) options.Add("chat template");
+        if (task == Mmlu.TaskName && job.Selection.Shots is { } shots && shots != Mmlu.UsualShots) options.Add($"shots {shots}");
+        if (job.AddBos != AddBos.Auto) options.Add($"begin-of-text token {(job.AddBos == AddBos.Yes ? "always" : "never")}");
+        return options.Count == 0 ? null : string.Join(", ", options);
+    }
+
+    private void WarnOfSurrogates(IReadOnlyList<TaskItem> task)
+    {
+        int items = task.Count(item => item.LoneSurrogates > 0);
+        if (items == 0) return;
+        string warning = $"{task[0].Task}: {task.Sum(item => item.LoneSurrogates)} halves of surrogate pairs (\\ud800 to \\udfff alone) in {items} items were read as U+FFFD.";
+        _notes.Add(warning);
+        observer.Warn(warning);
+    }
+
     private int Positions(CausalModel model)
     {
         int most = model.Config.MaxPositions;
@@ -91,18 +112,14 @@ internal sealed class TaskRun(TaskJob job, ModelRunnerOptions memory, IRunObserv
     }
 
     /// <summary>A hash of all that the records depend on.</summary>
-    private string Fingerprint(CausalModel model)
+    private string Fingerprint(CausalModel model, IReadOnlyList<TaskItem>[] items)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         model.Checkpoint.AppendContentHash(hash);
         TaskSelection selection = job.Selection;
         hash.AppendData(Encoding.UTF8.GetBytes(
-            $"{selection.Harness} {selection.Offset} {selection.Limit} {selection.Shots} {job.AddBos} {job.ApplyChatTemplate} {Positions(model)} {string.Join(',', job.Tasks.Select(task => task.Name))}"));
-        foreach (string file in job.Tasks.SelectMany(task => task.Files(_data)))
-        {
-            using FileStream stream = File.OpenRead(file);
-            hash.AppendData(SHA256.HashData(stream));
-        }
+            $"records 2 {selection.Harness} {selection.Offset} {selection.Limit} {selection.Shots} {job.AddBos} {job.ApplyChatTemplate} {Positions(model)} {string.Join(',', job.Tasks.Select(task => task.Name))}"));
+        foreach (TaskItem item in items.SelectMany(all => all)) hash.AppendData(Encoding.UTF8.GetBytes(item.Hash()));
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 

@@ -38,20 +38,31 @@ public sealed record AutoRoundConfig(ModuleLayouts<GptqLayout>? Gptq, ModuleLayo
         int bits = fields.Required("bits"), group = fields.GroupSize("group_size");
         bool symmetric = fields.Boolean("sym") ?? true;
         CheckTypes(fields);
-        string packing = fields.Text("packing_format") ?? "auto_round:auto_gptq";
-        if (packing == "auto_round:auto_awq")
+        string layout = LayoutName(fields);
+        if (layout is "auto_awq" or "awq")
         {
             return new AutoRoundConfig(null, WithExtra(fields, AwqLayoutOf(fields, bits, group), layer =>
                 AwqLayoutOf(layer, layer.Integer("bits") ?? bits, layer.GroupSize("group_size", group))));
         }
-        GptqZeroPoints zeros = packing switch
+        GptqZeroPoints zeros = layout switch
         {
-            "auto_round:auto_gptq" => GptqZeroPoints.MinusOne,
-            "auto_round" => GptqZeroPoints.AsTheyAre,
-            _ => throw fields.Bad("packing_format", $"'{packing}'; auto_round, auto_round:auto_gptq and auto_round:auto_awq are read.", "unsupported-format"),
+            "auto_gptq" or "gptq" => GptqZeroPoints.MinusOne,
+            "" or "gptqmodel" or "gptq_v2" => GptqZeroPoints.AsTheyAre,
+            _ => throw fields.Bad(
+                "packing_format", $"'{fields.Text("packing_format")}'; auto_round, auto_round:auto_gptq, auto_round:gptqmodel and auto_round:auto_awq are read.", "unsupported-format"),
         };
         return new AutoRoundConfig(WithExtra(fields, GptqLayoutOf(fields, bits, group, symmetric, zeros), layer => GptqLayoutOf(
             layer, layer.Integer("bits") ?? bits, layer.GroupSize("group_size", group), layer.Boolean("sym") ?? symmetric, zeros)), null);
+    }
+
+    // auto_round:auto_gptq, auto_round:gptq, auto_gptq. Older files name an engine instead (backend: autoround:exllamav2), and have GPTQ's layout or AWQ's.
+    private static string LayoutName(ConfigFields fields)
+    {
+        if (fields.Text("packing_format") is not { } packing)
+            return fields.Text("backend") is { } engine && engine.Contains("awq", StringComparison.OrdinalIgnoreCase) ? "auto_awq" : "auto_gptq";
+        string[] parts = packing.ToLowerInvariant().Split(':', 2);
+        bool own = parts[0] is "auto_round" or "auto-round" or "autoround";
+        return !own ? parts[0] : parts.Length > 1 ? parts[1] : "";
     }
 
     private static AwqLayout AwqLayoutOf(ConfigFields fields, int bits, int groupSize) => bits == AwqLayout.Bits
@@ -78,7 +89,7 @@ public sealed record AutoRoundConfig(ModuleLayouts<GptqLayout>? Gptq, ModuleLayo
         where T : class
     {
         if (config.Any(Extra) is not { } extra) return new ModuleLayouts<T>(common);
-        if (extra.ValueKind != JsonValueKind.Object) throw config.Bad(Extra, $"is {extra.ValueKind}; it must be Object.");
+        if (extra.ValueKind != JsonValueKind.Object) throw config.Bad(Extra, $"is {JsonFile.Name(extra.ValueKind)}; it must be an object.");
         List<(Func<string, bool>, T?)> names = [], patterns = [];
         foreach (JsonProperty layer in extra.EnumerateObject())
         {

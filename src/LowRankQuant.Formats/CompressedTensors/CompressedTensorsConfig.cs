@@ -12,8 +12,6 @@ public sealed class CompressedTensorsConfig
     /// <summary>Value of <c>quant_method</c>.</summary>
     public const string QuantMethod = "compressed-tensors";
 
-    private const long MaxFileLength = 64 << 20;
-
     private readonly List<TargetMatcher> _targets = [];
     private readonly TargetMatcher _ignore;
 
@@ -75,26 +73,14 @@ public sealed class CompressedTensorsConfig
     /// <exception cref="IOException">The file is missing or cannot be read.</exception>
     public static CompressedTensorsConfig? Load(string configPath)
     {
-        long length = new FileInfo(configPath).Length;
-        if (length > MaxFileLength)
-            throw new CheckpointFormatException("config-json", configPath, null, $"{length} bytes; at most {MaxFileLength} are read.");
-        try
+        using JsonDocument document = JsonFile.Parse(configPath, kind: "config-json");
+        if (document.RootElement.ValueKind != JsonValueKind.Object)
+            throw new CheckpointFormatException("config-json", configPath, null, $"the top level is {JsonFile.Name(document.RootElement.ValueKind)}; it must be an object.");
+        foreach (string key in new[] { "quantization_config", "compression_config" })
         {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(configPath),
-                new JsonDocumentOptions { AllowDuplicateProperties = false });
-            if (document.RootElement.ValueKind != JsonValueKind.Object)
-                throw new CheckpointFormatException("config-json", configPath, null, "not a JSON object.");
-            foreach (string key in new[] { "quantization_config", "compression_config" })
-            {
-                if (document.RootElement.TryGetProperty(key, out JsonElement config) && config.ValueKind != JsonValueKind.Null)
-                    return Parse(config, configPath);
-            }
-            return null;
+            if (document.RootElement.TryGetProperty(key, out JsonElement config) && config.ValueKind != JsonValueKind.Null) return Parse(config, configPath);
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
-        {
-            throw new CheckpointFormatException("config-json", configPath, null, $"not JSON: {e.Message}", e);
-        }
+        return null;
     }
 
     /// <summary>Reads a <c>quantization_config</c> object.</summary>

@@ -41,23 +41,48 @@ public static class CompressedTensorsReader
     /// <summary>As <see cref="Read"/>, with the order of the columns where groups are not runs of neighbours.</summary>
     public static OrderedWeight ReadOrdered(ISafetensorsSource source, string module, QuantizationScheme scheme, CompressedTensorsConfig config)
     {
+        CheckReadable(scheme, config.Location);
         QuantizationArgs args = scheme.Weights ?? throw new CheckpointFormatException(
             "unsupported-weights", config.Location, scheme.Name, $"the group of module '{module}' has no quantized weights.");
-        UniformGrid grid = args.ToGrid() ?? throw new CheckpointFormatException(
-            "unsupported-weights",
-            config.Location,
-            scheme.Name,
-            $"{args.Describe()} weights are not read; int weights of 2 to 8 bits per tensor, channel or group are.");
+        UniformGrid grid = args.ToGrid() ?? throw Unreadable(scheme, config.Location);
         return scheme.Format switch
         {
             "pack-quantized" => ReadPacked(source, module, grid, config.PacksPadded),
             "int-quantized" or "naive-quantized" => ReadIntegers(source, module, grid),
-            _ => throw new CheckpointFormatException(
-                "unsupported-format",
-                config.Location,
-                scheme.Name,
-                $"format '{scheme.Format}'; pack-quantized, int-quantized and naive-quantized are read."),
+            _ => throw Unreadable(scheme, config.Location),
         };
+    }
+
+    /// <summary>Looks, by the configuration alone, whether weights of a scheme are read: integers of 2 to 8 bits, and 8-bit floats.</summary>
+    /// <param name="scheme">The scheme.</param>
+    /// <param name="location">File that it comes from, for messages.</param>
+    /// <exception cref="CheckpointFormatException">They are not (<c>unsupported-weights</c>).</exception>
+    public static void CheckReadable(QuantizationScheme scheme, string location)
+    {
+        if (scheme.Weights is not { } weights) return;
+        bool readable = scheme.Format switch
+        {
+            "pack-quantized" or "int-quantized" => weights.ToGrid() is not null,
+            "naive-quantized" => weights.IsFloat8 || weights.ToGrid() is not null,
+            "float-quantized" => weights.IsFloat8,
+            _ => false,
+        };
+        if (!readable) throw Unreadable(scheme, location);
+    }
+
+    private static CheckpointFormatException Unreadable(QuantizationScheme scheme, string location)
+    {
+        QuantizationArgs weights = scheme.Weights!;
+        string shared = weights.Strategy switch
+        {
+            QuantizationStrategy.Group or QuantizationStrategy.TensorGroup => $"in groups of {weights.GroupSize}",
+            QuantizationStrategy.Block when weights.Block is { } block => $"in blocks of {block.Rows} x {block.Columns}",
+            _ => $"with scales by {QuantizationArgs.StrategyName(weights.Strategy)}",
+        };
+        string dynamic = weights.Dynamic == "false" ? "" : ", quantized while running";
+        return new CheckpointFormatException(
+            "unsupported-weights", location, $"config_groups.{scheme.Name}",
+            $"{scheme.Format} ({weights.NumBits}-bit {(weights.Type == "float" ? "floats" : "integers")} {shared}{dynamic}) is not read; the FP8 formats (8-bit floats per tensor, channel or block) and the integer formats of 2 to 8 bits are.");
     }
 
     /// <summary>Rows and columns of a module, from the shapes of its tensors.</summary>

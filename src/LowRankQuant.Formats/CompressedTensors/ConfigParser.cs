@@ -87,7 +87,17 @@ internal sealed class ConfigParser(string file)
         if (groupSize == -1) groupSize = null;
         if (strategy == QuantizationStrategy.Group && groupSize is null) throw Schema(key, "strategy 'group' needs 'group_size'.");
         return new QuantizationArgs(bits, type, Boolean(args, "symmetric", key) ?? true, strategy, groupSize, Dynamic(args, key),
-            ActOrder(args, key));
+            ActOrder(args, key), Block(args, key));
+    }
+
+    private (int, int)? Block(JsonElement args, string key)
+    {
+        if (Property(args, "block_structure") is not { } block) return null;
+        return block.ValueKind == JsonValueKind.Array && block.GetArrayLength() == 2
+            && block[0].ValueKind == JsonValueKind.Number && block[0].TryGetInt32(out int rows)
+            && block[1].ValueKind == JsonValueKind.Number && block[1].TryGetInt32(out int columns) && rows > 0 && columns > 0
+            ? (rows, columns)
+            : throw Schema($"{key}.block_structure", $"is {block.GetRawText()}; two positive numbers belong here.");
     }
 
     private QuantizationStrategy Strategy(string? name, int? groupSize, string key)
@@ -180,7 +190,7 @@ internal sealed class ConfigParser(string file)
 
     private void Expect(JsonElement value, JsonValueKind kind, string key)
     {
-        if (value.ValueKind != kind) throw Schema(key, $"is {value.ValueKind}; it must be {kind}.");
+        if (value.ValueKind != kind) throw Schema(key, $"is {JsonFile.Name(value.ValueKind)}; it must be {JsonFile.Name(kind)}.");
     }
 
     private CheckpointFormatException Schema(string key, string message) => new("config-schema", file, key, message);

@@ -11,8 +11,10 @@ namespace LowRankQuant.Formats.CompressedTensors;
 /// <param name="GroupSize">Inputs per group; only for groups.</param>
 /// <param name="Dynamic">Scales computed at run time: <c>false</c>, <c>true</c> or <c>local</c>.</param>
 /// <param name="ActOrder">Activation order: null, <c>group</c>, <c>weight</c>, ...</param>
+/// <param name="Block">Rows and columns of a block; only for blocks.</param>
 public sealed record QuantizationArgs(
-    int NumBits, string Type, bool Symmetric, QuantizationStrategy Strategy, int? GroupSize = null, string Dynamic = "false", string? ActOrder = null)
+    int NumBits, string Type, bool Symmetric, QuantizationStrategy Strategy, int? GroupSize = null, string Dynamic = "false", string? ActOrder = null,
+    (int Rows, int Columns)? Block = null)
 {
     /// <summary>Dynamic integer activations per token, as in W8A8 and W4A8.</summary>
     /// <param name="symmetric">Whether the range is symmetric.</param>
@@ -43,7 +45,7 @@ public sealed record QuantizationArgs(
     public JsonObject ToJson() => new()
     {
         ["actorder"] = ActOrder,
-        ["block_structure"] = null,
+        ["block_structure"] = Block is { } block ? new JsonArray(block.Rows, block.Columns) : null,
         ["dynamic"] = Dynamic switch { "true" => JsonValue.Create(true), "false" => JsonValue.Create(false), _ => JsonValue.Create(Dynamic) },
         ["group_size"] = GroupSize,
         ["num_bits"] = NumBits,
@@ -57,6 +59,10 @@ public sealed record QuantizationArgs(
     /// <summary>A short description for messages, such as <c>int8 symmetric token dynamic</c>.</summary>
     public string Describe() => $"{Type}{NumBits} {(Symmetric ? "symmetric" : "asymmetric")} {StrategyName(Strategy)}{(GroupSize is { } g ? g : "")}"
         + Dynamic switch { "true" => " dynamic", "false" => "", _ => " dynamic " + Dynamic };
+
+    /// <summary>Whether weights are 8-bit floats with a scale per tensor, channel or block.</summary>
+    public bool IsFloat8 => Type == "float" && NumBits == 8 && Dynamic == "false"
+        && Strategy is (QuantizationStrategy.Tensor or QuantizationStrategy.Channel or QuantizationStrategy.Block);
 
     internal static string StrategyName(QuantizationStrategy strategy) => strategy switch
     {

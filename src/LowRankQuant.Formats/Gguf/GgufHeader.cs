@@ -34,6 +34,9 @@ internal sealed class GgufHeader
 
     public static GgufHeader Read(MappedFile map)
     {
+        const int Head = 512;
+        ReadOnlySpan<byte> start = map.Slice(0, (int)Math.Min(Head, map.Length));
+        if (!FileKind.IsGguf(start) && FileKind.Foreign(start) is { } other) throw new CheckpointFormatException("magic", map.Path, null, other);
         GgufHeader header = new(new GgufCursor(map));
         header.Read(map.Length);
         return header;

@@ -30,8 +30,8 @@ public static class GptqConfig
     {
         ConfigFields fields = ConfigFields.Of(config, file, "quantization_config");
         if (fields.Text("pack_dtype") is { } pack and not "int32") throw fields.Bad("pack_dtype", $"'{pack}'; int32 is read.", "unsupported-format");
-        string format = fields.Text("checkpoint_format") ?? fields.Text("format") ?? V1;
-        if (format is not (V1 or V2)) throw fields.Bad("checkpoint_format", $"'{format}'; {V1} and {V2} are read.", "unsupported-format");
+        string key = fields.Any("checkpoint_format") is null ? "format" : "checkpoint_format", format = fields.Text(key)?.ToLowerInvariant() ?? V1;
+        if (format is not (V1 or V2)) throw fields.Bad(key, $"'{format}'; {V1} and {V2} are read.", "unsupported-format");
         GptqLayout common = Layout(fields, fields.Required("bits"), fields.GroupSize("group_size"), fields.Boolean("sym") ?? true);
         return DynamicRules.Parse(fields, common, rule => Layout(
             rule, rule.Integer("bits") ?? common.Bits, rule.GroupSize("group_size", common.GroupSize), rule.Boolean("sym") ?? common.Symmetric));

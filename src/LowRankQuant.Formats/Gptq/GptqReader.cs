@@ -20,6 +20,8 @@ public static class GptqReader
     /// <summary>The tensor by which a quantized linear is known.</summary>
     public const string Codes = ".qweight";
 
+    private const string Relabel = $"if zero points are stored as they are, set \"checkpoint_format\": \"{GptqConfig.V2}\" in quantize_config.json and config.json";
+
     /// <summary>Rows and columns of a linear, from the shapes of its tensors.</summary>
     /// <exception cref="CheckpointFormatException">A tensor is missing or of the wrong type or size.</exception>
     public static (int OutFeatures, int InFeatures) ShapeOf(ISafetensorsSource source, string module, GptqLayout layout)
@@ -47,8 +49,7 @@ public static class GptqReader
         UniformGrid grid = layout.Grid;
         int groups = grid.GroupsPerRow(columns), bits = layout.Bits;
         TensorEntry scales = source.RequireMatrix(module + ".scales", groups, rows, $"{grid} on [{rows}, {columns}]", ScaleTypes.Stored);
-        TensorEntry zeros = source.RequireMatrix(
-            module + ".qzeros", groups, DenseBitPacker.WordsPerRow(rows, bits), $"{grid} on [{rows}, {columns}]", SafetensorsType.I32);
+        TensorEntry zeros = ZeroEntry(source, module, layout, groups, rows, columns);
         float[] stored = MatrixTranspose.Of<float>(source.ReadScales(scales), groups, rows);
         byte[]? zeroPoints = ReadZeroPoints(source, zeros, layout, groups, rows);
         var transposed = new byte[rows * columns];
@@ -62,15 +63,40 @@ public static class GptqReader
             "g-idx", module + ".g_idx", $"does not place {columns / groups} columns in each of {groups} groups.");
     }
 
+    /// <summary>
+    /// The form that a linear's zero points show where they must all be the middle, as they are in symmetric files: v1 and v2 then differ by one in every
+    /// field. Null where they show none, or zero points may vary.
+    /// </summary>
+    /// <param name="source">Checkpoint.</param>
+    /// <param name="module">Module name.</param>
+    /// <param name="layout">What the configuration says.</param>
+    /// <exception cref="CheckpointFormatException">A tensor is missing or does not fit the layout.</exception>
+    public static GptqZeroPoints? FormOf(ISafetensorsSource source, string module, GptqLayout layout)
+    {
+        if (!layout.Symmetric) return null;
+        (int rows, int columns) = ShapeOf(source, module, layout);
+        int groups = layout.Grid.GroupsPerRow(columns), middle = layout.Grid.SymmetricZero;
+        TensorEntry entry = ZeroEntry(source, module, layout, groups, rows, columns);
+        byte[] fields = GptqZeroPointPacking.Unpack(source.ReadWords(entry), groups, rows, layout.Bits, GptqZeroPoints.AsTheyAre)!;
+        return !fields.AsSpan().ContainsAnyExcept((byte)middle) ? GptqZeroPoints.AsTheyAre
+            : !fields.AsSpan().ContainsAnyExcept((byte)(middle - 1)) ? GptqZeroPoints.MinusOne
+            : null;
+    }
+
+    private static TensorEntry ZeroEntry(ISafetensorsSource source, string module, GptqLayout layout, int groups, int rows, int columns) =>
+        source.RequireMatrix(module + ".qzeros", groups, DenseBitPacker.WordsPerRow(rows, layout.Bits), $"{layout.Grid} on [{rows}, {columns}]", SafetensorsType.I32);
+
     private static byte[]? ReadZeroPoints(ISafetensorsSource source, TensorEntry entry, GptqLayout layout, int groups, int rows)
     {
         byte[] zeros = GptqZeroPointPacking.Unpack(source.ReadWords(entry), groups, rows, layout.Bits, layout.ZeroPoints) ?? throw source.Refuse(
             "zero-underflow", entry.Name,
-            "a field is all ones: a zero point of 0, which v1 files cannot say and engines read differently; save the model again as gptq_v2.");
+            $"a field is all ones: a zero point of 0, which v1 cannot say and engines read differently, or a v2 file under a v1 label; {Relabel}, or save the model again as {GptqConfig.V2}.");
         if (!layout.Symmetric) return MatrixTranspose.Of<byte>(zeros, groups, rows);
         byte middle = (byte)layout.Grid.SymmetricZero;
         int other = zeros.AsSpan().IndexOfAnyExcept(middle);
         return other < 0 ? null : throw source.Refuse(
-            "zero-point", entry.Name, string.Create(CultureInfo.InvariantCulture, $"element {other} is {zeros[other]}; the configuration says sym, so all must be {middle}."));
+            "zero-point", entry.Name, string.Create(
+                CultureInfo.InvariantCulture,
+                $"element {other} is {zeros[other]}; the configuration says sym, so all must be {middle}. Set sym to false if they vary; {Relabel}."));
     }
 }

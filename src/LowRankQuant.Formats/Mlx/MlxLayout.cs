@@ -7,7 +7,4 @@ public sealed record MlxLayout(int Bits, int GroupSize)
 {
     /// <summary>The code widths that MLX has; 7 is refused by it.</summary>
     public static IReadOnlyList<int> Widths { get; } = [1, 2, 3, 4, 5, 6, 8];
-
-    /// <summary>The group sizes that MLX has kernels for.</summary>
-    public static IReadOnlyList<int> GroupSizes { get; } = [32, 64, 128];
 }

@@ -15,9 +15,6 @@ namespace LowRankQuant.Formats.Mlx;
 /// <param name="Biases">[out, in / group].</param>
 public sealed record MlxWeight(int OutFeatures, int InFeatures, MlxLayout Layout, ScaleType Type, byte[] Codes, float[] Scales, float[] Biases)
 {
-    /// <summary>Stored bits: codes, scales and biases.</summary>
-    public long StoredBits => (Codes.LongLength * Layout.Bits) + (2 * Scales.LongLength * (Type == ScaleType.Float32 ? 32 : 16));
-
     /// <summary>The same weight with bias = -s z; null when that has no exact value in the type of the scales, so that something would be lost.</summary>
     /// <param name="weight">A weight per group of 32, 64 or 128.</param>
     /// <exception cref="ArgumentException">The grid is not per group.</exception>

@@ -34,7 +34,7 @@ internal static class DynamicRules
         where T : class
     {
         if (config.Any(Key) is not { } dynamic) return new ModuleLayouts<T>(common);
-        if (dynamic.ValueKind != JsonValueKind.Object) throw config.Bad(Key, $"is {dynamic.ValueKind}; it must be Object.");
+        if (dynamic.ValueKind != JsonValueKind.Object) throw config.Bad(Key, $"is {JsonFile.Name(dynamic.ValueKind)}; it must be an object.");
         var rules = new List<(Func<string, bool>, T?)>();
         foreach (JsonProperty rule in dynamic.EnumerateObject())
         {

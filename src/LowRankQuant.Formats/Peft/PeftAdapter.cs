@@ -72,6 +72,9 @@ public sealed class PeftAdapter : ILowRankAdapter
     public int RankOf(string module) => (int)_file.Tensors[_pairs[module].A].Shape[0];
 
     /// <inheritdoc/>
+    public long StoredBitsOf(string module) => 8 * (_file.Tensors[_pairs[module].A].ByteLength + _file.Tensors[_pairs[module].B].ByteLength);
+
+    /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
     private void Pair()
@@ -85,6 +88,7 @@ public sealed class PeftAdapter : ILowRankAdapter
         foreach ((string module, (string a, string b)) in _pairs)
         {
             if (a is null || b is null) throw Bad(a ?? b!, "its partner is missing; a branch is a pair lora_A and lora_B.");
+            _config.CheckTarget(module);
             long[] left = _file.Tensors[b].Shape, right = _file.Tensors[a].Shape;
             if (left.Length != 2 || right.Length != 2) throw Bad(a, "factors are matrices.");
             (int rank, _) = _config.For(module);

@@ -7,6 +7,8 @@ namespace LowRankQuant.Formats.Safetensors;
 /// <summary>From stored bytes to elements. Files and supported machines are little-endian.</summary>
 internal static class ElementConversion
 {
+    private static readonly float[] E4M3Values = [.. Enumerable.Range(0, 256).Select(bits => Float8E4M3((byte)bits))];
+
     public delegate void Converter<T>(ReadOnlySpan<byte> bytes, Span<T> destination);
 
     /// <summary>Whether T is the plain .NET type of a stored type.</summary>
@@ -41,7 +43,13 @@ internal static class ElementConversion
         ,
         SafetensorsType.F8E4M3 => static (bytes, floats) =>
         {
-            for (int i = 0; i < floats.Length; i++) floats[i] = Float8E4M3(bytes[i]);
+            for (int i = 0; i < floats.Length; i++) floats[i] = E4M3Values[bytes[i]];
+        }
+        ,
+        // 1 sign, 5 exponent, 2 mantissa bits: the upper byte of a binary16.
+        SafetensorsType.F8E5M2 => static (bytes, floats) =>
+        {
+            for (int i = 0; i < floats.Length; i++) floats[i] = (float)BitConverter.UInt16BitsToHalf((ushort)(bytes[i] << 8));
         }
         ,
         _ => null,

@@ -1,10 +1,8 @@
-using System.Text.Json;
-
 namespace LowRankQuant.Formats.Safetensors;
 
 /// <summary>
-/// A Hugging Face folder: <c>model.safetensors</c>, or shards listed by <c>model.safetensors.index.json</c>. Index and shards must agree exactly:
-/// every listed tensor is in its shard, every tensor of a listed shard is in the index, and no shard path leaves the folder.
+/// A Hugging Face folder: <c>model.safetensors</c>, or shards listed by <c>model.safetensors.index.json</c>, see <see cref="SafetensorsFileSet"/>. Index and
+/// shards must agree exactly: every listed tensor is in its shard, every tensor of a listed shard is in the index, and no shard path leaves the folder.
 /// </summary>
 public sealed class SafetensorsFolder : ISafetensorsSource
 {
@@ -14,11 +12,8 @@ public sealed class SafetensorsFolder : ISafetensorsSource
     /// <summary>Name of the index of a sharded checkpoint.</summary>
     public const string IndexFileName = "model.safetensors.index.json";
 
-    // The largest public indices have some 100,000 tensors and 10 MB.
-    private const long MaxIndexLength = SafetensorsHeader.MaxLength;
-
     private readonly List<SafetensorsFile> _files = [];
-    private readonly Dictionary<string, SafetensorsFile> _owners = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (SafetensorsFile File, string Stored)> _owners = new(StringComparer.Ordinal);
     private readonly Dictionary<string, TensorEntry> _tensors = new(StringComparer.Ordinal);
     private readonly List<string> _names = [];
 
@@ -36,20 +31,20 @@ public sealed class SafetensorsFolder : ISafetensorsSource
     /// <summary>The opened files, in the order of their names.</summary>
     public IReadOnlyList<SafetensorsFile> Files => _files;
 
-    /// <summary>Opens a folder; a single <c>model.safetensors</c> is preferred over an index, as the common loaders do.</summary>
+    /// <summary>Opens a folder.</summary>
     /// <param name="folder">Path of the folder.</param>
-    /// <exception cref="CheckpointFormatException">Neither file exists, or one of them breaks a rule.</exception>
+    /// <param name="rename">From a stored name to the one by which the tensor is known from now on; null keeps all.</param>
+    /// <exception cref="CheckpointFormatException">There is no checkpoint, a file breaks a rule, or two tensors get one name (<c>duplicate-name</c>).</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
-    public static SafetensorsFolder Open(string folder)
+    public static SafetensorsFolder Open(string folder, Func<string, string>? rename = null)
     {
         SafetensorsFolder result = new(folder);
+        rename ??= name => name;
         try
         {
-            string single = Path.Combine(folder, SingleFileName), index = Path.Combine(folder, IndexFileName);
-            if (File.Exists(single)) result.Add(SafetensorsFile.Open(single));
-            else if (File.Exists(index)) result.OpenShards(index);
-            else throw new CheckpointFormatException("missing-checkpoint", folder, null,
-                $"the folder has neither {SingleFileName} nor {IndexFileName}.");
+            SafetensorsFileSet set = SafetensorsFileSet.Find(folder);
+            if (set.Index is { } index) result.OpenShards(index, rename);
+            foreach (string file in set.Files) result.Add(SafetensorsFile.Open(file), rename);
             return result;
         }
         catch
@@ -61,24 +56,39 @@ public sealed class SafetensorsFolder : ISafetensorsSource
 
     /// <summary>Path of the file that holds a tensor.</summary>
     /// <exception cref="CheckpointFormatException">No such tensor.</exception>
-    public string FileOf(string name) => Owner(name).Location;
+    public string FileOf(string name) => Owner(name).File.Location;
 
     /// <inheritdoc/>
     public bool Contains(string name) => _owners.ContainsKey(name);
 
     /// <inheritdoc/>
-    public IReadOnlyList<long> ShapeOf(string name) => Owner(name).ShapeOf(name);
+    public IReadOnlyList<long> ShapeOf(string name)
+    {
+        (SafetensorsFile file, string stored) = Owner(name);
+        return file.ShapeOf(stored);
+    }
 
     /// <inheritdoc/>
-    public ReadOnlySpan<byte> GetBytes(string name, long byteOffset, int length) => Owner(name).GetBytes(name, byteOffset, length);
+    public ReadOnlySpan<byte> GetBytes(string name, long byteOffset, int length)
+    {
+        (SafetensorsFile file, string stored) = Owner(name);
+        return file.GetBytes(stored, byteOffset, length);
+    }
 
     /// <inheritdoc/>
     public void Read<T>(string name, Span<T> destination, long elementOffset = 0)
-        where T : unmanaged => Owner(name).Read(name, destination, elementOffset);
+        where T : unmanaged
+    {
+        (SafetensorsFile file, string stored) = Owner(name);
+        file.Read(stored, destination, elementOffset);
+    }
 
     /// <inheritdoc/>
-    public void ReadSingles(string name, Span<float> destination, long elementOffset = 0) =>
-        Owner(name).ReadSingles(name, destination, elementOffset);
+    public void ReadSingles(string name, Span<float> destination, long elementOffset = 0)
+    {
+        (SafetensorsFile file, string stored) = Owner(name);
+        file.ReadSingles(stored, destination, elementOffset);
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -86,29 +96,33 @@ public sealed class SafetensorsFolder : ISafetensorsSource
         foreach (SafetensorsFile file in _files) file.Dispose();
     }
 
-    private SafetensorsFile Owner(string name) => _owners.TryGetValue(name, out SafetensorsFile? file)
-        ? file
+    private (SafetensorsFile File, string Stored) Owner(string name) => _owners.TryGetValue(name, out (SafetensorsFile, string) owner)
+        ? owner
         : throw new CheckpointFormatException("missing-tensor", Location, name, "the checkpoint has no such tensor.");
 
-    private void Add(SafetensorsFile file)
+    private void Add(SafetensorsFile file, Func<string, string> rename)
     {
         _files.Add(file);
-        foreach (string name in file.Names)
+        foreach (string stored in file.Names)
         {
-            if (!_owners.TryAdd(name, file))
-                throw new CheckpointFormatException("duplicate-name", file.Location, name, "another shard holds this tensor too.");
-            _tensors.Add(name, file.Tensors[name]);
+            string name = rename(stored);
+            if (!_owners.TryAdd(name, (file, stored)))
+            {
+                string other = _owners[name].Stored;
+                string why = other == stored ? "another shard holds this tensor too." : $"'{other}' means the same tensor, '{name}'; remove one of them.";
+                throw new CheckpointFormatException("duplicate-name", file.Location, stored, why);
+            }
+            _tensors.Add(name, file.Tensors[stored] with { Name = name });
             _names.Add(name);
         }
     }
 
-    private void OpenShards(string indexPath)
+    private void OpenShards(string indexPath, Func<string, string> rename)
     {
-        Dictionary<string, string> map = ReadWeightMap(indexPath);
+        Dictionary<string, string> map = SafetensorsIndex.Read(indexPath);
         SortedDictionary<string, List<string>> byShard = new(StringComparer.Ordinal);
         foreach ((string tensor, string shard) in map)
         {
-            CheckShardPath(indexPath, tensor, shard);
             if (!byShard.TryGetValue(shard, out List<string>? tensors)) byShard.Add(shard, tensors = []);
             tensors.Add(tensor);
         }
@@ -118,11 +132,16 @@ public sealed class SafetensorsFolder : ISafetensorsSource
             throw new CheckpointFormatException(
                 shards ? "unlisted-tensor" : "index-schema", indexPath, "weight_map", "lists no tensor; the folder's shards would be ignored.");
         }
+        string[] missing = [.. byShard.Keys.Where(shard => !File.Exists(Path.Combine(Location, shard)))];
+        if (missing.Length > 0)
+        {
+            throw new CheckpointFormatException(
+                "missing-shard", indexPath, missing[0],
+                $"the index names this file, the folder lacks it ({missing.Length} of {byShard.Count} files are missing); download the model again.");
+        }
         foreach ((string shard, List<string> tensors) in byShard)
         {
             string path = Path.Combine(Location, shard);
-            if (!File.Exists(path))
-                throw new CheckpointFormatException("missing-shard", indexPath, shard, "the index names this file, the folder lacks it.");
             SafetensorsFile file = SafetensorsFile.Open(path);
             foreach (string tensor in tensors)
             {
@@ -136,57 +155,7 @@ public sealed class SafetensorsFolder : ISafetensorsSource
                 file.Dispose();
                 throw new CheckpointFormatException("unlisted-tensor", path, name, "the index does not list this tensor for this shard.");
             }
-            Add(file);
+            Add(file, rename);
         }
-    }
-
-    private static Dictionary<string, string> ReadWeightMap(string path)
-    {
-        CheckpointFormatException Schema(string? key, string message, Exception? inner = null) => new("index-schema", path, key, message, inner);
-        long length = new FileInfo(path).Length;
-        if (length > MaxIndexLength) throw Schema(null, $"an index of {length} bytes; at most {MaxIndexLength} are read.");
-        Dictionary<string, string>? map = null;
-        try
-        {
-            Utf8JsonReader reader = new(File.ReadAllBytes(path));
-            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) throw Schema(null, "the index is not a JSON object.");
-            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
-            {
-                bool isMap = reader.ValueTextEquals("weight_map"u8);
-                reader.Read();
-                if (!isMap)
-                {
-                    reader.Skip();
-                    continue;
-                }
-                if (map is not null) throw Schema("weight_map", "the key occurs twice.");
-                if (reader.TokenType != JsonTokenType.StartObject) throw Schema("weight_map", "must be an object from tensor to file.");
-                map = new Dictionary<string, string>(StringComparer.Ordinal);
-                while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
-                {
-                    string tensor = reader.GetString()!;
-                    reader.Read();
-                    if (reader.TokenType != JsonTokenType.String) throw Schema(tensor, "the file of a tensor must be a string.");
-                    if (!map.TryAdd(tensor, reader.GetString()!))
-                        throw new CheckpointFormatException("duplicate-name", path, tensor, "listed twice.");
-                }
-            }
-            while (reader.Read())
-            {
-            }
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
-        {
-            throw Schema(null, $"the index is not a JSON object: {e.Message}", e);
-        }
-        return map ?? throw Schema("weight_map", "the key is missing.");
-    }
-
-    // Both separators are refused on every system: a folder must mean the same wherever it is copied.
-    private static void CheckShardPath(string indexPath, string tensor, string shard)
-    {
-        bool bad = shard.Length is 0 or > 255 || Path.IsPathRooted(shard) || shard is "." or ".."
-            || shard.AsSpan().ContainsAny('/', '\\', ':') || shard.AsSpan().ContainsAnyInRange('\0', '\x1f');
-        if (bad) throw new CheckpointFormatException("path", indexPath, tensor, $"shard '{shard}' must be a plain file name in the same folder.");
     }
 }

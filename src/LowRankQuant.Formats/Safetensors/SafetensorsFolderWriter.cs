@@ -62,6 +62,9 @@ public static class SafetensorsFolderWriter
         return written;
     }
 
+    /// <summary>Bytes of the tensor files that <see cref="Write"/> makes of these tensors, without the index.</summary>
+    public static long FileBytes(IReadOnlyList<PendingTensor> tensors, long shardSize) => Divide(tensors, shardSize).Sum(shard => SafetensorsWriter.FileBytes(shard));
+
     private static string ShardName(int index, int count) => count == 1
         ? SafetensorsFolder.SingleFileName
         : string.Create(CultureInfo.InvariantCulture, $"model-{index + 1:D5}-of-{count:D5}.safetensors");

@@ -35,6 +35,9 @@ internal sealed class SafetensorsHeader
     public static SafetensorsHeader Read(MappedFile map)
     {
         SafetensorsHeader header = new(map.Path);
+        ReadOnlySpan<byte> head = map.Slice(0, (int)Math.Min(map.Length, 512));
+        if (FileKind.Foreign(head) is { } foreign) throw header.Error("foreign", null, foreign);
+        if (FileKind.IsGguf(head)) throw header.Error("foreign", null, "is a GGUF file, whatever its name says; give it a name that ends in .gguf.");
         if (map.Length < 8) throw header.Error("truncated", null, $"{map.Length} bytes; a safetensors file begins with 8 bytes of header length.");
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(map.Slice(0, 8));
         if (length > MaxLength) throw header.Error("header-too-large", null, $"header of {length} bytes; the format allows {MaxLength}.");
@@ -52,7 +55,7 @@ internal sealed class SafetensorsHeader
         // InvalidOperationException: an escaped lone surrogate in a string.
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            throw new CheckpointFormatException("header-json", map.Path, null, $"the header is not a JSON object: {e.Message}", e);
+            throw new CheckpointFormatException("header-json", map.Path, null, $"the header is {JsonSyntax.ProblemOf(json) ?? "not a JSON object."}", e);
         }
         header.CheckTiling(map.Length - header.DataStart);
         return header;
@@ -132,7 +135,7 @@ internal sealed class SafetensorsHeader
         if (!SafetensorsTypes.TryParse(typeName, out SafetensorsType type))
         {
             string known = string.Join(" ", Enum.GetValues<SafetensorsType>().Select(t => t.HeaderName()));
-            throw Error("unknown-dtype", name, $"dtype '{(typeName.Length > 32 ? typeName[..32] : typeName)}' is not one of {known}.");
+            throw Error("unknown-dtype", name, $"dtype '{(typeName.Length > 32 ? typeName[..32] : typeName)}' is not read; these are: {known}.");
         }
         ulong elements = 1;
         foreach (ulong dimension in shape)

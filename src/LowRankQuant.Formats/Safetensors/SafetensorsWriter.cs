@@ -45,6 +45,10 @@ public static class SafetensorsWriter
         });
     }
 
+    /// <summary>Bytes of the file that <see cref="Write"/> makes of these tensors.</summary>
+    public static long FileBytes(IReadOnlyList<PendingTensor> tensors, IReadOnlyDictionary<string, string>? metadata = null) =>
+        sizeof(ulong) + BuildHeader(tensors, metadata ?? PyTorchMetadata).Length + tensors.Sum(tensor => tensor.ByteLength);
+
     private static byte[] BuildHeader(IReadOnlyList<PendingTensor> tensors, IReadOnlyDictionary<string, string> metadata)
     {
         ArrayBufferWriter<byte> buffer = new();

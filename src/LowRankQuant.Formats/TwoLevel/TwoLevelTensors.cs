@@ -14,10 +14,12 @@ namespace LowRankQuant.Formats.TwoLevel;
 /// | --- | --- | --- |
 /// | weight_codes | I32 [out, in b / 32] | codes, a dense stream of b bits along in, the first code lowest |
 /// | weight_block_scale | F16 [out, in / 256] | d |
-/// | weight_group_scale | I8 [out, groups] | sc |
+/// | weight_group_scale | U8 [out, groups w / 8] | sc less the grid's smallest, a dense stream of w bits along the groups, the first one lowest |
 /// | weight_block_minimum | F16 [out, in / 256] | dmin; asymmetric grids only |
-/// | weight_group_minimum | U8 [out, groups] | m; asymmetric grids only |
-/// Value: see <see cref="TwoLevelGrid"/>. Which grid it is follows from the shapes, and stands in the configuration too.
+/// | weight_group_minimum | U8 [out, groups w / 8] | m, packed alike; asymmetric grids only |
+/// w is 4 for Q2_K, 8 for Q6_K and 6 for the others (<see cref="TwoLevelGrid.IntegerBits"/>), so that a weight takes the bytes of the engine's blocks. Older
+/// folders have I8 [out, groups] with sc as it is and U8 [out, groups] with m; they are read too. Value: see <see cref="TwoLevelGrid"/>. Which grid it is
+/// follows from the shapes, and stands in the configuration too.
 /// </remarks>
 public static class TwoLevelTensors
 {
@@ -48,11 +50,13 @@ public static class TwoLevelTensors
                 }
             }),
             new(module + BlockScale, SafetensorsType.F16, [rows, blocks], sink => sink.Write<Half>(scales.BlockScales)),
-            new(module + GroupScale, SafetensorsType.I8, [rows, groups], sink => sink.Write<sbyte>(scales.GroupScales)),
+            new(module + GroupScale, SafetensorsType.U8, [rows, groups * weight.Grid.IntegerBits / 8], sink => sink.Write(
+                PackIntegers([.. scales.GroupScales.Select(scale => (byte)(scale - weight.Grid.MinScale))], weight.Grid.IntegerBits))),
         ];
         if (scales.BlockMinima is not { } blockMinima || scales.GroupMinima is not { } groupMinima) return tensors;
         tensors.Add(new(module + BlockMinimum, SafetensorsType.F16, [rows, blocks], sink => sink.Write<Half>(blockMinima)));
-        tensors.Add(new(module + GroupMinimum, SafetensorsType.U8, [rows, groups], sink => sink.Write<byte>(groupMinima)));
+        tensors.Add(new(module + GroupMinimum, SafetensorsType.U8, [rows, groups * weight.Grid.IntegerBits / 8], sink =>
+            sink.Write(PackIntegers(groupMinima, weight.Grid.IntegerBits))));
         return tensors;
     }
 
@@ -61,17 +65,18 @@ public static class TwoLevelTensors
     public static (TwoLevelGrid Grid, int OutFeatures, int InFeatures) Describe(ISafetensorsSource source, string module)
     {
         TensorEntry codes = Entry(source, module + Codes, SafetensorsType.I32), scales = Entry(source, module + BlockScale, SafetensorsType.F16);
-        TensorEntry groups = Entry(source, module + GroupScale, SafetensorsType.I8);
+        TensorEntry groups = Entry(source, module + GroupScale, SafetensorsType.U8, SafetensorsType.I8);
         long rows = codes.Shape[0], columns = scales.Shape[1] * TwoLevelGrid.BlockSize;
         bool symmetric = !source.Contains(module + BlockMinimum);
+        bool packed = groups.Type == SafetensorsType.U8;
         TwoLevelGrid? grid = TwoLevelGrid.All.FirstOrDefault(grid =>
-            grid.Symmetric == symmetric && codes.Shape[1] * 32 == columns * grid.Bits && groups.Shape[1] * grid.GroupSize == columns);
+            grid.Symmetric == symmetric && codes.Shape[1] * 32 == columns * grid.Bits && groups.Shape[1] == Width(grid, columns, packed));
         if (grid is null || rows < 1 || columns < 1 || rows * columns > Array.MaxLength)
         {
             throw new CheckpointFormatException("size-mismatch", source.Location, module + Codes,
                 $"is {codes.Describe()} beside block scales of {scales.Describe()} and group scales of {groups.Describe()}; these are the shapes of no two-level grid.");
         }
-        foreach ((string end, SafetensorsType type, long expected) in Layout(grid, columns))
+        foreach ((string end, SafetensorsType type, long expected) in Layout(grid, columns, groups.Type))
         {
             TensorEntry entry = Entry(source, module + end, type);
             if (entry.Shape[0] != rows || entry.Shape[1] != expected)
@@ -89,12 +94,15 @@ public static class TwoLevelTensors
         int words = DenseBitPacker.WordsPerRow(columns, grid.Bits);
         for (int row = 0; row < rows; row++)
         {
-            ReadOnlySpan<byte> packed = source.GetBytes(module + Codes, (long)row * words * sizeof(uint), words * sizeof(uint));
-            DenseBitPacker.UnpackRow(MemoryMarshal.Cast<byte, uint>(packed), grid.Bits, codes.AsSpan(row * columns, columns));
+            ReadOnlySpan<byte> bytes = source.GetBytes(module + Codes, (long)row * words * sizeof(uint), words * sizeof(uint));
+            DenseBitPacker.UnpackRow(MemoryMarshal.Cast<byte, uint>(bytes), grid.Bits, codes.AsSpan(row * columns, columns));
         }
+        bool packed = source.Tensors[module + GroupScale].Type == SafetensorsType.U8;
+        byte[] Integers(string end) => packed ? UnpackIntegers(All<byte>(source, module + end), grid.IntegerBits) : All<byte>(source, module + end);
+        sbyte[] groupScales = packed ? [.. Integers(GroupScale).Select(scale => (sbyte)(scale + grid.MinScale))] : All<sbyte>(source, module + GroupScale);
         var scales = new TwoLevelScales(
-            All<Half>(source, module + BlockScale), All<sbyte>(source, module + GroupScale),
-            grid.Symmetric ? null : All<Half>(source, module + BlockMinimum), grid.Symmetric ? null : All<byte>(source, module + GroupMinimum));
+            All<Half>(source, module + BlockScale), groupScales, grid.Symmetric ? null : All<Half>(source, module + BlockMinimum),
+            grid.Symmetric ? null : Integers(GroupMinimum));
         try
         {
             return new TwoLevelWeight(rows, columns, grid, codes, scales);
@@ -105,13 +113,40 @@ public static class TwoLevelTensors
         }
     }
 
-    private static IEnumerable<(string End, SafetensorsType Type, long Columns)> Layout(TwoLevelGrid grid, long columns)
+    private static IEnumerable<(string End, SafetensorsType Type, long Columns)> Layout(TwoLevelGrid grid, long columns, SafetensorsType integers)
     {
+        long width = Width(grid, columns, integers == SafetensorsType.U8);
         yield return (BlockScale, SafetensorsType.F16, columns / TwoLevelGrid.BlockSize);
-        yield return (GroupScale, SafetensorsType.I8, columns / grid.GroupSize);
+        yield return (GroupScale, integers, width);
         if (grid.Symmetric) yield break;
         yield return (BlockMinimum, SafetensorsType.F16, columns / TwoLevelGrid.BlockSize);
-        yield return (GroupMinimum, SafetensorsType.U8, columns / grid.GroupSize);
+        yield return (GroupMinimum, SafetensorsType.U8, width);
+    }
+
+    // Bytes of a row of integers. A block of 256 inputs has 8 or 16 of them, so that rows are whole bytes.
+    private static long Width(TwoLevelGrid grid, long columns, bool packed) => columns / grid.GroupSize * (packed ? grid.IntegerBits : 8) / 8;
+
+    private static byte[] PackIntegers(ReadOnlySpan<byte> values, int bits)
+    {
+        var packed = new byte[values.Length * bits / 8];
+        for (int i = 0; i < values.Length; i++)
+        {
+            int at = i * bits, field = values[i] << (at % 8);
+            packed[at / 8] |= (byte)field;
+            if (field > byte.MaxValue) packed[(at / 8) + 1] |= (byte)(field >> 8);
+        }
+        return packed;
+    }
+
+    private static byte[] UnpackIntegers(ReadOnlySpan<byte> packed, int bits)
+    {
+        var values = new byte[packed.Length * 8 / bits];
+        for (int i = 0; i < values.Length; i++)
+        {
+            int at = i * bits, word = packed[at / 8] | ((at / 8) + 1 < packed.Length ? packed[(at / 8) + 1] << 8 : 0);
+            values[i] = (byte)((word >> (at % 8)) & ((1 << bits) - 1));
+        }
+        return values;
     }
 
     private static T[] All<T>(ISafetensorsSource source, string name)
@@ -122,12 +157,12 @@ public static class TwoLevelTensors
         return values;
     }
 
-    private static TensorEntry Entry(ISafetensorsSource source, string name, SafetensorsType type)
+    private static TensorEntry Entry(ISafetensorsSource source, string name, params ReadOnlySpan<SafetensorsType> types)
     {
         if (!source.Tensors.TryGetValue(name, out TensorEntry? entry))
             throw new CheckpointFormatException("missing-tensor", source.Location, name, "a weight on a two-level grid needs it.");
-        if (entry.Shape.Length != 2 || entry.Type != type)
-            throw new CheckpointFormatException("size-mismatch", source.Location, name, $"is {entry.Describe()}; it must be a matrix of {type.HeaderName()}.");
+        if (entry.Shape.Length != 2 || !types.Contains(entry.Type))
+            throw new CheckpointFormatException("size-mismatch", source.Location, name, $"is {entry.Describe()}; it must be a matrix of {types[0].HeaderName()}.");
         return entry;
     }
 }

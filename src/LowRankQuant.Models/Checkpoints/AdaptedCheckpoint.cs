@@ -59,6 +59,12 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public IReadOnlyCollection<string> TensorNames => Base.TensorNames;
 
     /// <inheritdoc/>
+    public IReadOnlyList<PendingTensor> Carried => Base.Carried;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Warnings => Base.Warnings;
+
+    /// <inheritdoc/>
     public JsonObject HuggingFaceConfig => Base.HuggingFaceConfig;
 
     /// <inheritdoc/>
@@ -84,7 +90,10 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public RuntimeQuantizers? Quantizers => Base.Quantizers;
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => Base.StoredBitsOf(name) + (ReadBranch(name)?.StoredBits ?? 0);
+    public long StoredBitsOf(string name) => Base.StoredBitsOf(name) + (BranchNames.Contains(name) ? Adapter.StoredBitsOf(name[..^WeightSuffix.Length]) : 0);
+
+    /// <inheritdoc/>
+    public string? BlockTypeOf(string name) => Base.BlockTypeOf(name);
 
     /// <summary>The branch of a weight, or null.</summary>
     public LowRankBranch? ReadBranch(string name) => BranchNames.Contains(name) ? Adapter.Read(name[..^WeightSuffix.Length]) : null;
@@ -101,6 +110,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
 
     /// <inheritdoc/>
     public string? ReadChatTemplate() => Base.ReadChatTemplate();
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, string> ReadChatTemplates() => Base.ReadChatTemplates();
 
     /// <inheritdoc/>
     public void CopySideFiles(string folder) => Base.CopySideFiles(folder);

@@ -64,17 +64,24 @@ public static class CheckpointLoading
         IReadOnlyList<int> shape = checkpoint.ShapeOf(name);
         return new PendingTensor(name, type, [.. shape.Select(size => (long)size)], sink =>
         {
-            var values = new float[shape.Aggregate(1L, (product, size) => product * size)];
-            checkpoint.Read(name, values);
-            CheckFinite(checkpoint, name, values);
-            float largest = type == SafetensorsType.F16 ? 65504 : float.MaxValue;
-            foreach (float value in values)
-            {
-                if (Math.Abs(value) > largest)
-                    throw new CheckpointException($"{checkpoint.Location}: tensor '{name}' holds {value}, which does not fit {type}; choose bf16 or fp32.");
-            }
-            sink.WriteSingles(values);
+            sink.WriteSingles(checkpoint.ReadFor(name, type));
         });
+    }
+
+    /// <summary>Reads a tensor to be stored in a type, and looks whether every value fits it.</summary>
+    /// <exception cref="CheckpointException">It is absent, or a value is not finite or beyond the range of the type.</exception>
+    public static float[] ReadFor(this ICheckpoint checkpoint, string name, SafetensorsType type)
+    {
+        var values = new float[checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => checked(product * size))];
+        checkpoint.Read(name, values);
+        CheckFinite(checkpoint, name, values);
+        float largest = type == SafetensorsType.F16 ? 65504 : float.MaxValue;
+        foreach (float value in values)
+        {
+            if (Math.Abs(value) > largest)
+                throw new CheckpointException($"{checkpoint.Location}: tensor '{name}' holds {value}, which does not fit {type.HeaderName()} (at most {largest}); choose bf16 or fp32.");
+        }
+        return values;
     }
 
     private static void CheckFinite(ICheckpoint checkpoint, string name, ReadOnlySpan<float> values)

@@ -12,38 +12,26 @@ public static class DenseExporter
     /// <param name="shardSize">Largest file of tensors, bytes.</param>
     /// <param name="progress">Told how many tensors are written.</param>
     /// <param name="cancellation">Ends the work.</param>
-    /// <exception cref="CheckpointException">A tensor is unsound, or does not fit the range of fp16.</exception>
+    /// <exception cref="CheckpointException">A tensor is unsound, or does not fit the range of the type.</exception>
     /// <exception cref="IOException">The folder holds a checkpoint or cannot be written.</exception>
     public static void Write(
         ICheckpoint source, string folder, SafetensorsType type, long shardSize, Action<int, int>? progress, CancellationToken cancellation)
     {
-        int done = 0, total = source.TensorNames.Count;
-        List<PendingTensor> tensors = PendingTensor.ReferenceOrder(source.TensorNames.Select(name => new PendingTensor(
-            name, type, [.. source.ShapeOf(name).Select(size => (long)size)], sink =>
+        int done = 0;
+        List<PendingTensor> planned = Tensors(source, type);
+        List<PendingTensor> tensors = PendingTensor.ReferenceOrder(planned.Select(tensor => tensor with
+        {
+            Write = sink =>
             {
-                sink.WriteSingles(Read(source, name, type));
-                progress?.Invoke(++done, total);
-            })));
+                tensor.Write(sink);
+                progress?.Invoke(++done, planned.Count);
+            },
+        }));
         SafetensorsFolderWriter.Write(folder, tensors, shardSize, cancellationToken: cancellation);
         source.CopySideFiles(folder);
         ModelConfigFile.Write(Path.Combine(folder, ModelConfigFile.Name), ModelConfigFile.For(source, type));
     }
 
-    /// <summary>Bytes that all tensors take in a type.</summary>
-    public static long Bytes(ICheckpoint source, SafetensorsType type) =>
-        source.TensorNames.Sum(name => source.ShapeOf(name).Aggregate((long)type.Size(), (product, size) => checked(product * size)));
-
-    private static float[] Read(ICheckpoint source, string name, SafetensorsType type)
-    {
-        const float largestHalf = 65504;
-        var values = new float[source.ShapeOf(name).Aggregate(1L, (product, size) => checked(product * size))];
-        source.Read(name, values);
-        foreach (float value in values)
-        {
-            if (!float.IsFinite(value)) throw new CheckpointException($"{source.Location}: tensor '{name}' holds {value}; every value must be finite.");
-            if (type == SafetensorsType.F16 && Math.Abs(value) > largestHalf)
-                throw new CheckpointException($"{source.Location}: tensor '{name}' holds {value}, beyond the range of fp16 (65504); choose bf16 or fp32.");
-        }
-        return values;
-    }
+    /// <summary>What is written: every tensor of the model in one type, and what is carried over as it is.</summary>
+    public static List<PendingTensor> Tensors(ICheckpoint source, SafetensorsType type) => [.. source.TensorNames.Select(name => source.Converted(name, type)), .. source.Carried];
 }

@@ -3,8 +3,8 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
 
@@ -19,11 +19,12 @@ public sealed class GgufCheckpoint : ICheckpoint
     private readonly GgufFile _file;
     private readonly Dictionary<string, string> _names;
 
-    private GgufCheckpoint(GgufFile file, JsonObject json, DecoderConfig config, Dictionary<string, string> names)
+    private GgufCheckpoint(GgufFile file, GgufConfig config, Dictionary<string, string> names)
     {
         _file = file;
-        HuggingFaceConfig = json;
-        Config = config;
+        HuggingFaceConfig = config.Json;
+        Config = config.Config;
+        Warnings = [.. config.Warnings, .. GgufVocabularyReader.Warnings(file)];
         _names = names;
         StoredBytes = file.Files.Sum(path => new FileInfo(path).Length);
     }
@@ -49,6 +50,9 @@ public sealed class GgufCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public IReadOnlyCollection<string> TensorNames => _names.Keys;
 
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Warnings { get; }
+
     /// <summary>The file itself, for what is passed on as it is.</summary>
     internal GgufFile File => _file;
 
@@ -61,9 +65,9 @@ public sealed class GgufCheckpoint : ICheckpoint
         try
         {
             if (GgufLoraAdapter.Is(file)) throw CheckpointOpener.AdapterAlone(path);
-            JsonObject json = GgufConfig.ToHuggingFace(file);
-            DecoderConfig config = ModelFamilies.For((string?)json["model_type"], path).ReadConfig(json, path);
-            return new GgufCheckpoint(file, json, config, GgufNames.Translate(file, config));
+            var config = GgufConfig.Read(file);
+            GgufNames.Check(file, config.Config);
+            return new GgufCheckpoint(file, config, GgufNames.Translate(file, config.Config));
         }
         catch
         {
@@ -103,6 +107,9 @@ public sealed class GgufCheckpoint : ICheckpoint
     public long StoredBitsOf(string name) => 8 * _file.Tensors[Stored(name)].ByteLength;
 
     /// <inheritdoc/>
+    public string? BlockTypeOf(string name) => _file.Tensors[Stored(name)].Type.ToString();
+
+    /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
     {
         foreach (string path in _file.Files) FileSamples.Append(hash, path);
@@ -112,10 +119,18 @@ public sealed class GgufCheckpoint : ICheckpoint
     public ITokenizer LoadTokenizer() => GgufTokenizer.Create(GgufVocabularyReader.Read(_file));
 
     /// <inheritdoc/>
-    public string? ReadChatTemplate() => _file.Metadata.FindString("tokenizer.chat_template");
+    public string? ReadChatTemplate() => ReadChatTemplates().GetValueOrDefault(ChatTemplateFile.Default);
 
     /// <inheritdoc/>
-    public void CopySideFiles(string folder) => GgufSideFiles.Write(this, _file, folder);
+    public IReadOnlyDictionary<string, string> ReadChatTemplates() => GgufVocabularyReader.Templates(_file);
+
+    /// <inheritdoc/>
+    public void CopySideFiles(string folder)
+    {
+        // Every folder gets these files, and its config.json could not tell the angles.
+        if (Config.Rope.Scaling == RopeScaling.Table) throw new CheckpointException(GgufRope.NoFolderForm(Location));
+        GgufSideFiles.Write(this, _file, folder);
+    }
 
     /// <inheritdoc/>
     public PendingTensor Store(string name, SafetensorsType type) => this.Converted(name, type);

@@ -1,112 +1,87 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints;
 
-/// <summary>The config.json that a GGUF file's metadata stands for.</summary>
-internal static class GgufConfig
+/// <summary>The configuration that a GGUF file's metadata stands for.</summary>
+/// <param name="Json">As config.json has it.</param>
+/// <param name="Config">Sizes and choices, checked.</param>
+/// <param name="Warnings">Keys that were left out.</param>
+internal sealed record GgufConfig(JsonObject Json, DecoderConfig Config, IReadOnlyList<string> Warnings)
 {
-    /// <summary>Builds it.</summary>
-    /// <exception cref="UnsupportedModelException">The architecture has no family here.</exception>
-    /// <exception cref="CheckpointException">A value that every loader insists on is missing.</exception>
-    public static JsonObject ToHuggingFace(GgufFile file)
+    private const string Architecture = "llama", Embedding = "token_embd.weight", Head = "output.weight";
+
+    /// <summary>Reads it.</summary>
+    /// <exception cref="UnsupportedModelException">The architecture has no family here, or a key asks for another function than the family's.</exception>
+    /// <exception cref="CheckpointException">A value that every loader insists on is missing, or one is unsound.</exception>
+    public static GgufConfig Read(GgufFile file)
+    {
+        string architecture = file.Metadata.GetString("general.architecture");
+        if (architecture != Architecture)
+            throw new UnsupportedModelException($"{file.Location}: architecture '{architecture}' is not supported; supported is {Architecture}.");
+        IReadOnlyList<string> warnings = GgufKeys.Check(file);
+        JsonObject json = Sizes(file);
+        if (GgufRope.Scaling(file, (long)json["head_dim"]!, out float[]? divisors) is { } scaling) json["rope_scaling"] = scaling;
+        DecoderConfig config = ModelFamilies.For((string?)json["model_type"], file.Location).ReadConfig(json, file.Location);
+        if (divisors is not null) config = config with { Rope = config.Rope with { Scaling = RopeScaling.Table, Divisors = divisors } };
+        return new GgufConfig(json, config, warnings);
+    }
+
+    private static JsonObject Sizes(GgufFile file)
     {
         GgufMetadata metadata = file.Metadata;
-        string architecture = metadata.GetString("general.architecture");
-        if (architecture != "llama")
-            throw new UnsupportedModelException($"{file.Location}: architecture '{architecture}' is not supported; supported is llama.");
-        long heads = Whole("attention.head_count");
+        long heads = Required("attention.head_count"), hidden = Required("embedding_length");
+        if (heads < 1 || hidden < 1) throw Wrong("attention.head_count", heads, "must be positive, as the embedding_length");
+        long headSize = Find("attention.key_length") ?? hidden / heads;
+        if (Find("attention.value_length") is { } valueSize && valueSize != headSize) throw Wrong("attention.value_length", valueSize, $"must be that of the keys, {headSize}");
+        if (Find("rope.dimension_count") is { } rotated && rotated != headSize)
+            throw Wrong("rope.dimension_count", rotated, $"must be the size of a head, {headSize}: llama.cpp rotates whole heads in this architecture");
         JsonObject json = new()
         {
             ["architectures"] = new JsonArray("LlamaForCausalLM"),
-            ["model_type"] = "llama",
-            ["hidden_size"] = Whole("embedding_length"),
-            ["num_hidden_layers"] = Whole("block_count"),
+            ["model_type"] = Architecture,
+            ["hidden_size"] = hidden,
+            ["num_hidden_layers"] = Required("block_count"),
             ["num_attention_heads"] = heads,
-            ["num_key_value_heads"] = metadata.FindInt64("llama.attention.head_count_kv") ?? heads,
-            ["intermediate_size"] = Whole("feed_forward_length"),
-            ["max_position_embeddings"] = Whole("context_length"),
-            ["rms_norm_eps"] = Shortest(metadata.FindDouble("llama.attention.layer_norm_rms_epsilon")
-                ?? throw Missing(file, "llama.attention.layer_norm_rms_epsilon")),
-            ["rope_theta"] = Shortest(metadata.FindDouble("llama.rope.freq_base") ?? 10000),
+            ["num_key_value_heads"] = Find("attention.head_count_kv") ?? heads,
+            ["head_dim"] = headSize,
+            ["intermediate_size"] = Required("feed_forward_length"),
+            ["max_position_embeddings"] = Required("context_length"),
+            ["rms_norm_eps"] = GgufRope.Shortest(metadata.FindDouble("llama.attention.layer_norm_rms_epsilon")
+                ?? throw Missing("llama.attention.layer_norm_rms_epsilon")),
+            ["rope_theta"] = GgufRope.Theta(file),
             ["hidden_act"] = "silu",
-            ["vocab_size"] = file.Contains("token_embd.weight") ? file.ShapeOf("token_embd.weight")[0] : throw Missing(file, "token_embd.weight"),
-            ["tie_word_embeddings"] = !file.Contains("output.weight"),
-            ["attention_bias"] = file.Contains("blk.0.attn_q.bias"),
-            ["mlp_bias"] = file.Contains("blk.0.ffn_gate.bias"),
+            ["vocab_size"] = file.Contains(Embedding) ? file.ShapeOf(Embedding)[0] : throw Missing(Embedding),
+            ["tie_word_embeddings"] = !file.Contains(Head),
+            ["attention_bias"] = HasBias("attn_"),
+            ["mlp_bias"] = HasBias("ffn_"),
             ["torch_dtype"] = "float16",
         };
-        if (metadata.FindInt64("llama.attention.key_length") is { } headSize) json["head_dim"] = headSize;
-        else if (metadata.FindInt64("llama.rope.dimension_count") is { } rotated) json["head_dim"] = rotated;
-        if (metadata.FindInt64("tokenizer.ggml.bos_token_id") is { } bos) json["bos_token_id"] = bos;
-        if (metadata.FindInt64("tokenizer.ggml.eos_token_id") is { } eos) json["eos_token_id"] = eos;
-        if (metadata.FindInt64("tokenizer.ggml.padding_token_id") is { } pad) json["pad_token_id"] = pad;
-        AddScaling(file, json);
+        foreach ((string key, string stored) in new[] { ("bos_token_id", "bos_token_id"), ("eos_token_id", "eos_token_id"), ("pad_token_id", "padding_token_id") })
+        {
+            if (metadata.FindInt64($"tokenizer.ggml.{stored}") is { } id) json[key] = id;
+        }
         return json;
 
-        long Whole(string key) => metadata.FindInt64($"llama.{key}") ?? throw Missing(file, $"llama.{key}");
-    }
+        long Required(string key) => Find(key) ?? throw Missing($"{Architecture}.{key}");
 
-    private static void AddScaling(GgufFile file, JsonObject json)
-    {
-        GgufMetadata metadata = file.Metadata;
-        if (file.Contains("rope_freqs.weight"))
+        // Some writers give a number a block; one that all blocks share is as good as one for all.
+        long? Find(string key)
         {
-            json["rope_scaling"] = Llama3Scaling(file, json);
-            return;
+            string name = $"{Architecture}.{key}";
+            if (!metadata.All.TryGetValue(name, out GgufValue? value) || value.Type != GgufValueType.Array) return metadata.FindInt64(name);
+            long[] list = metadata.FindInt64s(name)!;
+            return list.Length > 0 && list.Distinct().Count() == 1 ? list[0]
+                : throw new UnsupportedModelException($"{file.Location}: '{name}' differs from block to block; one number for all blocks is supported.");
         }
-        string kind = metadata.FindString("llama.rope.scaling.type") ?? "none";
-        double? factor = metadata.FindDouble("llama.rope.scaling.factor");
-        if (kind == "none" || factor is null or 0) return;
-        json["rope_scaling"] = new JsonObject
-        {
-            ["rope_type"] = kind,
-            ["factor"] = Shortest(factor.Value),
-            ["original_max_position_embeddings"] = metadata.FindInt64("llama.rope.scaling.original_context_length") ?? (long)json["max_position_embeddings"]!,
-        };
+
+        bool HasBias(string part) => file.Names.Any(tensor => tensor.StartsWith("blk.", StringComparison.Ordinal) && tensor.EndsWith(".bias", StringComparison.Ordinal)
+            && tensor.Contains($".{part}", StringComparison.Ordinal) && !tensor.Contains("_norm.", StringComparison.Ordinal));
+
+        CheckpointException Missing(string key) => new($"{file.Location}: '{key}' is missing; every loader of this architecture needs it.");
+
+        CheckpointException Wrong(string key, long value, string rule) => new($"{file.Location}: '{Architecture}.{key}' is {value}; it {rule}.");
     }
-
-    /// <summary>
-    /// Llama 3.1 and later: the file holds f / f' for every frequency instead of the parameters. The factor is the largest entry; the other three have one
-    /// published setting, which must reproduce the table.
-    /// </summary>
-    private static JsonObject Llama3Scaling(GgufFile file, JsonObject json)
-    {
-        long count = file.ShapeOf("rope_freqs.weight").Aggregate(1L, (product, size) => product * size);
-        long heads = (long)json["num_attention_heads"]!, headSize = (long?)json["head_dim"] ?? ((long)json["hidden_size"]! / heads);
-        if (count != headSize / 2) throw new CheckpointException($"{file.Location}: tensor 'rope_freqs.weight' has {count} elements; half the head size, {headSize / 2}, is needed.");
-        var table = new float[count];
-        file.ReadSingles("rope_freqs.weight", table);
-        var rope = new RopeConfig
-        {
-            Theta = (double)json["rope_theta"]!,
-            RotatedSize = (int)headSize,
-            Scaling = RopeScaling.Llama3,
-            Factor = table.Max(),
-            LowFrequencyFactor = 1,
-            HighFrequencyFactor = 4,
-            OriginalMaxPositions = 8192,
-        };
-        double[] plain = RopeFrequencies.Compute(rope with { Scaling = RopeScaling.None }, 1), scaled = RopeFrequencies.Compute(rope, 1);
-        for (int j = 0; j < table.Length; j++)
-        {
-            if (Math.Abs((plain[j] / scaled[j]) - table[j]) > 1e-4 * table[j])
-                throw new UnsupportedModelException($"{file.Location}: tensor 'rope_freqs.weight' is not the table of Llama 3 scaling (element {j} is {table[j]}); use the Hugging Face folder of the model.");
-        }
-        return new JsonObject
-        {
-            ["rope_type"] = "llama3",
-            ["factor"] = Shortest(rope.Factor),
-            ["low_freq_factor"] = 1.0,
-            ["high_freq_factor"] = 4.0,
-            ["original_max_position_embeddings"] = 8192,
-        };
-    }
-
-    // Metadata holds 32-bit floats: 1e-05 must not become 9.999999747378752e-06 in a file that people read.
-    private static double Shortest(double value) =>
-        double.Parse(((float)value).ToString("R", System.Globalization.CultureInfo.InvariantCulture), System.Globalization.CultureInfo.InvariantCulture);
-
-    private static CheckpointException Missing(GgufFile file, string key) => new($"{file.Location}: '{key}' is missing; every loader of this architecture needs it.");
 }

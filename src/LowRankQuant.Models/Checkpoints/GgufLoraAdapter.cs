@@ -93,6 +93,9 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
     public int RankOf(string module) => (int)_file.ShapeOf(_pairs[module].A)[0];
 
     /// <inheritdoc/>
+    public long StoredBitsOf(string module) => 8 * (_file.Tensors[_pairs[module].A].ByteLength + _file.Tensors[_pairs[module].B].ByteLength);
+
+    /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
     /// <summary>Whether a GGUF file calls itself an adapter.</summary>
@@ -103,6 +106,8 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
         Expect(TypeKey, Adapter);
         Expect("adapter.type", "lora");
         Expect("general.architecture", GgufHyperparameters.Architecture);
+        if (_file.Metadata.All.Keys.FirstOrDefault(key => key.StartsWith("adapter.alora.", StringComparison.Ordinal)) is { } activated)
+            throw Bad(activated, "the adapter acts behind certain tokens only (aLoRA); it is not read.");
         if (!double.IsFinite(_alpha)) throw Bad("adapter.lora.alpha", $"is {_alpha}; it must be finite.");
 
         void Expect(string key, string value)

@@ -15,7 +15,7 @@ internal static class GgufSideFiles
     {
         string beside = Path.GetDirectoryName(Path.GetFullPath(file.Location))!;
         if (File.Exists(Path.Combine(beside, "tokenizer.json")) && SameVocabulary(beside, checkpoint)) SideFiles.Copy(beside, folder);
-        else HuggingFaceTokenizerWriter.Write(GgufVocabularyReader.Read(file), file.Metadata.FindString("tokenizer.chat_template"), folder);
+        else HuggingFaceTokenizerWriter.Write(GgufVocabularyReader.Read(file), checkpoint.ReadChatTemplates(), folder);
         string generation = Path.Combine(folder, "generation_config.json");
         if (File.Exists(generation)) return;
         JsonObject config = checkpoint.HuggingFaceConfig;

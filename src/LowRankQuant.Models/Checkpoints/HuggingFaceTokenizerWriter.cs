@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Tokenizers;
 
 namespace LowRankQuant.Models.Checkpoints;
@@ -8,7 +9,7 @@ internal static class HuggingFaceTokenizerWriter
 {
     /// <summary>Writes both files.</summary>
     /// <exception cref="TokenizerException">The vocabulary contradicts itself, or is of a kind that is not known.</exception>
-    public static void Write(GgufVocabulary vocabulary, string? chatTemplate, string folder)
+    public static void Write(GgufVocabulary vocabulary, IReadOnlyDictionary<string, string> chatTemplates, string folder)
     {
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), GgufTokenizerJson.Create(vocabulary).ToJsonString());
         ITokenizer tokenizer = GgufTokenizer.Create(vocabulary);
@@ -20,7 +21,9 @@ internal static class HuggingFaceTokenizerWriter
         };
         if (tokenizer.BosId is { } bos) config["bos_token"] = tokenizer.TokenText(bos);
         if (tokenizer.EosId is { } eos) config["eos_token"] = tokenizer.TokenText(eos);
-        if (chatTemplate is not null) config["chat_template"] = chatTemplate;
+        if (chatTemplates.Count == 1 && chatTemplates.TryGetValue(ChatTemplateFile.Default, out string? only)) config["chat_template"] = only;
+        else if (chatTemplates.Count > 0)
+            config["chat_template"] = new JsonArray([.. chatTemplates.Select(template => (JsonNode)new JsonObject { ["name"] = template.Key, ["template"] = template.Value })]);
         File.WriteAllText(Path.Combine(folder, "tokenizer_config.json"), config.ToJsonString());
     }
 }

@@ -31,6 +31,15 @@ public interface ICheckpoint : IDisposable
     /// <summary>All tensors of the model by name; a quantized linear is listed once, as its <c>.weight</c>.</summary>
     IReadOnlyCollection<string> TensorNames { get; }
 
+    /// <summary>
+    /// Tensors beside the model's that are not computed with, as they are stored: what a folder holds of other types or of other parts. None of them is in
+    /// <see cref="TensorNames"/>.
+    /// </summary>
+    IReadOnlyList<PendingTensor> Carried => [];
+
+    /// <summary>What the user should know about the source: where files and configuration disagree, what is carried over or left out. A sentence each.</summary>
+    IReadOnlyList<string> Warnings => [];
+
     /// <summary>Whether the tensor exists.</summary>
     bool Contains(string name);
 
@@ -57,6 +66,10 @@ public interface ICheckpoint : IDisposable
     /// <exception cref="CheckpointException">The tensor is absent.</exception>
     long StoredBitsOf(string name);
 
+    /// <summary>Name of the block type in which a tensor is stored, such as <c>Q4_1</c>; null where its container has no such names.</summary>
+    /// <exception cref="CheckpointException">The tensor is absent.</exception>
+    string? BlockTypeOf(string name) => null;
+
     /// <summary>Feeds the contents of the model's files, or of samples of them that any edit of weights would change, into a hash.</summary>
     void AppendContentHash(System.Security.Cryptography.IncrementalHash hash);
 
@@ -68,6 +81,11 @@ public interface ICheckpoint : IDisposable
 
     /// <summary>The text of the chat template; null when the model has none.</summary>
     string? ReadChatTemplate();
+
+    /// <summary>All chat templates by name, <c>default</c> for that of <see cref="ReadChatTemplate"/>; empty when the model has none.</summary>
+    IReadOnlyDictionary<string, string> ReadChatTemplates() => ReadChatTemplate() is { } text
+        ? new Dictionary<string, string>(StringComparer.Ordinal) { [ChatTemplates.ChatTemplateFile.Default] = text }
+        : new Dictionary<string, string>();
 
     /// <summary>Writes tokenizer, chat template, generation settings and licences of a result.</summary>
     /// <param name="folder">A folder that is moved to its place when it is complete: when the disk fills, a file stays in parts.</param>

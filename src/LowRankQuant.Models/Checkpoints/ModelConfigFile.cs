@@ -1,13 +1,13 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.Unicode;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 
 namespace LowRankQuant.Models.Checkpoints;
 
 /// <summary>config.json of a Hugging Face folder.</summary>
-internal static class ModelConfigFile
+public static class ModelConfigFile
 {
     /// <summary>Its name.</summary>
     public const string Name = "config.json";
@@ -20,25 +20,20 @@ internal static class ModelConfigFile
 
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    /// <summary>Keys of config.json by which a model says that it is quantized; none of them is true of what is written from it.</summary>
+    private static readonly string[] QuantizationKeys =
+    [
+        "quantization_config", "compression_config", Formats.Mlx.MlxConfig.Key, "quant_config", "quantize_config", "quantization_bit", "sparsity_config",
+        "_pre_quantization_dtype",
+    ];
+
     /// <summary>Reads a file.</summary>
-    /// <exception cref="CheckpointException">It is absent, too long or no JSON object.</exception>
+    /// <exception cref="CheckpointException">It is absent.</exception>
+    /// <exception cref="CheckpointFormatException">It is too long or no JSON object.</exception>
     public static JsonObject Read(string file)
     {
-        var info = new FileInfo(file);
-        if (!info.Exists) throw new CheckpointException($"{file} does not exist; a Hugging Face folder holds config.json beside its safetensors files.");
-        if (info.Length > Largest) throw new CheckpointException($"{file} has {info.Length} bytes; a configuration has at most {Largest}.");
-        byte[] bytes = File.ReadAllBytes(file);
-        if (!Utf8.IsValid(bytes)) throw new CheckpointException($"{file}: not valid UTF-8.");
-        try
-        {
-            JsonNode? node = JsonNode.Parse(bytes, documentOptions: new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
-            // Nodes are made when they are looked at; an escaped lone surrogate must be found now.
-            return node?.DeepClone() as JsonObject ?? throw new CheckpointException($"{file}: the top level must be a JSON object.");
-        }
-        catch (Exception bad) when (bad is JsonException or InvalidOperationException)
-        {
-            throw new CheckpointException($"{file}: not valid JSON: {bad.Message}", bad);
-        }
+        if (!Path.Exists(file)) throw new CheckpointException($"{file} does not exist; a Hugging Face folder holds config.json beside its safetensors files.");
+        return JsonFile.ReadObject(file, Largest, depth: 32);
     }
 
     /// <summary>Writes a JSON file of a model's folder.</summary>
@@ -52,7 +47,7 @@ internal static class ModelConfigFile
         // transformers 5 calls it dtype; whichever is there is what its readers look at.
         if (config.ContainsKey("dtype")) config["dtype"] = name;
         if (!config.ContainsKey("dtype") || config.ContainsKey("torch_dtype")) config["torch_dtype"] = name;
-        foreach (string key in new[] { "quantization_config", "compression_config", Formats.Mlx.MlxConfig.Key }) config.Remove(key);
+        foreach (string key in QuantizationKeys) config.Remove(key);
         return config;
     }
 }

@@ -12,14 +12,14 @@ public static class ModelSource
     /// <exception cref="UnsupportedModelException">
     /// What is there is of a kind, architecture or type that is not supported, or has quantizers of activations or caches, which cannot be executed.
     /// </exception>
-    /// <param name="adapter">A PEFT folder or GGUF LoRA file to put on the model; null for the PEFT folder in the model's folder, if there is one.</param>
+    /// <param name="adapter">An adapter to put on the model; null for the one in the model's folder, if there is one.</param>
     public static CausalModel Open(string path, Device device, string? adapter = null)
     {
         CausalModel model = Describe(path, device, adapter);
         if (model.Checkpoint.Quantizers is not { } quantizers) return model;
         model.Dispose();
         throw new UnsupportedModelException(
-            $"{path}: {quantizers.Description} cannot be executed yet; 'lrq convert {path} --to compressed-tensors --weights-only --out DIR' writes the model without.");
+            $"{path}: {quantizers.Description} cannot be executed yet; 'lrq convert {path} --to {quantizers.WeightsOnlyTarget} --weights-only --out DIR' writes the model without.");
     }
 
     /// <summary>As <see cref="Open"/>, also for models that can be looked at and not executed.</summary>

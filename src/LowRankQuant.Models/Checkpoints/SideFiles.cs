@@ -1,3 +1,5 @@
+using LowRankQuant.Models.ChatTemplates;
+
 namespace LowRankQuant.Models.Checkpoints;
 
 /// <summary>The files beside a model's tensors that a result needs too: tokenizer, chat template, generation settings, licence, model card.</summary>
@@ -30,5 +32,9 @@ internal static class SideFiles
             bytes.CopyTo(copy);
             copy.Flush(flushToDisk: true);
         }
+        string templates = Path.Combine(from, ChatTemplateFile.AdditionalFolder);
+        if (!Directory.Exists(templates)) return;
+        string target = Directory.CreateDirectory(Path.Combine(to, ChatTemplateFile.AdditionalFolder)).FullName;
+        foreach (KeyValuePair<string, string> template in ChatTemplateFile.Additional(from)) File.WriteAllText(Path.Combine(target, template.Key + ChatTemplateFile.Extension), template.Value);
     }
 }

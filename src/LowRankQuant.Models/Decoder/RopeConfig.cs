@@ -17,6 +17,9 @@ public enum RopeScaling
 
     /// <summary>YaRN: a ramp over dimensions and a temperature.</summary>
     Yarn,
+
+    /// <summary>Every frequency divided by a number of its own, which no parameters stand for.</summary>
+    Table,
 }
 
 /// <summary>A rotary position embedding.</summary>
@@ -63,6 +66,9 @@ public sealed record RopeConfig
 
     /// <summary>YaRN: mscale_all_dim, when given.</summary>
     public double? MScaleAllDim { get; init; }
+
+    /// <summary>Table: what frequency j is divided by, RotatedSize / 2 numbers.</summary>
+    public IReadOnlyList<float> Divisors { get; init; } = [];
 
     /// <summary>Pairs are (2j, 2j + 1); otherwise (j, j + r/2).</summary>
     public bool Interleaved { get; init; }

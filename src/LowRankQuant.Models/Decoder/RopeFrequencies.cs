@@ -10,6 +10,7 @@ namespace LowRankQuant.Models.Decoder;
 /// linear   f_j / s
 /// dynamic  M = max positions, n = max(T, M): f from theta (s n / M - (s - 1))^(r / (r - 2))
 /// llama3   l = 2 pi / f: l &lt; o / high: f; l > o / low: f / s; else k = (o / l - low) / (high - low), (1 - k) f / s + k f
+/// table    f_j / divisor_j
 /// yarn     e(b) = r ln(o / (2 pi b)) / (2 ln theta), ramp g_j from e(betaFast) to e(betaSlow): g f / s + (1 - g) f
 /// </code>
 /// </summary>
@@ -31,6 +32,9 @@ public static class RopeFrequencies
         {
             case RopeScaling.Linear:
                 for (int j = 0; j < f.Length; j++) f[j] /= rope.Factor;
+                break;
+            case RopeScaling.Table:
+                for (int j = 0; j < f.Length; j++) f[j] /= rope.Divisors[j];
                 break;
             case RopeScaling.Llama3:
                 for (int j = 0; j < f.Length; j++) f[j] = Llama3(f[j], rope);

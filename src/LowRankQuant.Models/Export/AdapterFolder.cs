@@ -1,4 +1,6 @@
 using LowRankQuant.Formats;
+using LowRankQuant.Formats.Branches;
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
@@ -9,14 +11,13 @@ namespace LowRankQuant.Models.Export;
 /// <summary>Low-rank branches as a PEFT folder within an exported model's folder, where lrq reads the two together.</summary>
 internal static class AdapterFolder
 {
-    /// <summary>The ranks that vLLM knows (vllm/config/lora.py).</summary>
-    public static IReadOnlyList<int> KnownRanks { get; } = [1, 8, 16, 32, 64, 128, 256, 320, 512];
+    private const float LargestHalf = 65504;
 
     /// <summary>What keeps the branches from being written as asked.</summary>
     public static IEnumerable<Misfit> FindMisfits(ILowRankAdapter adapter, ExportOptions options)
     {
         bool padded = options.Adapter == ExportAdapter.PeftPadded;
-        int limit = Math.Min(options.MaxRank ?? int.MaxValue, padded ? KnownRanks[^1] : int.MaxValue);
+        int limit = Math.Min(options.MaxRank ?? int.MaxValue, padded ? EngineTable.VllmAdapterRanks[^1] : int.MaxValue);
         foreach (string module in adapter.Modules)
         {
             int rank = adapter.RankOf(module);
@@ -24,6 +25,15 @@ internal static class AdapterFolder
                 yield return new Misfit(
                     module, $"its branch has rank {rank}, and at most {limit} may be written",
                     "quantize again with a smaller --rank, or allow more by --max-rank");
+        }
+        if (options.AdapterType is AdapterType.Float16 or AdapterType.Blocks8)
+        {
+            foreach (string module in adapter.Modules)
+            {
+                if (adapter.Read(module) is not { } branch || Largest(branch) is not (> LargestHalf and float largest)) continue;
+                string what = FormattableString.Invariant($"a factor of its branch holds {largest:G4}, and {LargestHalf} is the largest half");
+                yield return new Misfit(module, what, "give --adapter-dtype fp32");
+            }
         }
         if (padded && adapter.Modules.Count > 0 && PaddedRank(adapter) > limit && adapter.Modules.Max(adapter.RankOf) <= limit)
             yield return new Misfit(
@@ -40,7 +50,7 @@ internal static class AdapterFolder
         ILowRankAdapter adapter = source.Adapter!;
         var modules = new List<AdapterModule>();
         int factorBits = 0;
-        bool halves = true;
+        var exact = new HashSet<SafetensorsType>();
         bool padded = options.Adapter == ExportAdapter.PeftPadded;
         foreach (string module in Ordered(source))
         {
@@ -51,12 +61,21 @@ internal static class AdapterFolder
             }
             (int outFeatures, int inFeatures) = adapter.ShapeOf(module);
             factorBits = Math.Max(factorBits, branch.BitsPerFactor);
-            halves &= AreHalves(branch.A) && AreHalves(branch.B);
+            exact.Add(BranchFileWriter.ExactType(branch.A));
+            exact.Add(BranchFileWriter.ExactType(branch.B));
             modules.Add(new AdapterModule(module, outFeatures, inFeatures, branch.Rank, () => adapter.Read(module)!.A, () => adapter.Read(module)!.B));
         }
+        SafetensorsType type = options.AdapterType switch
+        {
+            AdapterType.Float32 => SafetensorsType.F32,
+            AdapterType.Float16 => SafetensorsType.F16,
+            AdapterType.BFloat16 => SafetensorsType.BF16,
+            null => exact.Count == 1 ? exact.Single() : SafetensorsType.F32,
+            _ => throw new ArgumentException($"A PEFT folder has no {options.AdapterType}.", nameof(options)),
+        };
         PeftAdapterWriter.Write(
-            Path.Combine(folder, CheckpointOpener.AdapterFolder), modules, halves ? SafetensorsType.F16 : SafetensorsType.F32,
-            padded ? AdapterForm.Padded : AdapterForm.Pattern, "..", factorBits, padded ? PaddedRank(adapter) : null);
+            Path.Combine(folder, CheckpointOpener.AdapterFolder), modules, type, padded ? AdapterForm.Padded : AdapterForm.Pattern, "..", factorBits,
+            padded ? PaddedRank(adapter) : null);
     }
 
     /// <summary>Bytes that the folder takes at most.</summary>
@@ -75,7 +94,7 @@ internal static class AdapterFolder
     private static int PaddedRank(ILowRankAdapter adapter)
     {
         int largest = adapter.Modules.Max(adapter.RankOf);
-        return KnownRanks.FirstOrDefault(rank => rank >= largest, largest);
+        return EngineTable.VllmAdapterRanks.FirstOrDefault(rank => rank >= largest, largest);
     }
 
     // Engines that fuse linears want every one of them in an adapter of one rank; without a branch it is all zeros.
@@ -92,5 +111,5 @@ internal static class AdapterFolder
         return linears.Concat(source.Adapter!.Modules.Except(linears).Order(StringComparer.Ordinal));
     }
 
-    private static bool AreHalves(float[] values) => Array.TrueForAll(values, value => StorageScale.RoundAny(value, ScaleType.Float16) == value);
+    private static float Largest(LowRankBranch branch) => branch.A.Concat(branch.B).Max(Math.Abs);
 }

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Awq;
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Quantized;
@@ -13,9 +14,7 @@ namespace LowRankQuant.Models.Export;
 /// </summary>
 public sealed class AwqExporter : FolderExporter
 {
-    // AutoAWQ's kernels take 8 outputs a word, and the groups below.
-    private const int OutputsPerWord = 8;
-    private static readonly int[] GroupSizes = [32, 64, 128];
+    private static readonly EngineRules Rules = EngineTable.AutoAwq;
 
     /// <inheritdoc/>
     public override string Name => AwqConfig.QuantMethod;
@@ -31,8 +30,8 @@ public sealed class AwqExporter : FolderExporter
         {
             string sizes = string.Join(", ", source.Linears.Select(linear => linear.EffectiveGroupSize).Distinct().Order());
             yield return new Misfit(
-                "groups", $"scales are shared by {sizes} inputs, and AWQ has groups of 32, 64 or 128, one size for all",
-                "quantize again with --group-size 32, 64 or 128");
+                "groups", $"scales are shared by {sizes} inputs, and AWQ has groups of {EngineRules.Words(Rules.GroupSizes)}, one size for all",
+                $"quantize again with --group-size {EngineRules.Words(Rules.GroupSizes)}");
         }
     }
 
@@ -42,8 +41,8 @@ public sealed class AwqExporter : FolderExporter
         if (linear.Grid.Bits != AwqLayout.Bits)
             yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, and AWQ has 4", "quantize again with --bits 4");
         if (linear.Ordered) yield return OrderMisfit(linear);
-        if (linear.OutFeatures % OutputsPerWord != 0)
-            yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {OutputsPerWord}", "export --to compressed-tensors");
+        if (linear.OutFeatures % Rules.OutputTile != 0)
+            yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {Rules.OutputTile}", "export --to compressed-tensors");
         if (!StoredGrid.Fits(weight, ScaleType.Float16)) yield return ScaleMisfit(linear, ScaleType.Float16);
     }
 
@@ -66,5 +65,5 @@ public sealed class AwqExporter : FolderExporter
     }
 
     private static int GroupSize(ExportSource source) =>
-        GroupSizes.Where(size => source.Linears.All(linear => linear.EffectiveGroupSize % size == 0)).DefaultIfEmpty(0).Max();
+        Rules.GroupSizes.Where(size => source.Linears.All(linear => linear.EffectiveGroupSize % size == 0)).DefaultIfEmpty(0).Max();
 }

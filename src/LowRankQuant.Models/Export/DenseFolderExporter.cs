@@ -23,7 +23,8 @@ public sealed class DenseFolderExporter : IExporter
     /// <inheritdoc/>
     public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options)
     {
-        if (source.Checkpoint.Quantizers is not { } quantizers || options.WeightsOnly) return [];
+        if (source.Checkpoint.Quantizers is not { } quantizers || options.WeightsOnly)
+            return TensorCollisions.Find(source.Checkpoint.Location, DenseExporter.Tensors(source.Checkpoint, options.DenseType));
         const string Remedy = "give --weights-only to leave that behind";
         return [new Misfit(source.Checkpoint.Location, $"plain floats have no place for {quantizers.Description}", Remedy).ToString()];
     }
@@ -32,7 +33,7 @@ public sealed class DenseFolderExporter : IExporter
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
         ICheckpoint model = options.Adapter is null ? source.Whole : source.Checkpoint;
-        long bytes = DenseExporter.Bytes(model, options.DenseType) + (options.Adapter is null ? 0 : AdapterFolder.Bytes(source, options));
+        long bytes = DenseExporter.Tensors(model, options.DenseType).Sum(tensor => tensor.ByteLength) + (options.Adapter is null ? 0 : AdapterFolder.Bytes(source, options));
         using StagedFolder staged = StagedFolder.Create(options.Output, bytes);
         DenseExporter.Write(model, staged.Path, options.DenseType, options.ShardSize, progress, cancellation);
         if (options.Adapter is not null) AdapterFolder.Write(source, staged.Path, options);

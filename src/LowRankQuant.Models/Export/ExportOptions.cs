@@ -28,6 +28,9 @@ public sealed record ExportOptions
     /// <summary>How branches are written; null for what the container does by itself.</summary>
     public ExportAdapter? Adapter { get; init; }
 
+    /// <summary>Type of an adapter's factors; null for the narrowest that holds them exactly.</summary>
+    public AdapterType? AdapterType { get; init; }
+
     /// <summary>Largest rank of an adapter; null for no limit.</summary>
     public int? MaxRank { get; init; }
 

@@ -48,13 +48,13 @@ public sealed class ExportSource
     /// <summary>Module name of the output head.</summary>
     public string Head => Family.HeadName[..^Weight.Length];
 
-    /// <summary>Tensors that are no quantized linear, nor tables that every loader computes.</summary>
+    /// <summary>Tensors of the model that are no quantized linear.</summary>
     public IEnumerable<string> OtherTensors
     {
         get
         {
             HashSet<string> quantized = [.. Linears.Select(linear => linear.Module + Weight)];
-            return Checkpoint.TensorNames.Where(name => !quantized.Contains(name) && !name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal));
+            return Checkpoint.TensorNames.Where(name => !quantized.Contains(name));
         }
     }
 

@@ -34,15 +34,20 @@ public abstract class FolderExporter : IExporter
     public string AdapterPath(string output) => Path.Combine(output, CheckpointOpener.AdapterFolder);
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options) => [.. FindMisfits(source, options).Select(misfit => misfit.ToString())];
+    public IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options)
+    {
+        List<Misfit> misfits = FindMisfits(source, options);
+        return misfits.Count > 0 ? [.. misfits.Select(misfit => misfit.ToString())] : TensorCollisions.Find(source.Checkpoint.Location, Tensors(source, options));
+    }
+
+    /// <inheritdoc/>
+    public virtual IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options) => [];
 
     /// <inheritdoc/>
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
         SafetensorsType type = DenseType(source).ToSafetensors();
-        List<PendingTensor> tensors = [.. source.Linears.SelectMany(linear => LinearTensors(source, linear, options))];
-        tensors.AddRange(source.OtherTensors.Select(name => source.Checkpoint.Store(name, type)));
-        if (KeepsQuantizers && !options.WeightsOnly) tensors.AddRange(source.Checkpoint.Quantizers?.Tensors ?? []);
+        List<PendingTensor> tensors = Tensors(source, options);
         int done = 0, total = tensors.Count;
         tensors = PendingTensor.ReferenceOrder(tensors.Select(tensor => tensor with
         {
@@ -85,6 +90,19 @@ public abstract class FolderExporter : IExporter
     /// <summary>A misfit of columns in another order than their groups.</summary>
     private protected static Misfit OrderMisfit(ExportLinear linear) =>
         new(linear.Module, "its columns have an activation order (g_idx), which only gptq holds", "export --to gptq or dense");
+
+    private List<PendingTensor> Tensors(ExportSource source, ExportOptions options)
+    {
+        SafetensorsType type = DenseType(source).ToSafetensors();
+        List<PendingTensor> tensors =
+        [
+            .. source.Linears.SelectMany(linear => LinearTensors(source, linear, options)),
+            .. source.OtherTensors.Select(name => source.Checkpoint.Store(name, type)),
+            .. source.Checkpoint.Carried,
+        ];
+        if (KeepsQuantizers && !options.WeightsOnly) tensors.AddRange(source.Checkpoint.Quantizers?.Tensors ?? []);
+        return tensors;
+    }
 
     private List<Misfit> FindMisfits(ExportSource source, ExportOptions options)
     {

@@ -1,3 +1,4 @@
+using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export.Gguf;
 
@@ -37,10 +38,14 @@ public sealed class GgufModelExporter : IExporter
             problems.AddRange(source.OffGrid.Select(module => $"{module}: its values lie on no grid that GGUF's blocks hold; export --to dense."));
         if (source.Adapter is not null && !options.Overwrite && File.Exists(AdapterPath(options.Output)))
             problems.Add($"{AdapterPath(options.Output)} is there already; choose another --out, or give --overwrite.");
-        problems.AddRange(GgufHyperparameters.Problems(source.Checkpoint.Config));
+        if (source.Checkpoint is not GgufCheckpoint) problems.AddRange(GgufHyperparameters.Problems(source.Checkpoint.Config));
         if (problems.Count == 0) problems.AddRange(GgufTensorPlan.For(source.Checkpoint, options.Gguf).Problems);
+        if (problems.Count == 0) problems.AddRange(GgufTokenizerPlan.For(source.Checkpoint, options.Gguf).Problems);
         return problems;
     }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options) => GgufTokenizerPlan.For(source.Checkpoint, options.Gguf).Warnings;
 
     /// <inheritdoc/>
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
@@ -54,7 +59,14 @@ public sealed class GgufModelExporter : IExporter
         string adapter = AdapterPath(options.Output), aside = adapter + ".staged";
         try
         {
-            GgufLoraExporter.Write(source.Whole, aside, cancellation: cancellation);
+            GgmlType? type = options.AdapterType switch
+            {
+                AdapterType.Float32 => GgmlType.F32,
+                AdapterType.Float16 => GgmlType.F16,
+                AdapterType.Blocks8 => GgmlType.Q8_0,
+                _ => null,
+            };
+            GgufLoraExporter.Write(source.Whole, aside, type, cancellation);
             GgufExporter.Write(source.Checkpoint, options.Output, options.Gguf, progress, cancellation);
             File.Move(aside, adapter, overwrite: true);
         }

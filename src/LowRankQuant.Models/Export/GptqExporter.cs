@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gptq;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
@@ -10,14 +11,22 @@ namespace LowRankQuant.Models.Export;
 /// <summary>GPTQ: v1 for symmetric grids of 2, 4 and 8 bits, v2 for asymmetric ones and for 3 bits. One grid for all linears.</summary>
 public sealed class GptqExporter : FolderExporter
 {
-    // The packers of auto-gptq and gptqmodel work on whole runs of 32 codes in both directions.
-    private const int Run = 32;
+    private static readonly EngineRules Rules = EngineTable.GptqModel;
 
     /// <inheritdoc/>
     public override string Name => GptqConfig.QuantMethod;
 
     /// <inheritdoc/>
     protected override ScaleType DenseType(ExportSource source) => ScaleType.Float16;
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options)
+    {
+        UniformGrid grid = Stored(source.Linears[0]);
+        return grid.Symmetric || Form(grid, options) != GptqZeroPoints.MinusOne
+            ? []
+            : [$"{Rules.Engine} refuses v1 with sym false (seen with {Rules}); vLLM's gptq kernel reads it. For {Rules.Engine} write v2 (--gptq-format v2)."];
+    }
 
     /// <inheritdoc/>
     protected override IEnumerable<Misfit> ModelMisfits(ExportSource source, ExportOptions options)
@@ -33,11 +42,11 @@ public sealed class GptqExporter : FolderExporter
     protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options)
     {
         int bits = linear.Grid.Bits;
-        if (!GptqLayout.Widths.Contains(bits))
-            yield return new Misfit(linear.Module, $"{bits} bits, and GPTQ has 2, 3, 4 and 8", $"quantize again with --bits {(bits < 8 && bits > 4 ? 8 : 4)}");
-        if (linear.InFeatures % Run != 0 || linear.OutFeatures % Run != 0)
+        if (!Rules.Widths.Contains(bits))
+            yield return new Misfit(linear.Module, $"{bits} bits, and GPTQ has {EngineRules.Words(Rules.Widths, "and")}", $"quantize again with --bits {(bits < 8 && bits > 4 ? 8 : 4)}");
+        if (linear.InFeatures % Rules.InputTile != 0 || linear.OutFeatures % Rules.OutputTile != 0)
             yield return new Misfit(
-                linear.Module, $"[{linear.OutFeatures}, {linear.InFeatures}] is not made of runs of {Run}", "export --to compressed-tensors");
+                linear.Module, $"[{linear.OutFeatures}, {linear.InFeatures}] is not made of runs of {Rules.OutputTile}", "export --to compressed-tensors");
         if (!StoredGrid.Fits(weight, ScaleType.Float16)) yield return ScaleMisfit(linear, ScaleType.Float16);
         if (Form(linear.Grid, options) == GptqZeroPoints.MinusOne && weight.ZeroPoints?.Contains((byte)0) == true)
             yield return new Misfit(linear.Module, "a zero point is 0, which v1 cannot say", "write v2 (--gptq-format v2)");

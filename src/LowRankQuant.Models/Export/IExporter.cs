@@ -21,6 +21,11 @@ public interface IExporter
     /// <summary>Everything that keeps the model from being held exactly, a sentence each; reads every quantized weight, writes nothing.</summary>
     IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options);
 
+    /// <summary>What the user of the output should know though the model fits, a sentence each.</summary>
+    /// <param name="source">The model.</param>
+    /// <param name="options">What is asked for.</param>
+    IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options) => [];
+
     /// <summary>Writes a model that fits. The output appears under its name when it is complete.</summary>
     /// <param name="source">The model.</param>
     /// <param name="options">What is asked for.</param>

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Mlx;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Numerics.Quantized;
@@ -11,7 +12,7 @@ namespace LowRankQuant.Models.Export;
 /// </summary>
 public sealed class MlxExporter : FolderExporter
 {
-    private const int OutputRun = 64;
+    private static readonly EngineRules Rules = EngineTable.Mlx;
 
     /// <inheritdoc/>
     public override string Name => "mlx";
@@ -37,15 +38,12 @@ public sealed class MlxExporter : FolderExporter
     protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options)
     {
         if (linear.Ordered) yield return OrderMisfit(linear);
-        if (!MlxLayout.Widths.Contains(linear.Grid.Bits))
+        if (!Rules.Widths.Contains(linear.Grid.Bits))
             yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, which MLX lacks", "quantize again with --bits 6 or 8");
-        // mlx-lm's loader makes no quantized layer of other shapes (FORMATS 3.11).
-        if (linear.OutFeatures % OutputRun != 0)
-            yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {OutputRun}, which MLX's loader asks for", "export --to dense");
         if (GroupSize(linear) == 0)
             yield return new Misfit(
-                linear.Module, $"scales are shared by {linear.EffectiveGroupSize} inputs, and MLX has groups of 32, 64 and 128",
-                "quantize again with --group-size 32, 64 or 128");
+                linear.Module, $"scales are shared by {linear.EffectiveGroupSize} inputs, and MLX has groups of {EngineRules.Words(Rules.GroupSizes, "and")}",
+                $"quantize again with --group-size {EngineRules.Words(Rules.GroupSizes)}");
         else if (MlxWeight.FromGrid(StoredGrid.Put(weight, Grid(linear), linear.ScaleType)) is null)
             yield return new Misfit(
                 linear.Module, $"a bias -s z has more digits than {linear.ScaleType}", "quantize again with --symmetric, whose biases are exact");
@@ -66,7 +64,7 @@ public sealed class MlxExporter : FolderExporter
         config["quantization_config"] = quantization.DeepClone();
     }
 
-    private static int GroupSize(ExportLinear linear) => StoredGrid.GroupSize(linear.EffectiveGroupSize, MlxLayout.GroupSizes);
+    private static int GroupSize(ExportLinear linear) => StoredGrid.GroupSize(linear.EffectiveGroupSize, Rules.GroupSizes);
 
     private static MlxLayout Layout(ExportLinear linear) => new(linear.Grid.Bits, GroupSize(linear));
 

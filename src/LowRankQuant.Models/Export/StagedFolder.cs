@@ -37,6 +37,14 @@ internal sealed class StagedFolder : IDisposable
         return new StagedFolder(target, path);
     }
 
+    /// <summary>Removes what an export that was killed left in front of its place.</summary>
+    /// <param name="output">Where its result was to go.</param>
+    public static void RemoveLeftover(string output)
+    {
+        string path = AtomicFile.PartialOf(System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(output)));
+        if (Directory.Exists(path)) Directory.Delete(path, recursive: true);
+    }
+
     /// <summary>
     /// Moves the result to its place. Files of a model that is there are replaced, others stay; config.json goes first and comes last, so that no
     /// mixture of two models can be opened.

@@ -31,9 +31,28 @@ public interface IModelFamily
     /// <summary>Name and shape of every quantizable weight of a block, in slot order, without <c>.weight</c>.</summary>
     IReadOnlyList<(string Name, int OutFeatures, int InFeatures)> Linears(DecoderConfig config);
 
+    /// <summary>Linears that have biases together, by the keys of config.json that say so.</summary>
+    IReadOnlyList<BiasGroup> BiasGroups { get; }
+
+    /// <summary>Names of all tensors of a model but its embedding and its output head, in model order.</summary>
+    IEnumerable<string> Tensors(DecoderConfig config);
+
+    /// <summary>The block that a tensor belongs to; null for one outside the blocks.</summary>
+    int? BlockOf(string tensor);
+
+    /// <summary>Whether a name is one within the model that is computed, and not of a part beside it such as a vision tower or a classifier.</summary>
+    bool Owns(string tensor);
+
     /// <summary>Loads one block.</summary>
     DecoderBlock LoadBlock(ICheckpoint checkpoint, Device device, RopeTables rope, int index);
 
     /// <summary>Loads the norm in front of the output head.</summary>
     INorm LoadFinalNorm(ICheckpoint checkpoint, Device device);
 }
+
+/// <summary>Linears of a block that have biases together.</summary>
+/// <param name="Key">Key of config.json.</param>
+/// <param name="Linears">Their names within a block.</param>
+/// <param name="IsOn">Whether a configuration gives them biases.</param>
+/// <param name="TurnOn">The configuration that does.</param>
+public sealed record BiasGroup(string Key, IReadOnlyList<string> Linears, Func<DecoderConfig, bool> IsOn, Func<DecoderConfig, DecoderConfig> TurnOn);

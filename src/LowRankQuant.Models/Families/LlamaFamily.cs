@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
@@ -14,6 +15,9 @@ internal sealed class LlamaFamily : IModelFamily
     // Far beyond any model; more would keep whatever lists the tensors of all blocks busy for ever.
     private const int MostLayers = 1 << 14;
 
+    private const string Blocks = "model.layers.";
+    private static readonly string[] Norms = ["input_layernorm", "post_attention_layernorm"];
+
     public IReadOnlyList<string> ModelTypes => ["llama"];
 
     public string EmbeddingName => "model.embed_tokens.weight";
@@ -22,7 +26,7 @@ internal sealed class LlamaFamily : IModelFamily
 
     public string FinalNormName => "model.norm.weight";
 
-    public string BlockName(int index) => $"model.layers.{index}";
+    public string BlockName(int index) => Blocks + index.ToString(CultureInfo.InvariantCulture);
 
     public DecoderConfig ReadConfig(JsonObject json, string file)
     {
@@ -62,6 +66,35 @@ internal sealed class LlamaFamily : IModelFamily
             ("mlp.gate_proj", f, d), ("mlp.up_proj", f, d), ("mlp.down_proj", d, f),
         ];
     }
+
+    public IReadOnlyList<BiasGroup> BiasGroups =>
+    [
+        new("attention_bias", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"],
+            config => config.AttentionBias, config => config with { AttentionBias = true }),
+        new("mlp_bias", ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"], config => config.MlpBias, config => config with { MlpBias = true }),
+    ];
+
+    public IEnumerable<string> Tensors(DecoderConfig config)
+    {
+        string[] biased = [.. BiasGroups.Where(group => group.IsOn(config)).SelectMany(group => group.Linears)];
+        for (int index = 0; index < config.Layers; index++)
+        {
+            string block = BlockName(index);
+            foreach ((string linear, _, _) in Linears(config)) yield return $"{block}.{linear}.weight";
+            foreach (string linear in biased) yield return $"{block}.{linear}.bias";
+            foreach (string norm in Norms) yield return $"{block}.{norm}.weight";
+        }
+        yield return FinalNormName;
+    }
+
+    public int? BlockOf(string tensor)
+    {
+        if (!tensor.StartsWith(Blocks, StringComparison.Ordinal)) return null;
+        int end = tensor.IndexOf('.', Blocks.Length);
+        return end > 0 && int.TryParse(tensor.AsSpan(Blocks.Length, end - Blocks.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int index) ? index : null;
+    }
+
+    public bool Owns(string tensor) => tensor.StartsWith("model.", StringComparison.Ordinal) || tensor.StartsWith("lm_head.", StringComparison.Ordinal);
 
     public DecoderBlock LoadBlock(ICheckpoint checkpoint, Device device, RopeTables rope, int index)
     {

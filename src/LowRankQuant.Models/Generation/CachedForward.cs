@@ -48,7 +48,7 @@ public static class CachedForward
                 var sizes = new AttentionShape(
                     1, rows.Length, keys, attention.Heads, attention.KeyValueHeads, attention.HeadSize, attention.Scale, attention.Window);
                 kernels.AttentionForward(
-                    sizes, query, lane.Keys.RowRange(0, keys), lane.Values.RowRange(0, keys),
+                    sizes, default, query, lane.Keys.RowRange(0, keys), lane.Values.RowRange(0, keys),
                     y.RowRange(rows.Row, rows.Length), logSumExp.RowRange(rows.Row, rows.Length));
 
                 void Rotate(Tensor from, Tensor to) => kernels.Rotate(

@@ -29,6 +29,9 @@ public sealed class TokenSampler : IDisposable
         for (int i = 0; i < _blocks.Length; i++) _blocks[i] = loadBlock?.Invoke(i) ?? model.LoadBlock(i);
     }
 
+    /// <summary>Told how many tokens every prompt has got so far; null for nobody.</summary>
+    public Action<int>? Progress { get; set; }
+
     /// <summary>Continues every prompt by at most <paramref name="count"/> tokens.</summary>
     /// <param name="prompts">Token ids, all of the same length, at least 1.</param>
     /// <param name="count">Tokens to add.</param>
@@ -71,6 +74,7 @@ public sealed class TokenSampler : IDisposable
                     if (!stopped[i]) added[i].Add(next[i]);
                     stopped[i] |= options.StopIds.Contains(next[i]);
                 }
+                Progress?.Invoke(step + 1);
             }
         }
         finally

@@ -51,7 +51,10 @@ internal static class ComponentReader
                 modelMapsBytes = isLast;
                 return new ByteLevelPreTokenizer(node.Flag("add_prefix_space", true), node.Flag("use_regex", true), mapsBytes: !isLast);
             case "Split":
-                return new SplitPreTokenizer(ReadPattern(node.Member("pattern")), ReadBehavior(node.Member("behavior")), node.Flag("invert", false));
+                return new SplitPreTokenizer(ReadPattern(node.Member("pattern")), ReadBehavior(node.Member("behavior")), node.Flag("invert", false))
+                {
+                    Pattern = node.Member("pattern").TextOrNull("Regex"),
+                };
             case "Digits":
                 return new SplitPreTokenizer(new RunMatcher(CharKind.Number, longest: node.Flag("individual_digits", false) ? 1 : int.MaxValue),
                     SplitBehavior.Isolated, invert: false);

@@ -6,6 +6,12 @@ namespace LowRankQuant.Models.Tokenizers;
 /// </summary>
 internal sealed record GgufPreTokenizer
 {
+    // One of every kind.
+    private static readonly string[] Names = ["gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2", "deepseek-coder", "falcon", Default];
+
+    /// <summary>The name of what llama.cpp does where a file names nothing.</summary>
+    internal const string Default = "default";
+
     /// <summary>The expressions, as a tokenizer.json has them.</summary>
     internal required string[] Patterns { get; init; }
 
@@ -34,13 +40,17 @@ internal sealed record GgufPreTokenizer
                 return Of("[\r\n]", @"\s?\p{L}+", @"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", @"\p{N}");
             case "falcon":
                 return Of(@"[\p{P}\$\+<=>\^~\|`]+", KnownPatterns.Gpt2, "[0-9][0-9][0-9]");
-            case null or "" or "default":
+            case null or "" or Default:
                 return Of(@"[\p{P}\$\+<=>\^~\|]+", KnownPatterns.Gpt2, @"\p{N}+", "[0-9][0-9][0-9]");
             default:
                 throw TokenizerException.For("tokenizer.ggml.pre", name, "this library does not know the pre-tokenizer",
                     "Use the tokenizer.json of the original model.");
         }
     }
+
+    /// <summary>A name that stands for exactly these expressions; null when there is none.</summary>
+    internal static string? NameOf(IReadOnlyList<string?> patterns, bool ignoresMerges) =>
+        Names.FirstOrDefault(name => Find(name) is var pre && pre.IgnoresMerges == ignoresMerges && pre.Patterns.SequenceEqual(patterns));
 
     private static GgufPreTokenizer Of(params string[] patterns) => new() { Patterns = patterns };
 }

@@ -5,6 +5,8 @@ namespace LowRankQuant.Models.Tokenizers;
 /// <summary>Builds tokenizers from GGUF vocabularies; ids are those of llama.cpp.</summary>
 public static class GgufTokenizer
 {
+    private const int FirstBos = 1, FirstEos = 2;
+
     // llama.cpp takes tokens of these names for control tokens, whatever type the file gives them.
     private static readonly string[] EndNames =
     [
@@ -45,8 +47,9 @@ public static class GgufTokenizer
         int unknown = Checked(source.UnknownId, kinds.Length, "unknown_token_id") ?? Array.IndexOf(kinds, TokenKind.Unknown);
         // Unused tokens are ordinary ones to llama.cpp; only SentencePiece takes them apart again.
         TokenKind[] modelKinds = Array.ConvertAll(kinds, kind => kind == TokenKind.Unused ? TokenKind.Normal : kind);
-        int? bos = Checked(source.BosId, kinds.Length, "bos_token_id");
-        int? eos = Checked(source.EosId, kinds.Length, "eos_token_id");
+        // llama.cpp's ids where the file names none and the token is added all the same.
+        int? bos = Checked(source.BosId ?? Default(source.AddBos ?? true, FirstBos), kinds.Length, "bos_token_id");
+        int? eos = Checked(source.EosId ?? Default(source.AddEos ?? false, FirstEos), kinds.Length, "eos_token_id");
         return new SpmTokenizer(new SpmModel(vocabulary, scores, modelKinds, joins, byteFallback: true, unknown), kinds, new SpmSettings
         {
             AddSpacePrefix = source.AddSpacePrefix ?? true,
@@ -57,6 +60,8 @@ public static class GgufTokenizer
             BosId = bos,
             EosId = eos,
         });
+
+        int? Default(bool isAdded, int id) => isAdded && id < kinds.Length && kinds[id] == TokenKind.Control ? id : null;
     }
 
     private static GgufBpeTokenizer CreateBpe(GgufVocabulary source)

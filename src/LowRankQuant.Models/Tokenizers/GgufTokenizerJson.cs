@@ -22,7 +22,7 @@ internal static class GgufTokenizerJson
         {
             SpmTokenizer spm => (spm.Settings.AddEos, SentencePiece(spm.Settings.AddSpacePrefix, Unknown(source, kinds, vocabulary), Merges(source, vocabulary, kinds))),
             GgufBpeTokenizer bpe => (bpe.AddsEos, ByteLevel(GgufPreTokenizer.Find(source.Pre), source.Merges!)),
-            _ => throw new NotSupportedException($"There is no tokenizer.json for {tokenizer.GetType().Name}."),
+            _ => throw new NotSupportedException("There is no tokenizer.json for a vocabulary of this kind."),
         };
         var tokens = new JsonObject();
         for (int id = 0; id < kinds.Length; id++) tokens[vocabulary.Text(id)!] = id;

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace LowRankQuant.Models.Tokenizers;
 
 /// <summary>
-/// Writes tokenizers down as GGUF vocabularies. llama.cpp does no Unicode normalization, so texts that are not in form C get other ids
-/// there when the tokenizer normalizes; everything else is equal.
+/// Writes tokenizers down as GGUF vocabularies. What such a vocabulary has no place for is named by <see cref="FindLosses"/>, and left out; whether that
+/// may be is the caller's to decide.
 /// </summary>
 public static class GgufVocabularyExport
 {
@@ -18,24 +18,33 @@ public static class GgufVocabularyExport
     /// <returns>The vocabulary.</returns>
     /// <exception cref="TokenizerException">llama.cpp has no counterpart for a part of the tokenizer.</exception>
     /// <exception cref="ArgumentOutOfRangeException">The size is below the number of tokens or absurd.</exception>
-    public static GgufVocabulary FromTokenizer(ITokenizer tokenizer, int? vocabularySize = null)
+    public static GgufVocabulary FromTokenizer(ITokenizer tokenizer, int? vocabularySize = null) => FromTokenizer(tokenizer, vocabularySize, isLossy: false);
+
+    /// <summary>What a GGUF vocabulary cannot hold of a tokenizer; empty when texts get the same ids from it.</summary>
+    public static IReadOnlyList<VocabularyLoss> FindLosses(ITokenizer tokenizer) => [.. GgufVocabularyLosses.Of(tokenizer)];
+
+    /// <summary>As <see cref="FromTokenizer(ITokenizer, int?)"/>.</summary>
+    /// <param name="tokenizer">A tokenizer.</param>
+    /// <param name="vocabularySize">Rows of the embedding.</param>
+    /// <param name="isLossy">Leaves out parts without which another tokenizer results, and added tokens beyond the rows.</param>
+    internal static GgufVocabulary FromTokenizer(ITokenizer tokenizer, int? vocabularySize, bool isLossy)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
         int size = vocabularySize ?? tokenizer.VocabularySize;
-        ArgumentOutOfRangeException.ThrowIfLessThan(size, tokenizer.VocabularySize, nameof(vocabularySize));
+        if (!isLossy) ArgumentOutOfRangeException.ThrowIfLessThan(size, tokenizer.VocabularySize, nameof(vocabularySize));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(size, Vocabulary.IdLimit, nameof(vocabularySize));
         return tokenizer switch
         {
-            PipelineTokenizer { Parts.Model: BpeModel { Options.MapsBytes: true } model } pipeline => FromByteLevel(pipeline, model, size),
-            PipelineTokenizer { Parts.Model: BpeModel model } pipeline => FromMetaspace(pipeline, model, size),
-            SpmTokenizer { Model: SpmModel model } spm => FromSpm(spm, model, size),
-            _ => throw Inexpressible("tokenizer", tokenizer.GetType().Name, "only BPE vocabularies have a counterpart in GGUF here"),
+            PipelineTokenizer { Parts.Model: BpeModel { Options.MapsBytes: true } model } pipeline => FromByteLevel(pipeline, model, size, isLossy),
+            PipelineTokenizer { Parts.Model: BpeModel model } pipeline => FromMetaspace(pipeline, model, size, isLossy),
+            SpmTokenizer { Model: SpmModel model } spm => FromSpm(spm, model, size, isLossy),
+            _ => throw Inexpressible("model.type", tokenizer is PipelineTokenizer or SpmTokenizer ? "Unigram" : null, "only BPE vocabularies have a counterpart in GGUF here"),
         };
     }
 
-    private static GgufVocabulary FromByteLevel(PipelineTokenizer tokenizer, BpeModel model, int size)
+    private static GgufVocabulary FromByteLevel(PipelineTokenizer tokenizer, BpeModel model, int size, bool isLossy)
     {
-        string pre = PreName(tokenizer.Parts.PreTokenizer, model.Options.IgnoreMerges)
+        string pre = PreName(tokenizer.Parts.PreTokenizer, model.Options.IgnoreMerges) ?? (isLossy ? GgufPreTokenizer.Default : null)
             ?? throw Inexpressible("pre_tokenizer", null, "llama.cpp has no name for this pre-tokenizer");
         (string[] tokens, int[] types) = Tokens(tokenizer, size);
         return Common(tokenizer, tokenizer.Parts.Suffix.Length > 0) with
@@ -49,9 +58,9 @@ public static class GgufVocabularyExport
         };
     }
 
-    private static GgufVocabulary FromMetaspace(PipelineTokenizer tokenizer, BpeModel model, int size)
+    private static GgufVocabulary FromMetaspace(PipelineTokenizer tokenizer, BpeModel model, int size, bool isLossy)
     {
-        if (!TryReadSpaces(tokenizer.Parts, out bool addsPrefix))
+        if (!TryReadSpaces(tokenizer.Parts, out bool addsPrefix) && !isLossy)
             throw Inexpressible("normalizer, pre_tokenizer", null, "llama.cpp only replaces spaces by U+2581, with or without one in front");
         (string[] tokens, int[] types) = Tokens(tokenizer, size);
         if (model.Options.UnknownToken is { } unknown) types[model.Vocabulary.Find(unknown)!.Value] = (int)TokenKind.Unknown;
@@ -77,17 +86,19 @@ public static class GgufVocabularyExport
         };
     }
 
-    private static GgufVocabulary FromSpm(SpmTokenizer tokenizer, SpmModel model, int size)
+    private static GgufVocabulary FromSpm(SpmTokenizer tokenizer, SpmModel model, int size, bool isLossy)
     {
-        if (tokenizer.Settings.RemoveExtraSpaces || tokenizer.Settings.SpaceAsSuffix || !tokenizer.Settings.EscapeSpaces)
+        if (!isLossy && (tokenizer.Settings.RemoveExtraSpaces || tokenizer.Settings.SpaceAsSuffix || !tokenizer.Settings.EscapeSpaces))
             throw Inexpressible("normalizer_spec", null, "llama.cpp neither collapses spaces nor puts them behind words");
         (string[] tokens, int[] types) = Tokens(tokenizer, size);
         float[] scores = new float[size];
         Array.Fill(scores, NeverMerged);
-        for (int id = 0; id < tokenizer.VocabularySize; id++)
+        for (int id = 0; id < model.Scores.Count; id++)
         {
             scores[id] = model.Scores[id];
-            types[id] = (int)tokenizer.Kinds[id];
+            if (!tokenizer.Added.TryGet(id, out _)) types[id] = (int)tokenizer.Kinds[id];
+            // The unknown token is one to llama.cpp by its kind.
+            else if (tokenizer.Kinds[id] == TokenKind.Unknown) types[id] = (int)TokenKind.Unknown;
         }
         int unknown = Array.IndexOf(types, (int)TokenKind.Unknown);
         return Common(tokenizer, tokenizer.Settings.AddEos) with
@@ -120,17 +131,20 @@ public static class GgufVocabularyExport
         {
             string? text = tokenizer.TokenText(id);
             tokens[id] = text ?? string.Create(CultureInfo.InvariantCulture, $"[PAD{id}]");
-            bool added = tokenizer is PipelineTokenizer pipeline && pipeline.Parts.Added.TryGet(id, out _);
+            bool added = (tokenizer as PipelineTokenizer)?.Parts.Added.TryGet(id, out _) ?? (tokenizer as SpmTokenizer)?.Added.TryGet(id, out _) ?? false;
             TokenKind kind = added ? TokenKind.UserDefined : TokenKind.Normal;
             types[id] = (int)(text is null ? TokenKind.Unused : tokenizer.IsSpecial(id) ? TokenKind.Control : kind);
         }
         return (tokens, types);
     }
 
-    private static string? PreName(PreTokenizer? preTokenizer, bool ignoresMerges)
+    internal static string? PreName(PreTokenizer? preTokenizer, bool ignoresMerges)
     {
         PreTokenizer[] stages = preTokenizer is SequencePreTokenizer sequence ? sequence.Stages : preTokenizer is null ? [] : [preTokenizer];
         if (stages.Length == 0 || stages[^1] is not ByteLevelPreTokenizer { AddPrefixSpace: false } last) return null;
+        SplitPreTokenizer[] splits = [.. stages.SkipLast(1).OfType<SplitPreTokenizer>()];
+        if (splits.Length != stages.Length - 1 || splits.Any(split => !split.IsolatesMatches)) return null;
+        if (!last.UsesPattern && GgufPreTokenizer.NameOf([.. splits.Select(split => split.Pattern)], ignoresMerges) is { } name) return name;
         return (stages.Length, stages[0], last.UsesPattern, ignoresMerges) switch
         {
             (1, _, true, false) => "gpt-2",
@@ -143,7 +157,7 @@ public static class GgufVocabularyExport
         };
     }
 
-    private static bool TryReadSpaces(PipelineParts parts, out bool addsPrefix)
+    internal static bool TryReadSpaces(PipelineParts parts, out bool addsPrefix)
     {
         addsPrefix = false;
         bool replaces = false;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using LowRankQuant.Formats;
 
 namespace LowRankQuant.Models.Tokenizers;
 
@@ -15,12 +16,17 @@ public static class Gpt2Vocabulary
     /// <returns>The tokenizer. Its begin and end token is &lt;|endoftext|&gt; unless the configuration names others.</returns>
     /// <exception cref="TokenizerException">A file is damaged, or the two do not belong together.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
-    public static ITokenizer Load(string vocabPath, string mergesPath)
+    public static ITokenizer Load(string vocabPath, string mergesPath) => Load(vocabPath, mergesPath, rows: null);
+
+    /// <summary>As <see cref="Load(string, string)"/>, for an embedding of so many rows.</summary>
+    internal static ITokenizer Load(string vocabPath, string mergesPath, int? rows)
     {
         ArgumentNullException.ThrowIfNull(vocabPath);
         ArgumentNullException.ThrowIfNull(mergesPath);
-        TokenizerConfig config = TokenizerConfig.LoadBeside(vocabPath);
-        using FileStream vocab = File.OpenRead(vocabPath);
+        TokenizerConfig config = TokenizerConfig.LoadBeside(vocabPath) with { Rows = rows };
+        if (Directory.Exists(mergesPath))
+            throw TokenizerException.For(Path.GetFileName(mergesPath), mergesPath, "is a folder; a file belongs here", "Fetch the file again.");
+        if (FileKind.Foreign(mergesPath) is { } foreign) throw new TokenizerException($"{mergesPath} {foreign}");
         using FileStream merges = File.OpenRead(mergesPath);
         if (merges.Length > LargestMerges)
         {
@@ -28,13 +34,19 @@ public static class Gpt2Vocabulary
                 $"a list of merges may have at most {LargestMerges} bytes", "This is not a merges.txt.");
         }
         using StreamReader lines = new(merges);
-        return Read(vocab, lines, config);
+        using JsonDocument document = JsonField.ParseFile(vocabPath);
+        return Read(JsonField.Root(document, Path.GetFileName(vocabPath)), lines, config);
     }
 
     internal static PipelineTokenizer Read(Stream vocab, TextReader merges, TokenizerConfig config)
     {
         using JsonDocument document = JsonField.Parse(vocab, "vocab.json");
-        Vocabulary vocabulary = TokenizerJsonReader.ReadVocabulary(JsonField.Root(document, "vocab.json"));
+        return Read(JsonField.Root(document, "vocab.json"), merges, config);
+    }
+
+    private static PipelineTokenizer Read(JsonField root, TextReader merges, TokenizerConfig config)
+    {
+        Vocabulary vocabulary = TokenizerJsonReader.ReadVocabulary(root);
         List<string> lines = ReadLines(merges);
         MergeTable table = new(lines.Count);
         for (int rank = 0; rank < lines.Count; rank++)
@@ -47,7 +59,10 @@ public static class Gpt2Vocabulary
             }
             BpeModel.AddMerge(table, vocabulary, lines[rank][..space], lines[rank][(space + 1)..], rank, 0, replace: true);
         }
-        AddedTokens added = new(ReadAdded(vocabulary, config), normalizer: null);
+        List<string> warnings = [];
+        if (!config.SpecialTokens.Any(token => token.Content == EndOfText) && vocabulary.Find(EndOfText) is not null)
+            config = config with { SpecialTokens = [.. config.SpecialTokens, new AddedToken(-1, EndOfText) { Special = true }] };
+        AddedTokens added = new(AddedTokenList.Merge([], vocabulary, config, warnings), normalizer: null);
         int? Find(string token) => added.Find(token) ?? vocabulary.Find(token);
         int? bos = Find(config.BosToken ?? EndOfText);
         int? eos = Find(config.EosToken ?? EndOfText);
@@ -59,6 +74,7 @@ public static class Gpt2Vocabulary
             Suffix = config.AddEos == true && eos is { } last ? [last] : [],
             BosId = bos,
             EosId = eos,
+            Warnings = warnings,
         });
     }
 
@@ -74,22 +90,5 @@ public static class Gpt2Vocabulary
             if (!isVersion && line.Length > 0) lines.Add(line);
         }
         return lines;
-    }
-
-    private static List<AddedToken> ReadAdded(Vocabulary vocabulary, TokenizerConfig config)
-    {
-        List<AddedToken> tokens = [];
-        HashSet<string> seen = new(StringComparer.Ordinal);
-        foreach (AddedToken token in config.AddedTokens)
-        {
-            if ((vocabulary.Text(token.Id) ?? token.Content) != token.Content || (vocabulary.Find(token.Content) ?? token.Id) != token.Id)
-            {
-                throw TokenizerException.For($"tokenizer_config.json: added_tokens_decoder[{token.Id}]", token.Content,
-                    "the token or its id is another one in vocab.json", "The files belong to different tokenizers; fetch them again.");
-            }
-            if (seen.Add(token.Content)) tokens.Add(token);
-        }
-        if (!seen.Contains(EndOfText) && vocabulary.Find(EndOfText) is { } id) tokens.Add(new AddedToken(id, EndOfText) { Special = true });
-        return tokens;
     }
 }

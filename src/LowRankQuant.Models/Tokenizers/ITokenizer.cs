@@ -15,6 +15,9 @@ public interface ITokenizer
     /// <summary>Whether the tokenizer's own files put the begin-of-sequence token before every encoded text.</summary>
     bool AddsBos { get; }
 
+    /// <summary>Where the tokenizer's files leave room for other ids than these, a sentence each.</summary>
+    IReadOnlyList<string> Warnings => [];
+
     /// <summary>Encodes a text; special tokens spelled out in the text are recognised.</summary>
     /// <param name="text">Any UTF-16 text; a lone surrogate counts as U+FFFD.</param>
     /// <param name="addSpecialTokens">Adds what the tokenizer's own post-processor puts around a single text (begin and end tokens).</param>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using LowRankQuant.Formats;
 
 namespace LowRankQuant.Models.Tokenizers;
 
@@ -29,18 +30,24 @@ internal readonly struct JsonField
             throw TokenizerException.For(name, stream.Length.ToString(CultureInfo.InvariantCulture),
                 $"a tokenizer file may have at most {LargestFile} bytes", "This is not a tokenizer file.");
         }
+        using var bytes = new MemoryStream();
+        stream.CopyTo(bytes);
+        return Guarded(() => JsonFile.Parse(bytes.ToArray(), name));
+    }
+
+    /// <summary>Parses a file by its path; the document must stay alive as long as its nodes.</summary>
+    internal static JsonDocument ParseFile(string path) => Guarded(() => JsonFile.Parse(path, LargestFile));
+
+    private static JsonDocument Guarded(Func<JsonDocument> parse)
+    {
         try
         {
-            return JsonDocument.Parse(stream, new JsonDocumentOptions { AllowDuplicateProperties = false });
+            return parse();
         }
-        catch (JsonException error)
+        catch (CheckpointFormatException error)
         {
-            throw new TokenizerException($"{name}: not valid JSON ({error.Message}). The file is damaged or cut short; fetch it again.", error);
-        }
-        catch (InvalidOperationException error)
-        {
-            // The check for duplicates unescapes property names, and says so in this way when one is not Unicode.
-            throw new TokenizerException($"{name}: a key is not well-formed Unicode. The file is damaged; fetch it again.", error);
+            string more = error.Message.Contains("surrogate", StringComparison.Ordinal) ? " A token must be well-formed Unicode." : "";
+            throw new TokenizerException(error.Message + more, error);
         }
     }
 
@@ -121,8 +128,8 @@ internal readonly struct JsonField
     internal void Expect(JsonValueKind kind)
     {
         if (Element.ValueKind == kind) return;
-        if (IsNull) throw TokenizerException.For(Path, null, $"missing or null, but must be of kind {kind}", "The file is damaged; fetch it again.");
-        throw Wrong($"must be of kind {kind}, not {Element.ValueKind}");
+        if (IsNull) throw TokenizerException.For(Path, null, $"missing or null, but must be {JsonFile.Name(kind)}", "The file is damaged; fetch it again.");
+        throw Wrong($"must be {JsonFile.Name(kind)}, not {JsonFile.Name(Element.ValueKind)}");
     }
 
     internal TokenizerException Wrong(string rule, string remedy = "Correct the file or fetch it again.") =>

@@ -42,6 +42,8 @@ internal sealed class SequenceNormalizer(Normalizer[] parts) : Normalizer
 
 internal sealed class FormNormalizer(NormalizationForm form) : Normalizer
 {
+    internal NormalizationForm Form => form;
+
     internal override string Apply(string text) => UnicodeNormalizer.Normalize(text, form);
 
     internal override bool MayCut(ref CutPoint place) => UnicodeNormalizer.IsBoundary(place.Before, place.After, form);

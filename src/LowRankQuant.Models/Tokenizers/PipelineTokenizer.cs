@@ -10,6 +10,7 @@ internal sealed record PipelineParts(ITokenModel Model, AddedTokens Added)
     internal int[] Suffix { get; init; } = [];
     internal int? BosId { get; init; }
     internal int? EosId { get; init; }
+    internal IReadOnlyList<string> Warnings { get; init; } = [];
 }
 
 /// <summary>Added tokens, normalizer, pre-tokenizer, model, post-processor and decoder, in the order of the tokenizers library.</summary>
@@ -20,6 +21,8 @@ internal sealed class PipelineTokenizer(PipelineParts parts) : IPartTokenizer
     public int? BosId => parts.BosId;
 
     public int? EosId => parts.EosId;
+
+    public IReadOnlyList<string> Warnings => parts.Warnings;
 
     public bool AddsBos { get; } = parts.Prefix.Length > 0 && parts.Prefix[0] == parts.BosId;
 

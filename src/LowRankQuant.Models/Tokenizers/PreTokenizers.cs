@@ -67,6 +67,12 @@ internal sealed class SplitPreTokenizer(PatternMatcher matcher, SplitBehavior be
 {
     internal PatternMatcher Matcher => matcher;
 
+    /// <summary>The expression as the file has it; null for fixed strings and stages with a name of their own.</summary>
+    internal string? Pattern { get; init; }
+
+    /// <summary>Whether the pieces are the matches and what lies between them, or, of patterns that leave nothing between, the matches.</summary>
+    internal bool IsolatesMatches => behavior == SplitBehavior.Isolated || (behavior == SplitBehavior.Removed && invert);
+
     internal override void Split(Piece piece, List<Piece> parts)
     {
         ReadOnlySpan<char> text = piece.Span;

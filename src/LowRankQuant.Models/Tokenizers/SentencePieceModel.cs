@@ -1,4 +1,5 @@
 using System.Globalization;
+using LowRankQuant.Formats;
 
 namespace LowRankQuant.Models.Tokenizers;
 
@@ -19,16 +20,21 @@ public static class SentencePieceModel
     /// <returns>The tokenizer.</returns>
     /// <exception cref="TokenizerException">The file is damaged or of a kind this library does not know.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static ITokenizer Load(string path)
+    public static ITokenizer Load(string path) => Load(path, rows: null);
+
+    /// <summary>As <see cref="Load(string)"/>, for an embedding of so many rows.</summary>
+    internal static ITokenizer Load(string path, int? rows)
     {
         ArgumentNullException.ThrowIfNull(path);
+        if (Directory.Exists(path)) throw TokenizerException.For(Path.GetFileName(path), path, "is a folder; a file belongs here", Remedy);
+        if (FileKind.Foreign(path) is { } foreign) throw new TokenizerException($"{path} {foreign}");
         long length = new FileInfo(path).Length;
         if (length > LargestFile)
         {
             throw TokenizerException.For(Path.GetFileName(path), length.ToString(CultureInfo.InvariantCulture),
                 $"a SentencePiece model may have at most {LargestFile} bytes", "This is not a tokenizer.model.");
         }
-        return Read(File.ReadAllBytes(path), TokenizerConfig.LoadBeside(path));
+        return Read(File.ReadAllBytes(path), TokenizerConfig.LoadBeside(path) with { Rows = rows });
     }
 
     /// <summary>Reads the bytes of a tokenizer.model.</summary>
@@ -182,8 +188,10 @@ public static class SentencePieceModel
             _ => throw TokenizerException.For("tokenizer.model: trainer_spec.model_type", contents.ModelType.ToString(CultureInfo.InvariantCulture),
                 "this library knows 1 (Unigram) and 2 (BPE)", "Use the model's tokenizer.json."),
         };
-        int? bos = config.BosToken is { } begin ? vocabulary.Find(begin) : Existing(contents.BosId, count);
-        int? eos = config.EosToken is { } end ? vocabulary.Find(end) : Existing(contents.EosId, count);
+        List<string> warnings = [];
+        List<AddedToken> added = AddedTokenList.Merge([], vocabulary, config, warnings);
+        int? bos = config.BosToken is { } begin ? Find(begin) : Existing(contents.BosId, count);
+        int? eos = config.EosToken is { } end ? Find(end) : Existing(contents.EosId, count);
         return new SpmTokenizer(model, kinds, new SpmSettings
         {
             AddSpacePrefix = contents.AddDummyPrefix,
@@ -194,8 +202,12 @@ public static class SentencePieceModel
             AddEos = (config.AddEos ?? false) && eos is not null,
             BosId = bos,
             EosId = eos,
+            PrefixesEveryText = config.Legacy ?? true,
+            Warnings = warnings,
             UserTokensInNormalizedText = true,
-        });
+        }, added);
+
+        int? Find(string token) => added.Find(candidate => candidate.Content == token)?.Id ?? vocabulary.Find(token);
     }
 
     private static bool[] UsableInUnigram(TokenKind[] kinds) => Array.ConvertAll(kinds, kind => kind is TokenKind.Normal or TokenKind.UserDefined);

@@ -18,6 +18,11 @@ internal sealed record SpmSettings
     /// <summary>Drops white space after special tokens in the text (Phi-3).</summary>
     internal bool StripsAfterSpecial { get; init; }
 
+    /// <summary>Puts the space in front of every text behind a special token, not only in front of the whole.</summary>
+    internal bool PrefixesEveryText { get; init; } = true;
+
+    internal IReadOnlyList<string> Warnings { get; init; } = [];
+
     /// <summary>Looks for user-defined tokens after spaces became U+2581 (SentencePiece) rather than before (GGUF).</summary>
     internal bool UserTokensInNormalizedText { get; init; }
 }
@@ -34,8 +39,15 @@ internal sealed class SpmTokenizer : IPartTokenizer
     private readonly TokenTrie _userTokens = new();
     private readonly TokenEdges _userEdges = new();
 
-    internal SpmTokenizer(ITokenModel model, TokenKind[] kinds, SpmSettings settings)
+    /// <param name="model">The vocabulary and how it cuts.</param>
+    /// <param name="kinds">Kinds of its tokens.</param>
+    /// <param name="settings">What happens around it.</param>
+    /// <param name="added">Tokens that files beside the model add, searched for before anything else happens to a text; their ids may lie beyond the model's.</param>
+    internal SpmTokenizer(ITokenModel model, TokenKind[] kinds, SpmSettings settings, IReadOnlyList<AddedToken>? added = null)
     {
+        // In the raw text, whatever the flag says: so does transformers without its fast tokenizer, and llama.cpp.
+        Added = new AddedTokens([.. (added ?? []).Select(token => token with { Normalized = false })], normalizer: null);
+        VocabularySize = Math.Max(kinds.Length, Added.All.Select(token => token.Id + 1).DefaultIfEmpty(0).Max());
         _model = model;
         _kinds = kinds;
         _settings = settings;
@@ -53,13 +65,17 @@ internal sealed class SpmTokenizer : IPartTokenizer
         }
     }
 
-    public int VocabularySize => _kinds.Length;
+    public int VocabularySize { get; }
 
     public int? BosId => _settings.BosId;
 
     public int? EosId => _settings.EosId;
 
     public bool AddsBos => _settings.AddBos;
+
+    public IReadOnlyList<string> Warnings => _settings.Warnings;
+
+    internal AddedTokens Added { get; }
 
     internal SpmSettings Settings => _settings;
 
@@ -78,7 +94,7 @@ internal sealed class SpmTokenizer : IPartTokenizer
         // A space behind the text would be put behind every part; of several spaces only the first of the whole is kept.
         if ((_settings.AddSpacePrefix && _settings.SpaceAsSuffix) || (_settings.RemoveExtraSpaces && before == ' ')) return false;
         var place = new CutPoint(before, after);
-        if (char.IsSurrogate(before) || char.IsSurrogate(after) || !_special.MayCut(place)) return false;
+        if (char.IsSurrogate(before) || char.IsSurrogate(after) || !Added.MayCut(place, normalized: false) || !_special.MayCut(place)) return false;
         if (_settings.EscapeSpaces) place = new CutPoint(before == ' ' ? Space : before, after == ' ' ? Space : after);
         return _userEdges.MayCut(place) && _model.MayCut(place.Before, place.After);
     }
@@ -90,19 +106,26 @@ internal sealed class SpmTokenizer : IPartTokenizer
         List<int> ids = new(16 + text.Length / 4);
         if (addSpecialTokens && _settings.AddBos && _settings.BosId is { } bos) ids.Add(bos);
         bool afterSpecial = !isRest;
-        foreach (Segment segment in (parseSpecialTokens ? _special : _specialOff).Split(text))
+        List<Segment> outer = [];
+        Added.Split(text, normalized: false, parseSpecialTokens, outer);
+        foreach (Segment segment in outer)
         {
-            if (segment.Id >= 0)
-            {
-                ids.Add(segment.Id);
-                afterSpecial = true;
-                continue;
-            }
-            EncodePart(Normalize(text.AsSpan(segment.Start, segment.Length), afterSpecial, isRest && segment.Start == 0), ids);
-            afterSpecial = false;
+            if (segment.Id >= 0) ids.Add(segment.Id);
+            else EncodeText(text.Substring(segment.Start, segment.Length), parseSpecialTokens, afterSpecial, isRest && segment.Start == 0, ids);
+            afterSpecial = _settings.PrefixesEveryText && segment.Id >= 0;
         }
         if (addSpecialTokens && _settings.AddEos && _settings.EosId is { } eos) ids.Add(eos);
         return [.. ids];
+    }
+
+    private void EncodeText(string text, bool parseSpecialTokens, bool afterSpecial, bool continues, List<int> ids)
+    {
+        foreach (Segment segment in (parseSpecialTokens ? _special : _specialOff).Split(text))
+        {
+            if (segment.Id >= 0) ids.Add(segment.Id);
+            else EncodePart(Normalize(text.AsSpan(segment.Start, segment.Length), afterSpecial, continues && segment.Start == 0), ids);
+            afterSpecial = _settings.PrefixesEveryText && segment.Id >= 0;
+        }
     }
 
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens)
@@ -110,6 +133,11 @@ internal sealed class SpmTokenizer : IPartTokenizer
         List<byte> bytes = new(ids.Length * 4);
         foreach (int id in ids)
         {
+            if (Added.TryGet(id, out AddedToken added))
+            {
+                if (!(added.Special && skipSpecialTokens)) bytes.AddRange(Encoding.UTF8.GetBytes(added.Content));
+                continue;
+            }
             if ((uint)id >= (uint)_kinds.Length || _model.Vocabulary.Text(id) is not { } text) continue;
             TokenKind kind = _kinds[id];
             if (kind is TokenKind.Control or TokenKind.Unknown)
@@ -135,12 +163,13 @@ internal sealed class SpmTokenizer : IPartTokenizer
     public int? TokenId(string token)
     {
         ArgumentNullException.ThrowIfNull(token);
-        return _model.Vocabulary.Find(token);
+        return Added.Find(token) ?? _model.Vocabulary.Find(token);
     }
 
-    public string? TokenText(int id) => _model.Vocabulary.Text(id);
+    public string? TokenText(int id) => Added.TryGet(id, out AddedToken added) ? added.Content : _model.Vocabulary.Text(id);
 
-    public bool IsSpecial(int id) => (uint)id < (uint)_kinds.Length && _kinds[id] is TokenKind.Control or TokenKind.Unknown;
+    public bool IsSpecial(int id) => Added.TryGet(id, out AddedToken added) ? added.Special
+        : (uint)id < (uint)_kinds.Length && _kinds[id] is TokenKind.Control or TokenKind.Unknown;
 
     private string Normalize(ReadOnlySpan<char> text, bool atStart, bool continues)
     {

@@ -11,12 +11,15 @@ public static class TokenizerJson
     /// <returns>The tokenizer.</returns>
     /// <exception cref="TokenizerException">A file is damaged, or names a component this library does not know; the message quotes it.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
-    public static ITokenizer Load(string path)
+    public static ITokenizer Load(string path) => Load(path, rows: null);
+
+    /// <summary>As <see cref="Load(string)"/>, for an embedding of so many rows.</summary>
+    internal static ITokenizer Load(string path, int? rows)
     {
         ArgumentNullException.ThrowIfNull(path);
-        TokenizerConfig config = TokenizerConfig.LoadBeside(path);
-        using FileStream stream = File.OpenRead(path);
-        return TokenizerJsonReader.Read(stream, Path.GetFileName(path), config);
+        TokenizerConfig config = TokenizerConfig.LoadBeside(path) with { Rows = rows };
+        using System.Text.Json.JsonDocument document = JsonField.ParseFile(path);
+        return TokenizerJsonReader.Read(JsonField.Root(document, Path.GetFileName(path)), config);
     }
 
     /// <summary>Loads a tokenizer.json from a stream.</summary>
@@ -27,6 +30,8 @@ public static class TokenizerJson
     public static ITokenizer Load(Stream tokenizer, Stream? config = null)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
-        return TokenizerJsonReader.Read(tokenizer, "tokenizer.json", config is null ? new TokenizerConfig() : TokenizerConfig.Read(config));
+        const string Name = "tokenizer.json";
+        using System.Text.Json.JsonDocument document = JsonField.Parse(tokenizer, Name);
+        return TokenizerJsonReader.Read(JsonField.Root(document, Name), config is null ? new TokenizerConfig() : TokenizerConfig.Read(config));
     }
 }

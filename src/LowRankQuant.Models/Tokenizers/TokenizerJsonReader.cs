@@ -5,14 +5,13 @@ namespace LowRankQuant.Models.Tokenizers;
 /// <summary>Builds a tokenizer from the parts of a tokenizer.json.</summary>
 internal static class TokenizerJsonReader
 {
-    internal static PipelineTokenizer Read(Stream stream, string name, TokenizerConfig config)
+    internal static PipelineTokenizer Read(JsonField root, TokenizerConfig config)
     {
-        using JsonDocument document = JsonField.Parse(stream, name);
-        JsonField root = JsonField.Root(document, name);
         Normalizer? normalizer = ComponentReader.ReadNormalizer(root.Member("normalizer"));
         PreTokenizer? preTokenizer = ComponentReader.ReadPreTokenizer(root.Member("pre_tokenizer"), out bool modelMapsBytes);
         ITokenModel model = ReadModel(root.Required("model", JsonValueKind.Object), modelMapsBytes);
-        List<AddedToken> addedTokens = ReadAddedTokens(root.Member("added_tokens"), model.Vocabulary);
+        List<string> warnings = [];
+        List<AddedToken> addedTokens = AddedTokenList.Merge(ReadAddedTokens(root.Member("added_tokens"), model.Vocabulary), model.Vocabulary, config, warnings);
         AddedTokens added = new(addedTokens, normalizer);
         int? Find(string? token) => token is null ? null : added.Find(token) ?? model.Vocabulary.Find(token);
 
@@ -37,6 +36,7 @@ internal static class TokenizerJsonReader
             // Without a configuration, what the post-processor puts in front is the begin token.
             BosId = bos ?? (prefix.Length > 0 ? prefix[0] : null),
             EosId = eos ?? (suffix.Length > 0 ? suffix[^1] : null),
+            Warnings = warnings,
         });
     }
 

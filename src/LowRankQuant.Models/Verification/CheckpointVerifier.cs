@@ -1,8 +1,10 @@
+using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Verification.Engines;
 using LowRankQuant.Numerics.Quantized;
 
@@ -10,7 +12,8 @@ namespace LowRankQuant.Models.Verification;
 
 /// <summary>
 /// Reads a container again from disk: every tensor whole, and, against a run, codes, zero points and stored scales of every quantized linear, values
-/// rounded as the container's engines round them, every other tensor in its stored type, and the adapter.
+/// rounded as the container's engines round them, every other tensor in its stored type, the output head whatever it is called, the adapter, and what
+/// decides the function beside tensors (<see cref="FunctionComparer"/>).
 /// </summary>
 public sealed class CheckpointVerifier
 {
@@ -24,6 +27,8 @@ public sealed class CheckpointVerifier
     private int _byCodes;
     private int _byValues;
     private int _branches;
+    private int _texts;
+    private int _templates;
 
     /// <summary>Prepares a verification.</summary>
     /// <param name="container">The container; stays the caller's.</param>
@@ -58,6 +63,7 @@ public sealed class CheckpointVerifier
         {
             FindMissing(names);
             CompareAdapters();
+            CompareFunction();
             if (_rounded.Count > 0)
             {
                 string others = _rounded.Count > 1 ? $" and {_rounded.Count - 1} more" : "";
@@ -72,6 +78,8 @@ public sealed class CheckpointVerifier
             ComparedByCodes = _byCodes,
             ComparedByValues = _byValues,
             Branches = _branches,
+            Texts = _texts,
+            Templates = _templates,
             Differences = _differences,
             Notes = _notes,
             Engines = EngineCatalog.Judge(StoredModel.Of(_stored)),
@@ -88,6 +96,12 @@ public sealed class CheckpointVerifier
     private void Compare(string name, float[] values, ExportLinear? linear)
     {
         ICheckpoint run = _run!.Checkpoint;
+        if (!run.Contains(name) && Twin(run, name) is { } shared)
+        {
+            // A matrix of its own here, shared with the embedding there: the same function where the values are.
+            CompareFloats(name, values, Read(run, shared), shared);
+            return;
+        }
         if (!run.Contains(name))
         {
             _differences.Add(new Difference(name, "the run has no such tensor"));
@@ -148,12 +162,12 @@ public sealed class CheckpointVerifier
         if (WeightComparer.Compare(name, wanted, values) is { } difference) _differences.Add(difference);
     }
 
-    private void CompareFloats(string name, float[] values, float[] expected)
+    private void CompareFloats(string name, float[] values, float[] expected, string? runName = null, string? storedName = null)
     {
         const int PlainFloatBits = 16;
-        double bits = (double)_stored.Checkpoint.StoredBitsOf(name) / values.Length;
+        double bits = (double)_stored.Checkpoint.StoredBitsOf(storedName ?? name) / values.Length;
         bool isNarrow = bits < PlainFloatBits;
-        if (isNarrow && _run!.Checkpoint.StoredBitsOf(name) >= PlainFloatBits * (long)values.Length)
+        if (isNarrow && _run!.Checkpoint.StoredBitsOf(runName ?? name) >= PlainFloatBits * (long)values.Length)
         {
             _rounded.Add(name);
             return;
@@ -181,10 +195,37 @@ public sealed class CheckpointVerifier
         HashSet<string> there = [.. names];
         foreach (string name in _run!.Checkpoint.TensorNames.Where(name => !there.Contains(name)))
         {
-            if (_run.Checkpoint.Config.TiedEmbeddings && name == _run.Head + ".weight") continue;
             if (name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal)) continue;
-            _differences.Add(new Difference(name, "the container has no such tensor"));
+            if (Twin(_stored.Checkpoint, name) is not { } shared) _differences.Add(new Difference(name, "the container has no such tensor"));
+            else CompareFloats(name, Read(_stored.Checkpoint, shared), Read(_run.Checkpoint, name), storedName: shared);
         }
+        // Engines take the embedding where the configuration ties it to the head, whatever else the folder holds.
+        string head = _stored.Head + Weight, embedding = Embedding(_stored.Checkpoint);
+        if (IsTiedByName(_stored.Checkpoint) && there.Contains(head) && there.Contains(embedding)
+            && !Read(_stored.Checkpoint, head).AsSpan().SequenceEqual(Read(_stored.Checkpoint, embedding)))
+            _differences.Add(new Difference("tie_word_embeddings", $"is true, and {head} is another matrix than {embedding}, which engines then leave out"));
+    }
+
+    // The name under which a checkpoint stores a matrix that serves as embedding and as head, where the asked one is the other name.
+    private static string? Twin(ICheckpoint checkpoint, string name)
+    {
+        IModelFamily family = ModelFamilies.For(checkpoint.Config.ModelType, checkpoint.Location);
+        string? other = name == family.HeadName ? family.EmbeddingName : name == family.EmbeddingName ? family.HeadName : null;
+        return other is not null && checkpoint.Config.TiedEmbeddings && !checkpoint.Contains(name) && checkpoint.Contains(other) ? other : null;
+    }
+
+    private static string Embedding(ICheckpoint checkpoint) => ModelFamilies.For(checkpoint.Config.ModelType, checkpoint.Location).EmbeddingName;
+
+    private static bool IsTiedByName(ICheckpoint checkpoint) =>
+        checkpoint is HuggingFaceCheckpoint && checkpoint.HuggingFaceConfig["tie_word_embeddings"] is JsonValue flag && flag.TryGetValue(out bool tied) && tied;
+
+    private void CompareFunction()
+    {
+        var function = new FunctionComparer(_run!.Checkpoint, _stored.Checkpoint);
+        _differences.AddRange(function.Compare());
+        _notes.AddRange(function.Notes.Distinct());
+        _texts = function.Texts;
+        _templates = function.Templates;
     }
 
     private void CompareAdapters()

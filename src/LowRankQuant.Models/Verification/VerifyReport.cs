@@ -23,6 +23,12 @@ public sealed record VerifyReport
     /// <summary>Low-rank branches that were compared with the run.</summary>
     public int Branches { get; init; }
 
+    /// <summary>Texts whose tokens were compared with the run's.</summary>
+    public int Texts { get; init; }
+
+    /// <summary>Chat templates that were compared with the run's.</summary>
+    public int Templates { get; init; }
+
     /// <summary>First difference of every tensor that has one.</summary>
     public IReadOnlyList<Difference> Differences { get; init; } = [];
 

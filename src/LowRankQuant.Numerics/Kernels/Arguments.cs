@@ -14,23 +14,49 @@ public enum Activation
 
     /// <summary>max(x, 0).</summary>
     Relu,
+
+    /// <summary>max(x, 0)^2.</summary>
+    ReluSquared,
+
+    /// <summary>1 / (1 + e^-x): the gates of shared experts.</summary>
+    Sigmoid,
 }
 
 /// <summary>
-/// Sizes and options of causal grouped-query attention. Query i of a sequence stands at position i + keyLength - queryLength and sees key j when
-/// j is at most that position and, with a window w, greater than the position minus w. Query head h uses key head h / (heads / keyValueHeads).
+/// Sizes and options of causal grouped-query attention. Query i of a sequence stands at position p = i + keyLength - queryLength and sees key j when
+/// j is at most p and, with a window w, greater than p - w, and, with chunks of c, in the same chunk: floor(j / c) = floor(p / c). Query head h uses
+/// key head h / (heads / keyValueHeads).
 /// </summary>
 /// <param name="Batch">Sequences.</param>
 /// <param name="QueryLength">Query rows of each sequence.</param>
 /// <param name="KeyLength">Key rows of each sequence; at least QueryLength.</param>
 /// <param name="Heads">Query heads.</param>
 /// <param name="KeyValueHeads">Key and value heads; divides Heads.</param>
-/// <param name="HeadSize">Elements of one head.</param>
+/// <param name="HeadSize">Elements of one query or key head.</param>
 /// <param name="Scale">Multiplies q k.</param>
 /// <param name="Window">Keys visible to a query, itself included; 0 for all.</param>
 /// <param name="SoftCap">c in c tanh(score / c); 0 for none.</param>
+/// <param name="Chunk">Keys of one chunk; a query sees only its own chunk. 0 for none.</param>
+/// <param name="ValueHead">Elements of one value head and of one head of the output; 0 for HeadSize.</param>
 public readonly record struct AttentionShape(
-    int Batch, int QueryLength, int KeyLength, int Heads, int KeyValueHeads, int HeadSize, float Scale, int Window = 0, float SoftCap = 0);
+    int Batch, int QueryLength, int KeyLength, int Heads, int KeyValueHeads, int HeadSize, float Scale, int Window = 0, float SoftCap = 0,
+    int Chunk = 0, int ValueHead = 0)
+{
+    /// <summary>Elements of one value head.</summary>
+    public int ValueHeadSize => ValueHead == 0 ? HeadSize : ValueHead;
+
+    /// <summary>The first key that the query at <paramref name="position"/> sees; the last is at the position itself.</summary>
+    public int FirstKey(int position) => Math.Max(
+        Window > 0 ? Math.Max(0, position - Window + 1) : 0, Chunk > 0 ? position / Chunk * Chunk : 0);
+}
+
+/// <summary>
+/// Constants of attention beside q, k and v. With head h, key j and its score s (scaled, and capped where there is a cap):
+/// softmax over j of s + keyBias[h, j], where the denominator has one more term e^sink[h] that no value belongs to.
+/// </summary>
+/// <param name="KeyBias">[heads, at least keyLength] or null: ALiBi as slope times j (any shift per query leaves the softmax as it is).</param>
+/// <param name="Sinks">[heads] or null.</param>
+public readonly record struct AttentionTerms(Tensor? KeyBias = null, Tensor? Sinks = null);
 
 /// <summary>
 /// LRQ fake quantization of one weight (LRQ, arXiv 2407.11534, with the symbols of its released code):

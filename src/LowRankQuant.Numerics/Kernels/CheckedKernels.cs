@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace LowRankQuant.Numerics.Kernels;
 
 /// <summary>Checks the shapes of every operation and hands it on, so that implementations may trust their arguments.</summary>
-internal abstract class CheckedKernels(IKernels inner) : IKernels
+internal abstract partial class CheckedKernels(IKernels inner) : IKernels
 {
     public string Name => inner.Name;
 
@@ -136,21 +136,22 @@ internal abstract class CheckedKernels(IKernels inner) : IKernels
         inner.Rotate(x, cosine, sine, headSize, interleaved, sequenceLength, positionOffset, inverse, y);
     }
 
-    public void AttentionForward(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
+    public void AttentionForward(in AttentionShape shape, in AttentionTerms terms, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
     {
-        Attention(shape, q, k, v, y, logSumExp);
-        inner.AttentionForward(shape, q, k, v, y, logSumExp);
+        Attention(shape, terms, q, k, v, y, logSumExp);
+        inner.AttentionForward(shape, terms, q, k, v, y, logSumExp);
     }
 
     public void AttentionBackward(
-        in AttentionShape shape, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv)
+        in AttentionShape shape, in AttentionTerms terms, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp,
+        Tensor dq, Tensor dk, Tensor dv)
     {
-        Attention(shape, q, k, v, y, logSumExp);
-        Same(dy, q);
+        Attention(shape, terms, q, k, v, y, logSumExp);
+        Same(dy, y);
         Same(dq, q);
         Same(dk, k);
         Same(dv, v);
-        inner.AttentionBackward(shape, dy, q, k, v, y, logSumExp, dq, dk, dv);
+        inner.AttentionBackward(shape, terms, dy, q, k, v, y, logSumExp, dq, dk, dv);
     }
 
     public void ActivationForward(Activation activation, Tensor x, Tensor y)
@@ -293,17 +294,21 @@ internal abstract class CheckedKernels(IKernels inner) : IKernels
         if (arguments.MaxCode < 1) throw new ArgumentException($"The largest code is {arguments.MaxCode}; it is 2^bits - 1.", nameof(arguments));
     }
 
-    private static void Attention(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
+    private static void Attention(in AttentionShape shape, in AttentionTerms terms, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
     {
         bool sane = shape.Batch > 0 && shape.QueryLength > 0 && shape.KeyLength >= shape.QueryLength && shape.KeyValueHeads > 0 && shape.Heads > 0
-            && shape.Heads % shape.KeyValueHeads == 0 && shape.HeadSize > 0 && shape.Window >= 0 && shape.SoftCap >= 0;
+            && shape.Heads % shape.KeyValueHeads == 0 && shape.HeadSize > 0 && shape.Window >= 0 && shape.SoftCap >= 0
+            && shape.Chunk >= 0 && shape.ValueHead >= 0;
         if (!sane) throw new ArgumentException($"Impossible sizes: {shape}.", nameof(shape));
-        long queries = (long)shape.Batch * shape.QueryLength;
+        long queries = (long)shape.Batch * shape.QueryLength, keys = (long)shape.Batch * shape.KeyLength * shape.KeyValueHeads;
         Count(q, queries * shape.Heads * shape.HeadSize);
-        Count(k, (long)shape.Batch * shape.KeyLength * shape.KeyValueHeads * shape.HeadSize);
-        Same(v, k);
-        Same(y, q);
+        Count(k, keys * shape.HeadSize);
+        Count(v, keys * shape.ValueHeadSize);
+        Count(y, queries * shape.Heads * shape.ValueHeadSize);
         Count(logSumExp, queries * shape.Heads);
+        Count(terms.Sinks, shape.Heads);
+        if (terms.KeyBias is { } bias && (bias.Rows != shape.Heads || bias.Columns < shape.KeyLength))
+            throw Fault(bias, $"has to be [{shape.Heads}, at least {shape.KeyLength}]");
     }
 
     private static (int Rows, int Columns) Matrix(Tensor x, bool transpose) => transpose ? (x.Columns, x.Rows) : (x.Rows, x.Columns);
@@ -339,7 +344,7 @@ internal abstract class CheckedKernels(IKernels inner) : IKernels
 
     private static void Known(Activation activation)
     {
-        if ((uint)activation > (uint)Activation.Relu) throw new ArgumentOutOfRangeException(nameof(activation), activation, "Unknown activation.");
+        if ((uint)activation > (uint)Activation.Sigmoid) throw new ArgumentOutOfRangeException(nameof(activation), activation, "Unknown activation.");
     }
 
     private static ArgumentException Fault(Tensor x, string rule, [CallerArgumentExpression(nameof(x))] string name = "") =>

@@ -84,16 +84,17 @@ public interface IKernels
 
     /// <summary>Causal grouped-query attention, softmax over visible keys, without storing scores. See <see cref="AttentionShape"/>.</summary>
     /// <param name="shape">Sizes and options.</param>
+    /// <param name="terms">Biases of keys and sinks; the default has none.</param>
     /// <param name="q">[batch * queryLength, heads * headSize].</param>
     /// <param name="k">[batch * keyLength, keyValueHeads * headSize].</param>
-    /// <param name="v">As k.</param>
-    /// <param name="y">As q.</param>
+    /// <param name="v">[batch * keyLength, keyValueHeads * valueHeadSize].</param>
+    /// <param name="y">[batch * queryLength, heads * valueHeadSize].</param>
     /// <param name="logSumExp">[batch * queryLength, heads]: log of the softmax denominator of each row, kept for the backward pass.</param>
-    void AttentionForward(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp);
+    void AttentionForward(in AttentionShape shape, in AttentionTerms terms, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp);
 
     /// <summary>Gradient of <see cref="AttentionForward"/>, recomputing the scores; dq, dk, dv are overwritten.</summary>
     void AttentionBackward(
-        in AttentionShape shape, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv);
+        in AttentionShape shape, in AttentionTerms terms, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv);
 
     /// <summary>y = activation(x).</summary>
     void ActivationForward(Activation activation, Tensor x, Tensor y);
@@ -106,6 +107,27 @@ public interface IKernels
 
     /// <summary>dGate = dy * up * activation'(gate), dUp = dy * activation(gate).</summary>
     void GatedActivationBackward(Activation activation, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp);
+
+    /// <summary>y = curve(x).</summary>
+    void CurveForward(in Curve curve, Tensor x, Tensor y);
+
+    /// <summary>dx = dy * curve'(x); dx may be dy.</summary>
+    void CurveBackward(in Curve curve, Tensor dy, Tensor x, Tensor dx);
+
+    /// <summary>The gate of gpt-oss, see <see cref="ClampedGate"/>; all of the same shape.</summary>
+    void ClampedGateForward(in ClampedGate constants, Tensor gate, Tensor up, Tensor y);
+
+    /// <summary>Gradient of <see cref="ClampedGateForward"/>; an argument beyond its limit has none.</summary>
+    void ClampedGateBackward(in ClampedGate constants, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp);
+
+    /// <summary>y = a * b, element by element; y may be a or b.</summary>
+    void Multiply(Tensor a, Tensor b, Tensor y);
+
+    /// <summary>y[r, :] = factors[r mod count] * x[r, :], where the number of factors divides the rows; y may be x.</summary>
+    void ScaleRows(Tensor x, Tensor factors, Tensor y);
+
+    /// <summary>y[r] = a[r, :] . b[r, :].</summary>
+    void RowDots(Tensor a, Tensor b, Tensor y);
 
     /// <summary>
     /// factor * sum over rows r of rowWeights[r] * sum over columns of (x - target)^2, and its gradient with respect to x when asked.

@@ -4,13 +4,13 @@ namespace LowRankQuant.Numerics.Quantized;
 /// <param name="Rank">Inner dimension.</param>
 /// <param name="A">[rank, inFeatures], row-major.</param>
 /// <param name="B">[outFeatures, rank], row-major.</param>
-/// <param name="BitsPerFactor">Stored bits of one element of a factor.</param>
+/// <param name="BitsPerFactor">Bits of one element of a factor: narrower than 16 where elements are codes times a scale.</param>
 public sealed record LowRankBranch(int Rank, float[] A, float[] B, int BitsPerFactor)
 {
     // Elements narrower than 16 bits are codes, and every row of A and column of B has a 16-bit scale.
     private const int ScaleBits = 16;
 
-    /// <summary>Stored bits of both factors, with their scales where the elements are codes.</summary>
+    /// <summary>Bits of both factors as lrq stores them, with their scales where the elements are codes.</summary>
     public long StoredBits => ((A.LongLength + B.LongLength) * BitsPerFactor) + (BitsPerFactor < 16 ? 2L * Rank * ScaleBits : 0);
 
     /// <summary>weight += B A, summed in 32-bit floats over the rank in order.</summary>

@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace LowRankQuant.Numerics.Quantized;
 
 /// <summary>
@@ -72,6 +74,9 @@ public sealed record TwoLevelGrid : WeightGrid
 
     /// <summary>The largest integer of a group's minimum; 0 when symmetric.</summary>
     public int MaxMinimum { get; }
+
+    /// <summary>Bits of the integer of a group's scale, and of its minimum.</summary>
+    public int IntegerBits => BitOperations.Log2((uint)(MaxScale - MinScale)) + 1;
 
     /// <summary>The grid of a name such as <c>q4_k</c>, in any case; null when there is none.</summary>
     public static TwoLevelGrid? Find(string name) => All.FirstOrDefault(grid => grid.Name.Equals(name, StringComparison.OrdinalIgnoreCase));

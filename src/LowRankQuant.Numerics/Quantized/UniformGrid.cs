@@ -56,12 +56,19 @@ public sealed record UniformGrid : WeightGrid
     /// <inheritdoc/>
     public override bool Divides(int inFeatures) => Granularity != Granularity.Group || (GroupSize > 0 && inFeatures % GroupSize == 0);
 
-    /// <summary>Codes, and for every group a scale and, when asymmetric, a zero point of the code's width.</summary>
+    /// <summary>
+    /// Codes, and for every group a scale and, when asymmetric, a zero point of the code's width, as compressed-tensors packs them: rows of codes and
+    /// columns of zero points fill whole words of 32 bits; the zero point of a whole matrix is a byte.
+    /// </summary>
     /// <inheritdoc/>
     public override long StoredBits(int outFeatures, int inFeatures, ScaleType scaleType)
     {
         int scaleBits = scaleType == ScaleType.Float32 ? 32 : 16;
-        return ((long)outFeatures * inFeatures * Bits) + (ScaleCount(outFeatures, inFeatures) * (scaleBits + (Symmetric ? 0 : Bits)));
+        long codes = outFeatures * Words(inFeatures), scales = ScaleCount(outFeatures, inFeatures) * scaleBits;
+        long zeros = Symmetric ? 0 : Granularity == Granularity.Tensor ? 8 : GroupsPerRow(inFeatures) * Words(outFeatures);
+        return codes + scales + zeros;
+
+        long Words(int count) => (((long)count * Bits) + 31) / 32 * 32;
     }
 
     /// <summary>A short name such as <c>w3 asymmetric channel</c> or <c>w4 symmetric g64</c>.</summary>

@@ -15,6 +15,7 @@ public sealed class ActivationStore : IDisposable
     private readonly SafeFileHandle? _file;
     private readonly string? _path;
     private readonly long _bytes;
+    private int _disposed;
 
     /// <summary>Creates the store with undefined contents.</summary>
     /// <param name="windows">Number of windows.</param>
@@ -83,9 +84,10 @@ public sealed class ActivationStore : IDisposable
         RandomAccess.Write(_file!, MemoryMarshal.AsBytes(values), Offset(window));
     }
 
-    /// <inheritdoc/>
+    /// <summary>Gives memory and file back; once, however often it is called.</summary>
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0) return;
         if (_memory is not null) _budget.Release(_bytes);
         _file?.Dispose();
     }

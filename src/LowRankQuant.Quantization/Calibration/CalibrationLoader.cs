@@ -3,6 +3,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Generation;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Quantization.Calibration;
 
@@ -24,10 +25,11 @@ public static class CalibrationLoader
     /// <param name="options">What to read.</param>
     /// <param name="tokenizer">Encodes the texts; null when all sources hold ids.</param>
     /// <param name="config">The model's sizes: ids are checked against its vocabulary, the window against its positions.</param>
-    /// <param name="model">For <see cref="CalibrationOptions.Self"/>.</param>
+    /// <param name="model">For <see cref="CalibrationOptions.Self"/>, and for its chat template where a file holds conversations.</param>
     /// <param name="progress">Told about every document.</param>
     /// <param name="cancellation">Ends the work.</param>
     /// <exception cref="CalibrationException">The options or the data cannot be used, or there is too little text.</exception>
+    /// <exception cref="TextSourceException">A file cannot be read as text.</exception>
     public static CalibrationSet Load(
         CalibrationOptions options,
         ITokenizer? tokenizer,
@@ -48,16 +50,57 @@ public static class CalibrationLoader
     {
         Check(options, config);
         if (options.Sources is [CalibrationOptions.Self]) return SampleSelf(options, tokenizer, config, model, progress, cancellation);
-        CalibrationFile[] files = [.. options.Sources.Select(path => new CalibrationFile(path, options.Format, options.TextField))];
-        var stream = new TokenStream(options, tokenizer, config, encodedWhole);
-        for (int i = 0; i < files.Length && !stream.Full; i++) stream.Append(files[i], options.Sources[i], progress, cancellation);
+        (TokenStream stream, TextSource[] files) = Read(options, tokenizer, config, model, encodedWhole, progress, cancellation);
+        if (options.TakeFewer) options = options with { Samples = Math.Clamp((stream.Ids.Count / options.SequenceLength) - options.HeldOut, 1, options.Samples) };
         (int[][] windows, int[][] heldOut, int[][] more) = Cut(stream.Ids, stream.Found, options);
+        CalibrationSource[] sources = [.. files.Select(Describe)];
         return new CalibrationSet(windows, heldOut, more)
         {
             Documents = stream.Documents,
             TokensFound = stream.Found,
-            Sources = [.. files.Select(file => file.Describe())],
+            Sources = sources,
+            Warnings = [.. files.SelectMany(file => file.Warnings), .. Twice(sources)],
         };
+    }
+
+    /// <summary>How many tokens the files give, at most as many as the windows to calibrate on and to hold out need.</summary>
+    /// <inheritdoc cref="Load(CalibrationOptions, ITokenizer?, DecoderConfig, CausalModel?, IProgress{CalibrationProgress}?, CancellationToken)"/>
+    public static long CountTokens(
+        CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, CausalModel? model = null, CancellationToken cancellation = default)
+    {
+        Check(options, config);
+        if (options.Sources is [CalibrationOptions.Self]) return ((long)options.Samples + options.HeldOut) * options.SequenceLength;
+        // Held-out windows need no text between them.
+        CalibrationOptions plain = options with { Samples = options.Samples + options.HeldOut, HeldOut = 0, MoreSamples = 0 };
+        return Read(plain, tokenizer, config, model, EncodedWhole, null, cancellation).Stream.Ids.Count;
+    }
+
+    private static (TokenStream Stream, TextSource[] Files) Read(
+        CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, CausalModel? model, int encodedWhole, IProgress<CalibrationProgress>? progress,
+        CancellationToken cancellation)
+    {
+        var reading = new TextSourceOptions { Format = options.Format, TextField = options.TextField };
+        ChatText? Chat() => model is null || tokenizer is null ? null : ChatText.Of(model.Checkpoint, tokenizer, config);
+        TextSource[] files = [.. options.Sources.Select(path => new TextSource(path, reading, Chat))];
+        var stream = new TokenStream(options, tokenizer, config, encodedWhole);
+        foreach (TextSource file in files)
+        {
+            if (stream.Full) break;
+            stream.Append(file, progress, cancellation);
+        }
+        return (stream, files);
+    }
+
+    private static CalibrationSource Describe(TextSource file)
+    {
+        (long bytes, string hash) = file.Describe();
+        return new CalibrationSource(file.Path, bytes, hash);
+    }
+
+    private static IEnumerable<string> Twice(CalibrationSource[] sources)
+    {
+        foreach (IGrouping<string?, CalibrationSource> same in sources.GroupBy(source => source.Sha256).Where(group => group.Count() > 1))
+            yield return $"{string.Join(" and ", same.Select(source => $"'{source.Name}'"))} hold the same text; it counts {same.Count()} times.";
     }
 
     private static void Check(CalibrationOptions options, DecoderConfig config)
@@ -90,7 +133,7 @@ public static class CalibrationLoader
         {
             throw new CalibrationException(
                 $"The calibration text has {found} tokens; {samples} samples and {heldOut} held-out windows of {length} need {least}. " +
-                $"Give more text, or ask for fewer or shorter windows ({ids.Count / length} of {length} fit).");
+                $"Give more text, or ask for fewer (--samples, --held-out) or shorter windows (--sequence-length): {ids.Count / length} of {length} fit.");
         }
         int rest = Math.Min((ids.Count / length) - samples, 2 * heldOut);
         var windows = new int[samples][];
@@ -117,18 +160,22 @@ public static class CalibrationLoader
         if (model is null) throw new CalibrationException($"The source '{CalibrationOptions.Self}' needs the full-precision model.");
         const int batch = 32;
         int judged = options.Samples + options.HeldOut, total = judged + options.MoreSamples;
-        int start = BosId(tokenizer, config) ?? EosId(tokenizer, config) ?? 0;
+        int start = DocumentMarks.BosId(tokenizer, config) ?? DocumentMarks.EosId(tokenizer, config) ?? 0;
         var sequences = new int[total][];
         long wanted = (long)total * options.SequenceLength;
+        int done = 0;
         using var sampler = new TokenSampler(model);
         for (int first = 0; first < total; first += batch)
         {
             int count = Math.Min(batch, total - first);
             var sampling = new SamplingOptions { Temperature = 1, Seed = options.Seed, FirstStream = (ulong)first };
             int[][] prompts = [.. Enumerable.Repeat(new[] { start }, count)];
+            long before = (long)first * options.SequenceLength;
+            sampler.Progress = added => progress?.Report(new CalibrationProgress(CalibrationOptions.Self, done, before + ((long)(added + 1) * count), wanted));
             int[][] sampled = sampler.Sample(prompts, options.SequenceLength - 1, sampling, cancellation);
             for (int i = 0; i < count; i++) sequences[first + i] = [start, .. sampled[i]];
-            progress?.Report(new CalibrationProgress(CalibrationOptions.Self, first + count, (long)(first + count) * options.SequenceLength, wanted));
+            done = first + count;
+            progress?.Report(new CalibrationProgress(CalibrationOptions.Self, done, (long)done * options.SequenceLength, wanted));
         }
         return new CalibrationSet(sequences[..options.Samples], sequences[options.Samples..judged], sequences[judged..])
         {
@@ -138,10 +185,6 @@ public static class CalibrationLoader
         };
     }
 
-    private static int? BosId(ITokenizer? tokenizer, DecoderConfig config) => tokenizer?.BosId ?? config.BosId;
-
-    private static int? EosId(ITokenizer? tokenizer, DecoderConfig config) => tokenizer?.EosId ?? (config.EosIds is [int eos, ..] ? eos : null);
-
     /// <summary>The ids of all documents behind each other, up to the number wanted.</summary>
     private sealed class TokenStream
     {
@@ -149,9 +192,9 @@ public static class CalibrationLoader
         private readonly DecoderConfig _config;
         private readonly long _wanted;
         private readonly int _encodedWhole;
-        private readonly int? _bos;
-        private readonly int? _eos;
+        private readonly DocumentMarks _marks;
         private readonly HashSet<string> _separators = [UsualEndOfText];
+        private TextDocument? _last;
 
         public TokenStream(CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, int encodedWhole)
         {
@@ -159,12 +202,12 @@ public static class CalibrationLoader
             _config = config;
             _wanted = Wanted(options);
             _encodedWhole = encodedWhole;
-            _eos = EosId(tokenizer, config);
+            int? eos = DocumentMarks.EosId(tokenizer, config);
             bool addBos = options.AddBos switch { AddBos.Yes => true, AddBos.No => false, _ => tokenizer is { AddsBos: true } };
-            _bos = addBos ? BosId(tokenizer, config) : null;
-            if (addBos && _bos is null)
-                throw new CalibrationException("addBos = yes: neither the tokenizer nor the configuration names a begin-of-text token.");
-            if (_eos is { } eos && tokenizer?.TokenText(eos) is { Length: > 0 } text) _separators.Add(text);
+            _marks = new DocumentMarks(addBos ? DocumentMarks.BosId(tokenizer, config) : null, eos);
+            if (addBos && _marks.Bos is null)
+                throw new CalibrationException("--add-bos yes: neither the tokenizer nor the configuration names a begin-of-text token.");
+            if (eos is { } end && tokenizer?.TokenText(end) is { Length: > 0 } text) _separators.Add(text);
         }
 
         public List<int> Ids { get; } = [];
@@ -175,49 +218,48 @@ public static class CalibrationLoader
 
         public bool Full => Ids.Count >= _wanted;
 
-        public void Append(CalibrationFile file, string name, IProgress<CalibrationProgress>? progress, CancellationToken cancellation)
+        public void Append(TextSource file, IProgress<CalibrationProgress>? progress, CancellationToken cancellation)
         {
-            foreach (CalibrationDocument document in file.Documents(_separators))
+            foreach (TextDocument document in file.Documents(_separators))
             {
                 cancellation.ThrowIfCancellationRequested();
-                if (document.Ids is { } ids) Add(ids, ids.Length, name);
-                else if (!AppendText(file, document, name)) continue;
+                if (document.Ids is { } ids) Add(ids, ids.Length, file.Path);
+                else if (!AppendText(file, document)) continue;
+                _last = document;
                 Documents++;
-                progress?.Report(new CalibrationProgress(name, Documents, Found, _wanted));
+                progress?.Report(new CalibrationProgress(file.Path, Documents, Math.Min(Found, _wanted), _wanted));
                 if (Full) return;
             }
         }
 
-        private bool AppendText(CalibrationFile file, CalibrationDocument document, string name)
+        private bool AppendText(TextSource file, TextDocument document)
         {
             if (_tokenizer is null)
-                throw new CalibrationException($"'{name}' holds text, which needs a tokenizer; the model comes with none. Give token ids instead.");
+                throw new CalibrationException($"'{file.Path}' holds text, which needs a tokenizer; the model comes with none. Give token ids instead.");
             var text = new StringBuilder();
-            bool more = file.Guarded(() => document.Read(text, _encodedWhole));
+            bool more = document.Read(text, _encodedWhole);
             if (text.Length == 0 && !more) return false;
-            // A begin-of-text token that is also the end-of-text token does both at once.
-            if (Ids.Count > 0 && _eos is { } eos && eos != _bos) Add([eos], 1, name);
-            if (_bos is { } bos) Add([bos], 1, name);
+            foreach (int mark in _marks.Before(document, _last)) Add([mark], 1, file.Path);
             long missing = _wanted - Ids.Count;
             while (true)
             {
-                int[] ids = Encode(file, text.ToString(), name);
+                int[] ids = Encode(text.ToString(), file.Path);
                 int safe = more ? Math.Max(0, ids.Length - CutMargin) : ids.Length;
                 if (!more || safe >= missing)
                 {
-                    Add(ids, safe, name);
+                    Add(ids, safe, file.Path);
                     return true;
                 }
                 // Merges may run across any border, so the longer text is encoded from its start again.
-                more = file.Guarded(() => document.Read(text, text.Length));
+                more = document.Read(text, text.Length);
             }
         }
 
-        private int[] Encode(CalibrationFile file, string text, string name)
+        private int[] Encode(string text, string name)
         {
             try
             {
-                return file.Guarded(() => _tokenizer!.Encode(text, addSpecialTokens: false));
+                return _tokenizer!.Encode(text, addSpecialTokens: false);
             }
             catch (TokenizerException failure)
             {

@@ -1,23 +1,6 @@
+using LowRankQuant.Quantization.Texts;
+
 namespace LowRankQuant.Quantization.Calibration;
-
-/// <summary>What a calibration file holds.</summary>
-public enum CalibrationFormat
-{
-    /// <summary>By the name of the file, <c>.gz</c> aside: txt and anything unknown, json, jsonl, ids and ids.jsonl.</summary>
-    Auto,
-
-    /// <summary>Plain text: one document, or several between lines that hold the end-of-text token alone.</summary>
-    Text,
-
-    /// <summary>A JSON array of strings or of objects with a text field, or an object around such an array.</summary>
-    Json,
-
-    /// <summary>One JSON string or object a line.</summary>
-    JsonLines,
-
-    /// <summary>One JSON array of token ids a line.</summary>
-    Ids,
-}
 
 /// <summary>Whether the begin-of-text token stands in front of every document.</summary>
 public enum AddBos
@@ -42,13 +25,16 @@ public sealed record CalibrationOptions
     public required IReadOnlyList<string> Sources { get; init; }
 
     /// <summary>What the files hold.</summary>
-    public CalibrationFormat Format { get; init; }
+    public TextFormat Format { get; init; }
 
-    /// <summary>Field of JSON objects that holds the text.</summary>
-    public string TextField { get; init; } = "text";
+    /// <summary>Field of JSON objects that holds the text or the conversation, see <see cref="TextSourceOptions.TextField"/>.</summary>
+    public string TextField { get; init; } = TextSourceOptions.UsualField;
 
     /// <summary>Windows to calibrate on; at least 1.</summary>
     public int Samples { get; init; } = 128;
+
+    /// <summary>Whether fewer windows are taken, at least one, where the text does not fill <see cref="Samples"/>.</summary>
+    public bool TakeFewer { get; init; }
 
     /// <summary>Windows kept aside for judging.</summary>
     public int HeldOut { get; init; }

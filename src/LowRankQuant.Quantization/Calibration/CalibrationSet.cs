@@ -57,6 +57,9 @@ public sealed class CalibrationSet
     /// <summary>The sources in reading order.</summary>
     public IReadOnlyList<CalibrationSource> Sources { get; init; } = [];
 
+    /// <summary>What was read otherwise than it stands or left out, and sources that are given twice; a sentence each.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
     /// <summary>SHA-256 of the number and length of windows and of all ids as 32-bit little-endian integers, lower-case hexadecimal.</summary>
     public string Fingerprint { get; }
 

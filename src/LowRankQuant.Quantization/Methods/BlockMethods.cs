@@ -42,15 +42,19 @@ public static class BlockMethods
 
     private static Func<int, int, ScaleShape> LowRank(Recipe recipe) => (outFeatures, inFeatures) => ScaleShape.LowRankFor(outFeatures, inFeatures, recipe.Rank);
 
-    private static ReconstructionOptions Training(Recipe recipe) => new()
+    private static ReconstructionOptions Training(Recipe recipe)
     {
-        Iterations = recipe.Iterations,
-        LearningRate = recipe.LearningRate,
-        Batch = recipe.Batch,
-        Loss = recipe.Loss,
-        KeepBest = recipe.KeepBest,
-        SpikeLimit = recipe.Loss == LossWeighting.Relative ? RelativeSpikeLimit : double.PositiveInfinity,
-    };
+        var options = new ReconstructionOptions
+        {
+            Iterations = recipe.Iterations,
+            LearningRate = recipe.LearningRate,
+            Batch = recipe.Batch,
+            Loss = recipe.Loss,
+            KeepBest = recipe.KeepBest,
+            SpikeLimit = recipe.Loss == LossWeighting.Relative ? RelativeSpikeLimit : double.PositiveInfinity,
+        };
+        return recipe.Restarts is { } restarts ? options with { Restarts = restarts } : options;
+    }
 
     private static LayerwiseMethod Correcting(Recipe recipe, CorrectionRecipe correction)
     {

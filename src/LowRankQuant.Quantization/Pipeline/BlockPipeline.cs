@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
@@ -75,10 +76,24 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
 
     private BlockReport Replay(DecoderBlock block, ActivationStreams streams, CancellationToken cancellation)
     {
+        BlockReport report = folder.ReadReport(block.Index);
+        IReadOnlyList<QuantizedWeight> stored = Stored(block);
         streams.AdvanceFullPrecision(block, cancellation);
-        using (SlotSwap.Dequantized(block, store.Read(folder.BlockFile(block.Index), block), model.Device))
-            streams.AdvanceQuantized(block, cancellation);
-        return folder.ReadReport(block.Index);
+        using (SlotSwap.Dequantized(block, stored, model.Device)) streams.AdvanceQuantized(block, cancellation);
+        return report;
+    }
+
+    private IReadOnlyList<QuantizedWeight> Stored(DecoderBlock block)
+    {
+        string file = folder.BlockFile(block.Index);
+        try
+        {
+            return store.Read(file, block);
+        }
+        catch (CheckpointFormatException failure)
+        {
+            throw new InvalidDataException($"{failure.Message.TrimEnd('.')}; delete {file} to compute the block again.", failure);
+        }
     }
 
     private BlockReport Quantize(IBlockMethod method, DecoderBlock block, ActivationStreams? streams, CancellationToken cancellation)

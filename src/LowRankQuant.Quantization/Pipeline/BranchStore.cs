@@ -5,8 +5,8 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Quantization.Pipeline;
 
 /// <summary>
-/// Finished blocks of <c>lrq correct</c> in its run folder: branches as <c>MODULE.branch_a</c> [rank, in] and <c>MODULE.branch_b</c> [out, rank], F16, or
-/// F32 where their elements are codes times a scale, beside the block's report.
+/// Finished blocks of <c>lrq correct</c> in its run folder: branches as <c>MODULE.branch_a</c> [rank, in] and <c>MODULE.branch_b</c> [out, rank], F16
+/// or BF16, or F32 where their elements are codes times a scale, beside the block's report.
 /// </summary>
 /// <param name="folder">The run folder.</param>
 /// <param name="factorBits">Bits of an element of a factor.</param>
@@ -23,15 +23,17 @@ internal sealed class BranchStore(RunFolder folder, int factorBits)
     public void Write(int index, IReadOnlyList<CorrectedLayer> layers, IReadOnlyList<string> warnings, double seconds)
     {
         var tensors = new List<PendingTensor>();
-        SafetensorsType type = factorBits == 16 ? SafetensorsType.F16 : SafetensorsType.F32;
         foreach (CorrectedLayer layer in layers)
         {
             if (layer.Branch is not { } branch) continue;
-            tensors.Add(PendingTensor.FromSingles(layer.Module + CompressedBlockStore.FactorA, type, [branch.Rank, layer.Report.InFeatures], branch.A));
-            tensors.Add(PendingTensor.FromSingles(layer.Module + CompressedBlockStore.FactorB, type, [layer.Report.OutFeatures, branch.Rank], branch.B));
+            Add(layer.Module + CompressedBlockStore.FactorA, [branch.Rank, layer.Report.InFeatures], branch.A);
+            Add(layer.Module + CompressedBlockStore.FactorB, [layer.Report.OutFeatures, branch.Rank], branch.B);
         }
         var report = new BlockReport(index, null, null, null, null, seconds) { Layers = [.. layers.Select(layer => layer.Report)], Warnings = warnings };
         folder.WriteBlock(index, tensors, report);
+
+        void Add(string name, long[] shape, float[] values) =>
+            tensors.Add(PendingTensor.FromSingles(name, CompressedBlockStore.TypeOf(values, factorBits), shape, values));
     }
 
     /// <summary>Reads a finished block back.</summary>

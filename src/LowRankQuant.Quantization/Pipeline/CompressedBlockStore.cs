@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LowRankQuant.Formats.Branches;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Formats.TwoLevel;
@@ -12,7 +13,7 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// <summary>
 /// Blocks as the tensors that the final checkpoint holds: compressed-tensors <c>pack-quantized</c>, or <see cref="TwoLevelTensors"/> for weights on
 /// two-level grids. A low-rank branch lies beside its weight as
-/// <c>MODULE.branch_a</c> [rank, in] and <c>MODULE.branch_b</c> [out, rank], F16, or F32 where its elements are 8-bit codes times a scale.
+/// <c>MODULE.branch_a</c> [rank, in] and <c>MODULE.branch_b</c> [out, rank], F16 or BF16, or F32 where its elements are 8-bit codes times a scale.
 /// </summary>
 public sealed class CompressedBlockStore : IBlockStore
 {
@@ -44,7 +45,6 @@ public sealed class CompressedBlockStore : IBlockStore
     public IReadOnlyList<PendingTensor> Tensors(IReadOnlyList<(string Name, QuantizedWeight Weight)> weights)
     {
         var tensors = new List<PendingTensor>();
-        SafetensorsType type = _factorBits == 16 ? SafetensorsType.F16 : SafetensorsType.F32;
         foreach ((string name, QuantizedWeight weight) in weights)
         {
             tensors.AddRange(weight switch
@@ -54,8 +54,8 @@ public sealed class CompressedBlockStore : IBlockStore
                 _ => throw new NotSupportedException($"{name}: {weight.Grid} has no place in block files."),
             });
             if (weight.Branch is not { } branch) continue;
-            tensors.Add(PendingTensor.FromSingles(name + FactorA, type, [branch.Rank, weight.InFeatures], branch.A));
-            tensors.Add(PendingTensor.FromSingles(name + FactorB, type, [weight.OutFeatures, branch.Rank], branch.B));
+            tensors.Add(PendingTensor.FromSingles(name + FactorA, TypeOf(branch.A, _factorBits), [branch.Rank, weight.InFeatures], branch.A));
+            tensors.Add(PendingTensor.FromSingles(name + FactorB, TypeOf(branch.B, _factorBits), [weight.OutFeatures, branch.Rank], branch.B));
         }
         return tensors;
     }
@@ -88,6 +88,9 @@ public sealed class CompressedBlockStore : IBlockStore
         int rank = RankOf(file, module);
         return rank == 0 ? null : new LowRankBranch(rank, Factor(file, module + FactorA), Factor(file, module + FactorB), _factorBits);
     }
+
+    /// <summary>The type in which a factor lies in a block file; nothing is lost by it.</summary>
+    internal static SafetensorsType TypeOf(float[] factor, int factorBits) => factorBits == 16 ? BranchFileWriter.ExactType(factor) : SafetensorsType.F32;
 
     /// <summary>A factor of a branch as it is stored.</summary>
     internal static float[] Factor(ISafetensorsSource file, string name)

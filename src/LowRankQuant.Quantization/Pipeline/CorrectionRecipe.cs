@@ -68,6 +68,10 @@ public sealed record CorrectionRecipe
     [JsonIgnore]
     public bool UsesSensitivity => TargetBits is not null || ChooseDamping || (WeighOutputs && (RankRule == RankRule.Fixed ? Rank > 0 : ExtraSize > 0));
 
+    /// <summary>Whether a layer may get a branch at all.</summary>
+    [JsonIgnore]
+    public bool MayHaveBranches => TargetBits is not null || RankRule == RankRule.Fixed ? Rank > 0 : ExtraSize > 0;
+
     /// <summary>The rank of a layer where neither a plan nor the method's own rule decides.</summary>
     internal int RankFor(int outFeatures, int inFeatures, int bits) =>
         RankRule == RankRule.Cap ? new RankCost(outFeatures, inFeatures, bits, FactorBits).Cap(ExtraSize) : Rank;

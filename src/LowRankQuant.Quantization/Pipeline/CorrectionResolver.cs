@@ -79,7 +79,7 @@ internal sealed class CorrectionResolver(
         double propagation = Number("--propagation", Asked.Propagation ?? (IsPlus ? PlusPropagation : 0), 0, 1, "part of earlier layers' errors that is undone");
         bool quantizedInputs = Asked.QuantizedInputs ?? IsPlus;
         if (!quantizedInputs && Asked.Propagation > 0) problems.Add("--propagation needs --quantized-inputs true: it undoes what quantization did to the inputs.");
-        return new CorrectionRecipe
+        var recipe = new CorrectionRecipe
         {
             RankRule = rule,
             Rank = Rank(rule),
@@ -101,7 +101,23 @@ internal sealed class CorrectionResolver(
             TargetBits = Asked.TargetBits,
             Widths = widths,
         };
+        if (recipe.MayHaveBranches) return recipe;
+        // What is said of branches says nothing where there are none.
+        foreach ((string option, bool given) in BranchOptions())
+        {
+            if (given) problems.Add($"{option} is about low-rank branches, and no layer gets one (rank 0, extra size 0, or llama.cpp's blocks alone); leave it out.");
+        }
+        return recipe;
     }
+
+    private IEnumerable<(string Option, bool Given)> BranchOptions() =>
+    [
+        ("--factor-bits", IsPlus && Asked.FactorBits is not null),
+        ("--weigh-outputs", IsPlus && Asked.WeighOutputs is not null),
+        ("--power-iterations", IsFlrq && Asked.PowerIterations is not null),
+        ("--sketch", IsFlrq && Asked.Sketch is not null),
+        ("--train-branch", Asked.TrainBranch is not null && LearnsResidual(request) && !(Asked.TrainBranch == true && request.Rank == 0)),
+    ];
 
     private static IReadOnlyList<KeyValuePair<string, QuantizationMethod>> CorrectionNames() =>
         [.. RecipeNames.Methods.Where(pair => Covers(pair.Value))];

@@ -31,7 +31,7 @@ public sealed record DiskPlan(long Bytes)
             blockBits += grid + (long)((double)outFeatures * inFeatures * more);
         }
         long blocks = blockBits / 8 * model.Config.Layers;
-        long result = (dense ? linears * scaleBytes : blocks) + ((parameters - linears) * scaleBytes);
+        long result = (dense ? linears * scaleBytes : blocks) + ((parameters - linears) * scaleBytes) + model.Checkpoint.Carried.Sum(tensor => tensor.ByteLength);
         // Tuned blocks lie beside the others for a while, and the state of tuning beside them: four copies of its parameters, twice while one replaces another.
         long tuned = recipe.Tuning is { } tuning
             ? blocks + (2L * 4 * sizeof(float) * TuningMemory.For(model.Config, model.Linears, recipe, tuning).Parameters)
@@ -39,10 +39,11 @@ public sealed record DiskPlan(long Bytes)
         return new DiskPlan(blocks + tuned + result + Math.Max(0, memory.StreamBytes - memory.ActivationBytes) + SideBytes);
     }
 
-    /// <summary>Checks that the disk of a folder has room.</summary>
+    /// <summary>Checks that the disk of a folder has room; what the folder holds already is either part of the run or makes room for it.</summary>
     /// <exception cref="OutOfBudgetException">It has not.</exception>
     public void Check(string folder)
     {
-        if (DiskSpace.Shortage(folder, Bytes) is { } problem) throw new OutOfBudgetException(problem);
+        long there = Directory.Exists(Path.Combine(folder, RunFolder.WorkName)) ? new DirectoryInfo(folder).EnumerateFiles("*", SearchOption.AllDirectories).Sum(file => file.Length) : 0;
+        if (DiskSpace.Shortage(folder, Math.Max(0, Bytes - there)) is { } problem) throw new OutOfBudgetException(problem);
     }
 }

@@ -21,14 +21,16 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
 {
     /// <summary>
     /// Writes a compressed-tensors checkpoint, or one of our own kind where there are two-level grids: the block files' tensors as they are, everything
-    /// else in the type of the scales. Low-rank branches go to a PEFT folder within it, <see cref="CheckpointOpener.AdapterFolder"/>.
+    /// else in the type of the scales. Low-rank branches go to a folder within it, <see cref="CheckpointOpener.AdapterFolder"/>, in the form asked for.
     /// </summary>
     public void WriteCompressed(long shardSize, AdapterForm form, CancellationToken cancellation)
     {
         WriteAdapter(form);
-        JsonObject config = Config(TypeName(recipe.ScaleType));
+        // Loaders cast scales to the model's type, so the two must be the same.
+        SafetensorsType type = recipe.ScaleType.ToSafetensors();
+        JsonObject config = ModelConfigFile.For(model.Checkpoint, type);
         config["quantization_config"] = QuantizationConfig();
-        Write(Type(recipe.ScaleType), shardSize, config, (file, _) => [.. file.Names.Where(IsBase).Select(name => PendingTensor.Copy(file, name))], cancellation);
+        Write(type, shardSize, config, (file, _) => [.. file.Names.Where(IsBase).Select(name => PendingTensor.Copy(file, name))], cancellation);
     }
 
     /// <summary>
@@ -38,7 +40,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     public void WriteDense(long shardSize, CancellationToken cancellation)
     {
         const SafetensorsType type = SafetensorsType.F16;
-        Write(type, shardSize, Config(TypeName(ScaleType.Float16)), (file, index) => [.. model.Linears.Select(linear =>
+        Write(type, shardSize, ModelConfigFile.For(model.Checkpoint, type), (file, index) => [.. model.Linears.Select(linear =>
         {
             string name = $"{model.BlockName(index)}.{linear.Name}";
             return new PendingTensor($"{name}.weight", type, [linear.OutFeatures, linear.InFeatures], sink =>
@@ -87,10 +89,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                         () => CompressedBlockStore.Factor(file, name + CompressedBlockStore.FactorB)));
                 }
             }
-            if (modules.TrueForAll(module => module.Rank == 0)) return;
-            int bits = recipe.Correction?.FactorBits ?? 16;
-            PeftAdapterWriter.Write(
-                Path.Combine(folder.Output, CheckpointOpener.AdapterFolder), modules, bits == 16 ? SafetensorsType.F16 : SafetensorsType.F32, form, "..", bits);
+            AdapterOutput.Write(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder), modules, form, null, "..", recipe.Correction?.FactorBits ?? 16);
         }
         finally
         {
@@ -117,10 +116,8 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                 files.Add(file);
                 tensors.AddRange(blockTensors(file, i));
             }
-            foreach (string name in source.TensorNames)
-            {
-                if (!quantized.Contains(name) && !IsBuffer(name)) tensors.Add(source.Store(name, type));
-            }
+            tensors.AddRange(source.TensorNames.Where(name => !quantized.Contains(name)).Select(name => source.Store(name, type)));
+            tensors.AddRange(source.Carried);
             SafetensorsFolderWriter.Write(folder.Output, PendingTensor.ReferenceOrder(tensors), shardSize, overwrite: true, cancellationToken: cancellation);
         }
         finally
@@ -166,34 +163,6 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         IEnumerable<string> files = Directory.EnumerateFiles(output, "*.safetensors");
         string adapter = Path.Combine(output, CheckpointOpener.AdapterFolder);
         return Directory.Exists(adapter) ? files.Concat(Directory.EnumerateFiles(adapter, "*.safetensors")) : files;
-    }
-
-    // Rotary tables and attention masks that old checkpoints carry are computed, not stored, today.
-    private static bool IsBuffer(string name) =>
-        name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal) || name.EndsWith(".masked_bias", StringComparison.Ordinal);
-
-    private static SafetensorsType Type(ScaleType type) => type switch
-    {
-        ScaleType.Float16 => SafetensorsType.F16,
-        ScaleType.BFloat16 => SafetensorsType.BF16,
-        _ => SafetensorsType.F32,
-    };
-
-    private static string TypeName(ScaleType type) => type switch
-    {
-        ScaleType.Float16 => "float16",
-        ScaleType.BFloat16 => "bfloat16",
-        _ => "float32",
-    };
-
-    // Loaders cast scales to the model's type, so the two must be the same.
-    private JsonObject Config(string type)
-    {
-        JsonObject config = model.Checkpoint.HuggingFaceConfig.DeepClone().AsObject();
-        config.Remove("quantization_config");
-        if (config.ContainsKey("dtype")) config["dtype"] = type;
-        else config["torch_dtype"] = type;
-        return config;
     }
 
     private IEnumerable<string> LinearNames()

@@ -8,6 +8,7 @@ namespace LowRankQuant.Quantization.Pipeline;
 [JsonSerializable(typeof(BlockReport))]
 [JsonSerializable(typeof(BranchCorrectionOptions))]
 [JsonSerializable(typeof(RunFingerprint))]
+[JsonSerializable(typeof(RunEffort))]
 [JsonSerializable(typeof(Tuning.TuningReport))]
 [JsonSerializable(typeof(List<Budget.PlannedLayer>))]
 public sealed partial class PipelineJson : JsonSerializerContext;

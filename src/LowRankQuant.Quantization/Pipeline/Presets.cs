@@ -12,7 +12,8 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// <param name="Loss">Weighting of tokens.</param>
 /// <param name="KeepBest">Whether the best iterate on held-out windows is kept.</param>
 /// <param name="HeldOut">Calibration windows to measure on.</param>
-internal sealed record Preset(int Samples, int SequenceLength, int Iterations, int Batch, LossWeighting Loss, bool KeepBest, int HeldOut);
+/// <param name="Restarts">New starts of a block that training made no better; null for the usual number.</param>
+internal sealed record Preset(int Samples, int SequenceLength, int Iterations, int Batch, LossWeighting Loss, bool KeepBest, int HeldOut, int? Restarts = null);
 
 /// <summary>The constants of the presets, all in one place.</summary>
 internal static class Presets
@@ -44,7 +45,7 @@ internal static class Presets
         Samples: 256, SequenceLength: 512, Iterations: 150, Batch: 2, LossWeighting.Relative, KeepBest: true, HeldOut: 8);
 
     private static readonly Preset PaperPreset = new(
-        Samples: 512, SequenceLength: 1024, Iterations: 5000, Batch: 2, LossWeighting.Plain, KeepBest: false, HeldOut: 0);
+        Samples: 512, SequenceLength: 1024, Iterations: 5000, Batch: 2, LossWeighting.Plain, KeepBest: false, HeldOut: 0, Restarts: 0);
 
     /// <summary>First learning rate of <c>fast</c> where LRQ starts at what another method has optimised already: larger ones destroy it first.</summary>
     private const double FastResidualRate = 5e-4;

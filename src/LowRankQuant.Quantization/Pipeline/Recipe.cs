@@ -105,6 +105,12 @@ public sealed record Recipe
     /// <summary>Whether the iterate that is best on held-out windows is kept.</summary>
     public required bool KeepBest { get; init; }
 
+    /// <summary>
+    /// How often a block starts again at a smaller rate when training made it no better; null for the usual number. 0 keeps the last iterate whatever it is.
+    /// </summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? Restarts { get; init; }
+
     /// <summary>Seed of everything random.</summary>
     public required ulong Seed { get; init; }
 

@@ -100,7 +100,13 @@ public sealed record RecipeRequest
 
     /// <summary>
     /// Tokens of the calibration source where it comes with the model instead of from the user: values that were not asked for are cut to it, with a
-    /// note. Null when the source is the user's: then too few tokens are an error of the loader.
+    /// note. Null when the source is the user's.
     /// </summary>
     public long? BundledTokens { get; init; }
+
+    /// <summary>
+    /// Tokens of the user's calibration text where they are fewer than its windows need: numbers of windows that were not asked for are cut to it, with a
+    /// note; those that were asked for are an error. Null where there are enough, or nobody counted.
+    /// </summary>
+    public long? CalibrationTokens { get; init; }
 }

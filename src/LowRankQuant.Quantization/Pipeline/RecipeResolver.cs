@@ -86,6 +86,8 @@ public static class RecipeResolver
             Windows windows = Data(method, preset);
             if (method != QuantizationMethod.Rtn && !request.HasCalibration)
                 Problems.Add($"method {RecipeNames.Of(RecipeNames.Methods, method)} learns from text: give --calibration FILE, or --calibration self.");
+            if (request.Start is not null && !corrects && linears.Count > 0 && linears.All(IsTwoLevel))
+                Problems.Add("--start does not apply to two-level grids: their integers are always searched for; leave it out.");
             var correction = new CorrectionResolver(request, method, linears, Problems, Notes);
             if (!corrects) correction.RefuseAll();
             return new Recipe
@@ -109,14 +111,21 @@ public static class RecipeResolver
                 Batch = trains ? Batch(preset, windows.Samples) : 1,
                 Loss = trains ? request.Loss ?? preset.Loss : Methods.Reconstruction.LossWeighting.Plain,
                 KeepBest = trains && KeepBest(preset, windows.HeldOut),
+                Restarts = trains ? preset.Restarts : null,
                 Seed = request.Seed ?? Presets.DefaultSeed,
                 Samples = windows.Samples,
                 HeldOut = windows.HeldOut,
                 SequenceLength = windows.Length,
                 Correction = corrects ? correction.Resolve(grid, scaleType, windows.HeldOut) : null,
-                Tuning = new TuningResolver(request, method, Problems).Resolve(bits, twoLevel is not null || named.HasTwoLevel || blocks, windows.Samples, windows.HeldOut),
+                Tuning = new TuningResolver(request, method, Problems, Notes).Resolve(
+                    bits, blocks ? Names(linears) : Names(linears.Where(IsTwoLevel)), linears.Count, windows.Samples, windows.HeldOut),
             };
+
+            bool IsTwoLevel(LinearShape linear) =>
+                layers is not null && layers.TryGetValue(linear.Name, out LayerGrid? its) ? its.TwoLevelGrid is not null : twoLevel is not null;
         }
+
+        private static string[] Names(IEnumerable<LinearShape> linears) => [.. linears.Select(linear => linear.Name)];
 
         private readonly record struct Windows(int Samples, int HeldOut, int Length);
 
@@ -209,6 +218,9 @@ public static class RecipeResolver
             Refuse("--samples", request.Samples is not null, measured);
             Refuse("--held-out", request.HeldOut is not null, measured);
             Refuse("--sequence-length", request.SequenceLength is not null, measured);
+            if (request.TuneSteps > 0) return;
+            Refuse("--preset", request.Preset is not null, "without --calibration no value comes from a preset; leave it out");
+            Refuse("--seed", request.Seed is not null, "without --calibration nothing is random; leave it out");
 
             void Refuse(string option, bool given, string why)
             {
@@ -226,7 +238,9 @@ public static class RecipeResolver
             int samples = AtLeast("--samples", request.Samples ?? Samples(method, preset), 1, "calibration windows");
             int heldOut = request.HeldOut ?? (request.KeepBest == true && preset.HeldOut == 0 ? Presets.KeepBestHeldOut : preset.HeldOut);
             heldOut = AtLeast("--held-out", heldOut, 0, "calibration windows to measure on");
-            return request.BundledTokens is { } tokens ? Cut(new Windows(samples, heldOut, length), tokens) : new Windows(samples, heldOut, length);
+            var windows = new Windows(samples, heldOut, length);
+            if (request.BundledTokens is { } tokens) return Cut(windows, tokens);
+            return request.CalibrationTokens is { } found ? Fit(windows, found) : windows;
         }
 
         private int Samples(QuantizationMethod method, Preset preset) =>
@@ -248,6 +262,29 @@ public static class RecipeResolver
                 Notes.Add($"The model's own calibration text has {tokens} tokens: {samples} + {heldOut} held-out windows of {length} tokens are used " +
                     $"(the preset has {windows.Samples} + {windows.HeldOut} of {windows.Length}).");
             }
+            return new Windows(samples, heldOut, length);
+        }
+
+        // Of the user's text fewer windows are taken, in the same proportion; shorter ones only where not even one to learn from and one to judge by fit.
+        private Windows Fit(Windows windows, long tokens)
+        {
+            (int samples, int heldOut, int length) = windows;
+            if (samples < 1 || heldOut < 0 || length < 2 || ((long)samples + heldOut) * length <= tokens) return windows;
+            int leastHeldOut = request.HeldOut ?? Math.Min(1, heldOut), least = (request.Samples ?? 1) + leastHeldOut;
+            while (request.SequenceLength is null && request.Samples is null && request.HeldOut is null && (long)least * length > tokens && length / 2 >= ShortestBundledWindow)
+                length /= 2;
+            long fit = tokens / length;
+            if (fit < least)
+            {
+                Problems.Add($"The calibration text has {tokens} tokens: {fit} windows of {length} fit, and {samples} + {heldOut} held-out ones are asked for. " +
+                    "Give more text, or ask for fewer (--samples, --held-out) or shorter windows (--sequence-length).");
+                return windows;
+            }
+            if (request.HeldOut is null && heldOut > 0)
+                heldOut = (int)Math.Clamp(request.Samples is { } asked ? fit - asked : fit * heldOut / ((long)samples + heldOut), 1, heldOut);
+            if (request.Samples is null) samples = (int)Math.Min(samples, fit - heldOut);
+            Notes.Add($"The calibration text has {tokens} tokens: {samples} + {heldOut} held-out windows of {length} tokens are used instead of " +
+                $"{windows.Samples} + {windows.HeldOut} of {windows.Length}; --samples, --held-out and --sequence-length choose others.");
             return new Windows(samples, heldOut, length);
         }
 

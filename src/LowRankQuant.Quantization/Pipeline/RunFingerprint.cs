@@ -33,7 +33,7 @@ public sealed record RunFingerprint(string Model, string Data, string Recipe, st
         if (Data != other.Data) parts.Add("other calibration data");
         if (Recipe != other.Recipe) parts.Add("other options");
         if (Engine != other.Engine) parts.Add($"made by {Engine}, this is {other.Engine}");
-        if (Format != other.Format) parts.Add("another output format");
+        if (Format != other.Format) parts.Add("another --format, --shard-size or --adapter-form");
         return string.Join(", ", parts);
     }
 

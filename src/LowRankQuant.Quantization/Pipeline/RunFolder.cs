@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Quantization.Tuning;
@@ -12,12 +13,14 @@ namespace LowRankQuant.Quantization.Pipeline;
 public sealed class RunFolder
 {
     /// <summary>Folder of working files within an output folder.</summary>
-    public const string WorkName = ".lrq";
+    public const string WorkName = OutputLock.WorkFolder;
 
     /// <summary>The report in an output folder; it is written last.</summary>
     public const string ReportName = "report.json";
 
     private const string TuningReportName = "tuning.json";
+
+    private const string FingerprintName = "fingerprint.json";
 
     /// <summary>The recipe in an output folder.</summary>
     public const string RecipeName = "recipe.json";
@@ -33,7 +36,7 @@ public sealed class RunFolder
     /// <summary>The log, appended to by every session of the run.</summary>
     public string LogFile => Path.Combine(Work, "run.log");
 
-    /// <summary>Opens the folder for a run, or continues the run it holds.</summary>
+    /// <summary>Opens the folder for a run, or continues the run it holds; the caller holds the folder (<see cref="OutputLock.TakeFolder"/>).</summary>
     /// <param name="output">The output folder; made when absent.</param>
     /// <param name="fingerprint">Identity of the run.</param>
     /// <param name="overwrite">Delete whatever another run left.</param>
@@ -42,7 +45,7 @@ public sealed class RunFolder
     {
         var folder = new RunFolder(Path.GetFullPath(output));
         if (File.Exists(folder.Output)) throw new RunFolderException($"{folder.Output} is a file; --out names a folder.");
-        string fingerprintFile = Path.Combine(folder.Work, "fingerprint.json");
+        string fingerprintFile = Path.Combine(folder.Work, FingerprintName);
         if (Directory.Exists(folder.Output) && Directory.EnumerateFileSystemEntries(folder.Output).Any())
         {
             RunFingerprint? found = RunFingerprint.TryRead(fingerprintFile);
@@ -73,7 +76,27 @@ public sealed class RunFolder
     public string ResultFile(int index) => IsTuned ? Path.Combine(TunedFolder, Path.GetFileName(BlockFile(index))) : BlockFile(index);
 
     /// <summary>What tuning did, where it is finished; else null.</summary>
-    public TuningReport? ReadTuning() => IsTuned ? JsonSerializer.Deserialize(File.ReadAllBytes(Path.Combine(TunedFolder, TuningReportName)), PipelineJson.Default.TuningReport) : null;
+    /// <exception cref="InvalidDataException">Its report is damaged.</exception>
+    public TuningReport? ReadTuning() => IsTuned
+        ? Read(Path.Combine(TunedFolder, TuningReportName), PipelineJson.Default.TuningReport, $"delete {TunedFolder} to tune the model again")
+        : null;
+
+    /// <summary>What the sessions of the run so far have taken; nothing where no session said so.</summary>
+    public RunEffort ReadEffort()
+    {
+        try
+        {
+            return File.Exists(EffortFile) ? Read(EffortFile, PipelineJson.Default.RunEffort, "delete it") : new RunEffort(0, 0);
+        }
+        catch (InvalidDataException)
+        {
+            // Nothing of the result depends on it.
+            return new RunEffort(0, 0);
+        }
+    }
+
+    /// <summary>Keeps what all sessions, this one included, have taken.</summary>
+    public void WriteEffort(RunEffort effort) => AtomicFile.WriteAllBytes(EffortFile, JsonSerializer.SerializeToUtf8Bytes(effort, PipelineJson.Default.RunEffort));
 
     /// <summary>Stores the tuned blocks: aside first, so that they are there all at once or not at all.</summary>
     /// <param name="report">What tuning did.</param>
@@ -97,9 +120,32 @@ public sealed class RunFolder
     }
 
     /// <summary>The report of a finished block.</summary>
-    public BlockReport ReadReport(int index) =>
-        JsonSerializer.Deserialize(File.ReadAllBytes(ReportFile(index)), PipelineJson.Default.BlockReport)
-        ?? throw new RunFolderException($"{ReportFile(index)} is empty; delete {BlockFile(index)} to compute the block again.");
+    /// <exception cref="InvalidDataException">It is damaged.</exception>
+    public BlockReport ReadReport(int index) => Read(ReportFile(index), PipelineJson.Default.BlockReport, $"delete {BlockFile(index)} to compute the block again");
+
+    /// <summary>Reads a file of a run.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="type">What it holds.</param>
+    /// <param name="remedy">What its user can do where it is damaged.</param>
+    /// <exception cref="InvalidDataException">It is no sound JSON, or was written by another version.</exception>
+    public static T Read<T>(string file, JsonTypeInfo<T> type, string remedy)
+        where T : class
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(File.ReadAllBytes(file), type) ?? throw new InvalidDataException($"{file} holds nothing; {remedy}.");
+        }
+        catch (JsonException failure)
+        {
+            // Without a position the text is sound and what it says is not what is looked for.
+            string what = failure.LineNumber is { } line && failure.BytePositionInLine is { } column ? $"is damaged at line {line + 1}, column {column + 1}" : "lacks what this version of lrq looks for";
+            throw new InvalidDataException($"{file} {what}; {remedy}.", failure);
+        }
+    }
+
+    /// <summary>Whether a folder holds a run of this fingerprint.</summary>
+    public static bool Holds(string output, RunFingerprint fingerprint) =>
+        RunFingerprint.TryRead(Path.Combine(Path.GetFullPath(output), WorkName, FingerprintName)) is { } found && found.Equals(fingerprint);
 
     /// <summary>Deletes the block files once the result holds their tensors.</summary>
     public void RemoveBlocks()
@@ -107,10 +153,13 @@ public sealed class RunFolder
         if (Directory.Exists(BlocksFolder)) Directory.Delete(BlocksFolder, recursive: true);
         if (IsTuned) Directory.Delete(TunedFolder, recursive: true);
         File.Delete(TuningStateFile);
+        File.Delete(EffortFile);
     }
 
     /// <summary>Where tuning stands while it goes on.</summary>
     public string TuningStateFile => Path.Combine(Work, "tuning.safetensors");
+
+    private string EffortFile => Path.Combine(Work, "effort.json");
 
     private bool IsTuned => Directory.Exists(TunedFolder);
 
@@ -135,6 +184,17 @@ public sealed class RunFolder
             if (Path.GetFileName(folder) != WorkName) Directory.Delete(folder, recursive: true);
         }
         RemoveBlocks();
-        if (Directory.Exists(Work)) Directory.Delete(Work, recursive: true);
+        if (!Directory.Exists(Work)) return;
+        // The lock stays with the process that clears.
+        foreach (string folder in Directory.EnumerateDirectories(Work)) Directory.Delete(folder, recursive: true);
+        foreach (string file in Directory.EnumerateFiles(Work).OrderBy(file => Path.GetFileName(file) == FingerprintName))
+        {
+            if (Path.GetFileName(file) != OutputLock.FileName) File.Delete(file);
+        }
     }
 }
+
+/// <summary>What a run took, all its sessions together.</summary>
+/// <param name="Seconds">Wall time.</param>
+/// <param name="PeakMemoryBytes">The largest resident memory of any of its processes.</param>
+public sealed record RunEffort(double Seconds, long PeakMemoryBytes);

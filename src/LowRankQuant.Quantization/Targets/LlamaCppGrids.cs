@@ -1,3 +1,4 @@
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Numerics.Quantized;
 
@@ -7,7 +8,7 @@ namespace LowRankQuant.Quantization.Targets;
 internal static class LlamaCppGrids
 {
     /// <summary>Inputs of the smallest blocks; rows must be a multiple of it.</summary>
-    public const int SmallestBlock = 32;
+    public static int SmallestBlock { get; } = EngineTable.LlamaCpp.InputTile;
 
     private static readonly int[] GroupSizes = [SmallestBlock, 64];
 

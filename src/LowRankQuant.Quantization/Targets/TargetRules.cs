@@ -1,3 +1,4 @@
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Numerics.Quantized;
 
@@ -11,8 +12,8 @@ namespace LowRankQuant.Quantization.Targets;
 /// vllm                the same per channel or group, and <see cref="VllmRules"/>
 /// gptq (v2)           2, 3, 4, 8 bits per channel or group; in bits and out bits whole words; halves as scales
 /// awq                 4 bits per channel or group, out a multiple of 32; halves as scales
-/// mlx                 2 to 6 and 8 bits, groups of 32, 64, 128 (larger ones by repeating), out a multiple of 64; a scale times a code or a zero point
-///                     must be a number of the stored type, so scales keep only so many significant bits
+/// mlx                 2 to 6 and 8 bits, groups of 32, 64, 128 (larger ones by repeating); a scale times a code or a zero point must be a number of the
+///                     stored type, so scales keep only so many significant bits
 /// </code>
 /// </summary>
 internal static class TargetRules
@@ -21,7 +22,8 @@ internal static class TargetRules
     private const int HalfDigits = 11;
     private const int BFloat16Digits = 8;
     private static readonly int[] GroupSizes = [16, 32, 64, 128, 256];
-    private static readonly int[] MlxGroups = [128, 64, 32];
+    private static readonly EngineRules GptqModel = EngineTable.GptqModel, AutoAwq = EngineTable.AutoAwq, MlxLm = EngineTable.Mlx;
+    private static readonly int[] MlxGroups = [.. MlxLm.GroupSizes.OrderDescending()];
 
     /// <summary>Looks at one layer.</summary>
     public static TargetFit Fit(Target target, TargetLayer layer)
@@ -90,24 +92,23 @@ internal static class TargetRules
     }
 
     private static string? Gptq(TargetLayer layer, UniformGrid grid) =>
-        grid.Bits is not (2 or 3 or 4 or 8) ? $"gptq stores 2, 3, 4 or 8 bits, not {grid.Bits}"
-        : (long)layer.InFeatures * grid.Bits % WordBits != 0 || layer.InFeatures % WordBits != 0 ? $"gptq packs 32 inputs at a time, and rows have {layer.InFeatures}"
-        : layer.OutFeatures % WordBits != 0 ? $"gptq packs zero points of 32 outputs at a time, and there are {layer.OutFeatures}"
+        !GptqModel.Widths.Contains(grid.Bits) ? $"gptq stores {EngineRules.Words(GptqModel.Widths)} bits, not {grid.Bits}"
+        : (long)layer.InFeatures * grid.Bits % WordBits != 0 || layer.InFeatures % GptqModel.InputTile != 0 ? $"gptq packs {GptqModel.InputTile} inputs at a time, and rows have {layer.InFeatures}"
+        : layer.OutFeatures % GptqModel.OutputTile != 0 ? $"gptq packs zero points of {GptqModel.OutputTile} outputs at a time, and there are {layer.OutFeatures}"
         : null;
 
     private static string? Awq(TargetLayer layer, UniformGrid grid) =>
-        grid.Bits != 4 ? $"awq stores 4 bits, not {grid.Bits}"
-        : layer.OutFeatures % WordBits != 0 ? $"awq packs 32 outputs at a time, and there are {layer.OutFeatures}"
+        !AutoAwq.Widths.Contains(grid.Bits) ? $"awq stores {EngineRules.Words(AutoAwq.Widths)} bits, not {grid.Bits}"
+        : layer.OutFeatures % AutoAwq.OutputTile != 0 ? $"awq packs {AutoAwq.OutputTile} outputs at a time, and there are {layer.OutFeatures}"
         : null;
 
     private static string? Mlx(TargetLayer layer, UniformGrid grid) =>
-        grid.Bits == 7 ? "mlx stores 2 to 6 or 8 bits, not 7"
-        : layer.OutFeatures % 64 != 0 ? $"mlx quantizes layers of a multiple of 64 outputs, and there are {layer.OutFeatures}"
-        : !MlxGroups.Any(size => layer.GroupSize % size == 0) ? $"mlx has groups of 32, 64 and 128, and {layer.GroupSize} is no multiple of any"
+        !MlxLm.Widths.Contains(grid.Bits) ? $"mlx stores {EngineRules.Words(MlxLm.Widths)} bits, not {grid.Bits}"
+        : !MlxGroups.Any(size => layer.GroupSize % size == 0) ? $"mlx has groups of {EngineRules.Words(MlxLm.GroupSizes, "and")}, and {layer.GroupSize} is no multiple of any"
         : layer.ScaleType == ScaleType.BFloat16 && grid.Bits >= BFloat16Digits ? "mlx computes in the type of the scales, and bf16 has no digits left for codes of 8 bits; give --scale-dtype fp16"
         : null;
 
-    // Beside scales GPTQ and AWQ store zero points even where the grid is symmetric, and MLX floats as large as the scales.
+    // Beside scales GPTQ and AWQ store zero points even where the grid is symmetric, GPTQ the group of every column, and MLX floats as large as the scales.
     private static double Bits(Target target, TargetLayer layer, UniformGrid grid)
     {
         const int scaleBits = 16;
@@ -115,7 +116,8 @@ internal static class TargetRules
         return target switch
         {
             Target.Mlx => grid.Bits + (2.0 * scaleBits / group),
-            Target.Gptq or Target.Awq => grid.Bits + ((double)(scaleBits + grid.Bits) / group),
+            Target.Gptq => grid.Bits + ((double)(scaleBits + grid.Bits) / group) + (32.0 / layer.OutFeatures),
+            Target.Awq => grid.Bits + ((double)(scaleBits + grid.Bits) / group),
             _ => (double)grid.StoredBits(layer.OutFeatures, layer.InFeatures, layer.ScaleType) / ((double)layer.OutFeatures * layer.InFeatures),
         };
     }

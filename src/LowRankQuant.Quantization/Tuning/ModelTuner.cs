@@ -11,7 +11,7 @@ namespace LowRankQuant.Quantization.Tuning;
 /// <summary>
 /// Tunes a quantized model as a whole: codes stay, the scales of all groups and the factors of all branches learn together to bring the model's next-token
 /// distributions back to those of full precision (<see cref="TuningLoss"/>). Methods fit blocks one by one and cannot see how their errors add up; this can,
-/// and it costs no stored bit. Training quantization parameters end to end after block-wise work is the second phase of EfficientQAT (Chen et al., 2024);
+/// and it costs no stored bit. Weights on two-level grids, whose scales are products of stored integers, are constants of it. Training quantization parameters end to end after block-wise work is the second phase of EfficientQAT (Chen et al., 2024);
 /// training branches by a loss on the model's output is RILQ (Lee et al., 2024).
 /// </summary>
 /// <param name="model">The model in full precision.</param>
@@ -41,7 +41,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
     public TuningReport Run(CalibrationSet calibration, MemoryBudget budget, CancellationToken cancellation)
     {
         TuningRecipe options = recipe.Tuning ?? throw new InvalidOperationException("The recipe has no tuning.");
-        using ParameterArena arena = CreateArena(out TunedLinear[][] linears);
+        using ParameterArena arena = CreateArena(out TunedLinear?[][] linears);
         try
         {
             using var loss = new TuningLoss(
@@ -52,19 +52,27 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         }
         finally
         {
-            foreach (TunedLinear linear in linears.SelectMany(block => block)) linear.Dispose();
+            foreach (TunedLinear? linear in linears.SelectMany(block => block)) linear?.Dispose();
         }
 
         DecoderBlock Load(int index)
         {
             DecoderBlock block = model.LoadBlock(index);
-            UniformWeight[] weights = Weights(index);
-            for (int i = 0; i < weights.Length; i++) block.Slots[i].Exchange(new TunedWeight(linears[index][i], weights[i], model.Device)).Dispose();
+            QuantizedWeight[] weights = Weights(index);
+            for (int i = 0; i < weights.Length; i++) block.Slots[i].Exchange(Source(linears[index][i], weights[i])).Dispose();
             return block;
         }
 
         List<(string Name, QuantizedWeight Weight)> Stored(int index) =>
-            [.. Weights(index).Select((weight, i) => ($"{model.BlockName(index)}.{model.Linears[i].Name}", (QuantizedWeight)linears[index][i].Stored(weight)))];
+            [.. Weights(index).Select((weight, i) => ($"{model.BlockName(index)}.{model.Linears[i].Name}", linears[index][i] is { } linear ? linear.Stored((UniformWeight)weight) : weight))];
+    }
+
+    private IWeightSource Source(TunedLinear? linear, QuantizedWeight weight)
+    {
+        if (linear is not null) return new TunedWeight(linear, (UniformWeight)weight, model.Device);
+        var values = new float[weight.Codes.Length];
+        weight.Reconstruct(values);
+        return new DenseWeight(model.Device.From(values, weight.OutFeatures, weight.InFeatures));
     }
 
     private void Report(int done) => Progress?.Invoke(done, model.Config.Layers + recipe.Tuning!.Steps);
@@ -109,29 +117,31 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         double Measure() => heldOut > 0 ? loss.Mean(training, heldOut, cancellation) : loss.Mean(0, Math.Min(training, MeasuredWindows), cancellation);
     }
 
-    private ParameterArena CreateArena(out TunedLinear[][] linears)
+    private ParameterArena CreateArena(out TunedLinear?[][] linears)
     {
         int layers = model.Config.Layers, parts = 0;
         long count = 0;
         for (int index = 0; index < layers; index++)
         {
-            foreach (UniformWeight weight in Weights(index))
+            foreach (UniformWeight weight in Weights(index).OfType<UniformWeight>())
             {
                 count += TunedLinear.ParameterCount(weight);
                 parts += weight.Branch is null ? 1 : 3;
             }
         }
         var arena = new ParameterArena(model.Device, count, parts);
-        linears = new TunedLinear[layers][];
+        linears = new TunedLinear?[layers][];
         for (int index = 0; index < layers; index++)
-            linears[index] = [.. Weights(index).Select((weight, i) => TunedLinear.Create(weight, arena, recipe.Scheme.For(model.Linears[i].Name).ScaleDigits))];
+            linears[index] = [.. Weights(index).Select((weight, i) => weight is UniformWeight uniform
+                ? TunedLinear.Create(uniform, arena, recipe.Scheme.For(model.Linears[i].Name).ScaleDigits)
+                : null)];
         return arena;
     }
 
     // The weights of a block as the method made them, in slot order.
-    private UniformWeight[] Weights(int index)
+    private QuantizedWeight[] Weights(int index)
     {
         using SafetensorsFile file = SafetensorsFile.Open(folder.BlockFile(index));
-        return [.. model.Linears.Select(linear => (UniformWeight)store.ReadOne(file, model.BlockName(index), linear.Name))];
+        return [.. model.Linears.Select(linear => store.ReadOne(file, model.BlockName(index), linear.Name))];
     }
 }

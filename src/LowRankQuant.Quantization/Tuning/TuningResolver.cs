@@ -7,7 +7,8 @@ namespace LowRankQuant.Quantization.Tuning;
 /// <param name="request">What was asked for.</param>
 /// <param name="method">The method.</param>
 /// <param name="problems">Receives what cannot be run.</param>
-internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod method, List<string> problems)
+/// <param name="notes">Receives what the user should know.</param>
+internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod method, List<string> problems, List<string> notes)
 {
     // Where flrq+ tunes by itself: at 2 bits it takes a tenth and more off the divergence, at 3 and 4 a few per cent for as much time.
     private const int PlusBits = 2;
@@ -22,12 +23,13 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
 
     /// <summary>The recipe; null where nothing is tuned.</summary>
     /// <param name="bits">Code width; with a budget the largest that fits it.</param>
-    /// <param name="twoLevel">Whether some layer may be on a two-level grid.</param>
+    /// <param name="twoLevel">The layers that will be on two-level grids, whether asked for, chosen by a budget or the nearest that a target holds.</param>
+    /// <param name="layers">How many layers a block has.</param>
     /// <param name="samples">Calibration windows of the method.</param>
     /// <param name="heldOut">Windows to judge by: without any nothing tells when tuning over-fits, and it is not done unless asked for.</param>
-    public TuningRecipe? Resolve(int bits, bool twoLevel, int samples, int heldOut)
+    public TuningRecipe? Resolve(int bits, IReadOnlyList<string> twoLevel, int layers, int samples, int heldOut)
     {
-        bool usual = method == QuantizationMethod.FlrqPlus && bits <= PlusBits && !twoLevel && heldOut > 0;
+        bool usual = method == QuantizationMethod.FlrqPlus && bits <= PlusBits && twoLevel.Count == 0 && heldOut > 0;
         int steps = request.TuneSteps ?? (usual ? PlusSteps : 0);
         if (steps < 0) problems.Add($"--tune-steps {steps}: must be at least 0 (steps over the whole model).");
         if (steps <= 0)
@@ -39,7 +41,10 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
             return null;
         }
         if (method == QuantizationMethod.Rtn && !request.HasCalibration) problems.Add("--tune-steps learns from text: give --calibration FILE, or --calibration self.");
-        if (twoLevel) problems.Add("--tune-steps does not apply to two-level grids: their scales are products of stored integers; leave it out, or choose a uniform grid.");
+        if (twoLevel.Count > 0 && twoLevel.Count == layers)
+            problems.Add("--tune-steps does not apply to two-level grids, on which all layers will lie: their scales are products of stored integers; leave it out, or choose a uniform grid.");
+        else if (twoLevel.Count > 0)
+            notes.Add($"--tune-steps tunes the layers on uniform grids; {string.Join(", ", twoLevel)}, on two-level grids, stay as the method makes them.");
         double rate = request.TuneRate ?? Rates.FirstOrDefault(row => bits >= row.Bits, Rates[^1]).Rate;
         if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"--tune-rate {rate:R}: must be a positive finite number, such as 0.002."));
         int windows = request.TuneSamples ?? Math.Max(DefaultSamples, samples);

@@ -35,9 +35,11 @@ internal sealed record TuningState(int Step, double Before, double Best, int Bes
         arena.FirstMoment.CopyFrom(Read(file, FirstMoment, arena));
         arena.SecondMoment.CopyFrom(Read(file, SecondMoment, arena));
         return new TuningState(
-            int.Parse(file.Metadata["step"], CultureInfo.InvariantCulture), double.Parse(file.Metadata["before"], CultureInfo.InvariantCulture),
-            double.Parse(file.Metadata["best_loss"], CultureInfo.InvariantCulture), int.Parse(file.Metadata["best_step"], CultureInfo.InvariantCulture),
-            Read(file, BestTensor, arena));
+            (int)Number("step"), Number("before"), Number("best_loss"), (int)Number("best_step"), Read(file, BestTensor, arena));
+
+        double Number(string key) => file.Metadata.TryGetValue(key, out string? text) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+            ? value
+            : throw new InvalidDataException($"{path}: '{key}' is missing or no number; delete the file to tune the model from its beginning.");
     }
 
     private static PendingTensor Tensor(string name, float[] values) => PendingTensor.FromSingles(name, SafetensorsType.F32, [values.Length], values);

@@ -43,7 +43,15 @@ internal sealed class CliHarness : IQuantizeRun, IEvaluationRun, ICorrectRun
     CorrectReport ICorrectRun.Run(CorrectJob job, IRunObserver observer, CancellationToken cancellation)
     {
         Corrected = job;
-        return new CorrectReport { BaseBitsPerWeight = 2, BitsPerWeight = 2.5, Layers = [new LayerReport("q_proj", 8, 8, 2, 1, 2.5, 0.5, 0.25)] };
+        return new CorrectReport
+        {
+            BaseBitsPerWeight = 2,
+            BitsPerWeight = 3,
+            CountedBitsPerWeight = 2.5,
+            AdapterBytes = 16_152,
+            CountedAdapterBytes = 3_840,
+            Layers = [new LayerReport("q_proj", 8, 8, 2, 1, 2.5, 0.5, 0.25)],
+        };
     }
 
     EvaluationResult IEvaluationRun.Run(EvaluationJob job, IRunObserver observer, CancellationToken cancellation)

@@ -20,16 +20,36 @@ public class OutputTests
             BitsPerWeight = 3.125,
             Bf16Bytes = 270L << 20,
             ResultBytes = 60L << 20,
+            ResultBitsPerParameter = 3.5555,
+            RtnBytes = 58L << 20,
             FullPrecision = new EvaluationResult { Perplexity = 10.291, StandardErrors = errors },
-            Rtn = new EvaluationResult { Perplexity = 14.2, KlDivergence = 0.31, Top1Agreement = 0.72, StandardErrors = errors },
+            Rtn = new EvaluationResult { Perplexity = 14.2, KlDivergence = 0.31, Top1Agreement = 0.72, StandardErrors = errors, BitsPerWeight = 3.03, ModelBitsPerWeight = 3.4444 },
             Result = new EvaluationResult { Perplexity = 11, KlDivergence = 0.08, Top1Agreement = 0.855, StandardErrors = errors },
         });
         string[] lines = table.Split('\n');
-        Assert.Equal(["perplexity", "KL", "divergence", "top-1", "bits/weight", "size"], lines[0].Split(' ', StringSplitOptions.RemoveEmptyEntries));
-        Assert.Matches(@"^full precision +10\.291? ± 0\.05 +- +- +16\.00 +270 MiB$", lines[2]);
-        Assert.Matches(@"^rtn +14\.20 ± 0\.05 +0\.3100 ± 0\.002 +72\.00 ± 0\.30 % +3\.1[23] +60\.0 MiB$", lines[3]);
-        Assert.Matches(@"^lrq +11\.00 ± 0\.05 +0\.0800\d* ± 0\.002 +85\.50 ± 0\.30 % +3\.1[23] +60\.0 MiB$", lines[4]);
+        Assert.Equal(["perplexity", "KL", "divergence", "top-1", "bits/weight", "size", "bits/parameter"], lines[0].Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Matches(@"^full precision +10\.291? ± 0\.05 +- +- +16\.00 +270 MiB +16\.00$", lines[2]);
+        Assert.Matches(@"^rtn +14\.20 ± 0\.05 +0\.3100 ± 0\.002 +72\.00 ± 0\.30 % +3\.03 +58\.0 MiB +3\.44$", lines[3]);
+        Assert.Matches(@"^lrq +11\.00 ± 0\.05 +0\.0800\d* ± 0\.002 +85\.50 ± 0\.30 % +3\.1[23] +60\.0 MiB +3\.56$", lines[4]);
         Assert.Single(lines[2..5].Select(line => line.Length).Distinct());
+    }
+
+    [Fact]
+    public void ASourceThatIsQuantizedIsCalledSo()
+    {
+        string table = ResultTable.Of(new RunReport
+        {
+            Method = "lrq",
+            Scheme = "w3",
+            Output = "out",
+            SourceTypes = "Q4_1",
+            SourceBitsPerWeight = 5,
+            SourceBytes = 94L << 20,
+            Bf16Bytes = 270L << 20,
+            FullPrecision = new EvaluationResult { Perplexity = 20.73, ModelBitsPerWeight = 5.858 },
+        });
+        Assert.Matches(@"^source \(Q4_1\) +20\.73 +- +- +5\.00 +94\.0 MiB +5\.86$", table.Split('\n')[2]);
+        Assert.DoesNotContain("full precision", table, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -23,7 +23,7 @@ public class GgufSourceTests
         result = await Lrq.Run("export", output, "--to", "gguf", "--out", back);
         Assert.Equal((0, ""), (result.Code, result.Error));
         using GgufFile first = GgufFile.Open(source), second = GgufFile.Open(back);
-        foreach (GgufTensor tensor in first.Tensors.Values.Where(tensor => tensor.Name.StartsWith("blk.", StringComparison.Ordinal) && tensor.Shape.Length == 2))
+        foreach (GgufTensor tensor in first.Tensors.Values.Where(tensor => tensor.Name.StartsWith("blk.", StringComparison.Ordinal) && tensor.Shape.Length == 2).Some())
         {
             Assert.Equal(tensor.Type, second.Tensors[tensor.Name].Type);
             Assert.Equal(first.GetBytes(tensor.Name, 0, (int)tensor.ByteLength), second.GetBytes(tensor.Name, 0, (int)tensor.ByteLength));

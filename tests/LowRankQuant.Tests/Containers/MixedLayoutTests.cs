@@ -98,7 +98,7 @@ public class MixedLayoutTests
         var open = new Dictionary<string, SafetensorsFolder>(StringComparer.Ordinal);
         SafetensorsFolder Open(string path) => open.TryGetValue(path, out SafetensorsFolder? known) ? known : open[path] = SafetensorsFolder.Open(path);
         List<PendingTensor> tensors = [];
-        foreach (string name in Open(first).Names)
+        foreach (string name in Open(first).Names.Some())
         {
             string module = name[..name.LastIndexOf('.')];
             if (!module.EndsWith("_proj", StringComparison.Ordinal)) tensors.Add(PendingTensor.Copy(Open(first), name));

@@ -32,7 +32,8 @@ public sealed class CorrectionRunTests : IDisposable
             Assert.Contains("## Tuning of the whole model", File.ReadAllText(Path.Combine(output, "report.md")), StringComparison.Ordinal);
         }
         if (more.Contains("auto")) Assert.All(Layers(report.RootElement), layer => Assert.Contains(layer.GetProperty("damping").GetDouble(), new[] { 0.03, 0.1, 0.3, 1 }));
-        Assert.True(File.Exists(Path.Combine(output, "adapter", "adapter_config.json")), "no branch was written");
+        string expected = more.Contains("padded") ? "adapter_config.json adapter_model.safetensors" : "branches.safetensors";
+        Assert.Equal(expected, string.Join(' ', Directory.GetFiles(Path.Combine(output, "adapter")).Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal)));
         XDocument.Load(Path.Combine(output, "layers.svg"));
         CliResult measured = await Lrq.Run("eval", output, "--reference", "demo", "--text", Path.Combine(TestData.Demo, "evaluation.txt"), "--windows", "1", "--threads", "1", "--json");
         Assert.True(measured.Code == 0, measured.Error);
@@ -81,7 +82,7 @@ public sealed class CorrectionRunTests : IDisposable
         CliResult run = await Lrq.Run([.. Correcting(rounded, adapter), "--target-bits", "2.6"]);
         Assert.True(run.Code == 0, run.Error);
         using JsonDocument report = JsonDocument.Parse(run.Out);
-        Assert.InRange(report.RootElement.GetProperty("bitsPerWeight").GetDouble(), 2.5, 2.6);
+        Assert.InRange(report.RootElement.GetProperty("countedBitsPerWeight").GetDouble(), 2.5, 2.6);
         double before = await Divergence(rounded), after = await Divergence(rounded, "--adapter", adapter);
         Assert.True(after < 0.9 * before, $"KL {before} -> {after}");
         CliResult tooSmall = await Lrq.Run([.. Correcting(rounded, _folder.File("none")), "--target-bits", "2.1"]);
@@ -98,7 +99,7 @@ public sealed class CorrectionRunTests : IDisposable
         Assert.True(run.Code == 0, run.Error);
         using JsonDocument report = JsonDocument.Parse(run.Out);
         Assert.Equal(4.5, report.RootElement.GetProperty("baseBitsPerWeight").GetDouble(), 1e-9);
-        Assert.InRange(report.RootElement.GetProperty("bitsPerWeight").GetDouble(), 4.7, 4.8);
+        Assert.InRange(report.RootElement.GetProperty("countedBitsPerWeight").GetDouble(), 4.7, 4.8);
         File.WriteAllText(ids, $"[{string.Join(',', Enumerable.Range(0, 128).Select(i => (i * 37) % 2048))}]\n");
         double before = await Divergence(quantized, "--ids", ids), after = await Divergence(quantized, "--ids", ids, "--adapter", adapter);
         Assert.True(after < 0.9 * before, $"KL {before} -> {after}");
@@ -124,6 +125,14 @@ public sealed class CorrectionRunTests : IDisposable
         Assert.Equal(Lrq.Bytes(whole), Lrq.Bytes(killed));
         CliResult again = await Lrq.Run([.. Correcting(rounded, killed), "--target-bits", "2.6"]);
         Assert.Contains("holds this run, finished", again.Error);
+        // What is asked for now and is not what is there is refused by its name.
+        CliResult padded = await Lrq.Run([.. Correcting(rounded, killed), "--target-bits", "2.6", "--adapter-form", "padded"]);
+        Assert.Equal(2, padded.Code);
+        Assert.Contains("another --format, --shard-size or --adapter-form", padded.Error);
+        using JsonDocument report = JsonDocument.Parse(again.Out);
+        Assert.Equal(new FileInfo(Path.Combine(killed, "adapter_model.safetensors")).Length, report.RootElement.GetProperty("adapterBytes").GetInt64());
+        Assert.Equal(new FileInfo(Path.Combine(rounded, "model.safetensors")).Length, report.RootElement.GetProperty("baseBytes").GetInt64());
+        Assert.True(report.RootElement.GetProperty("peakMemoryBytes").GetInt64() > 1 << 20);
     }
 
     private static string[] Correcting(string quantized, string adapter) =>

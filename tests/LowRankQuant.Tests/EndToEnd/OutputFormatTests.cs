@@ -136,7 +136,7 @@ public sealed class OutputFormatTests
         Assert.True(Version.Parse(ours.Version!) >= new Version(0, 18, 0));
         Assert.Null(ours.KvCacheScheme);
         const string packed = ".weight_packed";
-        foreach (string tensor in expected.Names.Where(tensor => tensor.EndsWith(packed, StringComparison.Ordinal)))
+        foreach (string tensor in expected.Names.Where(tensor => tensor.EndsWith(packed, StringComparison.Ordinal)).Some())
         {
             string module = tensor[..^packed.Length];
             QuantizationScheme one = theirs.SchemeFor(module)!, other = ours.SchemeFor(module)!;

@@ -40,6 +40,45 @@ public sealed partial class PlanTests
         Assert.Equal(3, result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
     }
 
+    // What would stop the run at its end is a problem of its plan, and stops the run before its first block.
+    [Theory]
+    [InlineData("missing text", "none.txt' is not a file")]
+    [InlineData("empty text", "")]
+    [InlineData("no tokenizer", "tokenizer.json")]
+    [InlineData("side file", "generation_config.json")]
+    [InlineData("missing calibration", "none.txt' is no file")]
+    public async Task WhatWouldStopARunAtItsEndIsFoundFirst(string trouble, string message)
+    {
+        using var folder = new TemporaryFolder();
+        string model = folder.File("model"), output = folder.File("out"), text = Path.Combine(TestData.Demo, "evaluation.txt"), empty = folder.File("empty.txt");
+        Directory.CreateDirectory(model);
+        foreach (string file in Directory.GetFiles(TestData.Demo)) File.Copy(file, Path.Combine(model, Path.GetFileName(file)));
+        File.WriteAllText(empty, "");
+        string[] options = trouble switch
+        {
+            "missing text" => ["--method", "rtn", "--eval-text", folder.File("none.txt")],
+            "empty text" => ["--method", "rtn", "--eval-text", empty],
+            "missing calibration" => ["--method", "lrq", "--calibration", folder.File("none.txt")],
+            _ => ["--method", "rtn", "--eval-text", text],
+        };
+        if (trouble == "no tokenizer") File.Delete(Path.Combine(model, "tokenizer.json"));
+        if (trouble == "side file")
+        {
+            Assert.SkipWhen(OperatingSystem.IsWindows(), "A link that leads to itself needs a right there.");
+            string file = Path.Combine(model, "generation_config.json");
+            File.Delete(file);
+            File.CreateSymbolicLink(file, file);
+        }
+        CliResult planned = await Lrq.Run(["plan", model, .. options, "--untimed"]);
+        Assert.Equal(2, planned.Code);
+        Assert.Contains(message, Assert.Single(DemoRunTests.Lines(planned.Error)), StringComparison.Ordinal);
+        CliResult run = await Lrq.Run(["quantize", model, .. options, "--out", output]);
+        Assert.Equal(1, run.Code);
+        Assert.Contains(message, Assert.Single(DemoRunTests.Lines(run.Error)), StringComparison.Ordinal);
+        Assert.DoesNotContain("block 1", run.Out, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(output));
+    }
+
     // Whatever a run spends time on by name has a time in its plan.
     [Theory]
     [InlineData("rtn")]

@@ -35,11 +35,36 @@ public sealed class TaskEvalTests : IDisposable
         Assert.Equal((0.0, 0, 10), ((double)against["difference"]!, (int)against["better"]!, (int)against["items"]!));
         Assert.Equal(100, (double)against["recoveryPercent"]!, 1e-9);
 
+        Assert.All(records, record => Assert.Equal(("v0.4", 64, null), ((string)record["harness"]!, ((string)record["data"]!).Length, (string?)record["options"])));
+
         CliResult compared = await Lrq.Run("compare", items, "--against", items, "--json");
         JsonNode same = JsonNode.Parse(compared.Out)!["tasks"]!["quiz"]!;
         Assert.Equal(task["metrics"]!.ToJsonString(), same["metrics"]!.ToJsonString());
         Assert.Equal(30, (int)same["against"]!["acc"]!["items"]!);
         Assert.Equal(2, (await Lrq.Run("compare", _folder.File("no.jsonl"), "--against", items)).Code);
+    }
+
+    [Fact]
+    public async Task ItemsOfOtherConventionsOrDataAreNotCompared()
+    {
+        string quiz = _folder.File("quiz.json"), old = _folder.File("old.jsonl"), items = _folder.File("items.jsonl");
+        string[] command = ["eval", "demo", "--tasks", quiz, "--limit", "3", "--threads", "1"];
+        Assert.Equal(0, (await Lrq.Run([.. command, "--harness", "v0.3", "--items", old])).Code);
+        Assert.Contains("task (v0.3)", (await Lrq.Run("compare", old)).Out, StringComparison.Ordinal);
+        Assert.Contains("was scored by the conventions v0.3 and these items by v0.4", (await Lrq.Run([.. command, "--against", old])).Error, StringComparison.Ordinal);
+        Assert.Equal(0, (await Lrq.Run([.. command, "--items", items])).Code);
+        CliResult mixed = await Lrq.Run("compare", items, "--against", old);
+        Assert.Equal(1, mixed.Code);
+        Assert.Contains("figures of different conventions cannot be compared", mixed.Error, StringComparison.Ordinal);
+        CliResult told = await Lrq.Run("compare", items, "--harness", "v0.3");
+        Assert.Equal(1, told.Code);
+        Assert.Contains("were scored by v0.4; leave the option out", told.Error, StringComparison.Ordinal);
+        // The same file of items behind another text of the recipe is another quiz, and so is what was begun of it.
+        File.WriteAllText(quiz, File.ReadAllText(quiz).Replace("{{q}}", "Story: {{q}}", StringComparison.Ordinal));
+        Assert.Contains("has another question as quiz item 0", (await Lrq.Run([.. command, "--against", items])).Error, StringComparison.Ordinal);
+        File.WriteAllLines(items + ".journal", ["{\"fingerprint\":\"0\"}", .. File.ReadAllLines(items)]);
+        File.Delete(items);
+        Assert.Contains("holds items of another request", (await Lrq.Run([.. command, "--items", items])).Error, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Tests.Quantization.Calibration;
 
 namespace LowRankQuant.Tests.Evaluation;
@@ -54,17 +55,19 @@ public sealed class EvaluationUnitTests
         Assert.Equal(["1-3 0", "4-5 0"], TextWindows.ReadIds(path, Config, windows: 2).Select(Describe));
         foreach ((string line, string expected) in new[]
         {
-            ("[1]", "line 1 has 1 ids"), ("[1,2,3,4,5,6,7,8,9]", "takes 2 to 8"), ("[1,\"2\"]", "element 1"), ("[1,", "not sound JSON"), ("{}", "no JSON array"),
-            ("[1,256]", "token id 256"), ("", "no windows"),
+            ("[1]", "line 1 has 1 ids"), ("[1,2,3,4,5,6,7,8,9]", "takes 2 to 8"), ("[1,\"2\"]", "element 1"), ("[1,", "not sound JSON"), ("{}", "line 1 is no array of token ids"),
+            ("[1,256]", "token id 256"), ("", "is empty"), ("\n", "no windows"),
         })
         {
             File.WriteAllText(path, line);
-            Assert.Contains(expected, Assert.Throws<EvaluationException>(() => TextWindows.ReadIds(path, Config).Count()).Message);
+            Exception failure = Assert.ThrowsAny<Exception>(() => TextWindows.ReadIds(path, Config).Count());
+            Assert.True(failure is EvaluationException or TextSourceException, failure.ToString());
+            Assert.Contains(expected, failure.Message);
         }
     }
 
     [Fact]
-    public void Rows_AreJoinedWithBlankOnesEmpty() => Assert.Equal("\n\n = A = \n\n\n\n\nb\n\n\nc", WikiText.JoinRows(" \n = A = \n\nb\nc"));
+    public void Rows_AreJoinedWithBlankOnesEmpty() => Assert.Equal("\n\n = A = \n\n\n\n\nb\n\n\nc", WikiText.JoinRows(new StringReader(" \n = A = \n\nb\nc")).ReadToEnd());
 
     [Fact]
     public void Means_AndTheirErrors()

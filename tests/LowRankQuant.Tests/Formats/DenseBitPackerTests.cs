@@ -80,7 +80,7 @@ public class DenseBitPackerTests
     private static IEnumerable<(int Bits, int Rows, int Columns, byte[] Codes, uint[] AlongColumns, uint[] AlongRows)> Units(string name)
     {
         using SafetensorsFile file = SafetensorsFile.Open(TestData.Path("golden", "compressed-tensors", "units", name + ".safetensors"));
-        foreach (TensorEntry entry in file.Tensors.Values.Where(t => t.Name.EndsWith(".packed_dim1", StringComparison.Ordinal)).ToList())
+        foreach (TensorEntry entry in file.Tensors.Values.Where(t => t.Name.EndsWith(".packed_dim1", StringComparison.Ordinal)).ToList().Some())
         {
             string prefix = entry.Name[..^".packed_dim1".Length];
             string[] parts = prefix[1..].Split('.', 'x');

@@ -82,7 +82,7 @@ public sealed class GgufBlockDecoderTests
     {
         using GgufCheckpoint model = GgufCheckpoint.Open(TestData.Path("golden", "gguf", folder, file));
         int read = 0;
-        foreach (string name in model.TensorNames.Where(name => name.EndsWith("_proj.weight", StringComparison.Ordinal)))
+        foreach (string name in model.TensorNames.Where(name => name.EndsWith("_proj.weight", StringComparison.Ordinal)).Some())
         {
             if (model.ReadQuantized(name) is not { } weight) continue;
             read++;

@@ -44,7 +44,7 @@ public class GgufFileTests
             Assert.Equal(item.GetProperty("file").GetString() == "version-2.gguf" ? 2 : 3, file.Version);
             if (item.TryGetProperty("tensors", out JsonElement tensors))
             {
-                foreach (JsonProperty tensor in tensors.EnumerateObject())
+                foreach (JsonProperty tensor in tensors.EnumerateObject().Some())
                 {
                     float[] expected = [.. tensor.Value.EnumerateArray().Select(v => v.GetSingle())];
                     Assert.Equal(expected, ReadAll(file, tensor.Name)[..expected.Length]);
@@ -121,7 +121,7 @@ public class GgufFileTests
         using GgufFile half = GgufFile.Open(TestData.Path("golden", "gguf", "tinystories-656k", "model-f16.gguf"));
         Assert.Equal("llama", full.Metadata.GetString("general.architecture"));
         Assert.Equal(full.Names, half.Names);
-        foreach (string name in full.Names)
+        foreach (string name in full.Names.Some())
         {
             float[] a = ReadAll(full, name), b = ReadAll(half, name);
             bool isHalf = half.Tensors[name].Type == GgmlType.F16;

@@ -47,8 +47,8 @@ public class SafetensorsReaderTests
         {
             using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(root, item.GetProperty("file").GetString()!));
             JsonElement tensors = item.GetProperty("tensors");
-            Assert.Equal(tensors.EnumerateObject().Select(t => t.Name).Order(), file.Names.Order());
-            foreach (JsonProperty tensor in tensors.EnumerateObject())
+            Assert.Equal(tensors.EnumerateObject().Some().Select(t => t.Name).Order(), file.Names.Order());
+            foreach (JsonProperty tensor in tensors.EnumerateObject().Some())
             {
                 TensorEntry entry = file.Tensors[tensor.Name];
                 Assert.Equal(tensor.Value.GetProperty("shape").EnumerateArray().Select(d => d.GetInt64()), entry.Shape);

@@ -31,6 +31,20 @@ public sealed class TwoLevelTensorsTests
         Assert.Equal(weight.Scales.GroupScales, read.Scales.GroupScales);
         Assert.Equal(weight.Scales.BlockMinima, read.Scales.BlockMinima);
         Assert.Equal(weight.Scales.GroupMinima, read.Scales.GroupMinima);
+        Assert.Equal(weight.StoredBits, 8 * stored.Tensors.Values.Sum(tensor => tensor.ByteLength));
+    }
+
+    [Fact]
+    public void IntegersOfABytesWidthAsOlderFoldersHaveThemAreRead()
+    {
+        using var folder = new TemporaryFolder();
+        string file = folder.File("w.safetensors");
+        SafetensorsWriter.Write(
+            file, AsOlder(TwoLevelTensors.Write("m", Random(TwoLevelGrid.Q2K)), 7), SafetensorsWriter.PyTorchMetadata, TestContext.Current.CancellationToken);
+        using SafetensorsFile stored = SafetensorsFile.Open(file);
+        TwoLevelWeight read = TwoLevelTensors.Read(stored, "m");
+        Assert.All(read.Scales.GroupScales, scale => Assert.Equal(7, scale));
+        Assert.Equal(Enumerable.Range(0, Rows * 48).Select(i => (byte)(i % 16)), read.Scales.GroupMinima);
     }
 
     [Theory]
@@ -47,12 +61,14 @@ public sealed class TwoLevelTensorsTests
     [Fact]
     public void WrongShapesTypesAndValuesAreRefused()
     {
+        Assert.Equal("size-mismatch", Refused(tensors => Replace(tensors, PendingTensor.FromBytes("m.weight_group_scale", SafetensorsType.U8, [Rows, 23], new byte[Rows * 23]))).Kind);
         Assert.Equal("size-mismatch", Refused(tensors => Replace(tensors, PendingTensor.FromBytes("m.weight_group_scale", SafetensorsType.I8, [Rows, 47], new byte[Rows * 47]))).Kind);
-        Assert.Equal("size-mismatch", Refused(tensors => Replace(tensors, PendingTensor.FromBytes("m.weight_group_minimum", SafetensorsType.U8, [Rows - 1, 48], new byte[(Rows - 1) * 48]))).Kind);
+        Assert.Equal("size-mismatch", Refused(tensors => Replace(tensors, PendingTensor.FromBytes("m.weight_group_scale", SafetensorsType.I32, [Rows, 6], new byte[Rows * 24]))).Kind);
+        Assert.Equal("size-mismatch", Refused(tensors => Replace(tensors, PendingTensor.FromBytes("m.weight_group_minimum", SafetensorsType.U8, [Rows - 1, 24], new byte[(Rows - 1) * 24]))).Kind);
         Assert.Equal("size-mismatch", Refused(tensors => Replace(tensors, PendingTensor.FromSingles("m.weight_block_scale", SafetensorsType.BF16, [Rows, 3], new float[Rows * 3]))).Kind);
         Assert.Equal("size-mismatch", Refused(tensors => Replace(tensors, PendingTensor.FromBytes("m.weight_codes", SafetensorsType.I32, [Rows, 49], new byte[Rows * 49 * 4]))).Kind);
         Assert.Equal("size-mismatch", Refused(tensors => Replace(tensors, PendingTensor.FromBytes("m.weight_codes", SafetensorsType.I32, [Rows * 48], new byte[Rows * 48 * 4]))).Kind);
-        Assert.Equal("bad-scale", Refused(tensors => Replace(tensors, PendingTensor.FromBytes("m.weight_group_scale", SafetensorsType.I8, [Rows, 48], [.. Enumerable.Repeat((byte)16, Rows * 48)]))).Kind);
+        Assert.Equal("bad-scale", Refused(tensors => [.. AsOlder(tensors, 16)]).Kind);
         float[] infinite = new float[Rows * 3];
         infinite[7] = float.PositiveInfinity;
         Assert.Equal("bad-scale", Refused(tensors => Replace(tensors, PendingTensor.FromSingles("m.weight_block_scale", SafetensorsType.F16, [Rows, 3], infinite))).Kind);
@@ -77,6 +93,10 @@ public sealed class TwoLevelTensorsTests
         using SafetensorsFile stored = SafetensorsFile.Open(file);
         return Assert.Throws<CheckpointFormatException>(() => TwoLevelTensors.Read(stored, "m"));
     }
+
+    private static List<PendingTensor> AsOlder(List<PendingTensor> tensors, byte scale) => Replace(
+        Replace(tensors, PendingTensor.FromBytes("m.weight_group_scale", SafetensorsType.I8, [Rows, 48], [.. Enumerable.Repeat(scale, Rows * 48)])),
+        PendingTensor.FromBytes("m.weight_group_minimum", SafetensorsType.U8, [Rows, 48], [.. Enumerable.Range(0, Rows * 48).Select(i => (byte)(i % 16))]));
 
     private static List<PendingTensor> Replace(List<PendingTensor> tensors, PendingTensor by) => [.. tensors.Where(tensor => tensor.Name != by.Name), by];
 

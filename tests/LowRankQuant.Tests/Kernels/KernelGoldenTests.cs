@@ -15,7 +15,7 @@ public class KernelGoldenTests(KernelTwins twins) : IClassFixture<KernelTwins>
     public void FakeQuantizer(string file)
     {
         var data = new MiniSafetensors(TestData.Path("golden", "lrq", $"fakequant-{file}.safetensors"));
-        string[] cases = [.. data.Names.Where(name => name.EndsWith(".code", StringComparison.Ordinal)).Select(name => name[..^5])];
+        string[] cases = [.. data.Names.Where(name => name.EndsWith(".code", StringComparison.Ordinal)).Select(name => name[..^5]).Some()];
         Assert.NotEmpty(cases);
         foreach (string key in cases)
         {
@@ -29,7 +29,7 @@ public class KernelGoldenTests(KernelTwins twins) : IClassFixture<KernelTwins>
     public void FakeQuantizerInDoublePrecision(string file)
     {
         var data = new MiniSafetensors(TestData.Path("golden", "lrq", $"fakequant-{file}.safetensors"));
-        foreach (string key in data.Names.Where(name => name.EndsWith(".code", StringComparison.Ordinal)).Select(name => name[..^5]))
+        foreach (string key in data.Names.Where(name => name.EndsWith(".code", StringComparison.Ordinal)).Select(name => name[..^5]).Some())
         {
             double[] Get(string name) => data.Contains($"{key}.{name}") ? data.Doubles($"{key}.{name}") : [];
             (int rows, int columns, int maxCode) = Sizes(data, key);

@@ -86,24 +86,46 @@ public class ReferenceGradientTests
     [InlineData(1, 6, 6, 2, 2, 3, 2, 0.0f)]
     [InlineData(1, 4, 6, 4, 2, 3, 3, 1.5f)]
     [InlineData(2, 3, 3, 1, 1, 4, 0, 2.0f)]
-    public void Attention(int batch, int queries, int keys, int heads, int keyHeads, int headSize, int window, float cap)
+    [InlineData(1, 7, 7, 2, 1, 3, 0, 0.0f, 3)]
+    [InlineData(1, 5, 8, 4, 2, 3, 6, 0.0f, 4, 2)]
+    [InlineData(2, 4, 6, 2, 2, 2, 0, 0.0f, 0, 5, true)]
+    [InlineData(1, 5, 5, 4, 2, 3, 2, 1.5f, 0, 0, true)]
+    public void Attention(
+        int batch, int queries, int keys, int heads, int keyHeads, int headSize, int window, float cap, int chunk = 0, int valueHead = 0, bool terms = false)
     {
-        var shape = new AttentionShape(batch, queries, keys, heads, keyHeads, headSize, 0.7f, window, cap);
+        var shape = new AttentionShape(batch, queries, keys, heads, keyHeads, headSize, 0.7f, window, cap, chunk, valueHead);
         var random = new SeededRandom(4);
-        double[] q = Random(random, batch * queries * heads * headSize), dy = Random(random, q.Length), y = new double[q.Length];
-        double[] k = Random(random, batch * keys * keyHeads * headSize), v = Random(random, k.Length), log = new double[batch * queries * heads];
-        double[] dq = new double[q.Length], dk = new double[k.Length], dv = new double[k.Length];
+        double[] q = Random(random, batch * queries * heads * headSize), dy = Random(random, batch * queries * heads * shape.ValueHeadSize);
+        double[] k = Random(random, batch * keys * keyHeads * headSize), v = Random(random, batch * keys * keyHeads * shape.ValueHeadSize);
+        double[] log = new double[batch * queries * heads], y = new double[dy.Length];
+        double[] bias = terms ? Random(random, heads * (keys + 1)) : [], sinks = terms ? Random(random, heads) : [];
+        double[] dq = new double[q.Length], dk = new double[k.Length], dv = new double[v.Length];
         double Loss()
         {
-            Reference.AttentionForward<double>(shape, q, k, v, y, log);
+            Reference.AttentionForward<double>(shape, bias, sinks, q, k, v, y, log);
             return Dot(dy, y);
         }
 
         Loss();
-        Reference.AttentionBackward<double>(shape, dy, q, k, v, y, log, dq, dk, dv);
+        Reference.AttentionBackward<double>(shape, bias, dy, q, k, v, y, log, dq, dk, dv);
         Check(Loss, q, dq, "dq");
         Check(Loss, k, dk, "dk");
         Check(Loss, v, dv, "dv");
+    }
+
+    [Fact]
+    public void ChunksBiasesAndSinksDoWhatTheySay()
+    {
+        // q = 0 and v = key number: every visible key weighs e^bias, a sink e^sink without a value.
+        var chunks = new AttentionShape(1, 5, 5, 1, 1, 1, 1, Chunk: 2);
+        double[] y = new double[5], log = new double[5], numbers = [0, 1, 2, 3, 4];
+        Reference.AttentionForward<double>(chunks, default, default, new double[5], new double[5], numbers, y, log);
+        Assert.Equal([0, 0.5, 2, 2.5, 4], y);
+
+        var plain = new AttentionShape(1, 1, 3, 1, 1, 1, 1);
+        Reference.AttentionForward<double>(plain, [0, Math.Log(2), Math.Log(5)], [Math.Log(8)], new double[1], new double[3], numbers.AsSpan(0, 3), y.AsSpan(0, 1), log.AsSpan(0, 1));
+        Assert.Equal(((1 * 0) + (2 * 1) + (5 * 2)) / 16.0, y[0], 1e-15);
+        Assert.Equal(Math.Log(16), log[0], 1e-15);
     }
 
     [Fact]
@@ -112,7 +134,7 @@ public class ReferenceGradientTests
         // One head of size one, v = key number, q = 0: the output is the mean of the numbers of the visible keys.
         var shape = new AttentionShape(1, 3, 5, 1, 1, 1, 1, Window: 2);
         double[] y = new double[3], log = new double[3];
-        Reference.AttentionForward<double>(shape, new double[3], new double[5], [0, 1, 2, 3, 4], y, log);
+        Reference.AttentionForward<double>(shape, default, default, new double[3], new double[5], [0, 1, 2, 3, 4], y, log);
         Assert.Equal([1.5, 2.5, 3.5], y);
         Assert.All(log, value => Assert.Equal(Math.Log(2), value, 1e-15));
     }
@@ -122,6 +144,8 @@ public class ReferenceGradientTests
     [InlineData(Activation.GeluTanh)]
     [InlineData(Activation.GeluErf)]
     [InlineData(Activation.Relu)]
+    [InlineData(Activation.ReluSquared)]
+    [InlineData(Activation.Sigmoid)]
     public void Activations(Activation activation)
     {
         var random = new SeededRandom(5);

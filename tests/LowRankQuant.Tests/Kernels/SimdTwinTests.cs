@@ -137,21 +137,31 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
     [InlineData(1, 190, 300, 2, 1, 20, 65, 3f)]
     [InlineData(1, 7, 90, 2, 2, 50, 0, 0f)]
     [InlineData(2, 70, 70, 2, 2, 96, 1, 2f)]
-    public void Attention(int batch, int queries, int keys, int heads, int keyHeads, int headSize, int window, float cap)
+    [InlineData(1, 150, 150, 2, 1, 24, 0, 0f, 37)]
+    [InlineData(1, 3, 150, 2, 1, 24, 100, 0f, 64)]
+    [InlineData(2, 70, 90, 4, 2, 24, 33, 0f, 0, 17)]
+    [InlineData(1, 5, 90, 4, 2, 17, 0, 0f, 0, 33)]
+    [InlineData(2, 100, 100, 4, 2, 16, 0, 0f, 0, 0, true)]
+    [InlineData(1, 130, 171, 3, 1, 20, 70, 4f, 0, 12, true)]
+    [InlineData(1, 2, 171, 3, 1, 20, 70, 4f, 0, 12, true)]
+    public void Attention(
+        int batch, int queries, int keys, int heads, int keyHeads, int headSize, int window, float cap, int chunk = 0, int valueHead = 0, bool terms = false)
     {
-        var shape = new AttentionShape(batch, queries, keys, heads, keyHeads, headSize, 1.3f / MathF.Sqrt(headSize), window, cap);
+        var shape = new AttentionShape(batch, queries, keys, heads, keyHeads, headSize, 1.3f / MathF.Sqrt(headSize), window, cap, chunk, valueHead);
         var random = new SeededRandom(12);
         int rows = batch * queries, columns = heads * headSize, keyRows = batch * keys, keyColumns = keyHeads * headSize;
-        float[] q = Random(random, rows * columns, 2), k = Random(random, keyRows * keyColumns, 2), v = Random(random, keyRows * keyColumns);
-        float[] d = Random(random, rows * columns);
+        int outputs = heads * shape.ValueHeadSize, valueColumns = keyHeads * shape.ValueHeadSize;
+        float[] q = Random(random, rows * columns, 2), k = Random(random, keyRows * keyColumns, 2), v = Random(random, keyRows * valueColumns);
+        float[] d = Random(random, rows * outputs), biases = Random(random, heads * (keys + 3), 3), sink = Random(random, heads, 4);
         twins.Compare(
             kernels =>
             {
-                Tensor tq = twins.From(q, rows, columns), tk = twins.From(k, keyRows, keyColumns), tv = twins.From(v, keyRows, keyColumns);
-                Tensor y = twins.Empty(rows, columns), log = twins.Empty(rows, heads), dy = twins.From(d, rows, columns);
-                Tensor dq = twins.Empty(rows, columns), dk = twins.Empty(keyRows, keyColumns), dv = twins.Empty(keyRows, keyColumns);
-                kernels.AttentionForward(shape, tq, tk, tv, y, log);
-                kernels.AttentionBackward(shape, dy, tq, tk, tv, y, log, dq, dk, dv);
+                Tensor tq = twins.From(q, rows, columns), tk = twins.From(k, keyRows, keyColumns), tv = twins.From(v, keyRows, valueColumns);
+                Tensor y = twins.Empty(rows, outputs), log = twins.Empty(rows, heads), dy = twins.From(d, rows, outputs);
+                Tensor dq = twins.Empty(rows, columns), dk = twins.Empty(keyRows, keyColumns), dv = twins.Empty(keyRows, valueColumns);
+                AttentionTerms beside = terms ? new AttentionTerms(twins.From(biases, heads, keys + 3), twins.From(sink, heads)) : default;
+                kernels.AttentionForward(shape, beside, tq, tk, tv, y, log);
+                kernels.AttentionBackward(shape, beside, dy, tq, tk, tv, y, log, dq, dk, dv);
 
                 // A query that sees one key has no gradient but rounding errors.
                 return window == 1 || keys == 1 ? [y, log, dv] : [y, log, dq, dk, dv];

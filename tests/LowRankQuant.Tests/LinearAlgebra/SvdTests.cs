@@ -59,11 +59,17 @@ public class SvdTests
     public void ZeroMatrices(int rows, int columns) =>
         Assert.All(CheckIdentities(new double[rows * columns], rows, columns), value => Assert.Equal(0, value));
 
-    [Fact]
-    public void EmptyMatrices()
+    [Theory]
+    [InlineData(0, 5)]
+    [InlineData(5, 0)]
+    [InlineData(0, 0)]
+    public void EmptyMatricesHaveNoValuesAndNothingIsWritten(int rows, int columns)
     {
-        Svd.Decompose<double>([], 0, 5, [], [], []);
-        Svd.Decompose<double>([], 5, 0, [], [], []);
+        (double[] u, double[] s, double[] vt) = Decompose([], rows, columns);
+        Assert.Equal((0, 0, 0), (u.Length, s.Length, vt.Length));
+        double[] values = [7];
+        Assert.Throws<ArgumentException>(() => Svd.Decompose<double>([], rows, columns, [], values, []));
+        Assert.Equal(7, values[0]);
     }
 
     [Theory]

@@ -110,9 +110,9 @@ public sealed class SmolLm2GoldenTests
     private static void CheckHashes(SafetensorsFolder tensors)
     {
         using JsonDocument hashes = JsonDocument.Parse(File.ReadAllBytes(TestData.Path("golden", "models", "smollm2-bf16-sha256.json")));
-        IEnumerable<string> names = hashes.RootElement.EnumerateObject().Select(tensor => tensor.Name);
+        IEnumerable<string> names = hashes.RootElement.EnumerateObject().Some().Select(tensor => tensor.Name);
         Assert.Equal(names.Order(StringComparer.Ordinal), tensors.Names.Order(StringComparer.Ordinal));
-        foreach (JsonProperty tensor in hashes.RootElement.EnumerateObject())
+        foreach (JsonProperty tensor in hashes.RootElement.EnumerateObject().Some())
         {
             TensorEntry stored = tensors.Tensors[tensor.Name];
             Assert.Equal(SafetensorsType.BF16, stored.Type);

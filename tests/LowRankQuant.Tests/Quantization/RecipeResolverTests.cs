@@ -28,6 +28,11 @@ public class RecipeResolverTests
         Recipe recipe = Resolve(Trained with { Preset = "paper" }).Recipe;
         Assert.Equal((512, 1024, 5000, 2), (recipe.Samples, recipe.SequenceLength, recipe.Iterations, recipe.Batch));
         Assert.Equal((LossWeighting.Plain, false, 0), (recipe.Loss, recipe.KeepBest, recipe.HeldOut));
+        // The released code trains once and keeps the last step.
+        Assert.Equal(0, recipe.Restarts);
+        Assert.Equal(0, Resolve(Trained with { Preset = "paper", Method = "flrq", Correction = new() { Residual = ResidualRounding.Lrq } }).Recipe.Restarts);
+        Assert.Null(Resolve(Trained with { Preset = "paper", Method = "flrq" }).Recipe.Restarts);
+        Assert.Null(Resolve(Trained).Recipe.Restarts);
     }
 
     [Theory]
@@ -161,6 +166,39 @@ public class RecipeResolverTests
         Assert.Equal((4, 2, 512), (fits.Recipe.Samples, fits.Recipe.HeldOut, fits.Recipe.SequenceLength));
         Assert.Empty(fits.Notes);
         Assert.Contains("30000", Assert.Single(Problems(request with { Samples = 96, SequenceLength = 512 })), StringComparison.Ordinal);
+    }
+
+    // The preset asks for 256 + 8 windows of 512.
+    [Theory]
+    [InlineData(100_000, 190, 5, 512)]
+    [InlineData(5_200, 9, 1, 512)]
+    [InlineData(1_100, 1, 1, 512)]
+    [InlineData(600, 1, 1, 256)]
+    [InlineData(130, 1, 1, 64)]
+    public void ATextOfTheUserGivesAsManyWindowsAsItHas(long tokens, int samples, int heldOut, int length)
+    {
+        ResolvedRecipe cut = Resolve(Trained with { CalibrationTokens = tokens });
+        Assert.Equal((samples, heldOut, length), (cut.Recipe.Samples, cut.Recipe.HeldOut, cut.Recipe.SequenceLength));
+        Assert.Equal($"The calibration text has {tokens} tokens: {samples} + {heldOut} held-out windows of {length} tokens are used instead of 256 + 8 of 512; " +
+            "--samples, --held-out and --sequence-length choose others.", Assert.Single(cut.Notes));
+    }
+
+    [Fact]
+    public void WhatWasAskedForIsNotCut()
+    {
+        RecipeRequest request = Trained with { CalibrationTokens = 10_300 };
+        ResolvedRecipe kept = Resolve(request with { Samples = 18 });
+        Assert.Equal((18, 2, 512), (kept.Recipe.Samples, kept.Recipe.HeldOut, kept.Recipe.SequenceLength));
+        kept = Resolve(request with { HeldOut = 5 });
+        Assert.Equal((15, 5), (kept.Recipe.Samples, kept.Recipe.HeldOut));
+        kept = Resolve(request with { SequenceLength = 256 });
+        Assert.Equal((39, 1, 256), (kept.Recipe.Samples, kept.Recipe.HeldOut, kept.Recipe.SequenceLength));
+        kept = Resolve(request with { HeldOut = 0, KeepBest = false });
+        Assert.Equal((20, 0), (kept.Recipe.Samples, kept.Recipe.HeldOut));
+        Assert.Equal(
+            "The calibration text has 10300 tokens: 20 windows of 512 fit, and 100 + 8 held-out ones are asked for. Give more text, or ask for fewer (--samples, --held-out) or shorter windows (--sequence-length).",
+            Assert.Single(Problems(request with { Samples = 100 })));
+        Assert.Contains("0 windows of 64 fit", Assert.Single(Problems(Trained with { CalibrationTokens = 60 })), StringComparison.Ordinal);
     }
 
     private static ResolvedRecipe Resolve(RecipeRequest request, params string[] problems) =>

@@ -13,7 +13,7 @@ internal sealed class GoldenTokens : IDisposable
     {
         _golden = JsonDocument.Parse(File.ReadAllBytes(path));
         using JsonDocument strings = JsonDocument.Parse(File.ReadAllBytes(TestData.Path("golden", "tokenizers", "strings.json")));
-        foreach (JsonElement item in strings.RootElement.GetProperty("strings").EnumerateArray())
+        foreach (JsonElement item in strings.RootElement.GetProperty("strings").EnumerateArray().Some())
             Strings.Add(item.GetProperty("name").GetString()!, item.GetProperty("text").GetString()!);
         foreach (JsonElement item in strings.RootElement.GetProperty("illFormed").EnumerateArray())
         {
@@ -38,7 +38,7 @@ internal sealed class GoldenTokens : IDisposable
         Assert.Equal(Root.GetProperty("vocabSize").GetInt32(), tokenizer.VocabularySize);
         StringBuilder differences = new();
         int cases = 0;
-        foreach (JsonProperty entry in Root.GetProperty("cases").EnumerateObject())
+        foreach (JsonProperty entry in Root.GetProperty("cases").EnumerateObject().Some())
         {
             cases++;
             string text = Strings[entry.Name];

@@ -1,7 +1,6 @@
-using System.IO.Compression;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Tasks.Data;
 
@@ -10,6 +9,7 @@ internal static class TaskFile
 {
     // The largest real test set has some 50 MB; beyond this something is wrong, and everything read stays in memory.
     private const long MostCharacters = 1L << 30;
+    private const int LongestRow = 1 << 26;
 
     /// <summary>The rows of a file with one JSON object a line, or of a CSV file whose first record names the columns.</summary>
     /// <exception cref="EvaluationException">The file is absent, of another kind, not UTF-8, or a row is not sound.</exception>
@@ -44,44 +44,34 @@ internal static class TaskFile
     private static List<TaskRow> JsonRows(string path) => Read(path, reader =>
     {
         var rows = new List<TaskRow>();
-        for (int number = 1; reader.ReadLine() is { } line; number++)
+        foreach (JsonPiece piece in new JsonValues(reader, path, LongestRow).Read())
         {
-            if (string.IsNullOrWhiteSpace(line)) continue;
-            string place = $"'{path}', line {number}";
-            try
-            {
-                rows.Add(JsonNode.Parse(line) is JsonObject columns ? new TaskRow(place, columns) : throw new EvaluationException($"{place} is no JSON object."));
-            }
-            catch (JsonException failure)
-            {
-                throw new EvaluationException($"{place} is not sound JSON: {failure.Message}", failure);
-            }
+            string place = $"'{path}', line {piece.Line}";
+            int replaced = 0;
+            using JsonDocument json = JsonText.Parse(piece.Text, ref replaced, out JsonFault? fault)
+                ?? throw new EvaluationException($"'{path}', {fault!.Value.From(piece.Line, piece.Column)}.");
+            if (json.RootElement.ValueKind != JsonValueKind.Object)
+                throw new EvaluationException($"{place} is {JsonText.Kind(json.RootElement)}, {JsonText.Shown(json.RootElement)}; a row is a JSON object with a key for every column.");
+            rows.Add(new TaskRow(place, JsonObject.Create(json.RootElement.Clone())!, replaced));
         }
         return rows;
     });
 
     private static T Read<T>(string path, Func<TextReader, T> read)
     {
-        if (!File.Exists(path)) throw new EvaluationException($"'{path}' is not a file.");
         try
         {
-            using Stream file = File.OpenRead(path);
-            using Stream stream = path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? new GZipStream(file, CompressionMode.Decompress) : file;
-            using var reader = new BoundedReader(new StreamReader(stream, new UTF8Encoding(false, throwOnInvalidBytes: true)), path);
+            using var reader = new BoundedReader(new SourceReader(path), path);
             return read(reader);
         }
-        catch (DecoderFallbackException failure)
+        catch (TextSourceException failure)
         {
-            throw new EvaluationException($"'{path}' is not UTF-8 text.", failure);
-        }
-        catch (InvalidDataException failure)
-        {
-            throw new EvaluationException($"'{path}' is not a sound .gz file.", failure);
+            throw new EvaluationException(failure.Message, failure);
         }
     }
 
     /// <summary>Counts what is read: a small .gz file can hold a very long text.</summary>
-    private sealed class BoundedReader(StreamReader inner, string path) : TextReader
+    private sealed class BoundedReader(SourceReader inner, string path) : TextReader
     {
         private long _read;
 

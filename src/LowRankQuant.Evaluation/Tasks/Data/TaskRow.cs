@@ -6,8 +6,12 @@ namespace LowRankQuant.Evaluation.Tasks.Data;
 /// <summary>One row of a task's file: columns by name.</summary>
 /// <param name="place">Where it stands, for messages: file and line.</param>
 /// <param name="columns">Its columns; those of a CSV file are strings.</param>
-internal sealed class TaskRow(string place, JsonObject columns)
+/// <param name="loneSurrogates">Halves of surrogate pairs in it that were read as U+FFFD.</param>
+internal sealed class TaskRow(string place, JsonObject columns, int loneSurrogates = 0)
 {
+    /// <summary>Halves of surrogate pairs that were read as U+FFFD.</summary>
+    public int LoneSurrogates => loneSurrogates;
+
     /// <summary>Whether the column is there and holds something.</summary>
     public bool Has(string name) => columns[name] is not null;
 
@@ -48,11 +52,11 @@ internal sealed class TaskRow(string place, JsonObject columns)
     public bool IsObject(string name) => columns[name] is JsonObject;
 
     /// <summary>The columns of an object within a column.</summary>
-    public TaskRow Part(string name) => Required(name) is JsonObject part ? new TaskRow($"{place}, {name}", part) : throw Wrong($"column '{name}' must hold an object");
+    public TaskRow Part(string name) => Required(name) is JsonObject part ? new TaskRow($"{place}, {name}", part, loneSurrogates) : throw Wrong($"column '{name}' must hold an object");
 
     /// <summary>The columns of the objects within an array.</summary>
     public IReadOnlyList<TaskRow> Parts(string name) => Required(name) is JsonArray array
-        ? [.. array.Select((node, i) => node is JsonObject part ? new TaskRow($"{place}, {name}[{i}]", part) : throw Wrong($"column '{name}' must hold objects"))]
+        ? [.. array.Select((node, i) => node is JsonObject part ? new TaskRow($"{place}, {name}[{i}]", part, loneSurrogates) : throw Wrong($"column '{name}' must hold objects"))]
         : throw Wrong($"column '{name}' must hold an array of objects");
 
     /// <summary>The position of a value among others.</summary>

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.RegularExpressions;
 using LowRankQuant.Evaluation.Tasks.Data;
 
@@ -7,8 +6,6 @@ namespace LowRankQuant.Evaluation.Tasks.Definitions;
 /// <summary>The task of an <see cref="OwnTaskRecipe"/>.</summary>
 internal sealed partial class OwnTask(OwnTaskRecipe recipe, string file) : EvaluationTask
 {
-    private const long LongestRecipe = 1 << 20;
-
     public override string Name => recipe.Name!;
 
     public override bool ReportsNormalized => recipe.Normalized ?? true;
@@ -17,25 +14,16 @@ internal sealed partial class OwnTask(OwnTaskRecipe recipe, string file) : Evalu
     /// <exception cref="EvaluationException">It is absent, no sound JSON, or something in it is missing or wrong; all that is wrong is said.</exception>
     public static OwnTask Read(string path)
     {
-        if (!File.Exists(path)) throw new EvaluationException($"'{path}' is not a file; a recipe of a task of your own is a .json file.");
-        if (new FileInfo(path).Length > LongestRecipe) throw new EvaluationException($"'{path}' is longer than {LongestRecipe} bytes; it is no recipe.");
-        OwnTaskRecipe recipe;
-        try
-        {
-            recipe = JsonSerializer.Deserialize(File.ReadAllBytes(path), OwnTaskJson.Default.OwnTaskRecipe) ?? throw new EvaluationException($"'{path}' holds null.");
-        }
-        catch (JsonException failure)
-        {
-            throw new EvaluationException($"'{path}' is no sound recipe: {failure.Message}", failure);
-        }
         List<string> problems = [];
-        if (string.IsNullOrWhiteSpace(recipe.Name)) problems.Add("'name' is missing");
+        OwnTaskRecipe recipe = OwnTaskReader.Read(path, problems);
+        if (problems.Count > 0) throw new EvaluationException($"'{path}': {string.Join("; ", problems)}.");
+        if (string.IsNullOrWhiteSpace(recipe.Name)) problems.Add("'name' is missing: what the quiz is called in reports");
         else if (TaskCatalog.Find(recipe.Name) is not null) problems.Add($"'name' is {recipe.Name}, which is a built-in task; choose another");
         if (recipe.Context is null) problems.Add("'context' is missing: the text in front of the choices, with {{column}} for a column");
-        if (recipe.Choices is null or []) problems.Add("'choices' is missing: an array with the column of all choices, or with a column for each");
-        if (recipe.Answer is null) problems.Add("'answer' is missing: the column of the right answer");
+        if (recipe.Choices is null or []) problems.Add("'choices' is missing: an array with the column of all choices, or with a column for each, such as [\"a\", \"b\", \"c\"]");
+        if (recipe.Answer is null) problems.Add("'answer' is missing: the column of the right answer, such as \"right\"");
         string data = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, recipe.File ?? "");
-        if (recipe.File is null) problems.Add("'file' is missing: the file of the items");
+        if (recipe.File is null) problems.Add("'file' is missing: the file of the items, such as \"quiz.jsonl\"");
         else if (!File.Exists(data)) problems.Add($"'file': '{data}' does not exist");
         return problems.Count == 0 ? new OwnTask(recipe, data) : throw new EvaluationException($"'{path}': {string.Join("; ", problems)}.");
     }
@@ -45,7 +33,7 @@ internal sealed partial class OwnTask(OwnTaskRecipe recipe, string file) : Evalu
     internal override IReadOnlyList<TaskItem> Load(DataFolder data, TaskSelection selection)
     {
         IReadOnlyList<(TaskRow Row, int Index)> rows = [.. TaskFile.Rows(file).Select((row, index) => (row, index))];
-        return [.. selection.Choose(rows, Name).Select(chosen => new TaskItem(Name, chosen.Index, Checked(Read(chosen.Row), chosen.Row)))];
+        return [.. selection.Choose(rows, Name).Select(chosen => new TaskItem(Name, chosen.Index, Checked(Read(chosen.Row), chosen.Row)) { LoneSurrogates = chosen.Row.LoneSurrogates + recipe.LoneSurrogates })];
     }
 
     private Question Read(TaskRow row)

@@ -1,6 +1,3 @@
-using System.Text.Json;
-using System.Text.Json.Serialization;
-
 namespace LowRankQuant.Evaluation.Tasks.Definitions;
 
 /// <summary>How a recipe's column of right answers is to be understood.</summary>
@@ -45,13 +42,7 @@ public sealed record OwnTaskRecipe
 
     /// <summary>Whether accuracy per character is reported too; null for yes.</summary>
     public bool? Normalized { get; init; }
-}
 
-[JsonSourceGenerationOptions(
-    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
-    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-    UseStringEnumConverter = true,
-    ReadCommentHandling = JsonCommentHandling.Skip,
-    AllowTrailingCommas = true)]
-[JsonSerializable(typeof(OwnTaskRecipe))]
-internal sealed partial class OwnTaskJson : JsonSerializerContext;
+    /// <summary>Halves of surrogate pairs in the recipe that were read as U+FFFD.</summary>
+    internal int LoneSurrogates { get; init; }
+}

@@ -39,7 +39,7 @@ internal static class Piqa
             ["sol1"] = row.Text("sol1"),
             ["sol2"] = row.Text("sol2"),
             ["label"] = labels[i],
-        }))];
+        }, row.LoneSurrogates))];
     }
 
     private static string? LabelFile(string file)

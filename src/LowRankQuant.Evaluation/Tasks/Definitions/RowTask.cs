@@ -45,6 +45,6 @@ internal sealed class RowTask(string name, bool normalized, IReadOnlyList<string
     internal override IReadOnlyList<TaskItem> Load(DataFolder data, TaskSelection selection)
     {
         IReadOnlyList<(TaskRow Row, int Index)> rows = [.. Rows(data.Find(name, candidates)).Select((row, index) => (row, index))];
-        return [.. selection.Choose(rows, name).Select(chosen => new TaskItem(name, chosen.Index, Read(chosen.Row, selection.Harness)))];
+        return [.. selection.Choose(rows, name).Select(chosen => new TaskItem(name, chosen.Index, Read(chosen.Row, selection.Harness)) { LoneSurrogates = chosen.Row.LoneSurrogates })];
     }
 }

@@ -1,7 +1,7 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Tasks.Requests;
 
@@ -13,9 +13,7 @@ internal sealed class ChatFormat
 {
     private const string Delimiter = " ";
 
-    private readonly ChatTemplate _template;
-    private readonly string _bos;
-    private readonly string _eos;
+    private readonly ChatText _chat;
     private (string Context, string Text) _last = ("", "");
 
     /// <summary>Reads the model's template.</summary>
@@ -25,19 +23,13 @@ internal sealed class ChatFormat
         string location = model.Checkpoint.Location;
         try
         {
-            string source = model.Checkpoint.ReadChatTemplate()
+            _chat = ChatText.Of(model.Checkpoint, tokenizer, model.Config)
                 ?? throw new EvaluationException($"--apply-chat-template: {location} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json).");
-            _template = ChatTemplate.Parse(source);
         }
         catch (ChatTemplateException failure)
         {
             throw new EvaluationException($"--apply-chat-template: {location}: {failure.Message}", failure);
         }
-        DecoderConfig config = model.Config;
-        _bos = Token(tokenizer.BosId ?? config.BosId);
-        _eos = Token(tokenizer.EosId ?? (config.EosIds is [int eos, ..] ? eos : null));
-
-        string Token(int? id) => id is { } known ? tokenizer.TokenText(known) ?? "" : "";
     }
 
     /// <summary>A request in chat format.</summary>
@@ -56,7 +48,7 @@ internal sealed class ChatFormat
             : [new ChatMessage("user", context)];
         try
         {
-            return _template.Render(messages, _bos, _eos, addGenerationPrompt: true);
+            return _chat.Render(messages, addGenerationPrompt: true);
         }
         catch (ChatTemplateException failure)
         {

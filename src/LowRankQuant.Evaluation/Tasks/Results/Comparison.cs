@@ -19,17 +19,41 @@ internal sealed class Comparison
         }
     }
 
-    /// <summary>Looks whether the reference has the same question under the same number.</summary>
-    /// <exception cref="EvaluationException">It lacks the item, or has another right choice for it.</exception>
-    public void Check(TaskItem item) => Check(new ItemRecord { Task = item.Task, Subject = item.Subject, Index = item.Index, Gold = item.Question.Gold });
+    /// <summary>Looks whether the reference has the same question under the same number, asked in the same way.</summary>
+    /// <exception cref="EvaluationException">It lacks the item, has another one, or was asked by other conventions.</exception>
+    public void Check(TaskItem item, string? harness = null, string? options = null) => Check(new ItemRecord
+    {
+        Task = item.Task,
+        Subject = item.Subject,
+        Index = item.Index,
+        Gold = item.Question.Gold,
+        Data = item.Hash(),
+        Harness = harness,
+        Options = options,
+    });
 
     /// <summary>The same for an item that was asked already.</summary>
-    /// <exception cref="EvaluationException">The reference lacks the item, or has another right choice for it.</exception>
+    /// <exception cref="EvaluationException">The reference lacks the item, has another one, or was asked by other conventions.</exception>
     public void Check(ItemRecord item)
     {
         if (!_records.TryGetValue(Key(item), out ItemRecord? other))
             throw new EvaluationException($"{_source} lacks {item.Place}; it must hold every item that is asked (the same tasks, --limit and --offset).");
+        if (item.Harness is not null && other.Harness is not null)
+        {
+            if (other.Harness != item.Harness)
+            {
+                throw new EvaluationException($"{_source} was scored by the conventions {other.Harness} and these items by {item.Harness}; figures of different conventions " +
+                    "cannot be compared. Score both by one --harness.");
+            }
+            if (other.Options != item.Options)
+            {
+                throw new EvaluationException($"{_source} was asked with {other.Options ?? "the usual options"} and these items with {item.Options ?? "the usual options"}; " +
+                    "their figures cannot be compared. Ask both in one way (--apply-chat-template, --shots, --add-bos).");
+            }
+        }
         if (other.Gold != item.Gold) throw new EvaluationException($"{_source} has another right choice for {item.Place}; it was made from other data.");
+        if (item.Data is not null && other.Data is not null && other.Data != item.Data)
+            throw new EvaluationException($"{_source} has another question as {item.Place} (its data hash differs); it was made from other data, or by a recipe with other texts.");
     }
 
     /// <summary>Differences over the items that could be asked of both.</summary>

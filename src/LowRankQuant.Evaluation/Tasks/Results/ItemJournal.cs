@@ -13,8 +13,10 @@ internal sealed class ItemJournal : IDisposable
     private readonly string _path;
     private readonly List<ItemRecord> _records;
     private readonly StreamWriter _writer;
+    private readonly OutputLock _held;
 
-    private ItemJournal(string path, List<ItemRecord> records, StreamWriter writer) => (_path, _records, _writer) = (path, records, writer);
+    private ItemJournal(string path, List<ItemRecord> records, StreamWriter writer, OutputLock held) =>
+        (_path, _records, _writer, _held) = (path, records, writer, held);
 
     /// <summary>Records that an earlier session and this one made, in order.</summary>
     public IReadOnlyList<ItemRecord> Records => _records;
@@ -25,7 +27,22 @@ internal sealed class ItemJournal : IDisposable
     /// <param name="path">The result's file.</param>
     /// <param name="fingerprint">Hash of model, data and request.</param>
     /// <exception cref="RunFolderException">The file exists, or what was begun belongs to another request.</exception>
+    /// <exception cref="OutputLockedException">Another evaluation writes it.</exception>
     public static ItemJournal Open(string path, string fingerprint)
+    {
+        OutputLock held = OutputLock.TakePlace(path);
+        try
+        {
+            return Open(path, fingerprint, held);
+        }
+        catch
+        {
+            held.Dispose();
+            throw;
+        }
+    }
+
+    private static ItemJournal Open(string path, string fingerprint, OutputLock held)
     {
         if (File.Exists(path)) throw new RunFolderException($"--items {path} exists; choose another name or delete it.");
         string journal = JournalOf(path), head = $"{{\"fingerprint\":\"{fingerprint}\"}}";
@@ -41,7 +58,7 @@ internal sealed class ItemJournal : IDisposable
         }
         AtomicFile.WriteAllText(journal, head + "\n" + Lines(records));
         var writer = new StreamWriter(new FileStream(journal, FileMode.Append, FileAccess.Write, FileShare.Read), new UTF8Encoding(false)) { NewLine = "\n" };
-        return new ItemJournal(path, records, writer);
+        return new ItemJournal(path, records, writer, held);
     }
 
     /// <summary>Keeps a record.</summary>
@@ -61,7 +78,11 @@ internal sealed class ItemJournal : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _writer.Dispose();
+    public void Dispose()
+    {
+        _writer.Dispose();
+        _held.Dispose();
+    }
 
     private static string Lines(List<ItemRecord> records) => string.Concat(records.Select(record => record.ToJson() + "\n"));
 

@@ -17,6 +17,15 @@ public sealed record ItemRecord
     /// <summary>Number of the item in its file, from 0.</summary>
     public required int Index { get; init; }
 
+    /// <summary>Whose conventions: v0.4, v0.3 or hendrycks; null in files of versions that did not say so.</summary>
+    public string? Harness { get; init; }
+
+    /// <summary>What else was asked for that changes figures: chat template, shots, begin-of-text token; null for the usual.</summary>
+    public string? Options { get; init; }
+
+    /// <summary>SHA-256 of the question, its choices and the right one, lower-case hexadecimal; null in files of versions that did not keep it.</summary>
+    public string? Data { get; init; }
+
     /// <summary>Natural log-likelihood of every choice; of the four letters by the Hendrycks scoring. Empty after an error.</summary>
     public IReadOnlyList<double> LogLikelihoods { get; init; } = [];
 
@@ -61,6 +70,7 @@ public sealed record ItemRecord
             Subject = item.Subject,
             Index = item.Index,
             Gold = item.Question.Gold,
+            Data = item.Hash(),
             Error = encoded.Error,
             CutTokens = encoded.CutTokens > 0 ? encoded.CutTokens : null,
             DroppedShots = encoded.DroppedShots > 0 ? encoded.DroppedShots : null,

@@ -27,14 +27,17 @@ public sealed record TaskReport
     /// <summary>The figures of a file that <c>--items</c> wrote, compared item by item with those of another.</summary>
     /// <param name="items">The file.</param>
     /// <param name="against">The other; null for none.</param>
-    /// <param name="harness">Whose conventions the items were scored by; groups of MMLU's subjects depend on it.</param>
-    /// <exception cref="EvaluationException">A file is absent or unsound, or the other lacks an item.</exception>
-    public static TaskReport OfItems(string items, string? against, Harness harness)
+    /// <param name="asked">Whose conventions the items were scored by, where a file does not say so itself; null when nobody said.</param>
+    /// <exception cref="EvaluationException">
+    /// A file is absent or unsound, its conventions are not known, or the two differ in conventions or data, or the other lacks an item.
+    /// </exception>
+    public static TaskReport OfItems(string items, string? against, Harness? asked)
     {
-        IReadOnlyList<ItemRecord> records = ItemFile.Read(items);
-        Comparison? comparison = against is null ? null : new Comparison(ItemFile.Read(against), $"'{against}'");
+        var notes = new List<string>();
+        (IReadOnlyList<ItemRecord> records, Harness harness) = ItemFile.ReadKnown(items, asked, notes);
+        Comparison? comparison = against is null ? null : new Comparison(ItemFile.ReadKnown(against, asked, notes).Records, $"'{against}'");
         foreach (ItemRecord record in records) comparison?.Check(record);
-        return Of(harness, records.GroupBy(record => record.Task).ToDictionary(task => task.Key, task => TaskResult.Of([.. task], harness, comparison)), []);
+        return Of(harness, records.GroupBy(record => record.Task).ToDictionary(task => task.Key, task => TaskResult.Of([.. task], harness, comparison)), notes);
     }
 
     /// <summary>Sums up tasks.</summary>

@@ -26,6 +26,9 @@ internal sealed class AwqContainer : QuantizedContainer
     /// <inheritdoc/>
     protected override string ScaleSuffix => ".scales";
 
+    /// <inheritdoc/>
+    protected override IReadOnlyList<string> Parts => ["qweight", "qzeros", "scales"];
+
     /// <summary>Reads the configuration of an AWQ checkpoint.</summary>
     public static AwqContainer Open(JsonElement config, string file, SafetensorsFolder tensors) => new(tensors, AwqConfig.QuantMethod, AwqConfig.Parse(config, file));
 

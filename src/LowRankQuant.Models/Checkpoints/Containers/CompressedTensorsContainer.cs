@@ -1,23 +1,31 @@
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.CompressedTensors;
+using LowRankQuant.Formats.Float8;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
 
-/// <summary>compressed-tensors: <c>pack-quantized</c>, <c>int-quantized</c> and <c>naive-quantized</c>, also mixed.</summary>
+/// <summary>compressed-tensors: <c>pack-quantized</c>, <c>int-quantized</c>, <c>naive-quantized</c> and <c>float-quantized</c>, also mixed.</summary>
 internal sealed class CompressedTensorsContainer : QuantizedContainer
 {
     private const string Scale = ".weight_scale";
     private static readonly string[] CacheParts = ["k_scale", "v_scale", "k_zero_point", "v_zero_point"];
     private static readonly string[] ActivationParts = ["input_scale", "input_zero_point", "output_scale", "output_zero_point"];
     private readonly CompressedTensorsConfig _config;
+    private readonly Dictionary<string, Float8Layout> _floats = new(StringComparer.Ordinal);
 
     private CompressedTensorsContainer(SafetensorsFolder tensors, CompressedTensorsConfig config)
         : base(tensors, ModulesWith(tensors, Scale))
     {
         _config = config;
-        foreach (string module in Modules) SchemeOf(module);
+        foreach (string module in Modules)
+        {
+            QuantizationScheme scheme = SchemeOf(module);
+            if (scheme.Weights is not { IsFloat8: true } weights) continue;
+            _floats.Add(module, Float8Layout.Find(tensors, module, weights.Block)!);
+        }
         Quantizers = FindQuantizers();
     }
 
@@ -30,18 +38,50 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
     /// <inheritdoc/>
     protected override string ScaleSuffix => Scale;
 
+    /// <inheritdoc/>
+    protected override IReadOnlyList<string> Parts =>
+        ["weight", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx", .. ActivationParts, .. CacheParts];
+
     /// <summary>Reads the configuration and finds the quantized modules.</summary>
-    public static CompressedTensorsContainer Open(JsonElement config, string file, SafetensorsFolder tensors) =>
-        new(tensors, CompressedTensorsConfig.Parse(config, file));
+    /// <exception cref="CheckpointFormatException">An unsound configuration, or one of a format that is not read.</exception>
+    public static CompressedTensorsContainer Open(JsonElement config, string file, SafetensorsFolder tensors)
+    {
+        CompressedTensorsConfig parsed = CompressedTensorsConfig.Parse(config, file);
+        foreach (QuantizationScheme scheme in parsed.Schemes) CompressedTensorsReader.CheckReadable(scheme, file);
+        return new CompressedTensorsContainer(tensors, parsed);
+    }
 
     /// <inheritdoc/>
     public override bool Owns(string tensor) => base.Owns(tensor) || IsCachePart(tensor);
 
     /// <inheritdoc/>
-    public override (int OutFeatures, int InFeatures) ShapeOf(string module) => CompressedTensorsReader.ShapeOf(Tensors, module, SchemeOf(module));
+    public override (int OutFeatures, int InFeatures) ShapeOf(string module) => _floats.TryGetValue(module, out Float8Layout? floats)
+        ? (floats.OutFeatures, floats.InFeatures)
+        : CompressedTensorsReader.ShapeOf(Tensors, module, SchemeOf(module));
 
     /// <inheritdoc/>
-    public override OrderedWeight Read(string module) => CompressedTensorsReader.ReadOrdered(Tensors, module, SchemeOf(module), _config);
+    public override OrderedWeight? Read(string module) =>
+        _floats.ContainsKey(module) ? null : CompressedTensorsReader.ReadOrdered(Tensors, module, SchemeOf(module), _config);
+
+    /// <inheritdoc/>
+    public override void ReadSingles(string module, Span<float> destination)
+    {
+        if (_floats.TryGetValue(module, out Float8Layout? floats)) floats.Read(Tensors, destination);
+        else base.ReadSingles(module, destination);
+    }
+
+    /// <inheritdoc/>
+    public override void ReadRounded(string module, Span<float> destination)
+    {
+        if (!_floats.ContainsKey(module))
+        {
+            base.ReadRounded(module, destination);
+            return;
+        }
+        ReadSingles(module, destination);
+        ScaleType type = ScaleType ?? Numerics.Quantized.ScaleType.Float32;
+        foreach (ref float value in destination) value = StorageScale.RoundAny(value, type);
+    }
 
     private QuantizationScheme SchemeOf(string module) => _config.SchemeFor(module)
         ?? throw new CheckpointException($"{Tensors.Location}: '{module}' is stored quantized, but no group of quantization_config covers it.");
@@ -59,6 +99,8 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
         }
         if (what.Count == 0) return null;
         IEnumerable<string> stored = Tensors.Names.Where(name => IsCachePart(name) || (base.Owns(name) && ActivationParts.Contains(name[(name.LastIndexOf('.') + 1)..])));
-        return new RuntimeQuantizers(string.Join(", ", what.Distinct(StringComparer.Ordinal)), _config, [.. stored.Select(name => PendingTensor.Copy(Tensors, name))]);
+        return new RuntimeQuantizers(
+            string.Join(", ", what.Distinct(StringComparer.Ordinal)), _config, [.. stored.Select(name => PendingTensor.Copy(Tensors, name))],
+            _floats.Count > 0 ? "dense" : Name);
     }
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.AutoRound;
 using LowRankQuant.Formats.Awq;
 using LowRankQuant.Formats.CompressedTensors;
@@ -10,10 +11,10 @@ using LowRankQuant.Formats.TwoLevel;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
 
-/// <summary>Finds the container of a Hugging Face folder by its config.json.</summary>
+/// <summary>Finds the container of a Hugging Face folder by what its files say of it.</summary>
 internal static class ContainerOpener
 {
-    private delegate QuantizedContainer Opener(JsonElement config, string file, SafetensorsFolder tensors);
+    private delegate QuantizedContainer? Opener(JsonElement config, string file, SafetensorsFolder tensors);
 
     private static readonly SortedDictionary<string, Opener> ByMethod = new(StringComparer.Ordinal)
     {
@@ -22,25 +23,41 @@ internal static class ContainerOpener
         [AwqConfig.QuantMethod] = AwqContainer.Open,
         [AutoRoundConfig.QuantMethod] = OpenAutoRound,
         [TwoLevelConfig.QuantMethod] = TwoLevelContainer.Open,
+        ["fp8"] = Float8Container.Open,
+        ["fbgemm_fp8"] = Float8Container.Open,
     };
 
     /// <summary>Opens the container.</summary>
     /// <param name="config">config.json.</param>
-    /// <param name="file">Its path, for messages.</param>
+    /// <param name="folder">Its folder.</param>
     /// <param name="tensors">The folder's tensors.</param>
     /// <returns>The container; null for a model in plain floats.</returns>
     /// <exception cref="UnsupportedModelException">Another quantization method.</exception>
-    /// <exception cref="Formats.CheckpointFormatException">An unsound configuration.</exception>
-    public static QuantizedContainer? Open(JsonObject config, string file, SafetensorsFolder tensors)
+    /// <exception cref="CheckpointException">Two files contradict each other, or a stored tensor is none of the container's.</exception>
+    /// <exception cref="CheckpointFormatException">An unsound configuration, or scales without a meaning.</exception>
+    public static QuantizedContainer? Open(JsonObject config, string folder, SafetensorsFolder tensors)
     {
+        QuantizedContainer? container = Find(config, folder, tensors);
+        if (container is null) return null;
+        foreach (string name in tensors.Names)
+        {
+            if (!container.Owns(name) || container.Knows(name)) continue;
+            throw new CheckpointException(
+                $"{tensors.Location}: tensor '{name}' is none that {container.Name} stores of a linear; without it the weight could be another. Remove it if it is not needed.");
+        }
+        return container;
+    }
+
+    private static QuantizedContainer? Find(JsonObject config, string folder, SafetensorsFolder tensors)
+    {
+        string file = Path.Combine(folder, ModelConfigFile.Name);
         // MLX writes its object under two keys and gives it no method.
         if (config[MlxConfig.Key] is JsonObject mlx) return MlxContainer.Open(Element(mlx), file, tensors);
-        if (config["quantization_config"] is not JsonObject quantization) return null;
-        string? method = (quantization["quant_method"] as JsonValue)?.TryGetValue(out string? text) == true ? text : null;
-        return method is not null && ByMethod.TryGetValue(method, out Opener? open)
-            ? open(Element(quantization), file, tensors)
+        if (QuantizationDescription.Find(config, folder, tensors) is not { } description) return Float8Container.WithoutConfiguration(tensors);
+        return description.Method is { } method && ByMethod.TryGetValue(method, out Opener? open)
+            ? open(Element(description.Json), description.File, tensors)
             : throw new UnsupportedModelException(
-                $"{file}: quantization_config.quant_method '{method}' is not supported; supported are {string.Join(", ", ByMethod.Keys)} and MLX.");
+                $"{description.File}: quantization_config.quant_method '{description.Method ?? "(absent)"}' is not supported; supported are {string.Join(", ", ByMethod.Keys)} and MLX.");
     }
 
     private static QuantizedContainer OpenAutoRound(JsonElement config, string file, SafetensorsFolder tensors)

@@ -18,13 +18,29 @@ internal sealed class GptqContainer : QuantizedContainer
     {
         Name = name;
         _layouts = layouts.Resolve(Modules, tensors.Location);
+        if (Relabelled(layouts.Common) is not { } form) return;
+        foreach (string module in Modules) _layouts[module] = _layouts[module] with { ZeroPoints = form };
+        (string label, string stored) = form == GptqZeroPoints.AsTheyAre ? (GptqConfig.V1, GptqConfig.V2) : (GptqConfig.V2, GptqConfig.V1);
+        string key = name == GptqConfig.QuantMethod
+            ? $"\"checkpoint_format\": \"{stored}\""
+            : $"\"packing_format\": \"auto_round:{(form == GptqZeroPoints.AsTheyAre ? "gptqmodel" : "auto_gptq")}\"";
+        Warnings =
+        [
+            $"the configuration says that zero points are stored as in {label}, but they are stored as in {stored} and are read so; set {key} in its file for other readers.",
+        ];
     }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Warnings { get; } = [];
 
     /// <inheritdoc/>
     public override string Name { get; }
 
     /// <inheritdoc/>
     protected override string ScaleSuffix => ".scales";
+
+    /// <inheritdoc/>
+    protected override IReadOnlyList<string> Parts => ["qweight", "qzeros", "scales", "g_idx"];
 
     /// <summary>Reads the configuration of a GPTQ checkpoint.</summary>
     public static GptqContainer Open(JsonElement config, string file, SafetensorsFolder tensors) =>
@@ -35,4 +51,25 @@ internal sealed class GptqContainer : QuantizedContainer
 
     /// <inheritdoc/>
     public override OrderedWeight Read(string module) => GptqReader.Read(Tensors, module, _layouts[module]);
+
+    // Where every zero point is the middle, the fields of the first module say which form they have; null where that is what the configuration says.
+    private GptqZeroPoints? Relabelled(GptqLayout common)
+    {
+        string? first = Modules.Order(StringComparer.Ordinal).FirstOrDefault();
+        if (first is null || FormOf(first) is not { } form) return null;
+        return (form == GptqZeroPoints.AsTheyAre) == (common.ZeroPoints == GptqZeroPoints.AsTheyAre) ? null : form;
+    }
+
+    private GptqZeroPoints? FormOf(string module)
+    {
+        try
+        {
+            return GptqReader.FormOf(Tensors, module, _layouts[module]);
+        }
+        catch (CheckpointFormatException)
+        {
+            // What is unsound is told when it is read.
+            return null;
+        }
+    }
 }

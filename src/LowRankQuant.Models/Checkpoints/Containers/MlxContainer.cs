@@ -21,6 +21,9 @@ internal sealed class MlxContainer : QuantizedContainer
     /// <inheritdoc/>
     protected override string ScaleSuffix => MlxReader.Scales;
 
+    /// <inheritdoc/>
+    protected override IReadOnlyList<string> Parts => ["weight", "scales", "biases"];
+
     /// <summary>Reads the configuration of an MLX checkpoint.</summary>
     public static MlxContainer Open(JsonElement config, string file, SafetensorsFolder tensors) => new(tensors, MlxConfig.Parse(config, file));
 
@@ -45,9 +48,6 @@ internal sealed class MlxContainer : QuantizedContainer
         if (affine is null) base.Round(weight, destination);
         else affine.Dequantize(destination);
     }
-
-    /// <inheritdoc/>
-    public override long StoredBitsOf(string module) => ReadAffine(module).StoredBits;
 
     private MlxWeight ReadAffine(string module) => MlxReader.Read(Tensors, module, LayoutOf(module));
 

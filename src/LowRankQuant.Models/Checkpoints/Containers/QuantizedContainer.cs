@@ -5,11 +5,20 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Models.Checkpoints.Containers;
 
 /// <summary>How a Hugging Face folder stores its quantized linears: one class per container.</summary>
-/// <param name="tensors">The folder's tensors.</param>
-/// <param name="modules">Quantized modules.</param>
-public abstract class QuantizedContainer(SafetensorsFolder tensors, IEnumerable<string> modules)
+public abstract class QuantizedContainer
 {
-    private readonly HashSet<string> _modules = new(modules, StringComparer.Ordinal);
+    private readonly HashSet<string> _modules;
+    private readonly Lazy<Dictionary<string, long>> _storedBits;
+
+    /// <summary>A container.</summary>
+    /// <param name="tensors">The folder's tensors.</param>
+    /// <param name="modules">Quantized modules.</param>
+    protected QuantizedContainer(SafetensorsFolder tensors, IEnumerable<string> modules)
+    {
+        Tensors = tensors;
+        _modules = new HashSet<string>(modules, StringComparer.Ordinal);
+        _storedBits = new Lazy<Dictionary<string, long>>(CountBits);
+    }
 
     /// <summary>Name of the container as <c>quant_method</c> or <c>--to</c> say it.</summary>
     public abstract string Name { get; }
@@ -33,11 +42,20 @@ public abstract class QuantizedContainer(SafetensorsFolder tensors, IEnumerable<
     /// <summary>Quantizers of activations or of the key-value cache, which belong to the model and cannot be executed here; null without.</summary>
     public virtual RuntimeQuantizers? Quantizers => null;
 
+    /// <summary>What the user should know about how the folder is read. A sentence each.</summary>
+    public virtual IReadOnlyList<string> Warnings => [];
+
     /// <summary>The folder's tensors.</summary>
-    protected SafetensorsFolder Tensors { get; } = tensors;
+    protected SafetensorsFolder Tensors { get; }
 
     /// <summary>End of the names of scales.</summary>
     protected abstract string ScaleSuffix { get; }
+
+    /// <summary>Ends of the names of the tensors that a quantized module consists of, beside its bias.</summary>
+    protected abstract IReadOnlyList<string> Parts { get; }
+
+    /// <summary>Whether a tensor of a quantized module is one that the container has a meaning for.</summary>
+    public virtual bool Knows(string tensor) => Parts.Contains(tensor[(tensor.LastIndexOf('.') + 1)..]);
 
     /// <summary>Whether a module is quantized.</summary>
     public bool Holds(string module) => _modules.Contains(module);
@@ -79,12 +97,22 @@ public abstract class QuantizedContainer(SafetensorsFolder tensors, IEnumerable<
         for (int i = 0; i < destination.Length; i++) destination[i] = StorageScale.RoundAny(destination[i], type);
     }
 
-    /// <summary>Bits of a quantized module: codes, scales, zero points, and the order of its columns where it has one.</summary>
-    /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
-    public virtual long StoredBitsOf(string module)
+    /// <summary>
+    /// Bits of a quantized module in the file: codes, scales, zero points or biases as they are packed, the groups of its columns and quantizers of its
+    /// activations where it has them. Not its bias, and not the two integers that repeat its shape.
+    /// </summary>
+    public long StoredBitsOf(string module) => _storedBits.Value[module];
+
+    private Dictionary<string, long> CountBits()
     {
-        OrderedWeight weight = Read(module)!;
-        return weight.Weight.StoredBits + (weight.Columns is { } columns ? 32L * columns.Length : 0);
+        Dictionary<string, long> bits = _modules.ToDictionary(module => module, _ => 0L, StringComparer.Ordinal);
+        foreach (string tensor in Tensors.Names)
+        {
+            int dot = tensor.LastIndexOf('.');
+            if (dot <= 0 || tensor[(dot + 1)..] is "bias" or "weight_shape" || !bits.TryGetValue(tensor[..dot], out long sum)) continue;
+            bits[tensor[..dot]] = sum + (8 * Tensors.Tensors[tensor].ByteLength);
+        }
+        return bits;
     }
 
     /// <summary>Modules that have a tensor with a name ending so.</summary>

@@ -7,4 +7,5 @@ namespace LowRankQuant.Models.Checkpoints.Containers;
 /// <param name="Description">What they are, for messages.</param>
 /// <param name="Config">The checkpoint's configuration.</param>
 /// <param name="Tensors">Their stored scales and zero points, to be copied.</param>
-public sealed record RuntimeQuantizers(string Description, CompressedTensorsConfig Config, IReadOnlyList<PendingTensor> Tensors);
+/// <param name="WeightsOnlyTarget">The container, as <c>--to</c> names it, that holds the weights without them.</param>
+public sealed record RuntimeQuantizers(string Description, CompressedTensorsConfig Config, IReadOnlyList<PendingTensor> Tensors, string WeightsOnlyTarget);

@@ -26,6 +26,9 @@ internal sealed class TwoLevelContainer : QuantizedContainer
     /// <inheritdoc/>
     protected override string ScaleSuffix => ".weight_block_scale";
 
+    /// <inheritdoc/>
+    protected override IReadOnlyList<string> Parts => ["weight_codes", "weight_block_scale", "weight_group_scale", "weight_block_minimum", "weight_group_minimum"];
+
     /// <summary>Reads the configuration.</summary>
     public static TwoLevelContainer Open(JsonElement config, string file, SafetensorsFolder tensors) => new(
         tensors,
@@ -54,7 +57,7 @@ internal sealed class TwoLevelContainer : QuantizedContainer
     public override void ReadRounded(string module, Span<float> destination) => ReadSingles(module, destination);
 
     /// <inheritdoc/>
-    public override long StoredBitsOf(string module) => ReadQuantized(module)!.StoredBits;
+    public override bool Knows(string tensor) => _uniform?.Owns(tensor) == true ? _uniform.Knows(tensor) : base.Knows(tensor);
 
     private CompressedTensorsContainer? UniformOf(string module) => _uniform?.Holds(module) == true ? _uniform : null;
 }

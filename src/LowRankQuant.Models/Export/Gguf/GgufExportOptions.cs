@@ -28,6 +28,12 @@ public sealed record GgufExportOptions
     /// <summary>Writes no vocabulary: the file then serves token ids only. Otherwise a source without a tokenizer is refused.</summary>
     public bool WithoutTokenizer { get; init; }
 
+    /// <summary>
+    /// Leaves out what a GGUF vocabulary has no place for: normalizers, pre-tokenizers without a name, flags of added tokens. Otherwise a tokenizer that
+    /// has them is refused.
+    /// </summary>
+    public bool LossyVocabulary { get; init; }
+
     /// <summary><c>general.name</c>; null for the name of the source.</summary>
     public string? Name { get; init; }
 }

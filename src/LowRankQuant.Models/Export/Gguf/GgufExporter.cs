@@ -38,15 +38,17 @@ public static class GgufExporter
         }
         if (Path.GetFullPath(path) == Path.GetFullPath(source.Location))
             problems.Add($"{path} is the source itself; name another file.");
-        problems.AddRange(GgufHyperparameters.Problems(source.Config));
+        // A GGUF source passes its own keys on.
+        if (source is not GgufCheckpoint) problems.AddRange(GgufHyperparameters.Problems(source.Config));
         if (problems.Count > 0) throw new ExportException(problems);
         GgufTensorPlan plan = GgufTensorPlan.For(source, options);
         if (plan.Problems.Count > 0) throw new ExportException(plan.Problems);
+        GgufTokenizerPlan tokenizer = GgufTokenizerPlan.For(source, options);
+        if (tokenizer.Problems.Count > 0) throw new ExportException(tokenizer.Problems);
 
-        var notes = new List<string>();
         List<KeyValuePair<string, GgufValue>> metadata = source is GgufCheckpoint file
             ? PassOn(file, plan, options)
-            : Describe(source, plan, options, notes);
+            : Describe(source, plan, options, tokenizer);
         int done = 0;
         PendingGgufTensor[] tensors = [.. plan.Tensors.Select(planned => planned.Tensor with
         {
@@ -57,10 +59,10 @@ public static class GgufExporter
             },
         })];
         long bytes = GgufWriter.Write(path, metadata, tensors, cancellation);
-        return new GgufExport(path, bytes, [.. plan.Tensors.Select(planned => planned.Exported)], notes);
+        return new GgufExport(path, bytes, [.. plan.Tensors.Select(planned => planned.Exported)], tokenizer.Warnings);
     }
 
-    private static List<KeyValuePair<string, GgufValue>> Describe(ICheckpoint source, GgufTensorPlan plan, GgufExportOptions options, List<string> notes)
+    private static List<KeyValuePair<string, GgufValue>> Describe(ICheckpoint source, GgufTensorPlan plan, GgufExportOptions options, GgufTokenizerPlan tokenizer)
     {
         var metadata = new List<KeyValuePair<string, GgufValue>>
         {
@@ -70,15 +72,14 @@ public static class GgufExporter
         };
         metadata.AddRange(FileKeys(plan));
         metadata.AddRange(GgufHyperparameters.Of(source.Config));
-        if (options.WithoutTokenizer)
+        if (tokenizer.Vocabulary is not { } vocabulary)
         {
             metadata.Add(GgufVocabularyMetadata.None);
             return metadata;
         }
-        GgufVocabulary vocabulary = GgufVocabularyExport.FromTokenizer(source.LoadTokenizer(), source.Config.VocabularySize);
-        metadata.AddRange(GgufVocabularyMetadata.Of(
-            vocabulary with { EosId = vocabulary.EosId ?? First(source.Config.EosIds) }, PaddingId(source), source.ReadChatTemplate()));
-        notes.AddRange(GgufVocabularyMetadata.Notes(vocabulary));
+        // The configuration names them where the tokenizer's files do not.
+        vocabulary = vocabulary with { BosId = vocabulary.BosId ?? source.Config.BosId, EosId = vocabulary.EosId ?? First(source.Config.EosIds) };
+        metadata.AddRange(GgufVocabularyMetadata.Of(vocabulary, PaddingId(source), source.ReadChatTemplates()));
         return metadata;
     }
 

@@ -31,11 +31,12 @@ internal static class GgufHyperparameters
     }
 
     /// <summary>
-    /// The table f / f' by which llama.cpp divides the frequencies of Llama 3 scaling, in place of the parameters, or null for other scalings.
+    /// The table f / f' by which llama.cpp divides the frequencies of Llama 3 scaling, in place of the parameters, and of tables of their own; null for other
+    /// scalings.
     /// </summary>
     public static float[]? RopeFactors(RopeConfig rope)
     {
-        if (rope.Scaling != RopeScaling.Llama3) return null;
+        if (rope.Scaling is not (RopeScaling.Llama3 or RopeScaling.Table)) return null;
         double[] plain = RopeFrequencies.Compute(rope with { Scaling = RopeScaling.None }, 1), scaled = RopeFrequencies.Compute(rope, 1);
         return [.. plain.Zip(scaled, (before, after) => (float)(before / after))];
     }

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Quantized;
@@ -23,7 +25,10 @@ public static class GgufLoraExporter
     /// <summary>Writes one file; it appears under its name only when it is complete.</summary>
     /// <param name="source">A model with branches.</param>
     /// <param name="path">Destination; an existing file is replaced.</param>
-    /// <param name="type">F32 or F16; null for F16 where every factor is a half, else F32, so that nothing is rounded.</param>
+    /// <param name="type">
+    /// F32, F16 or Q8_0; null for F16 where every factor is a half, else F32, so that nothing is rounded. A factor whose rows are no multiple of 32 has no
+    /// Q8_0 and is stored as for null. The rows of A of an 8-bit branch are blocks of Q8_0 as they are, for their scales are halves.
+    /// </param>
     /// <param name="cancellation">Ends the work; nothing is left behind.</param>
     /// <returns>The tensors written.</returns>
     /// <exception cref="ExportException">The model has no branch, or one that llama.cpp cannot apply.</exception>
@@ -31,9 +36,10 @@ public static class GgufLoraExporter
     /// <exception cref="IOException">The disk is too small or the path cannot be written; nothing is left behind.</exception>
     public static GgufExport Write(ICheckpoint source, string path, GgmlType? type = null, CancellationToken cancellation = default)
     {
-        if (type is not (null or GgmlType.F32 or GgmlType.F16)) throw new ExportException($"The factors of an adapter are F32 or F16; {type} was asked for.");
+        if (type is not (null or GgmlType.F32 or GgmlType.F16 or GgmlType.Q8_0))
+            throw new ExportException($"The factors of an adapter are F32, F16 or Q8_0; {type} was asked for.");
         if (source is not AdaptedCheckpoint adapted) throw new ExportException($"{source.Location} has no low-rank branches; there is no adapter to write.");
-        var problems = new List<string>(GgufHyperparameters.Problems(source.Config));
+        List<string> problems = adapted.Base is GgufCheckpoint ? [] : [.. GgufHyperparameters.Problems(source.Config)];
         Dictionary<string, string> names = GgufNames.All(source.Config.Layers).ToDictionary(pair => pair.HuggingFace, pair => pair.Gguf, StringComparer.Ordinal);
         foreach (string name in adapted.BranchNames)
         {
@@ -48,11 +54,17 @@ public static class GgufLoraExporter
         foreach ((string gguf, string name) in GgufNames.All(source.Config.Layers))
         {
             if (!adapted.BranchNames.Contains(name) || adapted.ReadBranch(name) is not { Rank: > 0 } branch) continue;
-            GgmlType stored = type ?? (IsHalf(branch.A) && IsHalf(branch.B) ? GgmlType.F16 : GgmlType.F32);
+            GgmlType exact = IsHalf(branch.A) && IsHalf(branch.B) ? GgmlType.F16 : GgmlType.F32;
+            GgmlType Stored(int columns) => type is null || columns % type.Value.Block().Elements != 0 ? exact : type.Value;
             IReadOnlyList<int> shape = source.ShapeOf(name);
-            Add(gguf + ".lora_a", name, stored, [branch.Rank, shape[1]], (values, sink) => sink.WriteSingles(values.A));
+            GgmlType rows = Stored(shape[1]);
+            Add(gguf + ".lora_a", name, rows, [branch.Rank, shape[1]], (values, sink) =>
+            {
+                if (rows == GgmlType.Q8_0 && CodesOf(values) is { } codes) WriteCodes(codes, shape[1], sink);
+                else sink.WriteSingles(values.A);
+            });
             int heads = RotaryRows.Heads(source.Config, name);
-            Add(gguf + ".lora_b", name, stored, [shape[0], branch.Rank], (values, sink) =>
+            Add(gguf + ".lora_b", name, Stored(branch.Rank), [shape[0], branch.Rank], (values, sink) =>
             {
                 if (heads == 0) sink.WriteSingles(values.B);
                 else GgufRows.WriteInterleaved(values.B, shape[0], heads, sink);
@@ -82,6 +94,22 @@ public static class GgufLoraExporter
         new("adapter.type", GgufValue.Of("lora")),
         new("adapter.lora.alpha", GgufValue.Of(0f)),
     ];
+
+    private static FactorCodes? CodesOf(LowRankBranch branch) =>
+        branch.BitsPerFactor == 8 && FactorCodes.OfRows(branch.A, branch.Rank) is { ScaleType: ScaleType.Float16 } codes ? codes : null;
+
+    // A block of Q8_0 is a half and 32 codes: the row's scale serves every block of it.
+    private static void WriteCodes(FactorCodes codes, int columns, GgufTensorSink sink)
+    {
+        const int Elements = 32;
+        Span<byte> block = stackalloc byte[sizeof(ushort) + Elements];
+        for (int at = 0; at < codes.Codes.Length; at += Elements)
+        {
+            BinaryPrimitives.WriteHalfLittleEndian(block, (Half)codes.Scales[at / columns]);
+            MemoryMarshal.AsBytes(codes.Codes.AsSpan(at, Elements)).CopyTo(block[sizeof(ushort)..]);
+            sink.Write(block);
+        }
+    }
 
     private static bool IsHalf(float[] values) => Array.TrueForAll(values, value => (float)(Half)value == value);
 }

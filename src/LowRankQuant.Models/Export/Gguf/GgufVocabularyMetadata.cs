@@ -1,4 +1,5 @@
 using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Tokenizers;
 
 namespace LowRankQuant.Models.Export.Gguf;
@@ -14,14 +15,17 @@ internal static class GgufVocabularyMetadata
     /// <summary>Keys and values in the usual order.</summary>
     /// <param name="vocabulary">The vocabulary.</param>
     /// <param name="paddingId">Id of the padding token; null when there is none.</param>
-    /// <param name="chatTemplate">Text of the chat template; null when there is none.</param>
-    public static IEnumerable<KeyValuePair<string, GgufValue>> Of(GgufVocabulary vocabulary, int? paddingId, string? chatTemplate)
+    /// <param name="chatTemplates">Chat templates by name.</param>
+    public static IEnumerable<KeyValuePair<string, GgufValue>> Of(GgufVocabulary vocabulary, int? paddingId, IReadOnlyDictionary<string, string> chatTemplates)
     {
         foreach ((string key, object? value) in Values(vocabulary, paddingId))
         {
             if (value is not null) yield return new(Prefix + key, GgufValue.Of(value));
         }
-        if (chatTemplate is not null) yield return new("tokenizer.chat_template", GgufValue.Of(chatTemplate));
+        foreach ((string name, string template) in chatTemplates)
+            yield return new(name == ChatTemplateFile.Default ? "tokenizer.chat_template" : $"tokenizer.chat_template.{name}", GgufValue.Of(template));
+        string[] named = [.. chatTemplates.Keys.Where(name => name != ChatTemplateFile.Default)];
+        if (named.Length > 0) yield return new("tokenizer.chat_templates", GgufValue.Of(named));
     }
 
     /// <summary>What a user of the file should know about its vocabulary.</summary>

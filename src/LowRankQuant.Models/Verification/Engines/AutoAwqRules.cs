@@ -1,23 +1,21 @@
 using LowRankQuant.Formats.Awq;
+using LowRankQuant.Formats.Engines;
 
 namespace LowRankQuant.Models.Verification.Engines;
 
-/// <summary>AutoAWQ's GEMM layout (golden/awq/README.md).</summary>
+/// <summary>AutoAWQ's GEMM layout.</summary>
 internal sealed class AutoAwqRules : IEngineRules
 {
-    private const string Name = "AutoAWQ";
-
-    // Its packer and its kernels work on whole words of 8 outputs, four at a time.
-    private const int Outputs = 32;
+    private static readonly EngineRules Rules = EngineTable.AutoAwq;
 
     /// <inheritdoc/>
     public EngineVerdict? Judge(StoredModel model)
     {
         if (model.Container != AwqConfig.QuantMethod) return null;
-        if (model.FirstThat(linear => linear.OutFeatures % Outputs != 0) is { } odd)
-            return new EngineVerdict(Name, EngineSupport.Refuses, $"outputs come in multiples of {Outputs}: {odd}");
-        return model.FirstThat(linear => linear.EffectiveGroupSize is not (32 or 64 or 128)) is { } group
-            ? new EngineVerdict(Name, EngineSupport.Loads, $"groups other than 32, 64 and 128 run by its general kernel: {group}")
-            : new EngineVerdict(Name, EngineSupport.Fast, "GEMM kernels");
+        if (model.FirstThat(linear => linear.OutFeatures % Rules.OutputTile != 0) is { } odd)
+            return new EngineVerdict(Rules, EngineSupport.Refuses, $"outputs come in multiples of {Rules.OutputTile}: {odd}");
+        return model.FirstThat(linear => !Rules.GroupSizes.Contains(linear.EffectiveGroupSize)) is { } group
+            ? new EngineVerdict(Rules, EngineSupport.Loads, $"groups other than {EngineRules.Words(Rules.GroupSizes, "and")} run by its general kernel: {group}")
+            : new EngineVerdict(Rules, EngineSupport.Fast, "GEMM kernels");
     }
 }

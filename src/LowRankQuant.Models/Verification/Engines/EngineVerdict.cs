@@ -1,3 +1,5 @@
+using LowRankQuant.Formats.Engines;
+
 namespace LowRankQuant.Models.Verification.Engines;
 
 /// <summary>How an engine takes a container.</summary>
@@ -14,7 +16,11 @@ public enum EngineSupport
 }
 
 /// <summary>What an engine does with a container.</summary>
-/// <param name="Engine">The engine.</param>
+/// <param name="Rules">The engine, with the releases and the day that the verdict stands for.</param>
 /// <param name="Support">How it takes it.</param>
 /// <param name="Reason">Which rule decided.</param>
-public sealed record EngineVerdict(string Engine, EngineSupport Support, string Reason);
+public sealed record EngineVerdict(EngineRules Rules, EngineSupport Support, string Reason)
+{
+    /// <summary>Name of the engine.</summary>
+    public string Engine => Rules.Engine;
+}

@@ -1,3 +1,5 @@
+using LowRankQuant.Formats.Engines;
+
 namespace LowRankQuant.Models.Verification.Engines;
 
 /// <summary>llama.cpp: reads GGUF, whose block types all have kernels of their own.</summary>
@@ -5,5 +7,5 @@ internal sealed class LlamaCppRules : IEngineRules
 {
     /// <inheritdoc/>
     public EngineVerdict? Judge(StoredModel model) =>
-        model.Container == "gguf" ? new EngineVerdict("llama.cpp", EngineSupport.Fast, "every block type has its own kernels") : null;
+        model.Container == "gguf" ? new EngineVerdict(EngineTable.LlamaCpp, EngineSupport.Fast, "every block type has its own kernels") : null;
 }

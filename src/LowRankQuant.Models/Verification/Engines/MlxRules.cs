@@ -1,22 +1,21 @@
-using LowRankQuant.Formats.Mlx;
+using LowRankQuant.Formats.Engines;
 
 namespace LowRankQuant.Models.Verification.Engines;
 
-/// <summary>MLX's loader (FORMATS 3.11): group sizes it has kernels for, outputs in multiples of 64.</summary>
+/// <summary>MLX's loader: group sizes it has kernels for, the embedding of a tied model under its own name.</summary>
 internal sealed class MlxRules : IEngineRules
 {
-    private const string Name = "MLX";
-    private const int Outputs = 64;
+    private static readonly EngineRules Rules = EngineTable.Mlx;
 
     /// <inheritdoc/>
     public EngineVerdict? Judge(StoredModel model)
     {
-        if (model.Container == "dense") return new EngineVerdict(Name, EngineSupport.Fast, "plain floats");
-        if (model.Container != "mlx") return null;
-        if (model.FirstThat(linear => !MlxLayout.GroupSizes.Contains(linear.EffectiveGroupSize)) is { } group)
-            return new EngineVerdict(Name, EngineSupport.Refuses, $"groups are of 32, 64 or 128: {group}");
-        return model.FirstThat(linear => linear.OutFeatures % Outputs != 0) is { } odd
-            ? new EngineVerdict(Name, EngineSupport.Refuses, $"outputs come in multiples of {Outputs}: {odd}")
-            : new EngineVerdict(Name, EngineSupport.Fast, "quantized matrix products for every width");
+        if (model.Container is not ("dense" or "mlx")) return null;
+        if (model.TiedByHeadAlone)
+            return new EngineVerdict(Rules, EngineSupport.Refuses, "a tied model needs model.embed_tokens.weight, and the folder stores the matrix as lm_head.weight alone");
+        if (model.Container == "dense") return new EngineVerdict(Rules, EngineSupport.Fast, "plain floats");
+        return model.FirstThat(linear => !Rules.GroupSizes.Contains(linear.EffectiveGroupSize)) is { } group
+            ? new EngineVerdict(Rules, EngineSupport.Refuses, $"groups are of {EngineRules.Words(Rules.GroupSizes)}: {group}")
+            : new EngineVerdict(Rules, EngineSupport.Fast, "quantized matrix products for every width");
     }
 }

@@ -1,7 +1,10 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats.Engines;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Export;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Verification.Engines;
@@ -13,13 +16,21 @@ namespace LowRankQuant.Models.Verification.Engines;
 /// <param name="Quantization">The container's object in config.json; null without.</param>
 internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear> Linears, RuntimeQuantizers? Quantizers, JsonObject? Quantization)
 {
-    private static readonly string[][] Fused = [[".q_proj", ".k_proj", ".v_proj"], [".gate_proj", ".up_proj"]];
+    /// <summary>Whether the head is the embedding and the one matrix is stored under the head's name.</summary>
+    public bool TiedByHeadAlone { get; init; }
+
+    /// <summary>Whether linears lie on more than one grid.</summary>
+    public bool HasSeveralGrids => Linears.Select(linear => linear.Grid).Distinct().Skip(1).Any();
 
     /// <summary>Looks at a container.</summary>
     public static StoredModel Of(ExportSource source)
     {
         string name = source.Checkpoint is HuggingFaceCheckpoint folder ? folder.Container?.Name ?? "dense" : "gguf";
-        return new StoredModel(name, source.Linears, source.Checkpoint.Quantizers, source.Checkpoint.HuggingFaceConfig["quantization_config"] as JsonObject);
+        ICheckpoint model = source.Checkpoint;
+        return new StoredModel(name, source.Linears, model.Quantizers, model.HuggingFaceConfig["quantization_config"] as JsonObject)
+        {
+            TiedByHeadAlone = model is HuggingFaceCheckpoint && model.Config.TiedEmbeddings && StoresHeadAlone(model, source.Head + ".weight"),
+        };
     }
 
     /// <summary>The first linear that breaks a rule, with the number of others that do; null when none does.</summary>
@@ -37,8 +48,9 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
         Dictionary<string, UniformGrid> grids = Linears.ToDictionary(linear => linear.Module, linear => linear.Grid);
         foreach ((string module, UniformGrid grid) in grids)
         {
-            foreach (string[] parts in Fused)
+            foreach (IReadOnlyList<string> set in EngineTable.VllmFused)
             {
+                string[] parts = [.. set.Select(part => part[part.LastIndexOf('.')..])];
                 if (!module.EndsWith(parts[0], StringComparison.Ordinal)) continue;
                 string block = module[..^parts[0].Length];
                 string? other = parts.Skip(1).Select(part => block + part).FirstOrDefault(name => grids.TryGetValue(name, out UniformGrid? twin) && twin != grid);
@@ -46,5 +58,12 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
             }
         }
         return null;
+    }
+
+    // By the names in the files, which are what engines look for, whatever they are called here.
+    private static bool StoresHeadAlone(ICheckpoint model, string head)
+    {
+        using SafetensorsFolder files = SafetensorsFolder.Open(model.Location);
+        return files.Contains(head) && !files.Contains(ModelFamilies.For(model.Config.ModelType, model.Location).EmbeddingName);
     }
 }

@@ -9,6 +9,8 @@ namespace LowRankQuant.Numerics.Kernels.Scalar;
 /// GELU, tanh   x/2 (1 + tanh u)                    (1 + tanh u)/2 + x/2 (1 - tanh^2 u) u',   u = sqrt(2/pi) (x + 0.044715 x^3)
 /// GELU, erf    x P(x)                              P(x) + x p(x)
 /// ReLU         max(x, 0)                           1 for x above 0, else 0
+/// ReLU^2       max(x, 0)^2                         2 max(x, 0)
+/// sigmoid      s(x)                                s (1 - s)
 /// gated        y = f(g) u                          dg = dy u f'(g),   du = dy f(g)
 /// </code>
 /// </summary>
@@ -23,7 +25,9 @@ internal static partial class Reference
             Activation.Silu => x / (T.One + T.Exp(-x)),
             Activation.GeluTanh => half * x * (T.One + T.Tanh(GeluArgument(x, out T _))),
             Activation.GeluErf => x * NormalDistribution(x),
-            _ => T.Max(x, T.Zero),
+            Activation.Relu => T.Max(x, T.Zero),
+            Activation.ReluSquared => T.Max(x, T.Zero) * T.Max(x, T.Zero),
+            _ => T.One / (T.One + T.Exp(-x)),
         };
     }
 
@@ -41,8 +45,13 @@ internal static partial class Reference
                 return (half * (T.One + tanh)) + (half * x * (T.One - (tanh * tanh)) * slope);
             case Activation.GeluErf:
                 return NormalDistribution(x) + (x * T.Exp(-half * x * x) / T.Sqrt(T.CreateChecked(2) * T.Pi));
-            default:
+            case Activation.Relu:
                 return x > T.Zero ? T.One : T.Zero;
+            case Activation.ReluSquared:
+                return T.Max(x, T.Zero) + T.Max(x, T.Zero);
+            default:
+                T sigmoid = T.One / (T.One + T.Exp(-x));
+                return sigmoid * (T.One - sigmoid);
         }
     }
 

@@ -78,12 +78,14 @@ internal sealed class ReferenceKernels : IKernels
         Reference.Rotate<float>(
             x.Span, x.Columns, cosine.Span, sine.Span, cosine.Columns, headSize, interleaved, sequenceLength, positionOffset, inverse, y.Span);
 
-    public void AttentionForward(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp) =>
-        Reference.AttentionForward<float>(shape, q.Span, k.Span, v.Span, y.Span, logSumExp.Span);
+    public void AttentionForward(in AttentionShape shape, in AttentionTerms terms, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp) =>
+        Reference.AttentionForward<float>(shape, Elements(terms.KeyBias), Elements(terms.Sinks), q.Span, k.Span, v.Span, y.Span, logSumExp.Span);
 
     public void AttentionBackward(
-        in AttentionShape shape, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv) =>
-        Reference.AttentionBackward<float>(shape, dy.Span, q.Span, k.Span, v.Span, y.Span, logSumExp.Span, dq.Span, dk.Span, dv.Span);
+        in AttentionShape shape, in AttentionTerms terms, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp,
+        Tensor dq, Tensor dk, Tensor dv) =>
+        Reference.AttentionBackward<float>(
+            shape, Elements(terms.KeyBias), dy.Span, q.Span, k.Span, v.Span, y.Span, logSumExp.Span, dq.Span, dk.Span, dv.Span);
 
     public void ActivationForward(Activation activation, Tensor x, Tensor y) => Reference.ActivationForward<float>(activation, x.Span, y.Span);
 
@@ -95,6 +97,26 @@ internal sealed class ReferenceKernels : IKernels
 
     public void GatedActivationBackward(Activation activation, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp) =>
         Reference.GatedActivationBackward<float>(activation, dy.Span, gate.Span, up.Span, dGate.Span, dUp.Span);
+
+    public void CurveForward(in Curve curve, Tensor x, Tensor y) => Reference.CurveForward<float>(curve, x.Span, y.Span);
+
+    public void CurveBackward(in Curve curve, Tensor dy, Tensor x, Tensor dx) => Reference.CurveBackward<float>(curve, dy.Span, x.Span, dx.Span);
+
+    public void ClampedGateForward(in ClampedGate constants, Tensor gate, Tensor up, Tensor y) =>
+        Reference.ClampedGateForward<float>(constants, gate.Span, up.Span, y.Span);
+
+    public void ClampedGateBackward(in ClampedGate constants, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp) =>
+        Reference.ClampedGateBackward<float>(constants, dy.Span, gate.Span, up.Span, dGate.Span, dUp.Span);
+
+    public void Multiply(Tensor a, Tensor b, Tensor y)
+    {
+        Span<float> u = a.Span, v = b.Span, product = y.Span;
+        for (int i = 0; i < u.Length; i++) product[i] = u[i] * v[i];
+    }
+
+    public void ScaleRows(Tensor x, Tensor factors, Tensor y) => Reference.ScaleRows<float>(x.Span, factors.Span, x.Columns, y.Span);
+
+    public void RowDots(Tensor a, Tensor b, Tensor y) => Reference.RowDots<float>(a.Span, b.Span, a.Columns, y.Span);
 
     public double SquaredError(Tensor x, Tensor target, Tensor? rowWeights, float factor, Tensor? gradient) =>
         Reference.SquaredError<float>(x.Span, target.Span, x.Columns, Elements(rowWeights), factor, Elements(gradient));

@@ -84,3 +84,40 @@ internal readonly struct ReluActivation : IActivation
         return V.LessThan(V.Zero, x) & V.Create(1f);
     }
 }
+
+/// <summary>max(x, 0)^2, with derivative 2 max(x, 0).</summary>
+internal readonly struct ReluSquaredActivation : IActivation
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Value<V>(V x)
+        where V : struct, IVector<V>
+    {
+        V above = V.Max(V.Zero, x);
+        return above * above;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Derivative<V>(V x, out V value)
+        where V : struct, IVector<V>
+    {
+        V above = V.Max(V.Zero, x);
+        value = above * above;
+        return above + above;
+    }
+}
+
+/// <summary>s = 1 / (1 + e^-x), with derivative s (1 - s).</summary>
+internal readonly struct SigmoidActivation : IActivation
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Value<V>(V x)
+        where V : struct, IVector<V> => SimdMath.Sigmoid(x);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Derivative<V>(V x, out V value)
+        where V : struct, IVector<V>
+    {
+        value = SimdMath.Sigmoid(x);
+        return value * (V.Create(1f) - value);
+    }
+}

@@ -11,6 +11,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
             case Activation.GeluTanh: ActivateForward<GeluTanhActivation>(x, y); break;
             case Activation.GeluErf: ActivateForward<GeluErfActivation>(x, y); break;
             case Activation.Relu: ActivateForward<ReluActivation>(x, y); break;
+            case Activation.ReluSquared: ActivateForward<ReluSquaredActivation>(x, y); break;
+            case Activation.Sigmoid: ActivateForward<SigmoidActivation>(x, y); break;
         }
     }
 
@@ -22,6 +24,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
             case Activation.GeluTanh: ActivateBackward<GeluTanhActivation>(dy, x, dx); break;
             case Activation.GeluErf: ActivateBackward<GeluErfActivation>(dy, x, dx); break;
             case Activation.Relu: ActivateBackward<ReluActivation>(dy, x, dx); break;
+            case Activation.ReluSquared: ActivateBackward<ReluSquaredActivation>(dy, x, dx); break;
+            case Activation.Sigmoid: ActivateBackward<SigmoidActivation>(dy, x, dx); break;
         }
     }
 
@@ -33,6 +37,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
             case Activation.GeluTanh: GateForward<GeluTanhActivation>(gate, up, y); break;
             case Activation.GeluErf: GateForward<GeluErfActivation>(gate, up, y); break;
             case Activation.Relu: GateForward<ReluActivation>(gate, up, y); break;
+            case Activation.ReluSquared: GateForward<ReluSquaredActivation>(gate, up, y); break;
+            case Activation.Sigmoid: GateForward<SigmoidActivation>(gate, up, y); break;
         }
     }
 
@@ -44,6 +50,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
             case Activation.GeluTanh: GateBackward<GeluTanhActivation>(dy, gate, up, dGate, dUp); break;
             case Activation.GeluErf: GateBackward<GeluErfActivation>(dy, gate, up, dGate, dUp); break;
             case Activation.Relu: GateBackward<ReluActivation>(dy, gate, up, dGate, dUp); break;
+            case Activation.ReluSquared: GateBackward<ReluSquaredActivation>(dy, gate, up, dGate, dUp); break;
+            case Activation.Sigmoid: GateBackward<SigmoidActivation>(dy, gate, up, dGate, dUp); break;
         }
     }
 

@@ -16,9 +16,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
     /// <summary>How far a score may exceed the peak that exponentials are taken from: e^8 keeps sums far from the ends of the range.</summary>
     private const float Headroom = 8;
 
-    public void AttentionForward(in AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
+    public void AttentionForward(in AttentionShape shape, in AttentionTerms terms, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
     {
-        var s = new AttentionSizes(shape);
+        var s = new AttentionSizes(shape, terms);
         float* pq = q.Pointer, pk = k.Pointer, pv = v.Pointer, py = y.Pointer, pl = logSumExp.Pointer;
         if (s.QueryLength < FewQueries)
         {
@@ -26,12 +26,12 @@ internal sealed unsafe partial class VectorKernels<V, D>
             return;
         }
         int panels = s.Batch * s.KeyValueHeads * s.KeyBlocks;
-        using ScratchPool.Lease keyLease = _scratch.Rent((long)panels * s.TransposedPanel), valueLease = _scratch.Rent((long)panels * s.Panel);
+        using ScratchPool.Lease keyLease = _scratch.Rent((long)panels * s.TransposedPanel), valueLease = _scratch.Rent((long)panels * s.ValuePanel);
         float* keys = keyLease.Pointer, values = valueLease.Pointer;
         pool.Run(panels, panel =>
         {
-            PackTransposed(s, panel, pk, keys + ((long)panel * s.TransposedPanel));
-            Pack(s, panel, pv, values + ((long)panel * s.Panel));
+            PackTransposed(s, panel, pk, s.HeadSize, keys + ((long)panel * s.TransposedPanel));
+            Pack(s, panel, pv, s.ValueHeadSize, values + ((long)panel * s.ValuePanel));
         });
 
         // The last blocks of queries see the most keys; beginning with them evens out the threads.
@@ -46,30 +46,36 @@ internal sealed unsafe partial class VectorKernels<V, D>
     private void AttendBlock(
         in AttentionSizes s, int batch, int head, int queryBlock, float* q, float* keys, float* values, float* y, float* logSumExp)
     {
-        using ScratchPool.Lease lease = _scratch.Rent((Block * Block) + s.Panel + (Block * V.Count) + Block);
-        float* scores = lease.Pointer, output = scores + (Block * Block), totals = output + s.Panel, peaks = totals + (Block * V.Count);
+        using ScratchPool.Lease lease = _scratch.Rent((Block * Block) + s.ValuePanel + (Block * V.Count) + Block);
+        float* scores = lease.Pointer, output = scores + (Block * Block), totals = output + s.ValuePanel, peaks = totals + (Block * V.Count);
         int start = queryBlock * Block, rows = Math.Min(Block, s.QueryLength - start);
         long row0 = ((long)batch * s.QueryLength) + start;
         float* query = q + (((row0 * s.Heads) + head) * s.HeadSize);
-        new Span<float>(output, rows * s.Padded).Clear();
+        new Span<float>(output, rows * s.ValuePadded).Clear();
         new Span<float>(totals, rows * V.Count).Clear();
         new Span<float>(peaks, rows).Fill(float.NegativeInfinity);
+        if (s.Sinks != null)
+        {
+            // A sink is a key whose score is known and whose value is zero: e^(score - peak) is one where it is the peak.
+            new Span<float>(peaks, rows).Fill(s.Sinks[head]);
+            for (int i = 0; i < rows; i++) totals[i * V.Count] = 1;
+        }
         long panel0 = (long)((batch * s.KeyValueHeads) + (head / s.Group)) * s.KeyBlocks;
         (int firstBlock, int endBlock) = s.VisibleBlocks(start, rows);
         for (int block = firstBlock; block < endBlock; block++)
         {
-            float* keyPanel = keys + ((panel0 + block) * s.TransposedPanel), valuePanel = values + ((panel0 + block) * s.Panel);
+            float* keyPanel = keys + ((panel0 + block) * s.TransposedPanel), valuePanel = values + ((panel0 + block) * s.ValuePanel);
             int last = s.LastKey(start, block);
             SmallProduct<V>.Multiply(rows, Block, s.HeadSize, query, s.QueryStride, 1, keyPanel, Block, scores, Block, false, columnLimit: last);
-            SoftmaxBlock(s, start, rows, block, scores, peaks, totals, output);
+            SoftmaxBlock(s, head, start, rows, block, scores, peaks, totals, output);
             SmallProduct<V>.Multiply(
-                rows, s.Padded, Block, scores, Block, 1, valuePanel, s.Padded, output, s.Padded, true, innerLimit: last);
+                rows, s.ValuePadded, Block, scores, Block, 1, valuePanel, s.ValuePadded, output, s.ValuePadded, true, innerLimit: last);
         }
         for (int i = 0; i < rows; i++)
         {
             long at = ((row0 + i) * s.Heads) + head;
             float total = V.Sum(V.Load(totals + (i * V.Count)));
-            ScaleChunk(output + (i * s.Padded), 1 / total, y + (at * s.HeadSize), s.HeadSize);
+            ScaleChunk(output + (i * s.ValuePadded), 1 / total, y + (at * s.ValueHeadSize), s.ValueHeadSize);
             logSumExp[at] = (float)(peaks[i] + Math.Log(total));
         }
     }
@@ -79,8 +85,10 @@ internal sealed unsafe partial class VectorKernels<V, D>
     /// is raised only when a score exceeds it by more than <see cref="Headroom"/>; what the row has summed then shrinks.
     /// </summary>
     private static void SoftmaxBlock(
-        in AttentionSizes s, int start, int rows, int block, float* scores, float* peaks, float* totals, float* output)
+        in AttentionSizes s, int head, int start, int rows, int block, float* scores, float* peaks, float* totals, float* output)
     {
+        int left = s.KeyLength - (block * Block);
+        float* bias = s.Bias(head, block);
         V factor = V.Create(s.Scale), indices = V.Indices, hidden = V.Create(float.NegativeInfinity);
         float cap = s.SoftCap;
         for (int i = 0; i < rows; i++)
@@ -98,6 +106,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
             {
                 V value = factor * V.Load(x + j);
                 if (cap > 0) value = V.Create(cap) * SimdMath.Tanh(value / V.Create(cap));
+                if (bias != null && j < left) value += V.Load(bias + j, left - j);
                 if (!whole)
                 {
                     V index = indices + V.Create(j);
@@ -110,7 +119,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
             if (V.AnyLessThan(V.Create(peak + Headroom), largest))
             {
                 float raised = V.Largest(largest), shrink = MathF.Exp(peak - raised);
-                ScaleChunk(output + (i * s.Padded), shrink, output + (i * s.Padded), s.Padded);
+                ScaleChunk(output + (i * s.ValuePadded), shrink, output + (i * s.ValuePadded), s.ValuePadded);
                 ScaleChunk(totals + (i * V.Count), shrink, totals + (i * V.Count), V.Count);
                 peaks[i] = peak = raised;
             }
@@ -128,23 +137,26 @@ internal sealed unsafe partial class VectorKernels<V, D>
     /// <summary>All queries of one head, key by key, for a step of generation.</summary>
     private void AttendFew(in AttentionSizes s, int batch, int head, float* q, float* k, float* v, float* y, float* logSumExp)
     {
-        using ScratchPool.Lease lease = _scratch.Rent(s.KeyLength + s.HeadSize);
+        using ScratchPool.Lease lease = _scratch.Rent(s.KeyLength + s.ValueHeadSize);
         float* scores = lease.Pointer, output = scores + s.KeyLength;
         long keyRow = (long)batch * s.KeyLength;
-        int column = head / s.Group * s.HeadSize;
+        int keyHead = head / s.Group;
         for (int i = 0; i < s.QueryLength; i++)
         {
             long at = ((((long)batch * s.QueryLength) + i) * s.Heads) + head;
-            int end = i + s.Offset + 1, first = s.Window > 0 ? Math.Max(0, end - s.Window) : 0, n = end - first;
+            int end = i + s.Offset + 1, first = s.FirstKey(end - 1), n = end - first;
             float* query = q + (at * s.HeadSize);
-            float* key = k + ((keyRow + first) * s.KeyStride) + column, value = v + ((keyRow + first) * s.KeyStride) + column;
+            float* key = k + ((keyRow + first) * s.KeyStride) + (keyHead * s.HeadSize);
+            float* value = v + ((keyRow + first) * s.ValueStride) + (keyHead * s.ValueHeadSize);
             DotRows(query, key, s.KeyStride, n, s.HeadSize, s.Scale, scores);
             if (s.SoftCap > 0) CapChunk(scores, s.SoftCap, n);
+            if (s.KeyBias != null) AddChunk(scores, s.Bias(head, 0) + first, scores, n);
             double total = LogSumExp(scores, n, out int _);
+            if (s.Sinks != null) total = Math.Max(total, s.Sinks[head]) + Math.Log(1 + Math.Exp(-Math.Abs(total - s.Sinks[head])));
             SoftmaxRow(scores, (float)total, 1, scores, n);
-            new Span<float>(output, s.HeadSize).Clear();
-            AddScaledRows(scores, value, s.KeyStride, n, s.HeadSize, output);
-            new ReadOnlySpan<float>(output, s.HeadSize).CopyTo(new Span<float>(y + (at * s.HeadSize), s.HeadSize));
+            new Span<float>(output, s.ValueHeadSize).Clear();
+            AddScaledRows(scores, value, s.ValueStride, n, s.ValueHeadSize, output);
+            new ReadOnlySpan<float>(output, s.ValueHeadSize).CopyTo(new Span<float>(y + (at * s.ValueHeadSize), s.ValueHeadSize));
             logSumExp[at] = (float)total;
         }
     }
@@ -203,90 +215,5 @@ internal sealed unsafe partial class VectorKernels<V, D>
     {
         V c = V.Create(cap);
         for (int j = 0; j < n; j += V.Count) (c * SimdMath.Tanh(V.Load(x + j, n - j) / c)).Store(x + j, n - j);
-    }
-
-    /// <summary>Rows of one head and block of keys or values, padded to whole registers and a whole block.</summary>
-    private static void Pack(in AttentionSizes s, int panel, float* x, float* packed)
-    {
-        int rows = s.KeyRows(panel, x, out float* source);
-        for (int r = 0; r < Block; r++) PackRow(source + ((long)r * s.KeyStride), r < rows ? s.HeadSize : 0, packed + (r * s.Padded), s.Padded);
-    }
-
-    /// <summary>The same transposed: [headSize, Block].</summary>
-    private static void PackTransposed(in AttentionSizes s, int panel, float* x, float* packed)
-    {
-        int rows = s.KeyRows(panel, x, out float* source);
-        if (rows < Block) new Span<float>(packed, s.TransposedPanel).Clear();
-        for (int d = 0; d < s.HeadSize; d++)
-        {
-            float* target = packed + (d * Block);
-            for (int r = 0; r < rows; r++) target[r] = source[((long)r * s.KeyStride) + d];
-        }
-    }
-
-    private static void PackRow(float* source, int n, float* packed, int padded)
-    {
-        new ReadOnlySpan<float>(source, n).CopyTo(new Span<float>(packed, n));
-        new Span<float>(packed + n, padded - n).Clear();
-    }
-
-    private readonly struct AttentionSizes(in AttentionShape shape)
-    {
-        public readonly int Batch = shape.Batch;
-        public readonly int QueryLength = shape.QueryLength;
-        public readonly int KeyLength = shape.KeyLength;
-        public readonly int Heads = shape.Heads;
-        public readonly int KeyValueHeads = shape.KeyValueHeads;
-        public readonly int HeadSize = shape.HeadSize;
-        public readonly float Scale = shape.Scale;
-        public readonly int Window = shape.Window;
-        public readonly float SoftCap = shape.SoftCap;
-
-        /// <summary>Query heads of one key head.</summary>
-        public readonly int Group = shape.Heads / shape.KeyValueHeads;
-
-        /// <summary>Position of the first query.</summary>
-        public readonly int Offset = shape.KeyLength - shape.QueryLength;
-
-        /// <summary>Head size in whole registers.</summary>
-        public readonly int Padded = (shape.HeadSize + V.Count - 1) / V.Count * V.Count;
-        public readonly int QueryBlocks = (shape.QueryLength + Block - 1) / Block;
-        public readonly int KeyBlocks = (shape.KeyLength + Block - 1) / Block;
-
-        public int QueryStride => Heads * HeadSize;
-
-        public int KeyStride => KeyValueHeads * HeadSize;
-
-        /// <summary>Floats of a packed block.</summary>
-        public int Panel => Block * Padded;
-
-        /// <summary>Floats of a packed transposed block.</summary>
-        public int TransposedPanel => Block * HeadSize;
-
-        /// <summary>Blocks of keys that any of these queries sees.</summary>
-        public (int First, int End) VisibleBlocks(int query, int rows)
-        {
-            int position = query + Offset;
-            return (Window > 0 ? Math.Max(0, position - Window + 1) / Block : 0, ((position + rows - 1) / Block) + 1);
-        }
-
-        /// <summary>The last key of a block that a query sees, counted from the block's first; what query i after it sees lies i further.</summary>
-        public int LastKey(int query, int block) => query + Offset - (block * Block);
-
-        /// <summary>Keys of a block that a query sees, counted from the block's first.</summary>
-        public (int Low, int High) VisibleKeys(int query, int block)
-        {
-            int position = LastKey(query, block);
-            return (Window > 0 ? Math.Max(0, position - Window + 1) : 0, Math.Min(Block, position + 1));
-        }
-
-        /// <summary>First row of the keys (or values) of a panel, and how many rows are there.</summary>
-        public int KeyRows(int panel, float* x, out float* source)
-        {
-            int block = panel % KeyBlocks, head = panel / KeyBlocks % KeyValueHeads, batch = panel / KeyBlocks / KeyValueHeads;
-            long row = ((long)batch * KeyLength) + ((long)block * Block);
-            source = x + (row * KeyStride) + (head * HeadSize);
-            return Math.Min(Block, KeyLength - (block * Block));
-        }
     }
 }

@@ -8,34 +8,35 @@ namespace LowRankQuant.Numerics.Kernels.Simd;
 internal sealed unsafe partial class VectorKernels<V, D>
 {
     public void AttentionBackward(
-        in AttentionShape shape, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv)
+        in AttentionShape shape, in AttentionTerms terms, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp,
+        Tensor dq, Tensor dk, Tensor dv)
     {
-        var s = new AttentionSizes(shape);
+        var s = new AttentionSizes(shape, terms);
         float* pk = k.Pointer, pv = v.Pointer, pdk = dk.Pointer, pdv = dv.Pointer;
         var rows = new AttentionRows(dy.Pointer, q.Pointer, y.Pointer, logSumExp.Pointer, dq.Pointer);
         int panels = s.Batch * s.KeyValueHeads * s.KeyBlocks;
-        long headPanels = (long)s.KeyBlocks * s.Panel;
-        using ScratchPool.Lease packed = _scratch.Rent((long)panels * (s.Panel + (2 * s.TransposedPanel)));
-        using ScratchPool.Lease partial = _scratch.Rent(2 * s.Batch * s.Heads * headPanels);
+        long keySums = (long)s.KeyBlocks * s.Panel, headSums = keySums + ((long)s.KeyBlocks * s.ValuePanel);
+        using ScratchPool.Lease packed = _scratch.Rent((long)panels * (s.Panel + s.TransposedPanel + s.TransposedValuePanel));
+        using ScratchPool.Lease partial = _scratch.Rent(s.Batch * s.Heads * headSums);
         var blocks = new AttentionPanels(packed.Pointer, panels, s);
         float* sums = partial.Pointer;
         pool.Run(panels, panel =>
         {
-            Pack(s, panel, pk, blocks.Keys + ((long)panel * s.Panel));
-            PackTransposed(s, panel, pk, blocks.KeysTransposed + ((long)panel * s.TransposedPanel));
-            PackTransposed(s, panel, pv, blocks.ValuesTransposed + ((long)panel * s.TransposedPanel));
+            Pack(s, panel, pk, s.HeadSize, blocks.Keys + ((long)panel * s.Panel));
+            PackTransposed(s, panel, pk, s.HeadSize, blocks.KeysTransposed + ((long)panel * s.TransposedPanel));
+            PackTransposed(s, panel, pv, s.ValueHeadSize, blocks.ValuesTransposed + ((long)panel * s.TransposedValuePanel));
         });
         pool.Run(s.Batch * s.Heads, chunk =>
         {
-            float* dKeys = sums + (2 * chunk * headPanels);
-            AttendBackward(s, chunk / s.Heads, chunk % s.Heads, rows, blocks, dKeys, dKeys + headPanels);
+            float* dKeys = sums + (chunk * headSums);
+            AttendBackward(s, chunk / s.Heads, chunk % s.Heads, rows, blocks, dKeys, dKeys + keySums);
         });
         pool.Run(panels, panel =>
         {
             int block = panel % s.KeyBlocks, head = panel / s.KeyBlocks % s.KeyValueHeads, batch = panel / s.KeyBlocks / s.KeyValueHeads;
-            float* first = sums + (2 * (((long)batch * s.Heads) + (head * s.Group)) * headPanels) + ((long)block * s.Panel);
-            SumGroup(s, panel, first, 2 * headPanels, pdk);
-            SumGroup(s, panel, first + headPanels, 2 * headPanels, pdv);
+            float* first = sums + ((((long)batch * s.Heads) + (head * s.Group)) * headSums);
+            SumGroup(s, panel, first + ((long)block * s.Panel), headSums, s.HeadSize, pdk);
+            SumGroup(s, panel, first + keySums + ((long)block * s.ValuePanel), headSums, s.ValueHeadSize, pdv);
         });
     }
 
@@ -43,10 +44,11 @@ internal sealed unsafe partial class VectorKernels<V, D>
         in AttentionSizes s, int batch, int head, in AttentionRows rows, in AttentionPanels blocks, float* dKeys, float* dValues)
     {
         const int square = Block * Block;
-        using ScratchPool.Lease lease = _scratch.Rent((2 * square) + (3 * s.Panel) + (2 * Block));
+        using ScratchPool.Lease lease = _scratch.Rent((2 * square) + (2 * s.Panel) + s.ValuePanel + (2 * Block));
         float* weights = lease.Pointer, slopes = weights + square, dQuery = slopes + square, query = dQuery + s.Panel, dOutput = query + s.Panel;
-        float* shifts = dOutput + s.Panel, deltas = shifts + Block;
-        Clear(dKeys, 2L * s.KeyBlocks * s.Panel);
+        float* shifts = dOutput + s.ValuePanel, deltas = shifts + Block;
+        Clear(dKeys, (long)s.KeyBlocks * s.Panel);
+        Clear(dValues, (long)s.KeyBlocks * s.ValuePanel);
         long panel0 = (long)((batch * s.KeyValueHeads) + (head / s.Group)) * s.KeyBlocks;
         for (int start = 0; start < s.QueryLength; start += Block)
         {
@@ -54,28 +56,28 @@ internal sealed unsafe partial class VectorKernels<V, D>
             long row0 = ((long)batch * s.QueryLength) + start, at = (row0 * s.Heads) + head;
             for (int i = 0; i < n; i++)
             {
-                long from = (at + ((long)i * s.Heads)) * s.HeadSize;
-                PackRow(rows.Query + from, s.HeadSize, query + (i * s.Padded), s.Padded);
-                PackRow(rows.OutputGradient + from, s.HeadSize, dOutput + (i * s.Padded), s.Padded);
-                shifts[i] = rows.LogSumExp[at + ((long)i * s.Heads)];
-                deltas[i] = Dot(rows.OutputGradient + from, rows.Output + from, s.HeadSize);
+                long row = at + ((long)i * s.Heads), from = row * s.ValueHeadSize;
+                PackRow(rows.Query + (row * s.HeadSize), s.HeadSize, query + (i * s.Padded), s.Padded);
+                PackRow(rows.OutputGradient + from, s.ValueHeadSize, dOutput + (i * s.ValuePadded), s.ValuePadded);
+                shifts[i] = rows.LogSumExp[row];
+                deltas[i] = Dot(rows.OutputGradient + from, rows.Output + from, s.ValueHeadSize);
             }
             new Span<float>(dQuery, n * s.Padded).Clear();
             (int firstBlock, int endBlock) = s.VisibleBlocks(start, n);
             for (int block = firstBlock; block < endBlock; block++)
             {
                 float* keysTransposed = blocks.KeysTransposed + ((panel0 + block) * s.TransposedPanel);
-                float* valuesTransposed = blocks.ValuesTransposed + ((panel0 + block) * s.TransposedPanel);
+                float* valuesTransposed = blocks.ValuesTransposed + ((panel0 + block) * s.TransposedValuePanel);
                 float* keys = blocks.Keys + ((panel0 + block) * s.Panel);
-                float* dKey = dKeys + ((long)block * s.Panel), dValue = dValues + ((long)block * s.Panel);
+                float* dKey = dKeys + ((long)block * s.Panel), dValue = dValues + ((long)block * s.ValuePanel);
                 int last = s.LastKey(start, block);
                 SmallProduct<V>.Multiply(
                     n, Block, s.HeadSize, query, s.Padded, 1, keysTransposed, Block, weights, Block, false, columnLimit: last);
                 SmallProduct<V>.Multiply(
-                    n, Block, s.HeadSize, dOutput, s.Padded, 1, valuesTransposed, Block, slopes, Block, false, columnLimit: last);
-                SoftmaxBlockBackward(s, start, n, block, weights, slopes, shifts, deltas);
+                    n, Block, s.ValueHeadSize, dOutput, s.ValuePadded, 1, valuesTransposed, Block, slopes, Block, false, columnLimit: last);
+                SoftmaxBlockBackward(s, head, start, n, block, weights, slopes, shifts, deltas);
                 SmallProduct<V>.Multiply(
-                    Block, s.Padded, n, weights, 1, Block, dOutput, s.Padded, dValue, s.Padded, true, innerStart: last);
+                    Block, s.ValuePadded, n, weights, 1, Block, dOutput, s.ValuePadded, dValue, s.ValuePadded, true, innerStart: last);
                 SmallProduct<V>.Multiply(
                     Block, s.Padded, n, slopes, 1, Block, query, s.Padded, dKey, s.Padded, true, innerStart: last);
                 SmallProduct<V>.Multiply(
@@ -91,8 +93,10 @@ internal sealed unsafe partial class VectorKernels<V, D>
 
     /// <summary>Scores become weights P; dy V' becomes dS. Keys that are not visible get zeros.</summary>
     private static void SoftmaxBlockBackward(
-        in AttentionSizes s, int start, int rows, int block, float* weights, float* slopes, float* shifts, float* deltas)
+        in AttentionSizes s, int head, int start, int rows, int block, float* weights, float* slopes, float* shifts, float* deltas)
     {
+        int left = s.KeyLength - (block * Block);
+        float* bias = s.Bias(head, block);
         V factor = V.Create(s.Scale), indices = V.Indices;
         float cap = s.SoftCap;
         for (int i = 0; i < rows; i++)
@@ -110,6 +114,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
                     score = V.Create(cap) * t;
                     bend = factor * (V.Create(1f) - (t * t));
                 }
+                if (bias != null && j < left) score += V.Load(bias + j, left - j);
                 V weight = SimdMath.Exp(score - shift), d = (V.Load(slope + j) - delta) * bend;
                 if (!whole)
                 {
@@ -125,17 +130,18 @@ internal sealed unsafe partial class VectorKernels<V, D>
     }
 
     /// <summary>Sums the packed gradients of the heads of a group into the rows of their key head.</summary>
-    private static void SumGroup(in AttentionSizes s, int panel, float* first, long stride, float* gradient)
+    private static void SumGroup(in AttentionSizes s, int panel, float* first, long stride, int headSize, float* gradient)
     {
-        int rows = s.KeyRows(panel, gradient, out float* target);
+        int rows = s.KeyRows(panel, gradient, headSize, out float* target), padded = InRegisters(headSize);
+        long targetStride = (long)s.KeyValueHeads * headSize;
         for (int r = 0; r < rows; r++)
         {
-            for (int j = 0; j < s.HeadSize; j += V.Count)
+            for (int j = 0; j < headSize; j += V.Count)
             {
-                float* source = first + (r * s.Padded) + j;
+                float* source = first + (r * padded) + j;
                 V sum = V.Load(source);
                 for (int h = 1; h < s.Group; h++) sum += V.Load(source + (h * stride));
-                sum.Store(target + ((long)r * s.KeyStride) + j, s.HeadSize - j);
+                sum.Store(target + (r * targetStride) + j, headSize - j);
             }
         }
     }

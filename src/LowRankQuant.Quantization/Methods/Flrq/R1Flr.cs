@@ -42,7 +42,7 @@ internal sealed record PeelResult(
 ///                       gain    K >= Q and i > it                             rank i - 1
 /// then rank >= 1, and rank 0 where the whole term took less than a tenth off w0
 /// </code>
-/// An extra size of 0 gives rank 0, where the released code can give 1.
+/// An extra size that does not pay for rank 1, such as 0, gives rank 0, where the released code can give 1.
 /// </summary>
 internal static class R1Flr
 {
@@ -60,13 +60,13 @@ internal static class R1Flr
     public static PeelResult Extract(double[] weight, double[] alpha, RankCost cost, double extraSize, Sketching sketching)
     {
         // The budget ends the peeling one term beyond the cap.
-        int most = Math.Min(cost.Cap(extraSize) + 1, Math.Min(cost.OutFeatures, cost.InFeatures)), iterations = sketching.PowerIterations;
+        int cap = cost.Cap(extraSize), most = Math.Min(cap + 1, Math.Min(cost.OutFeatures, cost.InFeatures)), iterations = sketching.PowerIterations;
         Peeling peel = sketching.Peel(weight, alpha, most);
         var h = new List<double>();
         var sizes = new List<double>();
         var gains = new List<double>();
         double first = peel.Begin();
-        if (extraSize == 0 || first == 0) return new PeelResult(LowRankFactors.None, PeelStop.Budget, 0, h, sizes, gains);
+        if (cap == 0 || first == 0) return new PeelResult(LowRankFactors.None, PeelStop.Budget, 0, h, sizes, gains);
         int rank = 0;
         var stop = PeelStop.Full;
         for (int i = 0; i < most; i++)

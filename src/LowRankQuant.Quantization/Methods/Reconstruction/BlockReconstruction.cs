@@ -11,9 +11,8 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// <param name="trainBranches">Whether the factors of branches are learned too.</param>
 internal sealed class BlockReconstruction(ReconstructionOptions options, Func<int, int, ScaleShape> shapeFor, bool trainBranches)
 {
-    // A rate that diverges is divided by this and the block starts again, so many times.
+    // A rate that diverges is divided by this when the block starts again.
     private const double RateCut = 4;
-    private const int Restarts = 2;
 
     // log s1, L2, U2 or S2, r2, c2, and two factors.
     private const int MostParameters = 7;
@@ -38,7 +37,7 @@ internal sealed class BlockReconstruction(ReconstructionOptions options, Func<in
         {
             using var trainer = new BlockTrainer(context.Block, streams, arena, options);
             var session = new TrainingSession(context, options, trainer, arena, streams);
-            return session.Run(RateCut, Restarts, fallback) with { Weights = [.. learned.Select(scale => scale.ToQuantizedWeight())] };
+            return session.Run(RateCut, fallback) with { Weights = [.. learned.Select(scale => scale.ToQuantizedWeight())] };
         }
         finally
         {

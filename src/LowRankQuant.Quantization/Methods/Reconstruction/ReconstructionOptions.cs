@@ -19,6 +19,12 @@ public sealed record ReconstructionOptions
     public bool KeepBest { get; init; }
 
     /// <summary>
+    /// How often a block starts again at a smaller rate when training made it no better than it began. 0 is the paper's procedure: the last step's
+    /// parameters are kept whatever they are, unless they are no numbers.
+    /// </summary>
+    public int Restarts { get; init; } = 2;
+
+    /// <summary>
     /// A step whose loss exceeds this many times the running mean has its gradient scaled down to that multiple; infinity for never, as in the paper.
     /// With a loss relative to each token one token that wrongly becomes a massive activation can weigh a thousand times a whole window, and Adam's second
     /// moment would remember it for the rest of a short training.

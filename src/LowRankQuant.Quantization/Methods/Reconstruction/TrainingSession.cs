@@ -12,15 +12,17 @@ internal sealed class TrainingSession(
     private const int MeasuredWindows = 8;
     private readonly List<string> _warnings = [];
 
-    /// <summary>Trains; starts again with a smaller rate when the loss diverges, and falls back to where it began when that does not help either.</summary>
+    /// <summary>
+    /// Trains; starts again with a smaller rate when the loss diverges (<see cref="ReconstructionOptions.Restarts"/>), and falls back to where it began
+    /// when that does not help either.
+    /// </summary>
     /// <param name="rateCut">Divides the rate of every new attempt.</param>
-    /// <param name="restarts">Attempts after the first.</param>
     /// <param name="fallback">What the block is then, for the warning.</param>
-    public QuantizedBlock Run(double rateCut, int restarts, string fallback)
+    public QuantizedBlock Run(double rateCut, string fallback)
     {
         float[] start = arena.Values.ToArray();
         double rate = options.LearningRate;
-        for (int attempt = 0; attempt <= restarts; attempt++)
+        for (int attempt = 0; attempt <= options.Restarts; attempt++)
         {
             if (Train(rate) is { } kept) return new QuantizedBlock([]) { Warnings = _warnings, KeptIteration = kept };
             arena.Values.CopyFrom(start);
@@ -55,10 +57,20 @@ internal sealed class TrainingSession(
             bestValues = arena.Values.ToArray();
         }
         // The last check of the best iterate was at the end; without one the end is measured here. Worse than the start is a divergence.
-        if (!keepBest) return MeasuredLoss() <= atStart || options.Iterations == 0 ? options.Iterations : null;
+        if (!keepBest) return options.Iterations == 0 || AcceptsEnd(atStart, MeasuredLoss(), rate) ? options.Iterations : null;
         if (bestIteration == 0 && options.Iterations > 0) return null;
         arena.Values.CopyFrom(bestValues!);
         return bestIteration;
+    }
+
+    // Without restarts the end is taken as it is, and only said to be worse.
+    private bool AcceptsEnd(double atStart, double atEnd, double rate)
+    {
+        if (atEnd <= atStart) return true;
+        if (options.Restarts > 0 || !double.IsFinite(atEnd)) return false;
+        _warnings.Add(string.Create(CultureInfo.InvariantCulture,
+            $"block {context.Block.Index}: the loss rose from {atStart:G4} to {atEnd:G4} at learning rate {rate:G3}, and the last step is kept, as the paper does; a smaller --learning-rate or --keep-best true may help"));
+        return true;
     }
 
     // Held-out windows when there are any, else some of the training windows.

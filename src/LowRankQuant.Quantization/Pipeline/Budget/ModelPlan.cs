@@ -24,8 +24,7 @@ public sealed class ModelPlan(IReadOnlyDictionary<string, LayerPlan> layers)
     {
         string table = Path.Combine(folder, TableFile);
         if (!File.Exists(table)) return null;
-        List<PlannedLayer> rows = JsonSerializer.Deserialize(File.ReadAllBytes(table), PipelineJson.Default.ListPlannedLayer)
-            ?? throw new RunFolderException($"{table} is empty; delete it to make the plan again.");
+        List<PlannedLayer> rows = RunFolder.Read(table, PipelineJson.Default.ListPlannedLayer, "delete it to make the plan again");
         using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(folder, SensitivityFile));
         var layers = new Dictionary<string, LayerPlan>(StringComparer.Ordinal);
         foreach (PlannedLayer row in rows)

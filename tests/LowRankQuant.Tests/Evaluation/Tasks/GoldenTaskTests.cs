@@ -92,6 +92,7 @@ public sealed class GoldenTaskTests
         (_, List<ItemRecord> records) = Score(models, TaskCatalog.Find(name)!, convention, null);
         JsonNode golden = GoldenItems.Metrics[name]![$"{TaskModels.TinyStories}.{convention}.full"]!;
         ItemRecord[] asked = [.. records.Where(record => record.Error is null)];
+        Assert.False(golden["preds"] is null && golden["preds_norm"] is null, $"no predictions of {name} are stored");
         if (golden["preds"] is { } predictions) Assert.Equal((string)predictions!, string.Concat(asked.Select(record => record.Prediction)));
         if (golden["preds_norm"] is { } normalized) Assert.Equal((string)normalized!, string.Concat(asked.Select(record => record.PredictionNormalized)));
         CheckFigures(golden, TaskResult.Of(records, GoldenItems.HarnessOf(convention), null));
@@ -144,8 +145,12 @@ public sealed class GoldenTaskTests
         JsonObject[] golden = GoldenItems.Read(task.Name, model, convention);
         bool all = golden.Length <= limit;
         (List<EncodedItem> encoded, List<ItemRecord> records) = Score(models, task, convention, Math.Min(limit, golden.Length), runner);
+        Assert.Equal(Math.Min(limit, golden.Length), records.Count);
+        Assert.NotEmpty(records);
         for (int i = 0; i < records.Count; i++) CheckItem(golden[i], encoded[i], records[i]);
-        if (all) CheckFigures(GoldenItems.Metrics[task.Name]![$"{model}.{convention}"]!, TaskResult.Of(records, GoldenItems.HarnessOf(convention), null));
+        TaskResult result = TaskResult.Of(records, GoldenItems.HarnessOf(convention), null);
+        CheckPart(golden[..records.Count], result);
+        if (all) CheckFigures(GoldenItems.Metrics[task.Name]![$"{model}.{convention}"]!, result);
     }
 
     internal static void CheckMmlu(TaskModels models, ModelRunner runner, string model, string convention, int limit)
@@ -163,8 +168,11 @@ public sealed class GoldenTaskTests
             if (convention == "hendrycks") CheckLetters(expected, encoded[i], records[i]);
             else CheckItem(expected, encoded[i], records[i]);
         }
-        if (items.Length < golden.Length) return;
+        Assert.NotEmpty(items);
         TaskResult result = TaskResult.Of(records, GoldenItems.HarnessOf(convention), null);
+        double right = golden.Take(items.Length).Average(item => (int)(item["bare"] ?? item)["pred"]! == (int)item["gold"]! ? 1.0 : 0);
+        Assert.Equal(right, result.Metrics["acc"].Value, Figure);
+        if (items.Length < golden.Length) return;
         JsonNode figures = GoldenItems.Metrics["mmlu"]![$"{model}.{convention}"]!;
         Assert.Equal((double)figures[convention == "hendrycks" ? "acc_bare" : "acc"]!, result.Metrics["acc"].Value, Figure);
         if (convention == "hendrycks") Assert.Equal((double)figures["acc_spaced"]!, result.Metrics["acc_spaced"].Value, Figure);
@@ -208,6 +216,19 @@ public sealed class GoldenTaskTests
             Assert.Equal((int)normalized, record.PredictionNormalized);
             Assert.Equal(GoldenItems.Ints(golden["chars"]), lengths);
         }
+    }
+
+    // Figures of some items follow from the predictions that are stored with each; only those of all are stored themselves.
+    private static void CheckPart(JsonObject[] golden, TaskResult result)
+    {
+        JsonObject[] asked = [.. golden.Where(item => item["error"] is null)];
+        Assert.Equal(golden.Length - asked.Length, result.Errors);
+        if (asked.Length == 0) return;
+        // A task without choices is right where the one continuation is the greedy one.
+        static bool IsRight(JsonObject item, string prediction) => item[prediction] is { } chosen ? (int)chosen == (int)item["gold"]! : (bool)item["requests"]![0]!["greedy"]!;
+        Assert.Equal(asked.Average(item => IsRight(item, "pred") ? 1.0 : 0), result.Metrics["acc"].Value, Figure);
+        if (result.Metrics.TryGetValue("acc_norm", out Metric? normalized) && Array.TrueForAll(asked, item => item["pred_norm"] is not null))
+            Assert.Equal(asked.Average(item => IsRight(item, "pred_norm") ? 1.0 : 0), normalized.Value, Figure);
     }
 
     private static void CheckLetters(JsonObject golden, EncodedItem encoded, ItemRecord record)

@@ -109,7 +109,17 @@ public class TaskReaderTests
     [InlineData("""{"name":"boolq","file":"x.jsonl","context":"c","choices":["a"],"answer":"g"}""", "built-in task")]
     [InlineData("""{"name":"x"}""", "'context' is missing")]
     [InlineData("""{"name":"x","prompt":"y"}""", "prompt")]
-    [InlineData("nonsense", "no sound recipe")]
+    [InlineData("nonsense", "own.json', line 1, column 2: not sound JSON: unexpected 'o'")]
+    [InlineData("""{"name":"x","file":"q.csv","context":"c","choices":"opts","answer":"g"}""", "'choices' is a text, \"opts\"; it must be an array with the column of all choices, or with a column for each, such as [\"a\", \"b\", \"c\"]")]
+    [InlineData("""{"name":"x","choises":["a"]}""", "'choises' is no key of a recipe (did you mean 'choices'?); its keys are name, file, context, choices, answer, answerForm, delimiter, normalized")]
+    [InlineData("""{"name":7}""", "'name' is a number, 7; it must be a text, such as \"quiz\"")]
+    [InlineData("""{"answerForm":"Leter"}""", "it must be one of Index, Number, Letter, Text (Index counts from 0, Number from 1), such as \"Letter\" (did you mean 'Letter'?)")]
+    [InlineData("""{"answerForm":2}""", "'answerForm' is a number, 2; it must be one of")]
+    [InlineData("""{"normalized":"yes"}""", "'normalized' is a text, \"yes\"; it must be true or false")]
+    [InlineData("""{"choices":["a",1]}""", "'choices' is an array, [\"a\",1]")]
+    [InlineData("""{"context":null}""", "'context' is null; it must be a text")]
+    [InlineData("""["x"]""", "is an array; a recipe is a JSON object")]
+    [InlineData("""{"name":"x","name":"y"}""", "the key 'name' is there twice in one object")]
     public void UnsoundRecipes(string recipe, string message)
     {
         using var folder = new TemporaryFolder();
@@ -131,6 +141,48 @@ public class TaskReaderTests
         Assert.Equal(1, item.Question.Gold);
         Assert.Equal(new TextPair("Q: Is it?", " no"), item.Question.Requests[1]);
         Assert.Equal([3, 2], item.Question.Lengths!);
+    }
+
+    [Fact]
+    public void AllThatIsWrongAboutARecipeIsToldAtOnce()
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File("own.json"), """{"nam":"x","choices":"a","normalized":1}""");
+        string message = Assert.Throws<EvaluationException>(() => TaskCatalog.Resolve(folder.File("own.json"))).Message;
+        Assert.All(["'nam'", "'choices'", "'normalized'"], key => Assert.Contains(key, message, StringComparison.Ordinal));
+        Assert.DoesNotContain('\n', message);
+        Assert.Contains("(did you mean 'hellaswag'?)", Assert.Throws<EvaluationException>(() => TaskCatalog.Resolve("helaswag")).Message, StringComparison.Ordinal);
+        Directory.CreateDirectory(folder.File("folder.json"));
+        Assert.Contains("is a folder", Assert.Throws<EvaluationException>(() => TaskCatalog.Resolve(folder.File("folder.json"))).Message, StringComparison.Ordinal);
+    }
+
+    // A list of rows, rows behind each other, packed or not.
+    [Theory]
+    [InlineData("own.jsonl", "{\"q\":\"a \\ud83d\",\"c\":[\"x\",\"y\"],\"r\":0}\n{\"q\":\"b\",\"c\":[\"x\",\"\\udc00\"],\"r\":1}\n")]
+    [InlineData("own.json", "[{\"q\":\"a \\ud83d\",\"c\":[\"x\",\"y\"],\"r\":0},\n{\"q\":\"b\",\"c\":[\"x\",\"\\udc00\"],\"r\":1}]")]
+    public void HalfSurrogatePairsInItemsAreReadAndCounted(string name, string content)
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File(name), content);
+        File.WriteAllText(folder.File("recipe.json"), $$$"""{"name":"mine","file":"{{{name}}}","context":"{{q}} \ud800","choices":["c"],"answer":"r"}""");
+        IReadOnlyList<TaskItem> items = TaskCatalog.Resolve(folder.File("recipe.json")).Load(new DataFolder("."), new TaskSelection());
+        Assert.Equal(new TextPair("a \uFFFD \uFFFD", " y"), items[0].Question.Requests[1]);
+        Assert.Equal(new TextPair("b \uFFFD", " \uFFFD"), items[1].Question.Requests[1]);
+        Assert.Equal([2, 2], items.Select(item => item.LoneSurrogates));
+    }
+
+    [Theory]
+    [InlineData("{\"q\":\"a\",}", "line 1, column 10: not sound JSON: '}' where a value or key must stand")]
+    [InlineData("{\"q\":\"a\"}\n{\"q\":NaN}", "line 2, column 6: not sound JSON: NaN is no number of JSON; write null")]
+    [InlineData("{\"q\":1,\"q\":2}", "line 1, column 1: not sound JSON: the key 'q' is there twice in one object")]
+    [InlineData("{\"q\":\"a\nb\"}", "line 1, column 6: not sound JSON: the line ends within a text that is not closed")]
+    [InlineData("\"row\"", "line 1 is a text, \"row\"; a row is a JSON object")]
+    [InlineData("PAR1\u0015\u0004", "is a Parquet file")]
+    public void UnsoundFilesOfItems(string content, string message)
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File("own.jsonl"), content);
+        Assert.Contains(message, Assert.Throws<EvaluationException>(() => TaskFile.Rows(folder.File("own.jsonl"))).Message, StringComparison.Ordinal);
     }
 
     private static void WriteMmlu(TemporaryFolder folder, string test, string dev)

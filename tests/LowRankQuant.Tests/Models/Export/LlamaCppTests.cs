@@ -138,6 +138,12 @@ public sealed class LlamaCppTests : IDisposable
         Assert.InRange(ForwardTrace.RelativeError(expected, plain), 0.02, 10);
         double error = ForwardTrace.RelativeError(expected, both);
         Assert.True(error < FloatTolerance, $"relative difference {error}");
+        // A in blocks of 8 bits, B with its rows of 1 to 5 in floats.
+        string blocks = _folder.File("blocks.gguf");
+        GgufExport rounded = GgufLoraExporter.Write(source, blocks, GgmlType.Q8_0, TestContext.Current.CancellationToken);
+        Assert.Equal((27, 27), (rounded.Tensors.Count(tensor => tensor.Type == GgmlType.Q8_0), rounded.Tensors.Count(tensor => tensor.Type == GgmlType.F32)));
+        context.SetAdapters((model.LoadAdapter(blocks), 1));
+        Assert.InRange(ForwardTrace.RelativeError(expected, context.Logits(ids)), 0, 0.02);
         context.SetAdapters();
         Assert.Equal(plain, context.Logits(ids));
     }

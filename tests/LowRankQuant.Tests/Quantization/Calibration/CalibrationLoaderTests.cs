@@ -5,6 +5,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Tests.Quantization.Calibration;
 
@@ -149,6 +150,24 @@ public sealed class CalibrationLoaderTests : IDisposable
     }
 
     [Fact]
+    public void FewerWindows_AreTakenWhereThatIsAllowed()
+    {
+        CalibrationOptions options = Options(Write("a.txt", "abcdefghijk"), 5, 4) with { TakeFewer = true };
+        Assert.Equal(["abcd", "efgh"], Texts(Load(options).Windows));
+        Assert.Equal(11, CalibrationLoader.CountTokens(options, new CharacterTokenizer(), Config(), cancellation: Token));
+        Assert.Equal(8, CalibrationLoader.CountTokens(options with { Samples = 1, HeldOut = 1 }, new CharacterTokenizer(), Config(), cancellation: Token));
+        Assert.Contains("--sequence-length", Assert.Throws<CalibrationException>(() => Load(options with { SequenceLength = 12 })).Message);
+    }
+
+    [Fact]
+    public void WhatIsGivenTwice_IsToldOf()
+    {
+        string first = Write("a.txt", "abcdefgh"), second = Write("b.txt", "abcdefgh");
+        CalibrationSet set = Load(Options(first, 1, 12) with { Sources = [first, second] });
+        Assert.Contains("hold the same text; it counts 2 times", Assert.Single(set.Warnings), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void TooLittleText_IsAnErrorWithBothNumbers()
     {
         CalibrationException failure = Assert.Throws<CalibrationException>(() => Load("abcdefg", samples: 2, length: 4, heldOut: 1));
@@ -162,16 +181,17 @@ public sealed class CalibrationLoaderTests : IDisposable
     [InlineData("a.ids", "[1, 2.5, 2, 3]", "2.5 is no token id")]
     [InlineData("a.ids", "[1, 99999999999]", "99999999999 is no token id")]
     [InlineData("a.ids", "{\"a\": 1}", "line 1 is no array")]
-    [InlineData("a.jsonl", "{\"text\": \"abcd\"}\n{\"body\": \"x\"}", "line 2 has no string field 'text' but 'body'")]
-    [InlineData("a.jsonl", "{\"text\": 3}", "line 1 has no string field 'text'")]
-    [InlineData("a.jsonl", "{\"text\": ", "line 1 is not sound JSON")]
-    [InlineData("a.json", "[\"ab\", 3]", "element 1 is 3")]
-    [InlineData("a.json", "[\"ab\", ", "not sound JSON")]
+    [InlineData("a.jsonl", "{\"text\": \"abcd\"}\n{\"body\": \"x\"}", "line 2 has no field 'text'; it has 'body'. Name the field that holds the text by --text-field")]
+    [InlineData("a.jsonl", "{\"text\": 3}", "line 1: field 'text' is a number, 3; it must be a text")]
+    [InlineData("a.jsonl", "{\"text\": ", "line 1, column 10: not sound JSON: the text ends within a value")]
+    [InlineData("a.json", "[\"ab\", 3]", "element 1 (line 1) is 3")]
+    [InlineData("a.json", "[\"ab\", ", "line 1, column 8: not sound JSON: the text ends within a value")]
     [InlineData("a.json", "{\"a\": [\"ab\"], \"b\": [\"cd\"]}", "2 arrays")]
     [InlineData("a.txt", "caf\u0142", "token id 322")]
     public void UnusableData_IsNamed(string name, string content, string expected)
     {
-        CalibrationException failure = Assert.Throws<CalibrationException>(() => Load(Options(Write(name, content), 2, 4)));
+        Exception failure = Assert.ThrowsAny<Exception>(() => Load(Options(Write(name, content), 2, 4)));
+        Assert.True(failure is TextSourceException or CalibrationException, failure.ToString());
         Assert.Contains(expected, failure.Message);
     }
 
@@ -179,10 +199,10 @@ public sealed class CalibrationLoaderTests : IDisposable
     public void DamagedFiles_AreNamed()
     {
         string latin = Write("latin.txt", [0x63, 0x61, 0x66, 0xE9, 0x0A]);
-        Assert.Contains("UTF-8", Assert.Throws<CalibrationException>(() => Load(Options(latin, 1, 2))).Message);
+        Assert.Contains("UTF-8", Assert.Throws<TextSourceException>(() => Load(Options(latin, 1, 2))).Message);
         string notGzip = Write("a.txt.gz", "plain text");
-        Assert.Contains("gzip", Assert.Throws<CalibrationException>(() => Load(Options(notGzip, 1, 2))).Message);
-        Assert.Contains("is no file", Assert.Throws<CalibrationException>(() => Load(Options(_folder.File("none"), 1, 2))).Message);
+        Assert.Contains("gzip", Assert.Throws<TextSourceException>(() => Load(Options(notGzip, 1, 2))).Message);
+        Assert.Contains("is not a file", Assert.Throws<TextSourceException>(() => Load(Options(_folder.File("none"), 1, 2))).Message);
     }
 
     [Fact]

@@ -35,7 +35,7 @@ public sealed class FlrqGoldenTests(ITestOutputHelper output) : IDisposable
             : name == "noise_256_lognormal_scale" ? tensors.Doubles("noise_256.W") : FlrqGolden.Weight(name).W;
         double[] alpha = tensors.Doubles($"{name}.alpha"), scale = ActivationScale.Of(tensors.Doubles($"{name}.xbar"), 2.5);
         for (int i = 0; i < alpha.Length; i++) FlrqGolden.Near(alpha[i], scale[i], 1e-12, $"{name} alpha {i}");
-        foreach (JsonProperty run in figures.GetProperty("runs").EnumerateObject())
+        foreach (JsonProperty run in figures.GetProperty("runs").EnumerateObject().Some())
         {
             int bits = run.Name[1] - '0';
             double extra = double.Parse(run.Name[4..]);
@@ -153,7 +153,7 @@ public sealed class FlrqGoldenTests(ITestOutputHelper output) : IDisposable
     {
         MiniSafetensors tensors = FlrqGolden.Tensors("clip");
         int compared = 0;
-        foreach (string key in tensors.Names.Where(key => key.StartsWith(name + ".d", StringComparison.Ordinal) && key.EndsWith(".step", StringComparison.Ordinal)))
+        foreach (string key in tensors.Names.Where(key => key.StartsWith(name + ".d", StringComparison.Ordinal) && key.EndsWith(".step", StringComparison.Ordinal)).Some())
         {
             string run = key[..^".step".Length], options = run[(name.Length + 1)..];
             string[] parts = options.Split('_');
@@ -181,7 +181,7 @@ public sealed class FlrqGoldenTests(ITestOutputHelper output) : IDisposable
         JsonElement figures = FlrqGolden.Figures("blc").GetProperty(name);
         double[] alpha = tensors.Doubles($"{name}.alpha");
         StartVectors starts = FlrqGolden.Starts(tensors, name);
-        foreach (JsonProperty run in figures.GetProperty("runs").EnumerateObject())
+        foreach (JsonProperty run in figures.GetProperty("runs").EnumerateObject().Some())
         {
             int bits = run.Name[1] - '0', epochs = int.Parse(run.Name[4..]);
             // Twenty epochs on 768 x 768 take long; the small layers have them.

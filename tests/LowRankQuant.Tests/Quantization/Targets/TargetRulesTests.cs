@@ -15,8 +15,10 @@ public sealed class TargetRulesTests
         { Target.LlamaCpp, TwoLevelGrid.Q3K, 512, "Q3_K", 3.4375, null },
         // Rows that K blocks do not divide: a minimum of its own, and a scale short enough for scale times zero point to be a half.
         { Target.LlamaCpp, new UniformGrid(4, false, Granularity.Group, 64), 576, "Q4_1", 5, 7 },
-        { Target.CompressedTensors, new UniformGrid(7, false, Granularity.Tensor), 100, "compressed-tensors", 7 + (23 / 25600.0), null },
-        { Target.Gptq, new UniformGrid(3, false, Granularity.Group, 64), 512, "gptq", 3 + (19 / 64.0), null },
+        // A row of 700 bits fills 22 words, and the one zero point a byte.
+        { Target.CompressedTensors, new UniformGrid(7, false, Granularity.Tensor), 100, "compressed-tensors", 7.04 + (24 / 25600.0), null },
+        // With the group of every column, 32 bits over 256 rows.
+        { Target.Gptq, new UniformGrid(3, false, Granularity.Group, 64), 512, "gptq", 3 + (19 / 64.0) + (32 / 256.0), null },
         { Target.Awq, new UniformGrid(4, true, Granularity.Group, 128), 512, "awq", 4 + (20 / 128.0), null },
         { Target.Mlx, Four, 512, "mlx", 4.25, 7 },
         { Target.Vllm, new UniformGrid(4, true, Granularity.Group, 128), 512, "vllm", 4.125, null },

@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Targets;
 using LowRankQuant.Quantization.Tuning;
 using LowRankQuant.Tests.Quantization.Calibration;
 
@@ -53,6 +54,20 @@ public sealed class TuningResolverTests
         Assert.Contains("--tune-samples needs --tune-steps", all, StringComparison.Ordinal);
         all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = 3, TuneSamples = 5, Samples = 8 })).Problems);
         Assert.Contains("--tune-samples 5: at least the 8 calibration windows of the method", all, StringComparison.Ordinal);
+    }
+
+    // A grid that the target cannot hold becomes a two-level one: what is then left to tune is tuned, and what is not is said.
+    [Fact]
+    public void LayersThatGetTwoLevelGridsByAMisfitStayAsTheyAre()
+    {
+        RecipeRequest misfit = Lrq with { Bits = 2, Granularity = Granularity.Group, GroupSize = 16, Target = Target.LlamaCpp, OnMisfit = MisfitRule.Nearest };
+        Assert.Contains("--tune-steps does not apply to two-level grids, on which all layers will lie", Assert.Single(Assert.Throws<RecipeException>(() => Resolve(misfit with { TuneSteps = 4 })).Problems), StringComparison.Ordinal);
+        Assert.Null(Resolve(misfit with { Method = "flrq+", Target = Target.LlamaCpp }).Tuning);
+        RecipeRequest some = misfit with { LayerGrids = ["down=4:32:symmetric"], TuneSteps = 4 };
+        ResolvedRecipe resolved = RecipeResolver.Resolve(some, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, Linears, ScaleType.Float16);
+        Assert.Equal(4, resolved.Recipe.Tuning!.Steps);
+        Assert.Contains("--tune-steps tunes the layers on uniform grids; q, on two-level grids, stay as the method makes them.", resolved.Notes);
+        Assert.Null(Resolve(some with { Method = "flrq+", TuneSteps = null }).Tuning);
     }
 
     private static Recipe Resolve(RecipeRequest request) =>

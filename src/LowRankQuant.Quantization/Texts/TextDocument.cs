@@ -1,21 +1,37 @@
 using System.Text;
 
-namespace LowRankQuant.Quantization.Calibration;
+namespace LowRankQuant.Quantization.Texts;
 
 /// <summary>One document of a source: a text that may be read in part, or token ids.</summary>
-internal abstract class CalibrationDocument
+internal abstract class TextDocument
 {
     /// <summary>Ids when the source holds ids, else null.</summary>
     public virtual int[]? Ids => null;
+
+    /// <summary>Whether the text itself begins with the begin-of-text token, as a chat template may put it there.</summary>
+    public virtual bool HasBos => false;
+
+    /// <summary>Whether the text itself ends with the end-of-text token.</summary>
+    public virtual bool HasEos => false;
 
     /// <summary>Appends about <paramref name="characters"/> more characters; false when the document has ended.</summary>
     public abstract bool Read(StringBuilder destination, int characters);
 }
 
 /// <summary>A document that is there as a whole.</summary>
-internal sealed class StringDocument(string text) : CalibrationDocument
+/// <param name="text">Its text.</param>
+/// <param name="hasBos">Whether a template put the begin-of-text token in front.</param>
+/// <param name="hasEos">Whether a template put the end-of-text token behind.</param>
+internal sealed class StringDocument(string text, bool hasBos = false, bool hasEos = false) : TextDocument
 {
     private bool _read;
+
+    /// <summary>The whole text.</summary>
+    public string Text => text;
+
+    public override bool HasBos => hasBos;
+
+    public override bool HasEos => hasEos;
 
     public override bool Read(StringBuilder destination, int characters)
     {
@@ -26,7 +42,7 @@ internal sealed class StringDocument(string text) : CalibrationDocument
 }
 
 /// <summary>A line of token ids.</summary>
-internal sealed class IdsDocument(int[] ids) : CalibrationDocument
+internal sealed class IdsDocument(int[] ids) : TextDocument
 {
     public override int[]? Ids => ids;
 
@@ -36,7 +52,7 @@ internal sealed class IdsDocument(int[] ids) : CalibrationDocument
 /// <summary>
 /// A part of a text file, up to a line that holds an end-of-text token alone. The line end in front of that line belongs to the separator.
 /// </summary>
-internal sealed class TextFileDocument(LineScanner lines, IReadOnlyCollection<string> separators) : CalibrationDocument
+internal sealed class TextFileDocument(LineScanner lines, IReadOnlyCollection<string> separators) : TextDocument
 {
     private string _pendingLineEnd = "";
     private bool _ended;

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Quantization.Calibration;
+namespace LowRankQuant.Quantization.Texts;
 
 /// <summary>Reads text line by line without losing line ends, and a line of any length in pieces.</summary>
 internal sealed class LineScanner(TextReader reader)

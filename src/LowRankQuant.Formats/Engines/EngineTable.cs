@@ -1,0 +1,89 @@
+using LowRankQuant.Formats.Awq;
+using LowRankQuant.Formats.Gptq;
+using LowRankQuant.Formats.Mlx;
+
+namespace LowRankQuant.Formats.Engines;
+
+/// <summary>
+/// What the engines that load our files ask for, with the release and the day it was seen: by loading files with the library where a release is named,
+/// by reading its source where a commit is. Targets, exporters and <c>verify</c> read the rules here and nowhere else.
+/// <code>
+/// engine        what it does                                                                    what it refuses
+/// vLLM          4 and 8 bits by Marlin, groups of 32, 64, 128 or rows; the rest by slower ones   parts of a fused matrix on two grids
+/// transformers  compressed-tensors, with the library of that name                               asymmetric pack-quantized from 5.23 on, see below
+/// GPTQModel     2, 3, 4, 8 bits in runs of 32                                                   v1 with sym false of other writers than itself
+/// AutoAWQ       4 bits, groups of 32, 64, 128 by fast kernels                                   outputs that are no multiple of 32
+/// MLX           1 to 6 and 8 bits, groups of 32, 64, 128, any number of outputs                 a tied model that stores its head and no embedding
+/// llama.cpp     every block type of GGUF
+/// </code>
+/// </summary>
+public static class EngineTable
+{
+    private static readonly DateOnly LastChecked = new(2026, 11, 28);
+
+    /// <summary>vLLM with its Marlin kernels. Tiles are those of one shard. Source: quantization/utils/marlin_utils.py.</summary>
+    public static EngineRules Vllm { get; } = new("vLLM", "source at 007d5005", LastChecked)
+    {
+        Widths = [4, 8],
+        GroupSizes = [32, 64, 128],
+        InputTile = 128,
+        OutputTile = 64,
+    };
+
+    /// <summary>The widths that vLLM's Marlin kernels take with stored zero points. Source: quantization/utils/marlin_utils.py.</summary>
+    public static IReadOnlyList<int> VllmZeroPointWidths { get; } = [4];
+
+    /// <summary>Linears that vLLM runs as one matrix; each set has one scheme.</summary>
+    public static IReadOnlyList<IReadOnlyList<string>> VllmFused { get; } =
+        [["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], ["mlp.gate_proj", "mlp.up_proj"]];
+
+    /// <summary>The ranks of adapters that vLLM knows. Source: vllm/config/lora.py at 01230b40.</summary>
+    public static IReadOnlyList<int> VllmAdapterRanks { get; } = [1, 8, 16, 32, 64, 128, 256, 320, 512];
+
+    /// <summary>What vLLM's GPTQ loader looks up without a default. Source: quantization/gptq_marlin.py at 00161ce0.</summary>
+    public static IReadOnlyList<string> VllmGptqKeys { get; } = ["bits", "group_size", "sym", "desc_act"];
+
+    /// <summary>transformers, with compressed-tensors 0.19.0 and 0.20.1.</summary>
+    public static EngineRules Transformers { get; } = new("transformers", "5.17.0 to 5.24.0", LastChecked);
+
+    /// <summary>
+    /// How transformers takes asymmetric pack-quantized folders: from 5.23.0 on the model is laid out with zero points of another shape than the file has,
+    /// and loading stops, unless the weights are dequantized while they are read, which uses the first scheme for all.
+    /// </summary>
+    public const string PackedZeroPoints = "transformers up to 5.22; 5.23 and 5.24 need CompressedTensorsConfig(dequantize=True)";
+
+    /// <summary>As <see cref="PackedZeroPoints"/>, where linears have several grids.</summary>
+    public const string MixedPackedZeroPoints = "transformers up to 5.22; 5.23 and 5.24 refuse zero points of mixed grids, and dequantize=True takes one grid for all";
+
+    /// <summary>The release of compressed-tensors that packs 3, 5, 6 and 7 bits as we do.</summary>
+    public const string DensePackingSince = "0.18";
+
+    /// <summary>GPTQModel: its packer and kernels work on whole runs of 32 codes in both directions.</summary>
+    public static EngineRules GptqModel { get; } = new("GPTQModel", "7.7.0", LastChecked)
+    {
+        Widths = GptqLayout.Widths,
+        InputTile = 32,
+        OutputTile = 32,
+    };
+
+    /// <summary>The first release of GPTQModel whose name in <c>meta.quantizer</c> makes it load v1 with <c>sym</c> false.</summary>
+    public static Version FirstAsymmetricV1 { get; } = new(0, 9, 0);
+
+    /// <summary>AutoAWQ: its packer works on whole words of 8 outputs, four at a time.</summary>
+    public static EngineRules AutoAwq { get; } = new("AutoAWQ", "0.2.9", LastChecked)
+    {
+        Widths = [AwqLayout.Bits],
+        GroupSizes = [32, 64, 128],
+        OutputTile = 32,
+    };
+
+    /// <summary>MLX: a linear is quantized where scales stand beside it, whatever its number of outputs.</summary>
+    public static EngineRules Mlx { get; } = new("MLX", "mlx_lm 0.32.2 with mlx 0.32.4", LastChecked)
+    {
+        Widths = MlxLayout.Widths,
+        GroupSizes = [32, 64, 128],
+    };
+
+    /// <summary>llama.cpp. What its blocks hold is <see cref="Gguf.Grids.GgufFit"/>.</summary>
+    public static EngineRules LlamaCpp { get; } = new("llama.cpp", "0.5.0", LastChecked) { InputTile = 32 };
+}

@@ -1,0 +1,150 @@
+using System.Text.Json.Nodes;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families;
+
+namespace LowRankQuant.Models.Checkpoints;
+
+/// <summary>
+/// Compares the tensors of a folder with what its configuration says, so that nothing that changes the function goes unnoticed: surplus and missing blocks
+/// and tensors are refused by name, biases that the files hold are honoured, and what is no part of the model is listed to be carried over.
+/// </summary>
+internal sealed class ModelStructure
+{
+    private const int MostNamed = 4;
+
+    // Ends of names that only quantized linears have; beside plain floats they mean that the configuration is missing.
+    private static readonly string[] QuantizedParts =
+    [
+        ".qweight", ".qzeros", ".scales", ".biases", ".g_idx", ".weight_packed", ".weight_scale", ".weight_scale_inv", ".weight_zero_point", ".weight_shape",
+        ".weight_g_idx", ".weight_global_scale", ".weight_scale_2", ".scale_weight", ".weight_codes", ".weight_block_scale", ".weight_group_scale",
+        ".weight_block_minimum", ".weight_group_minimum", ".absmax", ".quant_map", ".SCB", ".weight_format",
+    ];
+
+    private readonly FolderContents _contents;
+    private readonly IModelFamily _family;
+    private readonly HashSet<string> _names;
+
+    private ModelStructure(FolderContents contents, IModelFamily family, DecoderConfig config, HashSet<string> names)
+    {
+        _contents = contents;
+        _family = family;
+        Config = config;
+        _names = names;
+    }
+
+    /// <summary>The configuration as the files have it.</summary>
+    public DecoderConfig Config { get; private set; }
+
+    /// <summary>Tensors that are no part of the model and are carried over as they are.</summary>
+    public List<string> Carried { get; } = [];
+
+    /// <summary>What the user should know.</summary>
+    public List<string> Warnings { get; } = [];
+
+    /// <summary>Looks at a folder.</summary>
+    /// <param name="contents">Its tensors.</param>
+    /// <param name="family">The architecture.</param>
+    /// <param name="config">Its configuration.</param>
+    /// <param name="head">Which matrix is the output head.</param>
+    /// <param name="json">config.json; corrected where the files say more.</param>
+    /// <exception cref="CheckpointException">A block or tensor is missing, or there are more blocks than the configuration says.</exception>
+    /// <exception cref="UnsupportedModelException">A tensor that changes the function has no place in the architecture.</exception>
+    public static ModelStructure Of(FolderContents contents, IModelFamily family, DecoderConfig config, OutputHeadChoice head, JsonObject json)
+    {
+        HashSet<string> names = [.. contents.Names.Where(name => !IgnoredTensors.Contains(name))];
+        var structure = new ModelStructure(contents, family, config with { TiedEmbeddings = head.Tied }, names);
+        if (head.Warning is { } warning) structure.Warnings.Add(warning);
+        structure.CheckBlocks();
+        structure.HonourBiases(json);
+        structure.Divide();
+        return structure;
+    }
+
+    private void CheckBlocks()
+    {
+        HashSet<int> blocks = [.. _names.Select(_family.BlockOf).OfType<int>()];
+        int surplus = blocks.Where(block => block >= Config.Layers).DefaultIfEmpty(-1).Min();
+        if (surplus >= 0)
+        {
+            throw new CheckpointException(
+                $"{_contents.Location}: the files hold {blocks.Count} blocks ('{_family.BlockName(surplus)}' among them), and num_hidden_layers in config.json is {Config.Layers}; correct the key, or remove the tensors of the other blocks.");
+        }
+        int missing = Enumerable.Range(0, Config.Layers).Where(block => !blocks.Contains(block)).DefaultIfEmpty(-1).First();
+        if (missing < 0 || blocks.Count == 0) return;
+        throw new CheckpointException(
+            $"{_contents.Location}: tensors of '{_family.BlockName(missing)}' are absent: the files hold {blocks.Count} blocks, and num_hidden_layers in config.json is {Config.Layers}; correct the key, or download the model again.");
+    }
+
+    // Biases count where the files have them all; the configuration could not say that only some linears have one.
+    private void HonourBiases(JsonObject json)
+    {
+        foreach (BiasGroup group in _family.BiasGroups)
+        {
+            if (group.IsOn(Config)) continue;
+            string[] all = [.. Enumerable.Range(0, Config.Layers).SelectMany(block => group.Linears.Select(linear => $"{_family.BlockName(block)}.{linear}.bias"))];
+            string? first = all.FirstOrDefault(_names.Contains);
+            if (first is null) continue;
+            if (all.FirstOrDefault(name => !_names.Contains(name)) is { } absent)
+            {
+                throw new UnsupportedModelException(
+                    $"{_contents.Location}: tensor '{first}' is there and '{absent}' is not; with {group.Key} all linears of {string.Join(", ", group.Linears)} have a bias, without it none has.");
+            }
+            Config = group.TurnOn(Config);
+            json[group.Key] = true;
+            Warnings.Add($"{group.Key} is not true, but the files hold '{first}' and the others; they count, and what is written says {group.Key}: true.");
+        }
+    }
+
+    private void Divide()
+    {
+        HashSet<string> own = [_family.EmbeddingName, _family.HeadName];
+        foreach (string name in _family.Tensors(Config))
+        {
+            own.Add(name);
+            if (!_names.Contains(name)) throw Absent(name);
+            if (_contents.TypeOf(name) is { } type && !IsFloat(type)) throw NoFloat(name, type);
+        }
+        foreach (string name in new[] { _family.EmbeddingName, _family.HeadName }.Where(_names.Contains))
+        {
+            if (_contents.TypeOf(name) is { } type && !IsFloat(type)) throw NoFloat(name, type);
+        }
+        foreach (string name in _names.Where(name => !own.Contains(name)).Order(StringComparer.Ordinal))
+        {
+            SafetensorsType? type = _contents.TypeOf(name);
+            if (QuantizedParts.Any(end => name.EndsWith(end, StringComparison.Ordinal)) && _family.Owns(name))
+            {
+                throw new CheckpointException(
+                    $"{_contents.Location}: tensor '{name}' is a part of a quantized weight, and {Configuration} it; without it the weight would be another. Restore the configuration, or remove the tensor.");
+            }
+            if (type is null || (IsFloat(type.Value) && _family.Owns(name)))
+            {
+                throw new UnsupportedModelException(
+                    $"{_contents.Location}: tensor '{name}' has no place in the {Config.ModelType} architecture as config.json describes it; without it the model would be another. Correct config.json, or remove the tensor if it is not needed.");
+            }
+            Carried.Add(name);
+        }
+        if (Carried.Count == 0) return;
+        string more = Carried.Count > MostNamed ? $" and {Carried.Count - MostNamed} more" : "";
+        Warnings.Add($"no part of the model that is computed, carried over untouched into folders and left out of GGUF files: {string.Join(", ", Carried.Take(MostNamed))}{more}.");
+    }
+
+    private string Configuration => _contents.Container is null ? "neither config.json nor quantize_config.json describes" : $"its configuration ({_contents.Container.Name}) does not describe";
+
+    private CheckpointException Absent(string name)
+    {
+        string module = name[..name.LastIndexOf('.')];
+        if (QuantizedParts.Select(end => module + end).FirstOrDefault(_names.Contains) is { } part)
+        {
+            return new CheckpointException(
+                $"{_contents.Location}: tensor '{name}' is stored quantized ('{part}' is there), and {Configuration} it; restore quantization_config in config.json, or quantize_config.json.");
+        }
+        return _contents.Absent(name, _family);
+    }
+
+    private CheckpointException NoFloat(string name, SafetensorsType type) => new(
+        $"{_contents.Location}: tensor '{name}' has type {type.HeaderName()}, and a weight is of floats; if the model is quantized, {Configuration} it.");
+
+    private static bool IsFloat(SafetensorsType type) => type
+        is SafetensorsType.F64 or SafetensorsType.F32 or SafetensorsType.F16 or SafetensorsType.BF16 or SafetensorsType.F8E4M3 or SafetensorsType.F8E5M2;
+}
