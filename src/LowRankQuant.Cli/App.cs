@@ -24,7 +24,7 @@ internal sealed class App(Terminal terminal, Engine engine)
         }
         // "@file" and "-abc" have no special meaning here: file names and negative numbers are more common.
         ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
-        if (parsed.Errors.Count > 0) return ReportParseErrors(parsed);
+        if (parsed.Errors.Count > 0 || ParseProblems.HasEmptyValue(parsed)) return ReportParseErrors(parsed);
         using var stop = new StopSignal(terminal.Error, cancellation);
         try
         {
@@ -63,7 +63,7 @@ internal sealed class App(Terminal terminal, Engine engine)
 
     private int Refuse(IReadOnlyList<string> problems, string command)
     {
-        foreach (string problem in problems) terminal.Error.WriteLine($"error: {problem}");
+        foreach (string problem in problems) terminal.Error.WriteLine($"error: {Failures.OneLine(problem)}");
         terminal.Error.WriteLine($"'{command} --help' lists what can be given.");
         return ExitCodes.BadRequest;
     }

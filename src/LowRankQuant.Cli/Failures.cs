@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
@@ -26,7 +28,8 @@ internal static class Failures
     /// <returns>The exit code.</returns>
     public static int Report(Exception failure, TextWriter error, bool resumes)
     {
-        while (failure is AggregateException { InnerExceptions: [{ } inner] }) failure = inner;
+        // Threads that fail together fail for one reason; one message is enough.
+        while (failure is AggregateException { InnerExceptions: [{ } inner, ..] }) failure = inner;
         if (Environment.GetEnvironmentVariable(DebugVariable) == "1") error.WriteLine(failure.ToString());
         switch (failure)
         {
@@ -49,10 +52,10 @@ internal static class Failures
                 if (bad.Problems.Count > MostProblems) error.WriteLine($"error: and {bad.Problems.Count - MostProblems} more.");
                 return ExitCodes.BadRequest;
             case RunFolderException or OutputLockedException:
-                error.WriteLine($"error: {failure.Message}");
+                error.WriteLine($"error: {OneLine(failure.Message)}");
                 return ExitCodes.BadRequest;
             default:
-                error.WriteLine($"error: {Describe(failure)}");
+                error.WriteLine($"error: {OneLine(Describe(failure))}");
                 return ExitCodes.Failed;
         }
     }
@@ -70,8 +73,23 @@ internal static class Failures
         _ => $"{failure.GetType().Name}: {failure.Message} This is a defect of lrq; {DebugVariable}=1 prints where it happened.",
     };
 
+    /// <summary>A message on one line: a file's name may hold line ends, or controls that rewrite what stands on a terminal.</summary>
+    public static string OneLine(string message)
+    {
+        if (!message.Any(char.IsControl)) return message;
+        var line = new StringBuilder();
+        foreach (char c in message)
+        {
+            if (c == '\n') line.Append("\\n");
+            else if (c == '\t') line.Append(' ');
+            else if (char.IsControl(c)) line.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}");
+            else line.Append(c);
+        }
+        return line.ToString();
+    }
+
     private static void WriteProblems(IReadOnlyList<string> problems, TextWriter error)
     {
-        foreach (string problem in problems) error.WriteLine($"error: {problem}");
+        foreach (string problem in problems.Distinct(StringComparer.Ordinal)) error.WriteLine($"error: {OneLine(problem)}");
     }
 }

@@ -26,7 +26,21 @@ internal static class ParseProblems
         {
             if (Describe(error, command, parsed.UnmatchedTokens.Count > 0) is { } problem && !problems.Contains(problem)) problems.Add(problem);
         }
+        problems.AddRange(EmptyValues(parsed));
         return problems;
+    }
+
+    /// <summary>Whether a value is empty or blank: what a script makes of a variable that is not set, and never what is meant.</summary>
+    public static bool HasEmptyValue(ParseResult parsed) => EmptyValues(parsed).Any();
+
+    private static IEnumerable<string> EmptyValues(ParseResult parsed)
+    {
+        foreach (SymbolResult child in parsed.CommandResult.Children)
+        {
+            if (!child.Tokens.Any(token => string.IsNullOrWhiteSpace(token.Value))) continue;
+            if (child is OptionResult { Option: var option }) yield return $"{option.Name}: the value is empty; give one{(option.HelpName is { } form ? $" ({form})" : "")} or leave the option out.";
+            else if (child is ArgumentResult { Argument: var argument }) yield return $"{argument.Name} is empty: {Usage(parsed.CommandResult.Command)}.";
+        }
     }
 
     /// <summary>A word where a command should be.</summary>

@@ -39,8 +39,8 @@ internal sealed class OptionReader(ParseResult parsed)
     public double? Double(Option<string?> option)
     {
         if (Text(option) is not { } text) return null;
-        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
-            ? value : Bad<double>(option, text, "must be a number such as 0.002");
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
+            ? value : Bad<double>(option, text, "must be a finite number such as 0.002");
     }
 
     public bool? YesNo(Option<string?> option) => Text(option) switch

@@ -18,7 +18,7 @@ internal sealed class GgufCursor(MappedFile map)
         where T : unmanaged
     {
         int size = Unsafe.SizeOf<T>();
-        if (Remaining < size) throw Error("truncated", item, $"the file ends at byte {map.Length}, inside a {typeof(T).Name}; download it again.");
+        if (Remaining < size) throw Error("truncated", item, $"the file ends at byte {map.Length}, inside a number of {size} bytes; download it again.");
         T value = MemoryMarshal.Read<T>(map.Slice(Position, size));
         Position += size;
         return value;

@@ -73,9 +73,9 @@ internal static class GgufVocabularyReader
         if (unused.Length > 0) yield return $"{file.Location}: {Names(unused)} is not used by llama.cpp for a '{model}' vocabulary, and not here.";
         string[] unknown = [.. keys.Where(key => !Known.Contains(key) && !Unused.Contains(key) && !key.Contains("token_id", StringComparison.Ordinal))];
         if (unknown.Length > 0) yield return $"{file.Location}: {Names(unknown)} is not known and left out.";
-        if (metadata.FindStrings(Prefix + "tokens") is { } tokens && file.Contains("token_embd.weight") && file.ShapeOf("token_embd.weight")[0] != tokens.Length)
+        if (metadata.FindStrings(Prefix + "tokens") is { } tokens && file.Contains("token_embd.weight") && file.ShapeOf("token_embd.weight") is [var rows, ..] && rows != tokens.Length)
         {
-            yield return $"{file.Location}: '{Prefix}tokens' has {tokens.Length} tokens, and the embedding {file.ShapeOf("token_embd.weight")[0]} rows; llama.cpp refuses such a file.";
+            yield return $"{file.Location}: '{Prefix}tokens' has {tokens.Length} tokens, and the embedding {rows} rows; llama.cpp refuses such a file.";
         }
         string[] missing = [.. (metadata.FindStrings(TemplateNames) ?? []).Where(name => name != ChatTemplateFile.Default && !metadata.All.ContainsKey($"{Template}.{name}"))];
         if (missing.Length > 0) yield return $"{file.Location}: '{TemplateNames}' names {string.Join(", ", missing)}, and no key '{Template}.{missing[0]}' holds it.";
