@@ -32,8 +32,8 @@ public class HostileModelTests
             model.LoadTokenizer();
         });
         Assert.True(refusal is CheckpointException or CheckpointFormatException, refusal.ToString());
-        string name = key == "llama.block_count" ? "num_hidden_layers" : key;
-        Assert.True(refusal.Message.Contains(key, StringComparison.Ordinal) || refusal.Message.Contains(name, StringComparison.Ordinal), refusal.Message);
+        string name = key == "llama.block_count" ? "num_hidden_layers" : key.Split('.')[^1];
+        Assert.Contains(name, refusal.Message, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', refusal.Message);
     }
 
