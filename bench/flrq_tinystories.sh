@@ -32,9 +32,10 @@ calibration=calib evaluation=eval windows="--samples 25 --held-out 0" group=64
 run() {
     name=$1
     shift
+    learning="--calibration $work/$calibration.ids.jsonl $windows --sequence-length 231 --add-bos no"
+    [ "$2" = rtn ] && learning=
     # shellcheck disable=SC2086
-    $lrq quantize "$model" --group-size $group --scale-dtype fp16 --calibration "$work/$calibration.ids.jsonl" $windows --sequence-length 231 \
-        --add-bos no --out "$work/$name" --overwrite "$@" >"$work/$name.log" 2>&1 || { tail -n 3 "$work/$name.log"; return 1; }
+    $lrq quantize "$model" --group-size $group --scale-dtype fp16 $learning --out "$work/$name" --overwrite "$@" >"$work/$name.log" 2>&1 || { tail -n 3 "$work/$name.log"; return 1; }
     # shellcheck disable=SC2086
     $lrq eval "$work/$name" --reference "$model" --ids "$work/$evaluation.ids.jsonl" --average tokens --json 2>/dev/null | python3 -c "
 import json, sys

@@ -11,6 +11,8 @@ internal static class TextOverlap
     // Less than this part may be quotations.
     private const double Remarkable = 0.05;
 
+    private const string Remedy = "its figures say little about other text. Give another file to --eval-text.";
+
     private const ulong Factor = 0x9E3779B97F4A7C15;
 
     /// <summary>A sentence about a file that is both; null when it is not.</summary>
@@ -24,13 +26,13 @@ internal static class TextOverlap
         {
             if (source.Sha256 is null) continue;
             if (Path.GetFullPath(source.Name) == Path.GetFullPath(file))
-                return $"'{file}' is calibrated on and measured on; its figures say little about other text. Give another file to --eval-text.";
+                return $"'{file}' is calibrated on and measured on; {Remedy}";
             if (source.Bytes == new FileInfo(file).Length && source.Sha256 == HashOf(file))
-                return $"'{file}', which is measured on, holds the same bytes as '{source.Name}', which is calibrated on; its figures say little about other text. Give another file to --eval-text.";
+                return $"'{file}', which is measured on, holds the same bytes as '{source.Name}', which is calibrated on; {Remedy}";
         }
         double share = Share(calibration.Windows.Concat(calibration.HeldOutWindows).Concat(calibration.MoreWindows), windows);
         return share < Remarkable ? null
-            : FormattableString.Invariant($"{100 * share:F0} % of the windows of '{file}' stand in the calibration text too; its figures say little about other text. Give another file to --eval-text.");
+            : FormattableString.Invariant($"{100 * share:F0} % of the windows of '{file}' stand in the calibration text too; {Remedy}");
     }
 
     /// <summary>The part of the measured text whose runs of 64 tokens are runs of the calibration windows too.</summary>

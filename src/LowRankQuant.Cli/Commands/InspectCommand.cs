@@ -135,7 +135,7 @@ internal sealed class InspectCommand(Terminal terminal)
         terminal.Out.Write(list.ToString());
     }
 
-    private static JsonNode? ReadJson(string folder, string name)
+    private static JsonObject? ReadJson(string folder, string name)
     {
         string file = Path.Combine(folder, name);
         if (!File.Exists(file)) return null;

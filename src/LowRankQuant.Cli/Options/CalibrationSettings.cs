@@ -31,7 +31,9 @@ internal static class CalibrationSettings
         bool fields = sources.Any(source => source != CalibrationOptions.Self && !HasNoFields(source, format)) || (evalText is not null && !HasNoFields(evalText, evalFormat));
         if (textField is not null && !fields && (evalText is not null || sources.Any(source => source != CalibrationOptions.Self)))
             problems.Add("--text-field is for json and jsonl files, and neither --calibration nor --eval-text names one; leave it out, or say what they hold by --calibration-format or --eval-text-format.");
-        if (addBos is not null && evalText is null && !bundled && sources.All(source => source == CalibrationOptions.Self || HoldsIds(source, format)))
+        // Nothing is put in front of token ids, and the model's own text begins with the token.
+        bool obeys = sources.Any(source => source != CalibrationOptions.Self && (addBos == AddBos.No || !HoldsIds(source, format)));
+        if (addBos is not null && evalText is null && !bundled && !obeys)
             problems.Add("--add-bos needs a text, from --calibration or --eval-text: token ids and text that the model samples are taken as they are.");
     }
 

@@ -1,16 +1,12 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Tuning;

@@ -29,7 +29,13 @@ internal static class ReportMarkdown
         }
         Line($"## Size\n\n| | bytes |\n| --- | --- |");
         Line($"| all parameters in bf16 | {report.Bf16Bytes:N0} |\n| source file | {report.SourceBytes:N0} |\n| result | {report.ResultBytes:N0} |");
-        Line($"| of which embedding and head (not quantized) | {report.EmbeddingBytes:N0} |\n");
+        if (report.Stored is { } stored)
+        {
+            Line($"| of which linears of the blocks | {stored.LinearBytes:N0} |");
+            if (stored.BranchBytes > 0) Line($"| of which low-rank branches | {stored.BranchBytes:N0} |");
+            if (stored.BranchBytes != stored.CountedBranchBytes) Line($"| (the branches in lrq's own file) | {stored.CountedBranchBytes:N0} |");
+        }
+        Line($"| of which embedding and head (not quantized) | {report.Stored?.EmbeddingBytes ?? report.EmbeddingBytes:N0} |\n");
         Line($"Quantized linears: {report.BitsPerWeight:F3} bits per weight, scales, zero points and low-rank factors counted; the whole file: {report.ResultBitsPerParameter:F3} bits per parameter.");
         Line($"The source's linears: {report.SourceBitsPerWeight:F3} bits per weight, {report.SourceTypes ?? "floats"}.\n");
         if (report.Tuning is { } tuning)

@@ -85,7 +85,8 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
                 {
                     Rtn = Evaluate(RunStage.Baseline, rounded, full) with
                     {
-                        BitsPerWeight = StoredSize.GridBits(_model, job.Recipe.Scheme),
+                        // As plain floats both take the bits of plain floats.
+                        BitsPerWeight = job.Format == OutputFormat.Dense ? report.BitsPerWeight : StoredSize.GridBits(_model, job.Recipe.Scheme),
                         ModelBitsPerWeight = report.RtnBytes * 8.0 / StoredSize.Parameters(_model),
                     },
                 };

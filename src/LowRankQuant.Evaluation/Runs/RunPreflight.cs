@@ -1,6 +1,5 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
@@ -22,13 +21,13 @@ internal static class RunPreflight
         if (job.Blocks is null) WritePlan.Check(job.Model, job.Recipe, job.Format == OutputFormat.Dense);
     }
 
-    /// <summary>What all checks say; empty when nothing is in the way.</summary>
+    /// <summary>What all checks say, each once; empty when nothing is in the way.</summary>
     public static IReadOnlyList<string> Problems(QuantizeJob job)
     {
         List<string> problems = [.. Checks(job).Select(Problem).OfType<string>()];
         // What is no sound model is not written on trial.
         if (problems.Count == 0 && job.Blocks is null) problems.AddRange(WritePlan.Problems(job.Model, job.Recipe, job.Format == OutputFormat.Dense));
-        return problems;
+        return [.. problems.Distinct(StringComparer.Ordinal)];
     }
 
     /// <summary>What a check says; null when it passes.</summary>

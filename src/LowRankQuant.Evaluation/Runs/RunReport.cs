@@ -34,13 +34,14 @@ public sealed record RunReport
     /// <summary>Bits per weight of the linears in the result's files: codes, scales, zero points, low-rank branches; 16 where it holds plain floats.</summary>
     public double? BitsPerWeight { get; init; }
 
+    /// <summary>The same with branches in the bits of their factors, which PEFT may exceed, and before codes are made floats: what a budget bounds.</summary>
+    public double? CountedBitsPerWeight { get; init; }
+
     /// <summary>Stored bits per weight of the source's linears.</summary>
     public double? SourceBitsPerWeight { get; init; }
 
     /// <summary>What the source's linears are stored as where it is quantized itself, such as <c>Q4_1</c>; null where they are floats.</summary>
     public string? SourceTypes { get; init; }
-    /// <summary>The same with branches in the bits of their factors, which PEFT may exceed, and before codes are made floats: what a budget bounds.</summary>
-    public double? CountedBitsPerWeight { get; init; }
 
     /// <summary>Where the bytes of the result's files go; null when nothing was written.</summary>
     public StoredParts? Stored { get; init; }

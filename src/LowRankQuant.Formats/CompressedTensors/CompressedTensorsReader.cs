@@ -82,7 +82,8 @@ public static class CompressedTensorsReader
         string dynamic = weights.Dynamic == "false" ? "" : ", quantized while running";
         return new CheckpointFormatException(
             "unsupported-weights", location, $"config_groups.{scheme.Name}",
-            $"{scheme.Format} ({weights.NumBits}-bit {(weights.Type == "float" ? "floats" : "integers")} {shared}{dynamic}) is not read; the FP8 formats (8-bit floats per tensor, channel or block) and the integer formats of 2 to 8 bits are.");
+            $"{scheme.Format} ({weights.NumBits}-bit {(weights.Type == "float" ? "floats" : "integers")} {shared}{dynamic}) is not read; " +
+            "the FP8 formats (8-bit floats per tensor, channel or block) and the integer formats of 2 to 8 bits are.");
     }
 
     /// <summary>Rows and columns of a module, from the shapes of its tensors.</summary>

@@ -20,7 +20,8 @@ public static class GptqReader
     /// <summary>The tensor by which a quantized linear is known.</summary>
     public const string Codes = ".qweight";
 
-    private const string Relabel = $"if zero points are stored as they are, set \"checkpoint_format\": \"{GptqConfig.V2}\" in quantize_config.json and config.json";
+    private const string Relabel =
+        $"if zero points are stored as they are, set \"checkpoint_format\": \"{GptqConfig.V2}\" in quantize_config.json and config.json";
 
     /// <summary>Rows and columns of a linear, from the shapes of its tensors.</summary>
     /// <exception cref="CheckpointFormatException">A tensor is missing or of the wrong type or size.</exception>
@@ -90,7 +91,8 @@ public static class GptqReader
     {
         byte[] zeros = GptqZeroPointPacking.Unpack(source.ReadWords(entry), groups, rows, layout.Bits, layout.ZeroPoints) ?? throw source.Refuse(
             "zero-underflow", entry.Name,
-            $"a field is all ones: a zero point of 0, which v1 cannot say and engines read differently, or a v2 file under a v1 label; {Relabel}, or save the model again as {GptqConfig.V2}.");
+            "a field is all ones: a zero point of 0, which v1 cannot say and engines read differently, or a v2 file under a v1 label; " +
+            $"{Relabel}, or save the model again as {GptqConfig.V2}.");
         if (!layout.Symmetric) return MatrixTranspose.Of<byte>(zeros, groups, rows);
         byte middle = (byte)layout.Grid.SymmetricZero;
         int other = zeros.AsSpan().IndexOfAnyExcept(middle);

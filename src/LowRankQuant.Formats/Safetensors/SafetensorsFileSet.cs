@@ -24,7 +24,8 @@ internal sealed partial record SafetensorsFileSet(IReadOnlyList<string> Files, s
         if (indices.Length == 1) return new SafetensorsFileSet([], At(indices[0]));
         if (indices.Length > 1) throw Several(folder, indices);
 
-        string[] files = [.. names.Where(name => name.EndsWith(Extension, StringComparison.Ordinal) && !name.StartsWith("adapter", StringComparison.Ordinal))];
+        string[] files =
+            [.. names.Where(name => name.EndsWith(Extension, StringComparison.Ordinal) && !name.StartsWith("adapter", StringComparison.Ordinal))];
         IGrouping<(string, string), Match>[] sets =
         [
             .. files.Select(name => ShardName().Match(name)).Where(match => match.Success).GroupBy(match => (match.Groups[1].Value, match.Groups[3].Value)),
@@ -34,7 +35,8 @@ internal sealed partial record SafetensorsFileSet(IReadOnlyList<string> Files, s
         if (files.Length == 1) return new SafetensorsFileSet([At(files[0])], null);
         throw new CheckpointFormatException(
             "missing-checkpoint", folder, null,
-            $"the folder holds no safetensors file: neither {SafetensorsFolder.SingleFileName} nor {SafetensorsFolder.IndexFileName} with its shards; download the weights into it.");
+            $"the folder holds no safetensors file: neither {SafetensorsFolder.SingleFileName} nor {SafetensorsFolder.IndexFileName} with its shards; " +
+            "download the weights into it.");
     }
 
     private static List<string> Complete(string folder, IGrouping<(string Stem, string Count), Match> set)
@@ -47,16 +49,20 @@ internal sealed partial record SafetensorsFileSet(IReadOnlyList<string> Files, s
             if (found.Remove(number, out string? file)) files.Add(file);
             else
             {
-                string name = string.Create(CultureInfo.InvariantCulture, $"{set.Key.Stem}-{number.ToString(CultureInfo.InvariantCulture).PadLeft(set.Key.Count.Length, '0')}-of-{set.Key.Count}{Extension}");
-                throw new CheckpointFormatException("missing-shard", folder, name, $"the folder lacks this shard; {set.Count()} of {count} are there. Download it.");
+                string padded = number.ToString(CultureInfo.InvariantCulture).PadLeft(set.Key.Count.Length, '0');
+                throw new CheckpointFormatException(
+                    "missing-shard", folder, $"{set.Key.Stem}-{padded}-of-{set.Key.Count}{Extension}",
+                    $"the folder lacks this shard; {set.Count()} of {count} are there. Download it.");
             }
         }
-        return found.Count == 0 ? files : throw new CheckpointFormatException("missing-shard", folder, found.Values.First(), $"a shard beyond the last of {count}; remove what does not belong to the model.");
+        return found.Count == 0 ? files : throw new CheckpointFormatException(
+            "missing-shard", folder, found.Values.First(), $"a shard beyond the last of {count}; remove what does not belong to the model.");
     }
 
     private static CheckpointFormatException Several(string folder, string[] files) => new(
         "missing-checkpoint", folder, null,
-        $"the folder holds {files.Length} files that could be the model ({string.Join(", ", files.Take(4))}{(files.Length > 4 ? ", ..." : "")}); keep one of them, or name it {SafetensorsFolder.SingleFileName}.");
+        $"the folder holds {files.Length} files that could be the model ({string.Join(", ", files.Take(4))}{(files.Length > 4 ? ", ..." : "")}); " +
+        $"keep one of them, or name it {SafetensorsFolder.SingleFileName}.");
 
     [GeneratedRegex(@"^(.+)-(\d{1,6})-of-(\d{1,6})\.safetensors$", RegexOptions.CultureInvariant)]
     private static partial Regex ShardName();

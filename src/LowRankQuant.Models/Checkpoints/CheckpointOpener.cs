@@ -43,7 +43,7 @@ public static class CheckpointOpener
         if (HasGgufMagic(path) || path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) return GgufCheckpoint.Open(path);
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         if (Path.GetFileName(path).StartsWith("adapter_model", StringComparison.Ordinal)) throw AdapterAlone(path);
-        if (path.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || path.EndsWith(".safetensors.index.json", StringComparison.OrdinalIgnoreCase) || Path.GetFileName(path) == ModelConfigFile.Name)
+        if (IsTensors(path) || Path.GetFileName(path) == ModelConfigFile.Name)
             throw new UnsupportedModelException($"{path} is one file of a Hugging Face folder; name the folder: {folder}.");
         throw new UnsupportedModelException($"{path} is not a model that lrq reads; a model is {Supported}.");
     }
@@ -51,7 +51,7 @@ public static class CheckpointOpener
     private static HuggingFaceCheckpoint OpenFolder(string folder)
     {
         string[] names = [.. Directory.EnumerateFiles(folder).Select(file => Path.GetFileName(file)!).Order(StringComparer.Ordinal)];
-        bool safetensors = names.Any(name => name.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".safetensors.index.json", StringComparison.OrdinalIgnoreCase));
+        bool safetensors = names.Any(IsTensors);
         if (names.Contains(ModelConfigFile.Name) && safetensors) return HuggingFaceCheckpoint.Open(folder);
         if (!safetensors)
         {
@@ -68,6 +68,9 @@ public static class CheckpointOpener
         string what = names.Length == 0 ? "holds no files" : "holds no config.json";
         throw new CheckpointException($"{folder} {what}; a model is {Supported}.{ForeignModels.NestedHint(folder)}");
     }
+
+    private static bool IsTensors(string name) =>
+        name.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".safetensors.index.json", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>The exception for an adapter where a model is asked for.</summary>
     internal static UnsupportedModelException AdapterAlone(string path) =>

@@ -33,5 +33,6 @@ public static class DenseExporter
     }
 
     /// <summary>What is written: every tensor of the model in one type, and what is carried over as it is.</summary>
-    public static List<PendingTensor> Tensors(ICheckpoint source, SafetensorsType type) => [.. source.TensorNames.Select(name => source.Converted(name, type)), .. source.Carried];
+    public static List<PendingTensor> Tensors(ICheckpoint source, SafetensorsType type) =>
+        [.. source.TensorNames.Select(name => source.Converted(name, type)), .. source.Carried];
 }

@@ -39,7 +39,8 @@ internal static partial class ForeignModels
         if (new FileInfo(path).Length == 0) return "is empty; download it again.";
         string? byExtension = ByExtension.GetValueOrDefault(Path.GetExtension(path));
         // What the bytes say is true; pickles have several forms, and one message.
-        return FileKind.Foreign(path) is { } foreign && (byExtension is null || !foreign.Contains("pickle", StringComparison.Ordinal)) ? foreign : byExtension;
+        bool bytesSayMore = FileKind.Foreign(path) is { } foreign && (byExtension is null || !foreign.Contains("pickle", StringComparison.Ordinal));
+        return bytesSayMore ? FileKind.Foreign(path) : byExtension;
     }
 
     /// <summary>Whether a file of a folder would be the model itself: there may be others of its kind that do not matter, such as training arguments.</summary>
@@ -54,7 +55,8 @@ internal static partial class ForeignModels
     public static string NestedHint(string folder)
     {
         string snapshots = Path.Combine(folder, "snapshots");
-        string[] inside = [.. Directory.EnumerateDirectories(Directory.Exists(snapshots) ? snapshots : folder).Where(path => File.Exists(Path.Combine(path, ModelConfigFile.Name)))];
+        IEnumerable<string> folders = Directory.EnumerateDirectories(Directory.Exists(snapshots) ? snapshots : folder);
+        string[] inside = [.. folders.Where(path => File.Exists(Path.Combine(path, ModelConfigFile.Name)))];
         return inside.Length == 1 ? $" There is one in {inside[0]}." : "";
     }
 

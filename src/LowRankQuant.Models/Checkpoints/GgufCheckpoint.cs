@@ -66,8 +66,9 @@ public sealed class GgufCheckpoint : ICheckpoint
         {
             if (GgufLoraAdapter.Is(file)) throw CheckpointOpener.AdapterAlone(path);
             var config = GgufConfig.Read(file);
-            GgufNames.Check(file, config.Config);
-            return new GgufCheckpoint(file, config, GgufNames.Translate(file, config.Config));
+            Dictionary<string, string> names = GgufNames.Translate(file, config.Config);
+            GgufStructure.Check(file, config.Config, names);
+            return new GgufCheckpoint(file, config, names);
         }
         catch
         {

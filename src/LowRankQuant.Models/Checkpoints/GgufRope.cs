@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
-using LowRankQuant.Models.Decoder;
 
 namespace LowRankQuant.Models.Checkpoints;
 

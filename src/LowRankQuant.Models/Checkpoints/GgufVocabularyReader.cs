@@ -43,7 +43,7 @@ internal static class GgufVocabularyReader
         int? Id(string key)
         {
             if (metadata.FindInt64(Prefix + key) is not { } id) return null;
-            return id is >= 0 and <= int.MaxValue ? (int)id : throw new CheckpointException($"{file.Location}: '{Prefix}{key}' is {id}; a token id is not negative.");
+            return id is >= 0 and <= int.MaxValue ? (int)id : throw new CheckpointException($"{file.Location}: '{Prefix}{key}' is {id}; a token id is not negative and has 31 bits.");
         }
     }
 

@@ -4,6 +4,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
@@ -75,7 +76,8 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         {
             if (Container?.ScaleType is { } stored) return stored;
             IEnumerable<SafetensorsType> types = _names.Select(Stored).Select(_contents.TypeOf).OfType<SafetensorsType>();
-            string? sample = _contents.Stored.Names.FirstOrDefault(name => name.EndsWith("_proj.weight", StringComparison.Ordinal) && _contents.TypeOf(name) is { } type && IsScale(type));
+            string? sample = _contents.Stored.Names.FirstOrDefault(name =>
+                name.EndsWith("_proj.weight", StringComparison.Ordinal) && _contents.TypeOf(name) is { } type && IsScale(type));
             return (sample is null ? types.FirstOrDefault(IsScale, SafetensorsType.F32) : _contents.Stored.Tensors[sample].Type).ToScaleType();
         }
     }

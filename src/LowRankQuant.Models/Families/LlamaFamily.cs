@@ -12,11 +12,11 @@ namespace LowRankQuant.Models.Families;
 /// </summary>
 internal sealed class LlamaFamily : IModelFamily
 {
-    // Far beyond any model; more would keep whatever lists the tensors of all blocks busy for ever.
-    private const int MostLayers = 1 << 14;
-
     private const string Blocks = "model.layers.";
     private static readonly string[] Norms = ["input_layernorm", "post_attention_layernorm"];
+
+    // Far beyond any model; more would keep whatever lists the tensors of all blocks busy for ever.
+    private const int MostLayers = 1 << 14;
 
     public IReadOnlyList<string> ModelTypes => ["llama"];
 

@@ -44,9 +44,14 @@ internal static class AddedTokenList
         }
         foreach (AddedToken token in config.SpecialTokens.Where(token => !ids.ContainsKey(token.Content)))
         {
-            if (vocabulary.Find(token.Content) is null && end >= config.Rows)
+            if (vocabulary.Find(token.Content) is null && !(end < config.Rows))
             {
-                warnings.Add($"tokenizer_config.json: the special token {TokenizerException.Quote(token.Content)} has no id, and the embedding no row for another one; it stays text.");
+                // Where the rows are not known, nobody asks for the tokens of a model.
+                if (config.Rows is not null)
+                {
+                    warnings.Add($"tokenizer_config.json: the special token {TokenizerException.Quote(token.Content)} has no id, " +
+                        "and the embedding no row for another one; it stays text.");
+                }
                 continue;
             }
             int id = vocabulary.Find(token.Content) ?? end++;

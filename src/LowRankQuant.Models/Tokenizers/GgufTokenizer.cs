@@ -5,8 +5,6 @@ namespace LowRankQuant.Models.Tokenizers;
 /// <summary>Builds tokenizers from GGUF vocabularies; ids are those of llama.cpp.</summary>
 public static class GgufTokenizer
 {
-    private const int FirstBos = 1, FirstEos = 2;
-
     // llama.cpp takes tokens of these names for control tokens, whatever type the file gives them.
     private static readonly string[] EndNames =
     [
@@ -48,8 +46,8 @@ public static class GgufTokenizer
         // Unused tokens are ordinary ones to llama.cpp; only SentencePiece takes them apart again.
         TokenKind[] modelKinds = Array.ConvertAll(kinds, kind => kind == TokenKind.Unused ? TokenKind.Normal : kind);
         // llama.cpp's ids where the file names none and the token is added all the same.
-        int? bos = Checked(source.BosId ?? Default(source.AddBos ?? true, FirstBos), kinds.Length, "bos_token_id");
-        int? eos = Checked(source.EosId ?? Default(source.AddEos ?? false, FirstEos), kinds.Length, "eos_token_id");
+        int? bos = Checked(source.BosId ?? Default(source.AddBos ?? true, 1, "<s>"), kinds.Length, "bos_token_id");
+        int? eos = Checked(source.EosId ?? Default(source.AddEos ?? false, 2, "</s>"), kinds.Length, "eos_token_id");
         return new SpmTokenizer(new SpmModel(vocabulary, scores, modelKinds, joins, byteFallback: true, unknown), kinds, new SpmSettings
         {
             AddSpacePrefix = source.AddSpacePrefix ?? true,
@@ -61,7 +59,7 @@ public static class GgufTokenizer
             EosId = eos,
         });
 
-        int? Default(bool isAdded, int id) => isAdded && id < kinds.Length && kinds[id] == TokenKind.Control ? id : null;
+        int? Default(bool isAdded, int id, string text) => isAdded && vocabulary.Text(id) == text ? id : null;
     }
 
     private static GgufBpeTokenizer CreateBpe(GgufVocabulary source)

@@ -16,7 +16,8 @@ public static class TokenizerLoader
     /// </summary>
     /// <param name="folder">Path of the folder.</param>
     /// <param name="rows">
-    /// Rows of the model's embedding: special tokens that are named without an id, and would get one beyond them, stay text. Null for any number.
+    /// Rows of the model's embedding: special tokens that are named without an id get the next ones where rows are left for them, else they stay text, as
+    /// with null.
     /// </param>
     /// <returns>The tokenizer.</returns>
     /// <exception cref="TokenizerException">The folder holds no tokenizer, or one that is damaged or of an unknown kind.</exception>

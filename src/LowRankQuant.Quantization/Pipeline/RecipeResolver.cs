@@ -220,7 +220,6 @@ public static class RecipeResolver
             Refuse("--sequence-length", request.SequenceLength is not null, measured);
             if (request.TuneSteps > 0) return;
             Refuse("--preset", request.Preset is not null, "without --calibration no value comes from a preset; leave it out");
-            Refuse("--seed", request.Seed is not null, "without --calibration nothing is random; leave it out");
 
             void Refuse(string option, bool given, string why)
             {

@@ -131,15 +131,25 @@ public sealed class RunFolder
     public static T Read<T>(string file, JsonTypeInfo<T> type, string remedy)
         where T : class
     {
+        byte[] bytes = File.ReadAllBytes(file);
         try
         {
-            return JsonSerializer.Deserialize(File.ReadAllBytes(file), type) ?? throw new InvalidDataException($"{file} holds nothing; {remedy}.");
+            using (JsonDocument.Parse(bytes))
+            {
+                // Damage of the text is told apart from a sound text that says something else.
+            }
         }
         catch (JsonException failure)
         {
-            // Without a position the text is sound and what it says is not what is looked for.
-            string what = failure.LineNumber is { } line && failure.BytePositionInLine is { } column ? $"is damaged at line {line + 1}, column {column + 1}" : "lacks what this version of lrq looks for";
-            throw new InvalidDataException($"{file} {what}; {remedy}.", failure);
+            throw new InvalidDataException($"{file} is damaged at line {failure.LineNumber + 1}, column {failure.BytePositionInLine + 1}; {remedy}.", failure);
+        }
+        try
+        {
+            return JsonSerializer.Deserialize(bytes, type) ?? throw new InvalidDataException($"{file} holds nothing; {remedy}.");
+        }
+        catch (JsonException failure)
+        {
+            throw new InvalidDataException($"{file} lacks what this version of lrq looks for{(failure.Path is { Length: > 1 } path ? $" at {path}" : "")}; {remedy}.", failure);
         }
     }
 

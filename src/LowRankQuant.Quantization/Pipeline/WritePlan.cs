@@ -28,7 +28,10 @@ public static class WritePlan
     {
         ICheckpoint source = model.Checkpoint;
         SafetensorsType type = dense ? SafetensorsType.F16 : recipe.ScaleType.ToSafetensors();
-        string[] linears = [.. Enumerable.Range(0, model.Config.Layers).SelectMany(block => model.Linears.Select(linear => $"{model.BlockName(block)}.{linear.Name}"))];
+        string[] linears =
+        [
+            .. Enumerable.Range(0, model.Config.Layers).SelectMany(block => model.Linears.Select(linear => $"{model.BlockName(block)}.{linear.Name}")),
+        ];
         HashSet<string> quantized = [.. linears.Select(linear => linear + ".weight")];
         string[] others = [.. source.TensorNames.Where(name => !quantized.Contains(name))];
         var problems = new List<string>(TensorCollisions.Find(
@@ -68,7 +71,8 @@ public static class WritePlan
         {
             step();
         }
-        catch (Exception failure) when (failure is CheckpointException or CheckpointFormatException or UnsupportedModelException or TokenizerException or IOException or UnauthorizedAccessException)
+        catch (Exception failure) when (failure
+            is CheckpointException or CheckpointFormatException or UnsupportedModelException or TokenizerException or IOException or UnauthorizedAccessException)
         {
             problems.Add(failure.Message);
         }

@@ -65,7 +65,8 @@ internal static class ChatLayout
         if (Text(row, "system") is { Length: > 0 } system) messages.Add(new ChatMessage("system", system));
         foreach (JsonElement message in list.EnumerateArray())
         {
-            if (Calls.FirstOrDefault(call => message.TryGetProperty(call, out JsonElement value) && Holds(value)) is { } called) return new Conversation(keys, [], $"a message has '{called}'");
+            if (Calls.FirstOrDefault(call => message.TryGetProperty(call, out JsonElement value) && Holds(value)) is { } called)
+                return new Conversation(keys, [], $"a message has '{called}'");
             leftOut ??= Thoughts.FirstOrDefault(thought => message.TryGetProperty(thought, out JsonElement value) && Holds(value));
             if (Role(message) is not { } role) return new Conversation(keys, [], $"the role of a message is {Shown(message, "role", "from")}");
             (string? content, string? unread) = Content(message);
@@ -82,7 +83,8 @@ internal static class ChatLayout
     private static string? Role(JsonElement message)
     {
         // Roles of chat templates are taken as they are: the template says which it knows.
-        if (message.TryGetProperty("role", out JsonElement role)) return role.ValueKind == JsonValueKind.String && role.GetString() is { Length: > 0 } name ? name : null;
+        if (message.TryGetProperty("role", out JsonElement role))
+            return role.ValueKind == JsonValueKind.String && role.GetString() is { Length: > 0 } name ? name : null;
         return Text(message, "from") switch
         {
             "human" or "user" => "user",
@@ -102,12 +104,14 @@ internal static class ChatLayout
         foreach (JsonElement part in content.EnumerateArray())
         {
             if (part.ValueKind == JsonValueKind.String) parts.Add(part.GetString()!);
-            else if (part.ValueKind == JsonValueKind.Object && part.TryGetProperty("text", out JsonElement text) && text.ValueKind == JsonValueKind.String && Text(part, "type") is "text" or "")
-                parts.Add(text.GetString()!);
+            else if (part.ValueKind == JsonValueKind.Object && IsText(part)) parts.Add(Text(part, "text"));
             else return (null, $"a part of a message is of type {(part.ValueKind == JsonValueKind.Object ? Shown(part, "type", "type") : JsonText.Kind(part))}");
         }
         return (string.Join('\n', parts), null);
     }
+
+    private static bool IsText(JsonElement part) =>
+        part.TryGetProperty("text", out JsonElement text) && text.ValueKind == JsonValueKind.String && Text(part, "type") is "text" or "input_text" or "output_text" or "";
 
     private static bool Holds(JsonElement value) => value.ValueKind switch
     {

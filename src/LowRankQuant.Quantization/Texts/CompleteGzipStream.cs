@@ -47,7 +47,8 @@ internal sealed class CompleteGzipStream : ForwardStream
         int read = _inner.Read(_buffer, _end, _buffer.Length - _end);
         _end += read;
         if (read > 0) return;
-        if (_end != MarkLength || !_buffer.AsSpan(0, MarkLength).SequenceEqual(Mark)) throw new InvalidDataException("The file is cut short, or something else stands behind its end.");
+        if (_end != MarkLength || !_buffer.AsSpan(0, MarkLength).SequenceEqual(Mark))
+            throw new InvalidDataException("The file is cut short, or something else stands behind its end.");
         (_end, _ended) = (0, true);
     }
 

@@ -11,7 +11,6 @@ internal static class ContentKind
 
     private const string ToJsonLines = "convert it to JSON lines first";
     private const string Unpack = "unpack it first";
-    private const string SaveAs = "save it as UTF-8 (iconv -f {0} -t UTF-8)";
 
     // Words that a text may begin with too: such a file is told by the bytes behind them.
     private static readonly (byte[] Magic, string What, string Remedy)[] Words =
@@ -43,11 +42,13 @@ internal static class ContentKind
         ([0xFF, 0xD8, 0xFF], "a JPEG image", "name a text"),
         ([0x7F, (byte)'E', (byte)'L', (byte)'F'], "a program", "name a text"),
         ([.. "version https://git-lfs.github.com/spec/"u8], "a git-lfs pointer, not the file itself", "run 'git lfs pull' in its folder, or download the file"),
-        ([0xFF, 0xFE, 0x00, 0x00], "text in UTF-32", string.Format(null, SaveAs, "UTF-32")),
-        ([0x00, 0x00, 0xFE, 0xFF], "text in UTF-32", string.Format(null, SaveAs, "UTF-32")),
-        ([0xFF, 0xFE], "text in UTF-16", string.Format(null, SaveAs, "UTF-16")),
-        ([0xFE, 0xFF], "text in UTF-16", string.Format(null, SaveAs, "UTF-16")),
+        ([0xFF, 0xFE, 0x00, 0x00], "text in UTF-32", SaveAs("UTF-32")),
+        ([0x00, 0x00, 0xFE, 0xFF], "text in UTF-32", SaveAs("UTF-32")),
+        ([0xFF, 0xFE], "text in UTF-16", SaveAs("UTF-16")),
+        ([0xFE, 0xFF], "text in UTF-16", SaveAs("UTF-16")),
     ];
+
+    private static string SaveAs(string encoding) => $"save it as UTF-8 (iconv -f {encoding} -t UTF-8)";
 
     /// <summary>Whether the bytes are the beginning of a gzip file.</summary>
     public static bool IsGzip(ReadOnlySpan<byte> head) => head.Length >= 3 && head[0] == 0x1F && head[1] == 0x8B && head[2] == 8;
@@ -81,8 +82,10 @@ internal static class ContentKind
         if (head.Length > 2 && head[0] == 0x80 && head[1] is >= 2 and <= 5) return ("a Python pickle", ToJsonLines);
         if (head.Length >= 262 && head[257..].StartsWith("ustar"u8)) return ("a tar archive", Unpack);
         // Text of mostly Latin letters in two bytes each.
-        if (head.Length >= 4 && head[1] == 0 && head[3] == 0 && head[0] != 0 && head[2] != 0) return ("text in UTF-16 (little-endian)", string.Format(null, SaveAs, "UTF-16LE"));
-        if (head.Length >= 4 && head[0] == 0 && head[2] == 0 && head[1] != 0 && head[3] != 0) return ("text in UTF-16 (big-endian)", string.Format(null, SaveAs, "UTF-16BE"));
+        if (head.Length >= 4 && head[1] == 0 && head[3] == 0 && head[0] != 0 && head[2] != 0)
+            return ("text in UTF-16 (little-endian)", SaveAs("UTF-16LE"));
+        if (head.Length >= 4 && head[0] == 0 && head[2] == 0 && head[1] != 0 && head[3] != 0)
+            return ("text in UTF-16 (big-endian)", SaveAs("UTF-16BE"));
         return null;
     }
 }

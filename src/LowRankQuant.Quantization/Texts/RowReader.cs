@@ -59,12 +59,17 @@ internal sealed class RowReader(string path, TextSourceOptions options, Func<Cha
         using JsonDocument json = Parse(piece);
         JsonElement row = json.RootElement;
         if (row.ValueKind == JsonValueKind.Object && row.TryGetProperty(IdsField, out JsonElement named)) row = named;
-        if (row.ValueKind != JsonValueKind.Array) throw Wrong($"line {piece.Line} is no array of token ids, nor an object with one in '{IdsField}'; {options.FormatOption} says what the file holds");
+        if (row.ValueKind != JsonValueKind.Array)
+        {
+            throw Wrong($"line {piece.Line} is no array of token ids, nor an object with one in '{IdsField}'; " +
+                $"{options.FormatOption} says what the file holds");
+        }
         var ids = new int[row.GetArrayLength()];
         int i = 0;
         foreach (JsonElement id in row.EnumerateArray())
         {
-            if (id.ValueKind != JsonValueKind.Number || !id.TryGetInt32(out ids[i])) throw Wrong($"line {piece.Line}, element {i}: {JsonText.Shown(id)} is no token id");
+            if (id.ValueKind != JsonValueKind.Number || !id.TryGetInt32(out ids[i]))
+                throw Wrong($"line {piece.Line}, element {i}: {JsonText.Shown(id)} is no token id");
             i++;
         }
         return new IdsDocument(ids);
@@ -123,7 +128,8 @@ internal sealed class RowReader(string path, TextSourceOptions options, Func<Cha
         try
         {
             _chat ??= chat() ?? throw Wrong(
-                $"{place} holds a conversation ({conversation.Keys}), and the model has no chat template to put it into text; name a field of plain text by --text-field, or give other text");
+                $"{place} holds a conversation ({conversation.Keys}), and the model has no chat template to put it into text; " +
+                "name a field of plain text by --text-field, or give other text");
             string text = _chat.Render(conversation.Messages, addGenerationPrompt: false);
             if (conversation.LeftOut is { } left) notes.LeaveOut(left);
             if (text.Length == 0) return Empty(line, "the chat template makes nothing of it");
@@ -139,7 +145,8 @@ internal sealed class RowReader(string path, TextSourceOptions options, Func<Cha
         catch (ChatTemplateException failure)
         {
             throw new TextSourceException(
-                $"'{path}': {place} holds a conversation ({conversation.Keys}), and the model's chat template cannot be used: {failure.Message.TrimEnd('.')}. Name a field of plain text by --text-field.", failure);
+                $"'{path}': {place} holds a conversation ({conversation.Keys}), and the model's chat template cannot be used: " +
+                $"{failure.Message.TrimEnd('.')}. Name a field of plain text by --text-field.", failure);
         }
     }
 }

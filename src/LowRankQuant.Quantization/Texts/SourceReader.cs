@@ -143,7 +143,8 @@ internal sealed class SourceReader : TextReader
         // Of a file that is cut short the last bytes may be none of its own.
         DecoderFallbackException when Damaged() is { } damage => Translated(damage),
         DecoderFallbackException bad => new TextSourceException(
-            $"'{_path}' is not UTF-8 text (byte 0x{(bad.BytesUnknown is [byte first, ..] ? first : 0):X2}); if it is in Latin-1 or another encoding, convert it: iconv -f LATIN1 -t UTF-8 FILE.", failure),
+            $"'{_path}' is not UTF-8 text (byte 0x{(bad.BytesUnknown is [byte first, ..] ? first : 0):X2}); " +
+            "if it is in Latin-1 or another encoding, convert it: iconv -f LATIN1 -t UTF-8 FILE.", failure),
         InvalidDataException => new TextSourceException(
             $"'{_path}' is not a sound gzip file: it is damaged, cut short, or has something else behind its end; download or pack it again.", failure),
         _ => null,

@@ -32,7 +32,11 @@ internal sealed class TextNotes(string path)
     public IReadOnlyList<string> Warnings()
     {
         var warnings = new List<string>(_remarks);
-        if (LoneSurrogates > 0) warnings.Add($"'{path}': {Times(LoneSurrogates, "half of a surrogate pair (\\ud800 to \\udfff alone) was", "halves of surrogate pairs (\\ud800 to \\udfff alone) were")} read as U+FFFD.");
+        if (LoneSurrogates > 0)
+        {
+            string halves = Times(LoneSurrogates, "half of a surrogate pair (\\ud800 to \\udfff alone) was", "halves of surrogate pairs (\\ud800 to \\udfff alone) were");
+            warnings.Add($"'{path}': {halves} read as U+FFFD.");
+        }
         foreach ((string why, (int count, int first)) in _skipped.OrderByDescending(pair => pair.Value.Count).Take(MostReasons))
             warnings.Add($"'{path}': {Times(count, "row was", "rows were")} left out, the first on line {first}: {why}.");
         if (_skipped.Count > MostReasons) warnings.Add($"'{path}': rows were left out for {_skipped.Count - MostReasons} more reasons.");
@@ -46,7 +50,8 @@ internal sealed class TextNotes(string path)
     {
         if (Used > 0 || _skipped.Count == 0) return;
         (string why, (int count, int first)) = _skipped.MaxBy(pair => pair.Value.Count);
-        throw new TextSourceException($"'{path}': none of its rows gives a text: {why} (line {first}, {Times(count, "row", "rows")}). Name the field that holds the text by --text-field.");
+        throw new TextSourceException(
+            $"'{path}': none of its rows gives a text: {why} (line {first}, {Times(count, "row", "rows")}). Name the field that holds the text by --text-field.");
     }
 
     private static string Times(int count, string one, string several) => count == 1 ? $"1 {one}" : $"{count} {several}";

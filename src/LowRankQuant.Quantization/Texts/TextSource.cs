@@ -130,7 +130,8 @@ internal sealed class TextSource
         if (arrays.Length == 1) return arrays[0].Value;
         return root.TryGetProperty(_rows.Field, out JsonElement named) && named.ValueKind == JsonValueKind.Array
             ? named
-            : throw _rows.Wrong($"its object holds {arrays.Length} arrays ({string.Join(", ", arrays.Select(property => $"'{property.Name}'"))}); name the one of the texts by --text-field");
+            : throw _rows.Wrong($"its object holds {arrays.Length} arrays ({string.Join(", ", arrays.Select(property => $"'{property.Name}'"))}); " +
+                "name the one of the texts by --text-field");
     }
 
     private TextFormat Detect(TextSourceOptions options)
@@ -157,7 +158,8 @@ internal sealed class TextSource
     private void RefuseUnlessJson(TextSourceOptions options)
     {
         string head = Head().TrimStart();
-        if (head.Length > 0 && head[0] is not ('{' or '[' or '"' or 'n')) throw _rows.Wrong($"it is named as JSON and begins with '{head[0]}'; if it is plain text, say so by {options.FormatOption} text");
+        if (head.Length > 0 && head[0] is not ('{' or '[' or '"' or 'n'))
+            throw _rows.Wrong($"it is named as JSON and begins with '{head[0]}'; if it is plain text, say so by {options.FormatOption} text");
     }
 
     private string Head()

@@ -24,8 +24,8 @@ public sealed class IdleOptionTests
     [InlineData($"--method flrq --extra-size 0 --residual lrq {Text} --train-branch true", "--train-branch is about low-rank branches")]
     // Calibration text: who has none does not read it.
     [InlineData("--method rtn --add-bos yes", "--add-bos needs a text, from --calibration or --eval-text")]
-    [InlineData("--method lrq --calibration ids.ids --add-bos no", "--add-bos needs a text")]
-    [InlineData("--method lrq --calibration some.jsonl --calibration-format ids --add-bos no", "--add-bos needs a text")]
+    [InlineData("--method lrq --calibration ids.ids --add-bos yes", "--add-bos needs a text")]
+    [InlineData("--method lrq --calibration some.jsonl --calibration-format ids --add-bos yes", "--add-bos needs a text")]
     [InlineData("--method lrq --calibration self --add-bos yes", "--add-bos needs a text")]
     [InlineData("--method rtn --text-field body", "--text-field needs --calibration")]
     [InlineData("--method rtn --calibration-format json", "--calibration-format needs --calibration")]
@@ -36,7 +36,6 @@ public sealed class IdleOptionTests
     [InlineData($"--method rtn {Text} --eval-text other.txt", "--calibration does not apply to method rtn beside --eval-text")]
     [InlineData($"--method rtn {Text} --held-out 0", "--calibration does nothing for method rtn with --held-out 0")]
     [InlineData("--method rtn --preset paper", "--preset does not apply to method rtn: without --calibration")]
-    [InlineData("--method rtn --seed 3", "--seed does not apply to method rtn: without --calibration")]
     [InlineData("--method rtn --samples 3", "--samples does not apply to method rtn")]
     // Measurement.
     [InlineData("--method rtn --eval-windows 3", "--eval-windows needs --eval-text")]
@@ -61,7 +60,7 @@ public sealed class IdleOptionTests
     }
 
     [Theory]
-    [InlineData("quantize demo --method lrq --text-field body", "--text-field needs --calibration")]
+    [InlineData("quantize demo --method lrq --text-field body", "--text-field is for json and jsonl files")]
     [InlineData("quantize demo --method lrq --calibration-format json", "--calibration-format needs --calibration")]
     [InlineData("quantize demo --method rtn --adapter-form padded", "--adapter-form says how")]
     [InlineData("plan demo --method rtn --adapter-form padded", "--adapter-form says how")]
@@ -83,6 +82,7 @@ public sealed class IdleOptionTests
         Assert.Equal((AdapterForm.Padded, AddBos.No, AddBos.No), (job.AdapterForm, job.AddBos, job.Calibration!.AddBos));
         Assert.Equal("body", (await Accepted("--method lrq --calibration text.txt --calibration some.json.gz --text-field body")).Calibration!.TextField);
         Assert.Equal(5, (await Accepted($"--method rtn {Text} --preset paper --seed 4 --samples 4 --held-out 5 --sequence-length 32")).Recipe.HeldOut);
+        Assert.Equal(AddBos.No, (await Accepted("--method lrq --calibration ids.ids --add-bos no")).Calibration!.AddBos);
         Assert.Equal(9ul, (await Accepted($"--method rtn {Text} --tune-steps 2 --eval-text some.txt --seed 9 --preset fast")).Recipe.Seed);
         Assert.Equal(8, (await Accepted($"--method flrq+ {Text} --target-bits 3 --factor-bits 8 --weigh-outputs true --adapter-form pattern")).Recipe.Correction!.FactorBits);
     }

@@ -138,8 +138,8 @@ public class GgufRopeTests
     {
         using var folder = new TemporaryFolder();
         string demo = await GgufEdit.Demo(folder);
-        await Refused(GgufEdit.Rewrite(demo, folder.File("a.gguf"), [("llama.block_count", 3u)]), "'blk.3.", "'llama.block_count' is 3");
-        await Refused(GgufEdit.Rewrite(demo, folder.File("b.gguf"), [("llama.block_count", 5u)]), "'blk.4.attn_norm.weight' is absent", "'llama.block_count' is 5");
+        await Refused(GgufEdit.Rewrite(demo, folder.File("a.gguf"), [("llama.block_count", 3u)]), "'blk.3'", "llama.block_count is 3");
+        await Refused(GgufEdit.Rewrite(demo, folder.File("b.gguf"), [("llama.block_count", 5u)]), "tensors of 'blk.4' are absent", "llama.block_count is 5");
         await Refused(
             GgufEdit.Rewrite(demo, folder.File("c.gguf"), [], add: [PendingGgufTensor.FromSingles("blk.0.attn_q_norm.weight", GgmlType.F32, [32], new float[32])]),
             "'blk.0.attn_q_norm.weight' has no place in the llama architecture");

@@ -85,7 +85,8 @@ public sealed class FinishedRunTests : IDisposable
         Assert.Equal((onDisk, onDisk), (expected.ResultBytes, report.RtnBytes));
         Assert.Equal(expected.BitsPerWeight!.Value, report.Rtn!.BitsPerWeight!.Value, 1e-9);
         Assert.Equal(expected.ResultBitsPerParameter!.Value, report.Rtn.ModelBitsPerWeight!.Value, 1e-9);
-        long all = Directory.EnumerateFiles(Output, "*.safetensors", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length);
+        long all = Lrq.Hashes(Output, name => name.EndsWith(".safetensors", StringComparison.Ordinal) && !name.StartsWith(RunFolder.WorkName, StringComparison.Ordinal))
+            .Keys.Sum(name => new FileInfo(Path.Combine(Output, name)).Length);
         Assert.Equal(all, report.ResultBytes);
         Assert.Equal(report.Result!.ModelBitsPerWeight, report.ResultBitsPerParameter);
         if (method.StartsWith("flrq", StringComparison.Ordinal)) Assert.NotEqual(report.ResultBytes, report.RtnBytes);
@@ -98,7 +99,7 @@ public sealed class FinishedRunTests : IDisposable
     {
         string[] command = ["quantize", "demo", "--method", "svd", "--bits", "3", "--rank", "2", "--samples", "4", "--held-out", "1", "--sequence-length", "32", "--eval-windows", "1", "--threads", "1", "--out", Output];
         Assert.Equal(0, (await Lrq.Run(command)).Code);
-        Assert.Equal(0, (await Lrq.Run([.. command, "--adapter-form", "pattern"])).Code);
+        Assert.Equal(0, (await Lrq.Run([.. command, "--adapter-form", "lrq"])).Code);
         CliResult refused = await Lrq.Run([.. command, "--adapter-form", "padded"]);
         Assert.Equal(2, refused.Code);
         string padded = _folder.File("padded");

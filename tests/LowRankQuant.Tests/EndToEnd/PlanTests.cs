@@ -46,7 +46,7 @@ public sealed partial class PlanTests
     [InlineData("empty text", "")]
     [InlineData("no tokenizer", "tokenizer.json")]
     [InlineData("side file", "generation_config.json")]
-    [InlineData("missing calibration", "none.txt' is no file")]
+    [InlineData("missing calibration", "none.txt' is not a file")]
     public async Task WhatWouldStopARunAtItsEndIsFoundFirst(string trouble, string message)
     {
         using var folder = new TemporaryFolder();

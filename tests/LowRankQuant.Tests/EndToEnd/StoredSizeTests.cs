@@ -4,7 +4,6 @@ using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Tests.EndToEnd;

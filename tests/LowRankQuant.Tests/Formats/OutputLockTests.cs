@@ -113,7 +113,7 @@ public sealed class OutputLockTests : IDisposable
             using var gate = new ManualResetEventSlim();
             Task<OutputLock?>[] all = [.. Enumerable.Range(0, 8).Select(_ => Task.Run(() =>
             {
-                gate.Wait();
+                gate.Wait(TestContext.Current.CancellationToken);
                 try
                 {
                     return OutputLock.TakeFolder(Output);
@@ -122,7 +122,7 @@ public sealed class OutputLockTests : IDisposable
                 {
                     return null;
                 }
-            }))];
+            }, TestContext.Current.CancellationToken))];
             gate.Set();
             OutputLock?[] taken = await Task.WhenAll(all);
             Assert.Single(taken, one => one is not null);

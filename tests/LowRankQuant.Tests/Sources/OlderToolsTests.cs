@@ -86,6 +86,7 @@ public sealed class OlderToolsTests
         Relabel(copy, "gptq");
         foreach (string file in new[] { "config.json", "quantize_config.json" }) Edit(copy, file, json => (json["quantization_config"] ?? json).AsObject().Remove("meta"));
         using ICheckpoint model = CheckpointOpener.Open(copy);
+        Assert.Contains("are read as gptq (v1) has them, less one, as the configuration says", Assert.Single(model.Warnings), StringComparison.Ordinal);
         string message = Assert.Throws<CheckpointFormatException>(() => model.ReadOrdered(Module + ".weight")).Message;
         Assert.Contains("set \"checkpoint_format\": \"gptq_v2\" in quantize_config.json and config.json", message, StringComparison.Ordinal);
     }
@@ -158,8 +159,11 @@ public sealed class OlderToolsTests
 
     private static void Relabel(string folder, string label)
     {
-        Edit(folder, "config.json", json => json["quantization_config"]!["checkpoint_format"] = json["quantization_config"]!["format"] = label);
-        Edit(folder, "quantize_config.json", json => json["checkpoint_format"] = json["format"] = label);
+        foreach (string key in new[] { "checkpoint_format", "format" })
+        {
+            Edit(folder, "config.json", json => json["quantization_config"]![key] = label);
+            Edit(folder, "quantize_config.json", json => json[key] = label);
+        }
     }
 
     private static void Edit(string folder, string file, Action<JsonObject> edit)

@@ -28,7 +28,8 @@ public sealed class StructureTests
     {
         using var folder = new TemporaryFolder();
         string source = AlteredDemo.Create(folder, "source", AddExtras), run = folder.File("run");
-        CliResult quantized = await Lrq.Run(Lrq.Rounding(run, "--bits", "4", "--group-size", "32", "--symmetric", "--scale-dtype", "fp16").Select(part => part == "demo" ? source : part).ToArray());
+        CliResult quantized = await Lrq.Run(
+            "quantize", source, "--method", "rtn", "--bits", "4", "--group-size", "32", "--symmetric", "--scale-dtype", "fp16", "--threads", "1", "--out", run);
         Assert.True(quantized.Code == 0, quantized.Error);
         Assert.Contains("warning: no part of the model that is computed, carried over untouched", quantized.Out, StringComparison.Ordinal);
         JsonNode report = JsonNode.Parse(File.ReadAllText(Path.Combine(run, "report.json")))!;
@@ -188,6 +189,29 @@ public sealed class StructureTests
         Assert.Contains("Meta's own files", Assert.Throws<CheckpointException>(() => CheckpointOpener.Open(source)).Message, StringComparison.Ordinal);
         string other = AlteredDemo.Create(folder, "other", AlteredDemo.Renamed(name => "wrapped." + name));
         Assert.Contains("names of the files begin otherwise ('wrapped.", Assert.Throws<CheckpointException>(() => CheckpointOpener.Open(other)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AwqIsRefusedForOutputsThatItsPackerDoesNotTake()
+    {
+        using var folder = new TemporaryFolder();
+        // 744 is a multiple of 8, which the layout needs, and not of 32, which AutoAWQ does.
+        const int Width = 744, Whole = 768, Hidden = 256, Size = 2;
+        string run = folder.File("run"), source = AlteredDemo.Create(folder, "m", tensors =>
+        {
+            foreach ((string name, StoredTensor tensor) in tensors.ToArray())
+            {
+                if (name.EndsWith("gate_proj.weight", StringComparison.Ordinal) || name.EndsWith("up_proj.weight", StringComparison.Ordinal))
+                    tensors[name] = new StoredTensor(tensor.Type, [Width, Hidden], tensor.Bytes[..(Width * Hidden * Size)]);
+                if (name.EndsWith("down_proj.weight", StringComparison.Ordinal))
+                    tensors[name] = new StoredTensor(tensor.Type, [Hidden, Width], [.. tensor.Bytes.Chunk(Whole * Size).SelectMany(row => row[..(Width * Size)])]);
+            }
+        }, json => json["intermediate_size"] = Width);
+        CliResult quantized = await Lrq.Run("quantize", source, "--method", "rtn", "--bits", "4", "--scale-dtype", "fp16", "--threads", "1", "--out", run);
+        Assert.True(quantized.Code == 0, quantized.Error);
+        CliResult exported = await Lrq.Run("export", run, "--to", "awq", "--out", folder.File("awq"));
+        Assert.Equal(2, exported.Code);
+        Assert.Contains("gate_proj: 744 outputs are no multiple of 32, which AutoAWQ asks for", exported.Error, StringComparison.Ordinal);
     }
 
     private static void AddExtras(Dictionary<string, StoredTensor> tensors)

@@ -90,13 +90,17 @@ public sealed class AddedTokenFilesTests : IDisposable
             {"bos_token": "<s>", "pad_token": "<pad>", "added_tokens_decoder": {
               "3": {"content": "<s>", "special": true, "normalized": false}, "4": {"content": "<new>", "special": true, "normalized": false}}}
             """);
-        ITokenizer tokenizer = Load();
+        ITokenizer tokenizer = TokenizerLoader.FromFolder(_folder.Path, rows: 6);
         Assert.Equal([3, 2, 4, 0], tokenizer.Encode("<s>ab<new>a", false));
         Assert.True(tokenizer.IsSpecial(4));
         // Named without an id, as transformers does: behind all others.
         Assert.Equal([0, 5], tokenizer.Encode("a<pad>", false));
         Assert.Equal(6, tokenizer.VocabularySize);
         Assert.Empty(tokenizer.Warnings);
+        // No row is left: the model could not read it.
+        ITokenizer small = TokenizerLoader.FromFolder(_folder.Path, rows: 5);
+        Assert.Null(small.TokenId("<pad>"));
+        Assert.Contains("\"<pad>\" has no id", Assert.Single(small.Warnings), StringComparison.Ordinal);
     }
 
     [Fact]

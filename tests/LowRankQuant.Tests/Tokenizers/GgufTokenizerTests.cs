@@ -73,6 +73,17 @@ public sealed class GgufTokenizerTests
     }
 
     [Fact]
+    public void ABeginTokenThatNoKeyNamesIsAddedAsTheEngineDoes()
+    {
+        GgufVocabulary vocabulary = new() { Model = "llama", Tokens = ["<unk>", "<s>", "</s>", "a"], Scores = [0, 0, 0, 0], TokenTypes = [2, 3, 3, 1], AddSpacePrefix = false };
+        Assert.Equal([1, 3], GgufTokenizer.Create(vocabulary).Encode("a", true));
+        Assert.Equal([1, 3, 2], GgufTokenizer.Create(vocabulary with { AddEos = true }).Encode("a", true));
+        ITokenizer bare = GgufTokenizer.Create(vocabulary with { AddBos = false });
+        Assert.Equal([3], bare.Encode("a", true));
+        Assert.Null(bare.BosId);
+    }
+
+    [Fact]
     public void WhiteSpaceAfterSpecialTokensIsDroppedForPhi3Only()
     {
         GgufVocabulary vocabulary = new()

@@ -20,6 +20,8 @@ internal static class OwnTaskReader
         new("normalized", "true or false, whether accuracy per character is reported too", "true", IsFlagOrNull),
     ];
 
+    private static string Keys => string.Join(", ", Rules.Select(rule => rule.Key));
+
     /// <summary>Reads a recipe.</summary>
     /// <param name="path">Its file.</param>
     /// <param name="problems">Receives what is wrong with its keys.</param>
@@ -30,12 +32,14 @@ internal static class OwnTaskReader
         using JsonDocument json = JsonText.Parse(Text(path), ref replaced, out JsonFault? fault, lenient: true) ?? throw new EvaluationException($"'{path}', {fault}.");
         JsonElement root = json.RootElement;
         if (root.ValueKind != JsonValueKind.Object)
-            throw new EvaluationException($"'{path}' is {JsonText.Kind(root)}; a recipe is a JSON object with the keys {string.Join(", ", Rules.Select(rule => rule.Key))}.");
+            throw new EvaluationException($"'{path}' is {JsonText.Kind(root)}; a recipe is a JSON object with the keys {Keys}.");
         foreach (JsonProperty property in root.EnumerateObject())
         {
             KeyRule? rule = Array.Find(Rules, known => known.Key == property.Name);
-            if (rule is null) problems.Add($"'{property.Name}' is no key of a recipe{Spelling.Suggest(property.Name, Rules.Select(known => known.Key))}; its keys are {string.Join(", ", Rules.Select(known => known.Key))}");
-            else if (!rule.Fits(property.Value)) problems.Add($"'{rule.Key}' is {Shown(property.Value)}; it must be {rule.What}, such as {rule.Example}{Suggestion(rule, property.Value)}");
+            if (rule is null)
+                problems.Add($"'{property.Name}' is no key of a recipe{Spelling.Suggest(property.Name, Rules.Select(known => known.Key))}; its keys are {Keys}");
+            else if (!rule.Fits(property.Value))
+                problems.Add($"'{rule.Key}' is {Shown(property.Value)}; it must be {rule.What}, such as {rule.Example}{Suggestion(rule, property.Value)}");
         }
         if (problems.Count > 0) return new OwnTaskRecipe();
         return new OwnTaskRecipe
@@ -61,7 +65,9 @@ internal static class OwnTaskReader
             using var reader = new SourceReader(path);
             char[] buffer = new char[LongestRecipe + 1];
             int length = reader.ReadBlock(buffer, 0, buffer.Length);
-            return length <= LongestRecipe ? new string(buffer, 0, length) : throw new EvaluationException($"'{path}' is longer than {LongestRecipe} characters; it is no recipe.");
+            return length <= LongestRecipe
+                ? new string(buffer, 0, length)
+                : throw new EvaluationException($"'{path}' is longer than {LongestRecipe} characters; it is no recipe.");
         }
         catch (TextSourceException failure)
         {

@@ -43,7 +43,8 @@ internal static class ContainerOpener
         {
             if (!container.Owns(name) || container.Knows(name)) continue;
             throw new CheckpointException(
-                $"{tensors.Location}: tensor '{name}' is none that {container.Name} stores of a linear; without it the weight could be another. Remove it if it is not needed.");
+                $"{tensors.Location}: tensor '{name}' is none that {container.Name} stores of a linear; " +
+                "without it the weight could be another. Remove it if it is not needed.");
         }
         return container;
     }
@@ -57,7 +58,8 @@ internal static class ContainerOpener
         return description.Method is { } method && ByMethod.TryGetValue(method, out Opener? open)
             ? open(Element(description.Json), description.File, tensors)
             : throw new UnsupportedModelException(
-                $"{description.File}: quantization_config.quant_method '{description.Method ?? "(absent)"}' is not supported; supported are {string.Join(", ", ByMethod.Keys)} and MLX.");
+                $"{description.File}: quantization_config.quant_method '{description.Method ?? "(absent)"}' is not supported; " +
+                $"supported are {string.Join(", ", ByMethod.Keys)} and MLX.");
     }
 
     private static QuantizedContainer OpenAutoRound(JsonElement config, string file, SafetensorsFolder tensors)

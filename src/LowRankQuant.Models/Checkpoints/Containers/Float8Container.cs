@@ -45,9 +45,11 @@ internal sealed class Float8Container : QuantizedContainer
         if (config.TryGetProperty("weight_block_size", out JsonElement size) && size.ValueKind != JsonValueKind.Null)
         {
             block = size.ValueKind == JsonValueKind.Array && size.GetArrayLength() == 2
-                && size[0].TryGetInt32(out int rows) && size[1].TryGetInt32(out int columns) && rows > 0 && columns > 0
+                && IsNumber(size[0], out int rows) && IsNumber(size[1], out int columns) && rows > 0 && columns > 0
                 ? (rows, columns)
-                : throw new CheckpointFormatException("config-schema", file, "quantization_config.weight_block_size", $"is {size.GetRawText()}; two positive numbers belong here, such as [128, 128].");
+                : throw new CheckpointFormatException(
+                    "config-schema", file, "quantization_config.weight_block_size",
+                    $"is {size.GetRawText()}; two positive numbers belong here, such as [128, 128].");
         }
         return Find(tensors, block);
     }
@@ -63,7 +65,8 @@ internal sealed class Float8Container : QuantizedContainer
             if (!tensors.Tensors.TryGetValue(name[..dot] + Weight, out TensorEntry? weight) || Float8Layout.IsFloat8(weight.Type)) continue;
             throw new CheckpointFormatException(
                 "scale", tensors.Location, name,
-                $"stands beside a weight of type {weight.Type.HeaderName()}, and neither config.json nor quantize_config.json says what it means; restore quantization_config in config.json.");
+                $"stands beside a weight of type {weight.Type.HeaderName()}, and neither config.json nor quantize_config.json says what it means; " +
+                "restore quantization_config in config.json.");
         }
         return Find(tensors, null);
     }
@@ -95,6 +98,12 @@ internal sealed class Float8Container : QuantizedContainer
         string[] inputs = [.. layouts.Keys.SelectMany(module => Float8Layout.InputScaleNames.Select(name => $"{module}.{name}")).Where(tensors.Contains)];
         if (inputs.Length > 0) warnings.Add($"scales of quantized inputs are left out; inputs are computed in full: {Some(inputs)}.");
         return layouts.Count + plain.Count == 0 ? null : new Float8Container(tensors, layouts, warnings);
+    }
+
+    private static bool IsNumber(JsonElement json, out int number)
+    {
+        number = 0;
+        return json.ValueKind == JsonValueKind.Number && json.TryGetInt32(out number);
     }
 
     private static string Some(IReadOnlyList<string> names) =>

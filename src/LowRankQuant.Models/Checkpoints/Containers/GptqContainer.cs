@@ -18,7 +18,19 @@ internal sealed class GptqContainer : QuantizedContainer
     {
         Name = name;
         _layouts = layouts.Resolve(Modules, tensors.Location);
-        if (Relabelled(layouts.Common) is not { } form) return;
+        if (Relabelled(layouts.Common) is not { } form)
+        {
+            // gptqmodel refuses such files, and old ones exist whose writers stored the zero points as they are.
+            if (Modules.Count > 0 && name == GptqConfig.QuantMethod && layouts.Common is { Symmetric: false, ZeroPoints: not GptqZeroPoints.AsTheyAre })
+            {
+                Warnings =
+                [
+                    $"asymmetric zero points are read as {GptqConfig.V1} (v1) has them, less one, as the configuration says; if the model talks nonsense, " +
+                    $"set \"checkpoint_format\": \"{GptqConfig.V2}\" in quantize_config.json and config.json.",
+                ];
+            }
+            return;
+        }
         foreach (string module in Modules) _layouts[module] = _layouts[module] with { ZeroPoints = form };
         (string label, string stored) = form == GptqZeroPoints.AsTheyAre ? (GptqConfig.V1, GptqConfig.V2) : (GptqConfig.V2, GptqConfig.V1);
         string key = name == GptqConfig.QuantMethod
@@ -26,7 +38,8 @@ internal sealed class GptqContainer : QuantizedContainer
             : $"\"packing_format\": \"auto_round:{(form == GptqZeroPoints.AsTheyAre ? "gptqmodel" : "auto_gptq")}\"";
         Warnings =
         [
-            $"the configuration says that zero points are stored as in {label}, but they are stored as in {stored} and are read so; set {key} in its file for other readers.",
+            $"the configuration says that zero points are stored as in {label}, but they are stored as in {stored} and are read so; " +
+            $"set {key} in its file for other readers.",
         ];
     }
 

@@ -59,7 +59,7 @@ public static class GgufExporter
             },
         })];
         long bytes = GgufWriter.Write(path, metadata, tensors, cancellation);
-        return new GgufExport(path, bytes, [.. plan.Tensors.Select(planned => planned.Exported)], tokenizer.Warnings);
+        return new GgufExport(path, bytes, [.. plan.Tensors.Select(planned => planned.Exported)], tokenizer.Notes);
     }
 
     private static List<KeyValuePair<string, GgufValue>> Describe(ICheckpoint source, GgufTensorPlan plan, GgufExportOptions options, GgufTokenizerPlan tokenizer)

@@ -14,8 +14,11 @@ internal sealed record GgufTokenizerPlan
     /// <summary>Why it cannot be written as asked, a sentence each.</summary>
     public IReadOnlyList<string> Problems { get; private init; } = [];
 
-    /// <summary>What a user of the file should know, a sentence each.</summary>
+    /// <summary>What the user should know before it is written, a sentence each.</summary>
     public IReadOnlyList<string> Warnings { get; private init; } = [];
+
+    /// <summary>Those of them that a user of the file should know.</summary>
+    public IReadOnlyList<string> Notes { get; private init; } = [];
 
     /// <summary>Looks at a source.</summary>
     /// <exception cref="TokenizerException">The tokenizer is absent, damaged, or of a kind that has no GGUF form at all.</exception>
@@ -40,8 +43,8 @@ internal sealed record GgufTokenizerPlan
             warnings.Add($"tokenizer: '{beyond[0].Text}'{others} with ids from {beyond[0].Id} on left out: the embedding has {rows} rows, so the model cannot read them anyway.");
         }
         GgufVocabulary vocabulary = GgufVocabularyExport.FromTokenizer(tokenizer, rows, isLossy: options.LossyVocabulary || beyond.Length > 0);
-        warnings.AddRange(GgufVocabularyMetadata.Notes(vocabulary));
-        return new GgufTokenizerPlan { Vocabulary = vocabulary, Warnings = warnings };
+        string[] notes = [.. losses.Where(loss => !loss.IsMinor).Select(loss => $"{loss.Description}; left out."), .. GgufVocabularyMetadata.Notes(vocabulary)];
+        return new GgufTokenizerPlan { Vocabulary = vocabulary, Warnings = [.. warnings.Union(notes)], Notes = notes };
     }
 
     private static bool AreAllAdded(ITokenizer tokenizer, (int Id, string Text)[] tokens) => Array.TrueForAll(

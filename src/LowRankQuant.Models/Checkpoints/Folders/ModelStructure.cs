@@ -3,7 +3,7 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Folders;
 
 /// <summary>
 /// Compares the tensors of a folder with what its configuration says, so that nothing that changes the function goes unnoticed: surplus and missing blocks
@@ -68,12 +68,14 @@ internal sealed class ModelStructure
         if (surplus >= 0)
         {
             throw new CheckpointException(
-                $"{_contents.Location}: the files hold {blocks.Count} blocks ('{_family.BlockName(surplus)}' among them), and num_hidden_layers in config.json is {Config.Layers}; correct the key, or remove the tensors of the other blocks.");
+                $"{_contents.Location}: the files hold {blocks.Count} blocks ('{_family.BlockName(surplus)}' among them), " +
+                $"and num_hidden_layers in config.json is {Config.Layers}; correct the key, or remove the tensors of the other blocks.");
         }
         int missing = Enumerable.Range(0, Config.Layers).Where(block => !blocks.Contains(block)).DefaultIfEmpty(-1).First();
         if (missing < 0 || blocks.Count == 0) return;
         throw new CheckpointException(
-            $"{_contents.Location}: tensors of '{_family.BlockName(missing)}' are absent: the files hold {blocks.Count} blocks, and num_hidden_layers in config.json is {Config.Layers}; correct the key, or download the model again.");
+            $"{_contents.Location}: tensors of '{_family.BlockName(missing)}' are absent: the files hold {blocks.Count} blocks, " +
+            $"and num_hidden_layers in config.json is {Config.Layers}; correct the key, or download the model again.");
     }
 
     // Biases count where the files have them all; the configuration could not say that only some linears have one.
@@ -82,17 +84,22 @@ internal sealed class ModelStructure
         foreach (BiasGroup group in _family.BiasGroups)
         {
             if (group.IsOn(Config)) continue;
-            string[] all = [.. Enumerable.Range(0, Config.Layers).SelectMany(block => group.Linears.Select(linear => $"{_family.BlockName(block)}.{linear}.bias"))];
+            string[] all =
+            [
+                .. Enumerable.Range(0, Config.Layers).SelectMany(block => group.Linears.Select(linear => $"{_family.BlockName(block)}.{linear}.bias")),
+            ];
             string? first = all.FirstOrDefault(_names.Contains);
             if (first is null) continue;
             if (all.FirstOrDefault(name => !_names.Contains(name)) is { } absent)
             {
                 throw new UnsupportedModelException(
-                    $"{_contents.Location}: tensor '{first}' is there and '{absent}' is not; with {group.Key} all linears of {string.Join(", ", group.Linears)} have a bias, without it none has.");
+                    $"{_contents.Location}: tensor '{first}' is there and '{absent}' is not; " +
+                    $"with {group.Key} all of {string.Join(", ", group.Linears)} have a bias, without it none has.");
             }
             Config = group.TurnOn(Config);
             json[group.Key] = true;
-            Warnings.Add($"{group.Key} is not true, but the files hold '{first}' and the others; they count, and what is written says {group.Key}: true.");
+            Warnings.Add(
+                $"{group.Key} is not true, but the files hold '{first}' and the others; they count, and what is written says {group.Key}: true.");
         }
     }
 
@@ -115,21 +122,27 @@ internal sealed class ModelStructure
             if (QuantizedParts.Any(end => name.EndsWith(end, StringComparison.Ordinal)) && _family.Owns(name))
             {
                 throw new CheckpointException(
-                    $"{_contents.Location}: tensor '{name}' is a part of a quantized weight, and {Configuration} it; without it the weight would be another. Restore the configuration, or remove the tensor.");
+                    $"{_contents.Location}: tensor '{name}' is a part of a quantized weight, and {Configuration} it; " +
+                    "without it the weight would be another. Restore the configuration, or remove the tensor.");
             }
             if (type is null || (IsFloat(type.Value) && _family.Owns(name)))
             {
                 throw new UnsupportedModelException(
-                    $"{_contents.Location}: tensor '{name}' has no place in the {Config.ModelType} architecture as config.json describes it; without it the model would be another. Correct config.json, or remove the tensor if it is not needed.");
+                    $"{_contents.Location}: tensor '{name}' has no place in the {Config.ModelType} architecture as config.json describes it; " +
+                    "without it the model would be another. Correct config.json, or remove the tensor if it is not needed.");
             }
             Carried.Add(name);
         }
         if (Carried.Count == 0) return;
         string more = Carried.Count > MostNamed ? $" and {Carried.Count - MostNamed} more" : "";
-        Warnings.Add($"no part of the model that is computed, carried over untouched into folders and left out of GGUF files: {string.Join(", ", Carried.Take(MostNamed))}{more}.");
+        Warnings.Add(
+            "no part of the model that is computed, carried over untouched into folders and left out of GGUF files: " +
+            $"{string.Join(", ", Carried.Take(MostNamed))}{more}.");
     }
 
-    private string Configuration => _contents.Container is null ? "neither config.json nor quantize_config.json describes" : $"its configuration ({_contents.Container.Name}) does not describe";
+    private string Configuration => _contents.Container is null
+        ? "neither config.json nor quantize_config.json describes"
+        : $"its configuration ({_contents.Container.Name}) does not describe";
 
     private CheckpointException Absent(string name)
     {
@@ -137,7 +150,8 @@ internal sealed class ModelStructure
         if (QuantizedParts.Select(end => module + end).FirstOrDefault(_names.Contains) is { } part)
         {
             return new CheckpointException(
-                $"{_contents.Location}: tensor '{name}' is stored quantized ('{part}' is there), and {Configuration} it; restore quantization_config in config.json, or quantize_config.json.");
+                $"{_contents.Location}: tensor '{name}' is stored quantized ('{part}' is there), and {Configuration} it; " +
+                "restore quantization_config in config.json, or quantize_config.json.");
         }
         return _contents.Absent(name, _family);
     }

@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Folders;
 
 /// <summary>
 /// Names of tensors as savers vary them, and the standard names that they mean: what compilers and trainers put around modules is left out, the text model

@@ -2,7 +2,7 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Families;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Folders;
 
 /// <summary>
 /// The tensors of a folder by the names of the model: a quantized linear is one tensor, its <c>.weight</c>, and every other tensor is itself.
@@ -33,7 +33,9 @@ internal sealed class FolderContents(string location, SafetensorsFolder tensors,
 
     /// <summary>The quantized module whose weight a name means; null for a tensor that is stored as it is.</summary>
     public string? Quantized(string name) =>
-        Container is not null && name.EndsWith(WeightSuffix, StringComparison.Ordinal) && Container.Holds(name[..^WeightSuffix.Length]) ? name[..^WeightSuffix.Length] : null;
+        Container is not null && name.EndsWith(WeightSuffix, StringComparison.Ordinal) && Container.Holds(name[..^WeightSuffix.Length])
+            ? name[..^WeightSuffix.Length]
+            : null;
 
     /// <summary>Whether a tensor is there.</summary>
     public bool Contains(string name) => Quantized(name) is not null || (Stored.Contains(name) && Container?.Owns(name) != true);
@@ -94,9 +96,11 @@ internal sealed class FolderContents(string location, SafetensorsFolder tensors,
         if (Stored.Names.FirstOrDefault(stored => stored.EndsWith("tok_embeddings.weight", StringComparison.Ordinal)) is { } other)
         {
             return new CheckpointException(
-                $"{Location}: '{other}' is a name of Meta's own files, which are not read; convert them by transformers' convert_llama_weights_to_hf.py, or take the Hugging Face folder.");
+                $"{Location}: '{other}' is a name of Meta's own files, which are not read; " +
+                "convert them by transformers' convert_llama_weights_to_hf.py, or take the Hugging Face folder.");
         }
         return Stored.Names.Any(family.Owns) || Stored.Names.Count == 0 ? Absent(name) : new CheckpointException(
-            $"{Location}: tensor '{name}' is absent; the names of the files begin otherwise ('{Stored.Names[0]}'), with none of the prefixes that are known. Rename them to those of transformers.");
+            $"{Location}: tensor '{name}' is absent; the names of the files begin otherwise ('{Stored.Names[0]}'), " +
+            "with none of the prefixes that are known. Rename them to those of transformers.");
     }
 }

@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Folders;
 
 /// <summary>
 /// Which matrix is the output head. The head that the files hold is the model's, whatever the configuration says; where they hold none it is the
@@ -44,7 +44,8 @@ internal sealed record OutputHeadChoice(bool Tied, bool EmbeddingIsHead, string?
                 if (flag == false)
                 {
                     throw new CheckpointException(
-                        $"{contents.Location}: tensor '{missing}' is absent, and {Key} is false; if '{there}' is both embedding and head set {Key} to true in config.json, else download the model again.");
+                        $"{contents.Location}: tensor '{missing}' is absent, and {Key} is false; " +
+                        $"if '{there}' is both embedding and head set {Key} to true in config.json, else download the model again.");
                 }
                 return new OutputHeadChoice(true, hasHead, null);
         }
@@ -64,6 +65,7 @@ internal sealed record OutputHeadChoice(bool Tied, bool EmbeddingIsHead, string?
         IReadOnlyList<int> shape = contents.ShapeOf(name);
         if (shape.SequenceEqual([config.VocabularySize, config.HiddenSize])) return;
         throw new CheckpointException(
-            $"{contents.Location}: tensor '{name}' has shape [{string.Join(", ", shape)}]; the configuration asks for [{config.VocabularySize}, {config.HiddenSize}].");
+            $"{contents.Location}: tensor '{name}' has shape [{string.Join(", ", shape)}]; " +
+            $"the configuration asks for [{config.VocabularySize}, {config.HiddenSize}].");
     }
 }
