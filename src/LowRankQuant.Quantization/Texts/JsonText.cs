@@ -83,8 +83,8 @@ internal static class JsonText
                 next = at + (pair ? 2 : 1) * EscapeLength;
                 if (!pair)
                 {
-                    changed ??= new StringBuilder(json);
-                    changed.Remove(at, EscapeLength).Insert(at, "\\ufffd");
+                    changed ??= json.ToCharArray();
+                    "\\ufffd".CopyTo(changed.AsSpan(at));
                     replaced++;
                 }
             }
