@@ -22,8 +22,7 @@ internal sealed class App(Terminal terminal, Engine engine)
             if (root.Subcommands.All(command => command.Name != verb)) return Refuse([ParseProblems.UnknownCommand(verb, root)], "lrq");
             args = [verb, "--help"];
         }
-        // "@file" and "-abc" have no special meaning here: file names and negative numbers are more common.
-        ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
+        ParseResult parsed = Parse(root, args);
         if (parsed.Errors.Count > 0 || ParseProblems.HasEmptyValue(parsed)) return ReportParseErrors(parsed);
         using var stop = new StopSignal(terminal.Error, cancellation);
         try
@@ -44,6 +43,13 @@ internal sealed class App(Terminal terminal, Engine engine)
             return Failures.Report(failure, terminal.Error, Resumable.Contains(parsed.CommandResult.Command.Name));
         }
     }
+
+    /// <summary>Parses one command line and does nothing.</summary>
+    internal ParseResult Parse(string[] args) => Parse(CreateRoot(), args);
+
+    // "@file" and "-abc" have no special meaning here: file names and negative numbers are more common.
+    private static ParseResult Parse(RootCommand root, string[] args) =>
+        root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
 
     private RootCommand CreateRoot() => new("LowRankQuant makes large language models smaller without retraining them.")
     {

@@ -47,18 +47,20 @@ public sealed class GgufMetadata
     /// <exception cref="CheckpointFormatException">Absent (<c>missing-key</c>), not an integer or beyond 63 bits (<c>metadata-type</c>).</exception>
     public long GetInt64(string key) => FindInt64(key) ?? Convert.ToInt64(this[key].Value, CultureInfo.InvariantCulture);
 
-    /// <summary>A floating point number or integer, or null when absent.</summary>
-    /// <exception cref="CheckpointFormatException">The value is not a number (<c>metadata-type</c>).</exception>
+    /// <summary>A finite floating point number or integer, or null when absent.</summary>
+    /// <exception cref="CheckpointFormatException">The value is not a number (<c>metadata-type</c>), or infinite or NaN (<c>not-finite</c>).</exception>
     public double? FindDouble(string key)
     {
         if (Find(key) is not { } value) return null;
-        return value.Value switch
+        double found = value.Value switch
         {
             float single => single,
             double number => number,
             ulong large => large,
             _ => ToInt64(value.Value) ?? throw Wrong(key, value, "a number"),
         };
+        return double.IsFinite(found)
+            ? found : throw new CheckpointFormatException("not-finite", _file, key, $"is {found.ToString(CultureInfo.InvariantCulture)}; it must be a finite number.");
     }
 
     /// <summary>A floating point number or integer.</summary>

@@ -133,8 +133,8 @@ internal readonly struct JsonField
     }
 
     internal TokenizerException Wrong(string rule, string remedy = "Correct the file or fetch it again.") =>
-        TokenizerException.For(Path, Element.ValueKind == JsonValueKind.String ? Text() : Element.GetRawText(), rule, remedy);
+        TokenizerException.For(Path, Element.ValueKind switch { JsonValueKind.Undefined => null, JsonValueKind.String => Text(), _ => Element.GetRawText() }, rule, remedy);
 
     internal TokenizerException Unknown(string known) =>
-        Wrong($"this library does not know it; it knows {known}", "Use a tokenizer of another kind, or report the model.");
+        Wrong($"{(IsNull ? "missing or null, and so not known" : "this library does not know it")}; it knows {known}", "Use a tokenizer of another kind, or report the model.");
 }

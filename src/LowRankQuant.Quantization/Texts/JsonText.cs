@@ -72,7 +72,8 @@ internal static class JsonText
     internal static string WithoutLoneSurrogates(string json, ref int replaced)
     {
         if (!json.Contains("\\ud", StringComparison.OrdinalIgnoreCase)) return json;
-        StringBuilder? changed = null;
+        // A replacement is as long as what it replaces, so a text full of them costs no more than its length.
+        char[]? changed = null;
         for (int at = json.IndexOf('\\'); at >= 0 && at + 1 < json.Length;)
         {
             int next = at + 2;
@@ -82,14 +83,14 @@ internal static class JsonText
                 next = at + (pair ? 2 : 1) * EscapeLength;
                 if (!pair)
                 {
-                    changed ??= new StringBuilder(json);
-                    changed.Remove(at, EscapeLength).Insert(at, "\\ufffd");
+                    changed ??= json.ToCharArray();
+                    "\\ufffd".CopyTo(changed.AsSpan(at));
                     replaced++;
                 }
             }
             at = next < json.Length ? json.IndexOf('\\', next) : -1;
         }
-        return changed?.ToString() ?? json;
+        return changed is null ? json : new string(changed);
     }
 
     private static char? Escaped(string json, int at)

@@ -253,7 +253,7 @@ public class CommandTests
     [Theory]
     [InlineData("weights.pt", "pickle")]
     [InlineData("model.safetensors", "name the folder")]
-    [InlineData("model.onnx", "a model is")]
+    [InlineData("model.onnx", "is an ONNX model, which is not read")]
     [InlineData("model.gguf", "the file ends")]
     public async Task FilesThatAreNoModelsSayWhatToDo(string file, string message)
     {

@@ -15,6 +15,13 @@ public sealed class TokenizerJsonHostileTests
         """;
 
     [Fact]
+    public void AModelWithNeitherTypeNorMergesIsRefusedByName()
+    {
+        string message = Assert.Throws<TokenizerException>(() => Load("""{"model": {"vocab": {"a": 0}}}""")).Message;
+        Assert.Contains("model.type: missing or null, and so not known; it knows BPE and Unigram", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void TheFileThatTheOtherTestsDamageIsGood()
     {
         ITokenizer tokenizer = Load(Good);
