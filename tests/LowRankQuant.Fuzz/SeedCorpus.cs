@@ -57,7 +57,7 @@ internal static class SeedCorpus
                 Add(folder, "gguf", origin, File.ReadAllBytes(file));
                 break;
             case ".jsonl":
-                Add(folder, "jsonl", origin, [.. FirstLines(file)]);
+                Add(folder, "jsonl", origin, FirstLines(file));
                 break;
             case ".jinja":
                 Add(folder, "template", origin, File.ReadAllBytes(file));
@@ -73,7 +73,7 @@ internal static class SeedCorpus
         if (bytes.Length is > 0 and < (int)(4 * Largest)) File.WriteAllBytes(Path.Combine(folder, target, $"{origin}-{name}"), bytes);
     }
 
-    private static IEnumerable<byte> FirstLines(string file) => Encoding.UTF8.GetBytes(string.Join('\n', File.ReadLines(file).Where(line => line.Length < 2000).Take(3)) + "\n");
+    private static byte[] FirstLines(string file) => Encoding.UTF8.GetBytes(string.Join('\n', File.ReadLines(file).Where(line => line.Length < 2000).Take(3)) + "\n");
 
     /// <summary>A JSON file with lists and objects cut short, which keeps every component and some of the vocabulary.</summary>
     private static byte[] Short(string file)

@@ -54,7 +54,7 @@ internal sealed class JsonLinesTarget : FuzzTarget
             () => TaskFile.Rows(paths[0]),
             () => TaskFile.Rows(paths[4]),
             () => ItemFile.Read(items),
-            () => TextWindows.ReadIds(items, Config).Count());
+            () => _ = TextWindows.ReadIds(items, Config).ToArray());
         var data = new DataFolder(scratch.Folder);
         foreach (EvaluationTask task in TaskCatalog.BuiltIn) Each(() => Load(task, data, scratch, items));
     }

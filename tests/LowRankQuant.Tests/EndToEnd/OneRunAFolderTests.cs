@@ -97,6 +97,6 @@ public sealed class OneRunAFolderTests : IDisposable
 
     private static class Formats
     {
-        public static IDisposable Holding(string path) => LowRankQuant.Formats.OutputLock.TakePlace(path);
+        public static LowRankQuant.Formats.OutputLock Holding(string path) => LowRankQuant.Formats.OutputLock.TakePlace(path);
     }
 }
