@@ -51,15 +51,15 @@ public sealed class EvaluationRun : IEvaluationRun
         if (windows.LongestPart > LongestUnremarked)
             observer.Note($"{windows.LongestPart} characters were in memory at once: the tokenizer's rules name no place between them where the text may be cut.");
         if (windows.Shortage(result.Windows ?? 0, "--windows") is { } shortage) observer.Note(shortage);
-        return WithWarnings(result, source, observer);
+        return WithWarnings(result, tokenizer, source, observer);
     }
 
     private static TextSource Source(EvaluationJob job, ITokenizer tokenizer) =>
         new(job.Text!, job.TextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
 
-    private static EvaluationResult WithWarnings(EvaluationResult result, TextSource source, IRunObserver observer)
+    private static EvaluationResult WithWarnings(EvaluationResult result, ITokenizer tokenizer, TextSource source, IRunObserver observer)
     {
-        IReadOnlyList<string> warnings = source.Warnings;
+        IReadOnlyList<string> warnings = [.. tokenizer.Warnings, .. source.Warnings];
         foreach (string warning in warnings) observer.Warn(warning);
         return warnings.Count == 0 ? result : result with { Warnings = warnings };
     }
@@ -82,6 +82,6 @@ public sealed class EvaluationRun : IEvaluationRun
         // Of some pages only, nothing says how many tokens they have.
         Func<int>? expected = job.Windows.Windows is null ? () => (int)(perplexity.TokensRead / 1000 / (reader?.Share ?? 1)) : null;
         EvaluationResult result = perplexity.Measure(all.Take(job.Windows.Windows ?? int.MaxValue), new ObserverProgress(observer, expected), cancellation);
-        return WithWarnings(result, source, observer);
+        return WithWarnings(result, tokenizer, source, observer);
     }
 }

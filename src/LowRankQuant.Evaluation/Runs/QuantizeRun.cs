@@ -50,7 +50,8 @@ public sealed class QuantizeRun : IQuantizeRun
         MeasuredText? measured = job.Blocks is null ? MeasuredText.Of(job) : null;
         IReadOnlyList<TextWindow> windows = evaluation.Windows;
         evaluation.Tell(observer);
-        List<string> warnings = [.. calibration?.Warnings ?? [], .. evaluation.Warnings];
+        foreach (string warning in tokenizer.Warnings) observer.Warn(warning);
+        List<string> warnings = [.. tokenizer.Warnings, .. calibration?.Warnings ?? [], .. evaluation.Warnings];
         calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));
         TellOfSource(job, observer);
         observer.Note(plan.Describe());

@@ -55,6 +55,7 @@ internal sealed class TaskRun(TaskJob job, ModelRunnerOptions memory, IRunObserv
         var records = new List<ItemRecord>(journal?.Records ?? []);
         if (records.Count > 0) observer.Note($"{who}{records.Count} items are known already; going on from there.");
         ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
+        foreach (string warning in tokenizer.Warnings) observer.Warn(warning);
         var encoder = new ItemEncoder(
             tokenizer, new PairEncoder(tokenizer, model.Config, job.Selection.Harness, job.AddBos), job.Selection.Harness, Positions(model),
             job.ApplyChatTemplate ? new ChatFormat(model, tokenizer) : null);
