@@ -216,8 +216,9 @@ public sealed class CheckpointVerifier
 
     private static string Embedding(ICheckpoint checkpoint) => ModelFamilies.For(checkpoint.Config.ModelType, checkpoint.Location).EmbeddingName;
 
-    private static bool IsTiedByName(ICheckpoint checkpoint) =>
-        checkpoint is HuggingFaceCheckpoint && checkpoint.HuggingFaceConfig["tie_word_embeddings"] is JsonValue flag && flag.TryGetValue(out bool tied) && tied;
+    // By the file itself: the checkpoint corrects what its tensors contradict, and engines do not.
+    private static bool IsTiedByName(ICheckpoint checkpoint) => checkpoint is HuggingFaceCheckpoint
+        && ModelConfigFile.Read(Path.Combine(checkpoint.Location, ModelConfigFile.Name))["tie_word_embeddings"] is JsonValue flag && flag.TryGetValue(out bool tied) && tied;
 
     private void CompareFunction()
     {

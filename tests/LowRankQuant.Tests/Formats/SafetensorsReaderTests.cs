@@ -43,12 +43,12 @@ public class SafetensorsReaderTests
     public void EveryValidFileGivesItsValues()
     {
         string root = TestData.Path("golden", "safetensors", "valid");
-        foreach (JsonElement item in Manifest(root))
+        foreach (JsonElement item in Manifest(root).Some())
         {
             using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(root, item.GetProperty("file").GetString()!));
             JsonElement tensors = item.GetProperty("tensors");
-            Assert.Equal(tensors.EnumerateObject().Some().Select(t => t.Name).Order(), file.Names.Order());
-            foreach (JsonProperty tensor in tensors.EnumerateObject().Some())
+            Assert.Equal(tensors.EnumerateObject().Select(t => t.Name).Order(), file.Names.Order());
+            foreach (JsonProperty tensor in tensors.EnumerateObject())
             {
                 TensorEntry entry = file.Tensors[tensor.Name];
                 Assert.Equal(tensor.Value.GetProperty("shape").EnumerateArray().Select(d => d.GetInt64()), entry.Shape);
