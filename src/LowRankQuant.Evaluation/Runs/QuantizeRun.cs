@@ -67,6 +67,7 @@ public sealed class QuantizeRun : IQuantizeRun
             Scheme = job.Recipe.Scheme.ToString(),
             Output = folder.Output,
             Blocks = blocks,
+            CarriedOver = [.. model.Checkpoint.Carried.Select(tensor => tensor.Name).Order(StringComparer.Ordinal)],
             Warnings = [.. model.Checkpoint.Warnings, .. warnings, .. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } untuned ? new[] { untuned } : []],
         };
         if (job.Blocks is not null) return WithEffort(report, clock.Total);

@@ -37,6 +37,9 @@ public sealed record RunReport
     /// <summary>The same with branches in the bits of their factors, which PEFT may exceed, and before codes are made floats: what a budget bounds.</summary>
     public double? CountedBitsPerWeight { get; init; }
 
+    /// <summary>Tensors of the source that are no part of the model that is computed, carried over as they are.</summary>
+    public IReadOnlyList<string> CarriedOver { get; init; } = [];
+
     /// <summary>Stored bits per weight of the source's linears.</summary>
     public double? SourceBitsPerWeight { get; init; }
 

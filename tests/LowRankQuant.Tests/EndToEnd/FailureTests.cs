@@ -80,7 +80,7 @@ public sealed class FailureTests
         CliResult result = await Refused(output, ["need 128"], ["quantize", TestData.Demo, "--calibration", text, "--out", output, .. Learning]);
         Assert.Matches(@" \d+ tokens", result.Error);
         File.WriteAllText(text, "");
-        await Refused(output, ["0 tokens"], ["quantize", TestData.Demo, "--method", "rtn", "--eval-text", text, "--out", output]);
+        await Refused(output, ["short.txt", "is empty"], ["quantize", TestData.Demo, "--method", "rtn", "--eval-text", text, "--out", output]);
     }
 
     [Fact]

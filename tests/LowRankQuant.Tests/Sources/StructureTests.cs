@@ -33,7 +33,7 @@ public sealed class StructureTests
         Assert.True(quantized.Code == 0, quantized.Error);
         Assert.Contains("warning: no part of the model that is computed, carried over untouched", quantized.Out, StringComparison.Ordinal);
         JsonNode report = JsonNode.Parse(File.ReadAllText(Path.Combine(run, "report.json")))!;
-        Assert.Contains("vision_tower.patch.weight", string.Concat(report["warnings"]!.AsArray()), StringComparison.Ordinal);
+        Assert.Equal(Extras.Keys.Order(StringComparer.Ordinal), report["carriedOver"]!.AsArray().Select(name => (string)name!));
         Same(run);
         foreach (string container in new[] { "dense", "gptq", "awq", "mlx", "compressed-tensors" })
         {
@@ -211,7 +211,7 @@ public sealed class StructureTests
         Assert.True(quantized.Code == 0, quantized.Error);
         CliResult exported = await Lrq.Run("export", run, "--to", "awq", "--out", folder.File("awq"));
         Assert.Equal(2, exported.Code);
-        Assert.Contains("gate_proj: 744 outputs are no multiple of 32, which AutoAWQ asks for", exported.Error, StringComparison.Ordinal);
+        Assert.Contains("gate_proj: 744 outputs are no multiple of 32", exported.Error, StringComparison.Ordinal);
     }
 
     private static void AddExtras(Dictionary<string, StoredTensor> tensors)

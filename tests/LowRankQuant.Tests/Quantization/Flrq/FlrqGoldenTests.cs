@@ -41,6 +41,12 @@ public sealed class FlrqGoldenTests(ITestOutputHelper output) : IDisposable
             double extra = double.Parse(run.Name[4..]);
             PeelResult result = R1Flr.Extract(weight, alpha, new RankCost(rows, columns, bits, 16), extra, RankOne(FlrqGolden.Starts(tensors, name)));
             string what = $"{name}.{run.Name}";
+            if (run.Value.GetProperty("cap").GetInt32() == 0)
+            {
+                // The authors' code forces rank 1 before it looks at the budget; a budget that does not pay for it gives rank 0 here.
+                Assert.Equal((0, PeelStop.Budget), (result.Factors.Rank, result.Stop));
+                continue;
+            }
             Assert.Equal(run.Value.GetProperty("stop").GetString(), result.Stop.ToString().ToLowerInvariant());
             Assert.Equal(run.Value.GetProperty("raw_rank").GetInt32(), result.RawRank);
             Assert.Equal(run.Value.GetProperty("rank").GetInt32(), result.Factors.Rank);
