@@ -132,8 +132,9 @@ internal sealed class QuantizeSetup : IDisposable
         if (found.Count == known && !bundled && TokensBelow(resolved.Recipe) is { } tokens) resolved = Examine(request with { CalibrationTokens = tokens }, found);
         problems.AddRange(found.Skip(known));
         Recipe recipe = resolved.Recipe;
-        if (measuresOnly && recipe.HeldOut == 0)
-            problems.Add("--calibration does nothing for method rtn with --held-out 0: rtn learns nothing and is measured on the held-out windows; leave it out.");
+        IReadOnlyList<string> notes = measuresOnly && recipe.HeldOut == 0
+            ? [.. resolved.Notes, "rtn learns nothing from --calibration, and with --held-out 0 nothing is measured on it: its windows are written to calibration.ids.jsonl and that is all."]
+            : resolved.Notes;
         if (settings.AdapterForm is not null) CheckAdapterForm(recipe, settings.Format, problems);
         var job = new QuantizeJob
         {
@@ -153,7 +154,7 @@ internal sealed class QuantizeSetup : IDisposable
             MemoryBytes = settings.Memory,
             Blocks = settings.Blocks,
         };
-        return (job, resolved.Notes);
+        return (job, notes);
 
         ResolvedRecipe Examine(RecipeRequest asked, List<string> wrong) => RecipeResolver.Examine(
             asked, model.Config, [.. model.Linears.Select(linear => new LinearShape(linear.Name, linear.OutFeatures, linear.InFeatures))], model.Checkpoint.NativeScaleType, wrong);

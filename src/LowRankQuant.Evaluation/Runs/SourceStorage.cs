@@ -15,10 +15,11 @@ public sealed record SourceStorage(double BitsPerWeight, string? Types)
     /// <summary>Whether the source is quantized.</summary>
     public bool IsQuantized => Types is not null;
 
-    /// <summary>Looks at a model. Codes are read of its first block alone.</summary>
+    /// <summary>Looks at all linears of a model; codes are read of one linear of every kind alone.</summary>
     public static SourceStorage Of(CausalModel model)
     {
         var weights = new Dictionary<string, double>(StringComparer.Ordinal);
+        var kinds = new Dictionary<(string Linear, double Bits), string?>();
         double bits = 0, all = 0;
         for (int block = 0; block < model.Config.Layers; block++)
         {
@@ -26,12 +27,12 @@ public sealed record SourceStorage(double BitsPerWeight, string? Types)
             {
                 string tensor = $"{model.BlockName(block)}.{linear}.weight";
                 double count = (double)outFeatures * inFeatures, stored = model.Checkpoint.StoredBitsOf(tensor);
-                if (TypeOf(model.Checkpoint, tensor, stored / count, block) is { } type) weights[type] = weights.GetValueOrDefault(type) + count;
+                if (TypeOf(model.Checkpoint, linear, tensor, stored / count, kinds) is { } type) weights[type] = weights.GetValueOrDefault(type) + count;
                 bits += stored;
                 all += count;
             }
         }
-        return new SourceStorage(bits / all, weights.Count == 0 ? null : Describe(weights, weights.Values.Sum() < all && model.Checkpoint.BlockTypeOf(First(model)) is null));
+        return new SourceStorage(bits / all, weights.Count == 0 ? null : Describe(weights, all));
     }
 
     /// <summary>In words.</summary>
@@ -49,23 +50,20 @@ public sealed record SourceStorage(double BitsPerWeight, string? Types)
             $"the result's linears take {bits:0.00} bits per weight and the source's {BitsPerWeight:0.00} already ({Types}): 'lrq convert' and 'lrq export' move the source's own codes and lose nothing; ask for fewer bits, or quantize the original.")
         : null;
 
-    private static string First(CausalModel model) => $"{model.BlockName(0)}.{model.Linears[0].Name}.weight";
-
-    private static string? TypeOf(ICheckpoint checkpoint, string tensor, double bits, int block)
+    private static string? TypeOf(ICheckpoint checkpoint, string linear, string tensor, double bits, Dictionary<(string Linear, double Bits), string?> kinds)
     {
         if (checkpoint.BlockTypeOf(tensor) is { } type) return FloatTypes.Contains(type) ? null : type;
-        if (block > 0) return null;
-        if (checkpoint.ReadQuantized(tensor) is { } weight) return $"{weight.Grid}";
-        return bits < PlainFloatBits ? string.Create(CultureInfo.InvariantCulture, $"numbers of {bits:0.##} bits") : null;
+        if (kinds.TryGetValue((linear, bits), out string? known)) return known;
+        return kinds[(linear, bits)] = checkpoint.ReadQuantized(tensor) is { } weight ? $"{weight.Grid}"
+            : bits < PlainFloatBits ? string.Create(CultureInfo.InvariantCulture, $"numbers of {bits:0.##} bits") : null;
     }
 
-    // Of other containers only the first block was looked at; where blocks differ, the mean bits beside it tell.
-    private static string Describe(Dictionary<string, double> weights, bool firstBlock)
+    private static string Describe(Dictionary<string, double> weights, double all)
     {
-        if (weights.Count == 1) return weights.Keys.First();
-        double all = weights.Values.Sum();
-        IEnumerable<string> shares = weights.OrderByDescending(type => type.Value).ThenBy(type => type.Key, StringComparer.Ordinal)
-            .Select(type => string.Create(CultureInfo.InvariantCulture, $"{100 * type.Value / all:0} % {type.Key}"));
-        return string.Join(", ", shares) + (firstBlock ? " in the first block" : "");
+        double floats = all - weights.Values.Sum();
+        if (weights.Count == 1 && floats == 0) return weights.Keys.First();
+        if (floats > 0) weights["floats"] = floats;
+        return string.Join(", ", weights.OrderByDescending(type => type.Value).ThenBy(type => type.Key, StringComparer.Ordinal)
+            .Select(type => string.Create(CultureInfo.InvariantCulture, $"{100 * type.Value / all:0.#} % {type.Key}")));
     }
 }
