@@ -34,7 +34,6 @@ public sealed class IdleOptionTests
     [InlineData($"--method lrq {Text} --text-field body", "--text-field is for json and jsonl files")]
     [InlineData("--method lrq --calibration some.jsonl --calibration-format text --text-field body", "--text-field is for json and jsonl files")]
     [InlineData($"--method rtn {Text} --eval-text other.txt", "--calibration does not apply to method rtn beside --eval-text")]
-    [InlineData($"--method rtn {Text} --held-out 0", "--calibration does nothing for method rtn with --held-out 0")]
     [InlineData("--method rtn --preset paper", "--preset does not apply to method rtn: without --calibration")]
     [InlineData("--method rtn --samples 3", "--samples does not apply to method rtn")]
     // Measurement.
