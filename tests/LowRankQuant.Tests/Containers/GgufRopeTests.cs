@@ -87,7 +87,11 @@ public class GgufRopeTests
         string model = DemoCopy.Create(folder, "yarn"), file = folder.File("yarn.gguf");
         DemoCopy.Edit(model, "config.json", json => json["rope_scaling"] = new JsonObject
         {
-            ["rope_type"] = "yarn", ["factor"] = 4.0, ["original_max_position_embeddings"] = 128, ["beta_fast"] = 16.0, ["beta_slow"] = 2.0,
+            ["rope_type"] = "yarn",
+            ["factor"] = 4.0,
+            ["original_max_position_embeddings"] = 128,
+            ["beta_fast"] = 16.0,
+            ["beta_slow"] = 2.0,
         });
         Assert.Equal(0, (await Lrq.Run("convert", model, "--to", "gguf", "--out", file)).Code);
         using (ICheckpoint source = CheckpointOpener.Open(model), read = CheckpointOpener.Open(file)) AssertSameAngles(source.Config.Rope, read.Config.Rope);
@@ -167,7 +171,11 @@ public class GgufRopeTests
         string model = DemoCopy.Create(folder, "llama3");
         DemoCopy.Edit(model, "config.json", json => json["rope_scaling"] = new JsonObject
         {
-            ["rope_type"] = "llama3", ["factor"] = factor, ["low_freq_factor"] = low, ["high_freq_factor"] = high, ["original_max_position_embeddings"] = original,
+            ["rope_type"] = "llama3",
+            ["factor"] = factor,
+            ["low_freq_factor"] = low,
+            ["high_freq_factor"] = high,
+            ["original_max_position_embeddings"] = original,
         });
         return model;
     }

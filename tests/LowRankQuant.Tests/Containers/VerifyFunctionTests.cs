@@ -73,7 +73,8 @@ public class VerifyFunctionTests
         string text = JsonNode.Parse(File.ReadAllText(Path.Combine(model, "tokenizer.json")))!["model"]!["vocab"]!.AsObject().First(entry => (int)entry.Value! == 1500).Key;
         DemoCopy.Edit(model, "tokenizer_config.json", config => config["added_tokens_decoder"] = new JsonObject
         {
-            ["0"] = Token("<|endoftext|>", true), ["1500"] = Token(text, false),
+            ["0"] = Token("<|endoftext|>", true),
+            ["1500"] = Token(text, false),
         });
         Assert.Equal(0, (await Lrq.Run("convert", model, "--to", "gguf", "--out", file)).Code);
         await Same(file, model);

@@ -170,7 +170,9 @@ public sealed class AddedTokenFilesTests : IDisposable
         ["added_tokens"] = new JsonArray(new JsonObject { ["id"] = 3, ["content"] = "<s>", ["special"] = true, ["normalized"] = false }),
         ["model"] = new JsonObject
         {
-            ["type"] = "BPE", ["vocab"] = new JsonObject { ["a"] = 0, ["b"] = 1, ["ab"] = 2 }, ["merges"] = new JsonArray("a b"),
+            ["type"] = "BPE",
+            ["vocab"] = new JsonObject { ["a"] = 0, ["b"] = 1, ["ab"] = 2 },
+            ["merges"] = new JsonArray("a b"),
         },
     }.ToJsonString());
 
