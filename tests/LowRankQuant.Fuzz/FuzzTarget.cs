@@ -5,6 +5,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Fuzz;
 
@@ -59,5 +60,5 @@ internal abstract class FuzzTarget
 
     private static bool IsDocumented(Exception failure) => failure is
         CheckpointFormatException or CheckpointException or UnsupportedModelException or TokenizerException or ChatTemplateException or CalibrationException
-        or EvaluationException;
+        or TextSourceException or EvaluationException;
 }
