@@ -45,13 +45,14 @@ public sealed class QuantizeRun : IQuantizeRun
     {
         CausalModel model = job.Model;
         IBlockMethod method = BlockMethods.Create(job.Recipe);
-        ITokenizer tokenizer = model.Checkpoint.LoadTokenizer();
+        ITokenizer? tokenizer = RunMeasurement.TokenizerOf(job);
         MeasuredWindows evaluation = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer) : new MeasuredWindows([], [], []);
         MeasuredText? measured = job.Blocks is null ? MeasuredText.Of(job) : null;
         IReadOnlyList<TextWindow> windows = evaluation.Windows;
         evaluation.Tell(observer);
-        foreach (string warning in tokenizer.Warnings) observer.Warn(warning);
-        List<string> warnings = [.. tokenizer.Warnings, .. calibration?.Warnings ?? [], .. evaluation.Warnings];
+        IReadOnlyList<string> guesses = tokenizer?.Warnings ?? [$"{model.Checkpoint.Location} holds no tokenizer, and the result has none: nothing is measured on text, and no sample is written."];
+        foreach (string warning in guesses) observer.Warn(warning);
+        List<string> warnings = [.. guesses, .. calibration?.Warnings ?? [], .. evaluation.Warnings];
         calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));
         TellOfSource(job, observer);
         observer.Note(plan.Describe());
@@ -120,7 +121,7 @@ public sealed class QuantizeRun : IQuantizeRun
             observer.Note($"{folder.Output} holds this run, finished.");
             return done;
         }
-        ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
+        ITokenizer? tokenizer = RunMeasurement.TokenizerOf(job);
         MeasuredWindows evaluation = RunMeasurement.Windows(job, calibration, tokenizer);
         if (done.OutputHash is { } hash && OutputWriter.HashOf(folder.Output) != hash)
         {

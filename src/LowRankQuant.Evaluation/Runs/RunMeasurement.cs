@@ -29,10 +29,15 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
 
     private readonly CausalModel _model = job.Model;
 
+    /// <summary>The source's tokenizer; null where it has none and no text is read.</summary>
+    /// <exception cref="TokenizerException">It is unsound, or there is none and a text is read.</exception>
+    public static ITokenizer? TokenizerOf(QuantizeJob job) =>
+        job.Model.Checkpoint.HasTokenizer || job.EvaluationText is not null ? job.Model.Checkpoint.LoadTokenizer() : null;
+
     /// <summary>The windows that a run is measured on, all at once: three measurements and the sample take the same, and whatever is wrong with them shows before the work.</summary>
-    public static MeasuredWindows Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer tokenizer)
+    public static MeasuredWindows Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer? tokenizer)
     {
-        if (job.EvaluationText is not { } file) return new MeasuredWindows([.. (calibration?.HeldOutWindows ?? []).Select(ids => new TextWindow(ids))], [], []);
+        if (job.EvaluationText is not { } file || tokenizer is null) return new MeasuredWindows([.. (calibration?.HeldOutWindows ?? []).Select(ids => new TextWindow(ids))], [], []);
         TextSource source = SourceOf(job, tokenizer);
         TextFileWindows text = TextOf(job, source, tokenizer);
         TextWindow[] windows = [.. text];
@@ -60,8 +65,8 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     /// <summary>Sizes and figures.</summary>
     /// <param name="report">What is known already.</param>
     /// <param name="windows">What is measured on.</param>
-    /// <param name="tokenizer">The source's.</param>
-    public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer tokenizer)
+    /// <param name="tokenizer">The source's; null where it has none.</param>
+    public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
     {
         using var result = new CausalModel(CheckpointOpener.Open(folder.Output), _model.Device);
         report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null }, result);
@@ -154,8 +159,9 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         return block;
     }
 
-    private string? Sample(CausalModel result, ITokenizer tokenizer, IReadOnlyList<TextWindow> windows)
+    private string? Sample(CausalModel result, ITokenizer? tokenizer, IReadOnlyList<TextWindow> windows)
     {
+        if (tokenizer is null) return null;
         // Sampling holds the whole model as 32-bit floats; a large model is quantized block by block just because that does not fit.
         long weights = sizeof(float) * (result.Config.LinearWeights + (2L * result.Config.VocabularySize * result.Config.HiddenSize));
         if (weights > (job.MemoryBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) / 4 * 3)

@@ -51,7 +51,8 @@ internal static class RunPreflight
         yield return job.Model.CheckLinears;
         // Nothing is written or measured of some blocks alone.
         if (job.Blocks is not null) yield break;
-        yield return () => job.Model.Checkpoint.LoadTokenizer();
+        // A model without a tokenizer can be quantized where no text is read.
+        if (job.Model.Checkpoint.HasTokenizer || job.EvaluationText is not null || job.Calibration is not null) yield return () => job.Model.Checkpoint.LoadTokenizer();
         yield return () => CheckEvaluationText(job);
     }
 

@@ -106,6 +106,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
+    public bool HasTokenizer => Base.HasTokenizer;
+
+    /// <inheritdoc/>
     public ITokenizer LoadTokenizer() => Base.LoadTokenizer();
 
     /// <inheritdoc/>

@@ -133,6 +133,9 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
+    public bool HasTokenizer => TokenizerLoader.IsIn(Location);
+
+    /// <inheritdoc/>
     public ITokenizer LoadTokenizer() => TokenizerLoader.FromFolder(Location, Config.VocabularySize);
 
     /// <inheritdoc/>

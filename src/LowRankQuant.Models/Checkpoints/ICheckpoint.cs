@@ -76,7 +76,11 @@ public interface ICheckpoint : IDisposable
     /// <summary>config.json as it is, or as it would be for a file of another kind.</summary>
     System.Text.Json.Nodes.JsonObject HuggingFaceConfig { get; }
 
+    /// <summary>Whether the model comes with a tokenizer, sound or not.</summary>
+    bool HasTokenizer => true;
+
     /// <summary>Loads the tokenizer.</summary>
+    /// <exception cref="TokenizerException">There is none, or it is unsound.</exception>
     ITokenizer LoadTokenizer();
 
     /// <summary>The text of the chat template; null when the model has none.</summary>

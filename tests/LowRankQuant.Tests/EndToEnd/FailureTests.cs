@@ -13,7 +13,6 @@ public sealed class FailureTests
     [Theory]
     [InlineData("no-weights", "no-weights", "model.safetensors")]
     [InlineData("no-config", "config.json", "Hugging Face folder")]
-    [InlineData("no-tokenizer", "no-tokenizer", "tokenizer.json")]
     [InlineData("broken-config", "config.json", "JSON")]
     [InlineData("architecture", "'mamba'", "supported are llama")]
     [InlineData("pickle", "pytorch_model.bin", "safetensors")]
@@ -34,7 +33,6 @@ public sealed class FailureTests
     [Theory]
     [InlineData("absent")]
     [InlineData("misshapen")]
-    [InlineData("no-tokenizer")]
     public async Task WhatCanBeKnownIsToldBeforeTheFirstBlock(string damage)
     {
         using var folder = new TemporaryFolder();
@@ -42,6 +40,16 @@ public sealed class FailureTests
         CliResult result = await Lrq.Run("quantize", DamagedDemo.Create(folder, damage), "--out", output, "--method", "rtn");
         Assert.Equal(1, result.Code);
         Assert.DoesNotContain("block 1", result.Out, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AModelWithoutATokenizerIsRefusedWhereATextIsRead()
+    {
+        using var folder = new TemporaryFolder();
+        string model = DamagedDemo.Create(folder, "no-tokenizer"), output = folder.File("out");
+        CliResult result = await Refused(output, ["no-tokenizer", "tokenizer.json"], ["quantize", model, "--out", output, "--calibration", CalibrationText, .. Learning]);
+        Assert.DoesNotContain("block 1", result.Out, StringComparison.Ordinal);
+        await Refused(output, ["no-tokenizer", "tokenizer.json"], ["quantize", model, "--out", output, "--method", "rtn", "--eval-text", CalibrationText]);
     }
 
     [Fact]

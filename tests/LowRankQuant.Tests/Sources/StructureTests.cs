@@ -214,6 +214,23 @@ public sealed class StructureTests
         Assert.Contains("gate_proj: 744 outputs are no multiple of 32", exported.Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task AModelWithoutATokenizerIsQuantizedWhereNoTextIsRead()
+    {
+        using var folder = new TemporaryFolder();
+        string source = AlteredDemo.Create(folder, "m", _ => { }), run = folder.File("run");
+        foreach (string file in new[] { "tokenizer.json", "tokenizer_config.json" }) File.Delete(Path.Combine(source, file));
+        CliResult quantized = await Lrq.Run("quantize", source, "--method", "rtn", "--bits", "4", "--threads", "1", "--out", run);
+        Assert.True(quantized.Code == 0, quantized.Error);
+        Assert.Contains("holds no tokenizer, and the result has none", quantized.Out, StringComparison.Ordinal);
+        Assert.False(File.Exists(Path.Combine(run, "tokenizer.json")));
+        CliResult measured = await Lrq.Run(
+            "quantize", source, "--method", "rtn", "--bits", "4", "--threads", "1", "--eval-text", Path.Combine(TestData.Demo, "evaluation.txt"), "--out", folder.File("second"));
+        Assert.Equal(1, measured.Code);
+        Assert.Contains("no tokenizer.json, no tokenizer.model", measured.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("block 1/4", measured.Out, StringComparison.Ordinal);
+    }
+
     private static void AddExtras(Dictionary<string, StoredTensor> tensors)
     {
         foreach ((string name, StoredTensor tensor) in Extras) tensors.Add(name, tensor);
