@@ -102,7 +102,12 @@ public sealed class OutputLock : IDisposable
             Directory.CreateDirectory(Path.GetDirectoryName(_file)!);
             try
             {
-                if (TryCreate() || TryTakeOver(output, attempt >= Patient)) return;
+                if (TryCreate())
+                {
+                    TakenOver = null;
+                    return;
+                }
+                if (TryTakeOver(output, attempt >= Patient)) return;
             }
             catch (Exception failure) when (failure is FileNotFoundException or DirectoryNotFoundException)
             {
@@ -136,6 +141,8 @@ public sealed class OutputLock : IDisposable
         using (var stream = new FileStream(_file, FileMode.Open, FileAccess.ReadWrite, FileShare.None))
         {
             OutputOwner? other = OutputOwner.TryRead(stream);
+            // Written by an attempt before, while somebody else looked at the file and it could not be read again.
+            if (other?.Id == _owner.Id) return true;
             if (other is null && !evenEmpty) return false;
             if (other?.Problem(output, _file) is { } problem) throw new OutputLockedException(problem);
             stream.SetLength(0);
@@ -143,9 +150,7 @@ public sealed class OutputLock : IDisposable
             TakenOver = other is null ? $"{_file} names nobody and was taken over." : $"{output} was held by {other.Describe()}, which is gone; going on in its place.";
         }
         // The file that was written may have been given back between opening and reading it.
-        if (OutputOwner.TryRead(_file)?.Id == _owner.Id) return true;
-        TakenOver = null;
-        return false;
+        return OutputOwner.TryRead(_file)?.Id == _owner.Id;
     }
 
     private static string? Conflict(string output, string file) => OutputOwner.TryRead(file)?.Problem(output, file);

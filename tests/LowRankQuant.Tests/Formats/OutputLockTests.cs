@@ -107,7 +107,7 @@ public sealed class OutputLockTests : IDisposable
     [InlineData(true)]
     public async Task OfManyAtOnceOneGetsIt(bool leftByADeadOne)
     {
-        for (int round = 0; round < 8; round++)
+        for (int round = 0; round < 24; round++)
         {
             if (leftByADeadOne) Leave(owner => owner["start"] = "12");
             using var gate = new ManualResetEventSlim();
