@@ -98,6 +98,12 @@ internal static class TemplateFunctions
 
     private static object? Called(object? value, string name, object?[] arguments)
     {
+        // A count changes the text, and it is not understood.
+        if (value is string && ((name == "replace" && arguments.Length > 2) || (name == "split" && arguments.Length > 1)))
+        {
+            string rule = name == "replace" ? "the text to replace and the new one" : "a separator at most";
+            throw new ChatTemplateException($"The chat template: '{name}' has {arguments.Length} arguments; it takes {rule}, without a count.");
+        }
         switch (value, name)
         {
             case (string text, "strip"):

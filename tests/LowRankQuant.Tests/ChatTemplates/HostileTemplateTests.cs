@@ -19,6 +19,8 @@ public class HostileTemplateTests
     [InlineData("{% set n = namespace(x='a') %}{% for i in range(22) %}{% set n.x = n.x ~ n.x %}{% endfor %}{% for c in n.x %}{% endfor %}", "characters apart")]
     [InlineData("{{ range(-9223372036854775807, 9223372036854775807) | length }}", "a range of 1844674407370955161")]
     [InlineData("{{ 'a'.split('') }}", "a separator that is not empty")]
+    [InlineData("{{ 'a:b:c'.split(':', 1) }}", "'split' has 2 arguments; it takes a separator at most, without a count")]
+    [InlineData("{{ 'aaa' | replace('a', 'b', 1) }}", "'replace' has 3 arguments; it takes the text to replace and the new one, without a count")]
     public void WorkWithoutEndIsRefused(string template, string message) =>
         Assert.Contains(message, Assert.Throws<ChatTemplateException>(() => Render(template)).Message, StringComparison.Ordinal);
 
