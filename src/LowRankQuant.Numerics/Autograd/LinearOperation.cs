@@ -19,18 +19,43 @@ public static class LinearOperation
         tape.Kernels.MatMul(x.Value, false, weight.Value, !transposedWeight, y, accumulate: false);
         if (bias is not null) tape.Kernels.AddRow(y, bias.Value);
         Variable output = tape.Output(y, x.RequiresGradient || weight.RequiresGradient || bias is { RequiresGradient: true });
+        int[] windows = tape.Windows ?? [0, x.Value.Rows];
         tape.Record(output, () =>
         {
             Tensor dy = output.Gradient!;
-            if (weight.RequiresGradient)
-            {
-                Tensor dw = weight.GradientTarget(tape, out bool accumulate);
-                if (transposedWeight) tape.Kernels.MatMul(x.Value, true, dy, false, dw, accumulate);
-                else tape.Kernels.MatMul(dy, true, x.Value, false, dw, accumulate);
-            }
+            if (weight.RequiresGradient) AddWeightGradient(tape, windows, x.Value, dy, weight, transposedWeight);
             if (bias is { RequiresGradient: true }) tape.Kernels.ColumnSums(dy, bias.GradientTarget(tape, out bool accumulateBias), accumulateBias);
             if (x.RequiresGradient) tape.Kernels.MatMul(dy, false, weight.Value, transposedWeight, x.GradientTarget(tape, out bool accumulateX), accumulateX);
         });
         return output;
+    }
+
+    /// <summary>gradient += left right, the product by itself before it is added.</summary>
+    internal static void AddProduct(this Tape tape, Tensor left, bool transposeLeft, Tensor right, bool transposeRight, Tensor gradient, bool accumulate)
+    {
+        if (!accumulate)
+        {
+            tape.Kernels.MatMul(left, transposeLeft, right, transposeRight, gradient, accumulate: false);
+            return;
+        }
+        using Tensor product = tape.RentGradient(gradient.Shape);
+        tape.Kernels.MatMul(left, transposeLeft, right, transposeRight, product, accumulate: false);
+        tape.Kernels.AddScaled(product, 1, gradient);
+    }
+
+    // dW = sum over windows of dY^T X, in their order.
+    private static void AddWeightGradient(Tape tape, int[] windows, Tensor x, Tensor dy, Variable weight, bool transposedWeight)
+    {
+        if (windows[^1] != x.Rows) throw new InvalidOperationException($"The tape's windows end at row {windows[^1]} of {x.Rows}.");
+        Tensor dw = weight.GradientTarget(tape, out bool accumulate);
+        for (int window = 1; window < windows.Length; window++)
+        {
+            int first = windows[window - 1], rows = windows[window] - first;
+            if (rows == 0 && accumulate) continue;
+            Tensor inputs = x.RowRange(first, rows), slopes = dy.RowRange(first, rows);
+            if (transposedWeight) tape.AddProduct(inputs, true, slopes, false, dw, accumulate);
+            else tape.AddProduct(slopes, true, inputs, false, dw, accumulate);
+            accumulate = true;
+        }
     }
 }

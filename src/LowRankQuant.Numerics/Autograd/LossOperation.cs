@@ -12,12 +12,20 @@ public static class LossOperation
     /// <param name="target">[rows, n].</param>
     /// <param name="rowWeights">[rows], or null for ones.</param>
     /// <param name="factor">Multiplies the sum; the LRQ loss has 1 / (batch * n).</param>
-    /// <returns>The loss, summed in double precision.</returns>
+    /// <returns>The loss, summed in double precision, window by window (<see cref="Tape.Windows"/>).</returns>
     public static double SquaredErrorAndBackward(this Tape tape, Variable x, Tensor target, Tensor? rowWeights, float factor)
     {
-        if (!tape.Recording || !x.RequiresGradient) return tape.Kernels.SquaredError(x.Value, target, rowWeights, factor, null);
-        double loss = tape.Kernels.SquaredError(x.Value, target, rowWeights, factor, x.GradientTarget(tape, out _));
-        tape.BackwardFromGradients();
+        bool backward = tape.Recording && x.RequiresGradient;
+        Tensor? gradient = backward ? x.GradientTarget(tape, out _) : null;
+        int[] windows = tape.Windows ?? [0, x.Value.Rows];
+        double loss = 0;
+        for (int window = 1; window < windows.Length; window++)
+        {
+            int first = windows[window - 1], rows = windows[window] - first;
+            loss += tape.Kernels.SquaredError(
+                x.Value.RowRange(first, rows), target.RowRange(first, rows), rowWeights?.Slice(first, rows), factor, gradient?.RowRange(first, rows));
+        }
+        if (backward) tape.BackwardFromGradients();
         return loss;
     }
 

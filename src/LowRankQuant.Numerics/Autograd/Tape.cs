@@ -24,6 +24,12 @@ public sealed class Tape : IDisposable
     /// <summary>Whether operations are recorded.</summary>
     public bool Recording { get; }
 
+    /// <summary>
+    /// First rows of the windows that matrices of activations consist of, and behind them the number of rows; null for one window. Gradients of weights
+    /// and losses are summed window by window in this order, each sum by itself before it is added, so that it does not matter which machine a window is on.
+    /// </summary>
+    public int[]? Windows { get; set; }
+
     internal Kernels.IKernels Kernels => Device.Kernels;
 
     /// <summary>A tensor of undefined contents that lives as long as the tape.</summary>

@@ -83,8 +83,8 @@ internal sealed class ActivationStreams : IDisposable
     /// <summary>Runs the block, as it stands, over the quantized stream; returns mean losses of some training windows and of the held-out ones.</summary>
     public (double Training, double? HeldOut) AdvanceQuantized(DecoderBlock block, CancellationToken cancellation, int measured = int.MaxValue)
     {
-        double training = 0, heldOut = 0;
         measured = Math.Min(measured, TrainingWindows);
+        WindowSum training = new(measured), heldOut = new(HeldOutWindows);
         ForEachBatch(0, _quantized.Windows, _quantized, block, (first, batch, output) =>
         {
             for (int i = 0; i < batch; i++)
@@ -93,24 +93,23 @@ internal sealed class ActivationStreams : IDisposable
                 if (window < measured || window >= TrainingWindows)
                 {
                     double loss = WindowLoss(window, output.RowRange(i * _quantized.Rows, _quantized.Rows));
-                    if (window < TrainingWindows) training += loss;
-                    else heldOut += loss;
+                    (window < TrainingWindows ? training : heldOut).Add(loss);
                 }
             }
             Write(_quantized, first, batch, output);
         }, cancellation);
-        return (training / measured, HeldOutWindows == 0 ? null : heldOut / HeldOutWindows);
+        return (training.Total / measured, HeldOutWindows == 0 ? null : heldOut.Total / HeldOutWindows);
     }
 
     /// <summary>Mean loss of windows <paramref name="start"/> to start + count with the block as it stands.</summary>
     public double Loss(DecoderBlock block, int start, int count, CancellationToken cancellation)
     {
-        double sum = 0;
+        var sum = new WindowSum(count);
         ForEachBatch(start, count, _quantized, block, (first, batch, output) =>
         {
-            for (int i = 0; i < batch; i++) sum += WindowLoss(first + i, output.RowRange(i * _quantized.Rows, _quantized.Rows));
+            for (int i = 0; i < batch; i++) sum.Add(WindowLoss(first + i, output.RowRange(i * _quantized.Rows, _quantized.Rows)));
         }, cancellation);
-        return sum / count;
+        return sum.Total / count;
     }
 
     public void Dispose()

@@ -71,7 +71,7 @@ internal sealed class TuningLoss : IDisposable
     /// <summary>Mean loss of windows first to first + count.</summary>
     public double Mean(int first, int count, CancellationToken cancellation)
     {
-        double sum = 0;
+        var sum = new WindowSum(count);
         for (int start = first; start < first + count; start += _batch)
         {
             int[] numbers = [.. Enumerable.Range(start, Math.Min(_batch, first + count - start))];
@@ -80,10 +80,10 @@ internal sealed class TuningLoss : IDisposable
             for (int w = 0; w < numbers.Length; w++)
             {
                 _passes.Last.Read(w, hidden);
-                sum += Divergence(numbers[w], hidden, null, 1f / hidden.Rows);
+                sum.Add(Divergence(numbers[w], hidden, null, 1f / hidden.Rows));
             }
         }
-        return sum / count;
+        return sum.Total / count;
     }
 
     /// <summary>The loss of a batch of windows, and its gradients in the variables of the blocks' weights.</summary>

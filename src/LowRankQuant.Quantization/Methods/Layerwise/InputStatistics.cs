@@ -6,25 +6,17 @@ namespace LowRankQuant.Quantization.Methods.Layerwise;
 
 /// <summary>
 /// Second moments of a layer's inputs over the calibration tokens: H = X^T X / tokens [n, n] (a token a row of X) and mean |x_j| [n]. Sums are kept
-/// in double precision, in the order in which windows come.
+/// in double precision, in the order of <see cref="WindowSegments"/>.
 /// </summary>
-internal sealed class InputStatistics
+/// <param name="size">Inputs of the layer.</param>
+internal sealed class InputStatistics(int size)
 {
-    private readonly double[] _sum;
-    private readonly double[] _magnitudes;
+    private readonly SegmentedMatrix _products = new((long)size * size);
+    private readonly SegmentedMatrix _magnitudes = new(size);
     private double[]? _covariance;
 
-    /// <summary>Statistics of no tokens.</summary>
-    /// <param name="size">Inputs of the layer.</param>
-    public InputStatistics(int size)
-    {
-        Size = size;
-        _sum = new double[(long)size * size];
-        _magnitudes = new double[size];
-    }
-
     /// <summary>n.</summary>
-    public int Size { get; }
+    public int Size => size;
 
     /// <summary>Tokens seen.</summary>
     public long Tokens { get; private set; }
@@ -36,55 +28,60 @@ internal sealed class InputStatistics
         {
             if (_covariance is null)
             {
-                for (int i = 0; i < _sum.Length; i++) _sum[i] /= Math.Max(1, Tokens);
-                _covariance = _sum;
+                EndSegment();
+                double[] sum = _products.Total;
+                for (int i = 0; i < sum.Length; i++) sum[i] /= Math.Max(1, Tokens);
+                _covariance = sum;
             }
             return _covariance;
         }
     }
 
     /// <summary>mean |x_j|, [n].</summary>
-    public double[] MeanMagnitude => [.. _magnitudes.Select(sum => sum / Math.Max(1, Tokens))];
+    public double[] MeanMagnitude
+    {
+        get
+        {
+            _magnitudes.EndSegment();
+            return [.. _magnitudes.Total.Select(sum => sum / Math.Max(1, Tokens))];
+        }
+    }
 
     /// <summary>Statistics of a matrix in double precision, [tokens, n].</summary>
     public static InputStatistics Of(double[] x, int size, WorkerPool workers)
     {
         var statistics = new InputStatistics(size) { Tokens = x.Length / size };
-        MatrixProduct.TransposedMultiply(x, x, statistics._sum, size, x.Length / size, size, workers);
-        for (int i = 0; i < x.Length; i++) statistics._magnitudes[i % size] += Math.Abs(x[i]);
+        MatrixProduct.TransposedMultiply(x, x, statistics._products.Segment, size, x.Length / size, size, workers);
+        double[] magnitudes = statistics._magnitudes.Segment;
+        for (int i = 0; i < x.Length; i++) magnitudes[i % size] += Math.Abs(x[i]);
         return statistics;
     }
 
-    /// <summary>Adds tokens.</summary>
+    /// <summary>Adds tokens to the run of windows that goes on.</summary>
     /// <param name="x">[tokens, n].</param>
     /// <exception cref="CalibrationException">An input is NaN or infinite.</exception>
     public void Add(Tensor x)
     {
         if (_covariance is not null) throw new InvalidOperationException("The covariance was already taken.");
-        using Tensor product = x.Device.Empty(Size, Size);
+        using Tensor product = x.Device.Empty(size, size);
         x.Device.Kernels.MatMul(x, true, x, false, product, accumulate: false);
-        AddTo(_sum, product);
+        _products.Add(product);
+        double[] magnitudes = _magnitudes.Segment;
         ReadOnlySpan<float> values = x.IsOnHost ? x.Span : x.ToArray();
         for (int token = 0; token < x.Rows; token++)
         {
-            ReadOnlySpan<float> inputs = values.Slice(token * Size, Size);
-            for (int i = 0; i < inputs.Length; i++) _magnitudes[i] += Math.Abs(inputs[i]);
+            ReadOnlySpan<float> inputs = values.Slice(token * size, size);
+            for (int i = 0; i < inputs.Length; i++) magnitudes[i] += Math.Abs(inputs[i]);
         }
-        int bad = Array.FindIndex(_magnitudes, sum => !double.IsFinite(sum));
-        if (bad >= 0) throw new CalibrationException($"Input {bad} is {_magnitudes[bad]} on some token; activations must be finite.");
+        int bad = Array.FindIndex(magnitudes, sum => !double.IsFinite(sum));
+        if (bad >= 0) throw new CalibrationException($"Input {bad} is {magnitudes[bad]} on some token; activations must be finite.");
         Tokens += x.Rows;
     }
 
-    /// <summary>sum += product.</summary>
-    internal static void AddTo(double[] sum, Tensor product)
+    /// <summary>Ends a run of windows.</summary>
+    public void EndSegment()
     {
-        const int part = 1 << 16;
-        float[]? copied = product.IsOnHost ? null : product.ToArray();
-        product.Device.HostWorkers.Run((sum.Length + part - 1) / part, chunk =>
-        {
-            Span<double> target = sum.AsSpan(chunk * part, Math.Min(part, sum.Length - (chunk * part)));
-            ReadOnlySpan<float> values = (copied is null ? product.Span : copied).Slice(chunk * part, target.Length);
-            for (int i = 0; i < target.Length; i++) target[i] += values[i];
-        });
+        _products.EndSegment();
+        _magnitudes.EndSegment();
     }
 }

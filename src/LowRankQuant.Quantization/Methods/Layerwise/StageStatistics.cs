@@ -26,8 +26,13 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
                 int stage = i;
                 firsts[i].InputObserver = x => Checked(firsts[stage], () => statistics[stage].Add(x));
             }
-            for (int window = windows.First; window < windows.First + windows.Count; window++)
+            for (int i = 0; i < windows.Count; i++)
+            {
+                int window = windows.First + i;
                 Forward(input, window, result => output?.Invoke(window, result));
+                if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
+                foreach (InputStatistics stage in statistics) stage.EndSegment();
+            }
         }
         finally
         {
@@ -52,10 +57,11 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
         LinearSlot slot = block.Slots[DecoderBlock.InputStages[stage][0]];
         int n = slot.InFeatures;
         var statistics = new InputStatistics(n);
-        double[]? sum = cross ? new double[n * n] : null;
+        SegmentedMatrix? sum = cross ? new SegmentedMatrix((long)n * n) : null;
         using Tensor full = device.Empty(fullInput.Rows, n), product = device.Empty(n, n);
-        for (int window = windows.First; window < windows.First + windows.Count; window++)
+        for (int i = 0; i < windows.Count; i++)
         {
+            int window = windows.First + i;
             if (sum is not null)
             {
                 useDense();
@@ -67,11 +73,15 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
                 statistics.Add(x);
                 if (sum is null) return;
                 device.Kernels.MatMul(full, true, x, false, product, accumulate: false);
-                InputStatistics.AddTo(sum, product);
+                sum.Add(product);
             }));
+            if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
+            statistics.EndSegment();
+            sum?.EndSegment();
         }
-        for (int i = 0; i < sum?.Length; i++) sum[i] /= statistics.Tokens;
-        return new StageInputs(statistics, sum);
+        double[]? mean = sum?.Total;
+        for (int i = 0; i < mean?.Length; i++) mean[i] /= statistics.Tokens;
+        return new StageInputs(statistics, mean);
     }
 
     /// <summary>Runs the block as it stands over a stream, which then holds the next block's input.</summary>

@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Quantization.Methods.Reconstruction;
 
@@ -52,9 +53,11 @@ internal sealed class BlockReconstruction(ReconstructionOptions options, Func<in
 /// <summary>Seeds of the generators of a run, one per purpose, block and linear.</summary>
 internal static class Seeds
 {
+    private const ulong FactorPath = 0x5532, OrderPath = 0x4F52444552;
+
     /// <summary>Seed of U2 of linear <paramref name="linear"/> (slot order) of a block.</summary>
-    public static ulong Factor(ulong run, int block, int linear) => 0x200000 + (4096 * run) + (16 * (ulong)block) + (ulong)linear;
+    public static ulong Factor(ulong run, int block, int linear) => SeededRandom.Derive(run, FactorPath, (ulong)block, (ulong)linear).NextUInt64();
 
     /// <summary>Seed of the order of windows in a block.</summary>
-    public static ulong Order(ulong run, int block) => 0x1000 + (64 * run) + (ulong)block;
+    public static ulong Order(ulong run, int block) => SeededRandom.Derive(run, OrderPath, (ulong)block).NextUInt64();
 }

@@ -53,21 +53,35 @@ internal sealed class BlockTrainer : IDisposable
     }
 
     /// <summary>The loss of the given windows, and its gradients in the arena.</summary>
-    public double Gradients(ReadOnlySpan<int> windows) => Loss(windows, training: true);
+    public double Gradients(ReadOnlySpan<int> windows)
+    {
+        int length = _streams.QuantizedInput.Rows;
+        _arena.ClearGradients();
+        using var tape = new Tape(_device, recording: true) { Windows = [.. Enumerable.Range(0, windows.Length + 1).Select(window => window * length)] };
+        (Variable output, Tensor target, Tensor? weights) = Forward(tape, windows);
+        return tape.SquaredErrorAndBackward(output, target, weights, 1f / (windows.Length * (float)output.Value.Columns));
+    }
 
     /// <summary>Mean loss of windows <paramref name="first"/> to first + count, per window as in a batch of one.</summary>
     public double MeanLoss(int first, int count, CancellationToken cancellation)
     {
-        double sum = 0;
-        var windows = new int[_options.Batch];
-        for (int i = 0; i < count; i += _options.Batch)
+        var sum = new WindowSum(count);
+        for (int done = 0; done < count; done += _options.Batch)
         {
             cancellation.ThrowIfCancellationRequested();
-            int batch = Math.Min(_options.Batch, count - i);
-            for (int j = 0; j < batch; j++) windows[j] = first + i + j;
-            sum += Loss(windows.AsSpan(0, batch), training: false) * batch;
+            int[] windows = [.. Enumerable.Range(first + done, Math.Min(_options.Batch, count - done))];
+            using var tape = new Tape(_device, recording: false);
+            (Variable predicted, Tensor target, Tensor? weights) = Forward(tape, windows);
+            Tensor output = predicted.Value;
+            int length = output.Rows / windows.Length;
+            for (int i = 0; i < windows.Length; i++)
+            {
+                int row = i * length;
+                sum.Add(_device.Kernels.SquaredError(
+                    output.RowRange(row, length), target.RowRange(row, length), weights?.Slice(row, length), 1f / output.Columns, null));
+            }
         }
-        return sum / count;
+        return sum.Total / count;
     }
 
     public void Dispose()
@@ -77,10 +91,10 @@ internal sealed class BlockTrainer : IDisposable
         _weights?.Dispose();
     }
 
-    private double Loss(ReadOnlySpan<int> windows, bool training)
+    private (Variable Output, Tensor Target, Tensor? Weights) Forward(Tape tape, ReadOnlySpan<int> windows)
     {
         ActivationStore inputs = _streams.QuantizedInput;
-        int length = inputs.Rows, columns = inputs.Columns, rows = windows.Length * length;
+        int length = inputs.Rows, rows = windows.Length * length;
         Tensor input = _input.RowRange(0, rows), target = _target.RowRange(0, rows);
         for (int i = 0; i < windows.Length; i++)
         {
@@ -89,9 +103,6 @@ internal sealed class BlockTrainer : IDisposable
         }
         Tensor? weights = _weights?.Slice(0, rows);
         if (weights is not null) TokenWeights.InverseMeanSquare(target, weights);
-        _arena.ClearGradients();
-        using var tape = new Tape(_device, recording: training);
-        Variable output = _block.Forward(tape, new Variable(input), new SequenceShape(windows.Length, length));
-        return tape.SquaredErrorAndBackward(output, target, weights, 1f / (windows.Length * (float)columns));
+        return (_block.Forward(tape, new Variable(input), new SequenceShape(windows.Length, length)), target, weights);
     }
 }

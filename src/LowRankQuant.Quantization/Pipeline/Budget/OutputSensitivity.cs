@@ -33,17 +33,14 @@ internal static class OutputSensitivity
         using (Tensor embedding = model.LoadEmbedding())
             passes.Forward(windows, embedding, model.LoadBlock, cancellation, done => progress(done, 2 * layers));
         HeadGradients(model, passes, seed, cancellation);
-        var result = new Dictionary<string, double[]>(StringComparer.Ordinal);
+        var sums = new Dictionary<string, (double[] Segment, double[] Total)>(StringComparer.Ordinal);
         passes.Backward(Observed, cancellation, done =>
         {
             model.Device.Trim();
             progress(layers + done, 2 * layers);
         });
-        foreach (double[] sums in result.Values)
-        {
-            for (int row = 0; row < sums.Length; row++) sums[row] *= 0.5 / ((double)windows.Count * length);
-        }
-        return result;
+        double factor = 0.5 / ((double)windows.Count * length);
+        return sums.ToDictionary(pair => pair.Key, pair => Array.ConvertAll(pair.Value.Total, sum => sum * factor), StringComparer.Ordinal);
 
         // The block with somebody who adds up the squares of the gradients of every output.
         DecoderBlock Observed(int index)
@@ -51,11 +48,16 @@ internal static class OutputSensitivity
             DecoderBlock block = model.LoadBlock(index);
             foreach (LinearSlot slot in block.Slots)
             {
-                double[] squares = result[$"{block.Name}.{slot.Name}"] = new double[slot.OutFeatures];
+                double[] squares = new double[slot.OutFeatures], total = new double[slot.OutFeatures];
+                int window = 0;
+                sums[$"{block.Name}.{slot.Name}"] = (squares, total);
                 slot.OutputGradientObserver = slope =>
                 {
                     float[] values = slope.ToArray();
                     for (int i = 0; i < values.Length; i++) squares[i % squares.Length] += (double)values[i] * values[i];
+                    if (!WindowSegments.EndsSegment(window++, windows.Count)) return;
+                    for (int i = 0; i < total.Length; i++) total[i] += squares[i];
+                    Array.Clear(squares);
                 };
             }
             return block;
