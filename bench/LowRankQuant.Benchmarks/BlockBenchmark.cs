@@ -15,12 +15,12 @@ internal static class BlockBenchmark
         using var device = new TimedDevice(new CpuDevice(new CpuDeviceOptions { Threads = options.Number("threads", 2) }));
         var report = new StepReport("block", device);
         report.About();
-        using DecoderBlock block = SyntheticBlock.Create(device, length, trained: true);
+        using IDecoderBlock block = SyntheticBlock.Create(device, length, trained: true, out INorm[] norms);
         using Tensor x = SyntheticBlock.Input(device, rows), upstream = SyntheticBlock.Upstream(device, rows), dx = device.Zeros(rows, SyntheticBlock.Hidden);
         var input = new Variable(x, dx);
         Variable[] trained =
         [
-            input, ((TrainedNorm)block.AttentionNorm).Weight, ((TrainedNorm)block.MlpNorm).Weight,
+            input, ((TrainedNorm)norms[0]).Weight, ((TrainedNorm)norms[1]).Weight,
             .. block.Slots.Select(slot => ((DenseWeight)slot.Weight).Variable),
         ];
         for (int repeat = -warmup; repeat < repeats; repeat++)

@@ -20,7 +20,7 @@ internal static class ImportanceMatrix
         long rows = windows.Sum(window => (long)window.Ids.Length);
         using var runner = new ModelRunner(model, loadBlock: index =>
         {
-            DecoderBlock block = model.LoadBlock(index);
+            IDecoderBlock block = model.LoadBlock(index);
             foreach (LinearSlot slot in block.Slots)
             {
                 var sum = new double[slot.InFeatures];

@@ -22,10 +22,11 @@ internal static class StepBenchmark
         using var device = new TimedDevice(new CpuDevice(new CpuDeviceOptions { Threads = options.Number("threads", 2) }));
         var report = new StepReport("lrq-step", device);
         report.About();
-        using DecoderBlock block = SyntheticBlock.Create(device, length, trained: false);
+        using IDecoderBlock block = SyntheticBlock.Create(device, length, trained: false);
         var budget = new MemoryBudget(long.MaxValue);
-        using var inputs = new ActivationStore(batch, length, SyntheticBlock.Hidden, budget, Path.GetTempPath());
-        using var targets = new ActivationStore(batch, length, SyntheticBlock.Hidden, budget, Path.GetTempPath());
+        var stream = new StreamOptions(budget, Path.GetTempPath());
+        using ActivationStream inputs = ActivationStream.Of(device, new ActivationStore(batch, length, SyntheticBlock.Hidden, budget, Path.GetTempPath()), stream);
+        using ActivationStream targets = ActivationStream.Of(device, new ActivationStore(batch, length, SyntheticBlock.Hidden, budget, Path.GetTempPath()), stream);
         Fill(device, block, inputs, targets);
         var scheme = new Scheme(new UniformGrid(bits, false, Granularity.Channel), GridStart.MinMax, ScaleType.Float32);
         long count = block.Slots.Sum(slot => LearnedScale.ParameterCount(slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank), scheme.Grid));
@@ -55,7 +56,7 @@ internal static class StepBenchmark
     }
 
     /// <summary>The input, and the full-precision block's output for it as the target.</summary>
-    private static void Fill(Device device, DecoderBlock block, ActivationStore inputs, ActivationStore targets)
+    private static void Fill(Device device, IDecoderBlock block, ActivationStream inputs, ActivationStream targets)
     {
         using Tensor x = SyntheticBlock.Input(device, inputs.Windows * inputs.Rows);
         using var tape = new Tape(device, recording: false);

@@ -28,41 +28,30 @@ internal static class SyntheticBlock
     ];
 
     /// <summary>The block; with <paramref name="trained"/> its weights and norms have gradients.</summary>
-    public static DecoderBlock Create(Device device, int length, bool trained)
+    public static IDecoderBlock Create(Device device, int length, bool trained) => Create(device, length, trained, out _);
+
+    /// <summary>The block, and its norms in their order.</summary>
+    public static IDecoderBlock Create(Device device, int length, bool trained, out INorm[] norms)
     {
-        var rope = new RopeTables(device, new RopeConfig { Theta = Theta, RotatedSize = HeadSize, MaxPositions = length });
-        LinearSlot[] slots = [.. Linears.Select((linear, i) =>
+        var parts = new BlockParts(new SyntheticTensors(device, trained), "block", 0);
+        LinearSlot[] slots = [.. Linears.Select(linear => parts.Linear(linear.Name, linear.OutFeatures, linear.InFeatures))];
+        INorm[] made = [.. Enumerable.Range(0, 2).Select(index => parts.Own(Norm(device, index, trained)))];
+        norms = made;
+        return new DecoderBlock(parts, new SequentialBody
         {
-            Tensor value = Spread(device, LinearSeed + (ulong)i, Math.Sqrt(3.0 / linear.InFeatures), 0, linear.OutFeatures, linear.InFeatures);
-            DenseWeight weight = trained ? new DenseWeight(value, device.Zeros(linear.OutFeatures, linear.InFeatures)) : new DenseWeight(value);
-            return new LinearSlot(linear.Name, linear.OutFeatures, linear.InFeatures, weight, null);
-        })];
-        return new DecoderBlock
-        {
-            Index = 0,
-            Name = "block",
-            AttentionNorm = Norm(0),
-            Attention = new Attention
+            MixerNorm = made[0],
+            Mixer = new Attention
             {
                 Query = slots[0],
                 Key = slots[1],
                 Value = slots[2],
                 Output = slots[3],
-                Heads = Heads,
-                KeyValueHeads = KeyValueHeads,
-                HeadSize = HeadSize,
-                Scale = (float)(1 / Math.Sqrt(HeadSize)),
-                Rope = rope,
+                Shape = new AttentionShape(1, 1, 1, Heads, KeyValueHeads, HeadSize, (float)(1 / Math.Sqrt(HeadSize))),
+                Rope = parts.Rope(new RopeConfig { Theta = Theta, RotatedSize = HeadSize, MaxPositions = length }),
             },
-            MlpNorm = Norm(1),
+            MlpNorm = made[1],
             Mlp = new GatedMlp { Gate = slots[4], Up = slots[5], Down = slots[6], Activation = Activation.Silu },
-        };
-
-        INorm Norm(int index)
-        {
-            Tensor weight = Spread(device, NormSeed + (ulong)index, 0.1, 1, Hidden);
-            return trained ? new TrainedNorm(weight, device.Zeros(Hidden), Epsilon) : new RmsNorm(weight, Epsilon);
-        }
+        });
     }
 
     public static Tensor Input(Device device, int rows) => Spread(device, InputSeed, 1, 0, rows, Hidden);
@@ -80,12 +69,43 @@ internal static class SyntheticBlock
         return Math.Sqrt(sum);
     }
 
+    private static INorm Norm(Device device, int index, bool trained)
+    {
+        Tensor weight = Spread(device, NormSeed + (ulong)index, 0.1, 1, Hidden);
+        return trained ? new TrainedNorm(weight, device.Zeros(Hidden), Epsilon) : new RmsNorm(weight, Epsilon);
+    }
+
     private static Tensor Spread(Device device, ulong seed, double bound, double center, params ReadOnlySpan<int> shape)
     {
         Tensor tensor = device.Empty(shape);
         var random = new SeededRandom(seed);
         foreach (ref float value in tensor.Span) value = (float)(center + (((2 * random.NextUniform()) - 1) * bound));
         return tensor;
+    }
+
+    private sealed class SyntheticTensors(Device device, bool trained) : ITensorSource
+    {
+        private ulong _next = LinearSeed;
+
+        public Device Device => device;
+
+        public bool IsStored(string name) => true;
+
+        public Tensor Load(TensorSpec spec) => throw new NotSupportedException("The block's norms are made apart.");
+
+        public Tensor Ones(int size) => throw new NotSupportedException("The block has no vectors of ones.");
+
+        public IWeightSource LoadWeight(TensorSpec spec)
+        {
+            Tensor value = Spread(device, _next++, Math.Sqrt(3.0 / spec.Shape[1]), 0, [.. spec.Shape]);
+            return trained ? new DenseWeight(value, device.Zeros([.. spec.Shape])) : new DenseWeight(value);
+        }
+
+        public RopeTables Tables(RopeConfig rope) => new(device, rope);
+
+        public void NoteMissingBias(string module, string key)
+        {
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Evaluation;
@@ -13,9 +12,9 @@ namespace LowRankQuant.Evaluation;
 public sealed class ModelRunner : IDisposable
 {
     private readonly ModelRunnerOptions _options;
-    private readonly Func<int, DecoderBlock> _loadBlock;
-    private DecoderBlock[]? _blocks;
-    private Tensor? _embedding;
+    private readonly Func<int, IDecoderBlock> _loadBlock;
+    private IDecoderBlock[]? _blocks;
+    private InputEmbedding? _embedding;
     private OutputHead? _head;
 
     /// <summary>Prepares a model; nothing is loaded yet.</summary>
@@ -24,13 +23,13 @@ public sealed class ModelRunner : IDisposable
     /// <param name="loadBlock">
     /// Gives block i in place of <see cref="CausalModel.LoadBlock"/>, such as one with other weights; owned from then on.
     /// </param>
-    public ModelRunner(CausalModel model, ModelRunnerOptions? options = null, Func<int, DecoderBlock>? loadBlock = null)
+    public ModelRunner(CausalModel model, ModelRunnerOptions? options = null, Func<int, IDecoderBlock>? loadBlock = null)
     {
         Model = model;
         _options = options ?? new ModelRunnerOptions();
         _loadBlock = loadBlock ?? model.LoadBlock;
         long ends = 2L * model.Config.VocabularySize * model.Config.HiddenSize;
-        Resident = (model.Config.LinearWeights + ends) * sizeof(float) <= _options.Budget;
+        Resident = (model.LinearWeights + ends) * sizeof(float) <= _options.Budget;
     }
 
     /// <summary>The model.</summary>
@@ -73,36 +72,36 @@ public sealed class ModelRunner : IDisposable
     /// <summary>Gives the memory of the blocks back; the next run loads them again.</summary>
     public void ReleaseBlocks()
     {
-        foreach (DecoderBlock block in _blocks ?? []) block.Dispose();
+        foreach (IDecoderBlock block in _blocks ?? []) block.Dispose();
         _blocks = null;
         _embedding?.Dispose();
         _embedding = null;
         Model.Device.Trim();
     }
 
-    /// <summary>Does something with the embedding [vocabulary, hidden], which stays in memory when the blocks do.</summary>
-    internal void WithEmbedding(Action<Tensor> action)
+    /// <summary>Does something with the embedding, which stays in memory when the blocks do.</summary>
+    internal void WithEmbedding(Action<InputEmbedding> action)
     {
         if (Resident)
         {
             action(_embedding ??= Model.LoadEmbedding());
             return;
         }
-        using Tensor embedding = Model.LoadEmbedding();
+        using InputEmbedding embedding = Model.LoadEmbedding();
         action(embedding);
     }
 
     /// <summary>Does something with every block, in order; loads one at a time unless all stay in memory.</summary>
-    internal void ForEachBlock(Action<DecoderBlock> action)
+    internal void ForEachBlock(Action<IDecoderBlock> action)
     {
         if (Resident)
         {
-            foreach (DecoderBlock block in ResidentBlocks()) action(block);
+            foreach (IDecoderBlock block in ResidentBlocks()) action(block);
             return;
         }
         for (int i = 0; i < Model.Config.Layers; i++)
         {
-            using DecoderBlock block = _loadBlock(i);
+            using IDecoderBlock block = _loadBlock(i);
             action(block);
         }
         Model.Device.Trim();
@@ -120,32 +119,28 @@ public sealed class ModelRunner : IDisposable
         IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
         _embedding ??= Model.LoadEmbedding();
-        DecoderBlock[] blocks = ResidentBlocks();
+        IDecoderBlock[] blocks = ResidentBlocks();
+        int[][] all = [.. windows];
         foreach ((int first, int count) in Batches(windows))
         {
             int length = windows[first].Length;
-            using Tensor x = Embed(_embedding, windows, first, count);
-            foreach (DecoderBlock block in blocks)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                Forward(block, x, new SequenceShape(count, length));
-            }
+            using Tensor x = ActivationStream.Through(Model, _embedding, blocks, all.AsSpan(first, count), cancellation);
             for (int i = 0; i < count; i++) consume(first + i, x.RowRange(i * length, length));
             progress?.Report(new EvaluationProgress("windows", first + count, windows.Count));
         }
     }
 
-    private DecoderBlock[] ResidentBlocks()
+    private IDecoderBlock[] ResidentBlocks()
     {
         if (_blocks is not null) return _blocks;
-        var blocks = new DecoderBlock[Model.Config.Layers];
+        var blocks = new IDecoderBlock[Model.Config.Layers];
         try
         {
             for (int i = 0; i < blocks.Length; i++) blocks[i] = _loadBlock(i);
         }
         catch
         {
-            foreach (DecoderBlock? block in blocks) block?.Dispose();
+            foreach (IDecoderBlock? block in blocks) block?.Dispose();
             throw;
         }
         return _blocks = blocks;
@@ -154,63 +149,26 @@ public sealed class ModelRunner : IDisposable
     private void RunStreaming(
         IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
-        int hidden = Model.Config.HiddenSize, rows = windows.Max(window => window.Length), layers = Model.Config.Layers;
-        long oneBlock = Model.Config.LinearWeights / layers * sizeof(float);
+        int layers = Model.Config.Layers;
+        long oneBlock = Model.Layout.LargestBlock.Sum(linear => (long)linear.OutFeatures * linear.InFeatures) * sizeof(float);
         var budget = new MemoryBudget(Math.Max(0, _options.Budget - oneBlock));
-        using var store = new ActivationStore(windows.Count, rows, hidden, budget, _options.Scratch);
-        using Tensor padded = Model.Device.Zeros(rows, hidden);
-        using (Tensor embedding = Model.LoadEmbedding())
-        {
-            for (int i = 0; i < windows.Count; i++)
-            {
-                Model.Embed(embedding, windows[i], padded.RowRange(0, windows[i].Length));
-                store.Write(i, padded);
-            }
-        }
+        using ActivationStream stream = ActivationStream.Embed(
+            Model, windows, new StreamOptions(budget, _options.Scratch, 1, _options.BatchTokens) { Cancellation = cancellation });
         Model.Device.Trim();
         for (int i = 0; i < layers; i++)
         {
-            using DecoderBlock block = _loadBlock(i);
-            foreach ((int first, int count) in Batches(windows))
-            {
-                cancellation.ThrowIfCancellationRequested();
-                int length = windows[first].Length;
-                using Tensor x = Model.Device.Empty(count * length, hidden);
-                for (int w = 0; w < count; w++)
-                {
-                    store.Read(first + w, padded);
-                    Model.Device.Kernels.Copy(padded.RowRange(0, length), x.RowRange(w * length, length));
-                }
-                Forward(block, x, new SequenceShape(count, length));
-                for (int w = 0; w < count; w++)
-                {
-                    Model.Device.Kernels.Copy(x.RowRange(w * length, length), padded.RowRange(0, length));
-                    store.Write(first + w, padded);
-                }
-                progress?.Report(new EvaluationProgress($"block {i + 1} of {layers}", first + count, windows.Count));
-            }
+            using IDecoderBlock block = _loadBlock(i);
+            stream.Advance(block, null, cancellation, progress: done => progress?.Report(new EvaluationProgress($"block {i + 1} of {layers}", done, windows.Count)));
         }
         Model.Device.Trim();
+        using Tensor x = Model.Device.Empty(stream.Rows, stream.Columns);
         for (int i = 0; i < windows.Count; i++)
         {
             cancellation.ThrowIfCancellationRequested();
-            store.Read(i, padded);
-            consume(i, padded.RowRange(0, windows[i].Length));
+            Tensor window = x.RowRange(0, windows[i].Length);
+            stream.Read(i, window);
+            consume(i, window);
         }
-    }
-
-    private Tensor Embed(Tensor embedding, IReadOnlyList<int[]> windows, int first, int count)
-    {
-        int length = windows[first].Length;
-        Tensor x = Model.Device.Empty(count * length, Model.Config.HiddenSize);
-        for (int i = 0; i < count; i++) Model.Embed(embedding, windows[first + i], x.RowRange(i * length, length));
-        return x;
-    }
-
-    private void Forward(DecoderBlock block, Tensor x, SequenceShape shape)
-    {
-        using var tape = new Tape(Model.Device, recording: false);
-        Model.Device.Kernels.Copy(block.Forward(tape, new Variable(x), shape).Value, x);
     }
 
     /// <summary>Neighbours of one length; padding would cost as much as it saves and change nothing.</summary>

@@ -24,7 +24,7 @@ public static class TextGenerator
         string prompt,
         int tokens,
         SamplingOptions? options = null,
-        Func<int, DecoderBlock>? loadBlock = null,
+        Func<int, IDecoderBlock>? loadBlock = null,
         CancellationToken cancellation = default)
     {
         DecoderConfig config = model.Config;

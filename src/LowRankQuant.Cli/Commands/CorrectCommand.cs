@@ -163,7 +163,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     private static void CheckPair(CausalModel quantized, CausalModel original, int? rank, double? target, int? length)
     {
         var problems = new List<string>();
-        if (quantized.Config.Layers != original.Config.Layers || !quantized.Linears.SequenceEqual(original.Linears))
+        if (quantized.Config.Layers != original.Config.Layers || !quantized.Modules.SequenceEqual(original.Modules))
             problems.Add("--reference has other layers than the quantized model; a branch needs the model that was quantized.");
         if (quantized.Checkpoint is AdaptedCheckpoint) problems.Add("the quantized model has an adapter already; correct its base alone.");
         if (length > original.Config.MaxPositions) problems.Add($"--sequence-length {length}: the model has {original.Config.MaxPositions} positions.");
@@ -175,7 +175,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         double bits = 0, weights = 0;
         for (int block = 0; block < quantized.Config.Layers; block++)
         {
-            foreach ((string linear, int rows, int columns) in quantized.Linears)
+            foreach ((string linear, int rows, int columns) in quantized.LinearsOf(block))
             {
                 bits += quantized.Checkpoint.StoredBitsOf($"{quantized.BlockName(block)}.{linear}.weight");
                 weights += (double)rows * columns;

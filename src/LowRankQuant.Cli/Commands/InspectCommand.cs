@@ -62,7 +62,7 @@ internal sealed class InspectCommand(Terminal terminal)
             ["maxPositions"] = config.MaxPositions,
             ["tiedEmbeddings"] = config.TiedEmbeddings,
             ["parameters"] = StoredSize.Parameters(model),
-            ["linearWeights"] = config.LinearWeights,
+            ["linearWeights"] = model.Layout.LinearWeights,
             ["storedBytes"] = model.Checkpoint.StoredBytes,
             ["scheme"] = Scheme(grids),
             ["grids"] = new JsonArray([.. grids.Select(Grid)]),
@@ -110,7 +110,7 @@ internal sealed class InspectCommand(Terminal terminal)
         table.Add("vocabulary", $"{Format.Count(config.VocabularySize)}{(config.TiedEmbeddings ? " (embeddings tied)" : "")}");
         table.Add("positions", Format.Count(config.MaxPositions));
         table.Add("parameters", Format.Count(StoredSize.Parameters(model)));
-        table.Add("in quantizable linears", Format.Count(config.LinearWeights));
+        table.Add("in quantizable linears", Format.Count(model.Layout.LinearWeights));
         table.Add("size", Format.Bytes(model.Checkpoint.StoredBytes));
         table.Add("bits per parameter", Format.Bits(StoredSize.ModelBits(model)));
         if (Scheme(grids) is { } scheme)

@@ -5,6 +5,7 @@ using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
@@ -157,7 +158,7 @@ internal sealed class QuantizeSetup : IDisposable
         return (job, notes);
 
         ResolvedRecipe Examine(RecipeRequest asked, List<string> wrong) => RecipeResolver.Examine(
-            asked, model.Config, [.. model.Linears.Select(linear => new LinearShape(linear.Name, linear.OutFeatures, linear.InFeatures))], model.Checkpoint.NativeScaleType, wrong);
+            asked, model.Config, model.Layout, model.Checkpoint.NativeScaleType, wrong);
 
         CalibrationOptions Calibration(Recipe chosen) => new()
         {

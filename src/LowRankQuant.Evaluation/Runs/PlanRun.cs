@@ -31,7 +31,7 @@ public static class PlanRun
         bool fits = model.Linears.All(linear => scheme.For(linear.Name).Grid.Divides(linear.InFeatures));
         MemoryPlan? memory = null;
         DiskPlan? disk = null;
-        Check(found, () => memory = MemoryPlan.For(model.Config, model.Linears, recipe, job.MemoryBytes));
+        Check(found, () => memory = MemoryPlan.For(model.Config, model.Layout, recipe, job.MemoryBytes));
         if (fits)
         {
             disk = DiskPlan.For(model, recipe, memory ?? new MemoryPlan(0, 0, 0), job.Format == OutputFormat.Dense);
@@ -44,7 +44,7 @@ public static class PlanRun
         bool works = found.Count == 0;
         BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, cancellation) : null;
         IReadOnlyList<TimedStage> stages = time is null ? [] : new RunTiming(job, time, reading).Estimate();
-        double? bits = fits ? budget ?? scheme.BitsPerWeight(model.Linears) : null, targetBits = Mean(layers);
+        double? bits = fits ? budget ?? scheme.BitsPerWeight(model.Layout.Linears.SelectMany(block => block)) : null, targetBits = Mean(layers);
         var source = SourceStorage.Of(model);
         return new PlanReport
         {
@@ -98,7 +98,7 @@ public static class PlanRun
 
     private static long? Bytes(CausalModel model, double? bits, ScaleType rest) => bits is null
         ? null
-        : (long)(bits.Value * model.Config.LinearWeights / 8) + ((StoredSize.Parameters(model) - model.Config.LinearWeights) * (rest == ScaleType.Float32 ? 4 : 2));
+        : (long)(bits.Value * model.LinearWeights / 8) + ((StoredSize.Parameters(model) - model.LinearWeights) * (rest == ScaleType.Float32 ? 4 : 2));
 
     private static void Check(List<string> problems, Action check)
     {

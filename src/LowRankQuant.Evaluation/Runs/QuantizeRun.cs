@@ -4,6 +4,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
@@ -31,7 +32,7 @@ public sealed class QuantizeRun : IQuantizeRun
             job.Model.Checkpoint, calibration?.Fingerprint ?? "none", job.Recipe, job.Model.Device.Kernels.Name, $"{job.Format} {job.ShardBytes}");
         bool finished = !looked && RunFolder.Holds(job.Output, fingerprint);
         if (!looked && !finished) RunPreflight.Require(job);
-        MemoryPlan plan = MemoryPlan.For(job.Model.Config, job.Model.Linears, job.Recipe, job.MemoryBytes);
+        MemoryPlan plan = MemoryPlan.For(job.Model.Config, job.Model.Layout, job.Recipe, job.MemoryBytes);
         if (job.Blocks is null && !finished) DiskPlan.For(job.Model, job.Recipe, plan, job.Format == OutputFormat.Dense).Check(job.Output);
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);

@@ -25,7 +25,7 @@ internal static class RoundedSize
         var modules = new List<string>();
         for (int block = 0; block < model.Config.Layers; block++)
         {
-            foreach ((string linear, int outFeatures, int inFeatures) in model.Linears)
+            foreach ((string linear, int outFeatures, int inFeatures) in model.LinearsOf(block))
             {
                 string module = $"{model.BlockName(block)}.{linear}";
                 modules.Add(module + ".");

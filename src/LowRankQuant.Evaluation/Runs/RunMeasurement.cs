@@ -152,9 +152,9 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     }
 
     // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
-    private DecoderBlock RoundedBlock(int index)
+    private IDecoderBlock RoundedBlock(int index)
     {
-        DecoderBlock block = _model.LoadBlock(index);
+        IDecoderBlock block = _model.LoadBlock(index);
         SlotSwap.ReplaceByRounded(block, job.Recipe.SchemeFrom(GridStart.MinMax), _model.Device);
         return block;
     }
@@ -163,7 +163,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     {
         if (tokenizer is null) return null;
         // Sampling holds the whole model as 32-bit floats; a large model is quantized block by block just because that does not fit.
-        long weights = sizeof(float) * (result.Config.LinearWeights + (2L * result.Config.VocabularySize * result.Config.HiddenSize));
+        long weights = sizeof(float) * (result.LinearWeights + (2L * result.Config.VocabularySize * result.Config.HiddenSize));
         if (weights > (job.MemoryBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) / 4 * 3)
         {
             observer.Note("no sample text: the model's weights as 32-bit floats do not fit the memory budget.");

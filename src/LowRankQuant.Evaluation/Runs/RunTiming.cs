@@ -3,6 +3,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Tuning;
@@ -84,15 +85,16 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, double? read
 
     private double Forward(int length)
     {
-        using DecoderBlock first = _model.LoadBlock(0);
-        using Tensor input = _model.Device.Zeros(length, _model.Config.HiddenSize);
+        using IDecoderBlock first = _model.LoadBlock(0);
+        using ActivationStream stream = ActivationStream.Embed(_model, [new int[length]], new StreamOptions(new MemoryBudget(long.MaxValue), Path.GetTempPath()));
+        using Tensor input = _model.Device.Empty(length, _model.Config.HiddenSize);
         Once();
         return Time(Once);
 
         Variable Once()
         {
             using var tape = new Tape(_model.Device, recording: false);
-            return first.Forward(tape, new Variable(input), new SequenceShape(1, length));
+            return stream.Forward(first, tape, [0], input);
         }
     }
 

@@ -23,7 +23,7 @@ public sealed record SourceStorage(double BitsPerWeight, string? Types)
         double bits = 0, all = 0;
         for (int block = 0; block < model.Config.Layers; block++)
         {
-            foreach ((string linear, int outFeatures, int inFeatures) in model.Linears)
+            foreach ((string linear, int outFeatures, int inFeatures) in model.LinearsOf(block))
             {
                 string tensor = $"{model.BlockName(block)}.{linear}.weight";
                 double count = (double)outFeatures * inFeatures, stored = model.Checkpoint.StoredBitsOf(tensor);

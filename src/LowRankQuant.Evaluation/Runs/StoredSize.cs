@@ -48,7 +48,7 @@ public static class StoredSize
         ICheckpoint whole = model.Checkpoint;
         (ICheckpoint stored, ILowRankAdapter? adapter) = whole is AdaptedCheckpoint adapted ? (adapted.Base, adapted.Adapter) : (whole, null);
         HashSet<string> linears = [.. Linears(model).Select(linear => linear.Tensor)];
-        IModelFamily family = ModelFamilies.For(model.Config.ModelType, stored.Location);
+        Architecture family = model.Architecture;
         long linearBytes = 0, embedding = 0, other = 0;
         foreach (string tensor in stored.TensorNames)
         {
@@ -68,7 +68,7 @@ public static class StoredSize
     }
 
     /// <summary>Bits per weight of a number of bytes spread over all linears of the blocks.</summary>
-    public static double BitsPerWeight(CausalModel model, long bytes) => 8.0 * bytes / model.Config.LinearWeights;
+    public static double BitsPerWeight(CausalModel model, long bytes) => 8.0 * bytes / model.LinearWeights;
 
     /// <inheritdoc cref="LinearBits(CausalModel)"/>
     public static double? LinearBits(IEnumerable<LinearGrid> grids)
@@ -100,8 +100,8 @@ public static class StoredSize
         return [.. grids.Values.OrderByDescending(grid => grid.Weights).ThenBy(grid => grid.Description, StringComparer.Ordinal)];
     }
 
-    private static IEnumerable<(string Tensor, long Weights)> Linears(CausalModel model) => Enumerable.Range(0, model.Config.Layers).SelectMany(block =>
-        model.Linears.Select(linear => ($"{model.BlockName(block)}.{linear.Name}.weight", (long)linear.OutFeatures * linear.InFeatures)));
+    private static IEnumerable<(string Tensor, long Weights)> Linears(CausalModel model) => 
+        model.Modules.Select(linear => ($"{linear.Name}.weight", (long)linear.OutFeatures * linear.InFeatures));
 
     /// <summary>Bits per weight by the layers' own reports; null when there are none.</summary>
     public static double? LayerBits(IEnumerable<BlockReport> blocks)
@@ -117,7 +117,7 @@ public static class StoredSize
     }
 
     /// <summary>Bits per weight that a scheme takes on the linears of a model.</summary>
-    public static double GridBits(CausalModel model, Scheme scheme) => scheme.BitsPerWeight(model.Linears);
+    public static double GridBits(CausalModel model, Scheme scheme) => scheme.BitsPerWeight(model.Layout.Linears.SelectMany(block => block));
 
     /// <summary>Bits of the model's files per parameter. Tied embeddings are one tensor and count once.</summary>
     public static double ModelBits(CausalModel model) => model.Checkpoint.StoredBytes * 8.0 / Parameters(model);

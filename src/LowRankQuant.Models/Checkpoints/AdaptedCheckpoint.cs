@@ -4,6 +4,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
 
@@ -45,6 +46,12 @@ public sealed class AdaptedCheckpoint : ICheckpoint
 
     /// <inheritdoc/>
     public string Kind => $"{Base.Kind} with adapter";
+
+    /// <inheritdoc/>
+    public Architecture Architecture => Base.Architecture;
+
+    /// <inheritdoc/>
+    public ModelLayout Layout => Base.Layout;
 
     /// <inheritdoc/>
     public DecoderConfig Config => Base.Config;

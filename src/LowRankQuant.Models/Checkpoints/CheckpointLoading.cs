@@ -1,5 +1,4 @@
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Models.Checkpoints;
@@ -46,15 +45,6 @@ public static class CheckpointLoading
         if (stored.SequenceEqual(shape.ToArray())) return;
         throw new CheckpointException(
             $"{checkpoint.Location}: tensor '{name}' has shape [{string.Join(", ", stored)}]; the configuration asks for [{string.Join(", ", shape.ToArray())}].");
-    }
-
-    /// <summary>Loads <c>block.name.weight</c> and, when asked, <c>block.name.bias</c>.</summary>
-    public static LinearSlot LoadLinear(
-        this ICheckpoint checkpoint, Device device, string block, string name, int outFeatures, int inFeatures, bool bias)
-    {
-        Tensor weight = checkpoint.Load(device, $"{block}.{name}.weight", outFeatures, inFeatures);
-        Tensor? offset = bias ? checkpoint.Load(device, $"{block}.{name}.bias", outFeatures) : null;
-        return new LinearSlot(name, outFeatures, inFeatures, new DenseWeight(weight), offset);
     }
 
     /// <summary>A tensor for a writer, read and rounded to <paramref name="type"/> when its turn comes.</summary>

@@ -5,6 +5,7 @@ using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
 
@@ -23,7 +24,9 @@ public sealed class GgufCheckpoint : ICheckpoint
     {
         _file = file;
         HuggingFaceConfig = config.Json;
-        Config = config.Config;
+        Architecture = config.Model;
+        // A GGUF file has every tensor under a name of its own; how they would lie in a folder is what a folder needs.
+        Layout = Architecture.Layout(_ => false);
         Warnings = [.. config.Warnings, .. GgufVocabularyReader.Warnings(file)];
         _names = names;
         StoredBytes = file.Files.Sum(path => new FileInfo(path).Length);
@@ -36,7 +39,13 @@ public sealed class GgufCheckpoint : ICheckpoint
     public string Kind => "GGUF file";
 
     /// <inheritdoc/>
-    public DecoderConfig Config { get; }
+    public Architecture Architecture { get; }
+
+    /// <inheritdoc/>
+    public ModelLayout Layout { get; }
+
+    /// <inheritdoc/>
+    public DecoderConfig Config => Architecture.Config;
 
     /// <inheritdoc/>
     public JsonObject HuggingFaceConfig { get; }
@@ -66,8 +75,8 @@ public sealed class GgufCheckpoint : ICheckpoint
         {
             if (GgufLoraAdapter.Is(file)) throw CheckpointOpener.AdapterAlone(path);
             var config = GgufConfig.Read(file);
-            Dictionary<string, string> names = GgufNames.Translate(file, config.Config);
-            GgufStructure.Check(file, config.Config, names);
+            Dictionary<string, string> names = GgufNames.Translate(file, config.Model.Config);
+            GgufStructure.Check(file, config.Model, names);
             return new GgufCheckpoint(file, config, names);
         }
         catch

@@ -1,17 +1,16 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints;
 
 /// <summary>The configuration that a GGUF file's metadata stands for.</summary>
 /// <param name="Json">As config.json has it.</param>
-/// <param name="Config">Sizes and choices, checked.</param>
+/// <param name="Model">What its family makes of it.</param>
 /// <param name="Warnings">Keys that were left out.</param>
-internal sealed record GgufConfig(JsonObject Json, DecoderConfig Config, IReadOnlyList<string> Warnings)
+internal sealed record GgufConfig(JsonObject Json, Architecture Model, IReadOnlyList<string> Warnings)
 {
-    private const string Architecture = "llama", Embedding = "token_embd.weight", Head = "output.weight";
+    private const string Llama = "llama", Embedding = "token_embd.weight", Head = "output.weight";
 
     /// <summary>Reads it.</summary>
     /// <exception cref="UnsupportedModelException">The architecture has no family here, or a key asks for another function than the family's.</exception>
@@ -19,14 +18,14 @@ internal sealed record GgufConfig(JsonObject Json, DecoderConfig Config, IReadOn
     public static GgufConfig Read(GgufFile file)
     {
         string architecture = file.Metadata.GetString("general.architecture");
-        if (architecture != Architecture)
-            throw new UnsupportedModelException($"{file.Location}: architecture '{architecture}' is not supported; supported is {Architecture}.");
+        if (architecture != Llama)
+            throw new UnsupportedModelException($"{file.Location}: architecture '{architecture}' is not supported; supported is {Llama}.");
         IReadOnlyList<string> warnings = GgufKeys.Check(file);
         JsonObject json = Sizes(file);
         if (GgufRope.Scaling(file, (long)json["head_dim"]!, out float[]? divisors) is { } scaling) json["rope_scaling"] = scaling;
-        DecoderConfig config = ModelFamilies.For((string?)json["model_type"], file.Location).ReadConfig(json, file.Location);
-        if (divisors is not null) config = config with { Rope = config.Rope with { Scaling = RopeScaling.Table, Divisors = divisors } };
-        return new GgufConfig(json, config, warnings);
+        // No parameters of config.json stand for a table; nothing is written that holds this key.
+        if (divisors is not null) json["rope_scaling"] = new JsonObject { ["rope_type"] = "table", ["divisors"] = new JsonArray([.. divisors.Select(divisor => JsonValue.Create(divisor))]) };
+        return new GgufConfig(json, ModelFamilies.Read(json, file.Location), warnings);
     }
 
     private static JsonObject Sizes(GgufFile file)
@@ -41,7 +40,7 @@ internal sealed record GgufConfig(JsonObject Json, DecoderConfig Config, IReadOn
         JsonObject json = new()
         {
             ["architectures"] = new JsonArray("LlamaForCausalLM"),
-            ["model_type"] = Architecture,
+            ["model_type"] = Llama,
             ["hidden_size"] = hidden,
             ["num_hidden_layers"] = Required("block_count"),
             ["num_attention_heads"] = heads,
@@ -65,12 +64,12 @@ internal sealed record GgufConfig(JsonObject Json, DecoderConfig Config, IReadOn
         }
         return json;
 
-        long Required(string key) => Find(key) ?? throw Missing($"{Architecture}.{key}");
+        long Required(string key) => Find(key) ?? throw Missing($"{Llama}.{key}");
 
         // Some writers give a number a block; one that all blocks share is as good as one for all.
         long? Find(string key)
         {
-            string name = $"{Architecture}.{key}";
+            string name = $"{Llama}.{key}";
             if (!metadata.All.TryGetValue(name, out GgufValue? value) || value.Type != GgufValueType.Array) return metadata.FindInt64(name);
             long[] list = metadata.FindInt64s(name)!;
             return list.Length > 0 && list.Distinct().Count() == 1 ? list[0]
@@ -82,6 +81,6 @@ internal sealed record GgufConfig(JsonObject Json, DecoderConfig Config, IReadOn
 
         CheckpointException Missing(string key) => new($"{file.Location}: '{key}' is missing; every loader of this architecture needs it.");
 
-        CheckpointException Wrong(string key, long value, string rule) => new($"{file.Location}: '{Architecture}.{key}' is {value}; it {rule}.");
+        CheckpointException Wrong(string key, long value, string rule) => new($"{file.Location}: '{Llama}.{key}' is {value}; it {rule}.");
     }
 }

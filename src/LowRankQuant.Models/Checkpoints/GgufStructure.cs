@@ -12,12 +12,13 @@ internal static class GgufStructure
 
     /// <summary>Looks at a file.</summary>
     /// <param name="file">The file.</param>
-    /// <param name="config">Its configuration.</param>
+    /// <param name="architecture">What its family makes of its metadata.</param>
     /// <param name="names">Hugging Face names of the tensors that are understood, with the stored ones.</param>
     /// <exception cref="CheckpointException">A block or tensor is missing, or there are more blocks than the metadata say.</exception>
     /// <exception cref="UnsupportedModelException">A tensor has no place in the architecture.</exception>
-    public static void Check(GgufFile file, DecoderConfig config, Dictionary<string, string> names)
+    public static void Check(GgufFile file, Architecture architecture, Dictionary<string, string> names)
     {
+        DecoderConfig config = architecture.Config;
         if (config.Layers > file.Names.Count)
             throw new CheckpointException($"{file.Location}: llama.block_count is {config.Layers}, and the file has {file.Names.Count} tensors; it is not whole. Download it again.");
         int[] blocks = [.. file.Names.Select(BlockOf).OfType<int>().Distinct().Order()];
@@ -30,8 +31,7 @@ internal static class GgufStructure
             throw new CheckpointException(
                 $"{file.Location}: tensors of '{Block}{missing}' are absent: the file holds {blocks.Length} blocks, " +
                 $"and llama.block_count is {config.Layers}; download it again.");
-        IModelFamily family = ModelFamilies.For(config.ModelType, file.Location);
-        foreach (string name in family.Tensors(config).Where(name => !names.ContainsKey(name)))
+        foreach (string name in architecture.Layout(_ => false).Tensors.Select(tensor => tensor.Name).Where(name => !names.ContainsKey(name)))
         {
             string stored = GgufNames.All(config.Layers).First(pair => pair.HuggingFace == name).Gguf;
             throw new CheckpointException($"{file.Location}: tensor '{stored}' is absent; the file does not hold a whole model of its architecture.");
@@ -41,7 +41,7 @@ internal static class GgufStructure
         if (file.Names.FirstOrDefault(name => !known.Contains(name) && !name.EndsWith("attn_rot_embd.weight", StringComparison.Ordinal)) is { } other)
             throw new UnsupportedModelException(
                 $"{file.Location}: tensor '{other}' has no place in the llama architecture, and llama.cpp refuses such a file; without it the model would be another.");
-        if (names.TryGetValue(family.HeadName, out string? head) && !file.ShapeOf(head).SequenceEqual([config.VocabularySize, config.HiddenSize]))
+        if (names.TryGetValue(architecture.HeadName, out string? head) && !file.ShapeOf(head).SequenceEqual([config.VocabularySize, config.HiddenSize]))
             throw new CheckpointException(
                 $"{file.Location}: tensor '{head}' has shape [{string.Join(", ", file.ShapeOf(head))}]; " +
                 $"an output head has that of the embedding, [{config.VocabularySize}, {config.HiddenSize}].");

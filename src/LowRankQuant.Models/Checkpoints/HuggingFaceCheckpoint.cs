@@ -19,22 +19,29 @@ namespace LowRankQuant.Models.Checkpoints;
 public sealed class HuggingFaceCheckpoint : ICheckpoint
 {
     private readonly FolderContents _contents;
+    private readonly ViewedTensors _viewed;
     private readonly HashSet<string> _names;
     private readonly string? _embedding;
     private readonly string _head;
 
-    private HuggingFaceCheckpoint(FolderContents contents, IModelFamily family, OutputHeadChoice head, ModelStructure structure, JsonObject json)
+    private HuggingFaceCheckpoint(FolderContents contents, OutputHeadChoice head, ModelStructure structure, JsonObject json)
     {
         _contents = contents;
-        _head = family.HeadName;
-        _embedding = head.EmbeddingIsHead ? family.EmbeddingName : null;
+        _viewed = new ViewedTensors(contents);
+        Architecture = structure.Architecture;
+        Layout = structure.Layout;
+        _head = Architecture.HeadName;
+        _embedding = head.EmbeddingIsHead ? Architecture.EmbeddingName : null;
         HuggingFaceConfig = json;
-        Config = structure.Config;
         Warnings = [.. contents.Container?.Warnings ?? [], .. structure.Warnings];
         Carried = [.. structure.Carried.Select(name => PendingTensor.Copy(contents.Stored, name))];
         HashSet<string> others = [.. structure.Carried];
         if (head.Tied && !head.EmbeddingIsHead) others.Add(_head);
-        TensorNames = [.. contents.Names.Where(name => !others.Contains(name) && !IgnoredTensors.Contains(name)).Select(Known)];
+        ILookup<string, string> taken = Layout.Tensors.Where(tensor => tensor.View is not null).ToLookup(tensor => tensor.View!.Stored, tensor => tensor.Name);
+        TensorNames =
+        [
+            .. contents.Names.Where(name => !others.Contains(name) && !structure.IsBuffer(name)).SelectMany(name => taken.Contains(name) ? taken[name] : [Known(name)]),
+        ];
         _names = [.. TensorNames];
         StoredBytes = contents.Stored.Files.Sum(file => new FileInfo(file.Location).Length);
     }
@@ -49,7 +56,13 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public QuantizedContainer? Container => _contents.Container;
 
     /// <inheritdoc/>
-    public DecoderConfig Config { get; }
+    public Architecture Architecture { get; }
+
+    /// <inheritdoc/>
+    public ModelLayout Layout { get; }
+
+    /// <inheritdoc/>
+    public DecoderConfig Config => Architecture.Config;
 
     /// <inheritdoc/>
     public JsonObject HuggingFaceConfig { get; }
@@ -75,9 +88,9 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         get
         {
             if (Container?.ScaleType is { } stored) return stored;
-            IEnumerable<SafetensorsType> types = _names.Select(Stored).Select(_contents.TypeOf).OfType<SafetensorsType>();
-            string? sample = _contents.Stored.Names.FirstOrDefault(name =>
-                name.EndsWith("_proj.weight", StringComparison.Ordinal) && _contents.TypeOf(name) is { } type && IsScale(type));
+            HashSet<string> linears = [.. Layout.Modules.Select(module => StoredName($"{module.Name}.weight"))];
+            IEnumerable<SafetensorsType> types = _names.Select(StoredName).Select(_contents.TypeOf).OfType<SafetensorsType>();
+            string? sample = _contents.Stored.Names.FirstOrDefault(name => linears.Contains(name) && _contents.TypeOf(name) is { } type && IsScale(type));
             return (sample is null ? types.FirstOrDefault(IsScale, SafetensorsType.F32) : _contents.Stored.Tensors[sample].Type).ToScaleType();
         }
     }
@@ -89,17 +102,14 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     {
         string file = Path.Combine(folder, ModelConfigFile.Name);
         JsonObject json = ModelConfigFile.Read(file);
-        string? modelType = json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
-        IModelFamily family = ModelFamilies.For(modelType, file);
-        DecoderConfig config = family.ReadConfig(json, file);
-        SafetensorsFolder tensors = SafetensorsFolder.Open(folder, StandardNames.Of);
+        Architecture architecture = ModelFamilies.Read(json, file);
+        SafetensorsFolder tensors = SafetensorsFolder.Open(folder, name => StandardNames.Of(name, architecture));
         try
         {
             var contents = new FolderContents(folder, tensors, ContainerOpener.Open(json, folder, tensors));
-            OutputHeadChoice head = OutputHeadChoice.Of(contents, family, config, json);
-            ModelStructure structure = ModelStructure.Of(contents, family, config, head, json);
-            head.Correct(json);
-            return new HuggingFaceCheckpoint(contents, family, head, structure, json);
+            OutputHeadChoice head = OutputHeadChoice.Of(contents, architecture, json);
+            ModelStructure structure = ModelStructure.Of(contents, head, json, file);
+            return new HuggingFaceCheckpoint(contents, head, structure, json);
         }
         catch
         {
@@ -112,19 +122,29 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public bool Contains(string name) => _names.Contains(name);
 
     /// <inheritdoc/>
-    public IReadOnlyList<int> ShapeOf(string name) => _contents.ShapeOf(Present(name));
+    public IReadOnlyList<int> ShapeOf(string name) => ViewOf(name) is null ? _contents.ShapeOf(Present(name)) : Layout.Find(name)!.Shape;
 
     /// <inheritdoc/>
-    public void Read(string name, Span<float> destination) => _contents.Read(Present(name), destination);
+    public void Read(string name, Span<float> destination)
+    {
+        if (ViewOf(name) is { } view) _viewed.Read(view, destination);
+        else _contents.Read(Present(name), destination);
+    }
 
     /// <inheritdoc/>
-    public QuantizedWeight? ReadQuantized(string name) => Module(name) is { } module ? Container!.ReadQuantized(module) : null;
+    public QuantizedWeight? ReadQuantized(string name) =>
+        ViewOf(name) is { } view ? _viewed.ReadQuantized(view) : Module(name) is { } module ? Container!.ReadQuantized(module) : null;
 
     /// <inheritdoc/>
-    public OrderedWeight? ReadOrdered(string name) => Module(name) is { } module ? Container!.Read(module) : null;
+    public OrderedWeight? ReadOrdered(string name) =>
+        ViewOf(name) is { } view ? _viewed.ReadOrdered(view) : Module(name) is { } module ? Container!.Read(module) : null;
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => Module(name) is { } module ? Container!.StoredBitsOf(module) : 8 * _contents.Stored.Tensors[Present(name)].ByteLength;
+    public long StoredBitsOf(string name)
+    {
+        if (ViewOf(name) is { } view) return _viewed.StoredBits(view);
+        return Module(name) is { } module ? Container!.StoredBitsOf(module) : 8 * _contents.Stored.Tensors[Present(name)].ByteLength;
+    }
 
     /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
@@ -150,6 +170,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public PendingTensor Store(string name, SafetensorsType type)
     {
+        if (ViewOf(name) is not null) return this.Converted(name, type);
         string stored = Present(name);
         return _contents.TypeOf(stored) == type ? PendingTensor.Copy(_contents.Stored, stored, name) : this.Converted(name, type);
     }
@@ -157,12 +178,14 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public void Dispose() => _contents.Stored.Dispose();
 
-    private string? Module(string name) => _names.Contains(name) ? _contents.Quantized(Stored(name)) : null;
+    private StoredView? ViewOf(string name) => _names.Contains(name) ? Layout.Find(name)?.View : null;
 
-    private string Present(string name) => _names.Contains(name) ? Stored(name) : throw _contents.Absent(name);
+    private string? Module(string name) => _names.Contains(name) ? _contents.Quantized(StoredName(name)) : null;
+
+    private string Present(string name) => _names.Contains(name) ? StoredName(name) : throw _contents.Absent(name);
 
     // The one matrix of a tied model may be stored under the name of the head.
-    private string Stored(string name) => name == _embedding ? _head : name;
+    private string StoredName(string name) => name == _embedding ? _head : Layout.Find(name)?.View?.Stored ?? name;
 
     private string Known(string stored) => _embedding is not null && stored == _head ? _embedding : stored;
 

@@ -2,6 +2,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
 
@@ -19,8 +20,14 @@ public interface ICheckpoint : IDisposable
     /// <summary>What kind of source it is, for reports: <c>Hugging Face folder</c>, <c>GGUF file</c>.</summary>
     string Kind { get; }
 
+    /// <summary>What the family makes of the configuration.</summary>
+    Architecture Architecture { get; }
+
+    /// <summary>All tensors of the model, and how they lie in the tensors of a folder.</summary>
+    ModelLayout Layout { get; }
+
     /// <summary>Sizes and choices.</summary>
-    DecoderConfig Config { get; }
+    DecoderConfig Config => Architecture.Config;
 
     /// <summary>The type in which scales are stored when the user names none: F16 for GGUF, else the type of the weights.</summary>
     ScaleType NativeScaleType { get; }

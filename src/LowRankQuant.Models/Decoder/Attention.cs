@@ -1,74 +1,107 @@
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Decoder;
 
-/// <summary>Rotary grouped-query self-attention with its four projections.</summary>
-public sealed class Attention : IDisposable
+/// <summary>
+/// Grouped-query self-attention with its projections. In order: projections, norms of heads or rows, clamp, rotation (norms after it where asked for), factors
+/// of positions, causal attention with window, chunks, soft cap, biases of keys and sinks, output projection.
+/// </summary>
+internal sealed class Attention : IMixer
 {
     /// <summary>Query projection, [heads * headSize, hidden].</summary>
     public required LinearSlot Query { get; init; }
 
-    /// <summary>Key projection, [keyValueHeads * headSize, hidden].</summary>
-    public required LinearSlot Key { get; init; }
+    /// <summary>Key projection, [keyValueHeads * headSize, hidden]; null where keys are read from an earlier block.</summary>
+    public LinearSlot? Key { get; init; }
 
-    /// <summary>Value projection, as the key's.</summary>
-    public required LinearSlot Value { get; init; }
+    /// <summary>Value projection, [keyValueHeads * valueHeadSize, hidden]; null where values are the raw keys or read from an earlier block.</summary>
+    public LinearSlot? Value { get; init; }
 
-    /// <summary>Output projection, [hidden, heads * headSize].</summary>
+    /// <summary>Output projection, [hidden, heads * valueHeadSize].</summary>
     public required LinearSlot Output { get; init; }
 
-    /// <summary>Normalises every query head before rotation, or null.</summary>
+    /// <summary>Heads, sizes, scale, window, chunk and cap; sequences do not matter here.</summary>
+    public required AttentionShape Shape { get; init; }
+
+    /// <summary>Normalises queries, by heads or by rows; null for none.</summary>
     public INorm? QueryNorm { get; init; }
 
-    /// <summary>Normalises every key head before rotation, or null.</summary>
+    /// <summary>Normalises keys; null for none.</summary>
     public INorm? KeyNorm { get; init; }
 
-    /// <summary>Query heads.</summary>
-    public required int Heads { get; init; }
+    /// <summary>Normalises values; null for none.</summary>
+    public INorm? ValueNorm { get; init; }
 
-    /// <summary>Key and value heads.</summary>
-    public required int KeyValueHeads { get; init; }
+    /// <summary>Whether the norms of queries and keys come after the rotation.</summary>
+    public bool NormsAfterRotation { get; init; }
 
-    /// <summary>Elements of one head.</summary>
-    public required int HeadSize { get; init; }
+    /// <summary>Holds queries, keys and values within this, behind their norms; null for no limit.</summary>
+    public float? Clip { get; init; }
 
-    /// <summary>Multiplies q k.</summary>
-    public required float Scale { get; init; }
-
-    /// <summary>Keys visible to a query, itself included; 0 for all.</summary>
-    public int Window { get; init; }
+    /// <summary>Multiplies values.</summary>
+    public float ValueFactor { get; init; } = 1;
 
     /// <summary>Angle tables, or null for no rotation.</summary>
-    public required RopeTables? Rope { get; init; }
+    public RopeTables? Rope { get; init; }
 
-    /// <summary>Attention over every sequence of <paramref name="x"/> [shape.Rows, hidden].</summary>
-    public Variable Apply(Tape tape, Variable x, SequenceShape shape) => Output.Apply(tape, Mix(tape, x, shape));
+    /// <summary>Multiplies the query at a position; null for ones.</summary>
+    public Func<int, float>? QueryFactor { get; init; }
 
-    /// <summary>The values of all heads mixed by attention, [shape.Rows, heads x head size]: what the output projection sees.</summary>
-    public Variable Mix(Tape tape, Variable x, SequenceShape shape)
-    {
-        Variable q = Query.Apply(tape, x), k = Key.Apply(tape, x), v = Value.Apply(tape, x);
-        if (QueryNorm is not null) q = QueryNorm.Apply(tape, q);
-        if (KeyNorm is not null) k = KeyNorm.Apply(tape, k);
-        if (Rope is not null)
-        {
-            RotaryAngles angles = Rope.For(shape.Length);
-            q = tape.Rotate(q, angles, HeadSize, shape.Length);
-            k = tape.Rotate(k, angles, HeadSize, shape.Length);
-        }
-        var attention = new AttentionShape(shape.Batch, shape.Length, shape.Length, Heads, KeyValueHeads, HeadSize, Scale, Window);
-        return tape.CausalAttention(attention, q, k, v);
-    }
+    /// <summary>Biases of keys by head and position (ALiBi); null for none.</summary>
+    public KeyBiasTable? KeyBias { get; init; }
+
+    /// <summary>A logit per head that takes part in the softmax and has no value, [heads]; null for none.</summary>
+    public Tensor? Sinks { get; init; }
+
+    /// <summary>The block whose keys and values are used; null for its own.</summary>
+    public int? Reads { get; init; }
+
+    /// <summary>The number under which later blocks read keys and values; null where none does.</summary>
+    public int? Publishes { get; init; }
+
+    private int KeyWidth => Shape.KeyValueHeads * Shape.HeadSize;
+
+    private int ValueWidth => Shape.KeyValueHeads * Shape.ValueHeadSize;
 
     /// <inheritdoc/>
-    public void Dispose()
+    public StateSize StateSize => new(0, sizeof(float) * ((long)KeyWidth + ValueWidth));
+
+    /// <inheritdoc/>
+    public IMixerState CreateState(Device device, int positions) => new KeyValueLane(device, KeyWidth, ValueWidth, positions);
+
+    /// <inheritdoc/>
+    public Variable Apply(Tape tape, Variable x, ForwardPass pass)
     {
-        Query.Dispose();
-        Key.Dispose();
-        Value.Dispose();
-        Output.Dispose();
-        QueryNorm?.Dispose();
-        KeyNorm?.Dispose();
+        Variable q = Placed(tape, Query.Apply(tape, x), QueryNorm, pass);
+        if (QueryFactor is not null) q = tape.ScaleRows(q, pass.PositionFactors(tape, QueryFactor));
+        (Variable k, Variable v) = Reads is { } block ? Published(pass, block) : KeysAndValues(tape, x, pass);
+        if (Publishes is { } number) pass.Publish(number, k, v);
+        var terms = new AttentionTerms(KeyBias?.For(pass.TableLength), Sinks);
+        return Output.Apply(tape, pass.Attend(tape, Shape, q, k, v, terms));
+    }
+
+    private static (Variable Keys, Variable Values) Published(ForwardPass pass, int block)
+    {
+        (Tensor keys, Tensor values) = pass.ReadPublished(block);
+        return (new Variable(keys), new Variable(values));
+    }
+
+    private (Variable Keys, Variable Values) KeysAndValues(Tape tape, Variable x, ForwardPass pass)
+    {
+        Variable raw = Key!.Apply(tape, x), v = Value is null ? raw : Value.Apply(tape, x);
+        if (ValueNorm is not null) v = ValueNorm.Apply(tape, v);
+        if (Clip is { } limit) v = tape.Bend(Curve.Clamp(limit), v);
+        if (ValueFactor != 1) v = tape.Scale(v, ValueFactor);
+        return (Placed(tape, raw, KeyNorm, pass), v);
+    }
+
+    private Variable Placed(Tape tape, Variable x, INorm? norm, ForwardPass pass)
+    {
+        if (norm is not null && !NormsAfterRotation) x = norm.Apply(tape, x);
+        if (Clip is { } limit) x = tape.Bend(Curve.Clamp(limit), x);
+        if (Rope is not null) x = pass.Rotate(tape, x, Rope.For(pass.TableLength), Shape.HeadSize);
+        return norm is not null && NormsAfterRotation ? norm.Apply(tape, x) : x;
     }
 }

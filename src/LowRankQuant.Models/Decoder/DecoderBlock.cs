@@ -1,65 +1,106 @@
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Models.Decoder;
 
-/// <summary>One Transformer block, sequential and pre-norm: x += attention(norm x); x += mlp(norm x). Serves evaluation, calibration and training.</summary>
-public sealed class DecoderBlock : IDisposable
+/// <summary>A block of mixers, MLPs, experts and norms. It owns whatever <see cref="BlockParts"/> made for it.</summary>
+internal sealed class DecoderBlock(BlockParts parts, IBlockBody body) : IDecoderBlock
 {
-    /// <summary>Number of the block, from 0.</summary>
-    public required int Index { get; init; }
-
-    /// <summary>Name of the block in a checkpoint, such as <c>model.layers.3</c>.</summary>
-    public required string Name { get; init; }
-
-    /// <summary>In front of the attention.</summary>
-    public required INorm AttentionNorm { get; init; }
-
-    /// <summary>Self-attention.</summary>
-    public required Attention Attention { get; init; }
-
-    /// <summary>In front of the MLP.</summary>
-    public required INorm MlpNorm { get; init; }
-
-    /// <summary>The MLP.</summary>
-    public required GatedMlp Mlp { get; init; }
-
-    /// <summary>The quantizable linear layers, in the order q, k, v, o, gate, up, down.</summary>
-    public IReadOnlyList<LinearSlot> Slots =>
-        [Attention.Query, Attention.Key, Attention.Value, Attention.Output, Mlp.Gate, Mlp.Up, Mlp.Down];
-
-    /// <summary>Numbers of the slots that share one input, in the order in which a forward pass computes them.</summary>
-    public static IReadOnlyList<IReadOnlyList<int>> InputStages { get; } = [[0, 1, 2], [3], [4, 5], [6]];
-
-    /// <summary>The block's output for <paramref name="x"/> [shape.Rows, hidden].</summary>
-    public Variable Forward(Tape tape, Variable x, SequenceShape shape)
-    {
-        Variable h = tape.Add(x, Attention.Apply(tape, AttentionNorm.Apply(tape, x), shape));
-        return tape.Add(h, Mlp.Apply(tape, MlpNorm.Apply(tape, h)));
-    }
-
-    /// <summary>What the slots of a stage see when the block is applied to <paramref name="x"/>: the forward pass no farther than to them.</summary>
-    /// <param name="stage">Number in <see cref="InputStages"/>.</param>
-    /// <param name="tape">The tape.</param>
-    /// <param name="x">[shape.Rows, hidden].</param>
-    /// <param name="shape">Sequences.</param>
-    /// <returns>[shape.Rows, inputs of the stage].</returns>
-    public Variable StageInput(int stage, Tape tape, Variable x, SequenceShape shape)
-    {
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(stage, InputStages.Count);
-        Variable attended = AttentionNorm.Apply(tape, x);
-        if (stage == 0) return attended;
-        Variable mixed = Attention.Mix(tape, attended, shape);
-        if (stage == 1) return mixed;
-        Variable h = MlpNorm.Apply(tape, tape.Add(x, Attention.Output.Apply(tape, mixed)));
-        return stage == 2 ? h : Mlp.Activate(tape, h);
-    }
+    /// <inheritdoc/>
+    public int Index => parts.Index;
 
     /// <inheritdoc/>
-    public void Dispose()
+    public string Name => parts.Name;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<LinearSlot> Slots => parts.Slots;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<SlotGroup> DeclaredInputs => parts.DeclaredInputs;
+
+    /// <inheritdoc/>
+    public StateSize StateSize => body.Mixer.StateSize;
+
+    /// <inheritdoc/>
+    public IMixerState CreateState(Device device, int positions) => body.Mixer.CreateState(device, positions);
+
+    /// <inheritdoc/>
+    public Variable Forward(Tape tape, Variable x, ForwardPass pass) => body.Forward(tape, x, pass);
+
+    /// <inheritdoc/>
+    public void Dispose() => parts.Dispose();
+}
+
+/// <summary>
+/// Mixer, then MLP, each added to the residual stream, with norms in front, behind, or on the stream itself:
+/// <code>
+/// x += m * post1(mixer(norm1 x));  x += m * post2(mlp(norm2 x))           norms that are absent leave their argument as it is
+/// x = norm1(x + mixer x);          x = norm2(x + mlp x)                   with norms on the stream (OPT-350m)
+/// </code>
+/// </summary>
+internal sealed class SequentialBody : IBlockBody
+{
+    /// <summary>In front of the mixer, or null.</summary>
+    public INorm? MixerNorm { get; init; }
+
+    /// <inheritdoc/>
+    public required IMixer Mixer { get; init; }
+
+    /// <summary>Behind the mixer, or null.</summary>
+    public INorm? MixerPostNorm { get; init; }
+
+    /// <summary>In front of the MLP, or null.</summary>
+    public INorm? MlpNorm { get; init; }
+
+    /// <summary>The MLP or the experts.</summary>
+    public required IFeedForward Mlp { get; init; }
+
+    /// <summary>Behind the MLP, or null.</summary>
+    public INorm? MlpPostNorm { get; init; }
+
+    /// <summary>m.</summary>
+    public float ResidualFactor { get; init; } = 1;
+
+    /// <summary>Whether the norms named "in front" are applied to the sums instead.</summary>
+    public bool NormsOnStream { get; init; }
+
+    /// <inheritdoc/>
+    public Variable Forward(Tape tape, Variable x, ForwardPass pass)
     {
-        AttentionNorm.Dispose();
-        Attention.Dispose();
-        MlpNorm.Dispose();
-        Mlp.Dispose();
+        Variable h = Step(tape, x, MixerNorm, input => Mixer.Apply(tape, input, pass), MixerPostNorm);
+        return Step(tape, h, MlpNorm, input => Mlp.Apply(tape, input), MlpPostNorm);
+    }
+
+    private Variable Step(Tape tape, Variable x, INorm? norm, Func<Variable, Variable> part, INorm? post)
+    {
+        Variable y = part(NormsOnStream || norm is null ? x : norm.Apply(tape, x));
+        if (post is not null) y = post.Apply(tape, y);
+        if (ResidualFactor != 1) y = tape.Scale(y, ResidualFactor);
+        Variable sum = tape.Add(x, y);
+        return NormsOnStream && norm is not null ? norm.Apply(tape, sum) : sum;
+    }
+}
+
+/// <summary>x += mixer(norm1 x) + mlp(norm2 x): both see the same stream; norm2 may be norm1.</summary>
+internal sealed class ParallelBody : IBlockBody
+{
+    /// <summary>In front of the mixer.</summary>
+    public required INorm MixerNorm { get; init; }
+
+    /// <inheritdoc/>
+    public required IMixer Mixer { get; init; }
+
+    /// <summary>In front of the MLP; null for the mixer's.</summary>
+    public INorm? MlpNorm { get; init; }
+
+    /// <summary>The MLP.</summary>
+    public required IFeedForward Mlp { get; init; }
+
+    /// <inheritdoc/>
+    public Variable Forward(Tape tape, Variable x, ForwardPass pass)
+    {
+        Variable h = MixerNorm.Apply(tape, x), other = MlpNorm is null ? h : MlpNorm.Apply(tape, x);
+        Variable mixed = tape.Add(x, Mixer.Apply(tape, h, pass));
+        return tape.Add(mixed, Mlp.Apply(tape, other));
     }
 }

@@ -44,12 +44,6 @@ public sealed record DecoderConfig
     /// <summary>Whether the output head is the embedding.</summary>
     public required bool TiedEmbeddings { get; init; }
 
-    /// <summary>q, k, v and o have biases.</summary>
-    public bool AttentionBias { get; init; }
-
-    /// <summary>gate, up and down have biases.</summary>
-    public bool MlpBias { get; init; }
-
     /// <summary>Multiplies q k; null for 1 / sqrt(HeadSize).</summary>
     public float? AttentionScale { get; init; }
 
@@ -61,8 +55,4 @@ public sealed record DecoderConfig
 
     /// <summary>End-of-text ids of the configuration.</summary>
     public IReadOnlyList<int> EosIds { get; init; } = [];
-
-    /// <summary>Weights of all blocks' linear layers.</summary>
-    public long LinearWeights => Layers * (
-        ((long)HiddenSize * HeadSize * ((2L * Heads) + (2L * KeyValueHeads))) + (3L * HiddenSize * IntermediateSize));
 }

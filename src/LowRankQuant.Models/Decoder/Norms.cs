@@ -44,3 +44,36 @@ public sealed class LayerNorm(Tensor weight, Tensor? bias, float epsilon) : INor
         _bias?.Value.Dispose();
     }
 }
+
+/// <summary>A norm of every head by itself, where the norm would take the whole row.</summary>
+/// <param name="norm">Of a head; owned by who made it.</param>
+/// <param name="headSize">Elements of a head.</param>
+internal sealed class HeadwiseNorm(INorm norm, int headSize) : INorm
+{
+    /// <inheritdoc/>
+    public Variable Apply(Tape tape, Variable x)
+    {
+        int rows = x.Value.Rows, columns = x.Value.Columns;
+        Variable heads = tape.View(x, checked(rows * (columns / headSize)), headSize);
+        return tape.View(norm.Apply(tape, heads), rows, columns);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+}
+
+/// <summary>A norm of every head by itself, then a weight for every element of every head.</summary>
+/// <param name="norm">Of a head, without weights of its own; owned by who made it.</param>
+/// <param name="weight">[heads * headSize]; owned by who made it.</param>
+internal sealed class WeightedHeadsNorm(INorm norm, Tensor weight) : INorm
+{
+    /// <inheritdoc/>
+    public Variable Apply(Tape tape, Variable x) => tape.ScaleColumns(norm.Apply(tape, x), weight);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+}

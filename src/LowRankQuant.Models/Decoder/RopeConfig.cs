@@ -18,6 +18,12 @@ public enum RopeScaling
     /// <summary>YaRN: a ramp over dimensions and a temperature.</summary>
     Yarn,
 
+    /// <summary>LongRoPE: every frequency divided by a number of its own, of one list for sequences within the original length and of another beyond it.</summary>
+    LongRope,
+
+    /// <summary>The first pairs of a head rotate, with the frequencies of the whole head, and the others stand still (Gemma 4).</summary>
+    Proportional,
+
     /// <summary>Every frequency divided by a number of its own, which no parameters stand for.</summary>
     Table,
 }
@@ -66,6 +72,21 @@ public sealed record RopeConfig
 
     /// <summary>YaRN: mscale_all_dim, when given.</summary>
     public double? MScaleAllDim { get; init; }
+
+    /// <summary>LongRoPE: divisors within the original length, RotatedSize / 2 numbers.</summary>
+    public IReadOnlyList<float> ShortFactors { get; init; } = [];
+
+    /// <summary>LongRoPE: divisors beyond it.</summary>
+    public IReadOnlyList<float> LongFactors { get; init; } = [];
+
+    /// <summary>LongRoPE: attention factor within the original length, when given.</summary>
+    public double? ShortMScale { get; init; }
+
+    /// <summary>LongRoPE: attention factor beyond it, when given.</summary>
+    public double? LongMScale { get; init; }
+
+    /// <summary>Proportional: pairs that rotate.</summary>
+    public int RotatingPairs { get; init; }
 
     /// <summary>Table: what frequency j is divided by, RotatedSize / 2 numbers.</summary>
     public IReadOnlyList<float> Divisors { get; init; } = [];

@@ -10,6 +10,8 @@ namespace LowRankQuant.Models.Decoder;
 /// linear   f_j / s
 /// dynamic  M = max positions, n = max(T, M): f from theta (s n / M - (s - 1))^(r / (r - 2))
 /// llama3   l = 2 pi / f: l &lt; o / high: f; l > o / low: f / s; else k = (o / l - low) / (high - low), (1 - k) f / s + k f
+/// longrope f_j / short_j for T up to o, f_j / long_j beyond
+/// proportional  f_j for the first pairs, 0 for the others
 /// table    f_j / divisor_j
 /// yarn     e(b) = r ln(o / (2 pi b)) / (2 ln theta), ramp g_j from e(betaFast) to e(betaSlow): g f / s + (1 - g) f
 /// </code>
@@ -36,6 +38,13 @@ public static class RopeFrequencies
             case RopeScaling.Table:
                 for (int j = 0; j < f.Length; j++) f[j] /= rope.Divisors[j];
                 break;
+            case RopeScaling.LongRope:
+                IReadOnlyList<float> factors = IsLong(rope, length) ? rope.LongFactors : rope.ShortFactors;
+                for (int j = 0; j < f.Length; j++) f[j] /= factors[j];
+                break;
+            case RopeScaling.Proportional:
+                for (int j = rope.RotatingPairs; j < f.Length; j++) f[j] = 0;
+                break;
             case RopeScaling.Llama3:
                 for (int j = 0; j < f.Length; j++) f[j] = Llama3(f[j], rope);
                 break;
@@ -46,12 +55,23 @@ public static class RopeFrequencies
         return f;
     }
 
-    /// <summary>What cosines and sines are multiplied by: 1 but for YaRN.</summary>
-    public static double AttentionFactor(RopeConfig rope)
+    /// <summary>Whether a sequence is beyond the original length, so that LongRoPE's other list counts.</summary>
+    public static bool IsLong(RopeConfig rope, int length) => rope.Scaling == RopeScaling.LongRope && length > rope.OriginalMaxPositions;
+
+    /// <summary>
+    /// What cosines and sines are multiplied by in a sequence of <paramref name="length"/>: 1 but for YaRN and LongRoPE, whose factor is its own for each list, or
+    /// sqrt(1 + ln s / ln o) for both.
+    /// </summary>
+    public static double AttentionFactor(RopeConfig rope, int length = 0)
     {
+        if (rope.Scaling == RopeScaling.LongRope)
+        {
+            if ((IsLong(rope, length) ? rope.LongMScale : rope.ShortMScale) is { } scale) return scale;
+            return rope.AttentionFactor ?? (rope.Factor <= 1 ? 1 : Math.Sqrt(1 + (Math.Log(rope.Factor) / Math.Log(rope.OriginalMaxPositions))));
+        }
         if (rope.Scaling != RopeScaling.Yarn) return 1;
         if (rope.AttentionFactor is { } given) return given;
-        if (rope.MScale is { } scale and not 0 && rope.MScaleAllDim is { } all and not 0) return M(scale) / M(all);
+        if (rope.MScale is { } own and not 0 && rope.MScaleAllDim is { } all and not 0) return M(own) / M(all);
         return M(1);
 
         double M(double c) => rope.Factor <= 1 ? 1 : (0.1 * c * Math.Log(rope.Factor)) + 1;
@@ -61,7 +81,7 @@ public static class RopeFrequencies
     public static RotaryAngles BuildAngles(Device device, RopeConfig rope, int length)
     {
         double[] f = Compute(rope, length);
-        double factor = AttentionFactor(rope);
+        double factor = AttentionFactor(rope, length);
         var cosine = new float[length * f.Length];
         var sine = new float[length * f.Length];
         for (int p = 0; p < length; p++)

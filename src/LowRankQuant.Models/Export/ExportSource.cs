@@ -58,7 +58,7 @@ public sealed class ExportSource
         }
     }
 
-    private IModelFamily Family => ModelFamilies.For(Checkpoint.Config.ModelType, Checkpoint.Location);
+    private Architecture Family => Checkpoint.Architecture;
 
     /// <summary>Codes, scales and zero points of a linear.</summary>
     public OrderedWeight Load(ExportLinear linear) => Checkpoint.ReadOrdered(linear.Module + Weight)
@@ -94,12 +94,8 @@ public sealed class ExportSource
 
     private IEnumerable<(string Module, int OutFeatures, int InFeatures)> Modules()
     {
-        for (int block = 0; block < Checkpoint.Config.Layers; block++)
-        {
-            foreach ((string name, int outFeatures, int inFeatures) in Family.Linears(Checkpoint.Config))
-                yield return ($"{Family.BlockName(block)}.{name}", outFeatures, inFeatures);
-        }
-        yield return (Head, Checkpoint.Config.VocabularySize, Checkpoint.Config.HiddenSize);
+        foreach ((string name, int outFeatures, int inFeatures) in Checkpoint.Layout.Modules) yield return (name, outFeatures, inFeatures);
+        yield return (Head, Checkpoint.Config.VocabularySize, Family.EmbeddingWidth ?? Checkpoint.Config.HiddenSize);
     }
 
     private sealed record Parts(

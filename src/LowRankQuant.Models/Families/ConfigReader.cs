@@ -7,10 +7,101 @@ using LowRankQuant.Numerics.Kernels;
 namespace LowRankQuant.Models.Families;
 
 /// <summary>Typed, checked access to config.json, in the old style and in that of transformers 5. Absent and null are the same.</summary>
-internal sealed class ConfigReader(JsonObject json, string file)
+/// <param name="json">The part that describes the text model.</param>
+/// <param name="file">Its path, for messages.</param>
+/// <param name="whole">The whole file; null where <paramref name="json"/> is it.</param>
+public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole = null)
 {
+    /// <summary>Whether the output head is the embedding by this configuration.</summary>
+    internal const string TieKey = "tie_word_embeddings";
+
+    // Far beyond any model; more would keep whatever lists the tensors of all blocks busy for ever.
+    private const int MostLayers = 1 << 14;
+
+    /// <summary>The file, for messages.</summary>
+    internal string File => file;
+
+    /// <summary>Value of <c>model_type</c>.</summary>
+    internal string ModelType => Text("model_type") ?? throw Missing("model_type");
+
+    /// <summary>Whether a key is there.</summary>
+    internal bool Has(string key) => json[key] is not null;
+
+    /// <summary>Whether the file says something about tied embeddings.</summary>
+    internal static bool SaysTied(JsonObject whole, string? textKey) =>
+        whole[TieKey] is not null || (textKey is not null && whole[textKey] is JsonObject text && text[TieKey] is not null);
+
+    /// <summary>Whether the head is the embedding: the whole file's word, else the text part's, else the family's default.</summary>
+    internal bool Tied(bool fallback) => whole?[TieKey] is not null ? new ConfigReader(whole, file).Flag(TieKey, fallback) : Flag(TieKey, fallback);
+
+    /// <summary>Biases by a key.</summary>
+    internal BiasRule Bias(string key, bool fallback) => new(key, Flag(key, fallback));
+
+    /// <summary>A configuration inside this one; empty where it is absent.</summary>
+    internal ConfigReader Part(string key) => new(Object(key) ?? [], $"{file}: {key}");
+
+    /// <summary>The first of several keys that is there; the first where none is.</summary>
+    internal string FirstOf(params ReadOnlySpan<string> keys)
+    {
+        foreach (string key in keys)
+        {
+            if (json[key] is not null) return key;
+        }
+        return keys[0];
+    }
+
+    /// <summary>A list of words, one per layer; null where it is absent.</summary>
+    internal IReadOnlyList<string>? Words(string key, int count)
+    {
+        if (json[key] is not { } node) return null;
+        if (node is not JsonArray list || list.Count < count) throw Wrong(key, node, $"must be a list of at least {count} words");
+        return [.. list.Take(count).Select(item => item is JsonValue value && value.TryGetValue(out string? word) ? word : throw Wrong(key, node, "must hold words"))];
+    }
+
+    /// <summary>What kind of attention every layer has: <c>layer_types</c>, or what a rule says where it is absent.</summary>
+    internal IReadOnlyList<string> LayerTypes(int layers, Func<int, bool> isFull) =>
+        Words("layer_types", layers) ?? [.. Enumerable.Range(0, layers).Select(layer => isFull(layer) ? "full_attention" : "sliding_attention")];
+
+    /// <summary>Sizes and choices under the keys that most families have; a family changes what it has otherwise.</summary>
+    /// <param name="epsilonKey">Key of the norms' epsilon.</param>
+    /// <param name="epsilon">Its default.</param>
+    /// <param name="tied">The family's default of tied embeddings.</param>
+    /// <param name="rope">What the family's rotation has otherwise.</param>
+    /// <param name="headSize">Default of <c>head_dim</c>; null for hidden size by heads.</param>
+    /// <param name="activation">Default of the non-linearity.</param>
+    /// <param name="intermediate">Default of the MLP's width; null where it must be given.</param>
+    internal DecoderConfig Decoder(
+        string epsilonKey = "rms_norm_eps", float epsilon = 1e-6f, bool tied = false, RopeRule? rope = null, int? headSize = null, string activation = "silu",
+        int? intermediate = null)
+    {
+        string heads = FirstOf("num_attention_heads", "n_head", "n_heads"), width = FirstOf("hidden_size", "n_embd", "n_embed", "d_model");
+        int hidden = Size(width), count = Size(heads), keyValueHeads = Size("num_key_value_heads", count);
+        if (count % keyValueHeads != 0) throw Wrong("num_key_value_heads", json["num_key_value_heads"], $"must divide {heads}, {count}");
+        if (json["head_dim"] is null && headSize is null && hidden % count != 0) throw Wrong(heads, json[heads], $"must divide {width}, {hidden}, when head_dim is absent");
+        int size = Size("head_dim", headSize ?? hidden / count);
+        int positions = Size(FirstOf("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"), 2048);
+        return new DecoderConfig
+        {
+            ModelType = ModelType,
+            HiddenSize = hidden,
+            Layers = Size(FirstOf("num_hidden_layers", "n_layer", "n_layers"), most: MostLayers),
+            Heads = count,
+            KeyValueHeads = keyValueHeads,
+            HeadSize = size,
+            IntermediateSize = Size(FirstOf("intermediate_size", "n_inner", "ffn_dim"), intermediate is null ? null : intermediate < 0 ? 4 * hidden : intermediate),
+            VocabularySize = Size("vocab_size"),
+            MaxPositions = positions,
+            NormEpsilon = Epsilon(epsilonKey, epsilon),
+            Activation = Activation(FirstOf("hidden_act", "hidden_activation", "activation_function"), activation),
+            Rope = Rope(size, positions, rope ?? new RopeRule()),
+            TiedEmbeddings = Tied(tied),
+            BosId = Ids("bos_token_id") is [var bos, ..] ? bos : null,
+            EosIds = Ids("eos_token_id"),
+        };
+    }
+
     /// <summary>A positive size, or the default when absent.</summary>
-    public int Size(string key, int? fallback = null, int most = 1 << 24)
+    internal int Size(string key, int? fallback = null, int most = 1 << 24)
     {
         JsonNode? node = json[key];
         if (node is null) return fallback ?? throw Missing(key);
@@ -18,29 +109,29 @@ internal sealed class ConfigReader(JsonObject json, string file)
         return value > 0 && value <= most ? value : throw Wrong(key, node, $"must be a whole number from 1 to {most}");
     }
 
-    public float Epsilon(string key, float fallback)
+    internal float Epsilon(string key, float fallback)
     {
         double value = Number(key) ?? fallback;
         return value is >= 0 and < 1 ? (float)value : throw Wrong(key, json[key], "must lie in [0, 1)");
     }
 
-    public bool Flag(string key, bool fallback) => json[key] switch
+    internal bool Flag(string key, bool fallback) => json[key] switch
     {
         null => fallback,
         JsonValue value when value.TryGetValue(out bool flag) => flag,
         var other => throw Wrong(key, other, "must be true or false"),
     };
 
-    public string? Text(string key) => json[key] switch
+    internal string? Text(string key) => json[key] switch
     {
         null => null,
         JsonValue value when value.TryGetValue(out string? text) => text,
         var other => throw Wrong(key, other, "must be a string"),
     };
 
-    public double? Number(string key) => NumberOf(json, key);
+    internal double? Number(string key) => NumberOf(json, key);
 
-    public IReadOnlyList<int> Ids(string key) => json[key] switch
+    internal IReadOnlyList<int> Ids(string key) => json[key] switch
     {
         null => [],
         JsonArray list => [.. list.Select(item => item is null ? throw Wrong(key, list, "must hold whole numbers") : Whole(key, item))],
@@ -48,7 +139,7 @@ internal sealed class ConfigReader(JsonObject json, string file)
     };
 
     /// <summary>The non-linearity named by <c>hidden_act</c>.</summary>
-    public Activation Activation(string key, string fallback)
+    internal Activation Activation(string key, string fallback)
     {
         string name = Text(key) ?? fallback;
         return name switch
@@ -57,57 +148,20 @@ internal sealed class ConfigReader(JsonObject json, string file)
             "gelu" => Numerics.Kernels.Activation.GeluErf,
             "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => Numerics.Kernels.Activation.GeluTanh,
             "relu" => Numerics.Kernels.Activation.Relu,
-            _ => throw new UnsupportedModelException($"{file}: {key} '{name}' is not supported; supported are silu, gelu, gelu_new, gelu_pytorch_tanh and relu."),
+            "relu2" or "relu_squared" => Numerics.Kernels.Activation.ReluSquared,
+            _ => throw new UnsupportedModelException($"{file}: {key} '{name}' is not supported; supported are silu, gelu, gelu_new, gelu_pytorch_tanh, relu and relu2."),
         };
     }
 
-    /// <summary>Rotary embedding from <c>rope_parameters</c> (transformers 5) or <c>rope_theta</c> and <c>rope_scaling</c>.</summary>
-    public RopeConfig Rope(int headSize, int maxPositions)
-    {
-        JsonObject? parameters = Object("rope_parameters"), scaling = parameters ?? Object("rope_scaling");
-        double theta = (parameters is null ? null : NumberOf(parameters, "rope_theta")) ?? Number("rope_theta") ?? 10000;
-        if (!(theta > 1) || !double.IsFinite(theta)) throw Wrong("rope_theta", json["rope_theta"] ?? parameters?["rope_theta"], "must be a number above 1");
-        double partial = (parameters is null ? null : NumberOf(parameters, "partial_rotary_factor")) ?? Number("partial_rotary_factor") ?? 1;
-        int rotated = (int)(headSize * partial);
-        if (rotated < 2 || rotated > headSize || rotated % 2 != 0) throw Wrong("partial_rotary_factor", json["partial_rotary_factor"], $"must give an even number of rotated elements up to {headSize}");
-        var rope = new RopeConfig { Theta = theta, RotatedSize = rotated, MaxPositions = maxPositions, OriginalMaxPositions = maxPositions };
-        string kind = scaling is null ? "default" : TextOf(scaling, "rope_type") ?? TextOf(scaling, "type") ?? "default";
-        if (kind is "default") return rope;
-        double factor = NumberOf(scaling!, "factor") ?? throw Missing("rope_scaling.factor");
-        if (!(factor >= 1) || !double.IsFinite(factor)) throw Wrong("rope_scaling.factor", scaling!["factor"], "must be a number of at least 1");
-        double original = NumberOf(scaling!, "original_max_position_embeddings") ?? Number("original_max_position_embeddings") ?? maxPositions;
-        if (original is not (>= 1 and <= int.MaxValue)) throw Wrong("rope_scaling.original_max_position_embeddings", scaling!["original_max_position_embeddings"], "must be a positive number");
-        rope = rope with { Factor = factor, OriginalMaxPositions = (int)original };
-        return kind switch
-        {
-            "linear" => rope with { Scaling = RopeScaling.Linear },
-            "dynamic" => rope with { Scaling = RopeScaling.Dynamic },
-            "llama3" => rope with
-            {
-                Scaling = RopeScaling.Llama3,
-                LowFrequencyFactor = NumberOf(scaling!, "low_freq_factor") ?? 1,
-                HighFrequencyFactor = NumberOf(scaling!, "high_freq_factor") ?? 4,
-            },
-            "yarn" => rope with
-            {
-                Scaling = RopeScaling.Yarn,
-                BetaFast = NumberOf(scaling!, "beta_fast") ?? 32,
-                BetaSlow = NumberOf(scaling!, "beta_slow") ?? 1,
-                Truncate = scaling!["truncate"] is not JsonValue truncate || !truncate.TryGetValue(out bool flag) || flag,
-                AttentionFactor = NumberOf(scaling!, "attention_factor"),
-                MScale = NumberOf(scaling!, "mscale"),
-                MScaleAllDim = NumberOf(scaling!, "mscale_all_dim"),
-            },
-            _ => throw new UnsupportedModelException($"{file}: rope type '{kind}' is not supported; supported are default, linear, dynamic, llama3 and yarn."),
-        };
-    }
+    /// <summary>Rotary embedding, see <see cref="RopeReader"/>.</summary>
+    internal RopeConfig Rope(int headSize, int maxPositions, RopeRule rule) => new RopeReader(this, json).Read(headSize, maxPositions, rule);
 
-    public CheckpointException Wrong(string key, JsonNode? value, string rule) =>
+    internal CheckpointException Wrong(string key, JsonNode? value, string rule) =>
         new($"{file}: {key} is {value?.ToJsonString() ?? "absent"}; it {rule}.");
 
-    private CheckpointException Missing(string key) => new($"{file}: the key '{key}' is missing.");
+    internal CheckpointException Missing(string key) => new($"{file}: the key '{key}' is missing.");
 
-    private JsonObject? Object(string key) => json[key] switch
+    internal JsonObject? Object(string key) => json[key] switch
     {
         null => null,
         JsonObject found => found,
@@ -126,12 +180,10 @@ internal sealed class ConfigReader(JsonObject json, string file)
         throw Wrong(key, node, "must be a whole number");
     }
 
-    private double? NumberOf(JsonObject from, string key) => from[key] switch
+    internal double? NumberOf(JsonObject from, string key) => from[key] switch
     {
         null => null,
         JsonValue value when value.GetValueKind() == JsonValueKind.Number => double.Parse(value.ToJsonString(), CultureInfo.InvariantCulture),
         var other => throw Wrong(key, other, "must be a number"),
     };
-
-    private string? TextOf(JsonObject from, string key) => from[key] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
 }

@@ -1,9 +1,14 @@
+using System.Text.Json.Nodes;
+
 namespace LowRankQuant.Models.Families;
 
 /// <summary>All supported architectures.</summary>
 public static class ModelFamilies
 {
     private static readonly IModelFamily[] All = [new LlamaFamily()];
+
+    /// <summary>The families, in the order in which they are listed.</summary>
+    public static IReadOnlyList<IModelFamily> Known => All;
 
     /// <summary>The family of a <c>model_type</c>.</summary>
     /// <param name="modelType">The value in config.json.</param>
@@ -17,5 +22,19 @@ public static class ModelFamilies
         }
         string supported = string.Join(", ", All.SelectMany(family => family.ModelTypes));
         throw new UnsupportedModelException($"{file}: model_type '{modelType ?? "(absent)"}' is not supported; supported are {supported}.");
+    }
+
+    /// <summary>What the family of a configuration makes of it.</summary>
+    /// <param name="json">config.json, or what stands for it.</param>
+    /// <param name="file">Its file, for messages.</param>
+    /// <exception cref="UnsupportedModelException">No family serves it, or it asks for something that the family does not have.</exception>
+    /// <exception cref="CheckpointException">A value is absent or unsound.</exception>
+    public static Architecture Read(JsonObject json, string file)
+    {
+        string? modelType = json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+        IModelFamily family = For(modelType, file);
+        return family.TextKey is { } key && json[key] is JsonObject nested
+            ? family.Read(new ConfigReader(nested, $"{file}: {key}", json))
+            : family.Read(new ConfigReader(json, file));
     }
 }

@@ -11,21 +11,21 @@ namespace LowRankQuant.Models.Generation;
 public sealed class TokenSampler : IDisposable
 {
     private readonly CausalModel _model;
-    private readonly Tensor _embedding;
+    private readonly InputEmbedding _embedding;
     private readonly OutputHead _head;
-    private readonly DecoderBlock[] _blocks;
+    private readonly IDecoderBlock[] _blocks;
 
     /// <summary>Loads the whole model.</summary>
     /// <param name="model">The model; not owned.</param>
     /// <param name="loadBlock">
     /// Gives block i in place of <see cref="CausalModel.LoadBlock"/>, such as one with other weights; owned from then on.
     /// </param>
-    public TokenSampler(CausalModel model, Func<int, DecoderBlock>? loadBlock = null)
+    public TokenSampler(CausalModel model, Func<int, IDecoderBlock>? loadBlock = null)
     {
         _model = model;
         _embedding = model.LoadEmbedding();
         _head = model.LoadHead();
-        _blocks = new DecoderBlock[model.Config.Layers];
+        _blocks = new IDecoderBlock[model.Config.Layers];
         for (int i = 0; i < _blocks.Length; i++) _blocks[i] = loadBlock?.Invoke(i) ?? model.LoadBlock(i);
     }
 
@@ -55,9 +55,8 @@ public sealed class TokenSampler : IDisposable
             random[i] = SeededRandom.Derive(options.Seed, options.FirstStream + (ulong)i);
             added[i] = new List<int>(count);
         }
-        int width = _model.Config.KeyValueHeads * _model.Config.HeadSize;
-        KeyValueLane[][] caches =
-            [.. _blocks.Select(_ => Enumerable.Range(0, prompts.Count).Select(_ => new KeyValueLane(_model.Device, width, capacity)).ToArray())];
+        IMixerState[][] caches =
+            [.. _blocks.Select(block => Enumerable.Range(0, prompts.Count).Select(_ => block.CreateState(_model.Device, capacity)).ToArray())];
         try
         {
             int[] input = [.. prompts.SelectMany(prompt => prompt)];
@@ -79,7 +78,7 @@ public sealed class TokenSampler : IDisposable
         }
         finally
         {
-            foreach (KeyValueLane lane in caches.SelectMany(lanes => lanes)) lane.Dispose();
+            foreach (IMixerState lane in caches.SelectMany(lanes => lanes)) lane.Dispose();
         }
         return [.. added.Select(ids => ids.ToArray())];
     }
@@ -89,21 +88,22 @@ public sealed class TokenSampler : IDisposable
     {
         _embedding.Dispose();
         _head.Dispose();
-        foreach (DecoderBlock block in _blocks) block.Dispose();
+        foreach (IDecoderBlock block in _blocks) block.Dispose();
     }
 
-    private int[] Step(int[] ids, SequenceShape shape, int position, KeyValueLane[][] caches, double temperature, SeededRandom[] random)
+    private int[] Step(int[] ids, SequenceShape shape, int position, IMixerState[][] caches, double temperature, SeededRandom[] random)
     {
         Device device = _model.Device;
         Tensor x = device.Empty(shape.Rows, _model.Config.HiddenSize);
         try
         {
-            _model.Embed(_embedding, ids, x);
+            int[] positions = [.. Enumerable.Range(0, ids.Length).Select(row => position + (row % shape.Length))];
+            using var inputs = new PassInputs(_embedding, _blocks.Length, ids, x, positions);
             for (int i = 0; i < _blocks.Length; i++)
             {
                 LaneWork[] work = [.. caches[i].Select((lane, b) => new LaneWork(lane, [new LaneRows(b * shape.Length, shape.Length, position)]))];
                 using var tape = new Tape(device, recording: false);
-                device.Kernels.Copy(CachedForward.Run(_blocks[i], tape, new Variable(x), work).Value, x);
+                device.Kernels.Copy(_blocks[i].Forward(tape, new Variable(x), inputs.For(ForwardPass.OfLanes(work), i)).Value, x);
             }
             using Tensor last = device.Empty(shape.Batch, _model.Config.HiddenSize);
             for (int b = 0; b < shape.Batch; b++) device.Kernels.Copy(x.RowRange(((b + 1) * shape.Length) - 1, 1), last.RowRange(b, 1));

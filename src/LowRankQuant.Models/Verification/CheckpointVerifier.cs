@@ -209,12 +209,12 @@ public sealed class CheckpointVerifier
     // The name under which a checkpoint stores a matrix that serves as embedding and as head, where the asked one is the other name.
     private static string? Twin(ICheckpoint checkpoint, string name)
     {
-        IModelFamily family = ModelFamilies.For(checkpoint.Config.ModelType, checkpoint.Location);
+        Architecture family = checkpoint.Architecture;
         string? other = name == family.HeadName ? family.EmbeddingName : name == family.EmbeddingName ? family.HeadName : null;
         return other is not null && checkpoint.Config.TiedEmbeddings && !checkpoint.Contains(name) && checkpoint.Contains(other) ? other : null;
     }
 
-    private static string Embedding(ICheckpoint checkpoint) => ModelFamilies.For(checkpoint.Config.ModelType, checkpoint.Location).EmbeddingName;
+    private static string Embedding(ICheckpoint checkpoint) => checkpoint.Architecture.EmbeddingName;
 
     // By the file itself: the checkpoint corrects what its tensors contradict, and engines do not.
     private static bool IsTiedByName(ICheckpoint checkpoint) => checkpoint is HuggingFaceCheckpoint

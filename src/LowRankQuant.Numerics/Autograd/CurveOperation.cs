@@ -69,6 +69,25 @@ public static class CurveOperation
         return output;
     }
 
+    /// <summary>x[r, j] * factors[j], the factors constants.</summary>
+    /// <param name="tape">Records the operation.</param>
+    /// <param name="x">[rows, n].</param>
+    /// <param name="factors">[n].</param>
+    public static Variable ScaleColumns(this Tape tape, Variable x, Tensor factors)
+    {
+        Tensor repeated = tape.Rent(x.Value.Shape), y = tape.Rent(x.Value.Shape);
+        tape.Kernels.EmbeddingForward(factors.View(1, x.Value.Columns), new int[x.Value.Rows], repeated);
+        tape.Kernels.Multiply(x.Value, repeated, y);
+        Variable output = tape.Output(y, x.RequiresGradient);
+        tape.Record(output, () =>
+        {
+            GradientSink dx = GradientSink.For(tape, x);
+            tape.Kernels.Multiply(output.Gradient!, repeated, dx.Target);
+            dx.Finish();
+        });
+        return output;
+    }
+
     /// <summary>The same elements in another shape, such as heads as rows; shares memory, and so does its gradient where nothing else has one yet.</summary>
     public static Variable View(this Tape tape, Variable x, params ReadOnlySpan<int> shape)
     {

@@ -59,11 +59,24 @@ public abstract class QuantizedWeight
     /// <summary>The same codes and scales with another branch, or without one.</summary>
     public abstract QuantizedWeight WithBranch(LowRankBranch? branch);
 
+    /// <summary>A weight of some of the rows, with their codes and scales; without a branch.</summary>
+    /// <param name="count">How many.</param>
+    /// <param name="rowOf">The number here of row i there.</param>
+    public abstract QuantizedWeight SelectRows(int count, Func<int, int> rowOf);
+
     /// <summary>Stored bits: codes, scales, zero points or minima, and the branch.</summary>
     public long StoredBits => Grid.StoredBits(OutFeatures, InFeatures, ScaleType) + (Branch?.StoredBits ?? 0);
 
     /// <summary>Stored bits per weight.</summary>
     public double BitsPerWeight => (double)StoredBits / Codes.LongLength;
+
+    private protected static T[] Rows<T>(T[] values, int rows, int count, Func<int, int> rowOf)
+    {
+        int perRow = values.Length / rows;
+        var taken = new T[(long)count * perRow];
+        for (int i = 0; i < count; i++) Array.Copy(values, (long)rowOf(i) * perRow, taken, (long)i * perRow, perRow);
+        return taken;
+    }
 
     private protected abstract void WriteValues(Span<float> destination);
 }

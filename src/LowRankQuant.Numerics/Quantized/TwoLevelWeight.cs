@@ -31,6 +31,13 @@ public sealed class TwoLevelWeight : QuantizedWeight
     /// <inheritdoc/>
     public override TwoLevelWeight WithBranch(LowRankBranch? branch) => new(OutFeatures, InFeatures, Grid, Codes, Scales, branch);
 
+    /// <inheritdoc/>
+    public override TwoLevelWeight SelectRows(int count, Func<int, int> rowOf) => new(
+        count, InFeatures, Grid, Rows(Codes, OutFeatures, count, rowOf), new TwoLevelScales(
+            Rows(Scales.BlockScales, OutFeatures, count, rowOf), Rows(Scales.GroupScales, OutFeatures, count, rowOf),
+            Scales.BlockMinima is null ? null : Rows(Scales.BlockMinima, OutFeatures, count, rowOf),
+            Scales.GroupMinima is null ? null : Rows(Scales.GroupMinima, OutFeatures, count, rowOf)));
+
     private protected override void WriteValues(Span<float> destination)
     {
         int size = Grid.GroupSize, groups = OutFeatures * Grid.GroupsPerRow(InFeatures), zero = Grid.Symmetric ? Grid.SymmetricZero : 0;

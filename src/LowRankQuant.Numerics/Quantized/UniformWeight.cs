@@ -52,6 +52,15 @@ public sealed class UniformWeight : QuantizedWeight
     /// <inheritdoc/>
     public override UniformWeight WithBranch(LowRankBranch? branch) => new(OutFeatures, InFeatures, Grid, Codes, Scales, ZeroPoints, ScaleType, branch);
 
+    /// <inheritdoc/>
+    public override UniformWeight SelectRows(int count, Func<int, int> rowOf)
+    {
+        bool one = Grid.Granularity == Granularity.Tensor;
+        return new UniformWeight(
+            count, InFeatures, Grid, Rows(Codes, OutFeatures, count, rowOf), one ? Scales : Rows(Scales, OutFeatures, count, rowOf),
+            one || ZeroPoints is null ? ZeroPoints : Rows(ZeroPoints, OutFeatures, count, rowOf), ScaleType);
+    }
+
     private protected override void WriteValues(Span<float> destination)
     {
         int groups = Grid.GroupsPerRow(InFeatures), size = EffectiveGroupSize;

@@ -54,12 +54,12 @@ public sealed class ActivationStore : IDisposable
     /// <summary>Whether the windows lie on disk.</summary>
     public bool OnDisk => _file is not null;
 
-    /// <summary>Reads one window into <paramref name="destination"/> [rows, columns].</summary>
+    /// <summary>Reads one window, or its first rows, into <paramref name="destination"/> [up to rows, columns].</summary>
     public void Read(int window, Tensor destination)
     {
         if (_memory is not null)
         {
-            destination.CopyFrom(_memory[window]);
+            destination.CopyFrom(_memory[window].AsSpan(0, Count(destination)));
             return;
         }
         if (destination.Device is CpuDevice)
@@ -67,17 +67,17 @@ public sealed class ActivationStore : IDisposable
             ReadFully(window, MemoryMarshal.AsBytes(destination.Span));
             return;
         }
-        var values = new float[Rows * Columns];
+        var values = new float[Count(destination)];
         ReadFully(window, MemoryMarshal.AsBytes(values.AsSpan()));
         destination.CopyFrom(values);
     }
 
-    /// <summary>Writes one window from <paramref name="source"/> [rows, columns].</summary>
+    /// <summary>Writes one window, or its first rows, from <paramref name="source"/> [up to rows, columns].</summary>
     public void Write(int window, Tensor source)
     {
         if (_memory is not null)
         {
-            source.Device.Kernels.Download(source, _memory[window]);
+            source.Device.Kernels.Download(source, _memory[window].AsSpan(0, Count(source)));
             return;
         }
         ReadOnlySpan<float> values = source.Device is CpuDevice ? source.Span : source.ToArray();
@@ -91,6 +91,10 @@ public sealed class ActivationStore : IDisposable
         if (_memory is not null) _budget.Release(_bytes);
         _file?.Dispose();
     }
+
+    private int Count(Tensor window) => window.Count <= (long)Rows * Columns && window.Count % Columns == 0
+        ? (int)window.Count
+        : throw new ArgumentException($"A window {window} for a store of [{Rows}, {Columns}].", nameof(window));
 
     private long Offset(int window) => (long)window * Rows * Columns * sizeof(float);
 

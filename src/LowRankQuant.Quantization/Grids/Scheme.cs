@@ -1,3 +1,4 @@
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Quantization.Grids;
@@ -23,8 +24,8 @@ public sealed record Scheme(WeightGrid Grid, GridStart Start, ScaleType ScaleTyp
     /// <param name="planned">The plan's grid, or null without one.</param>
     public WeightGrid GridOf(string linear, WeightGrid? planned) => planned ?? For(linear).Grid;
 
-    /// <summary>Stored bits per weight over the linears of a block.</summary>
-    public double BitsPerWeight(IEnumerable<(string Name, int OutFeatures, int InFeatures)> linears)
+    /// <summary>Stored bits per weight over linears, by their names within blocks.</summary>
+    public double BitsPerWeight(IEnumerable<LinearShape> linears)
     {
         double bits = 0, weights = 0;
         foreach ((string name, int outFeatures, int inFeatures) in linears)

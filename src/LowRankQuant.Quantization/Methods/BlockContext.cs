@@ -10,7 +10,7 @@ namespace LowRankQuant.Quantization.Methods;
 public sealed class BlockContext
 {
     /// <summary>The block in full precision.</summary>
-    public required DecoderBlock Block { get; init; }
+    public required IDecoderBlock Block { get; init; }
 
     /// <summary>Where it computes.</summary>
     public required Device Device { get; init; }
@@ -37,13 +37,13 @@ public sealed class BlockContext
 /// <summary>
 /// The two activation streams of block reconstruction at one block. Windows 0..TrainingWindows-1 are for training, the rest are held out.
 /// </summary>
-/// <param name="QuantizedInput">Input of the block when everything before it is quantized.</param>
+/// <param name="QuantizedInput">Windows at the input of the block when everything before it is quantized.</param>
 /// <param name="Target">Output of the full-precision block on the full-precision stream.</param>
 /// <param name="TrainingWindows">Windows that may be trained on.</param>
-public sealed record BlockStreams(ActivationStore QuantizedInput, ActivationStore Target, int TrainingWindows)
+public sealed record BlockStreams(ActivationStream QuantizedInput, ActivationStream Target, int TrainingWindows)
 {
-    /// <summary>Input of the block in the full-precision model; null unless the method asked for it.</summary>
-    public ActivationStore? FullPrecisionInput { get; init; }
+    /// <summary>Windows at the input of the block in the full-precision model; null unless the method asked for it.</summary>
+    public ActivationStream? FullPrecisionInput { get; init; }
 
     /// <summary>Windows that are only measured.</summary>
     public int HeldOutWindows => QuantizedInput.Windows - TrainingWindows;

@@ -56,7 +56,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             }
             else
             {
-                using DecoderBlock block = model.LoadBlock(index);
+                using IDecoderBlock block = model.LoadBlock(index);
                 report = finished ? Replay(block, streams!, cancellation) : Quantize(method, block, streams, cancellation);
             }
             reports.Add(report);
@@ -74,7 +74,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         return last;
     }
 
-    private BlockReport Replay(DecoderBlock block, ActivationStreams streams, CancellationToken cancellation)
+    private BlockReport Replay(IDecoderBlock block, ActivationStreams streams, CancellationToken cancellation)
     {
         BlockReport report = folder.ReadReport(block.Index);
         IReadOnlyList<QuantizedWeight> stored = Stored(block);
@@ -83,7 +83,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         return report;
     }
 
-    private IReadOnlyList<QuantizedWeight> Stored(DecoderBlock block)
+    private IReadOnlyList<QuantizedWeight> Stored(IDecoderBlock block)
     {
         string file = folder.BlockFile(block.Index);
         try
@@ -96,7 +96,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         }
     }
 
-    private BlockReport Quantize(IBlockMethod method, DecoderBlock block, ActivationStreams? streams, CancellationToken cancellation)
+    private BlockReport Quantize(IBlockMethod method, IDecoderBlock block, ActivationStreams? streams, CancellationToken cancellation)
     {
         long start = Time.GetTimestamp();
         double? before = null, heldOutBefore = null, after = null, heldOut = null;

@@ -41,8 +41,8 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
     {
         CorrectionRecipe? correction = recipe.Correction;
         bool trains = recipe.Method != QuantizationMethod.Rtn && correction is null, residual = correction?.Residual == ResidualRounding.Lrq;
-        (double loading, DecoderBlock block) = Time(() => model.LoadBlock(0));
-        using DecoderBlock loaded = block;
+        (double loading, IDecoderBlock block) = Time(() => model.LoadBlock(0));
+        using IDecoderBlock loaded = block;
         (double rounding, QuantizedBlock rounded) = Time(() => new RtnMethod().Quantize(Context(model, block, recipe, null, cancellation)));
         double storing = StoreSeconds(block, recipe, rounded);
         if (!BlockMethods.Create(recipe).NeedsCalibration) return new BlockTiming(loading, 0, 0, rounding, storing, 0);
@@ -91,14 +91,16 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
 
         double Forward(int batch)
         {
-            using Tensor input = model.Device.Zeros(batch * recipe.SequenceLength, model.Config.HiddenSize);
+            using Text text = Text.Random(model, recipe, batch, block);
+            using Tensor input = model.Device.Empty(batch * recipe.SequenceLength, model.Config.HiddenSize);
+            int[] windows = [.. Enumerable.Range(0, batch)];
             Once();
             return Time(Once).Seconds;
 
             Variable Once()
             {
                 using var tape = new Tape(model.Device, recording: false);
-                return block.Forward(tape, new Variable(input), new SequenceShape(batch, recipe.SequenceLength));
+                return text.Streams.QuantizedInput.Forward(block, tape, windows, input);
             }
         }
     }
@@ -111,7 +113,7 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
     }
 
     // The file of a block without its branches, which are small beside the codes.
-    private static double StoreSeconds(DecoderBlock block, Recipe recipe, QuantizedBlock rounded)
+    private static double StoreSeconds(IDecoderBlock block, Recipe recipe, QuantizedBlock rounded)
     {
         string file = Path.Combine(Path.GetTempPath(), $"lrq-plan-{Guid.NewGuid():N}.safetensors");
         try
@@ -129,7 +131,7 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
         }
     }
 
-    private static BlockContext Context(CausalModel model, DecoderBlock block, Recipe recipe, BlockStreams? streams, CancellationToken cancellation) => new()
+    private static BlockContext Context(CausalModel model, IDecoderBlock block, Recipe recipe, BlockStreams? streams, CancellationToken cancellation) => new()
     {
         Block = block,
         Device = model.Device,
@@ -142,10 +144,10 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
     /// <summary>Activations of random token ids.</summary>
     private sealed class Text : IDisposable
     {
-        private readonly ActivationStore _input;
-        private readonly ActivationStore _target;
+        private readonly ActivationStream _input;
+        private readonly ActivationStream _target;
 
-        private Text(ActivationStore input, ActivationStore target, int windows)
+        private Text(ActivationStream input, ActivationStream target, int windows)
         {
             _input = input;
             _target = target;
@@ -154,28 +156,21 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
 
         public BlockStreams Streams { get; }
 
-        public static Text Random(CausalModel model, Recipe recipe, int windows, DecoderBlock block)
+        public static Text Random(CausalModel model, Recipe recipe, int windows, IDecoderBlock block)
         {
-            int length = recipe.SequenceLength, hidden = model.Config.HiddenSize;
-            var budget = new MemoryBudget(long.MaxValue);
-            ActivationStore input = new(windows, length, hidden, budget, Path.GetTempPath()), target = new(windows, length, hidden, budget, Path.GetTempPath());
-            var random = new SeededRandom(recipe.Seed);
-            using Tensor embedding = model.LoadEmbedding(), rows = model.Device.Empty(length, hidden);
-            for (int window = 0; window < windows; window++)
-            {
-                int[] ids = [.. Enumerable.Range(0, length).Select(_ => random.NextInt32(model.Config.VocabularySize))];
-                model.Embed(embedding, ids, rows);
-                input.Write(window, rows);
-                using var tape = new Tape(model.Device, recording: false);
-                target.Write(window, block.Forward(tape, new Variable(rows), new SequenceShape(1, length)).Value);
-            }
+            SeededRandom random = SeededRandom.Derive(recipe.Seed);
+            int[][] ids = [.. Enumerable.Range(0, windows).Select(_ =>
+                Enumerable.Range(0, recipe.SequenceLength).Select(_ => random.NextInt32(model.Config.VocabularySize)).ToArray())];
+            ActivationStream input = ActivationStream.Embed(model, ids, new StreamOptions(new MemoryBudget(long.MaxValue), Path.GetTempPath()));
+            ActivationStream target = input.Fork();
+            target.Advance(block, null, CancellationToken.None);
             return new Text(input, target, windows);
         }
 
         public void Dispose()
         {
-            _input.Dispose();
             _target.Dispose();
+            _input.Dispose();
         }
     }
 }

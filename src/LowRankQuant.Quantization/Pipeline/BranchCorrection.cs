@@ -40,7 +40,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
         var layers = new List<CorrectedLayer>();
         for (int index = 0; index < reference.Config.Layers; index++)
         {
-            using DecoderBlock block = reference.LoadBlock(index);
+            using IDecoderBlock block = reference.LoadBlock(index);
             layers.AddRange(_store.Has(index) ? Replay(block, streams, cancellation) : Correct(block, plan, streams, calibration.Windows.Length, cancellation));
             reference.Device.Trim();
             Progress?.Invoke("fitting branches", index + 1, reference.Config.Layers);
@@ -61,20 +61,19 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
     }
 
     // A block that an earlier session finished: only the streams have to pass it.
-    private IReadOnlyList<CorrectedLayer> Replay(DecoderBlock block, StreamPair streams, CancellationToken cancellation)
+    private IReadOnlyList<CorrectedLayer> Replay(IDecoderBlock block, StreamPair streams, CancellationToken cancellation)
     {
         (IReadOnlyList<CorrectedLayer> layers, IReadOnlyList<string> warnings) = _store.Read(block);
         _warnings.AddRange(warnings);
         IReadOnlyList<LinearSlot> slots = block.Slots;
-        var statistics = new StageStatistics(block, reference.Device, cancellation);
-        statistics.Advance(streams.Full);
+        streams.Full.Advance(block, null, cancellation);
         IWeightSource[] dense = [.. slots.Select((slot, i) => slot.Exchange(new DenseWeight(Read(block, slot, layers[i].Branch))))];
-        statistics.Advance(streams.Quantized);
+        streams.Quantized.Advance(block, null, cancellation);
         for (int i = 0; i < dense.Length; i++) slots[i].Exchange(dense[i]).Dispose();
         return layers;
     }
 
-    private List<CorrectedLayer> Correct(DecoderBlock block, ModelPlan plan, StreamPair streams, int windows, CancellationToken cancellation)
+    private List<CorrectedLayer> Correct(IDecoderBlock block, ModelPlan plan, StreamPair streams, int windows, CancellationToken cancellation)
     {
         IReadOnlyList<LinearSlot> slots = block.Slots;
         IWeightSource[] dense = [.. slots.Select(slot => slot.Weight)];
@@ -85,20 +84,22 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
         var statistics = new StageStatistics(block, reference.Device, cancellation);
         try
         {
-            for (int stage = 0; stage < DecoderBlock.InputStages.Count; stage++)
+            IReadOnlyList<InputStage> stages = statistics.Stages(streams.Full);
+            for (int stage = 0; stage < stages.Count; stage++)
             {
-                (InputStatistics inputs, double[]? cross) = statistics.Pair(
+                StageInputs[] inputs = statistics.Pair(
                     stage, streams.Full, streams.Quantized, new WindowRange(0, windows), options.Propagation > 0, () => Use(dense), () => Use(stored));
-                foreach (int slot in DecoderBlock.InputStages[stage])
+                foreach ((int site, int slot) in stages[stage].Sites.SelectMany((known, site) => known.Slots.Select(slot => (site, slot))))
                 {
-                    result[slot] = Fit(block, slots[slot], ((DenseWeight)dense[slot]).Value, (DenseWeight)stored[slot], inputs, cross, plan);
+                    result[slot] = Fit(
+                        block, slots[slot], ((DenseWeight)dense[slot]).Value, (DenseWeight)stored[slot], inputs[site].Statistics, inputs[site].Cross, plan);
                     if (result[slot].Branch is { } branch) branch.AddTo(((DenseWeight)stored[slot]).Value.Span);
                 }
             }
             Use(dense);
-            statistics.Advance(streams.Full);
+            streams.Full.Advance(block, null, cancellation);
             Use(stored);
-            statistics.Advance(streams.Quantized);
+            streams.Quantized.Advance(block, null, cancellation);
             _store.Write(block.Index, result, _warnings[warned..], Stopwatch.GetElapsedTime(start).TotalSeconds);
             return [.. result];
         }
@@ -115,7 +116,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
     }
 
     // The quantized weight, with its branch where there is one already.
-    private Tensor Read(DecoderBlock block, LinearSlot slot, LowRankBranch? branch)
+    private Tensor Read(IDecoderBlock block, LinearSlot slot, LowRankBranch? branch)
     {
         var values = new float[slot.OutFeatures * slot.InFeatures];
         quantized.Checkpoint.Read($"{block.Name}.{slot.Name}.weight", values);
@@ -124,7 +125,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
     }
 
     private CorrectedLayer Fit(
-        DecoderBlock block, LinearSlot slot, Tensor weight, DenseWeight stored, InputStatistics inputs, double[]? cross, ModelPlan plan)
+        IDecoderBlock block, LinearSlot slot, Tensor weight, DenseWeight stored, InputStatistics inputs, double[]? cross, ModelPlan plan)
     {
         string module = $"{block.Name}.{slot.Name}";
         int m = slot.OutFeatures, n = slot.InFeatures;
@@ -154,26 +155,18 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
     {
         public StreamPair(CausalModel model, CalibrationSet calibration, MemoryBudget budget, string folder)
         {
-            int count = calibration.Windows.Length, hidden = model.Config.HiddenSize;
-            Full = new ActivationStore(count, calibration.SequenceLength, hidden, budget, folder);
-            Quantized = new ActivationStore(count, calibration.SequenceLength, hidden, budget, folder);
-            using Tensor embedding = model.LoadEmbedding(), x = model.Device.Empty(calibration.SequenceLength, hidden);
-            for (int i = 0; i < count; i++)
-            {
-                model.Embed(embedding, calibration.Windows[i], x);
-                Full.Write(i, x);
-                Quantized.Write(i, x);
-            }
+            Full = ActivationStream.Embed(model, calibration.Windows, new StreamOptions(budget, folder));
+            Quantized = Full.Fork();
         }
 
-        public ActivationStore Full { get; }
+        public ActivationStream Full { get; }
 
-        public ActivationStore Quantized { get; }
+        public ActivationStream Quantized { get; }
 
         public void Dispose()
         {
-            Full.Dispose();
             Quantized.Dispose();
+            Full.Dispose();
         }
     }
 }

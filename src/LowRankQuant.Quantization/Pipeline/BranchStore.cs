@@ -37,7 +37,7 @@ internal sealed class BranchStore(RunFolder folder, int factorBits)
     }
 
     /// <summary>Reads a finished block back.</summary>
-    public (IReadOnlyList<CorrectedLayer> Layers, IReadOnlyList<string> Warnings) Read(DecoderBlock block)
+    public (IReadOnlyList<CorrectedLayer> Layers, IReadOnlyList<string> Warnings) Read(IDecoderBlock block)
     {
         BlockReport report = folder.ReadReport(block.Index);
         using SafetensorsFile file = SafetensorsFile.Open(folder.BlockFile(block.Index));

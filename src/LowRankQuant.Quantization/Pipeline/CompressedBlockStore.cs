@@ -61,7 +61,7 @@ public sealed class CompressedBlockStore : IBlockStore
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<QuantizedWeight> Read(string file, DecoderBlock block)
+    public IReadOnlyList<QuantizedWeight> Read(string file, IDecoderBlock block)
     {
         using SafetensorsFile stored = SafetensorsFile.Open(file);
         return [.. block.Slots.Select(slot => ReadOne(stored, block.Name, slot.Name))];

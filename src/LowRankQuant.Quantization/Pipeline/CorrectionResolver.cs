@@ -1,4 +1,5 @@
 using System.Globalization;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Pipeline.Budget;

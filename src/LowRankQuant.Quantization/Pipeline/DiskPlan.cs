@@ -21,20 +21,20 @@ public sealed record DiskPlan(long Bytes)
     public static DiskPlan For(CausalModel model, Recipe recipe, MemoryPlan memory, bool dense)
     {
         long parameters = model.Checkpoint.TensorNames.Sum(name => model.Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size));
-        long linears = model.Config.LinearWeights, scaleBytes = recipe.ScaleType == ScaleType.Float32 ? 4 : 2, blockBits = 0;
+        long linears = model.LinearWeights, scaleBytes = recipe.ScaleType == ScaleType.Float32 ? 4 : 2, blockBits = 0;
         Scheme scheme = recipe.Scheme;
-        foreach ((string name, int outFeatures, int inFeatures) in model.Linears)
+        foreach ((string name, int outFeatures, int inFeatures) in model.Layout.Linears.SelectMany(block => block))
         {
             long grid = scheme.For(name).Grid.StoredBits(outFeatures, inFeatures, recipe.ScaleType);
             // A plan may widen codes; a branch is at most about as large as the codes.
             double more = recipe.Correction is { } correction ? Math.Max(0, (correction.TargetBits ?? 0) - recipe.Bits) + (2 * Math.Max(1, recipe.Bits * correction.ExtraSize)) : 0;
             blockBits += grid + (long)((double)outFeatures * inFeatures * more);
         }
-        long blocks = blockBits / 8 * model.Config.Layers;
+        long blocks = blockBits / 8;
         long result = (dense ? linears * scaleBytes : blocks) + ((parameters - linears) * scaleBytes) + model.Checkpoint.Carried.Sum(tensor => tensor.ByteLength);
         // Tuned blocks lie beside the others for a while, and the state of tuning beside them: four copies of its parameters, twice while one replaces another.
         long tuned = recipe.Tuning is { } tuning
-            ? blocks + (2L * 4 * sizeof(float) * TuningMemory.For(model.Config, model.Linears, recipe, tuning).Parameters)
+            ? blocks + (2L * 4 * sizeof(float) * TuningMemory.For(model.Config, model.Layout, recipe, tuning).Parameters)
             : 0;
         return new DiskPlan(blocks + tuned + result + Math.Max(0, memory.StreamBytes - memory.ActivationBytes) + SideBytes);
     }

@@ -11,5 +11,5 @@ public interface IBlockStore
     IReadOnlyList<PendingTensor> Tensors(IReadOnlyList<(string Name, QuantizedWeight Weight)> weights);
 
     /// <summary>Reads the weights of a block back, in slot order.</summary>
-    IReadOnlyList<QuantizedWeight> Read(string file, DecoderBlock block);
+    IReadOnlyList<QuantizedWeight> Read(string file, IDecoderBlock block);
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Quantization.Pipeline;

@@ -19,14 +19,14 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
 
     /// <summary>Plans a run.</summary>
     /// <param name="config">Sizes of the model.</param>
-    /// <param name="linears">The quantizable linears of a block.</param>
+    /// <param name="layout">Its linears.</param>
     /// <param name="recipe">What is done.</param>
     /// <param name="memory">The user's budget in bytes; null for three quarters of what the machine offers.</param>
     /// <exception cref="OutOfBudgetException">The budget does not even hold one block's work.</exception>
-    public static MemoryPlan For(DecoderConfig config, IReadOnlyList<(string Name, int OutFeatures, int InFeatures)> linears, Recipe recipe, long? memory)
+    public static MemoryPlan For(DecoderConfig config, ModelLayout layout, Recipe recipe, long? memory)
     {
         long weights = 0, learned = 0, layer = 0;
-        foreach ((_, int outFeatures, int inFeatures) in linears)
+        foreach ((_, int outFeatures, int inFeatures) in layout.LargestBlock)
         {
             weights += (long)outFeatures * inFeatures;
             layer = Math.Max(layer, sizeof(double) * ((LayerMatrices * outFeatures * inFeatures) + (Covariances * inFeatures * inFeatures)));
@@ -51,7 +51,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         long budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
         if (recipe.Tuning is { } tuning)
         {
-            TuningMemory needs = TuningMemory.For(config, linears, recipe, tuning);
+            TuningMemory needs = TuningMemory.For(config, layout, recipe, tuning);
             long whole = ProcessBytes + needs.FixedBytes;
             if (whole > budget && fixedBytes <= budget)
                 throw new OutOfBudgetException($"Tuning the whole model needs about {Text(whole)} and the memory budget is {Text(budget)}; give more with --memory, or leave it out with --tune-steps 0.");

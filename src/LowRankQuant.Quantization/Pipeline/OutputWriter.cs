@@ -40,7 +40,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     public void WriteDense(long shardSize, CancellationToken cancellation)
     {
         const SafetensorsType type = SafetensorsType.F16;
-        Write(type, shardSize, ModelConfigFile.For(model.Checkpoint, type), (file, index) => [.. model.Linears.Select(linear =>
+        Write(type, shardSize, ModelConfigFile.For(model.Checkpoint, type), (file, index) => [.. model.LinearsOf(index).Select(linear =>
         {
             string name = $"{model.BlockName(index)}.{linear.Name}";
             return new PendingTensor($"{name}.weight", type, [linear.OutFeatures, linear.InFeatures], sink =>
@@ -59,7 +59,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         var twoLevel = new List<(string Module, string Grid)>();
         for (int i = 0; i < model.Config.Layers; i++)
         {
-            foreach ((string linear, _, _) in model.Linears)
+            foreach ((string linear, _, _) in model.LinearsOf(i))
             {
                 string module = $"{model.BlockName(i)}.{linear}";
                 WeightGrid grid = store.GridOf(model.BlockName(i), linear);
@@ -67,7 +67,8 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                 else uniform.Add(new QuantizedModule(module, (UniformGrid)grid));
             }
         }
-        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, ["lm_head"]) : TwoLevelConfig.Build(twoLevel, uniform, ["lm_head"]);
+        string head = model.HeadName[..^".weight".Length];
+        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, [head]) : TwoLevelConfig.Build(twoLevel, uniform, [head]);
     }
 
     private void WriteAdapter(AdapterForm form)
@@ -80,7 +81,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             {
                 SafetensorsFile file = SafetensorsFile.Open(folder.ResultFile(i));
                 files.Add(file);
-                foreach ((string linear, int outFeatures, int inFeatures) in model.Linears)
+                foreach ((string linear, int outFeatures, int inFeatures) in model.LinearsOf(i))
                 {
                     string name = $"{model.BlockName(i)}.{linear}";
                     modules.Add(new AdapterModule(
@@ -105,7 +106,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         CancellationToken cancellation)
     {
         ICheckpoint source = model.Checkpoint;
-        var quantized = LinearNames().Select(name => $"{name}.weight").ToHashSet(StringComparer.Ordinal);
+        var quantized = model.Modules.Select(module => $"{module.Name}.weight").ToHashSet(StringComparer.Ordinal);
         var files = new List<SafetensorsFile>();
         try
         {
@@ -163,13 +164,5 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         IEnumerable<string> files = Directory.EnumerateFiles(output, "*.safetensors");
         string adapter = Path.Combine(output, CheckpointOpener.AdapterFolder);
         return Directory.Exists(adapter) ? files.Concat(Directory.EnumerateFiles(adapter, "*.safetensors")) : files;
-    }
-
-    private IEnumerable<string> LinearNames()
-    {
-        for (int i = 0; i < model.Config.Layers; i++)
-        {
-            foreach ((string name, _, _) in model.Linears) yield return $"{model.BlockName(i)}.{name}";
-        }
     }
 }

@@ -8,44 +8,40 @@ using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
-/// <summary>Name and shape of a quantizable weight.</summary>
-/// <param name="Name">Name within its block.</param>
-/// <param name="OutFeatures">Rows.</param>
-/// <param name="InFeatures">Columns.</param>
-public readonly record struct LinearShape(string Name, int OutFeatures, int InFeatures);
-
 /// <summary>Preset, model and request make a recipe; whatever is wrong about the request is said at once.</summary>
 public static class RecipeResolver
 {
     /// <summary>Resolves a request for a model.</summary>
     /// <param name="request">What was asked for.</param>
     /// <param name="model">Sizes of the model.</param>
-    /// <param name="linears">The quantizable weights of a block.</param>
+    /// <param name="layout">Its quantizable weights.</param>
     /// <param name="native">Type of scales when the request names none.</param>
     /// <param name="problems">Problems already found in the request, such as values that are no numbers.</param>
     /// <exception cref="RecipeException">The request cannot be run; it lists everything that is wrong.</exception>
     public static ResolvedRecipe Resolve(
-        RecipeRequest request, DecoderConfig model, IReadOnlyList<LinearShape> linears, ScaleType native, IReadOnlyList<string>? problems = null)
+        RecipeRequest request, DecoderConfig model, ModelLayout layout, ScaleType native, IReadOnlyList<string>? problems = null)
     {
-        ResolvedRecipe resolved = Examine(request, model, linears, native, [.. problems ?? []]);
+        ResolvedRecipe resolved = Examine(request, model, layout, native, [.. problems ?? []]);
         return resolved.Problems.Count > 0 ? throw new RecipeException(resolved.Problems) : resolved;
     }
 
     /// <summary>As <see cref="Resolve"/>, for those who want to look at a recipe that cannot be run.</summary>
     /// <param name="request">What was asked for.</param>
     /// <param name="model">Sizes of the model.</param>
-    /// <param name="linears">The quantizable weights of a block.</param>
+    /// <param name="layout">Its quantizable weights.</param>
     /// <param name="native">Type of scales when the request names none.</param>
     /// <param name="problems">Problems already found; receives the others.</param>
     public static ResolvedRecipe Examine(
-        RecipeRequest request, DecoderConfig model, IReadOnlyList<LinearShape> linears, ScaleType native, List<string> problems)
+        RecipeRequest request, DecoderConfig model, ModelLayout layout, ScaleType native, List<string> problems)
     {
-        var work = new Resolution(request, model, linears, problems);
+        var work = new Resolution(request, model, layout, problems);
         return new ResolvedRecipe(work.Resolve(native), work.Notes, problems);
     }
 
-    private sealed class Resolution(RecipeRequest request, DecoderConfig model, IReadOnlyList<LinearShape> linears, List<string> problems)
+    private sealed class Resolution(RecipeRequest request, DecoderConfig model, ModelLayout layout, List<string> problems)
     {
+        private readonly IReadOnlyList<LinearShape> linears = layout.Kinds;
+
         // Shorter windows than this say little about a model; text is cut to fewer windows first.
         private const int ShortestBundledWindow = 64;
 
@@ -53,7 +49,7 @@ public static class RecipeResolver
 
         public List<string> Notes { get; } = [];
 
-        private double Parameters => model.LinearWeights + ((model.TiedEmbeddings ? 1.0 : 2.0) * model.VocabularySize * model.HiddenSize);
+        private double Parameters => layout.LinearWeights + ((model.TiedEmbeddings ? 1.0 : 2.0) * model.VocabularySize * model.HiddenSize);
 
         public Recipe Resolve(ScaleType native)
         {

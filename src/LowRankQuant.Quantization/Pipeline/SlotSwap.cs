@@ -19,7 +19,7 @@ public sealed class SlotSwap : IDisposable
     }
 
     /// <summary>The block with its weights as stored: (code - zero) * scale, plus the branch where there is one.</summary>
-    public static SlotSwap Dequantized(DecoderBlock block, IReadOnlyList<QuantizedWeight> weights, Device device) =>
+    public static SlotSwap Dequantized(IDecoderBlock block, IReadOnlyList<QuantizedWeight> weights, Device device) =>
         new(block.Slots, i =>
         {
             var values = new float[weights[i].Codes.Length];
@@ -28,16 +28,16 @@ public sealed class SlotSwap : IDisposable
         });
 
     /// <summary>The block rounded to nearest on the scheme's first grid: what every method starts from.</summary>
-    public static SlotSwap RoundedToNearest(DecoderBlock block, Scheme scheme, Device device) => Dequantized(block, Rounded(block, scheme, device), device);
+    public static SlotSwap RoundedToNearest(IDecoderBlock block, Scheme scheme, Device device) => Dequantized(block, Rounded(block, scheme, device), device);
 
     /// <summary>Rounds the block's weights to nearest for good; the old ones are freed.</summary>
-    public static void ReplaceByRounded(DecoderBlock block, Scheme scheme, Device device)
+    public static void ReplaceByRounded(IDecoderBlock block, Scheme scheme, Device device)
     {
         SlotSwap swap = RoundedToNearest(block, scheme, device);
         foreach (IWeightSource old in swap._old) old.Dispose();
     }
 
-    private static QuantizedWeight[] Rounded(DecoderBlock block, Scheme scheme, Device device)
+    private static QuantizedWeight[] Rounded(IDecoderBlock block, Scheme scheme, Device device)
     {
         IReadOnlyList<LinearSlot> slots = block.Slots;
         var weights = new QuantizedWeight[slots.Count];

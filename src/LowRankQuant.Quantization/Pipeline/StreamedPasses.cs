@@ -13,55 +13,45 @@ namespace LowRankQuant.Quantization.Pipeline;
 internal sealed class StreamedPasses : IDisposable
 {
     private readonly CausalModel _model;
-    private readonly ActivationStore[] _states;
+    private readonly ActivationStream _stream;
+    private readonly ActivationStream[] _inputs;
     private readonly Tensor _x;
     private readonly Tensor _gradient;
     private readonly Tensor _slope;
-    private int _windows;
 
     /// <summary>Room for some windows at once.</summary>
-    /// <param name="model">Embedding and head, and what gives blocks.</param>
-    /// <param name="windows">Most windows of one pass.</param>
-    /// <param name="length">Tokens of each.</param>
+    /// <param name="model">Gives what is around the blocks.</param>
+    /// <param name="embedding">Its embedding.</param>
+    /// <param name="windows">Token ids of as many windows, as long as any, as there will be at once.</param>
     /// <param name="budget">Memory for the inputs of blocks.</param>
     /// <param name="scratch">Where they go when it is not enough.</param>
-    public StreamedPasses(CausalModel model, int windows, int length, MemoryBudget budget, string scratch)
+    public StreamedPasses(CausalModel model, InputEmbedding embedding, IReadOnlyList<int[]> windows, MemoryBudget budget, string scratch)
     {
         _model = model;
-        _states = new ActivationStore[model.Config.Layers + 1];
-        for (int i = 0; i < _states.Length; i++) _states[i] = new ActivationStore(windows, length, model.Config.HiddenSize, budget, scratch);
-        _x = model.Device.Empty(length, model.Config.HiddenSize);
-        _gradient = model.Device.Empty(length, model.Config.HiddenSize);
-        _slope = model.Device.Empty(length, model.Config.HiddenSize);
+        _stream = ActivationStream.Embed(model, embedding, windows, new StreamOptions(budget, scratch));
+        _inputs = [.. Enumerable.Range(0, model.Config.Layers).Select(_ => _stream.Shadow())];
+        _x = model.Device.Empty(_stream.Rows, _stream.Columns);
+        _gradient = model.Device.Empty(_stream.Rows, _stream.Columns);
+        _slope = model.Device.Empty(_stream.Rows, _stream.Columns);
     }
 
     /// <summary>What comes out of the last block, [length, hidden] a window; after <see cref="Head"/> its gradients.</summary>
-    public ActivationStore Last => _states[^1];
+    public ActivationStream Last => _stream;
 
     /// <summary>Embeds windows and takes them through all blocks.</summary>
     /// <param name="windows">Token ids.</param>
-    /// <param name="embedding">The embedding table.</param>
+    /// <param name="embedding">The model's embedding.</param>
     /// <param name="load">Gives a block; it is disposed of afterwards.</param>
     /// <param name="cancellation">Asks to stop.</param>
     /// <param name="done">Told the number of blocks done.</param>
-    public void Forward(IReadOnlyList<int[]> windows, Tensor embedding, Func<int, DecoderBlock> load, CancellationToken cancellation, Action<int>? done = null)
+    public void Forward(IReadOnlyList<int[]> windows, InputEmbedding embedding, Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null)
     {
-        _windows = windows.Count;
-        for (int w = 0; w < _windows; w++)
+        _stream.Refill(embedding, windows);
+        for (int i = 0; i < _inputs.Length; i++)
         {
-            _model.Embed(embedding, windows[w], _x);
-            _states[0].Write(w, _x);
-        }
-        for (int i = 0; i < _model.Config.Layers; i++)
-        {
-            using DecoderBlock block = load(i);
-            for (int w = 0; w < _windows; w++)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                _states[i].Read(w, _x);
-                using var tape = new Tape(_model.Device, recording: false);
-                _states[i + 1].Write(w, block.Forward(tape, new Variable(_x), new SequenceShape(1, _x.Rows)).Value);
-            }
+            using IDecoderBlock block = load(i);
+            _inputs[i].CopyFrom(_stream);
+            _stream.Advance(block, null, cancellation);
             done?.Invoke(i + 1);
         }
     }
@@ -71,7 +61,7 @@ internal sealed class StreamedPasses : IDisposable
     /// <param name="cancellation">Asks to stop.</param>
     public void Head(Action<int, Tensor, Tensor> differentiate, CancellationToken cancellation)
     {
-        for (int w = 0; w < _windows; w++)
+        for (int w = 0; w < _stream.Windows; w++)
         {
             cancellation.ThrowIfCancellationRequested();
             Last.Read(w, _x);
@@ -84,18 +74,17 @@ internal sealed class StreamedPasses : IDisposable
     /// <param name="load">Gives a block; it is disposed of afterwards.</param>
     /// <param name="cancellation">Asks to stop.</param>
     /// <param name="done">Told the number of blocks done.</param>
-    public void Backward(Func<int, DecoderBlock> load, CancellationToken cancellation, Action<int>? done = null)
+    public void Backward(Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null)
     {
         for (int i = _model.Config.Layers - 1; i >= 0; i--)
         {
-            using DecoderBlock block = load(i);
-            for (int w = 0; w < _windows; w++)
+            using IDecoderBlock block = load(i);
+            for (int w = 0; w < _stream.Windows; w++)
             {
                 cancellation.ThrowIfCancellationRequested();
-                _states[i].Read(w, _x);
                 Last.Read(w, _slope);
                 using var tape = new Tape(_model.Device, recording: true);
-                tape.Backward(block.Forward(tape, new Variable(_x, _gradient), new SequenceShape(1, _x.Rows)), _slope);
+                tape.Backward(_inputs[i].Forward(block, tape, [w], _x, _gradient), _slope);
                 Last.Write(w, _gradient);
             }
             done?.Invoke(_model.Config.Layers - i);
@@ -105,7 +94,8 @@ internal sealed class StreamedPasses : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (ActivationStore states in _states) states.Dispose();
+        foreach (ActivationStream input in _inputs) input.Dispose();
+        _stream.Dispose();
         _x.Dispose();
         _gradient.Dispose();
         _slope.Dispose();

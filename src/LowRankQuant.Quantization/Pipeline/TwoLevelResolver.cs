@@ -1,3 +1,4 @@
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Quantization.Pipeline;

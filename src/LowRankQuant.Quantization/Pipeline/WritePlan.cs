@@ -28,10 +28,7 @@ public static class WritePlan
     {
         ICheckpoint source = model.Checkpoint;
         SafetensorsType type = dense ? SafetensorsType.F16 : recipe.ScaleType.ToSafetensors();
-        string[] linears =
-        [
-            .. Enumerable.Range(0, model.Config.Layers).SelectMany(block => model.Linears.Select(linear => $"{model.BlockName(block)}.{linear.Name}")),
-        ];
+        string[] linears = [.. model.Modules.Select(module => module.Name)];
         HashSet<string> quantized = [.. linears.Select(linear => linear + ".weight")];
         string[] others = [.. source.TensorNames.Where(name => !quantized.Contains(name))];
         var problems = new List<string>(TensorCollisions.Find(

@@ -55,16 +55,16 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
             foreach (TunedLinear? linear in linears.SelectMany(block => block)) linear?.Dispose();
         }
 
-        DecoderBlock Load(int index)
+        IDecoderBlock Load(int index)
         {
-            DecoderBlock block = model.LoadBlock(index);
+            IDecoderBlock block = model.LoadBlock(index);
             QuantizedWeight[] weights = Weights(index);
             for (int i = 0; i < weights.Length; i++) block.Slots[i].Exchange(Source(linears[index][i], weights[i])).Dispose();
             return block;
         }
 
         List<(string Name, QuantizedWeight Weight)> Stored(int index) =>
-            [.. Weights(index).Select((weight, i) => ($"{model.BlockName(index)}.{model.Linears[i].Name}", linears[index][i] is { } linear ? linear.Stored((UniformWeight)weight) : weight))];
+            [.. Weights(index).Select((weight, i) => ($"{model.BlockName(index)}.{model.LinearsOf(index)[i].Name}", linears[index][i] is { } linear ? linear.Stored((UniformWeight)weight) : weight))];
     }
 
     private IWeightSource Source(TunedLinear? linear, QuantizedWeight weight)
@@ -133,7 +133,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         linears = new TunedLinear?[layers][];
         for (int index = 0; index < layers; index++)
             linears[index] = [.. Weights(index).Select((weight, i) => weight is UniformWeight uniform
-                ? TunedLinear.Create(uniform, arena, recipe.Scheme.For(model.Linears[i].Name).ScaleDigits)
+                ? TunedLinear.Create(uniform, arena, recipe.Scheme.For(model.LinearsOf(index)[i].Name).ScaleDigits)
                 : null)];
         return arena;
     }
@@ -142,6 +142,6 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
     private QuantizedWeight[] Weights(int index)
     {
         using SafetensorsFile file = SafetensorsFile.Open(folder.BlockFile(index));
-        return [.. model.Linears.Select(linear => store.ReadOne(file, model.BlockName(index), linear.Name))];
+        return [.. model.LinearsOf(index).Select(linear => store.ReadOne(file, model.BlockName(index), linear.Name))];
     }
 }

@@ -17,13 +17,13 @@ internal sealed class TuningLoss : IDisposable
     internal const int HeadRows = 128;
 
     private readonly CausalModel _model;
-    private readonly Tensor _embedding;
+    private readonly InputEmbedding _embedding;
     private readonly OutputHead _head;
     private readonly int[][] _windows;
-    private readonly ActivationStore _expected;
+    private readonly ActivationStream _expected;
     private readonly StreamedPasses _passes;
     private readonly Tensor _reference;
-    private readonly Func<int, DecoderBlock> _load;
+    private readonly Func<int, IDecoderBlock> _load;
     private readonly int _batch;
 
     /// <summary>Computes what the full-precision model says about all windows.</summary>
@@ -36,7 +36,7 @@ internal sealed class TuningLoss : IDisposable
     /// <param name="progress">Told the number of blocks done.</param>
     /// <param name="cancellation">Asks to stop.</param>
     public TuningLoss(
-        CausalModel model, CalibrationSet calibration, int batch, MemoryBudget budget, string scratch, Func<int, DecoderBlock> load, Action<int> progress,
+        CausalModel model, CalibrationSet calibration, int batch, MemoryBudget budget, string scratch, Func<int, IDecoderBlock> load, Action<int> progress,
         CancellationToken cancellation)
     {
         _model = model;
@@ -47,23 +47,12 @@ internal sealed class TuningLoss : IDisposable
         _embedding = model.LoadEmbedding();
         _head = model.LoadHead();
         _reference = model.Device.Empty(length, hidden);
-        _expected = new ActivationStore(_windows.Length, length, hidden, budget, scratch);
-        _passes = new StreamedPasses(model, batch, length, budget, scratch);
-        for (int w = 0; w < _windows.Length; w++)
-        {
-            model.Embed(_embedding, _windows[w], _reference);
-            _expected.Write(w, _reference);
-        }
+        _expected = ActivationStream.Embed(model, _embedding, _windows, new StreamOptions(budget, scratch) { Cancellation = cancellation });
+        _passes = new StreamedPasses(model, _embedding, _windows[..Math.Min(batch, _windows.Length)], budget, scratch);
         for (int i = 0; i < model.Config.Layers; i++)
         {
-            using DecoderBlock block = model.LoadBlock(i);
-            for (int w = 0; w < _windows.Length; w++)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                _expected.Read(w, _reference);
-                using var tape = new Tape(model.Device, recording: false);
-                _expected.Write(w, block.Forward(tape, new Variable(_reference), new SequenceShape(1, length)).Value);
-            }
+            using IDecoderBlock block = model.LoadBlock(i);
+            _expected.Advance(block, null, cancellation);
             progress(i + 1);
         }
     }

@@ -20,15 +20,14 @@ internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, 
 
     /// <summary>Plans tuning.</summary>
     public static TuningMemory For(
-        DecoderConfig config, IReadOnlyList<(string Name, int OutFeatures, int InFeatures)> linears, Recipe recipe, TuningRecipe tuning)
+        DecoderConfig config, ModelLayout layout, Recipe recipe, TuningRecipe tuning)
     {
-        long weights = 0, learned = 0, length = recipe.SequenceLength;
-        foreach ((string name, int outFeatures, int inFeatures) in linears)
+        long parameters = 0, length = recipe.SequenceLength, weights = layout.LargestBlock.Sum(linear => (long)linear.OutFeatures * linear.InFeatures);
+        foreach ((string name, int outFeatures, int inFeatures) in layout.Linears.SelectMany(block => block))
         {
-            weights += (long)outFeatures * inFeatures;
-            learned += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + Branch(recipe, outFeatures, inFeatures);
+            parameters += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + Branch(recipe, outFeatures, inFeatures);
         }
-        long parameters = learned * config.Layers, hidden = config.HiddenSize, table = config.VocabularySize * hidden;
+        long hidden = config.HiddenSize, table = config.VocabularySize * hidden;
         // Per token: values and gradients of about 12 tensors of the width and 4 of the MLP's.
         long tape = length * 2 * ((12 * hidden) + (4L * config.IntermediateSize));
         long floats = (parameters * Copies) + (weights * BlockMatrices) + (2 * table) + (LogitMatrices * TuningLoss.HeadRows * config.VocabularySize) + tape;

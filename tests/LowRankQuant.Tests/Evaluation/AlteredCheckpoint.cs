@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
 
@@ -17,7 +18,9 @@ internal class AlteredCheckpoint(ICheckpoint inner, AlteredCheckpoint.Alteration
 
     public string Kind => inner.Kind;
 
-    public DecoderConfig Config => inner.Config;
+    public Architecture Architecture => inner.Architecture;
+
+    public ModelLayout Layout => inner.Layout;
 
     public ScaleType NativeScaleType => inner.NativeScaleType;
 

@@ -194,11 +194,11 @@ public sealed class EvaluatorTests : IDisposable
     {
         using var tape = new Tape(_device, recording: false);
         Tensor x = tape.Rent(ids.Length, _model.Config.HiddenSize);
-        using (Tensor embedding = _model.LoadEmbedding()) _model.Embed(embedding, ids, x);
+        using (InputEmbedding embedding = _model.LoadEmbedding()) embedding.Embed(ids, x);
         var state = new Variable(x);
         for (int i = 0; i < _model.Config.Layers; i++)
         {
-            using DecoderBlock block = _model.LoadBlock(i);
+            using IDecoderBlock block = _model.LoadBlock(i);
             state = block.Forward(tape, state, new SequenceShape(1, ids.Length));
         }
         using OutputHead head = _model.LoadHead();

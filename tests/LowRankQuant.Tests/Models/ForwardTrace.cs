@@ -15,12 +15,12 @@ internal sealed record ForwardTrace(IReadOnlyList<float[]> Hidden, float[] Logit
         var hidden = new List<float[]>();
         using var tape = new Tape(model.Device, recording: false);
         Tensor x = tape.Rent(ids.Length, model.Config.HiddenSize);
-        using (Tensor embedding = model.LoadEmbedding()) model.Embed(embedding, ids, x);
+        using (InputEmbedding embedding = model.LoadEmbedding()) embedding.Embed(ids, x);
         var state = new Variable(x);
         hidden.Add(state.Value.ToArray());
         for (int i = 0; i < model.Config.Layers; i++)
         {
-            using DecoderBlock block = model.LoadBlock(i);
+            using IDecoderBlock block = model.LoadBlock(i);
             state = block.Forward(tape, state, new SequenceShape(1, ids.Length));
             hidden.Add(state.Value.ToArray());
         }

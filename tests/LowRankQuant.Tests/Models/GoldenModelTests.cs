@@ -47,14 +47,14 @@ public sealed class GoldenModelTests
         int batch = (int)golden.ShapeOf($"{text}.ids")[0], length = ids.Length / batch;
         using var tape = new Tape(model.Device, recording: false);
         Tensor x = tape.Rent(ids.Length, model.Config.HiddenSize);
-        using (Tensor embedding = model.LoadEmbedding()) model.Embed(embedding, ids, x);
+        using (InputEmbedding embedding = model.LoadEmbedding()) embedding.Embed(ids, x);
         float[] hidden = Singles(golden, $"{text}.hidden");
         int size = hidden.Length / (model.Config.Layers + 1);
         var state = new Variable(x);
         AssertClose(hidden.AsSpan(0, size), state.Value.Span, 1e-5, "input of block 0");
         for (int i = 0; i < model.Config.Layers; i++)
         {
-            using DecoderBlock block = model.LoadBlock(i);
+            using IDecoderBlock block = model.LoadBlock(i);
             state = block.Forward(tape, state, new SequenceShape(batch, length));
             AssertClose(hidden.AsSpan((i + 1) * size, size), state.Value.Span, 1e-5, $"output of block {i}");
         }

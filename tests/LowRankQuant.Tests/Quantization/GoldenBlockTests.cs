@@ -29,7 +29,7 @@ public sealed class GoldenBlockTests
         using var device = new CpuDevice();
         using var model = new CausalModel(HuggingFaceCheckpoint.Open(TestData.Path("models", "tinystories-656k")), device);
         using BlockScene scene = BlockScene.Prepare(model, common, index, method);
-        using DecoderBlock block = model.LoadBlock(index);
+        using IDecoderBlock block = model.LoadBlock(index);
         using var arena = new ParameterArena(device, 4_000_000, 64);
         LearnedScale[] learned = Learn(block, common, index, method, arena);
         IWeightSource[] dense = [.. block.Slots.Select((slot, i) => slot.Exchange(learned[i]))];
@@ -57,7 +57,7 @@ public sealed class GoldenBlockTests
     // How the reference seeds its factors.
     private static ulong GoldenSeed(int block, int linear) => 0x200000 + (16 * (ulong)block) + (ulong)linear;
 
-    private static LearnedScale[] Learn(DecoderBlock block, SafetensorsFile common, int index, string method, ParameterArena arena)
+    private static LearnedScale[] Learn(IDecoderBlock block, SafetensorsFile common, int index, string method, ParameterArena arena)
     {
         var learned = new LearnedScale[Keys.Length];
         for (int i = 0; i < Keys.Length; i++)
@@ -126,10 +126,10 @@ public sealed class GoldenBlockTests
     /// <summary>The streams of one block, made as the reference made them.</summary>
     private sealed class BlockScene : IDisposable
     {
-        private readonly ActivationStore _input;
-        private readonly ActivationStore _target;
+        private readonly ActivationStream _input;
+        private readonly ActivationStream _target;
 
-        private BlockScene(ActivationStore input, ActivationStore target)
+        private BlockScene(ActivationStream input, ActivationStream target)
         {
             _input = input;
             _target = target;
@@ -143,15 +143,15 @@ public sealed class GoldenBlockTests
             int[] ids = Read<int>(common, "ids");
             const int windows = 32, length = 128;
             var budget = new MemoryBudget(1 << 30);
-            var input = new ActivationStore(windows, length, 128, budget, Path.GetTempPath());
-            var target = new ActivationStore(windows, length, 128, budget, Path.GetTempPath());
-            using DecoderBlock block0 = model.LoadBlock(0), block = model.LoadBlock(index);
-            using Tensor embedding = model.LoadEmbedding();
+            ActivationStream input = ActivationStream.Of(model.Device, new ActivationStore(windows, length, 128, budget, Path.GetTempPath()), new StreamOptions(budget, Path.GetTempPath()));
+            ActivationStream target = ActivationStream.Of(model.Device, new ActivationStore(windows, length, 128, budget, Path.GetTempPath()), new StreamOptions(budget, Path.GetTempPath()));
+            using IDecoderBlock block0 = model.LoadBlock(0), block = model.LoadBlock(index);
+            using InputEmbedding embedding = model.LoadEmbedding();
             for (int w = 0; w < windows; w++)
             {
                 using var tape = new Tape(model.Device, recording: false);
                 Tensor x = tape.Rent(length, 128);
-                model.Embed(embedding, ids.AsSpan(w * length, length), x);
+                embedding.Embed(ids.AsSpan(w * length, length), x);
                 var shape = new SequenceShape(1, length);
                 Variable full = new(x), quantized = new(x);
                 if (index == 1)
@@ -172,7 +172,7 @@ public sealed class GoldenBlockTests
             _target.Dispose();
         }
 
-        private static Variable WithStoredCodes(DecoderBlock block, SafetensorsFile stored, SafetensorsFile common, Func<Variable> forward)
+        private static Variable WithStoredCodes(IDecoderBlock block, SafetensorsFile stored, SafetensorsFile common, Func<Variable> forward)
         {
             var old = new IWeightSource[Keys.Length];
             for (int i = 0; i < Keys.Length; i++)

@@ -55,7 +55,7 @@ public class RecipeResolverTests
     public void PaperKnowsLargerModels(int hidden, int intermediate, int layers, double rate, int rank)
     {
         DecoderConfig model = Model() with { HiddenSize = hidden, IntermediateSize = intermediate, Layers = layers, Heads = hidden / 128, KeyValueHeads = 8, HeadSize = 128 };
-        Recipe recipe = RecipeResolver.Resolve(Trained with { Preset = "paper", Bits = 3 }, model, Linears(model), ScaleType.Float16).Recipe;
+        Recipe recipe = RecipeResolver.Resolve(Trained with { Preset = "paper", Bits = 3 }, model, ModelLayout.OfBlock(Linears(model), model.Layers), ScaleType.Float16).Recipe;
         Assert.Equal((rate, rank), (recipe.LearningRate, recipe.Rank));
         Assert.Equal(layers == 80 ? GridStart.MinMax : GridStart.Search, recipe.Start);
     }
@@ -149,10 +149,10 @@ public class RecipeResolverTests
     public void ShortModelsShortenTheWindowsOfThePresetButNotOnesAskedFor()
     {
         DecoderConfig small = Model() with { MaxPositions = 256 };
-        ResolvedRecipe resolved = RecipeResolver.Resolve(Trained, small, Linears(small), ScaleType.Float16);
+        ResolvedRecipe resolved = RecipeResolver.Resolve(Trained, small, ModelLayout.OfBlock(Linears(small), small.Layers), ScaleType.Float16);
         Assert.Equal(256, resolved.Recipe.SequenceLength);
         Assert.Contains("256", Assert.Single(resolved.Notes), StringComparison.Ordinal);
-        Assert.Throws<RecipeException>(() => RecipeResolver.Resolve(Trained with { SequenceLength = 512 }, small, Linears(small), ScaleType.Float16));
+        Assert.Throws<RecipeException>(() => RecipeResolver.Resolve(Trained with { SequenceLength = 512 }, small, ModelLayout.OfBlock(Linears(small), small.Layers), ScaleType.Float16));
     }
 
     [Fact]
@@ -202,7 +202,7 @@ public class RecipeResolverTests
     }
 
     private static ResolvedRecipe Resolve(RecipeRequest request, params string[] problems) =>
-        RecipeResolver.Resolve(request, Model(), Linears(Model()), ScaleType.Float16, problems);
+        RecipeResolver.Resolve(request, Model(), ModelLayout.OfBlock(Linears(Model()), Model().Layers), ScaleType.Float16, problems);
 
     private static IReadOnlyList<string> Problems(RecipeRequest request) => Assert.Throws<RecipeException>(() => Resolve(request)).Problems;
 

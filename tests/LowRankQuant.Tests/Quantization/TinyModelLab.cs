@@ -107,9 +107,9 @@ internal sealed class TinyModelLab : IDisposable
         _folder.Dispose();
     }
 
-    private DecoderBlock Stored(CompressedBlockStore store, RunFolder run, int index)
+    private IDecoderBlock Stored(CompressedBlockStore store, RunFolder run, int index)
     {
-        DecoderBlock block = _model.LoadBlock(index);
+        IDecoderBlock block = _model.LoadBlock(index);
         IReadOnlyList<QuantizedWeight> weights = store.Read(run.BlockFile(index), block);
         for (int i = 0; i < weights.Count; i++)
         {

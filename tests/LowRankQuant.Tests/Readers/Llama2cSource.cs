@@ -20,7 +20,9 @@ internal sealed class Llama2cSource(string path) : ICheckpoint
 
     public string Kind => "llama2.c file";
 
-    public DecoderConfig Config => ModelFamilies.For("llama", path).ReadConfig(HuggingFaceConfig, path);
+    public LowRankQuant.Models.Families.Architecture Architecture => ModelFamilies.Read(HuggingFaceConfig, path);
+
+    public ModelLayout Layout => Architecture.Layout(_ => false);
 
     public ScaleType NativeScaleType => ScaleType.Float32;
 

@@ -1,4 +1,4 @@
-using LowRankQuant.Models.Generation;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 
@@ -95,10 +95,9 @@ internal sealed class LikelihoodScorer(ModelRunner runner)
     /// <summary>Hidden states behind the last block, [tokens, hidden] for each batch; the caller's.</summary>
     private Tensor[] Forward(List<ScoringBatch> round, Action<double> report, CancellationToken cancellation)
     {
-        int width = runner.Model.Config.KeyValueHeads * runner.Model.Config.HeadSize, positions = round.Max(batch => batch.Positions), step = 0;
-        long laneBytes = 2L * sizeof(float) * width * positions;
-        KeyValueLane[] lanes = [.. Enumerable.Range(0, (int)Math.Clamp(LaneBudget / laneBytes, 1, MostLanes)).Select(_ => new KeyValueLane(_device, width, positions))];
+        int positions = round.Max(batch => batch.Positions), step = 0;
         var states = new Tensor[round.Count];
+        var inputs = new PassInputs?[round.Count];
         try
         {
             runner.WithEmbedding(embedding =>
@@ -106,22 +105,33 @@ internal sealed class LikelihoodScorer(ModelRunner runner)
                 for (int i = 0; i < states.Length; i++)
                 {
                     states[i] = _device.Empty(round[i].Tokens.Length, runner.Model.Config.HiddenSize);
-                    runner.Model.Embed(embedding, round[i].Tokens, states[i]);
+                    inputs[i] = new PassInputs(embedding, runner.Model.Config.Layers, round[i].Tokens, states[i], round[i].RowPositions());
                 }
             });
-            IReadOnlyList<LaneWork>[] work = [.. round.Select(batch => batch.Share(lanes))];
             runner.ForEachBlock(block =>
             {
-                for (int i = 0; i < states.Length; i++)
+                long laneBytes = Math.Max(1, block.StateSize.Of(positions));
+                IMixerState[] lanes = [.. Enumerable.Range(0, (int)Math.Clamp(LaneBudget / laneBytes, 1, MostLanes)).Select(_ => block.CreateState(_device, positions))];
+                try
                 {
-                    cancellation.ThrowIfCancellationRequested();
-                    using (var tape = new Tape(_device, recording: false))
-                        _device.Kernels.Copy(CachedForward.Run(block, tape, new Variable(states[i]), work[i]).Value, states[i]);
-                    if (round[i].IsPrefix)
+                    for (int i = 0; i < states.Length; i++)
                     {
-                        for (int lane = 1; lane < lanes.Length; lane++) lanes[lane].CopyFrom(lanes[0], round[i].Tokens.Length);
+                        cancellation.ThrowIfCancellationRequested();
+                        using (var tape = new Tape(_device, recording: false))
+                        {
+                            ForwardPass pass = inputs[i]!.For(ForwardPass.OfLanes(round[i].Share(lanes)), block.Index);
+                            _device.Kernels.Copy(block.Forward(tape, new Variable(states[i]), pass).Value, states[i]);
+                        }
+                        if (round[i].IsPrefix)
+                        {
+                            for (int lane = 1; lane < lanes.Length; lane++) lanes[lane].CopyFrom(lanes[0], round[i].Tokens.Length);
+                        }
+                        report((double)++step / runner.Model.Config.Layers / states.Length);
                     }
-                    report((double)++step / runner.Model.Config.Layers / states.Length);
+                }
+                finally
+                {
+                    foreach (IMixerState lane in lanes) lane.Dispose();
                 }
             });
             return states;
@@ -133,7 +143,7 @@ internal sealed class LikelihoodScorer(ModelRunner runner)
         }
         finally
         {
-            foreach (KeyValueLane lane in lanes) lane.Dispose();
+            foreach (PassInputs? input in inputs) input?.Dispose();
         }
     }
 

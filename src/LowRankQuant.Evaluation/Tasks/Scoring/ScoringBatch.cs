@@ -1,4 +1,4 @@
-using LowRankQuant.Models.Generation;
+using LowRankQuant.Models.Decoder;
 
 namespace LowRankQuant.Evaluation.Tasks.Scoring;
 
@@ -23,8 +23,27 @@ internal sealed record ScoringBatch(int[] Tokens, int FirstUnit, IReadOnlyList<T
     /// <summary>The batch that computes a prefix.</summary>
     public static ScoringBatch OfPrefix(int[] prefix) => new(prefix, 0, [], null);
 
+    /// <summary>The position of every row.</summary>
+    public int[] RowPositions()
+    {
+        var positions = new int[Tokens.Length];
+        int first = 0;
+        if (IsPrefix) Fill(new TreeSegment(0, Tokens.Length, 0));
+        foreach (TokenTree tree in Trees)
+        {
+            foreach (TreeSegment segment in tree.Segments) Fill(segment);
+            first += tree.Tokens.Length;
+        }
+        return positions;
+
+        void Fill(TreeSegment segment)
+        {
+            for (int i = 0; i < segment.Length; i++) positions[first + segment.Row + i] = segment.Position + i;
+        }
+    }
+
     /// <summary>Shares the trees out among lanes, neighbours together, rows about equal. Which lane a tree is in changes no number.</summary>
-    public IReadOnlyList<LaneWork> Share(IReadOnlyList<KeyValueLane> lanes)
+    public IReadOnlyList<LaneWork> Share(IReadOnlyList<IMixerState> lanes)
     {
         if (IsPrefix) return [new LaneWork(lanes[0], [new LaneRows(0, Tokens.Length, 0)])];
         var work = new List<LaneWork>();

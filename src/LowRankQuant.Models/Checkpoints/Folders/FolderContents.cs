@@ -91,7 +91,7 @@ internal sealed class FolderContents(string location, SafetensorsFolder tensors,
     public CheckpointException Absent(string name) => new($"{Location}: tensor '{name}' is absent; the files do not belong to this configuration.");
 
     /// <summary>The exception for a tensor that a whole model has; it says what the names look like where none is as expected.</summary>
-    public CheckpointException Absent(string name, IModelFamily family)
+    public CheckpointException Absent(string name, Architecture architecture)
     {
         if (Stored.Names.FirstOrDefault(stored => stored.EndsWith("tok_embeddings.weight", StringComparison.Ordinal)) is { } other)
         {
@@ -99,7 +99,7 @@ internal sealed class FolderContents(string location, SafetensorsFolder tensors,
                 $"{Location}: '{other}' is a name of Meta's own files, which are not read; " +
                 "convert them by transformers' convert_llama_weights_to_hf.py, or take the Hugging Face folder.");
         }
-        return Stored.Names.Any(family.Owns) || Stored.Names.Count == 0 ? Absent(name) : new CheckpointException(
+        return Stored.Names.Any(architecture.Owns) || Stored.Names.Count == 0 ? Absent(name) : new CheckpointException(
             $"{Location}: tensor '{name}' is absent; the names of the files begin otherwise ('{Stored.Names[0]}'), " +
             "with none of the prefixes that are known. Rename them to those of transformers.");
     }

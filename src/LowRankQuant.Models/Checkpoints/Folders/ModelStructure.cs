@@ -22,19 +22,21 @@ internal sealed class ModelStructure
     ];
 
     private readonly FolderContents _contents;
-    private readonly IModelFamily _family;
     private readonly HashSet<string> _names;
 
-    private ModelStructure(FolderContents contents, IModelFamily family, DecoderConfig config, HashSet<string> names)
+    private ModelStructure(FolderContents contents, Architecture architecture)
     {
         _contents = contents;
-        _family = family;
-        Config = config;
-        _names = names;
+        Architecture = architecture;
+        _names = [.. contents.Names.Where(name => !IsBuffer(name))];
+        Layout = architecture.Layout(Holds);
     }
 
-    /// <summary>The configuration as the files have it.</summary>
-    public DecoderConfig Config { get; private set; }
+    /// <summary>The architecture as the files have it.</summary>
+    public Architecture Architecture { get; private set; }
+
+    /// <summary>Its tensors.</summary>
+    public ModelLayout Layout { get; private set; }
 
     /// <summary>Tensors that are no part of the model and are carried over as they are.</summary>
     public List<string> Carried { get; } = [];
@@ -44,91 +46,97 @@ internal sealed class ModelStructure
 
     /// <summary>Looks at a folder.</summary>
     /// <param name="contents">Its tensors.</param>
-    /// <param name="family">The architecture.</param>
-    /// <param name="config">Its configuration.</param>
     /// <param name="head">Which matrix is the output head.</param>
     /// <param name="json">config.json; corrected where the files say more.</param>
+    /// <param name="file">Its path, for messages.</param>
     /// <exception cref="CheckpointException">A block or tensor is missing, or there are more blocks than the configuration says.</exception>
     /// <exception cref="UnsupportedModelException">A tensor that changes the function has no place in the architecture.</exception>
-    public static ModelStructure Of(FolderContents contents, IModelFamily family, DecoderConfig config, OutputHeadChoice head, JsonObject json)
+    public static ModelStructure Of(FolderContents contents, OutputHeadChoice head, JsonObject json, string file)
     {
-        HashSet<string> names = [.. contents.Names.Where(name => !IgnoredTensors.Contains(name))];
-        var structure = new ModelStructure(contents, family, config with { TiedEmbeddings = head.Tied }, names);
+        head.Correct(json, ModelFamilies.Read(json, file).Config.TiedEmbeddings);
+        var structure = new ModelStructure(contents, ModelFamilies.Read(json, file));
         if (head.Warning is { } warning) structure.Warnings.Add(warning);
         structure.CheckBlocks();
-        structure.HonourBiases(json);
+        structure.HonourBiases(json, file);
         structure.Divide();
         return structure;
     }
 
+    /// <summary>Whether a tensor is a buffer that is computed again.</summary>
+    public bool IsBuffer(string name) =>
+        IgnoredTensors.Contains(name) || Architecture.Buffers.Any(end => name.EndsWith(end, StringComparison.Ordinal));
+
+    private bool Holds(string name) => _names.Contains(name);
+
     private void CheckBlocks()
     {
-        HashSet<int> blocks = [.. _names.Select(_family.BlockOf).OfType<int>()];
-        int surplus = blocks.Where(block => block >= Config.Layers).DefaultIfEmpty(-1).Min();
+        HashSet<int> blocks = [.. _names.Select(Architecture.BlockOf).OfType<int>()];
+        int layers = Architecture.Config.Layers, surplus = blocks.Where(block => block >= layers + Architecture.ExtraBlocks).DefaultIfEmpty(-1).Min();
         if (surplus >= 0)
         {
             throw new CheckpointException(
-                $"{_contents.Location}: the files hold {blocks.Count} blocks ('{_family.BlockName(surplus)}' among them), " +
-                $"and num_hidden_layers in config.json is {Config.Layers}; correct the key, or remove the tensors of the other blocks.");
+                $"{_contents.Location}: the files hold {blocks.Count} blocks ('{Architecture.BlockName(surplus)}' among them), " +
+                $"and num_hidden_layers in config.json is {layers}; correct the key, or remove the tensors of the other blocks.");
         }
-        int missing = Enumerable.Range(0, Config.Layers).Where(block => !blocks.Contains(block)).DefaultIfEmpty(-1).First();
+        int missing = Enumerable.Range(0, layers).Where(block => !blocks.Contains(block)).DefaultIfEmpty(-1).First();
         if (missing < 0 || blocks.Count == 0) return;
         throw new CheckpointException(
-            $"{_contents.Location}: tensors of '{_family.BlockName(missing)}' are absent: the files hold {blocks.Count} blocks, " +
-            $"and num_hidden_layers in config.json is {Config.Layers}; correct the key, or download the model again.");
+            $"{_contents.Location}: tensors of '{Architecture.BlockName(missing)}' are absent: the files hold {blocks.Count} blocks, " +
+            $"and num_hidden_layers in config.json is {layers}; correct the key, or download the model again.");
     }
 
     // Biases count where the files have them all; the configuration could not say that only some linears have one.
-    private void HonourBiases(JsonObject json)
+    private void HonourBiases(JsonObject json, string file)
     {
-        foreach (BiasGroup group in _family.BiasGroups)
+        foreach ((string key, IReadOnlyList<string> modules) in Layout.Biases)
         {
-            if (group.IsOn(Config)) continue;
-            string[] all =
-            [
-                .. Enumerable.Range(0, Config.Layers).SelectMany(block => group.Linears.Select(linear => $"{_family.BlockName(block)}.{linear}.bias")),
-            ];
-            string? first = all.FirstOrDefault(_names.Contains);
+            string? first = modules.Select(module => $"{module}.bias").FirstOrDefault(_names.Contains);
             if (first is null) continue;
-            if (all.FirstOrDefault(name => !_names.Contains(name)) is { } absent)
+            if (modules.Select(module => $"{module}.bias").FirstOrDefault(name => !_names.Contains(name)) is { } absent)
             {
+                string linears = string.Join(", ", modules.Where(module => Architecture.BlockOf(module) == 0).Select(module => module[(Architecture.BlockName(0).Length + 1)..]));
                 throw new UnsupportedModelException(
                     $"{_contents.Location}: tensor '{first}' is there and '{absent}' is not; " +
-                    $"with {group.Key} all of {string.Join(", ", group.Linears)} have a bias, without it none has.");
+                    $"with {key} all of {linears} have a bias, without it none has.");
             }
-            Config = group.TurnOn(Config);
-            json[group.Key] = true;
-            Warnings.Add(
-                $"{group.Key} is not true, but the files hold '{first}' and the others; they count, and what is written says {group.Key}: true.");
+            json[key] = true;
+            Warnings.Add($"{key} is not true, but the files hold '{first}' and the others; they count, and what is written says {key}: true.");
         }
+        if (!Layout.Biases.Keys.Any(key => json[key] is JsonValue)) return;
+        Architecture = ModelFamilies.Read(json, file);
+        Layout = Architecture.Layout(Holds);
     }
 
     private void Divide()
     {
-        HashSet<string> own = [_family.EmbeddingName, _family.HeadName];
-        foreach (string name in _family.Tensors(Config))
+        HashSet<string> own = [Architecture.EmbeddingName, Architecture.HeadName];
+        var viewed = new ViewedTensors(_contents);
+        foreach (TensorSpec tensor in Layout.Tensors)
         {
-            own.Add(name);
+            string name = tensor.View?.Stored ?? tensor.Name;
+            bool isNew = own.Add(name);
             if (!_names.Contains(name)) throw Absent(name);
-            if (_contents.TypeOf(name) is { } type && !IsFloat(type)) throw NoFloat(name, type);
+            if (tensor.View is not null) viewed.Check(tensor.View);
+            if (isNew && _contents.TypeOf(name) is { } type && !IsFloat(type)) throw NoFloat(name, type);
         }
-        foreach (string name in new[] { _family.EmbeddingName, _family.HeadName }.Where(_names.Contains))
+        foreach (string name in new[] { Architecture.EmbeddingName, Architecture.HeadName }.Where(_names.Contains))
         {
             if (_contents.TypeOf(name) is { } type && !IsFloat(type)) throw NoFloat(name, type);
         }
         foreach (string name in _names.Where(name => !own.Contains(name)).Order(StringComparer.Ordinal))
         {
             SafetensorsType? type = _contents.TypeOf(name);
-            if (QuantizedParts.Any(end => name.EndsWith(end, StringComparison.Ordinal)) && _family.Owns(name))
+            bool isOurs = Architecture.Owns(name) && !Architecture.IsUnused(name);
+            if (QuantizedParts.Any(end => name.EndsWith(end, StringComparison.Ordinal)) && isOurs)
             {
                 throw new CheckpointException(
                     $"{_contents.Location}: tensor '{name}' is a part of a quantized weight, and {Configuration} it; " +
                     "without it the weight would be another. Restore the configuration, or remove the tensor.");
             }
-            if (type is null || (IsFloat(type.Value) && _family.Owns(name)))
+            if (type is null || (IsFloat(type.Value) && isOurs))
             {
                 throw new UnsupportedModelException(
-                    $"{_contents.Location}: tensor '{name}' has no place in the {Config.ModelType} architecture as config.json describes it; " +
+                    $"{_contents.Location}: tensor '{name}' has no place in the {Architecture.Config.ModelType} architecture as config.json describes it; " +
                     "without it the model would be another. Correct config.json, or remove the tensor if it is not needed.");
             }
             Carried.Add(name);
@@ -153,7 +161,7 @@ internal sealed class ModelStructure
                 $"{_contents.Location}: tensor '{name}' is stored quantized ('{part}' is there), and {Configuration} it; " +
                 "restore quantization_config in config.json, or quantize_config.json.");
         }
-        return _contents.Absent(name, _family);
+        return _contents.Absent(name, Architecture);
     }
 
     private CheckpointException NoFloat(string name, SafetensorsType type) => new(

@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints.Folders;
@@ -13,21 +12,20 @@ namespace LowRankQuant.Models.Checkpoints.Folders;
 /// <param name="Warning">What the user should know; null when files and configuration agree.</param>
 internal sealed record OutputHeadChoice(bool Tied, bool EmbeddingIsHead, string? Warning)
 {
-    private const string Key = "tie_word_embeddings";
+    private const string Key = ConfigReader.TieKey;
 
     /// <summary>Looks at a folder.</summary>
     /// <param name="contents">Its tensors.</param>
-    /// <param name="family">The architecture, for names.</param>
-    /// <param name="config">Sizes that both matrices have.</param>
+    /// <param name="architecture">Names, and sizes that both matrices have.</param>
     /// <param name="json">config.json.</param>
     /// <exception cref="CheckpointException">A matrix is missing, or has another shape than the configuration asks for.</exception>
-    public static OutputHeadChoice Of(FolderContents contents, IModelFamily family, DecoderConfig config, JsonObject json)
+    public static OutputHeadChoice Of(FolderContents contents, Architecture architecture, JsonObject json)
     {
-        string embedding = family.EmbeddingName, head = family.HeadName;
-        bool? flag = json[Key] is null ? null : config.TiedEmbeddings;
+        string embedding = architecture.EmbeddingName, head = architecture.HeadName;
+        bool? flag = SaysSo(json) ? architecture.Config.TiedEmbeddings : null;
         bool hasEmbedding = contents.Contains(embedding), hasHead = contents.Contains(head);
-        if (hasEmbedding) CheckShape(contents, embedding, config);
-        if (hasHead) CheckShape(contents, head, config);
+        if (hasEmbedding) CheckShape(contents, embedding, architecture);
+        if (hasHead) CheckShape(contents, head, architecture);
         switch (hasEmbedding, hasHead)
         {
             case (true, true) when flag == true && contents.Same(embedding, head):
@@ -38,7 +36,7 @@ internal sealed record OutputHeadChoice(bool Tied, bool EmbeddingIsHead, string?
                     : null;
                 return new OutputHeadChoice(false, false, warning);
             case (false, false):
-                throw contents.Absent(embedding, family);
+                throw contents.Absent(embedding, architecture);
             default:
                 string there = hasHead ? head : embedding, missing = hasHead ? embedding : head;
                 if (flag == false)
@@ -52,20 +50,27 @@ internal sealed record OutputHeadChoice(bool Tied, bool EmbeddingIsHead, string?
     }
 
     /// <summary>Makes a configuration say what the files hold.</summary>
-    /// <param name="json">config.json; changed where it says something else.</param>
-    public void Correct(JsonObject json)
+    /// <param name="json">config.json; changed where it says something else, by itself or by its family's default.</param>
+    /// <param name="said">What it says.</param>
+    public void Correct(JsonObject json, bool said)
     {
-        // Without the key transformers takes false.
-        bool said = json[Key] is JsonValue value && value.TryGetValue(out bool flag) && flag;
-        if (said != Tied) json[Key] = Tied;
+        if (said == Tied) return;
+        json[Key] = Tied;
+        foreach (JsonObject part in Parts(json).Where(part => part.ContainsKey(Key))) part[Key] = Tied;
     }
 
-    private static void CheckShape(FolderContents contents, string name, DecoderConfig config)
+    private static bool SaysSo(JsonObject json) => json[Key] is not null || Parts(json).Any(part => part[Key] is not null);
+
+    // A multimodal model says it of its text model here or there.
+    private static IEnumerable<JsonObject> Parts(JsonObject json) => json.Select(pair => pair.Value).OfType<JsonObject>().ToList();
+
+    private static void CheckShape(FolderContents contents, string name, Architecture architecture)
     {
+        int rows = architecture.Config.VocabularySize, columns = architecture.EmbeddingWidth ?? architecture.Config.HiddenSize;
         IReadOnlyList<int> shape = contents.ShapeOf(name);
-        if (shape.SequenceEqual([config.VocabularySize, config.HiddenSize])) return;
+        if (shape.SequenceEqual([rows, columns])) return;
         throw new CheckpointException(
             $"{contents.Location}: tensor '{name}' has shape [{string.Join(", ", shape)}]; " +
-            $"the configuration asks for [{config.VocabularySize}, {config.HiddenSize}].");
+            $"the configuration asks for [{rows}, {columns}].");
     }
 }

@@ -1,4 +1,4 @@
-using System.Text.RegularExpressions;
+using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints.Folders;
 
@@ -6,7 +6,7 @@ namespace LowRankQuant.Models.Checkpoints.Folders;
 /// Names of tensors as savers vary them, and the standard names that they mean: what compilers and trainers put around modules is left out, the text model
 /// of a multimodal one stands where it stands alone, and the names of a base model without its head get their prefix.
 /// </summary>
-internal static partial class StandardNames
+internal static class StandardNames
 {
     // Around any module: torch.compile, FSDP, activation checkpointing, DeepSpeed.
     private static readonly string[] Wrappers = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"];
@@ -22,7 +22,8 @@ internal static partial class StandardNames
 
     /// <summary>The standard name of a tensor.</summary>
     /// <param name="stored">Its name in the file.</param>
-    public static string Of(string stored)
+    /// <param name="architecture">The architecture, for what its names begin with.</param>
+    public static string Of(string stored, Architecture architecture)
     {
         string name = stored;
         foreach (string wrapper in Wrappers)
@@ -32,7 +33,7 @@ internal static partial class StandardNames
         for (bool found = true; found;)
         {
             found = false;
-            foreach ((string from, string to) in Prefixes)
+            foreach ((string from, string to) in architecture.Prefixes.Concat(Prefixes))
             {
                 if (!name.StartsWith(from, StringComparison.Ordinal)) continue;
                 name = to + name[from.Length..];
@@ -40,9 +41,7 @@ internal static partial class StandardNames
                 break;
             }
         }
-        return BaseModel().IsMatch(name) ? "model." + name : name;
+        int dot = name.IndexOf('.');
+        return dot > 0 && architecture.BaseNames.Contains(name[..dot]) ? architecture.Base + name : name;
     }
-
-    [GeneratedRegex(@"^(embed_tokens|norm|layers\.\d+)\.", RegexOptions.CultureInvariant)]
-    private static partial Regex BaseModel();
 }

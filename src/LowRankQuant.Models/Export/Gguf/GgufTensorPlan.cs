@@ -2,7 +2,6 @@ using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export.Gguf;
@@ -44,22 +43,9 @@ internal sealed class GgufTensorPlan
 
     private void CheckShapes()
     {
-        IModelFamily family = ModelFamilies.For(_config.ModelType, _source.Location);
         _source.CheckShape(EmbeddingSource, _config.VocabularySize, _config.HiddenSize);
-        if (!_config.TiedEmbeddings) _source.CheckShape(family.HeadName, _config.VocabularySize, _config.HiddenSize);
-        _source.CheckShape(family.FinalNormName, _config.HiddenSize);
-        for (int block = 0; block < _config.Layers; block++)
-        {
-            foreach ((string name, int outFeatures, int inFeatures) in family.Linears(_config))
-            {
-                string module = $"{family.BlockName(block)}.{name}";
-                _source.CheckShape(module + ".weight", outFeatures, inFeatures);
-                bool bias = name.StartsWith("mlp", StringComparison.Ordinal) ? _config.MlpBias : _config.AttentionBias;
-                if (bias) _source.CheckShape(module + ".bias", outFeatures);
-            }
-            foreach (string norm in (ReadOnlySpan<string>)["input_layernorm", "post_attention_layernorm"])
-                _source.CheckShape($"{family.BlockName(block)}.{norm}.weight", _config.HiddenSize);
-        }
+        if (!_config.TiedEmbeddings) _source.CheckShape(_source.Architecture.HeadName, _config.VocabularySize, _config.HiddenSize);
+        foreach (TensorSpec tensor in _source.Layout.Tensors) _source.CheckShape(tensor.Name, [.. tensor.Shape]);
     }
 
     // A tied checkpoint may hold either of the two.

@@ -64,6 +64,6 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
     private static bool StoresHeadAlone(ICheckpoint model, string head)
     {
         using SafetensorsFolder files = SafetensorsFolder.Open(model.Location);
-        return files.Contains(head) && !files.Contains(ModelFamilies.For(model.Config.ModelType, model.Location).EmbeddingName);
+        return files.Contains(head) && !files.Contains(model.Architecture.EmbeddingName);
     }
 }

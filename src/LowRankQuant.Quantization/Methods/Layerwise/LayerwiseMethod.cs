@@ -30,7 +30,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
     public QuantizedBlock Quantize(BlockContext context)
     {
         BlockStreams streams = context.Streams ?? throw new ArgumentException($"The method {name} needs calibration streams.", nameof(context));
-        ActivationStore fullInput = streams.FullPrecisionInput ?? throw new ArgumentException($"The method {name} needs the full-precision input.", nameof(context));
+        ActivationStream fullInput = streams.FullPrecisionInput ?? throw new ArgumentException($"The method {name} needs the full-precision input.", nameof(context));
         bool chooses = options.Dampings.Count > 1;
         if (chooses && streams.HeldOutWindows == 0) throw new ArgumentException($"The method {name} chooses its damping on held-out windows and has none.", nameof(context));
         IReadOnlyList<LinearSlot> slots = context.Block.Slots;
@@ -40,30 +40,31 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         var reports = new LayerReport[slots.Count];
         var warnings = new List<string>();
         var statistics = new StageStatistics(context.Block, context.Device, context.Cancellation);
-        InputStatistics[]? all = options.QuantizedInputs ? null : statistics.All(fullInput, WindowRange.Training(streams));
-        InputStatistics[]? allHeldOut = options.QuantizedInputs || !chooses ? null : statistics.All(fullInput, WindowRange.HeldOut(streams));
+        InputStatistics[][]? all = options.QuantizedInputs ? null : statistics.All(fullInput, WindowRange.Training(streams));
+        InputStatistics[][]? allHeldOut = options.QuantizedInputs || !chooses ? null : statistics.All(fullInput, WindowRange.HeldOut(streams));
         try
         {
             int done = 0;
-            for (int stage = 0; stage < DecoderBlock.InputStages.Count; stage++)
+            IReadOnlyList<InputStage> stages = statistics.Stages(fullInput);
+            for (int stage = 0; stage < stages.Count; stage++)
             {
-                StageInputs inputs = Inputs(all, stage, WindowRange.Training(streams));
-                StageInputs? heldOut = chooses ? Inputs(allHeldOut, stage, WindowRange.HeldOut(streams)) : null;
-                foreach (int slot in DecoderBlock.InputStages[stage])
+                StageInputs[] inputs = Inputs(all, stage, WindowRange.Training(streams));
+                StageInputs[]? heldOut = chooses ? Inputs(allHeldOut, stage, WindowRange.HeldOut(streams)) : null;
+                foreach ((int site, int slot) in stages[stage].Sites.SelectMany((known, site) => known.Slots.Select(slot => (site, slot))))
                 {
                     context.Cancellation.ThrowIfCancellationRequested();
-                    (LayerProblem problem, LayerSolution solution) = Solve(context, slot, ((DenseWeight)dense[slot]).Value, inputs, heldOut);
+                    (LayerProblem problem, LayerSolution solution) = Solve(context, slot, ((DenseWeight)dense[slot]).Value, inputs[site], heldOut?[site]);
                     weights[slot] = solution.Weight;
                     warnings.AddRange(solution.Warnings);
-                    LayerReport report = LayerReport.Measure(slots[slot].Name, problem.Weight, inputs.Statistics, solution.Weight, context.Device.HostWorkers);
+                    LayerReport report = LayerReport.Measure(slots[slot].Name, problem.Weight, inputs[site].Statistics, solution.Weight, context.Device.HostWorkers);
                     reports[slot] = chooses ? report with { Damping = problem.Damping } : report;
                     context.Progress?.Report(new BlockProgress(context.Block.Index, ++done, slots.Count, report.ErrorAfter));
                     if (!options.QuantizedInputs) continue;
                     quantized[slot] = new DenseWeight(context.Device.From(Stored(solution.Weight), solution.Weight.OutFeatures, solution.Weight.InFeatures));
                     slots[slot].Exchange(quantized[slot]);
                 }
-                if (all is not null) all[stage] = new InputStatistics(0);
-                if (allHeldOut is not null) allHeldOut[stage] = new InputStatistics(0);
+                if (all is not null) all[stage] = [];
+                if (allHeldOut is not null) allHeldOut[stage] = [];
             }
         }
         finally
@@ -76,8 +77,8 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         }
         return new QuantizedBlock(weights) { Layers = reports, Warnings = warnings };
 
-        StageInputs Inputs(InputStatistics[]? known, int stage, WindowRange windows) => known is not null
-            ? new StageInputs(known[stage], null)
+        StageInputs[] Inputs(InputStatistics[][]? known, int stage, WindowRange windows) => known is not null
+            ? [.. known[stage].Select(site => new StageInputs(site, null))]
             : statistics.Pair(stage, fullInput, streams.QuantizedInput, windows, options.Propagation > 0, () => Use(dense), () => Use(quantized));
 
         void Use(IWeightSource[] sources)

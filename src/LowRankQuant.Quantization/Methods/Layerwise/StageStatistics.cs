@@ -9,85 +9,122 @@ namespace LowRankQuant.Quantization.Methods.Layerwise;
 /// <param name="block">The block.</param>
 /// <param name="device">Where it computes.</param>
 /// <param name="cancellation">Asks to stop.</param>
-internal sealed class StageStatistics(DecoderBlock block, Device device, CancellationToken cancellation)
+internal sealed class StageStatistics(IDecoderBlock block, Device device, CancellationToken cancellation)
 {
-    /// <summary>Input statistics of every stage with the block as it stands, in one run over the windows.</summary>
-    /// <param name="input">Input of the block.</param>
+    private IReadOnlyList<InputStage>? _stages;
+
+    /// <summary>The stages of the block, found by its first run.</summary>
+    /// <param name="stream">Windows at its input.</param>
+    public IReadOnlyList<InputStage> Stages(ActivationStream stream) => _stages ??= InputStages.Find(block, () => Run(stream, 0));
+
+    /// <summary>Input statistics of every site of every stage with the block as it stands, in one run over the windows.</summary>
+    /// <param name="input">Windows at the input of the block.</param>
     /// <param name="windows">The windows to use.</param>
-    /// <param name="output">Given every window's number and the block's output; null for nobody.</param>
-    public InputStatistics[] All(ActivationStore input, WindowRange windows, Action<int, Tensor>? output = null)
+    public InputStatistics[][] All(ActivationStream input, WindowRange windows) => Collect(input, windows, visit =>
+        input.Look(block, windows.First, windows.Count, (window, _) => visit(window - windows.First), cancellation, batch: 1));
+
+    /// <summary>As <see cref="All"/> over all windows of a stream, which then holds the next block's input.</summary>
+    public InputStatistics[][] AllAndAdvance(ActivationStream stream) =>
+        Collect(stream, new WindowRange(0, stream.Windows), visit => stream.Advance(block, (window, _) => visit(window), cancellation, batch: 1));
+
+    /// <summary>
+    /// Statistics of one stage's inputs in the quantized model, site by site, and their product with the full-precision ones: C = Xfp^T Xq / tokens [n, n].
+    /// </summary>
+    /// <param name="stage">Number of the stage.</param>
+    /// <param name="fullInput">Windows at the input of the block on the full-precision stream.</param>
+    /// <param name="quantizedInput">Windows at the input of the block on the quantized stream.</param>
+    /// <param name="windows">The windows to use.</param>
+    /// <param name="cross">Whether C is wanted; else it is null.</param>
+    /// <param name="useDense">Puts the full-precision weights into the block.</param>
+    /// <param name="useQuantized">Puts the weights quantized so far into the block.</param>
+    public StageInputs[] Pair(
+        int stage, ActivationStream fullInput, ActivationStream quantizedInput, WindowRange windows, bool cross, Action useDense, Action useQuantized)
     {
-        LinearSlot[] firsts = [.. DecoderBlock.InputStages.Select(stage => block.Slots[stage[0]])];
+        IReadOnlyList<InputSite> sites = Stages(quantizedInput)[stage].Sites;
+        LinearSlot[] slots = [.. sites.Select(site => block.Slots[site.First])];
+        InputStatistics[] statistics = [.. slots.Select(slot => new InputStatistics(slot.InFeatures))];
+        SegmentedMatrix?[] sums = [.. slots.Select(slot => cross ? new SegmentedMatrix((long)slot.InFeatures * slot.InFeatures) : null)];
+        var kept = new Tensor?[slots.Length];
+        try
+        {
+            for (int i = 0; i < windows.Count; i++)
+            {
+                int window = windows.First + i;
+                useQuantized();
+                RunTo(stage, quantizedInput, window, (site, x) => Checked(slots[site], () =>
+                {
+                    statistics[site].Add(x);
+                    if (cross) Keep(ref kept[site], x);
+                }));
+                if (cross)
+                {
+                    useDense();
+                    RunTo(stage, fullInput, window, (site, x) => AddProduct(sums[site]!, x, kept[site]!));
+                }
+                if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
+                for (int site = 0; site < slots.Length; site++)
+                {
+                    statistics[site].EndSegment();
+                    sums[site]?.EndSegment();
+                }
+            }
+        }
+        finally
+        {
+            useQuantized();
+            foreach (Tensor? tensor in kept) tensor?.Dispose();
+        }
+        return [.. statistics.Select((known, site) => new StageInputs(known, Mean(sums[site], known.Tokens)))];
+    }
+
+    private static double[]? Mean(SegmentedMatrix? sum, long tokens)
+    {
+        double[]? mean = sum?.Total;
+        for (int i = 0; i < mean?.Length; i++) mean[i] /= Math.Max(1, tokens);
+        return mean;
+    }
+
+    private static void Keep(ref Tensor? kept, Tensor x)
+    {
+        if (kept is null || !kept.Shape.SequenceEqual(x.Shape))
+        {
+            kept?.Dispose();
+            kept = x.Device.Empty(x.Shape);
+        }
+        x.Device.Kernels.Copy(x, kept);
+    }
+
+    private void AddProduct(SegmentedMatrix sum, Tensor full, Tensor x)
+    {
+        using Tensor product = device.Empty(x.Columns, x.Columns);
+        device.Kernels.MatMul(full, true, x, false, product, accumulate: false);
+        sum.Add(product);
+    }
+
+    private InputStatistics[][] Collect(ActivationStream stream, WindowRange windows, Action<Action<int>> pass)
+    {
+        InputSite[] sites = [.. Stages(stream).SelectMany(stage => stage.Sites)];
+        LinearSlot[] firsts = [.. sites.Select(site => block.Slots[site.First])];
         InputStatistics[] statistics = [.. firsts.Select(slot => new InputStatistics(slot.InFeatures))];
         try
         {
             for (int i = 0; i < firsts.Length; i++)
             {
-                int stage = i;
-                firsts[i].InputObserver = x => Checked(firsts[stage], () => statistics[stage].Add(x));
+                int site = i;
+                firsts[i].InputObserver = x => Checked(firsts[site], () => statistics[site].Add(x));
             }
-            for (int i = 0; i < windows.Count; i++)
+            pass(window =>
             {
-                int window = windows.First + i;
-                Forward(input, window, result => output?.Invoke(window, result));
-                if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
-                foreach (InputStatistics stage in statistics) stage.EndSegment();
-            }
+                if (!WindowSegments.EndsSegment(window, windows.Count)) return;
+                foreach (InputStatistics site in statistics) site.EndSegment();
+            });
         }
         finally
         {
             foreach (LinearSlot slot in firsts) slot.InputObserver = null;
         }
-        return statistics;
-    }
-
-    /// <summary>
-    /// Statistics of one stage's inputs in the quantized model, and their product with the full-precision ones: C = Xfp^T Xq / tokens [n, n].
-    /// </summary>
-    /// <param name="stage">Number of the stage.</param>
-    /// <param name="fullInput">Input of the block on the full-precision stream.</param>
-    /// <param name="quantizedInput">Input of the block on the quantized stream.</param>
-    /// <param name="windows">The windows to use.</param>
-    /// <param name="cross">Whether C is wanted; else it is null.</param>
-    /// <param name="useDense">Puts the full-precision weights into the block.</param>
-    /// <param name="useQuantized">Puts the weights quantized so far into the block.</param>
-    public StageInputs Pair(
-        int stage, ActivationStore fullInput, ActivationStore quantizedInput, WindowRange windows, bool cross, Action useDense, Action useQuantized)
-    {
-        LinearSlot slot = block.Slots[DecoderBlock.InputStages[stage][0]];
-        int n = slot.InFeatures;
-        var statistics = new InputStatistics(n);
-        SegmentedMatrix? sum = cross ? new SegmentedMatrix((long)n * n) : null;
-        using Tensor full = device.Empty(fullInput.Rows, n), product = device.Empty(n, n);
-        for (int i = 0; i < windows.Count; i++)
-        {
-            int window = windows.First + i;
-            if (sum is not null)
-            {
-                useDense();
-                RunTo(stage, fullInput, window, x => device.Kernels.Copy(x, full));
-                useQuantized();
-            }
-            RunTo(stage, quantizedInput, window, x => Checked(slot, () =>
-            {
-                statistics.Add(x);
-                if (sum is null) return;
-                device.Kernels.MatMul(full, true, x, false, product, accumulate: false);
-                sum.Add(product);
-            }));
-            if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
-            statistics.EndSegment();
-            sum?.EndSegment();
-        }
-        double[]? mean = sum?.Total;
-        for (int i = 0; i < mean?.Length; i++) mean[i] /= statistics.Tokens;
-        return new StageInputs(statistics, mean);
-    }
-
-    /// <summary>Runs the block as it stands over a stream, which then holds the next block's input.</summary>
-    public void Advance(ActivationStore stream)
-    {
-        for (int window = 0; window < stream.Windows; window++) Forward(stream, window, output => stream.Write(window, output));
+        int next = 0;
+        return [.. Stages(stream).Select(stage => stage.Sites.Select(_ => statistics[next++]).ToArray())];
     }
 
     private void Checked(LinearSlot slot, Action add)
@@ -102,18 +139,14 @@ internal sealed class StageStatistics(DecoderBlock block, Device device, Cancell
         }
     }
 
-    private void Forward(ActivationStore input, int window, Action<Tensor>? output) => Run(block.Forward, input, window, output);
+    private void RunTo(int stage, ActivationStream input, int window, Action<int, Tensor> observe) =>
+        InputStages.RunTo(block, Stages(input), stage, observe, () => Run(input, window));
 
-    private void RunTo(int stage, ActivationStore input, int window, Action<Tensor> observe) =>
-        Run((tape, x, shape) => block.StageInput(stage, tape, x, shape), input, window, observe);
-
-    private void Run(Func<Tape, Variable, SequenceShape, Variable> function, ActivationStore input, int window, Action<Tensor>? output)
+    private void Run(ActivationStream stream, int window)
     {
         cancellation.ThrowIfCancellationRequested();
-        using Tensor x = device.Empty(input.Rows, input.Columns);
-        input.Read(window, x);
+        using Tensor x = device.Empty(stream.LengthOf(window), stream.Columns);
         using var tape = new Tape(device, recording: false);
-        Variable y = function(tape, new Variable(x), new SequenceShape(1, input.Rows));
-        output?.Invoke(y.Value);
+        stream.Forward(block, tape, [window], x);
     }
 }

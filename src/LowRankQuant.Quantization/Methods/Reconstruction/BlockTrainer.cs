@@ -14,7 +14,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 internal sealed class BlockTrainer : IDisposable
 {
     private const double UsualLossDecay = 0.9;
-    private readonly DecoderBlock _block;
+    private readonly IDecoderBlock _block;
     private readonly BlockStreams _streams;
     private readonly ParameterArena _arena;
     private readonly ReconstructionOptions _options;
@@ -24,7 +24,7 @@ internal sealed class BlockTrainer : IDisposable
     private readonly Tensor? _weights;
     private double _usualLoss;
 
-    public BlockTrainer(DecoderBlock block, BlockStreams streams, ParameterArena arena, ReconstructionOptions options)
+    public BlockTrainer(IDecoderBlock block, BlockStreams streams, ParameterArena arena, ReconstructionOptions options)
     {
         _block = block;
         _streams = streams;
@@ -93,16 +93,11 @@ internal sealed class BlockTrainer : IDisposable
 
     private (Variable Output, Tensor Target, Tensor? Weights) Forward(Tape tape, ReadOnlySpan<int> windows)
     {
-        ActivationStore inputs = _streams.QuantizedInput;
-        int length = inputs.Rows, rows = windows.Length * length;
-        Tensor input = _input.RowRange(0, rows), target = _target.RowRange(0, rows);
-        for (int i = 0; i < windows.Length; i++)
-        {
-            inputs.Read(windows[i], input.RowRange(i * length, length));
-            _streams.Target.Read(windows[i], target.RowRange(i * length, length));
-        }
+        int length = _streams.QuantizedInput.Rows, rows = windows.Length * length;
+        Tensor target = _target.RowRange(0, rows);
+        for (int i = 0; i < windows.Length; i++) _streams.Target.Read(windows[i], target.RowRange(i * length, length));
         Tensor? weights = _weights?.Slice(0, rows);
         if (weights is not null) TokenWeights.InverseMeanSquare(target, weights);
-        return (_block.Forward(tape, new Variable(input), new SequenceShape(windows.Length, length)), target, weights);
+        return (_streams.QuantizedInput.Forward(_block, tape, windows, _input.RowRange(0, rows)), target, weights);
     }
 }

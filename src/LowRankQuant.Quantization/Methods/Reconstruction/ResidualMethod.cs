@@ -35,16 +35,21 @@ internal sealed class ResidualMethod(IBlockMethod first, BlockReconstruction rec
     // Codes have changed since the first method measured its layers: measured again, on the inputs that each gets in the quantized model.
     private static LayerReport[] Reports(BlockContext context, IReadOnlyList<QuantizedWeight> weights)
     {
-        DecoderBlock block = context.Block;
+        IDecoderBlock block = context.Block;
         var dense = block.Slots.Select(slot => Array.ConvertAll(((DenseWeight)slot.Weight).Value.ToArray(), value => (double)value)).ToArray();
         using SlotSwap stored = SlotSwap.Dequantized(block, weights, context.Device);
         BlockStreams streams = context.Streams!;
-        InputStatistics[] inputs = new StageStatistics(block, context.Device, context.Cancellation).All(streams.QuantizedInput, WindowRange.Training(streams));
+        var statistics = new StageStatistics(block, context.Device, context.Cancellation);
+        InputStatistics[][] inputs = statistics.All(streams.QuantizedInput, WindowRange.Training(streams));
+        IReadOnlyList<InputStage> stages = statistics.Stages(streams.QuantizedInput);
         var reports = new LayerReport[weights.Count];
         for (int stage = 0; stage < inputs.Length; stage++)
         {
-            foreach (int slot in DecoderBlock.InputStages[stage])
-                reports[slot] = LayerReport.Measure(block.Slots[slot].Name, dense[slot], inputs[stage], weights[slot], context.Device.HostWorkers);
+            for (int site = 0; site < inputs[stage].Length; site++)
+            {
+                foreach (int slot in stages[stage].Sites[site].Slots)
+                    reports[slot] = LayerReport.Measure(block.Slots[slot].Name, dense[slot], inputs[stage][site], weights[slot], context.Device.HostWorkers);
+            }
         }
         return reports;
     }

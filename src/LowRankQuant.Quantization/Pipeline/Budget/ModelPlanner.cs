@@ -69,7 +69,7 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
     {
         for (int i = 0; i < model.Config.Layers; i++)
         {
-            foreach ((string name, int outFeatures, int inFeatures) in model.Linears)
+            foreach ((string name, int outFeatures, int inFeatures) in model.LinearsOf(i))
                 yield return ($"{model.BlockName(i)}.{name}", new LinearShape(name, outFeatures, inFeatures));
         }
     }
@@ -78,29 +78,27 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
         CalibrationSet calibration, MemoryBudget budget, ILayerChoices choices, Dictionary<string, double[]> sensitivity, CancellationToken cancellation)
     {
         var options = new List<LayerOptions>();
-        int length = calibration.SequenceLength, count = calibration.Windows.Length;
-        using var stream = new ActivationStore(count, length, model.Config.HiddenSize, budget, scratch);
-        using (Tensor embedding = model.LoadEmbedding(), x = model.Device.Empty(length, model.Config.HiddenSize))
-        {
-            for (int i = 0; i < count; i++)
-            {
-                model.Embed(embedding, calibration.Windows[i], x);
-                stream.Write(i, x);
-            }
-        }
+        using ActivationStream stream = ActivationStream.Embed(model, calibration.Windows, new StreamOptions(budget, scratch) { Cancellation = cancellation });
         for (int index = 0; index < model.Config.Layers; index++)
         {
-            using DecoderBlock block = model.LoadBlock(index);
-            InputStatistics[] statistics = new StageStatistics(block, model.Device, cancellation).All(stream, new WindowRange(0, count), stream.Write);
+            using IDecoderBlock block = model.LoadBlock(index);
+            var collector = new StageStatistics(block, model.Device, cancellation);
+            IReadOnlyList<InputStage> stages = collector.Stages(stream);
+            InputStatistics[][] statistics = collector.AllAndAdvance(stream);
             for (int stage = 0; stage < statistics.Length; stage++)
             {
-                DampedCovariance metric = DampedCovariance.Of(statistics[stage], damping, block.Name, []);
-                choices.BeginStage(metric);
-                foreach (int slot in DecoderBlock.InputStages[stage])
+                for (int site = 0; site < statistics[stage].Length; site++)
                 {
-                    cancellation.ThrowIfCancellationRequested();
-                    string module = $"{block.Name}.{block.Slots[slot].Name}";
-                    options.Add(new LayerOptions(module, [.. choices.For(module, block.Slots[slot], statistics[stage], metric, sensitivity[module])]));
+                    InputStatistics inputs = statistics[stage][site];
+                    DampedCovariance metric = DampedCovariance.Of(inputs, damping, block.Name, []);
+                    choices.BeginStage(metric);
+                    foreach (int slot in stages[stage].Sites[site].Slots)
+                    {
+                        cancellation.ThrowIfCancellationRequested();
+                        string module = $"{block.Name}.{block.Slots[slot].Name}";
+                        options.Add(new LayerOptions(module, [.. choices.For(module, block.Slots[slot], inputs, metric, sensitivity[module])]));
+                    }
+                    statistics[stage][site] = new InputStatistics(0);
                 }
             }
             model.Device.Trim();

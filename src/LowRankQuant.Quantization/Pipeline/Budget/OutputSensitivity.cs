@@ -29,9 +29,13 @@ internal static class OutputSensitivity
         CancellationToken cancellation)
     {
         int layers = model.Config.Layers, length = windows[0].Length;
-        using var passes = new StreamedPasses(model, windows.Count, length, budget, scratch);
-        using (Tensor embedding = model.LoadEmbedding())
-            passes.Forward(windows, embedding, model.LoadBlock, cancellation, done => progress(done, 2 * layers));
+        StreamedPasses made;
+        using (InputEmbedding embedding = model.LoadEmbedding())
+        {
+            made = new StreamedPasses(model, embedding, windows, budget, scratch);
+            made.Forward(windows, embedding, model.LoadBlock, cancellation, done => progress(done, 2 * layers));
+        }
+        using StreamedPasses passes = made;
         HeadGradients(model, passes, seed, cancellation);
         var sums = new Dictionary<string, (double[] Segment, double[] Total)>(StringComparer.Ordinal);
         passes.Backward(Observed, cancellation, done =>
@@ -43,9 +47,9 @@ internal static class OutputSensitivity
         return sums.ToDictionary(pair => pair.Key, pair => Array.ConvertAll(pair.Value.Total, sum => sum * factor), StringComparer.Ordinal);
 
         // The block with somebody who adds up the squares of the gradients of every output.
-        DecoderBlock Observed(int index)
+        IDecoderBlock Observed(int index)
         {
-            DecoderBlock block = model.LoadBlock(index);
+            IDecoderBlock block = model.LoadBlock(index);
             foreach (LinearSlot slot in block.Slots)
             {
                 double[] squares = new double[slot.OutFeatures], total = new double[slot.OutFeatures];

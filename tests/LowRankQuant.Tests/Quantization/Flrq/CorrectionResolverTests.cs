@@ -112,5 +112,5 @@ public sealed class CorrectionResolverTests
         Activation = Activation.Silu,
         Rope = new RopeConfig { Theta = 10000, RotatedSize = 16 },
         TiedEmbeddings = true,
-    }, Linears, ScaleType.Float16).Recipe;
+    }, ModelLayout.OfBlock(Linears, 2), ScaleType.Float16).Recipe;
 }

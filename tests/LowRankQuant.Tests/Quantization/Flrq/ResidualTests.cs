@@ -22,7 +22,7 @@ public sealed class ResidualTests : IDisposable
 
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Threads = 1 });
     private readonly CausalModel _model;
-    private readonly DecoderBlock _block;
+    private readonly IDecoderBlock _block;
 
     public ResidualTests()
     {
@@ -219,24 +219,25 @@ public sealed class ResidualTests : IDisposable
     /// <summary>Token windows through the block: what it gets and what it should give.</summary>
     private sealed class Scene : IDisposable
     {
-        private readonly ActivationStore _input;
-        private readonly ActivationStore _target;
-        private readonly DecoderBlock _block;
+        private readonly ActivationStream _input;
+        private readonly ActivationStream _target;
+        private readonly IDecoderBlock _block;
         private readonly Device _device;
 
-        public Scene(CausalModel model, DecoderBlock block, int training = Windows)
+        public Scene(CausalModel model, IDecoderBlock block, int training = Windows)
         {
             _block = block;
             _device = model.Device;
             var budget = new MemoryBudget(1 << 28);
-            _input = new ActivationStore(Windows, Length, model.Config.HiddenSize, budget, Path.GetTempPath());
-            _target = new ActivationStore(Windows, Length, model.Config.HiddenSize, budget, Path.GetTempPath());
-            using Tensor embedding = model.LoadEmbedding(), x = _device.Empty(Length, model.Config.HiddenSize);
+            _input = ActivationStream.Of(_device, new ActivationStore(Windows, Length, model.Config.HiddenSize, budget, Path.GetTempPath()), new StreamOptions(budget, Path.GetTempPath()));
+            _target = ActivationStream.Of(_device, new ActivationStore(Windows, Length, model.Config.HiddenSize, budget, Path.GetTempPath()), new StreamOptions(budget, Path.GetTempPath()));
+            using InputEmbedding embedding = model.LoadEmbedding();
+            using Tensor x = _device.Empty(Length, model.Config.HiddenSize);
             var random = new SeededRandom(7);
             for (int window = 0; window < Windows; window++)
             {
                 int[] ids = [.. Enumerable.Range(0, Length).Select(_ => (int)(random.NextUniform() * model.Config.VocabularySize))];
-                model.Embed(embedding, ids, x);
+                embedding.Embed(ids, x);
                 _input.Write(window, x);
                 using var tape = new Tape(_device, recording: false);
                 _target.Write(window, block.Forward(tape, new Variable(x), new SequenceShape(1, Length)).Value);

@@ -79,6 +79,6 @@ public sealed class LayerGridResolverTests
             new("self_attn.q_proj", 576, 576), new("self_attn.k_proj", 192, 576), new("self_attn.v_proj", 192, 576), new("self_attn.o_proj", 576, 576),
             new("mlp.gate_proj", 1536, 576), new("mlp.up_proj", 1536, 576), new("mlp.down_proj", 576, 1536),
         ];
-        return RecipeResolver.Resolve(request, model, linears, ScaleType.BFloat16);
+        return RecipeResolver.Resolve(request, model, ModelLayout.OfBlock(linears, model.Layers), ScaleType.BFloat16);
     }
 }

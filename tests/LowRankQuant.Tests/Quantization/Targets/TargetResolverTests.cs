@@ -113,6 +113,6 @@ public sealed class TargetResolverTests
             new("self_attn.q_proj", hidden, hidden), new("self_attn.k_proj", keys, hidden), new("self_attn.v_proj", keys, hidden),
             new("self_attn.o_proj", hidden, hidden), new("mlp.gate_proj", 1536, hidden), new("mlp.up_proj", 1536, hidden), new("mlp.down_proj", hidden, 1536),
         ];
-        return RecipeResolver.Resolve(request, model, linears, native);
+        return RecipeResolver.Resolve(request, model, ModelLayout.OfBlock(linears, model.Layers), native);
     }
 }

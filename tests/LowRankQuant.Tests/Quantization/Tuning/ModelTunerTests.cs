@@ -50,7 +50,7 @@ public sealed class ModelTunerTests : IDisposable
         int changed = 0;
         for (int index = 0; index < _model.Config.Layers; index++)
         {
-            using DecoderBlock block = _model.LoadBlock(index);
+            using IDecoderBlock block = _model.LoadBlock(index);
             IReadOnlyList<QuantizedWeight> before = store.Read(run.BlockFile(index), block), after = store.Read(run.ResultFile(index), block);
             for (int i = 0; i < before.Count; i++)
             {
@@ -98,7 +98,7 @@ public sealed class ModelTunerTests : IDisposable
     public void GradientsAreThoseOfFiniteDifferences()
     {
         (Recipe recipe, RunFolder run, CompressedBlockStore store) = Quantize("run", steps: 1, ScaleType.Float32);
-        using DecoderBlock first = _model.LoadBlock(0);
+        using IDecoderBlock first = _model.LoadBlock(0);
         UniformWeight weight = ((UniformWeight)store.Read(run.BlockFile(0), first)[0]).WithBranch(null);
         using var arena = new ParameterArena(_device, TunedLinear.ParameterCount(weight), 1);
         using TunedLinear linear = TunedLinear.Create(weight, arena, digits: null);
@@ -120,9 +120,9 @@ public sealed class ModelTunerTests : IDisposable
         Assert.InRange(slope / square, 0.98, 1.02);
 
         // One tuned linear in a model that is otherwise in full precision.
-        DecoderBlock Load(int index)
+        IDecoderBlock Load(int index)
         {
-            DecoderBlock block = _model.LoadBlock(index);
+            IDecoderBlock block = _model.LoadBlock(index);
             if (index == 0) block.Slots[0].Exchange(new TunedWeight(linear, weight, _device)).Dispose();
             return block;
         }

@@ -1,3 +1,4 @@
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Targets;
@@ -64,12 +65,12 @@ public sealed class TuningResolverTests
         Assert.Contains("--tune-steps does not apply to two-level grids, on which all layers will lie", Assert.Single(Assert.Throws<RecipeException>(() => Resolve(misfit with { TuneSteps = 4 })).Problems), StringComparison.Ordinal);
         Assert.Null(Resolve(misfit with { Method = "flrq+", Target = Target.LlamaCpp }).Tuning);
         RecipeRequest some = misfit with { LayerGrids = ["down=4:32:symmetric"], TuneSteps = 4 };
-        ResolvedRecipe resolved = RecipeResolver.Resolve(some, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, Linears, ScaleType.Float16);
+        ResolvedRecipe resolved = RecipeResolver.Resolve(some, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, ModelLayout.OfBlock(Linears, CalibrationLoaderTests.Config().Layers), ScaleType.Float16);
         Assert.Equal(4, resolved.Recipe.Tuning!.Steps);
         Assert.Contains("--tune-steps tunes the layers on uniform grids; q, on two-level grids, stay as the method makes them.", resolved.Notes);
         Assert.Null(Resolve(some with { Method = "flrq+", TuneSteps = null }).Tuning);
     }
 
     private static Recipe Resolve(RecipeRequest request) =>
-        RecipeResolver.Resolve(request, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, Linears, ScaleType.Float16).Recipe;
+        RecipeResolver.Resolve(request, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, ModelLayout.OfBlock(Linears, CalibrationLoaderTests.Config().Layers), ScaleType.Float16).Recipe;
 }

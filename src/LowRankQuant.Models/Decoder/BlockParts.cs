@@ -1,0 +1,169 @@
+using LowRankQuant.Numerics;
+
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>Where the parts of a model get their tensors from: a checkpoint, or a list that only notes what is asked for.</summary>
+internal interface ITensorSource
+{
+    /// <summary>Where tensors go.</summary>
+    Device Device { get; }
+
+    /// <summary>Whether files hold a tensor under this name; families ask it where a model may be stored in several forms.</summary>
+    bool IsStored(string name);
+
+    /// <summary>A tensor; the caller's.</summary>
+    /// <param name="spec">Name, shape and place.</param>
+    Tensor Load(TensorSpec spec);
+
+    /// <summary>A vector of ones; the caller's.</summary>
+    Tensor Ones(int size);
+
+    /// <summary>The weight of a linear; the caller's.</summary>
+    IWeightSource LoadWeight(TensorSpec spec);
+
+    /// <summary>Tables of angles, shared by all blocks that rotate alike.</summary>
+    RopeTables Tables(RopeConfig rope);
+
+    /// <summary>Told about a linear without a bias that a key of the configuration could give one.</summary>
+    void NoteMissingBias(string module, string key);
+}
+
+/// <summary>
+/// Makes the parts of one block, or of what stands around the blocks, by their names and shapes, and owns them. Families put blocks together from it; what
+/// they ask for is at the same time the list of the model's tensors.
+/// </summary>
+/// <param name="source">Gives the tensors.</param>
+/// <param name="name">Name of the block, which stands in front of all names; empty for none.</param>
+/// <param name="index">Number of the block.</param>
+internal sealed class BlockParts(ITensorSource source, string name, int index) : IDisposable
+{
+    private readonly List<LinearSlot> _slots = [];
+    private readonly List<SlotGroup> _declared = [];
+    private readonly List<IDisposable> _owned = [];
+
+    /// <summary>Number of the block.</summary>
+    public int Index => index;
+
+    /// <summary>Name of the block.</summary>
+    public string Name => name;
+
+    /// <summary>Where tensors go.</summary>
+    public Device Device => source.Device;
+
+    /// <summary>The linears made so far, in their order.</summary>
+    public IReadOnlyList<LinearSlot> Slots => _slots;
+
+    /// <summary>See <see cref="IDecoderBlock.DeclaredInputs"/>.</summary>
+    public IReadOnlyList<SlotGroup> DeclaredInputs => _declared;
+
+    /// <summary>Whether files hold a tensor of the block under this name.</summary>
+    public bool IsStored(string part) => source.IsStored(Path(part));
+
+    /// <summary>A linear stored by itself.</summary>
+    /// <param name="part">Name within the block, without <c>.weight</c>.</param>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="inFeatures">Columns.</param>
+    /// <param name="bias">Whether it has a bias.</param>
+    public LinearSlot Linear(string part, int outFeatures, int inFeatures, BiasRule bias = default) =>
+        Linear(part, outFeatures, inFeatures, bias, null, null);
+
+    /// <summary>A linear whose weight, and perhaps bias, lie in other stored tensors.</summary>
+    public LinearSlot Linear(string part, int outFeatures, int inFeatures, BiasRule bias, StoredView? weightView, StoredView? biasView)
+    {
+        string module = Path(part);
+        IWeightSource weight = source.LoadWeight(new TensorSpec($"{module}.weight", [outFeatures, inFeatures], weightView));
+        Tensor? offset = null;
+        if (bias.IsOn) offset = source.Load(new TensorSpec($"{module}.bias", [outFeatures], biasView));
+        else if (bias.Key is { } key) source.NoteMissingBias(module, key);
+        var slot = new LinearSlot(part, outFeatures, inFeatures, weight, offset);
+        _slots.Add(slot);
+        _owned.Add(slot);
+        return slot;
+    }
+
+    /// <summary>
+    /// Linears with one input whose rows are stored together, or each by itself where files have them so.
+    /// </summary>
+    /// <param name="fused">Name of the stored module within the block.</param>
+    /// <param name="inFeatures">Columns.</param>
+    /// <param name="bias">Whether they have biases.</param>
+    /// <param name="transposed">Whether the weight is stored input by input.</param>
+    /// <param name="linears">Name and rows of each.</param>
+    public LinearSlot[] Fused(string fused, int inFeatures, BiasRule bias, bool transposed, params (string Name, RowPattern Rows)[] linears)
+    {
+        int rows = linears.Sum(linear => linear.Rows.Count);
+        string stored = Path(fused);
+        bool apart = source.IsStored($"{Path(linears[0].Name)}.weight");
+        return [.. linears.Select(linear =>
+        {
+            if (apart) return Linear(linear.Name, linear.Rows.Count, inFeatures, bias);
+            StoredView weight = transposed
+                ? StoredView.OfTransposed($"{stored}.weight", rows, inFeatures, linear.Rows)
+                : StoredView.OfRows($"{stored}.weight", rows, inFeatures, linear.Rows);
+            return Linear(linear.Name, linear.Rows.Count, inFeatures, bias, weight, StoredView.OfVector($"{stored}.bias", rows, linear.Rows));
+        })];
+    }
+
+    /// <summary>A linear whose weight is stored input by input, as GPT-2 does.</summary>
+    public LinearSlot Transposed(string part, int outFeatures, int inFeatures, BiasRule bias) => Linear(
+        part, outFeatures, inFeatures, bias,
+        StoredView.OfTransposed($"{Path(part)}.weight", outFeatures, inFeatures, RowPattern.Range(0, outFeatures)), null);
+
+    /// <summary>A tensor that is no linear's: kept as it is.</summary>
+    /// <param name="part">Full name within the block.</param>
+    /// <param name="shape">Its shape.</param>
+    public Tensor Tensor(string part, params int[] shape) => Own(source.Load(new TensorSpec(Path(part), shape, null)));
+
+    /// <summary>A tensor that lies in another stored one.</summary>
+    public Tensor Tensor(string part, int[] shape, StoredView? view) => Own(source.Load(new TensorSpec(Path(part), shape, view)));
+
+    /// <summary>x / sqrt(mean(x^2) + epsilon) * (weight + offset), weight <c>part.weight</c> [size].</summary>
+    public INorm RmsNorm(string part, int size, float epsilon, float offset = 0) => new RmsNorm(Tensor($"{part}.weight", size), epsilon, offset);
+
+    /// <summary>The same without a weight.</summary>
+    public INorm UnweightedRmsNorm(int size, float epsilon) => new RmsNorm(Ones(size), epsilon);
+
+    /// <summary>Layer normalisation, weight <c>part.weight</c> and bias <c>part.bias</c> [size].</summary>
+    public INorm LayerNorm(string part, int size, float epsilon, bool bias = true, float offset = 0)
+    {
+        Tensor weight = Tensor($"{part}.weight", size);
+        if (offset != 0) weight.CopyFrom([.. weight.ToArray().Select(value => value + offset)]);
+        return new LayerNorm(weight, bias ? Tensor($"{part}.bias", size) : null, epsilon);
+    }
+
+    /// <summary>A vector of ones; owned by the parts.</summary>
+    public Tensor Ones(int size) => Own(source.Ones(size));
+
+    /// <summary>Tables of angles; null where <paramref name="rope"/> is.</summary>
+    public RopeTables? Rope(RopeConfig? rope) => rope is null ? null : source.Tables(rope);
+
+    /// <summary>Biases of keys by ALiBi.</summary>
+    /// <param name="heads">Query heads.</param>
+    /// <param name="bias">The bias of a slope at a position.</param>
+    public KeyBiasTable Alibi(int heads, Func<double, int, float> bias)
+    {
+        double[] slopes = KeyBiasTable.AlibiSlopes(heads);
+        return Own(new KeyBiasTable(source.Device, heads, (head, position) => bias(slopes[head], position)));
+    }
+
+    /// <summary>Says that slots share an input where a run may not show it.</summary>
+    public void DeclareInput(int stage, params LinearSlot[] slots) => _declared.Add(new SlotGroup(stage, [.. slots.Select(slot => _slots.IndexOf(slot))]));
+
+    /// <summary>Owns something from now on.</summary>
+    public T Own<T>(T part)
+        where T : IDisposable
+    {
+        _owned.Add(part);
+        return part;
+    }
+
+    /// <summary>Full name of a part.</summary>
+    public string Path(string part) => name.Length == 0 ? part : $"{name}.{part}";
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (IDisposable part in _owned) part.Dispose();
+        _owned.Clear();
+    }
+}

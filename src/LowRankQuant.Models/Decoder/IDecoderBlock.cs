@@ -1,0 +1,60 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>One block of a decoder, whatever its family: named linears whose weights can be replaced, and one forward pass for evaluation, training, calibration and generation.</summary>
+public interface IDecoderBlock : IDisposable
+{
+    /// <summary>Number of the block, from 0.</summary>
+    int Index { get; }
+
+    /// <summary>Name of the block in a checkpoint, such as <c>model.layers.3</c>.</summary>
+    string Name { get; }
+
+    /// <summary>The quantizable linear layers, in the order of <see cref="ModelLayout"/>.</summary>
+    IReadOnlyList<LinearSlot> Slots { get; }
+
+    /// <summary>Slots that see the same kind of input, where one run may not show it: an expert by itself, say. Empty where running shows everything.</summary>
+    IReadOnlyList<SlotGroup> DeclaredInputs { get; }
+
+    /// <summary>What a sequence's state takes.</summary>
+    StateSize StateSize { get; }
+
+    /// <summary>The state of one sequence at its start, with room for <paramref name="positions"/>; the caller's.</summary>
+    IMixerState CreateState(Device device, int positions);
+
+    /// <summary>The block's output for <paramref name="x"/> [rows, hidden].</summary>
+    /// <param name="tape">Records where gradients are asked for; lanes cannot be recorded.</param>
+    /// <param name="x">[rows, hidden].</param>
+    /// <param name="pass">What the rows are, and what the block gets beside them.</param>
+    Variable Forward(Tape tape, Variable x, ForwardPass pass);
+}
+
+/// <summary>Slots that share an input, and the stage in which they are computed: stages of a block follow each other, groups of a stage do not depend on each other.</summary>
+/// <param name="Stage">Number of the declared stage within the part that declares it.</param>
+/// <param name="Slots">Numbers of the slots.</param>
+public sealed record SlotGroup(int Stage, IReadOnlyList<int> Slots);
+
+/// <summary>What a mixer remembers of one sequence: keys and values, or anything else. Only the block that made it knows what is in it.</summary>
+public interface IMixerState : IDisposable
+{
+    /// <summary>Takes over the first positions of another state of the same block.</summary>
+    void CopyFrom(IMixerState other, int positions);
+}
+
+/// <summary>Bytes of a mixer's state.</summary>
+/// <param name="Fixed">Whatever the length.</param>
+/// <param name="PerPosition">For every position.</param>
+public readonly record struct StateSize(long Fixed, long PerPosition)
+{
+    /// <summary>Bytes for so many positions.</summary>
+    public long Of(int positions) => Fixed + (PerPosition * positions);
+}
+
+/// <summary>Short forms.</summary>
+public static class DecoderBlockExtensions
+{
+    /// <summary>The block's output for whole windows, [shape.Rows, hidden].</summary>
+    public static Variable Forward(this IDecoderBlock block, Tape tape, Variable x, SequenceShape shape) => block.Forward(tape, x, ForwardPass.OfWindows(shape));
+}

@@ -1,0 +1,34 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>The part of a block that mixes positions: attention, or whatever remembers what came before.</summary>
+internal interface IMixer
+{
+    /// <summary>What a sequence's state takes.</summary>
+    StateSize StateSize { get; }
+
+    /// <summary>The state of a sequence at its start.</summary>
+    IMixerState CreateState(Device device, int positions);
+
+    /// <summary>Mixes the rows of <paramref name="x"/> [rows, hidden].</summary>
+    Variable Apply(Tape tape, Variable x, ForwardPass pass);
+}
+
+/// <summary>The part of a block that works on every row by itself: an MLP or experts.</summary>
+internal interface IFeedForward
+{
+    /// <summary>Applies it to every row of <paramref name="x"/> [rows, hidden].</summary>
+    Variable Apply(Tape tape, Variable x);
+}
+
+/// <summary>How the parts of a block are put together.</summary>
+internal interface IBlockBody
+{
+    /// <summary>The part that mixes positions.</summary>
+    IMixer Mixer { get; }
+
+    /// <summary>The block's output for <paramref name="x"/> [rows, hidden].</summary>
+    Variable Forward(Tape tape, Variable x, ForwardPass pass);
+}

@@ -1,0 +1,61 @@
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Kernels;
+
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>A non-linearity between linears: a fixed one or one with constants.</summary>
+/// <param name="Fixed">A fixed one; null where there is a curve.</param>
+/// <param name="Curve">One with constants; null where there is a fixed one.</param>
+internal readonly record struct NonLinearity(Activation? Fixed, Curve? Curve)
+{
+    public static implicit operator NonLinearity(Activation activation) => new(activation, null);
+
+    public static implicit operator NonLinearity(Curve curve) => new(null, curve);
+
+    public Variable Apply(Tape tape, Variable x) => Fixed is { } activation ? tape.Activate(activation, x) : tape.Bend(Curve!.Value, x);
+}
+
+/// <summary>down(gate(gate x, up x)) with activation(gate x) * up x or the clamped gate of gpt-oss.</summary>
+internal sealed class GatedMlp : IFeedForward
+{
+    /// <summary>Gate projection, [intermediate, hidden].</summary>
+    public required LinearSlot Gate { get; init; }
+
+    /// <summary>Up projection, [intermediate, hidden].</summary>
+    public required LinearSlot Up { get; init; }
+
+    /// <summary>Down projection, [hidden, intermediate].</summary>
+    public required LinearSlot Down { get; init; }
+
+    /// <summary>Applied to the gate.</summary>
+    public Activation Activation { get; init; }
+
+    /// <summary>In its place: the clamped gate.</summary>
+    public ClampedGate? Clamped { get; init; }
+
+    /// <inheritdoc/>
+    public Variable Apply(Tape tape, Variable x) => Down.Apply(tape, Activate(tape, x));
+
+    /// <summary>What the down projection sees, [rows, intermediate].</summary>
+    public Variable Activate(Tape tape, Variable x)
+    {
+        Variable gate = Gate.Apply(tape, x), up = Up.Apply(tape, x);
+        return Clamped is { } constants ? tape.ClampedGate(constants, gate, up) : tape.GatedActivation(Activation, gate, up);
+    }
+}
+
+/// <summary>down(activation(up x)).</summary>
+internal sealed class PlainMlp : IFeedForward
+{
+    /// <summary>Up projection, [intermediate, hidden].</summary>
+    public required LinearSlot Up { get; init; }
+
+    /// <summary>Down projection, [hidden, intermediate].</summary>
+    public required LinearSlot Down { get; init; }
+
+    /// <summary>Between them.</summary>
+    public required NonLinearity Activation { get; init; }
+
+    /// <inheritdoc/>
+    public Variable Apply(Tape tape, Variable x) => Down.Apply(tape, Activation.Apply(tape, Up.Apply(tape, x)));
+}

@@ -1,0 +1,77 @@
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>A quantizable linear of a block.</summary>
+/// <param name="Name">Name within the block, such as <c>self_attn.q_proj</c>.</param>
+/// <param name="OutFeatures">Rows of the weight.</param>
+/// <param name="InFeatures">Columns of the weight.</param>
+public readonly record struct LinearShape(string Name, int OutFeatures, int InFeatures);
+
+/// <summary>A tensor of a model.</summary>
+/// <param name="Name">Its name, that of the family's checkpoints where it is stored by itself.</param>
+/// <param name="Shape">Its shape.</param>
+/// <param name="View">How it lies in a stored tensor of another name; null where it is stored as it is.</param>
+public sealed record TensorSpec(string Name, IReadOnlyList<int> Shape, StoredView? View);
+
+/// <summary>Biases that are there or not by a key of the configuration.</summary>
+/// <param name="Key">The key; null where the family alone decides.</param>
+/// <param name="IsOn">Whether they are there.</param>
+public readonly record struct BiasRule(string? Key, bool IsOn)
+{
+    /// <summary>Always there.</summary>
+    public static BiasRule Always => new(null, true);
+
+    /// <summary>Never there.</summary>
+    public static BiasRule Never => default;
+}
+
+/// <summary>All tensors of a model and the linears of its blocks: what its family makes of a configuration, without any file.</summary>
+public sealed class ModelLayout
+{
+    private readonly Dictionary<string, TensorSpec> _byName;
+
+    internal ModelLayout(
+        IReadOnlyList<TensorSpec> tensors, IReadOnlyList<string> blocks, IReadOnlyList<IReadOnlyList<LinearShape>> linears,
+        IReadOnlyDictionary<string, IReadOnlyList<string>> biases)
+    {
+        Tensors = tensors;
+        Blocks = blocks;
+        Linears = linears;
+        Biases = biases;
+        _byName = tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
+        LinearWeights = linears.Sum(block => block.Sum(linear => (long)linear.OutFeatures * linear.InFeatures));
+    }
+
+    /// <summary>A layout of blocks that are alike, by their linears alone.</summary>
+    /// <param name="linears">The linears of a block.</param>
+    /// <param name="layers">Blocks.</param>
+    public static ModelLayout OfBlock(IReadOnlyList<LinearShape> linears, int layers) => new(
+        [], [.. Enumerable.Range(0, layers).Select(block => block.ToString(System.Globalization.CultureInfo.InvariantCulture))], [.. Enumerable.Repeat(linears, layers)],
+        new Dictionary<string, IReadOnlyList<string>>());
+
+    /// <summary>Every tensor but embedding and output head, in model order.</summary>
+    public IReadOnlyList<TensorSpec> Tensors { get; }
+
+    /// <summary>Names of the blocks.</summary>
+    public IReadOnlyList<string> Blocks { get; }
+
+    /// <summary>The quantizable linears of every block, in slot order.</summary>
+    public IReadOnlyList<IReadOnlyList<LinearShape>> Linears { get; }
+
+    /// <summary>Weights of all blocks' linears.</summary>
+    public long LinearWeights { get; }
+
+    /// <summary>Linears that would have a bias if a key of the configuration were true, by that key.</summary>
+    internal IReadOnlyDictionary<string, IReadOnlyList<string>> Biases { get; }
+
+    /// <summary>Every name of a linear within a block with every shape that it has.</summary>
+    public IReadOnlyList<LinearShape> Kinds => [.. Linears.SelectMany(block => block).Distinct()];
+
+    /// <summary>The linears of the block that has the most weights.</summary>
+    public IReadOnlyList<LinearShape> LargestBlock => Linears.MaxBy(block => block.Sum(linear => (long)linear.OutFeatures * linear.InFeatures)) ?? [];
+
+    /// <summary>The tensor of a name; null for none.</summary>
+    public TensorSpec? Find(string name) => _byName.GetValueOrDefault(name);
+
+    /// <summary>Module paths of all linears with their shapes, in model order.</summary>
+    public IEnumerable<LinearShape> Modules => Blocks.SelectMany((block, i) => Linears[i].Select(linear => linear with { Name = $"{block}.{linear.Name}" }));
+}

@@ -1,0 +1,63 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Kernels;
+
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>From the last hidden state to logits: final norm, projection where the head is narrower than the stream, head, bias, factor, cap, whatever a family has.</summary>
+public sealed class OutputHead : IDisposable
+{
+    private readonly Variable _weight;
+
+    /// <summary>Creates the head.</summary>
+    /// <param name="norm">In front of it; null for none.</param>
+    /// <param name="weight">[vocabulary, width]; owned.</param>
+    /// <param name="parts">What else it owns.</param>
+    internal OutputHead(INorm? norm, Tensor weight, IDisposable? parts = null)
+    {
+        Norm = norm;
+        Parts = parts;
+        _weight = new Variable(weight);
+    }
+
+    /// <summary>Rows of the head.</summary>
+    public int VocabularySize => _weight.Value.Rows;
+
+    /// <summary>[width, hidden], or null where the width is the stream's.</summary>
+    internal Tensor? Projection { get; init; }
+
+    /// <summary>[vocabulary], or null.</summary>
+    internal Tensor? Bias { get; init; }
+
+    /// <summary>Multiplies logits.</summary>
+    internal float Factor { get; init; } = 1;
+
+    /// <summary>Caps logits, behind the factor; 0 for none.</summary>
+    internal float SoftCap { get; init; }
+
+    private INorm? Norm { get; }
+
+    private IDisposable? Parts { get; }
+
+    /// <summary>Logits [rows, vocabulary] of hidden states [rows, hidden].</summary>
+    public Variable Logits(Tape tape, Variable hidden)
+    {
+        Variable logits = tape.Linear(Final(tape, hidden), _weight, Bias is null ? null : new Variable(Bias));
+        if (Factor != 1) logits = tape.Scale(logits, Factor);
+        return SoftCap > 0 ? tape.Bend(Curve.SoftCap(SoftCap), logits) : logits;
+    }
+
+    /// <summary>What the head's matrix sees.</summary>
+    internal Variable Final(Tape tape, Variable hidden)
+    {
+        Variable x = Norm is null ? hidden : Norm.Apply(tape, hidden);
+        return Projection is null ? x : tape.Linear(x, new Variable(Projection));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _weight.Value.Dispose();
+        Parts?.Dispose();
+    }
+}
