@@ -71,6 +71,24 @@ public sealed unsafe class LlamaEngine
             function(from, to, values.Length);
     }
 
+    /// <summary>Blocks as ggml's own quantizer makes them.</summary>
+    /// <param name="type">Number of the type.</param>
+    /// <param name="values">Whole rows.</param>
+    /// <param name="columns">Length of a row.</param>
+    /// <param name="importance">Weight of every column; types of few bits cannot do without.</param>
+    /// <param name="blocks">Receives the blocks.</param>
+    /// <exception cref="ArgumentException">The blocks do not fill <paramref name="blocks"/>.</exception>
+    public void QuantizeRows(int type, ReadOnlySpan<float> values, int columns, ReadOnlySpan<float> importance, Span<byte> blocks)
+    {
+        var function = (delegate* unmanaged[Cdecl]<int, float*, byte*, long, long, long, float*, nuint>)NativeLibrary.GetExport(_base, "ggml_quantize_chunk");
+        fixed (float* from = values, weights = importance)
+        fixed (byte* to = blocks)
+        {
+            nuint written = function(type, from, to, 0, values.Length / columns, columns, weights);
+            if (written != (nuint)blocks.Length) throw new ArgumentException($"The rows take {written} bytes, not {blocks.Length}.", nameof(blocks));
+        }
+    }
+
     /// <summary>The engine's own quantizer.</summary>
     /// <param name="source">A GGUF file of floats.</param>
     /// <param name="path">Destination.</param>

@@ -86,15 +86,17 @@ public static class StoredSize
     /// <summary>The grids that the linears of a model lie on, the one with most weights first. Reads every linear once.</summary>
     public static IReadOnlyList<LinearGrid> LinearGrids(CausalModel model)
     {
-        var grids = new Dictionary<(WeightGrid?, ScaleType?, double?), LinearGrid>();
+        var grids = new Dictionary<(WeightGrid?, ScaleType?, string?, double?), LinearGrid>();
         foreach ((string tensor, long count) in Linears(model))
         {
             long bits = model.Checkpoint.StoredBitsOf(tensor);
             QuantizedWeight? weight = model.Checkpoint.ReadQuantized(tensor);
-            // Floats of fewer than 16 bits are codes with a float minimum, which lie on no integer grid and are told apart by their bits.
-            bool quantized = weight is not null || bits < PlainFloatBits * count;
-            var kind = (weight?.Grid, weight?.ScaleType, weight is null && quantized ? (double)bits / count : (double?)null);
-            LinearGrid sum = grids.GetValueOrDefault(kind) ?? new LinearGrid(weight?.Grid, weight?.ScaleType, 0, 0, quantized ? 0 : null);
+            // Numbers of fewer than 16 bits without a grid are codes with a float minimum or of unequal levels, told apart by the type of their blocks
+            // and by their bits.
+            bool quantized = weight is not null || bits < PlainFloatBits * count, gridless = weight is null && quantized;
+            string? blocks = gridless ? model.Checkpoint.BlockTypeOf(tensor) : null;
+            var kind = (weight?.Grid, weight?.ScaleType, blocks, gridless ? (double)bits / count : (double?)null);
+            LinearGrid sum = grids.GetValueOrDefault(kind) ?? new LinearGrid(weight?.Grid, weight?.ScaleType, blocks, 0, 0, quantized ? 0 : null);
             grids[kind] = sum with { Linears = sum.Linears + 1, Weights = sum.Weights + count, StoredBits = sum.StoredBits + bits };
         }
         return [.. grids.Values.OrderByDescending(grid => grid.Weights).ThenBy(grid => grid.Description, StringComparer.Ordinal)];

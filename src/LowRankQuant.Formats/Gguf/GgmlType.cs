@@ -45,28 +45,28 @@ public enum GgmlType
     /// <summary>Blocks of 256 elements in 292 bytes; listed, not decoded.</summary>
     Q8_K = 15,
 
-    /// <summary>Blocks of 256 elements in 66 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 256 elements in 66 bytes.</summary>
     IQ2_XXS = 16,
 
-    /// <summary>Blocks of 256 elements in 74 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 256 elements in 74 bytes.</summary>
     IQ2_XS = 17,
 
-    /// <summary>Blocks of 256 elements in 98 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 256 elements in 98 bytes.</summary>
     IQ3_XXS = 18,
 
-    /// <summary>Blocks of 256 elements in 50 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 256 elements in 50 bytes.</summary>
     IQ1_S = 19,
 
-    /// <summary>Blocks of 32 elements in 18 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 32 elements in 18 bytes.</summary>
     IQ4_NL = 20,
 
-    /// <summary>Blocks of 256 elements in 110 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 256 elements in 110 bytes.</summary>
     IQ3_S = 21,
 
-    /// <summary>Blocks of 256 elements in 82 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 256 elements in 82 bytes.</summary>
     IQ2_S = 22,
 
-    /// <summary>Blocks of 256 elements in 136 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 256 elements in 136 bytes.</summary>
     IQ4_XS = 23,
 
     /// <summary>Signed 8-bit integer.</summary>
@@ -84,25 +84,25 @@ public enum GgmlType
     /// <summary>IEEE 754 binary64.</summary>
     F64 = 28,
 
-    /// <summary>Blocks of 256 elements in 56 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 256 elements in 56 bytes.</summary>
     IQ1_M = 29,
 
     /// <summary>bfloat16.</summary>
     BF16 = 30,
 
-    /// <summary>Blocks of 256 elements in 54 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 256 elements in 54 bytes.</summary>
     TQ1_0 = 34,
 
-    /// <summary>Blocks of 256 elements in 66 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 256 elements in 66 bytes.</summary>
     TQ2_0 = 35,
 
-    /// <summary>Blocks of 32 elements in 17 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 32 elements in 17 bytes.</summary>
     MXFP4 = 39,
 
-    /// <summary>Blocks of 64 elements in 36 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 64 elements in 36 bytes.</summary>
     NVFP4 = 40,
 
-    /// <summary>Blocks of 128 elements in 18 bytes; listed, not decoded.</summary>
+    /// <summary>Blocks of 128 elements in 18 bytes.</summary>
     Q1_0 = 41,
 
     /// <summary>Blocks of 64 elements in 18 bytes.</summary>

@@ -111,8 +111,8 @@ public sealed class GgufFile : ITensorSource
 
     private static string UndecodedMessage(GgmlType type) => type is GgmlType.I8 or GgmlType.I16 or GgmlType.I32 or GgmlType.I64 or GgmlType.F64
         ? $"has type {type}, which is not a weight type."
-        : $"has type {type}, which is not decoded. Use the original checkpoint or a file of type F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q3_K, Q2_K, "
-            + "Q5_1, Q5_0, Q4_1, Q4_0 or Q2_0 (llama-quantize --allow-requantize converts).";
+        : $"has type {type}, in which engines keep activations for a moment and no weights; it is not decoded. Use the original checkpoint or another "
+            + "file (llama-quantize --allow-requantize converts).";
 
     private static void ReadPlain(MappedFile file, long start, long offset, Span<float> floats, SafetensorsType type)
     {

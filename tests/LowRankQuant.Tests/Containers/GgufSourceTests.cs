@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Tests.EndToEnd;
@@ -72,7 +73,7 @@ public class GgufSourceTests
     [Theory]
     [InlineData("golden/gguf/tinystories-656k/model-q4_0.gguf", "w4 symmetric g32, Float16 scales", 4.5)]
     [InlineData("golden/gguf/tinystories-656k/model-q8_0.gguf", "w8 symmetric g32, Float16 scales", 8.5)]
-    [InlineData("models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf", "no integer grid, 5 bits", 5)]
+    [InlineData("models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf", "Q4_1 blocks, 5 bits", 5)]
     public async Task TheGridsOfAFileAreShownWithTheBitsTheyTake(string path, string grid, double bits)
     {
         CliResult result = await Lrq.Run("inspect", TestData.Path(path.Split('/')), "--json");
@@ -95,6 +96,30 @@ public class GgufSourceTests
                 "w5 symmetric g32", "w6 symmetric channel", "w8 symmetric channel",
             ],
             found);
+    }
+
+    [Fact]
+    public async Task BlocksOfUnequalLevelsAreSourcesAndAreToldByName()
+    {
+        using var folder = new TemporaryFolder();
+        byte[] bytes = File.ReadAllBytes(Golden("model-q4_0.gguf"));
+        foreach (int block in new[] { 0, 1 })
+        {
+            // IQ4_NL (20) has blocks as large as Q4_0's (2): a half and 16 bytes of codes.
+            byte[] name = Encoding.ASCII.GetBytes($"blk.{block}.ffn_down.weight");
+            int type = bytes.AsSpan().IndexOf(name) + name.Length + 4 + (2 * 8);
+            Assert.Equal(2, BitConverter.ToInt32(bytes, type));
+            bytes[type] = 20;
+        }
+        string path = folder.File("model.gguf"), output = folder.File("out");
+        File.WriteAllBytes(path, bytes);
+        CliResult result = await Lrq.Run("inspect", path, "--json");
+        Assert.True(result.Code == 0, result.Error);
+        Assert.Equal("75.00 % w4 symmetric g32, Float16 scales; 25.00 % IQ4_NL blocks, 4.5 bits", JsonNode.Parse(result.Out)!["scheme"]!.ToString());
+        result = await Lrq.Run("convert", path, "--dtype", "fp32", "--out", output);
+        Assert.True(result.Code == 0, result.Error);
+        JsonNode report = await Same(output, path);
+        Assert.Equal((int)report["tensors"]!, (int)report["comparedByValues"]!);
     }
 
     private static string Golden(string file) => TestData.Path("golden", "gguf", "tinystories-656k", file);

@@ -105,15 +105,15 @@ public sealed class FailureTests
     public async Task AGgufFileOfAnUnsupportedTypeIsRefusedByName()
     {
         using var folder = new TemporaryFolder();
-        byte[] file = File.ReadAllBytes(TestData.Path("golden", "gguf", "tinystories-656k", "model-q4_0.gguf"));
-        // IQ4_NL (20) has blocks as large as Q4_0's (2).
+        byte[] file = File.ReadAllBytes(TestData.Path("golden", "gguf", "tinystories-656k", "model-f16.gguf"));
+        // I16 (25) is as large as F16 (1).
         ReadOnlySpan<byte> name = "blk.0.attn_q.weight"u8;
         int type = file.AsSpan().IndexOf(name) + name.Length + 4 + (2 * 8);
-        Assert.Equal(2, BitConverter.ToInt32(file, type));
-        file[type] = 20;
+        Assert.Equal(1, BitConverter.ToInt32(file, type));
+        file[type] = 25;
         string path = folder.File("model.gguf"), output = folder.File("out");
         File.WriteAllBytes(path, file);
-        await Refused(output, ["IQ4_NL"], ["quantize", path, "--method", "rtn", "--out", output]);
+        await Refused(output, ["blk.0.attn_q.weight", "I16"], ["quantize", path, "--method", "rtn", "--out", output]);
     }
 
     [Fact]

@@ -1,3 +1,5 @@
+using LowRankQuant.Formats.Gguf.Blocks.Codebooks;
+
 namespace LowRankQuant.Formats.Gguf.Blocks;
 
 /// <summary>Decodes any run of elements of a tensor that is stored in blocks.</summary>
@@ -21,6 +23,20 @@ internal static class BlockReader
         GgmlType.Q4_K => Read<Q4_K>,
         GgmlType.Q5_K => Read<Q5_K>,
         GgmlType.Q6_K => Read<Q6_K>,
+        GgmlType.IQ1_S => Read<IQ1_S>,
+        GgmlType.IQ1_M => Read<IQ1_M>,
+        GgmlType.IQ2_XXS => Read<IQ2_XXS>,
+        GgmlType.IQ2_XS => Read<IQ2_XS>,
+        GgmlType.IQ2_S => Read<IQ2_S>,
+        GgmlType.IQ3_XXS => Read<IQ3_XXS>,
+        GgmlType.IQ3_S => Read<IQ3_S>,
+        GgmlType.IQ4_NL => Read<IQ4_NL>,
+        GgmlType.IQ4_XS => Read<IQ4_XS>,
+        GgmlType.TQ1_0 => Read<TQ1_0>,
+        GgmlType.TQ2_0 => Read<TQ2_0>,
+        GgmlType.MXFP4 => Read<MXFP4>,
+        GgmlType.NVFP4 => Read<NVFP4>,
+        GgmlType.Q1_0 => Read<Q1_0>,
         _ => null,
     };
 

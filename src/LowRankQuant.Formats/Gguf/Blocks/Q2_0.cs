@@ -8,7 +8,7 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// | 2..17 | u8 qs[16] | four codes a byte, lowest bits first |
 /// Value: (code - 1) * d. Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
 /// </remarks>
-internal readonly struct Q2_0 : IGgufBlock
+internal readonly struct Q2_0 : IGgufGridBlock
 {
     public static int Elements => 64;
 

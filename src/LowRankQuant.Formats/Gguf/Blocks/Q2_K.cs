@@ -11,7 +11,7 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// Value: (d * scale) * code - (dmin * minimum). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float
 /// operations).
 /// </remarks>
-internal readonly struct Q2_K : IGgufBlock
+internal readonly struct Q2_K : IGgufGridBlock
 {
     public static int Elements => 256;
 

@@ -9,7 +9,7 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// | 4..19 | u8 qs[16] | byte j: low nibble = element j, high nibble = element j + 16 |
 /// Value: nibble * d + m. Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
 /// </remarks>
-internal readonly struct Q4_1 : IGgufBlock
+internal readonly struct Q4_1 : IGgufGridBlock
 {
     public static int Elements => 32;
 

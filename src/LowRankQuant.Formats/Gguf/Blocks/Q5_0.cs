@@ -11,7 +11,7 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// | 6..21 | u8 qs[16] | byte j: low nibble = element j, high nibble = element j + 16 |
 /// Value: (nibble + 16 * bit - 16) * d. Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
 /// </remarks>
-internal readonly struct Q5_0 : IGgufBlock
+internal readonly struct Q5_0 : IGgufGridBlock
 {
     public static int Elements => 32;
 

@@ -12,7 +12,7 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// | 8..23 | u8 qs[16] | byte j: low nibble = element j, high nibble = element j + 16 |
 /// Value: (nibble + 16 * bit) * d + m. Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
 /// </remarks>
-internal readonly struct Q5_1 : IGgufBlock
+internal readonly struct Q5_1 : IGgufGridBlock
 {
     public static int Elements => 32;
 

@@ -12,7 +12,7 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// Value: (d * scale) * (nibble + 16 * bit) - (dmin * minimum). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the
 /// float operations).
 /// </remarks>
-internal readonly struct Q5_K : IGgufBlock
+internal readonly struct Q5_K : IGgufGridBlock
 {
     public static int Elements => 256;
 

@@ -10,7 +10,7 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// | 208..209 | f16 d | scale of the scales |
 /// Value: (d * scale) * (code - 32). Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
 /// </remarks>
-internal readonly struct Q6_K : IGgufBlock
+internal readonly struct Q6_K : IGgufGridBlock
 {
     public static int Elements => 256;
 

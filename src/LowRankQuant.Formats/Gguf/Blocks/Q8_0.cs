@@ -8,7 +8,7 @@ namespace LowRankQuant.Formats.Gguf.Blocks;
 /// | 2..33 | i8 qs[32] | codes |
 /// Value: code * d. Source: ggml-org/ggml, src/ggml-common.h (struct), src/ggml-quants.c (order of the float operations).
 /// </remarks>
-internal readonly struct Q8_0 : IGgufBlock
+internal readonly struct Q8_0 : IGgufGridBlock
 {
     public static int Elements => 32;
 

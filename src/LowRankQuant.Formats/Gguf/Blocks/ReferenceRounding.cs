@@ -41,7 +41,7 @@ internal static class ReferenceRounding
     }
 
     private static void Symmetric<T>(ReadOnlySpan<float> values, Span<byte> block, int zero)
-        where T : IGgufBlock
+        where T : IGgufGridBlock
     {
         float largest = 0, signed = 0;
         foreach (float value in values)
@@ -61,7 +61,7 @@ internal static class ReferenceRounding
     }
 
     private static void WithMinimum<T>(ReadOnlySpan<float> values, Span<byte> block, int maxCode)
-        where T : IGgufBlock
+        where T : IGgufGridBlock
     {
         float min = float.MaxValue, max = -float.MaxValue;
         foreach (float value in values)
