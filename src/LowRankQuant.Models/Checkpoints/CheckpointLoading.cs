@@ -11,7 +11,8 @@ public static class CheckpointLoading
     public static Tensor Load(this ICheckpoint checkpoint, Device device, string name, params ReadOnlySpan<int> shape)
     {
         checkpoint.CheckShape(name, shape);
-        Tensor tensor = device.Empty(shape);
+        // A number by itself becomes a vector of one.
+        Tensor tensor = shape.IsEmpty ? device.Empty(1) : device.Empty(shape);
         try
         {
             // Checkpoints are read on the processor; a device with memory of its own gets a copy.

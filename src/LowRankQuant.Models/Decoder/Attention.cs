@@ -8,7 +8,7 @@ namespace LowRankQuant.Models.Decoder;
 /// Grouped-query self-attention with its projections. In order: projections, norms of heads or rows, clamp, rotation (norms after it where asked for), factors
 /// of positions, causal attention with window, chunks, soft cap, biases of keys and sinks, output projection.
 /// </summary>
-internal sealed class Attention : IMixer
+internal sealed record Attention : IMixer
 {
     /// <summary>Query projection, [heads * headSize, hidden].</summary>
     public required LinearSlot Query { get; init; }

@@ -40,6 +40,8 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
     private readonly List<LinearSlot> _slots = [];
     private readonly List<SlotGroup> _declared = [];
     private readonly List<IDisposable> _owned = [];
+    private readonly List<RouterChoice> _routers = [];
+    private int _stages;
 
     /// <summary>Number of the block.</summary>
     public int Index => index;
@@ -55,6 +57,9 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
 
     /// <summary>See <see cref="IDecoderBlock.DeclaredInputs"/>.</summary>
     public IReadOnlyList<SlotGroup> DeclaredInputs => _declared;
+
+    /// <summary>Choices of the block's routers.</summary>
+    public IReadOnlyList<RouterChoice> Routers => _routers;
 
     /// <summary>Whether files hold a tensor of the block under this name.</summary>
     public bool IsStored(string part) => source.IsStored(Path(part));
@@ -131,6 +136,20 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
         return new LayerNorm(weight, bias ? Tensor($"{part}.bias", size) : null, epsilon);
     }
 
+    /// <summary>Layer normalisation of every head by itself, with a weight for every element of every head.</summary>
+    /// <param name="weight">[heads * headSize], in any shape.</param>
+    /// <param name="headSize">Elements of a head.</param>
+    /// <param name="epsilon">Added to the variance.</param>
+    public INorm LayerNormOfHeads(Tensor weight, int headSize, float epsilon) =>
+        new WeightedHeadsNorm(new HeadwiseNorm(new LayerNorm(Ones(headSize), null, epsilon), headSize), weight);
+
+    /// <summary>Vectors of one size, one behind the other in one tensor.</summary>
+    public Tensor Joined(IReadOnlyList<string> names, int size)
+    {
+        float[] all = [.. names.SelectMany(part => Tensor(part, size).ToArray())];
+        return Own(source.Device.From(all, all.Length));
+    }
+
     /// <summary>A vector of ones; owned by the parts.</summary>
     public Tensor Ones(int size) => Own(source.Ones(size));
 
@@ -148,6 +167,17 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
 
     /// <summary>Says that slots share an input where a run may not show it.</summary>
     public void DeclareInput(int stage, params LinearSlot[] slots) => _declared.Add(new SlotGroup(stage, [.. slots.Select(slot => _slots.IndexOf(slot))]));
+
+    /// <summary>A number for a declared stage.</summary>
+    public int NextDeclaredStage() => _stages++;
+
+    /// <summary>Notes the choice of a router of the block.</summary>
+    public RouterChoice Choice()
+    {
+        var choice = new RouterChoice();
+        _routers.Add(choice);
+        return choice;
+    }
 
     /// <summary>Owns something from now on.</summary>
     public T Own<T>(T part)

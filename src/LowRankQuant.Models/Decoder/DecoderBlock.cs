@@ -19,6 +19,9 @@ internal sealed class DecoderBlock(BlockParts parts, IBlockBody body) : IDecoder
     public IReadOnlyList<SlotGroup> DeclaredInputs => parts.DeclaredInputs;
 
     /// <inheritdoc/>
+    public IReadOnlyList<RouterChoice> Routers => parts.Routers;
+
+    /// <inheritdoc/>
     public StateSize StateSize => body.Mixer.StateSize;
 
     /// <inheritdoc/>
@@ -64,10 +67,13 @@ internal sealed class SequentialBody : IBlockBody
     /// <summary>Whether the norms named "in front" are applied to the sums instead.</summary>
     public bool NormsOnStream { get; init; }
 
+    /// <summary>The stream behind the mixer.</summary>
+    public Variable Mix(Tape tape, Variable x, ForwardPass pass) => Step(tape, x, MixerNorm, input => Mixer.Apply(tape, input, pass), MixerPostNorm);
+
     /// <inheritdoc/>
     public Variable Forward(Tape tape, Variable x, ForwardPass pass)
     {
-        Variable h = Step(tape, x, MixerNorm, input => Mixer.Apply(tape, input, pass), MixerPostNorm);
+        Variable h = Mix(tape, x, pass);
         return Step(tape, h, MlpNorm, input => Mlp.Apply(tape, input), MlpPostNorm);
     }
 

@@ -18,6 +18,9 @@ public interface IDecoderBlock : IDisposable
     /// <summary>Slots that see the same kind of input, where one run may not show it: an expert by itself, say. Empty where running shows everything.</summary>
     IReadOnlyList<SlotGroup> DeclaredInputs { get; }
 
+    /// <summary>Which experts the block's routers chose; empty without experts.</summary>
+    IReadOnlyList<RouterChoice> Routers { get; }
+
     /// <summary>What a sequence's state takes.</summary>
     StateSize StateSize { get; }
 

@@ -30,6 +30,26 @@ public readonly record struct RowPattern(int Start, int Count, int Run, int Stri
 /// <param name="Pattern">The rows that are taken.</param>
 public sealed record StoredView(string Stored, IReadOnlyList<int> StoredShape, long Offset, int Rows, int Columns, bool Transposed, RowPattern Pattern)
 {
+    /// <summary>End of the name of the stored tensor where it holds MXFP4 codes; its scales lie beside it.</summary>
+    public const string Mxfp4Blocks = "_blocks";
+
+    /// <summary>Whether the stored tensor holds MXFP4 codes, two a byte, of blocks of 32 inputs.</summary>
+    public bool IsMxfp4 { get; init; }
+
+    /// <summary>The stored tensor of MXFP4 scales.</summary>
+    public string Mxfp4Scales => Stored[..^Mxfp4Blocks.Length] + "_scales";
+
+    /// <summary>One matrix of a stack.</summary>
+    /// <param name="stored">Name of the stack.</param>
+    /// <param name="shape">Shape of the stack as it is stored.</param>
+    /// <param name="index">Number of the matrix.</param>
+    /// <param name="rows">Rows of the matrix as stored.</param>
+    /// <param name="columns">Columns of the matrix as stored.</param>
+    /// <param name="transposed">Whether rows are taken of its transpose.</param>
+    /// <param name="pattern">The rows that are taken.</param>
+    public static StoredView OfStack(string stored, int[] shape, int index, int rows, int columns, bool transposed, RowPattern pattern) =>
+        new(stored, shape, (long)index * rows * columns, rows, columns, transposed, pattern);
+
     /// <summary>A view of rows of a matrix [rows, columns].</summary>
     public static StoredView OfRows(string stored, int rows, int columns, RowPattern pattern) => new(stored, [rows, columns], 0, rows, columns, false, pattern);
 

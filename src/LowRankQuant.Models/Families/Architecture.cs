@@ -4,7 +4,7 @@ using LowRankQuant.Numerics;
 namespace LowRankQuant.Models.Families;
 
 /// <summary>What a family makes of a configuration: sizes, names, and how embedding, blocks and head are put together.</summary>
-public sealed class Architecture
+public sealed record Architecture
 {
     /// <summary>Sizes and choices.</summary>
     public required DecoderConfig Config { get; init; }
@@ -14,6 +14,9 @@ public sealed class Architecture
 
     /// <summary>Name of the output head's tensor.</summary>
     public string HeadName { get; init; } = "lm_head.weight";
+
+    /// <summary>Whether the text model is a part of a multimodal one.</summary>
+    public bool IsPart { get; init; }
 
     /// <summary>Columns of embedding and head; the stream's but for OPT-350m.</summary>
     public int? EmbeddingWidth { get; init; }
@@ -72,7 +75,13 @@ public sealed class Architecture
     }
 
     /// <summary>Whether a name is one within the model that is computed, and not of a part beside it such as a vision tower or a classifier.</summary>
-    public bool Owns(string tensor) => Roots.Any(root => tensor.StartsWith(root, StringComparison.Ordinal));
+    public bool Owns(string tensor)
+    {
+        if (!Roots.Any(root => tensor.StartsWith(root, StringComparison.Ordinal))) return false;
+        // Beside a text model that is a part of another there are the other parts.
+        return !IsPart || !tensor.StartsWith(Base, StringComparison.Ordinal)
+            || BaseNames.Any(name => tensor.AsSpan(Base.Length).StartsWith(name) && tensor[(Base.Length + name.Length)..].StartsWith('.'));
+    }
 
     /// <summary>Lists all tensors.</summary>
     /// <param name="isStored">Whether files hold a tensor under a name; matters where a family knows several forms.</param>

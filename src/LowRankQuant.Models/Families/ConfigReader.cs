@@ -22,7 +22,7 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     internal string File => file;
 
     /// <summary>Value of <c>model_type</c>.</summary>
-    internal string ModelType => Text("model_type") ?? throw Missing("model_type");
+    internal string ModelType => Text("model_type") ?? (whole is null ? null : new ConfigReader(whole, file).Text("model_type")) ?? throw Missing("model_type");
 
     /// <summary>Whether a key is there.</summary>
     internal bool Has(string key) => json[key] is not null;
@@ -33,6 +33,40 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
 
     /// <summary>Whether the head is the embedding: the whole file's word, else the text part's, else the family's default.</summary>
     internal bool Tied(bool fallback) => whole?[TieKey] is not null ? new ConfigReader(whole, file).Flag(TieKey, fallback) : Flag(TieKey, fallback);
+
+    /// <summary>Whether the text model is a part of another.</summary>
+    internal bool IsNested => whole is not null;
+
+    /// <summary>A window under a key; 0 where it is absent, null or 0.</summary>
+    internal int Window(string key, int fallback = 0) => Count(key, fallback);
+
+    /// <summary>A whole number of at least 0.</summary>
+    internal int Count(string key, int fallback)
+    {
+        if (json[key] is not { } node) return fallback;
+        int value = Whole(key, node);
+        return value >= 0 ? value : throw Wrong(key, node, "must not be negative");
+    }
+
+    /// <summary>The word under a key; null where it is absent or no word.</summary>
+    internal string? Word(string key) => json[key] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+
+    /// <summary>A flag that old files give as a number.</summary>
+    internal bool Switch(string key, bool fallback) => json[key] is JsonValue value && value.GetValueKind() == JsonValueKind.Number ? Number(key) != 0 : Flag(key, fallback);
+
+    /// <summary>
+    /// Which layers rotate: those where <c>no_rope_layers</c> has a 1, or, where it is absent or empty, all but every n-th, n = <c>no_rope_layer_interval</c>.
+    /// </summary>
+    internal bool[] RotatedLayers(int layers)
+    {
+        IReadOnlyList<int> listed = Ids("no_rope_layers");
+        if (listed.Count > 0 && listed.Count < layers) throw Wrong("no_rope_layers", json["no_rope_layers"], $"must have a number for each of {layers} layers");
+        int every = Size("no_rope_layer_interval", 4);
+        return [.. Enumerable.Range(0, layers).Select(layer => listed.Count > 0 ? listed[layer] != 0 : (layer + 1) % every != 0)];
+    }
+
+    /// <summary>The exception for a choice that a family does not have.</summary>
+    internal UnsupportedModelException Unsupported(string key, string value) => new($"{file}: {key} {value} is not supported for {ModelType}.");
 
     /// <summary>Biases by a key.</summary>
     internal BiasRule Bias(string key, bool fallback) => new(key, Flag(key, fallback));
@@ -63,38 +97,32 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
         Words("layer_types", layers) ?? [.. Enumerable.Range(0, layers).Select(layer => isFull(layer) ? "full_attention" : "sliding_attention")];
 
     /// <summary>Sizes and choices under the keys that most families have; a family changes what it has otherwise.</summary>
-    /// <param name="epsilonKey">Key of the norms' epsilon.</param>
-    /// <param name="epsilon">Its default.</param>
-    /// <param name="tied">The family's default of tied embeddings.</param>
-    /// <param name="rope">What the family's rotation has otherwise.</param>
-    /// <param name="headSize">Default of <c>head_dim</c>; null for hidden size by heads.</param>
-    /// <param name="activation">Default of the non-linearity.</param>
-    /// <param name="intermediate">Default of the MLP's width; null where it must be given.</param>
-    internal DecoderConfig Decoder(
-        string epsilonKey = "rms_norm_eps", float epsilon = 1e-6f, bool tied = false, RopeRule? rope = null, int? headSize = null, string activation = "silu",
-        int? intermediate = null)
+    internal DecoderConfig Decoder(FamilyDefaults? family = null)
     {
+        FamilyDefaults usual = family ?? new FamilyDefaults();
         string heads = FirstOf("num_attention_heads", "n_head", "n_heads"), width = FirstOf("hidden_size", "n_embd", "n_embed", "d_model");
-        int hidden = Size(width), count = Size(heads), keyValueHeads = Size("num_key_value_heads", count);
-        if (count % keyValueHeads != 0) throw Wrong("num_key_value_heads", json["num_key_value_heads"], $"must divide {heads}, {count}");
-        if (json["head_dim"] is null && headSize is null && hidden % count != 0) throw Wrong(heads, json[heads], $"must divide {width}, {hidden}, when head_dim is absent");
-        int size = Size("head_dim", headSize ?? hidden / count);
-        int positions = Size(FirstOf("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"), 2048);
+        int hidden = Size(width), count = Size(heads, usual.Heads);
+        string keys = FirstOf("num_key_value_heads", "num_kv_heads");
+        int keyValueHeads = Size(keys, usual.KeyValueHeads ?? count);
+        if (count % keyValueHeads != 0) throw Wrong(keys, json[keys], $"must divide {heads}, {count}");
+        if (json["head_dim"] is null && usual.HeadSize is null && hidden % count != 0) throw Wrong(heads, json[heads], $"must divide {width}, {hidden}, when head_dim is absent");
+        int size = Size("head_dim", usual.HeadSize ?? hidden / count);
+        int positions = Size(FirstOf("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"), usual.Positions);
         return new DecoderConfig
         {
             ModelType = ModelType,
             HiddenSize = hidden,
-            Layers = Size(FirstOf("num_hidden_layers", "n_layer", "n_layers"), most: MostLayers),
+            Layers = Size(FirstOf("num_hidden_layers", "n_layer", "n_layers"), usual.Layers, MostLayers),
             Heads = count,
             KeyValueHeads = keyValueHeads,
             HeadSize = size,
-            IntermediateSize = Size(FirstOf("intermediate_size", "n_inner", "ffn_dim"), intermediate is null ? null : intermediate < 0 ? 4 * hidden : intermediate),
-            VocabularySize = Size("vocab_size"),
+            IntermediateSize = Size(FirstOf(usual.IntermediateKey ?? "intermediate_size", "n_inner", "ffn_dim"), usual.Intermediate == FamilyDefaults.FourTimes ? 4 * hidden : usual.Intermediate),
+            VocabularySize = Size("vocab_size", usual.Vocabulary),
             MaxPositions = positions,
-            NormEpsilon = Epsilon(epsilonKey, epsilon),
-            Activation = Activation(FirstOf("hidden_act", "hidden_activation", "activation_function"), activation),
-            Rope = Rope(size, positions, rope ?? new RopeRule()),
-            TiedEmbeddings = Tied(tied),
+            NormEpsilon = Epsilon(usual.EpsilonKey, usual.Epsilon),
+            Activation = Activation(FirstOf(usual.ActivationKey ?? "hidden_act", "hidden_activation", "activation_function"), usual.Activation),
+            Rope = usual.Rope is { } rope ? Rope(size, positions, rope) : new RopeConfig { Theta = 10000, RotatedSize = size },
+            TiedEmbeddings = Tied(usual.Tied),
             BosId = Ids("bos_token_id") is [var bos, ..] ? bos : null,
             EosIds = Ids("eos_token_id"),
         };

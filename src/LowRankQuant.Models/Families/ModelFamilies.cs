@@ -5,7 +5,14 @@ namespace LowRankQuant.Models.Families;
 /// <summary>All supported architectures.</summary>
 public static class ModelFamilies
 {
-    private static readonly IModelFamily[] All = [new LlamaFamily()];
+    private static readonly IModelFamily[] All =
+    [
+        new LlamaFamily(), new MistralFamily(), new QwenFamily(), new GemmaFamily(), new Phi3Family(), new PhiFamily(), new OptFamily(), new Gpt2Family(),
+        new GptNeoxFamily(), new BloomFamily(), new FalconFamily(), new MixtralFamily(), new QwenMoeFamily(), new OlmoFamily(), new Starcoder2Family(),
+        new GraniteFamily(), new SmolLm3Family(), new StableLmFamily(), new CohereFamily(), new GptOssFamily(), new Glm4Family(), new Llama4Family(),
+        new MiniMaxFamily(), new Exaone4Family(), new LlamaLikeFamily(), new ErnieMoeFamily(), new PhiMoeFamily(), new NemotronFamily(), new ApertusFamily(),
+        new GptJFamily(), new MptFamily(), new MimoFamily(), new PersimmonFamily(), new DbrxFamily(), new Gemma4Family(),
+    ];
 
     /// <summary>The families, in the order in which they are listed.</summary>
     public static IReadOnlyList<IModelFamily> Known => All;
@@ -34,7 +41,7 @@ public static class ModelFamilies
         string? modelType = json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
         IModelFamily family = For(modelType, file);
         return family.TextKey is { } key && json[key] is JsonObject nested
-            ? family.Read(new ConfigReader(nested, $"{file}: {key}", json))
+            ? family.Read(new ConfigReader(nested, $"{file}: {key}", json)) with { IsPart = true }
             : family.Read(new ConfigReader(json, file));
     }
 }

@@ -120,30 +120,27 @@ public static class CurveOperation
         return output;
     }
 
-    /// <summary>onto + x in the rows given: y[rows[i], :] += x[i, :], in the order of i.</summary>
+    /// <summary>Parts put back into rows: y[rows[i], :] += x[i, :] for every part, in their order and the order of i.</summary>
     /// <param name="tape">Records the operation.</param>
-    /// <param name="onto">[n, columns].</param>
-    /// <param name="x">[rows.Length, columns].</param>
-    /// <param name="rows">Numbers of rows of the sum.</param>
-    /// <returns>[n, columns].</returns>
-    public static Variable AddRows(this Tape tape, Variable onto, Variable x, int[] rows)
+    /// <param name="count">Rows of the sum.</param>
+    /// <param name="columns">Columns of the sum and of every part.</param>
+    /// <param name="parts">Parts [rows.Length, columns], and numbers of rows of the sum.</param>
+    /// <returns>[count, columns].</returns>
+    public static Variable SumRows(this Tape tape, int count, int columns, IReadOnlyList<(Variable X, int[] Rows)> parts)
     {
-        Tensor y = tape.Rent(onto.Value.Shape);
-        tape.Kernels.Copy(onto.Value, y);
-        tape.Kernels.EmbeddingBackward(x.Value, rows, y);
-        Variable output = tape.Output(y, onto.RequiresGradient || x.RequiresGradient);
+        Tensor y = tape.Rent(count, columns);
+        tape.Kernels.Fill(y, 0);
+        foreach ((Variable x, int[] rows) in parts) tape.Kernels.EmbeddingBackward(x.Value, rows, y);
+        Variable output = tape.Output(y, parts.Any(part => part.X.RequiresGradient));
         tape.Record(output, () =>
         {
-            if (x.RequiresGradient)
+            foreach ((Variable x, int[] rows) in parts)
             {
+                if (!x.RequiresGradient) continue;
                 GradientSink dx = GradientSink.For(tape, x);
                 tape.Kernels.EmbeddingForward(output.Gradient!, rows, dx.Target);
                 dx.Finish();
             }
-            if (!onto.RequiresGradient || onto.TakeGradient(output)) return;
-            Tensor target = onto.GradientTarget(tape, out bool accumulate);
-            if (accumulate) tape.Kernels.Add(target, output.Gradient!, target);
-            else tape.Kernels.Copy(output.Gradient!, target);
         });
         return output;
     }

@@ -93,6 +93,28 @@ public sealed record Routing
         for (int i = 0; i < Chosen; i++) weights[i] = scores[chosen[i]] / norm * Factor * ScaleOf(chosen[i]);
     }
 
+    /// <summary>The weights of experts that are given, such as those that another run chose.</summary>
+    /// <param name="logits">z, [experts].</param>
+    /// <param name="chosen">[chosen], their numbers.</param>
+    /// <param name="weights">[chosen], their weights.</param>
+    public void Weigh(ReadOnlySpan<double> logits, ReadOnlySpan<int> chosen, Span<double> weights)
+    {
+        Span<double> scores = stackalloc double[Experts];
+        if (Score == RouterScore.SparseMixer)
+        {
+            Span<int> own = stackalloc int[2];
+            for (int i = 0; i < 2; i++)
+            {
+                Mix(logits, own, i, scores);
+                weights[i] = scores[chosen[i]] * Factor * ScaleOf(chosen[i]);
+            }
+            return;
+        }
+        Scores(logits, scores);
+        double norm = NormOf(scores, chosen);
+        for (int i = 0; i < Chosen; i++) weights[i] = scores[chosen[i]] / norm * Factor * ScaleOf(chosen[i]);
+    }
+
     /// <summary>Gradient of <see cref="Forward"/> with the choice as it was.</summary>
     /// <param name="logits">z, [experts].</param>
     /// <param name="chosen">[chosen].</param>
@@ -243,15 +265,22 @@ public static class RouteOperation
     /// <param name="tape">Records the operation.</param>
     /// <param name="routing">How.</param>
     /// <param name="logits">[rows, experts].</param>
+    /// <param name="given">Experts that are taken whatever the logits say, [rows * chosen]; null to choose.</param>
     /// <returns>Numbers of the chosen experts, [rows * chosen], and their weights as a column, [rows * chosen, 1].</returns>
-    public static (int[] Chosen, Variable Weights) Route(this Tape tape, Routing routing, Variable logits)
+    public static (int[] Chosen, Variable Weights) Route(this Tape tape, Routing routing, Variable logits, int[]? given = null)
     {
         routing.Check();
         int rows = logits.Value.Rows, k = routing.Chosen, n = routing.Experts;
         if (logits.Value.Columns != n) throw new ArgumentException($"Logits {logits.Value} for {n} experts.", nameof(logits));
         double[] z = Array.ConvertAll(logits.Value.ToArray(), value => (double)value), weights = new double[rows * k];
         var chosen = new int[rows * k];
-        for (int r = 0; r < rows; r++) routing.Forward(z.AsSpan(r * n, n), chosen.AsSpan(r * k, k), weights.AsSpan(r * k, k));
+        if (given is not null && given.Length != chosen.Length) throw new ArgumentException($"{given.Length} given experts for {rows} rows of {k}.", nameof(given));
+        given?.CopyTo(chosen, 0);
+        for (int r = 0; r < rows; r++)
+        {
+            if (given is null) routing.Forward(z.AsSpan(r * n, n), chosen.AsSpan(r * k, k), weights.AsSpan(r * k, k));
+            else routing.Weigh(z.AsSpan(r * n, n), chosen.AsSpan(r * k, k), weights.AsSpan(r * k, k));
+        }
         Tensor y = tape.Rent(rows * k, 1);
         y.CopyFrom(Array.ConvertAll(weights, value => (float)value));
         Variable output = tape.Output(y, logits.RequiresGradient);

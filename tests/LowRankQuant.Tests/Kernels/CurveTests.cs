@@ -141,7 +141,7 @@ public class CurveTests(KernelTwins twins) : IClassFixture<KernelTwins>
         {
             var input = new Variable(x, dx);
             Variable rows = tape.ScaleRows(tape.PickRows(input, picked), new Variable(f, df));
-            Variable sum = tape.AddRows(input, tape.View(tape.View(rows, 12), 4, 3), onto);
+            Variable sum = tape.Add(input, tape.SumRows(4, 3, [(tape.View(tape.View(rows, 12), 4, 3), onto)]));
             tape.Backward(tape.Bend(Curve.SoftCap(3), sum), device.From(seed, 4, 3));
         }
         double[] parameters = [.. values.Concat(factors).Select(value => (double)value)];

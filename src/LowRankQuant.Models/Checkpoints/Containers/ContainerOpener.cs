@@ -55,6 +55,8 @@ internal static class ContainerOpener
         // MLX writes its object under two keys and gives it no method.
         if (config[MlxConfig.Key] is JsonObject mlx) return MlxContainer.Open(Element(mlx), file, tensors);
         if (QuantizationDescription.Find(config, folder, tensors) is not { } description) return Float8Container.WithoutConfiguration(tensors);
+        // Experts of gpt-oss: their family reads them as it reads other forms of storing experts.
+        if (description.Method == "mxfp4") return null;
         return description.Method is { } method && ByMethod.TryGetValue(method, out Opener? open)
             ? open(Element(description.Json), description.File, tensors)
             : throw new UnsupportedModelException(

@@ -117,6 +117,11 @@ internal sealed class ModelStructure
             bool isNew = own.Add(name);
             if (!_names.Contains(name)) throw Absent(name);
             if (tensor.View is not null) viewed.Check(tensor.View);
+            if (tensor.View is { IsMxfp4: true } packed)
+            {
+                own.Add(packed.Mxfp4Scales);
+                continue;
+            }
             if (isNew && _contents.TypeOf(name) is { } type && !IsFloat(type)) throw NoFloat(name, type);
         }
         foreach (string name in new[] { Architecture.EmbeddingName, Architecture.HeadName }.Where(_names.Contains))

@@ -26,6 +26,11 @@ internal sealed class ViewedTensors(FolderContents contents)
     public void Read(StoredView view, Span<float> destination)
     {
         int count = view.Pattern.Count, columns = view.TakenColumns;
+        if (view.IsMxfp4)
+        {
+            Mxfp4Rows.Read(contents, view, destination);
+            return;
+        }
         if (contents.Quantized(view.Stored) is not null)
         {
             var all = new float[(long)view.Rows * view.Columns];

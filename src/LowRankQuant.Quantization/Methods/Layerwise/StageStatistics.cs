@@ -58,8 +58,11 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
                 }));
                 if (cross)
                 {
+                    // Tokens go where they went in the quantized model, so that the two inputs of an expert are of the same tokens.
+                    foreach (RouterChoice router in block.Routers) router.Given = router.Last;
                     useDense();
                     RunTo(stage, fullInput, window, (site, x) => AddProduct(sums[site]!, x, kept[site]!));
+                    foreach (RouterChoice router in block.Routers) router.Given = null;
                 }
                 if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
                 for (int site = 0; site < slots.Length; site++)

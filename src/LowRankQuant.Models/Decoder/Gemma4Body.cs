@@ -1,0 +1,56 @@
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Kernels;
+
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>
+/// Gemma 4: norms around attention and MLP, perhaps experts beside the MLP, perhaps an input of the block's own, and a factor of the whole:
+/// <code>
+/// x += n2(attention(n1 x))
+/// x += n4(mlp(n3 x))                                                      or, with experts, r = x:
+/// x  = r + n4(n5(mlp(n3 r)) + n7(experts(n6 r)))                          the router sees r
+/// x += n8(projection(activation(gate x) * u))                             u the block's own input
+/// x *= factor
+/// </code>
+/// </summary>
+internal sealed class Gemma4Body : IBlockBody
+{
+    /// <summary>n1 to n4, attention and MLP.</summary>
+    public required SequentialBody Main { get; init; }
+
+    /// <summary>Experts, n5, n6 and n7; null without.</summary>
+    public (Experts Experts, INorm AfterMlp, INorm BeforeExperts, INorm AfterExperts)? Sparse { get; init; }
+
+    /// <summary>Gate, projection and n8 of the block's own input; null without.</summary>
+    public (LinearSlot Gate, LinearSlot Projection, INorm Norm)? Own { get; init; }
+
+    /// <summary>Behind the gate.</summary>
+    public required Activation Activation { get; init; }
+
+    /// <summary>The factor.</summary>
+    public required float Factor { get; init; }
+
+    /// <inheritdoc/>
+    public IMixer Mixer => Main.Mixer;
+
+    /// <inheritdoc/>
+    public Variable Forward(Tape tape, Variable x, ForwardPass pass)
+    {
+        Variable h = Sparse is null ? Main.Forward(tape, x, pass) : WithExperts(tape, Main.Mix(tape, x, pass));
+        if (Own is { } own)
+        {
+            Variable input = new(pass.PerLayer ?? throw new InvalidOperationException("The block has an input of its own, and the pass has none."));
+            Variable gated = tape.GatedActivation(Activation, own.Gate.Apply(tape, h), input);
+            h = tape.Add(h, own.Norm.Apply(tape, own.Projection.Apply(tape, gated)));
+        }
+        return Factor == 1 ? h : tape.Scale(h, Factor);
+    }
+
+    private Variable WithExperts(Tape tape, Variable r)
+    {
+        (Experts experts, INorm afterMlp, INorm beforeExperts, INorm afterExperts) = Sparse!.Value;
+        Variable dense = afterMlp.Apply(tape, Main.Mlp.Apply(tape, Main.MlpNorm!.Apply(tape, r)));
+        Variable sparse = afterExperts.Apply(tape, experts.Apply(tape, beforeExperts.Apply(tape, r), r));
+        return tape.Add(r, Main.MlpPostNorm!.Apply(tape, tape.Add(dense, sparse)));
+    }
+}

@@ -1,0 +1,65 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+
+namespace LowRankQuant.Models.Decoder;
+
+/// <summary>Which experts the tokens of a pass went to, and how many went to each since the count began.</summary>
+public sealed class RouterChoice
+{
+    /// <summary>Experts of the last pass, those of a token side by side; null before the first.</summary>
+    public int[]? Last { get; private set; }
+
+    /// <summary>Experts that the next passes take whatever their router says; null for the router's own choice.</summary>
+    public int[]? Given { get; set; }
+
+    /// <summary>Tokens that every expert got, [experts].</summary>
+    public long[] Tokens { get; private set; } = [];
+
+    /// <summary>Begins the count again.</summary>
+    public void Reset() => Array.Clear(Tokens);
+
+    internal void Note(int[] chosen, int experts)
+    {
+        Last = chosen;
+        if (Tokens.Length != experts) Tokens = new long[experts];
+        foreach (int expert in chosen) Tokens[expert]++;
+    }
+}
+
+/// <summary>From a token to its experts and their weights.</summary>
+internal sealed class Router
+{
+    /// <summary>[experts, hidden].</summary>
+    public required Tensor Weight { get; init; }
+
+    /// <summary>[experts], or null.</summary>
+    public Tensor? Bias { get; init; }
+
+    /// <summary>Of what the router sees, or null.</summary>
+    public INorm? Norm { get; init; }
+
+    /// <summary>Multiplies columns of what it sees, behind the norm, [hidden], or null.</summary>
+    public Tensor? ColumnScale { get; init; }
+
+    /// <summary>Multiplies what it sees.</summary>
+    public float InputFactor { get; init; } = 1;
+
+    /// <summary>How logits become a choice.</summary>
+    public required Routing Routing { get; init; }
+
+    /// <summary>What was chosen.</summary>
+    public required RouterChoice Choice { get; init; }
+
+    /// <summary>Chooses for every row of <paramref name="x"/> [rows, hidden].</summary>
+    /// <returns>Experts [rows * chosen], and their weights [rows * chosen, 1].</returns>
+    public (int[] Chosen, Variable Weights) Apply(Tape tape, Variable x)
+    {
+        if (Norm is not null) x = Norm.Apply(tape, x);
+        if (ColumnScale is not null) x = tape.ScaleColumns(x, ColumnScale);
+        if (InputFactor != 1) x = tape.Scale(x, InputFactor);
+        Variable logits = tape.Linear(x, new Variable(Weight), Bias is null ? null : new Variable(Bias));
+        (int[] chosen, Variable weights) = tape.Route(Routing, logits, Choice.Given);
+        Choice.Note(chosen, Routing.Experts);
+        return (chosen, weights);
+    }
+}

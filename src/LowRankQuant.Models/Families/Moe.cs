@@ -1,0 +1,43 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Kernels;
+
+namespace LowRankQuant.Models.Families;
+
+/// <summary>Parts of families with experts.</summary>
+internal static class Moe
+{
+    /// <summary>Names of gate, up and down that are numbers.</summary>
+    public static (string Gate, string Up, string Down) Numbered => ("w1", "w3", "w2");
+
+    /// <summary>Experts behind a router whose weight is <c>ROUTER.weight</c>.</summary>
+    /// <param name="parts">Of the block.</param>
+    /// <param name="routing">How the router chooses.</param>
+    /// <param name="router">Its name.</param>
+    /// <param name="experts">The experts.</param>
+    public static Experts Experts(BlockParts parts, Routing routing, string router, ExpertParts experts) => new()
+    {
+        Router = new Router { Weight = parts.Tensor($"{router}.weight", experts.Count, experts.Hidden), Routing = routing, Choice = parts.Choice() },
+        Items = experts.Make(parts),
+    };
+
+    /// <summary>The same where choices are corrected by a tensor of the checkpoint, [experts] or another shape of as many elements.</summary>
+    public static Experts Corrected(BlockParts parts, Routing routing, string router, string correction, ExpertParts experts, params int[] shape) => Experts(
+        parts, routing with { Correction = parts.Tensor(correction, shape.Length == 0 ? [experts.Count] : shape).ToArray() }, router, experts);
+
+    /// <summary>
+    /// Routing by sigmoids with corrections, as DeepSeek-V3 has it: groups are kept by their two best, weights divided by their sum where
+    /// <c>norm_topk_prob</c> says so, times <c>routed_scaling_factor</c>.
+    /// </summary>
+    public static Routing Sigmoid(ConfigReader reader, int experts, bool normalized = true) => new()
+    {
+        Experts = experts,
+        Chosen = reader.Size("num_experts_per_tok"),
+        Score = RouterScore.Sigmoid,
+        Groups = reader.Size("n_group", 1),
+        KeptGroups = reader.Size("topk_group", 1),
+        Norm = reader.Flag("norm_topk_prob", normalized) ? 1 : null,
+        NormEpsilon = 1e-20,
+        Factor = (float)(reader.Number("routed_scaling_factor") ?? 1),
+    };
+}
