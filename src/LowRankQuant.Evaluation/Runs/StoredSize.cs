@@ -102,7 +102,7 @@ public static class StoredSize
         return [.. grids.Values.OrderByDescending(grid => grid.Weights).ThenBy(grid => grid.Description, StringComparer.Ordinal)];
     }
 
-    private static IEnumerable<(string Tensor, long Weights)> Linears(CausalModel model) => 
+    private static IEnumerable<(string Tensor, long Weights)> Linears(CausalModel model) =>
         model.Modules.Select(linear => ($"{linear.Name}.weight", (long)linear.OutFeatures * linear.InFeatures));
 
     /// <summary>Bits per weight by the layers' own reports; null when there are none.</summary>

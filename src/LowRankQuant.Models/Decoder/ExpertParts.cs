@@ -1,4 +1,3 @@
-using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Decoder;

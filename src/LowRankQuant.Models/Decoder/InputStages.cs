@@ -1,5 +1,4 @@
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Models.Decoder;
 

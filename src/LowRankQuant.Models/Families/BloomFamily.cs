@@ -1,5 +1,4 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Families;
 
@@ -43,7 +42,8 @@ internal sealed class BloomFamily : IModelFamily
                 parts, config, "input_layernorm", "post_attention_layernorm",
                 Standard.FusedAttention(
                     parts, config, "self_attention", "self_attention.query_key_value", "self_attention.dense", Standard.Shape(config), null, BiasRule.Always, BiasRule.Always,
-                    FusedRows.ByKeyHead) with { KeyBias = parts.Alibi(config.Heads, (slope, position) => (float)(slope * position)) },
+                    FusedRows.ByKeyHead) with
+                { KeyBias = parts.Alibi(config.Heads, (slope, position) => (float)(slope * position)) },
                 Standard.PlainMlp(parts, config, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", BiasRule.Always)),
             FinalNorm = parts => parts.LayerNorm("transformer.ln_f", config.HiddenSize, config.NormEpsilon),
         };

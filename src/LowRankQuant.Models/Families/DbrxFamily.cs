@@ -1,6 +1,5 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Families;
 
@@ -38,7 +37,8 @@ internal sealed class DbrxFamily : IModelFamily
                 parts, config, "norm_attn_norm.norm_1", "norm_attn_norm.norm_2",
                 Standard.FusedAttention(
                     parts, config, "norm_attn_norm.attn", "norm_attn_norm.attn.Wqkv", "norm_attn_norm.attn.out_proj", Standard.Shape(config), config.Rope, default, default,
-                    FusedRows.Blocks) with { Clip = clip },
+                    FusedRows.Blocks) with
+                { Clip = clip },
                 Moe.Experts(parts, routing, "ffn.router.layer", new ExpertParts("ffn.experts.mlp", count, config.HiddenSize, config.IntermediateSize)
                 {
                     Names = ("w1", "v1", "w2"),

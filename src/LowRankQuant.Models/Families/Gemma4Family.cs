@@ -53,6 +53,7 @@ internal sealed class Gemma4Family : IModelFamily
     private sealed class Model
     {
         private const string Local = "sliding_attention";
+        private static readonly string[] OfKeysAndValues = ["k_proj", "v_proj", "k_norm"];
         private readonly IReadOnlyList<string> _types;
         private readonly RopeConfig _localRope;
         private readonly (int HeadSize, int KeyHeads)[] _heads;
@@ -96,9 +97,9 @@ internal sealed class Gemma4Family : IModelFamily
 
         /// <summary>Files hold keys and values of blocks that read those of others.</summary>
         public bool IsUnused(string tensor) => Enumerable.Range(Config.Layers - _shared, _shared).Any(layer =>
-            new[] { "k_proj", "v_proj", "k_norm" }.Any(part => tensor == $"model.layers.{layer}.self_attn.{part}.weight"));
+            OfKeysAndValues.Any(part => tensor == $"model.layers.{layer}.self_attn.{part}.weight"));
 
-        public IBlockBody Block(BlockParts parts)
+        public Gemma4Body Block(BlockParts parts)
         {
             bool shares = Reads(parts.Index) is not null;
             DecoderConfig config = Config with { IntermediateSize = Config.IntermediateSize * (shares && _doubleWidth ? 2 : 1) };

@@ -29,7 +29,8 @@ internal sealed class GemmaFamily : IModelFamily
             Positions = generation == 3 ? 131072 : 8192,
             Activation = "gelu_pytorch_tanh",
             Rope = new RopeRule { Theta = generation == 3 ? 1e6 : 10000 },
-        }) with { Activation = Activation.GeluTanh };
+        }) with
+        { Activation = Activation.GeluTanh };
         if (generation > 1) config = config with { AttentionScale = (float)(1 / Math.Sqrt(reader.Number("query_pre_attn_scalar") ?? 256)) };
         int pattern = generation == 2 ? 2 : reader.Size(reader.FirstOf("sliding_window_pattern", "_sliding_window_pattern"), 6);
         // Gemma 2 begins with a window, and every second layer is full; Gemma 3 has a full layer at the end of every run.

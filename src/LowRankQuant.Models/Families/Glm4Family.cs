@@ -1,6 +1,5 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Families;
 
@@ -51,7 +50,8 @@ internal sealed class Glm4Family : IModelFamily
                 parts, config, QwenFamily.Attention(parts, config, 0, bias, BiasRule.Never, norms),
                 parts.Index < dense ? Standard.GatedMlp(parts, config) : Moe.Corrected(
                     parts, routing, "mlp.gate", "mlp.gate.e_score_correction_bias", new ExpertParts("mlp.experts", count, config.HiddenSize, width) { Activation = config.Activation })
-                with { Shared = Standard.GatedMlp(parts, config, "mlp.shared_experts", shared) }),
+                with
+                { Shared = Standard.GatedMlp(parts, config, "mlp.shared_experts", shared) }),
             FinalNorm = parts => parts.RmsNorm("model.norm", config.HiddenSize, config.NormEpsilon),
         };
     }

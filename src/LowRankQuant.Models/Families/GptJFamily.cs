@@ -1,5 +1,4 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Families;
 
@@ -10,6 +9,7 @@ namespace LowRankQuant.Models.Families;
 internal sealed class GptJFamily : IModelFamily
 {
     private const int Shards = 4;
+    private static readonly string[] Apart = ["attn.q_proj", "attn.k_proj", "attn.v_proj"];
 
     /// <inheritdoc/>
     public IReadOnlyList<string> ModelTypes => ["gptj", "codegen"];
@@ -40,7 +40,7 @@ internal sealed class GptJFamily : IModelFamily
             Buffers = [".attn.bias", ".attn.masked_bias", ".attn.causal_mask"],
             Block = parts =>
             {
-                LinearSlot[] slots = sharded ? Sharded(parts, d) : [.. new[] { "q", "k", "v" }.Select(which => parts.Linear($"attn.{which}_proj", d, d))];
+                LinearSlot[] slots = sharded ? Sharded(parts, d) : [.. Apart.Select(name => parts.Linear(name, d, d))];
                 return new ParallelBody
                 {
                     Mixer = new Attention

@@ -1,6 +1,5 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Families;
 

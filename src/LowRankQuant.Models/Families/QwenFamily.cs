@@ -1,5 +1,4 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Families;
 

@@ -116,7 +116,7 @@ internal sealed class RopeReader(ConfigReader reader, JsonObject json)
         };
     }
 
-    private IReadOnlyList<float> Numbers(JsonObject from, string key, int count)
+    private float[] Numbers(JsonObject from, string key, int count)
     {
         if (from[key] is not JsonArray list || list.Count != count) throw reader.Wrong($"rope_scaling.{key}", null, $"must be a list of {count} numbers, one per rotated pair");
         float[] numbers = [.. list.Select(item => item is JsonValue value && value.GetValueKind() == System.Text.Json.JsonValueKind.Number

@@ -62,7 +62,7 @@ internal sealed record OutputHeadChoice(bool Tied, bool EmbeddingIsHead, string?
     private static bool SaysSo(JsonObject json) => json[Key] is not null || Parts(json).Any(part => part[Key] is not null);
 
     // A multimodal model says it of its text model here or there.
-    private static IEnumerable<JsonObject> Parts(JsonObject json) => json.Select(pair => pair.Value).OfType<JsonObject>().ToList();
+    private static List<JsonObject> Parts(JsonObject json) => [.. json.Select(pair => pair.Value).OfType<JsonObject>()];
 
     private static void CheckShape(FolderContents contents, string name, Architecture architecture)
     {

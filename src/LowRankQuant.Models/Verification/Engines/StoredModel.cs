@@ -4,7 +4,6 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Export;
-using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Verification.Engines;

@@ -1,6 +1,5 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods.Layerwise;
 
