@@ -15,7 +15,8 @@ internal static class ImportanceMatrix
     /// <returns>By the tensor's name in a GGUF file.</returns>
     public static Dictionary<string, float[]> Measure(CausalModel model, IReadOnlyList<TextWindow> windows)
     {
-        Dictionary<string, string> names = GgufNames.All(model.Config.Layers).ToDictionary(pair => pair.HuggingFace, pair => pair.Gguf, StringComparer.Ordinal);
+        Dictionary<string, string> names = model.Checkpoint.Architecture.Gguf!.Place(model.Checkpoint.Layout, out _)
+            .SelectMany(stored => stored.Parts.Select(part => (part.Name, File: stored.Name))).ToDictionary(pair => pair.Name, pair => pair.File, StringComparer.Ordinal);
         var sums = new Dictionary<string, double[]>(StringComparer.Ordinal);
         long rows = windows.Sum(window => (long)window.Ids.Length);
         using var runner = new ModelRunner(model, loadBlock: index =>

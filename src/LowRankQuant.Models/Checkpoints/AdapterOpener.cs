@@ -37,7 +37,7 @@ public static class AdapterOpener
         if (Path.GetFileName(path) is PeftAdapterWriter.ConfigFile or PeftAdapterWriter.TensorFile)
             throw new UnsupportedModelException($"{path} is one file of a PEFT folder; name the folder: {Path.GetDirectoryName(Path.GetFullPath(path))}.");
         return CheckpointOpener.HasGgufMagic(path)
-            ? GgufLoraAdapter.Open(path, model.Config)
+            ? GgufLoraAdapter.Open(path, model)
             : throw new UnsupportedModelException($"{path} is not an adapter that lrq reads; an adapter is {Supported}.");
     }
 

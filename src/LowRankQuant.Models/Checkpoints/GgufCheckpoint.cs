@@ -12,15 +12,15 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Models.Checkpoints;
 
 /// <summary>
-/// A GGUF file (or its first part) seen as a Hugging Face checkpoint: names are translated, and the rows of q and k, which GGUF keeps in interleaved
-/// rotary order for the llama architecture, come back in half-split order.
+/// A GGUF file (or its first part) seen as a Hugging Face checkpoint: names are translated, experts and projections that lie behind each other in one tensor come
+/// out of it, and the rows of q and k, which GGUF keeps in interleaved rotary order for some architectures, come back in half-split order.
 /// </summary>
 public sealed class GgufCheckpoint : ICheckpoint
 {
     private readonly GgufFile _file;
-    private readonly Dictionary<string, string> _names;
+    private readonly Dictionary<string, GgufPlace> _places;
 
-    private GgufCheckpoint(GgufFile file, GgufConfig config, Dictionary<string, string> names)
+    private GgufCheckpoint(GgufFile file, GgufConfig config, IReadOnlyList<GgufStored> stored)
     {
         _file = file;
         HuggingFaceConfig = config.Json;
@@ -28,7 +28,7 @@ public sealed class GgufCheckpoint : ICheckpoint
         // A GGUF file has every tensor under a name of its own; how they would lie in a folder is what a folder needs.
         Layout = Architecture.Layout(_ => false);
         Warnings = [.. config.Warnings, .. GgufVocabularyReader.Warnings(file)];
-        _names = names;
+        _places = GgufPlace.ByName(stored);
         StoredBytes = file.Files.Sum(path => new FileInfo(path).Length);
     }
 
@@ -57,7 +57,7 @@ public sealed class GgufCheckpoint : ICheckpoint
     public long StoredBytes { get; }
 
     /// <inheritdoc/>
-    public IReadOnlyCollection<string> TensorNames => _names.Keys;
+    public IReadOnlyCollection<string> TensorNames => _places.Keys;
 
     /// <inheritdoc/>
     public IReadOnlyList<string> Warnings { get; }
@@ -75,9 +75,7 @@ public sealed class GgufCheckpoint : ICheckpoint
         {
             if (GgufLoraAdapter.Is(file)) throw CheckpointOpener.AdapterAlone(path);
             var config = GgufConfig.Read(file);
-            Dictionary<string, string> names = GgufNames.Translate(file, config.Model.Config);
-            GgufStructure.Check(file, config.Model, names);
-            return new GgufCheckpoint(file, config, names);
+            return new GgufCheckpoint(file, config, GgufStructure.Check(file, config.Model));
         }
         catch
         {
@@ -87,34 +85,35 @@ public sealed class GgufCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
-    public bool Contains(string name) => _names.ContainsKey(name);
+    public bool Contains(string name) => _places.ContainsKey(name);
 
     /// <inheritdoc/>
-    public IReadOnlyList<int> ShapeOf(string name) => [.. _file.ShapeOf(Stored(name)).Select(size => checked((int)size))];
+    public IReadOnlyList<int> ShapeOf(string name) => Place(name).Part.Shape;
 
     /// <inheritdoc/>
     public void Read(string name, Span<float> destination)
     {
-        string stored = Stored(name);
-        _file.ReadSingles(stored, destination);
-        int heads = RotaryRows.Heads(Config, name);
-        if (heads == 0) return;
-        int rows = ShapeOf(name)[0];
-        RotaryRows.ToHalfSplit(destination, heads, rows, destination.Length / rows);
+        GgufPlace place = Place(name);
+        if (destination.Length != (long)place.Rows * place.Columns)
+            throw new CheckpointException($"{Location}: tensor '{name}' has {(long)place.Rows * place.Columns} elements; {destination.Length} were asked for.");
+        _file.ReadSingles(place.Tensor.Name, destination, (long)place.FirstRow * place.Columns);
+        if (place.Tensor.Offset != 0)
+        {
+            for (int i = 0; i < destination.Length; i++) destination[i] -= place.Tensor.Offset;
+        }
+        if (place.Tensor.RotaryHeads > 0) RotaryRows.ToHalfSplit(destination, place.Tensor.RotaryHeads, place.Rows, place.Columns);
     }
 
     /// <inheritdoc/>
     public QuantizedWeight? ReadQuantized(string name)
     {
-        if (!_names.TryGetValue(name, out string? stored)) return null;
-        int heads = RotaryRows.Heads(Config, name), headSize = Config.HeadSize;
-        if (heads == 0) return GgufBlockDecoder.Read(_file, stored);
-        this.CheckShape(name, [heads * headSize, .. ShapeOf(name).Skip(1)]);
-        return GgufBlockDecoder.Read(_file, stored, row => RotaryRows.HalfSplitRow(row, headSize));
+        if (!_places.TryGetValue(name, out GgufPlace? place) || place.Part.Shape.Count != 2) return null;
+        int heads = place.Tensor.RotaryHeads, headSize = heads == 0 ? 0 : place.Rows / heads;
+        return GgufBlockDecoder.Read(_file, place.Tensor.Name, place.FirstRow, place.Rows, heads == 0 ? null : row => RotaryRows.HalfSplitRow(row, headSize));
     }
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => 8 * _file.Tensors[Stored(name)].ByteLength;
+    public long StoredBitsOf(string name) => 8 * _file.Tensors[Stored(name)].ByteLength / Place(name).Tensor.Parts.Count;
 
     /// <inheritdoc/>
     public string? BlockTypeOf(string name) => _file.Tensors[Stored(name)].Type.ToString();
@@ -150,7 +149,9 @@ public sealed class GgufCheckpoint : ICheckpoint
 
     /// <summary>Name in the file.</summary>
     /// <exception cref="CheckpointException">The tensor is absent.</exception>
-    internal string Stored(string name) => _names.TryGetValue(name, out string? stored)
-        ? stored
+    internal string Stored(string name) => Place(name).Tensor.Name;
+
+    private GgufPlace Place(string name) => _places.TryGetValue(name, out GgufPlace? place)
+        ? place
         : throw new CheckpointException($"{Location}: tensor '{name}' is absent; the file does not hold a whole model of its architecture.");
 }

@@ -10,77 +10,65 @@ namespace LowRankQuant.Models.Checkpoints;
 /// <param name="Warnings">Keys that were left out.</param>
 internal sealed record GgufConfig(JsonObject Json, Architecture Model, IReadOnlyList<string> Warnings)
 {
-    private const string Llama = "llama", Embedding = "token_embd.weight", Head = "output.weight";
-
     /// <summary>Reads it.</summary>
     /// <exception cref="UnsupportedModelException">The architecture has no family here, or a key asks for another function than the family's.</exception>
     /// <exception cref="CheckpointException">A value that every loader insists on is missing, or one is unsound.</exception>
     public static GgufConfig Read(GgufFile file)
     {
-        string architecture = file.Metadata.GetString("general.architecture");
-        if (architecture != Llama)
-            throw new UnsupportedModelException($"{file.Location}: architecture '{architecture}' is not supported; supported is {Llama}.");
-        IReadOnlyList<string> warnings = GgufKeys.Check(file);
-        JsonObject json = Sizes(file);
-        if (GgufRope.Scaling(file, (long)json["head_dim"]!, out float[]? divisors) is { } scaling) json["rope_scaling"] = scaling;
-        // No parameters of config.json stand for a table; nothing is written that holds this key.
-        if (divisors is not null) json["rope_scaling"] = new JsonObject { ["rope_type"] = "table", ["divisors"] = new JsonArray([.. divisors.Select(divisor => JsonValue.Create(divisor))]) };
-        return new GgufConfig(json, ModelFamilies.Read(json, file.Location), warnings);
+        string name = file.Metadata.GetString("general.architecture");
+        GgufArchitecture architecture = ModelFamilies.ForGguf(name, file);
+        IReadOnlyList<string> warnings = GgufKeys.Check(file, architecture);
+        var reading = new GgufReading(file, name);
+        Usual(architecture, reading);
+        if (architecture.Pairs != GgufPairs.None) GgufRope.Read(architecture, reading);
+        foreach (GgufField field in architecture.Fields) field.Read(reading);
+        return new GgufConfig(reading.Json, ModelFamilies.Read(reading.Json, file.Location), warnings);
     }
 
-    private static JsonObject Sizes(GgufFile file)
+    private static void Usual(GgufArchitecture architecture, GgufReading reading)
     {
-        GgufMetadata metadata = file.Metadata;
+        GgufFile file = reading.File;
+        HashSet<string> own = [.. architecture.Fields.Select(field => field.Key)];
         long heads = Required("attention.head_count"), hidden = Required("embedding_length");
         if (heads < 1 || hidden < 1) throw Wrong("attention.head_count", heads, "must be positive, as the embedding_length");
-        long headSize = Find("attention.key_length") ?? hidden / heads;
-        if (Find("attention.value_length") is { } valueSize && valueSize != headSize) throw Wrong("attention.value_length", valueSize, $"must be that of the keys, {headSize}");
-        if (Find("rope.dimension_count") is { } rotated && rotated != headSize)
+        long headSize = reading.Whole("attention.key_length") ?? hidden / heads;
+        if (!own.Contains("attention.value_length") && reading.Whole("attention.value_length") is { } valueSize && valueSize != headSize)
+            throw Wrong("attention.value_length", valueSize, $"must be that of the keys, {headSize}");
+        if (architecture.RotatesWholeHeads && reading.Whole("rope.dimension_count") is { } rotated && rotated != headSize)
             throw Wrong("rope.dimension_count", rotated, $"must be the size of a head, {headSize}: llama.cpp rotates whole heads in this architecture");
-        JsonObject json = new()
-        {
-            ["architectures"] = new JsonArray("LlamaForCausalLM"),
-            ["model_type"] = Llama,
-            ["hidden_size"] = hidden,
-            ["num_hidden_layers"] = Required("block_count"),
-            ["num_attention_heads"] = heads,
-            ["num_key_value_heads"] = Find("attention.head_count_kv") ?? heads,
-            ["head_dim"] = headSize,
-            ["intermediate_size"] = Required("feed_forward_length"),
-            ["max_position_embeddings"] = Required("context_length"),
-            ["rms_norm_eps"] = GgufRope.Shortest(metadata.FindDouble("llama.attention.layer_norm_rms_epsilon")
-                ?? throw Missing("llama.attention.layer_norm_rms_epsilon")),
-            ["rope_theta"] = GgufRope.Theta(file),
-            ["hidden_act"] = "silu",
-            ["vocab_size"] = file.Contains(Embedding) ? file.ShapeOf(Embedding)[0] : throw Missing(Embedding),
-            ["tie_word_embeddings"] = !file.Contains(Head),
-            ["attention_bias"] = HasBias("attn_"),
-            ["mlp_bias"] = HasBias("ffn_"),
-            ["torch_dtype"] = "float16",
-        };
+        reading.Json["architectures"] = new JsonArray(architecture.Class);
+        reading.Json["model_type"] = architecture.ModelType;
+        Set("hidden_size", hidden);
+        Set("num_hidden_layers", Required("block_count") - (own.Contains("nextn_predict_layers") ? reading.Whole("nextn_predict_layers") ?? 0 : 0));
+        Set("num_attention_heads", heads);
+        if (!own.Contains("attention.head_count_kv")) Set("num_key_value_heads", reading.Whole("attention.head_count_kv") ?? heads);
+        Set("head_dim", headSize);
+        if (!own.Contains("feed_forward_length")) Set("intermediate_size", Required("feed_forward_length"));
+        Set("max_position_embeddings", Required("context_length"));
+        Set("rms_norm_eps", reading.Number(architecture.Epsilon) ?? throw Missing(reading.Name(architecture.Epsilon)));
+        if (architecture.Pairs != GgufPairs.None) Set("rope_theta", GgufRope.Theta(reading));
+        Set("hidden_act", architecture.ActivationName);
+        Set("vocab_size", file.Contains(GgufNames.Embedding) ? file.ShapeOf(GgufNames.Embedding)[0] : throw Missing(GgufNames.Embedding));
+        Set("tie_word_embeddings", !file.Contains(GgufNames.Head));
+        foreach ((string key, string tensors) in architecture.BiasKeys) Set(key, HasBias(tensors));
+        Set("torch_dtype", "float16");
         foreach ((string key, string stored) in new[] { ("bos_token_id", "bos_token_id"), ("eos_token_id", "eos_token_id"), ("pad_token_id", "padding_token_id") })
         {
-            if (metadata.FindInt64($"tokenizer.ggml.{stored}") is { } id) json[key] = id;
+            if (file.Metadata.FindInt64($"tokenizer.ggml.{stored}") is { } id) reading.Json[key] = id;
         }
-        return json;
 
-        long Required(string key) => Find(key) ?? throw Missing($"{Llama}.{key}");
-
-        // Some writers give a number a block; one that all blocks share is as good as one for all.
-        long? Find(string key)
+        void Set(string usual, JsonNode? value)
         {
-            string name = $"{Llama}.{key}";
-            if (!metadata.All.TryGetValue(name, out GgufValue? value) || value.Type != GgufValueType.Array) return metadata.FindInt64(name);
-            long[] list = metadata.FindInt64s(name)!;
-            return list.Length > 0 && list.Distinct().Count() == 1 ? list[0]
-                : throw new UnsupportedModelException($"{file.Location}: '{name}' differs from block to block; one number for all blocks is supported.");
+            if (architecture.ConfigKey(usual) is { } key) reading.Json[key] = value;
         }
+
+        long Required(string key) => reading.Whole(key) ?? throw Missing(reading.Name(key));
 
         bool HasBias(string part) => file.Names.Any(tensor => tensor.StartsWith("blk.", StringComparison.Ordinal) && tensor.EndsWith(".bias", StringComparison.Ordinal)
             && tensor.Contains($".{part}", StringComparison.Ordinal) && !tensor.Contains("_norm.", StringComparison.Ordinal));
 
         CheckpointException Missing(string key) => new($"{file.Location}: '{key}' is missing; every loader of this architecture needs it.");
 
-        CheckpointException Wrong(string key, long value, string rule) => new($"{file.Location}: '{Llama}.{key}' is {value}; it {rule}.");
+        CheckpointException Wrong(string key, long value, string rule) => new($"{file.Location}: '{reading.Name(key)}' is {value}; it {rule}.");
     }
 }

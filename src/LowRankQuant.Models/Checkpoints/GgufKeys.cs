@@ -1,5 +1,6 @@
 using System.Globalization;
 using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints;
 
@@ -10,19 +11,17 @@ namespace LowRankQuant.Models.Checkpoints;
 /// <remarks>Source: ggml-org/llama.cpp, src/llama-arch.cpp.</remarks>
 internal static class GgufKeys
 {
-    private const string Prefix = "llama.";
-
-    // Read by this library.
+    // Read by this library for every architecture.
     private static readonly string[] Known =
     [
         "vocab_size", "context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count", "attention.head_count_kv",
-        "attention.key_length", "attention.value_length", "attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base", "rope.scale_linear",
+        "attention.key_length", "attention.value_length", "rope.dimension_count", "rope.freq_base", "rope.scale_linear",
         "rope.scaling.type", "rope.scaling.factor", "rope.scaling.attn_factor", "rope.scaling.original_context_length", "rope.scaling.yarn_ext_factor",
         "rope.scaling.yarn_attn_factor", "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow",
     ];
 
     // What they say changes no value: how the file came to be, or how its rows lie, which is one way for this architecture.
-    private static readonly string[] Harmless = ["rope.scaling.finetuned", "tensor_data_layout", "attention.layer_norm_epsilon", "embedding_length_out"];
+    private static readonly string[] Harmless = ["rope.scaling.finetuned", "tensor_data_layout", "attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon", "embedding_length_out"];
 
     // Changes the function unless it has the value that stands for nothing.
     private static readonly Dictionary<string, (string[] Neutral, string What)> Neutral = new(StringComparer.Ordinal)
@@ -55,19 +54,22 @@ internal static class GgufKeys
     };
 
     /// <summary>Refuses what changes the function and is not supported.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="architecture">Its architecture, whose own keys are read.</param>
     /// <returns>Keys of the architecture that are unknown, a sentence for the user; empty when there are none.</returns>
     /// <exception cref="UnsupportedModelException">A key asks for another function.</exception>
-    public static IReadOnlyList<string> Check(GgufFile file)
+    public static IReadOnlyList<string> Check(GgufFile file, GgufArchitecture architecture)
     {
+        string prefix = architecture.Name + ".";
         List<string> unknown = [];
         foreach ((string key, GgufValue value) in file.Metadata.All.OrderBy(pair => pair.Key, StringComparer.Ordinal))
         {
-            if (!key.StartsWith(Prefix, StringComparison.Ordinal)) continue;
-            string name = key[Prefix.Length..];
-            if (Known.Contains(name) || Harmless.Contains(name)) continue;
+            if (!key.StartsWith(prefix, StringComparison.Ordinal)) continue;
+            string name = key[prefix.Length..];
+            if (Known.Contains(name) || Harmless.Contains(name) || architecture.Harmless.Contains(name) || architecture.Fields.Any(field => field.Key == name)) continue;
             if (!Neutral.TryGetValue(name, out (string[] Values, string What) rule)) unknown.Add(key);
             else if (!rule.Values.Contains(Text(value)))
-                throw new UnsupportedModelException($"{file.Location}: '{key}' is {Text(value)} ({rule.What}), which is not supported for the llama architecture{Allowed(rule.Values)}.");
+                throw new UnsupportedModelException($"{file.Location}: '{key}' is {Text(value)} ({rule.What}), which is not supported for the {architecture.Name} architecture{Allowed(rule.Values)}.");
         }
         return unknown.Count == 0
             ? []

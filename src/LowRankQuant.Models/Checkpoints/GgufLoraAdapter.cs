@@ -1,7 +1,6 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
-using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Export.Gguf;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints;
@@ -23,14 +22,17 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
 {
     private const string TypeKey = "general.type", Adapter = "adapter", EndA = ".lora_a", EndB = ".lora_b", WeightSuffix = ".weight";
     private readonly GgufFile _file;
-    private readonly DecoderConfig _config;
+    private readonly ICheckpoint _model;
+    private readonly GgufForm? _form;
     private readonly double _alpha;
     private readonly Dictionary<string, (string A, string B)> _pairs = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, int> _heads = new(StringComparer.Ordinal);
 
-    private GgufLoraAdapter(GgufFile file, DecoderConfig config)
+    private GgufLoraAdapter(GgufFile file, ICheckpoint model)
     {
         _file = file;
-        _config = config;
+        _model = model;
+        _form = model.Architecture.Gguf;
         _alpha = file.Metadata.FindDouble("adapter.lora.alpha") ?? 0;
     }
 
@@ -51,14 +53,14 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
 
     /// <summary>Opens a file and checks names, shapes and ranks of all tensors.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="config">The model that it belongs to.</param>
+    /// <param name="model">The model that it belongs to.</param>
     /// <exception cref="CheckpointFormatException">The file is no LoRA adapter of such a model, or an unsound one.</exception>
-    public static GgufLoraAdapter Open(string path, DecoderConfig config)
+    public static GgufLoraAdapter Open(string path, ICheckpoint model)
     {
         GgufFile file = GgufFile.Open(path);
         try
         {
-            var adapter = new GgufLoraAdapter(file, config);
+            var adapter = new GgufLoraAdapter(file, model);
             adapter.CheckKind();
             adapter.Pair();
             return adapter;
@@ -74,7 +76,7 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
     public LowRankBranch? Read(string module)
     {
         if (!_pairs.TryGetValue(module, out (string A, string B) names)) return null;
-        int rank = RankOf(module), heads = RotaryRows.Heads(_config, module + WeightSuffix);
+        int rank = RankOf(module), heads = _heads[module];
         float[] a = ReadAll(names.A), b = ReadAll(names.B);
         if (_alpha != 0)
         {
@@ -105,7 +107,8 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
     {
         Expect(TypeKey, Adapter);
         Expect("adapter.type", "lora");
-        Expect("general.architecture", GgufHyperparameters.Architecture);
+        if (_form is null) throw Bad("general.architecture", $"is '{_file.Metadata.GetString("general.architecture")}'; models of type {_model.Config.ModelType} have no GGUF form.");
+        Expect("general.architecture", _form.Name);
         if (_file.Metadata.All.Keys.FirstOrDefault(key => key.StartsWith("adapter.alora.", StringComparison.Ordinal)) is { } activated)
             throw Bad(activated, "the adapter acts behind certain tokens only (aLoRA); it is not read.");
         if (!double.IsFinite(_alpha)) throw Bad("adapter.lora.alpha", $"is {_alpha}; it must be finite.");
@@ -118,15 +121,18 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
 
     private void Pair()
     {
-        Dictionary<string, string> linears = GgufNames.All(_config.Layers)
-            .Where(pair => pair.HuggingFace.EndsWith("_proj" + WeightSuffix, StringComparison.Ordinal) || (pair.HuggingFace == GgufNames.Head && !_config.TiedEmbeddings))
-            .ToDictionary(pair => pair.Gguf, pair => pair.HuggingFace[..^WeightSuffix.Length], StringComparer.Ordinal);
+        // Of a tensor that holds several, a branch of one is none of the file's.
+        Dictionary<string, GgufStored> linears = _form!.Place(_model.Layout, out _)
+            .Where(stored => stored.Parts.Count == 1 && (stored.IsLinear || (stored.Name == GgufNames.Head && !_model.Config.TiedEmbeddings)))
+            .ToDictionary(stored => stored.Name, StringComparer.Ordinal);
         foreach (string name in _file.Names)
         {
             bool isA = name.EndsWith(EndA, StringComparison.Ordinal);
             if (!isA && !name.EndsWith(EndB, StringComparison.Ordinal)) throw Bad(name, $"tensors of an adapter end in {EndA} or {EndB}.");
-            if (!linears.TryGetValue(name[..^EndA.Length], out string? module))
+            if (!linears.TryGetValue(name[..^EndA.Length], out GgufStored? stored))
                 throw Bad(name, "belongs to no linear weight of the model; llama.cpp puts branches on linear weights of the blocks and on a head of its own.");
+            string module = stored.Parts[0].Name[..^WeightSuffix.Length];
+            _heads[module] = stored.RotaryHeads;
             _pairs.TryGetValue(module, out (string A, string B) pair);
             _pairs[module] = isA ? (name, pair.B) : (pair.A, name);
         }
@@ -145,8 +151,8 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
         if (right.Concat(left).Any(size => size is < 1 or > int.MaxValue)) throw Bad(a, "a dimension is empty or too large.");
         if (right[0] * right[1] > Array.MaxLength || left[0] * left[1] > Array.MaxLength)
             throw Bad(a, $"factors of {right[0]} x {right[1]} and {left[0]} x {left[1]} elements; at most {Array.MaxLength} each are held at once.");
-        int heads = RotaryRows.Heads(_config, module + WeightSuffix);
-        if (heads > 0 && left[0] != heads * _config.HeadSize) throw Bad(b, $"has {left[0]} rows; {heads} heads of {_config.HeadSize} are asked for.");
+        int heads = _heads[module], size = _model.Config.HeadSize;
+        if (heads > 0 && left[0] != heads * size) throw Bad(b, $"has {left[0]} rows; {heads} heads of {size} are asked for.");
     }
 
     private float[] ReadAll(string name)

@@ -9,42 +9,64 @@ namespace LowRankQuant.Models.Checkpoints;
 internal static class GgufStructure
 {
     private const string Block = "blk.";
+    private static readonly string[] RopeTensors = [GgufNames.RopeFactors, GgufNames.ShortFactors, GgufNames.LongFactors];
 
     /// <summary>Looks at a file.</summary>
     /// <param name="file">The file.</param>
-    /// <param name="architecture">What its family makes of its metadata.</param>
-    /// <param name="names">Hugging Face names of the tensors that are understood, with the stored ones.</param>
-    /// <exception cref="CheckpointException">A block or tensor is missing, or there are more blocks than the metadata say.</exception>
+    /// <param name="model">What its family makes of its metadata.</param>
+    /// <returns>The tensors of the file that hold the model.</returns>
+    /// <exception cref="CheckpointException">A block or tensor is missing or misshapen, or there are more blocks than the metadata say.</exception>
     /// <exception cref="UnsupportedModelException">A tensor has no place in the architecture.</exception>
-    public static void Check(GgufFile file, Architecture architecture, Dictionary<string, string> names)
+    public static IReadOnlyList<GgufStored> Check(GgufFile file, Architecture model)
     {
-        DecoderConfig config = architecture.Config;
+        DecoderConfig config = model.Config;
+        GgufForm form = model.Gguf!;
+        string count = $"{form.Name}.block_count";
         if (config.Layers > file.Names.Count)
-            throw new CheckpointException($"{file.Location}: llama.block_count is {config.Layers}, and the file has {file.Names.Count} tensors; it is not whole. Download it again.");
+            throw new CheckpointException($"{file.Location}: {count} is {config.Layers}, and the file has {file.Names.Count} tensors; it is not whole. Download it again.");
         int[] blocks = [.. file.Names.Select(BlockOf).OfType<int>().Distinct().Order()];
-        if (blocks.Length > 0 && blocks[^1] >= config.Layers)
+        int extra = form.Architecture.Fields.Any(field => field.Key == "nextn_predict_layers") ? (int)(file.Metadata.FindInt64($"{form.Name}.nextn_predict_layers") ?? 0) : 0;
+        if (blocks.Length > 0 && blocks[^1] >= config.Layers + extra)
             throw new CheckpointException(
                 $"{file.Location}: the file holds {blocks.Length} blocks ('{Block}{blocks[^1]}' among them), " +
-                $"and llama.block_count is {config.Layers}; the two must agree. Convert the model again.");
+                $"and {count} is {config.Layers}; the two must agree. Convert the model again.");
         int missing = Enumerable.Range(0, config.Layers).Except(blocks).DefaultIfEmpty(-1).First();
         if (missing >= 0)
             throw new CheckpointException(
                 $"{file.Location}: tensors of '{Block}{missing}' are absent: the file holds {blocks.Length} blocks, " +
-                $"and llama.block_count is {config.Layers}; download it again.");
-        foreach (string name in architecture.Layout(_ => false).Tensors.Select(tensor => tensor.Name).Where(name => !names.ContainsKey(name)))
+                $"and {count} is {config.Layers}; download it again.");
+        ModelLayout layout = model.Layout(_ => false);
+        IReadOnlyList<GgufStored> placed = form.Place(layout, out IReadOnlyList<string> unplaced);
+        if (unplaced.Count > 0)
+            throw new UnsupportedModelException($"{file.Location}: the {form.Name} architecture has no place for '{unplaced[0]}', which its metadata ask for.");
+        foreach (GgufStored tensor in placed)
         {
-            string stored = GgufNames.All(config.Layers).First(pair => pair.HuggingFace == name).Gguf;
-            throw new CheckpointException($"{file.Location}: tensor '{stored}' is absent; the file does not hold a whole model of its architecture.");
+            if (!file.Contains(tensor.Name))
+                throw new CheckpointException($"{file.Location}: tensor '{tensor.Name}' is absent; the file does not hold a whole model of its architecture.");
+            CheckShape(file, tensor);
         }
-        HashSet<string> known = [GgufNames.RopeFactors, .. names.Values.Where(name => !name.EndsWith("_norm.bias", StringComparison.Ordinal))];
+        HashSet<string> known = [.. placed.Select(tensor => tensor.Name), .. RopeTensorsOf(form.Architecture)];
         // Old converters kept the rotary frequencies, which follow from the metadata and which llama.cpp does not read.
-        if (file.Names.FirstOrDefault(name => !known.Contains(name) && !name.EndsWith("attn_rot_embd.weight", StringComparison.Ordinal)) is { } other)
+        if (file.Names.FirstOrDefault(name => !known.Contains(name) && !name.EndsWith("attn_rot_embd.weight", StringComparison.Ordinal) && !(BlockOf(name) >= config.Layers)) is { } other)
             throw new UnsupportedModelException(
-                $"{file.Location}: tensor '{other}' has no place in the llama architecture, and llama.cpp refuses such a file; without it the model would be another.");
-        if (names.TryGetValue(architecture.HeadName, out string? head) && !file.ShapeOf(head).SequenceEqual([config.VocabularySize, config.HiddenSize]))
-            throw new CheckpointException(
-                $"{file.Location}: tensor '{head}' has shape [{string.Join(", ", file.ShapeOf(head))}]; " +
-                $"an output head has that of the embedding, [{config.VocabularySize}, {config.HiddenSize}].");
+                $"{file.Location}: tensor '{other}' has no place in the {form.Name} architecture, and llama.cpp refuses such a file; without it the model would be another.");
+        return placed;
+    }
+
+    private static IEnumerable<string> RopeTensorsOf(GgufArchitecture architecture) => architecture.RopeTensors switch
+    {
+        GgufRopeTensors.Divisors => RopeTensors[..1],
+        GgufRopeTensors.ShortAndLong => RopeTensors[1..],
+        _ => [],
+    };
+
+    // Converters differ in ones in front; the last dimension is what rows are counted by.
+    private static void CheckShape(GgufFile file, GgufStored tensor)
+    {
+        IReadOnlyList<long> found = file.ShapeOf(tensor.Name);
+        if (found.SequenceEqual(tensor.Shape) || found.SkipWhile(size => size == 1).SequenceEqual(tensor.Shape.SkipWhile(size => size == 1))) return;
+        string why = tensor.Name == GgufNames.Head ? "an output head has that of the embedding, " : "the metadata ask for ";
+        throw new CheckpointException($"{file.Location}: tensor '{tensor.Name}' has shape [{string.Join(", ", found)}]; {why}[{string.Join(", ", tensor.Shape)}].");
     }
 
     private static int? BlockOf(string name)

@@ -1,5 +1,3 @@
-using LowRankQuant.Models.Decoder;
-
 namespace LowRankQuant.Models.Checkpoints;
 
 /// <summary>
@@ -8,12 +6,6 @@ namespace LowRankQuant.Models.Checkpoints;
 /// </summary>
 internal static class RotaryRows
 {
-    /// <summary>Heads whose rows have a rotary order; 0 for every tensor but those of q and k.</summary>
-    /// <param name="config">The model.</param>
-    /// <param name="name">Hugging Face name of a tensor.</param>
-    public static int Heads(DecoderConfig config, string name) =>
-        name.Contains(".q_proj.", StringComparison.Ordinal) ? config.Heads : name.Contains(".k_proj.", StringComparison.Ordinal) ? config.KeyValueHeads : 0;
-
     /// <summary>Interleaved to half-split, in place: row 2j + i of a head becomes row i * headSize/2 + j.</summary>
     /// <param name="matrix">[rows, columns], row-major.</param>
     /// <param name="heads">Heads; divides rows.</param>

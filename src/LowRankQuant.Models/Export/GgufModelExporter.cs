@@ -38,14 +38,15 @@ public sealed class GgufModelExporter : IExporter
             problems.AddRange(source.OffGrid.Select(module => $"{module}: its values lie on no grid that GGUF's blocks hold; export --to dense."));
         if (source.Adapter is not null && !options.Overwrite && File.Exists(AdapterPath(options.Output)))
             problems.Add($"{AdapterPath(options.Output)} is there already; choose another --out, or give --overwrite.");
-        if (source.Checkpoint is not GgufCheckpoint) problems.AddRange(GgufHyperparameters.Problems(source.Checkpoint.Config));
+        problems.AddRange(GgufExporter.Problems(source.Checkpoint));
         if (problems.Count == 0) problems.AddRange(GgufTensorPlan.For(source.Checkpoint, options.Gguf).Problems);
         if (problems.Count == 0) problems.AddRange(GgufTokenizerPlan.For(source.Checkpoint, options.Gguf).Problems);
         return problems;
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options) => GgufTokenizerPlan.For(source.Checkpoint, options.Gguf).Warnings;
+    public IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options) =>
+        [.. source.Checkpoint is GgufCheckpoint ? [] : source.Checkpoint.Architecture.Gguf?.Warnings ?? [], .. GgufTokenizerPlan.For(source.Checkpoint, options.Gguf).Warnings];
 
     /// <inheritdoc/>
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)

@@ -48,6 +48,9 @@ public sealed record Architecture
     /// <summary>Ends of names of buffers that files of this family hold and that can be computed again.</summary>
     public IReadOnlyList<string> Buffers { get; init; } = [];
 
+    /// <summary>Its GGUF form; null where llama.cpp has no such architecture.</summary>
+    public GgufForm? Gguf { get; init; }
+
     /// <summary>Puts a block together.</summary>
     internal Func<BlockParts, IBlockBody> Block { get; init; } = _ => throw new InvalidOperationException("The family puts no blocks together.");
 

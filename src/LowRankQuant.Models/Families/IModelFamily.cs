@@ -9,6 +9,9 @@ public interface IModelFamily
     /// <summary>Key of config.json under which the text model of a multimodal one stands; null where the whole file is it.</summary>
     string? TextKey => null;
 
+    /// <summary>What its models are in GGUF, the first that writes a model or reads a file counts; empty where llama.cpp has no such architecture.</summary>
+    internal IReadOnlyList<GgufArchitecture> Gguf => [];
+
     /// <summary>Reads and checks a configuration.</summary>
     internal Architecture Read(ConfigReader config);
 }

@@ -12,6 +12,9 @@ internal sealed class LlamaFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["llama"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LlamaGguf.Dense];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder();

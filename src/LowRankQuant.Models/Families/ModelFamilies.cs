@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats.Gguf;
 
 namespace LowRankQuant.Models.Families;
 
@@ -41,7 +42,29 @@ public static class ModelFamilies
         string? modelType = json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
         IModelFamily family = For(modelType, file);
         return family.TextKey is { } key && json[key] is JsonObject nested
-            ? family.Read(new ConfigReader(nested, $"{file}: {key}", json)) with { IsPart = true }
-            : family.Read(new ConfigReader(json, file));
+            ? Read(family, new ConfigReader(nested, $"{file}: {key}", json)) with { IsPart = true }
+            : Read(family, new ConfigReader(json, file));
+    }
+
+    /// <summary>The architecture that a GGUF file is of.</summary>
+    /// <param name="name">Its <c>general.architecture</c>.</param>
+    /// <param name="file">The file.</param>
+    /// <exception cref="UnsupportedModelException">No family has it.</exception>
+    internal static GgufArchitecture ForGguf(string name, GgufFile file)
+    {
+        var reading = new GgufReading(file, name);
+        GgufArchitecture[] known = [.. All.SelectMany(family => family.Gguf)];
+        return known.FirstOrDefault(architecture => architecture.Name == name && architecture.Reads(reading))
+            ?? throw new UnsupportedModelException(
+                $"{file.Location}: architecture '{name}' is not supported; supported are {string.Join(", ", known.Select(architecture => architecture.Name).Distinct().Order(StringComparer.Ordinal))}.");
+    }
+
+    private static Architecture Read(IModelFamily family, ConfigReader reader)
+    {
+        Architecture read = family.Read(reader);
+        string type = reader.ModelType;
+        GgufArchitecture? gguf = family.Gguf.FirstOrDefault(
+            architecture => (architecture.ModelType == type || architecture.AlsoWrites.Contains(type)) && architecture.Writes(reader));
+        return gguf is null ? read : read with { Gguf = new GgufForm(gguf, reader, read) };
     }
 }

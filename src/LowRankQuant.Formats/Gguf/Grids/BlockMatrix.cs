@@ -43,20 +43,22 @@ internal sealed class BlockMatrix
     /// <summary>Integer minima of the sub-blocks; zeros where the type has none.</summary>
     public byte[] SubMinima { get; }
 
-    /// <summary>Reads all blocks of a tensor.</summary>
+    /// <summary>Reads the blocks of rows of a tensor.</summary>
     /// <param name="file">The file.</param>
-    /// <param name="name">Tensor, a matrix.</param>
+    /// <param name="name">Tensor, a matrix or several one behind the other.</param>
     /// <param name="format">Its type.</param>
-    /// <param name="modelRow">The model's row of every row of the file; null where they are the same.</param>
+    /// <param name="firstRow">The first row.</param>
+    /// <param name="rows">How many.</param>
+    /// <param name="modelRow">The model's row of every row that is read; null where they are the same.</param>
     /// <exception cref="CheckpointFormatException">The matrix is too large for memory, or a half is NaN or infinite.</exception>
-    public static BlockMatrix Read(GgufFile file, string name, BlockFormat format, Func<int, int>? modelRow)
+    public static BlockMatrix Read(GgufFile file, string name, BlockFormat format, long firstRow, long rows, Func<int, int>? modelRow)
     {
-        long[] shape = file.Tensors[name].Shape;
-        if (shape[0] > Array.MaxLength || shape[1] > Array.MaxLength || shape[0] * shape[1] > Array.MaxLength)
-            throw new CheckpointFormatException("size-mismatch", file.Location, name, $"is [{shape[0]}, {shape[1]}]; at most {Array.MaxLength} codes are held at once.");
-        var matrix = new BlockMatrix(format, (int)shape[0], (int)shape[1]);
+        long columns = file.Tensors[name].Shape[^1];
+        if (rows > Array.MaxLength || columns > Array.MaxLength || rows * columns > Array.MaxLength)
+            throw new CheckpointFormatException("size-mismatch", file.Location, name, $"is [{rows}, {columns}]; at most {Array.MaxLength} codes are held at once.");
+        var matrix = new BlockMatrix(format, (int)rows, (int)columns);
         int rowBytes = matrix.PerRow * format.Bytes;
-        for (int row = 0; row < matrix.Rows; row++) matrix.Unpack(file.GetBytes(name, (long)row * rowBytes, rowBytes), modelRow?.Invoke(row) ?? row);
+        for (int row = 0; row < matrix.Rows; row++) matrix.Unpack(file.GetBytes(name, (firstRow + row) * rowBytes, rowBytes), modelRow?.Invoke(row) ?? row);
         matrix.Check(file.Location, name);
         return matrix;
     }

@@ -25,8 +25,22 @@ public static class GgufBlockDecoder
     /// <exception cref="CheckpointFormatException">No such tensor, one too large for memory, or a half that is NaN or infinite.</exception>
     public static QuantizedWeight? Read(GgufFile file, string tensor, Func<int, int>? modelRow = null)
     {
-        if (file.ShapeOf(tensor).Count != 2 || BlockFormat.Find(file.Tensors[tensor].Type) is not { } format) return null;
-        BlockMatrix blocks = BlockMatrix.Read(file, tensor, format, modelRow);
+        IReadOnlyList<long> shape = file.ShapeOf(tensor);
+        return shape.Count == 2 ? Read(file, tensor, 0, shape[0], modelRow) : null;
+    }
+
+    /// <summary>Reads rows of a tensor whose matrices lie one behind the other.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="tensor">Tensor in the file, of two dimensions or more.</param>
+    /// <param name="firstRow">The first row, counted over all matrices.</param>
+    /// <param name="rows">How many.</param>
+    /// <param name="modelRow">The model's row of every row read, both counted from the first; null where they are the same.</param>
+    /// <returns>As <see cref="Read(GgufFile, string, Func{int, int}?)"/>.</returns>
+    /// <exception cref="CheckpointFormatException">As there.</exception>
+    public static QuantizedWeight? Read(GgufFile file, string tensor, long firstRow, long rows, Func<int, int>? modelRow = null)
+    {
+        if (file.ShapeOf(tensor).Count < 2 || BlockFormat.Find(file.Tensors[tensor].Type) is not { } format) return null;
+        BlockMatrix blocks = BlockMatrix.Read(file, tensor, format, firstRow, rows, modelRow);
         int[]? zeros = ZeroPoints(blocks);
         if (zeros is not null) return Uniform(blocks, zeros);
         return format.SubBlocks > 0 ? TwoLevel(blocks) : null;

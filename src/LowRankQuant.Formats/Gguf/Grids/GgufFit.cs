@@ -27,6 +27,19 @@ public sealed record GgufFit
     /// <summary>The nearest grid that fits, when nothing does; null too when the rows themselves divide into no block.</summary>
     public GridAlternative? Nearest { get; private init; }
 
+    /// <summary>What decided it; null for a grid that is a block's own.</summary>
+    internal GridContent? Content { get; private init; }
+
+    /// <summary>The smallest type that holds several weights, as one tensor needs it.</summary>
+    /// <param name="fits">What holds each, with as many columns.</param>
+    /// <returns>Null when no type holds all of them.</returns>
+    public static GgmlType? Common(IReadOnlyList<GgufFit> fits)
+    {
+        if (fits.Select(fit => fit.Type).Distinct().Count() == 1) return fits[0].Type;
+        if (fits.Any(fit => fit.Content is null || fit.Content.InFeatures != fits[0].Content!.InFeatures)) return null;
+        return BlockFormat.Smallest(fits.Select(fit => fit.Content!).Aggregate((all, one) => all.And(one)))?.Type;
+    }
+
     /// <summary>Looks at the codes, zero points and scales of a weight.</summary>
     public static GgufFit Of(QuantizedWeight weight) => weight switch
     {
@@ -70,7 +83,7 @@ public sealed record GgufFit
 
     private static GgufFit Of(GridContent content, UniformGrid grid, ScaleType scaleType)
     {
-        if (BlockFormat.Smallest(content) is { } format) return new GgufFit { Type = format.Type, BitsPerWeight = format.BitsPerWeight };
+        if (BlockFormat.Smallest(content) is { } format) return new GgufFit { Type = format.Type, BitsPerWeight = format.BitsPerWeight, Content = content };
         return Unfit(grid, content.InFeatures, Explain(content, scaleType));
     }
 

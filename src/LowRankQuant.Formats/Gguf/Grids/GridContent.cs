@@ -83,6 +83,21 @@ internal sealed record GridContent
         };
     }
 
+    /// <summary>What both hold together.</summary>
+    /// <param name="other">Of as many columns.</param>
+    public GridContent And(GridContent other) => new()
+    {
+        InFeatures = InFeatures,
+        GroupSize = (int)System.Numerics.BigInteger.GreatestCommonDivisor(GroupSize, other.GroupSize),
+        Symmetric = Symmetric && other.Symmetric,
+        MinDifference = Math.Min(MinDifference, other.MinDifference),
+        MaxDifference = Math.Max(MaxDifference, other.MaxDifference),
+        MaxCode = Math.Max(MaxCode, other.MaxCode),
+        MaxZero = Math.Max(MaxZero, other.MaxZero),
+        ScalesAreHalves = ScalesAreHalves && other.ScalesAreHalves,
+        MinimaAreHalves = MinimaAreHalves && other.MinimaAreHalves,
+    };
+
     /// <summary>Scale and zero point of a group, counted over all rows.</summary>
     public static (float Scale, int Zero) ScaleAndZero(UniformWeight weight, int group)
     {

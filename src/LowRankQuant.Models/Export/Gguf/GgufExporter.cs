@@ -38,8 +38,7 @@ public static class GgufExporter
         }
         if (Path.GetFullPath(path) == Path.GetFullPath(source.Location))
             problems.Add($"{path} is the source itself; name another file.");
-        // A GGUF source passes its own keys on.
-        if (source is not GgufCheckpoint) problems.AddRange(GgufHyperparameters.Problems(source.Config));
+        problems.AddRange(Problems(source));
         if (problems.Count > 0) throw new ExportException(problems);
         GgufTensorPlan plan = GgufTensorPlan.For(source, options);
         if (plan.Problems.Count > 0) throw new ExportException(plan.Problems);
@@ -62,16 +61,23 @@ public static class GgufExporter
         return new GgufExport(path, bytes, [.. plan.Tensors.Select(planned => planned.Exported)], tokenizer.Notes);
     }
 
+    /// <summary>Why a source has no GGUF form that llama.cpp computes alike, a sentence each. A GGUF source passes its own keys on.</summary>
+    internal static IEnumerable<string> Problems(ICheckpoint source)
+    {
+        if (source is GgufCheckpoint) return [];
+        return source.Architecture.Gguf?.Problems ?? [$"model_type '{source.Config.ModelType}' has no counterpart among the GGUF architectures of llama.cpp; export to another format."];
+    }
+
     private static List<KeyValuePair<string, GgufValue>> Describe(ICheckpoint source, GgufTensorPlan plan, GgufExportOptions options, GgufTokenizerPlan tokenizer)
     {
         var metadata = new List<KeyValuePair<string, GgufValue>>
         {
-            new("general.architecture", GgufValue.Of(GgufHyperparameters.Architecture)),
+            new("general.architecture", GgufValue.Of(source.Architecture.Gguf!.Name)),
             new("general.type", GgufValue.Of("model")),
             new("general.name", GgufValue.Of(options.Name ?? NameOf(source.Location))),
         };
         metadata.AddRange(FileKeys(plan));
-        metadata.AddRange(GgufHyperparameters.Of(source.Config));
+        metadata.AddRange(source.Architecture.Gguf!.Metadata());
         if (tokenizer.Vocabulary is not { } vocabulary)
         {
             metadata.Add(GgufVocabularyMetadata.None);

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export.Gguf;
@@ -39,20 +40,24 @@ public static class GgufLoraExporter
         if (type is not (null or GgmlType.F32 or GgmlType.F16 or GgmlType.Q8_0))
             throw new ExportException($"The factors of an adapter are F32, F16 or Q8_0; {type} was asked for.");
         if (source is not AdaptedCheckpoint adapted) throw new ExportException($"{source.Location} has no low-rank branches; there is no adapter to write.");
-        List<string> problems = adapted.Base is GgufCheckpoint ? [] : [.. GgufHyperparameters.Problems(source.Config)];
-        Dictionary<string, string> names = GgufNames.All(source.Config.Layers).ToDictionary(pair => pair.HuggingFace, pair => pair.Gguf, StringComparer.Ordinal);
+        List<string> problems = [.. GgufExporter.Problems(adapted.Base)];
+        if (problems.Count > 0) throw new ExportException(problems);
+        GgufForm form = source.Architecture.Gguf!;
+        GgufStored[] linears = [.. form.Place(source.Layout, out _).Where(stored => stored.IsLinear && stored.Parts.Count == 1)];
+        HashSet<string> names = [.. linears.Select(stored => stored.Parts[0].Name)];
         foreach (string name in adapted.BranchNames)
         {
             // llama.cpp refuses an adapter on a tied head and ends the process on one for the embedding.
-            if (name is GgufNames.Embedding or GgufNames.Head || !names.ContainsKey(name))
-                problems.Add($"Tensor '{name}' has a branch, which llama.cpp applies to linear weights of the blocks only.");
+            if (!names.Contains(name))
+                problems.Add($"Tensor '{name}' has a branch, which llama.cpp applies to linear weights of the blocks only, and to none of several that lie in one tensor.");
         }
         if (problems.Count > 0) throw new ExportException(problems);
 
         var tensors = new List<PendingGgufTensor>();
         var exported = new List<GgufExportedTensor>();
-        foreach ((string gguf, string name) in GgufNames.All(source.Config.Layers))
+        foreach (GgufStored stored in linears)
         {
+            (string gguf, string name) = (stored.Name, stored.Parts[0].Name);
             if (!adapted.BranchNames.Contains(name) || adapted.ReadBranch(name) is not { Rank: > 0 } branch) continue;
             GgmlType exact = IsHalf(branch.A) && IsHalf(branch.B) ? GgmlType.F16 : GgmlType.F32;
             GgmlType Stored(int columns) => type is null || columns % type.Value.Block().Elements != 0 ? exact : type.Value;
@@ -63,14 +68,14 @@ public static class GgufLoraExporter
                 if (rows == GgmlType.Q8_0 && CodesOf(values) is { } codes) WriteCodes(codes, shape[1], sink);
                 else sink.WriteSingles(values.A);
             });
-            int heads = RotaryRows.Heads(source.Config, name);
+            int heads = stored.RotaryHeads;
             Add(gguf + ".lora_b", name, Stored(branch.Rank), [shape[0], branch.Rank], (values, sink) =>
             {
                 if (heads == 0) sink.WriteSingles(values.B);
                 else GgufRows.WriteInterleaved(values.B, shape[0], heads, sink);
             });
         }
-        long bytes = GgufWriter.Write(path, Metadata(), tensors, cancellation);
+        long bytes = GgufWriter.Write(path, Metadata(form), tensors, cancellation);
         return new GgufExport(path, bytes, exported, []);
 
         void Add(string gguf, string name, GgmlType stored, long[] shape, Action<LowRankBranch, GgufTensorSink> write)
@@ -87,10 +92,10 @@ public static class GgufLoraExporter
         }
     }
 
-    private static KeyValuePair<string, GgufValue>[] Metadata() =>
+    private static KeyValuePair<string, GgufValue>[] Metadata(GgufForm form) =>
     [
         new("general.type", GgufValue.Of("adapter")),
-        new("general.architecture", GgufValue.Of(GgufHyperparameters.Architecture)),
+        new("general.architecture", GgufValue.Of(form.Name)),
         new("adapter.type", GgufValue.Of("lora")),
         new("adapter.lora.alpha", GgufValue.Of(0f)),
     ];

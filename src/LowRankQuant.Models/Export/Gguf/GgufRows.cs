@@ -5,18 +5,19 @@ using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export.Gguf;
 
-/// <summary>Writes tensors row by row in the order that GGUF's llama architecture keeps them: q and k in interleaved rotary order. Whole rows move,
-/// and every block lies inside one row.</summary>
+/// <summary>
+/// Writes tensors row by row in the order that a GGUF architecture keeps them, such as q and k in interleaved rotary order. Whole rows move, and every block lies inside
+/// one row.
+/// </summary>
 internal static class GgufRows
 {
     private const float LargestHalf = 65504;
 
     /// <summary>Packs a quantized weight.</summary>
-    public static void WriteQuantized(ICheckpoint source, string name, GgmlType type, GgufTensorSink sink)
+    public static void WriteQuantized(ICheckpoint source, string name, int heads, GgmlType type, GgufTensorSink sink)
     {
         QuantizedWeight weight = source.ReadQuantized(name)!;
         GgufBlockEncoder encoder = GgufBlockEncoder.For(weight, type);
-        int heads = RotaryRows.Heads(source.Config, name);
         byte[] row = new byte[encoder.RowBytes];
         for (int i = 0; i < weight.OutFeatures; i++)
         {
@@ -27,13 +28,16 @@ internal static class GgufRows
 
     /// <summary>Rounds a float tensor to a type.</summary>
     /// <exception cref="CheckpointException">A value is not finite or beyond the range of the type.</exception>
-    public static void WriteFloats(ICheckpoint source, string name, GgmlType type, GgufTensorSink sink)
+    public static void WriteFloats(ICheckpoint source, string name, int heads, float offset, GgmlType type, GgufTensorSink sink)
     {
         IReadOnlyList<int> shape = source.ShapeOf(name);
         float[] values = new float[shape.Aggregate(1, (product, size) => checked(product * size))];
         source.Read(name, values);
+        if (offset != 0)
+        {
+            for (int i = 0; i < values.Length; i++) values[i] += offset;
+        }
         Check(source, name, type, values);
-        int heads = RotaryRows.Heads(source.Config, name);
         if (heads == 0)
         {
             sink.WriteSingles(values);

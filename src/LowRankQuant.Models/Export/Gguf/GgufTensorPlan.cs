@@ -2,6 +2,7 @@ using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export.Gguf;
@@ -43,33 +44,44 @@ internal sealed class GgufTensorPlan
 
     private void CheckShapes()
     {
-        _source.CheckShape(EmbeddingSource, _config.VocabularySize, _config.HiddenSize);
-        if (!_config.TiedEmbeddings) _source.CheckShape(_source.Architecture.HeadName, _config.VocabularySize, _config.HiddenSize);
+        Architecture model = _source.Architecture;
+        int width = model.EmbeddingWidth ?? _config.HiddenSize;
+        _source.CheckShape(Present(model.EmbeddingName), _config.VocabularySize, width);
+        if (!_config.TiedEmbeddings) _source.CheckShape(model.HeadName, _config.VocabularySize, width);
         foreach (TensorSpec tensor in _source.Layout.Tensors) _source.CheckShape(tensor.Name, [.. tensor.Shape]);
     }
 
     // A tied checkpoint may hold either of the two.
-    private string EmbeddingSource => _config.TiedEmbeddings && !_source.Contains(GgufNames.Embedding) ? GgufNames.Head : GgufNames.Embedding;
+    private string Present(string name)
+    {
+        Architecture model = _source.Architecture;
+        return name == model.EmbeddingName && _config.TiedEmbeddings && !_source.Contains(name) ? model.HeadName : name;
+    }
 
     private void Build()
     {
-        foreach ((string gguf, string huggingFace) in GgufNames.All(_config.Layers))
+        GgufForm form = _source.Architecture.Gguf!;
+        // The head of a tied model is its embedding, whatever else the file holds under that name.
+        if (_config.TiedEmbeddings) _used.Add(_source.Architecture.HeadName);
+        IReadOnlyList<GgufStored> placed = form.Place(_source.Layout, out IReadOnlyList<string> unplaced);
+        foreach (GgufStored stored in placed)
         {
-            if (huggingFace == GgufNames.Embedding) Add(gguf, EmbeddingSource, _options.Embedding, nameof(_options.Embedding));
-            else if (huggingFace == GgufNames.Head)
-            {
-                // The head of a tied model is its embedding, whatever else the file holds under that name.
-                if (_config.TiedEmbeddings) _used.Add(huggingFace);
-                else Add(gguf, huggingFace, _options.Output, nameof(_options.Output));
-            }
-            else if (_source.Contains(huggingFace)) Add(gguf, huggingFace, _options.Linear, nameof(_options.Linear));
+            (GgmlType? wanted, string option) = stored.Name == GgufNames.Head ? (_options.Output, nameof(_options.Output))
+                : stored.IsTable ? (_options.Embedding, nameof(_options.Embedding)) : (_options.Linear, nameof(_options.Linear));
+            Add(stored, wanted, option);
         }
-        if (_source is GgufCheckpoint file && file.File.Contains(GgufNames.RopeFactors))
-            Tensors.Add(new PlannedTensor(PendingGgufTensor.Copy(file.File, GgufNames.RopeFactors), GgufNames.RopeFactors, false, false));
-        else if (GgufHyperparameters.RopeFactors(_config.Rope) is { } factors)
-            Tensors.Add(new PlannedTensor(PendingGgufTensor.FromSingles(GgufNames.RopeFactors, GgmlType.F32, [factors.Length], factors), null, false, false));
-        foreach (string name in Left())
-            _misfits.Add((name, $"the {GgufHyperparameters.Architecture} architecture of GGUF has no such tensor; without it the model would be another."));
+        if (_source is GgufCheckpoint file)
+        {
+            foreach (string name in new[] { GgufNames.RopeFactors, GgufNames.LongFactors, GgufNames.ShortFactors }.Where(file.File.Contains))
+                Tensors.Add(new PlannedTensor(PendingGgufTensor.Copy(file.File, name), name, false, false));
+        }
+        else
+        {
+            foreach ((string name, float[] values) in form.RopeTensors())
+                Tensors.Add(new PlannedTensor(PendingGgufTensor.FromSingles(name, GgmlType.F32, [values.Length], values), null, false, false));
+        }
+        foreach (string name in unplaced.Union(Left()))
+            _misfits.Add((name, $"the {form.Name} architecture of GGUF has no such tensor; without it the model would be another."));
         foreach (IGrouping<string, string> group in _misfits.GroupBy(misfit => misfit.Reason, misfit => misfit.Tensor))
         {
             int others = group.Count() - 1;
@@ -77,27 +89,21 @@ internal sealed class GgufTensorPlan
         }
     }
 
-    private void Add(string gguf, string name, GgmlType? wanted, string option)
+    private void Add(GgufStored stored, GgmlType? wanted, string option)
     {
-        _used.Add(name);
-        IReadOnlyList<int> shape = _source.ShapeOf(name);
-        bool linear = shape.Count == 2 && name is not (GgufNames.Embedding or GgufNames.Head);
+        foreach (TensorSpec part in stored.Parts) _used.Add(Present(part.Name));
         if (wanted is null && _source is GgufCheckpoint file)
         {
-            PendingGgufTensor copy = PendingGgufTensor.Copy(file.File, file.Stored(name)) with { Name = gguf };
-            Tensors.Add(new PlannedTensor(copy, name, linear, copy.Type.Block().Elements > 1));
+            PendingGgufTensor copy = PendingGgufTensor.Copy(file.File, stored.Name);
+            Tensors.Add(new PlannedTensor(copy, stored.Parts[0].Name, stored.IsLinear, copy.Type.Block().Elements > 1));
             return;
         }
-        if (shape.Count != 2)
+        if (!(stored.IsLinear || stored.IsTable) || stored.Shape.Length < 2)
         {
-            AddFloats(gguf, name, shape, GgmlType.F32, linear);
+            AddFloats(stored, GgmlType.F32);
             return;
         }
-        if (_source is not GgufCheckpoint && _source.ReadQuantized(name) is { } weight)
-        {
-            AddQuantized(gguf, name, shape, weight, linear);
-            return;
-        }
+        if (_source is not GgufCheckpoint && AddQuantized(stored)) return;
         GgmlType type = wanted ?? GgmlType.F16;
         int elements = type.Block().Elements;
         if (!GgufTensorSink.TakesSingles(type))
@@ -105,32 +111,57 @@ internal sealed class GgufTensorPlan
             string problem = $"{option} is {type}; floats are rounded to F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0 or Q5_1 only.";
             if (!Problems.Contains(problem)) Problems.Add(problem);
         }
-        else if (shape[1] % elements != 0) _misfits.Add((name, $"rows of {shape[1]} do not divide into {type} blocks of {elements}; choose another type for {option}."));
-        else AddFloats(gguf, name, shape, type, linear);
+        else if (stored.Columns % elements != 0)
+            _misfits.Add((Present(stored.Parts[0].Name), $"rows of {stored.Columns} do not divide into {type} blocks of {elements}; choose another type for {option}."));
+        else AddFloats(stored, type);
     }
 
-    private void AddQuantized(string gguf, string name, IReadOnlyList<int> shape, QuantizedWeight weight, bool linear)
+    /// <summary>Adds a tensor whose parts lie on grids, or the reason against it.</summary>
+    /// <returns>False where no part lies on a grid.</returns>
+    private bool AddQuantized(GgufStored stored)
     {
-        if (weight.Branch is not null && !_options.LeavesOutBranches)
-            _misfits.Add((name, "the weight has a low-rank branch, which a GGUF model file cannot hold; export it to an adapter of its own."));
-        GgufFit fit = GgufFit.Of(weight);
-        if (fit.Type is { } type)
+        // One weight is held at a time.
+        var fits = new List<(string Name, GgufFit? Fit, WeightGrid? Grid)>();
+        foreach (TensorSpec part in stored.Parts)
         {
-            var tensor = new PendingGgufTensor(gguf, type, Long(shape), sink => GgufRows.WriteQuantized(_source, name, type, sink));
-            Tensors.Add(new PlannedTensor(tensor, name, linear, true));
+            string name = Present(part.Name);
+            QuantizedWeight? weight = _source.ReadQuantized(name);
+            if (weight?.Branch is not null && !_options.LeavesOutBranches)
+                _misfits.Add((name, "the weight has a low-rank branch, which a GGUF model file cannot hold; export it to an adapter of its own."));
+            fits.Add((name, weight is null ? null : GgufFit.Of(weight), weight?.Grid));
         }
-        else if (_options.Misfit == GgufMisfit.StoreFloats) AddFloats(gguf, name, shape, GgmlType.F32, linear);
-        else
+        if (fits.TrueForAll(fit => fit.Fit is null)) return false;
+        (string Name, GgufFit? Fit, WeightGrid? Grid)[] bad = [.. fits.Where(fit => fit.Fit is { Type: null })];
+        bool whole = bad.Length == 0 && fits.TrueForAll(fit => fit.Fit is not null);
+        if (whole && GgufFit.Common([.. fits.Select(fit => fit.Fit!)]) is { } type)
         {
-            string remedy = fit.Nearest is { } nearest ? $"the nearest grid that fits is {nearest}" : "only floats hold it";
-            _misfits.Add((name, $"{weight.Grid} fits no GGUF block: {fit.Reason}; {remedy}."));
+            Tensors.Add(new PlannedTensor(
+                new PendingGgufTensor(stored.Name, type, stored.Shape, sink =>
+                {
+                    foreach ((string name, _, _) in fits) GgufRows.WriteQuantized(_source, name, stored.RotaryHeads, type, sink);
+                }),
+                fits[0].Name, stored.IsLinear, true));
         }
+        else if (_options.Misfit == GgufMisfit.StoreFloats) AddFloats(stored, GgmlType.F32);
+        else if (bad.Length == 0)
+        {
+            string kinds = string.Join(", ", fits.GroupBy(fit => fit.Fit?.Type).Select(group => $"{group.Key?.ToString() ?? "floats"} ({group.First().Name})"));
+            _misfits.Add((stored.Name, $"a tensor has one type of blocks, and its {fits.Count} parts come as {kinds}; quantize them alike."));
+        }
+        foreach ((string name, GgufFit? fit, WeightGrid? grid) in _options.Misfit == GgufMisfit.StoreFloats ? [] : bad)
+        {
+            string remedy = fit!.Nearest is { } nearest ? $"the nearest grid that fits is {nearest}" : "only floats hold it";
+            _misfits.Add((name, $"{grid} fits no GGUF block: {fit.Reason}; {remedy}."));
+        }
+        return true;
     }
 
-    private void AddFloats(string gguf, string name, IReadOnlyList<int> shape, GgmlType type, bool linear) => Tensors.Add(new PlannedTensor(
-        new PendingGgufTensor(gguf, type, Long(shape), sink => GgufRows.WriteFloats(_source, name, type, sink)), name, linear, false));
-
-    private static long[] Long(IReadOnlyList<int> shape) => [.. shape.Select(size => (long)size)];
+    private void AddFloats(GgufStored stored, GgmlType type) => Tensors.Add(new PlannedTensor(
+        new PendingGgufTensor(stored.Name, type, stored.Shape, sink =>
+        {
+            foreach (TensorSpec part in stored.Parts) GgufRows.WriteFloats(_source, Present(part.Name), stored.RotaryHeads, stored.Offset, type, sink);
+        }),
+        Present(stored.Parts[0].Name), stored.IsLinear, false));
 
     /// <summary>Tensors of the source that no tensor of the file stands for.</summary>
     private IEnumerable<string> Left()
@@ -138,7 +169,7 @@ internal sealed class GgufTensorPlan
         // Old checkpoints store the rotary frequencies, which follow from the configuration.
         if (_source is not GgufCheckpoint file)
             return _source.TensorNames.Where(name => !_used.Contains(name) && !name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal));
-        HashSet<string> known = [GgufNames.RopeFactors, .. _source.TensorNames.Select(file.Stored)];
+        HashSet<string> known = [GgufNames.RopeFactors, GgufNames.LongFactors, GgufNames.ShortFactors, .. _source.TensorNames.Select(file.Stored)];
         return file.File.Names.Where(name => !known.Contains(name));
     }
 }

@@ -220,7 +220,8 @@ public sealed class GgufExporterTests : IDisposable
     /// <summary>The adapter as a PEFT folder, the rows of q and k in the order of Hugging Face.</summary>
     private string ToPeft(GgufFile lora)
     {
-        Dictionary<string, string> names = GgufNames.All(2).ToDictionary(pair => pair.Gguf, pair => pair.HuggingFace);
+        using ICheckpoint model = CheckpointOpener.Open(TestData.Path("models", "tinystories-656k"));
+        Dictionary<string, string> names = model.Architecture.Gguf!.Place(model.Layout, out _).ToDictionary(stored => stored.Name, stored => stored.Parts[0].Name);
         var modules = new List<AdapterModule>();
         foreach (string a in lora.Names.Where(name => name.EndsWith(".lora_a", StringComparison.Ordinal)))
         {

@@ -1,0 +1,67 @@
+using LowRankQuant.Models.Decoder;
+
+namespace LowRankQuant.Models.Families;
+
+/// <summary>What GGUF, or llama.cpp as it runs an architecture, cannot say of a model.</summary>
+internal static class GgufLimits
+{
+    private const string Remedy = "there is no GGUF form of this model here";
+
+    /// <summary>Why no file is written, a sentence each; empty where nothing is in the way.</summary>
+    public static IEnumerable<string> Problems(GgufArchitecture architecture, GgufSubject subject)
+    {
+        DecoderConfig config = subject.Config;
+        RopeConfig rope = config.Rope;
+        string name = architecture.Name;
+        if (!architecture.Activations.Contains(config.Activation))
+            yield return $"hidden_act is {config.Activation}; the {name} architecture of llama.cpp has {string.Join(" or ", architecture.Activations).ToLowerInvariant()} only, so {Remedy}.";
+        if (architecture.Pairs != GgufPairs.None)
+        {
+            bool reorders = architecture.Pairs == GgufPairs.Neighbours && !rope.Interleaved;
+            if (rope.RotatedSize != config.HeadSize && (architecture.RotatesWholeHeads || reorders))
+                yield return $"{rope.RotatedSize} of {config.HeadSize} elements of a head are rotated; the {name} architecture rotates all, so {Remedy}.";
+            if (rope.Interleaved && architecture.Pairs == GgufPairs.Halves) yield return $"neighbouring elements of a head are rotated; the {name} architecture rotates its halves, so {Remedy}.";
+            if (rope.Scaling == RopeScaling.Dynamic)
+                yield return $"rope_scaling 'dynamic' is unknown to llama.cpp, so {Remedy}; remove it from config.json to export the model for up to {rope.MaxPositions} positions.";
+            GgufRopeTensors wanted = rope.Scaling switch
+            {
+                RopeScaling.LongRope => GgufRopeTensors.ShortAndLong,
+                RopeScaling.Llama3 or RopeScaling.Table or RopeScaling.Proportional => GgufRopeTensors.Divisors,
+                _ => GgufRopeTensors.None,
+            };
+            if (wanted != GgufRopeTensors.None && wanted != architecture.RopeTensors)
+                yield return $"rope_scaling '{rope.Scaling.ToString().ToLowerInvariant()}' has no place in the {name} architecture, so {Remedy}.";
+        }
+        foreach (string problem in architecture.Problems(subject)) yield return problem;
+    }
+
+    /// <summary>What the user of a file should know.</summary>
+    public static IEnumerable<string> Warnings(GgufArchitecture architecture, GgufSubject subject)
+    {
+        RopeConfig rope = subject.Config.Rope;
+        if (architecture.Pairs != GgufPairs.None && rope.Scaling == RopeScaling.Yarn && !rope.Truncate && RampMoves(rope))
+            yield return "rope_scaling: llama.cpp rounds the borders of YaRN's ramp to whole dimensions, which this model does not (truncate false); its angles differ a little there.";
+        foreach (string warning in architecture.Warnings(subject)) yield return warning;
+    }
+
+    /// <summary>A window that the engine has no key for in an architecture, where it matters.</summary>
+    public static IEnumerable<string> NoWindow(GgufSubject subject, string architecture, string key = "sliding_window")
+    {
+        int window = subject.Reader.Window(key);
+        if (window > 0 && window < subject.Config.MaxPositions)
+        {
+            yield return $"the attention window of {window} has no key in the {architecture} architecture, so {Remedy}; " +
+                $"set {key} to null and max_position_embeddings to {window} in config.json to export the model for up to {window} positions.";
+        }
+    }
+
+    /// <summary>A sentence about a value that the engine has built in otherwise.</summary>
+    public static string Otherwise(string what, object value, string architecture, string engine) =>
+        $"{what} is {value}; the {architecture} architecture of llama.cpp has {engine}, so {Remedy}.";
+
+    private static bool RampMoves(RopeConfig rope)
+    {
+        double[] own = RopeFrequencies.Compute(rope, 1), rounded = RopeFrequencies.Compute(rope with { Truncate = true }, 1);
+        return own.Zip(rounded, (a, b) => Math.Abs(a - b) > 1e-6 * a).Any(differs => differs);
+    }
+}
