@@ -33,6 +33,9 @@ internal static class Program
         ["gguf-export"] = (
             LlamaCppBenchmark.Export,
             "a model as GGUF, with types for what lies on no grid --model MODEL --out FILE [--linear TYPE] [--embedding TYPE] [--adapter FILE]"),
+        ["gguf-families"] = (
+            GgufFamilies.Run,
+            "reference checkpoints of every family as GGUF in llama.cpp and read back, a table --golden FOLDER [--only NAMES] [--despite yes]: also those that are refused"),
         ["llamacpp-quantize"] = (
             LlamaCppBenchmark.Quantize,
             "llama.cpp's own quantizer --model FLOATS.gguf --out FILE --type Q4_0|Q3_K_M|Q2_K|... [--pure yes] [--embedding TYPE] [--threads N] "

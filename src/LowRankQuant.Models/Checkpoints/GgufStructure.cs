@@ -47,7 +47,7 @@ internal static class GgufStructure
         }
         HashSet<string> known = [.. placed.Select(tensor => tensor.Name), .. RopeTensorsOf(form.Architecture)];
         // Old converters kept the rotary frequencies, which follow from the metadata and which llama.cpp does not read.
-        if (file.Names.FirstOrDefault(name => !known.Contains(name) && !name.EndsWith("attn_rot_embd.weight", StringComparison.Ordinal) && !(BlockOf(name) >= config.Layers)) is { } other)
+        if (file.Names.FirstOrDefault(name => !known.Contains(name) && !name.EndsWith("attn_rot_embd.weight", StringComparison.Ordinal) && !(BlockOf(name) >= config.Layers) && !form.Architecture.Unused.Any(end => name.EndsWith(end, StringComparison.Ordinal))) is { } other)
             throw new UnsupportedModelException(
                 $"{file.Location}: tensor '{other}' has no place in the {form.Name} architecture, and llama.cpp refuses such a file; without it the model would be another.");
         return placed;

@@ -9,6 +9,9 @@ internal sealed class BloomFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["bloom"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GptGguf.Bloom];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults

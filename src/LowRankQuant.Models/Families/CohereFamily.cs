@@ -13,6 +13,9 @@ internal sealed class CohereFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["cohere", "cohere2"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [CohereGguf.First, CohereGguf.Second];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         bool isSecond = reader.ModelType == "cohere2", norms = reader.Flag("use_qk_norm", false);

@@ -10,6 +10,9 @@ internal sealed class DbrxFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["dbrx"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [MoeGguf.Dbrx];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         ConfigReader attention = reader.Part("attn_config"), feed = reader.Part("ffn_config");

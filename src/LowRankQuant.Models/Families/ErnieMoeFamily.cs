@@ -13,6 +13,9 @@ internal sealed class ErnieMoeFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["ernie4_5_moe"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [MoeGguf.Ernie];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Epsilon = 1e-5f, Tied = true, Rope = new RopeRule { Interleaved = true } });

@@ -9,6 +9,9 @@ internal sealed class Exaone4Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["exaone4"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [OtherGguf.Exaone4];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Epsilon = 1e-5f });

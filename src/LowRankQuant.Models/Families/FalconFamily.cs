@@ -13,6 +13,9 @@ internal sealed class FalconFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["falcon"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GptGguf.Falcon];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         bool grouped = reader.Flag("new_decoder_architecture", false), single = reader.Flag("multi_query", true), alibi = reader.Flag("alibi", false);

@@ -17,6 +17,9 @@ internal sealed class Gemma4Family : IModelFamily
     public string? TextKey => "text_config";
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [Gemma4Gguf.Form];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         var model = new Model(reader);

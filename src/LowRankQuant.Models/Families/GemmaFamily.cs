@@ -16,6 +16,9 @@ internal sealed class GemmaFamily : IModelFamily
     public string? TextKey => "text_config";
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GemmaGguf.First, GemmaGguf.Second, GemmaGguf.Third];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         int generation = reader.ModelType.StartsWith("gemma3", StringComparison.Ordinal) ? 3 : reader.ModelType == "gemma2" ? 2 : 1;

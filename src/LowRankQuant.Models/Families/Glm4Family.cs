@@ -13,6 +13,9 @@ internal sealed class Glm4Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["glm4", "glm4_moe"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GlmGguf.Dense, GlmGguf.Sparse];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader) => reader.ModelType == "glm4" ? Dense(reader) : Sparse(reader);
 
     private static Architecture Dense(ConfigReader reader)

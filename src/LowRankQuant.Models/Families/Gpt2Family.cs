@@ -13,6 +13,9 @@ internal sealed class Gpt2Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["gpt2", "gpt_bigcode"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GptGguf.Gpt2, GptGguf.BigCode];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         bool transposed = reader.ModelType == "gpt2", single = !transposed && reader.Flag("multi_query", true);

@@ -14,6 +14,9 @@ internal sealed class GptOssFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["gpt_oss"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GptOssGguf.Form];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults

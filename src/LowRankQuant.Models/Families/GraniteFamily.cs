@@ -9,6 +9,9 @@ internal sealed class GraniteFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["granite"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GraniteGguf.Form];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder() with { AttentionScale = Factor("attention_multiplier") };

@@ -16,6 +16,9 @@ internal sealed class Llama4Family : IModelFamily
     public string? TextKey => "text_config";
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LlamaGguf.Fourth];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Epsilon = 1e-5f, HeadSize = 128, Rope = new RopeRule { Theta = 500000, Interleaved = true } });

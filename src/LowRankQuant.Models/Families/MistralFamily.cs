@@ -16,6 +16,9 @@ internal sealed class MistralFamily : IModelFamily
     public string? TextKey => "text_config";
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LlamaGguf.Mistral, MistralGguf.Third];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         bool nested = reader.IsNested;

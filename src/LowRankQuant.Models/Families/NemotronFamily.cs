@@ -9,6 +9,9 @@ internal sealed class NemotronFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["nemotron"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [OtherGguf.Nemotron];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { EpsilonKey = "norm_eps", Epsilon = 1e-5f, Activation = "relu2", Rope = new RopeRule { Partial = 0.5 } });

@@ -13,6 +13,9 @@ internal sealed class OlmoFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["olmo2", "olmo3", "olmoe"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [OlmoGguf.Second, OlmoGguf.Third, OlmoGguf.Moe];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         bool isThird = reader.ModelType == "olmo3", hasExperts = reader.ModelType == "olmoe";

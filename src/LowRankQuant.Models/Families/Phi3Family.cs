@@ -10,6 +10,9 @@ internal sealed class Phi3Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["phi3"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [PhiGguf.Third];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Epsilon = 1e-5f });

@@ -10,6 +10,9 @@ internal sealed class PhiFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["phi"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [PhiGguf.Second];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults

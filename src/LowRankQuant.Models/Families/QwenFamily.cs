@@ -12,6 +12,9 @@ internal sealed class QwenFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["qwen2", "qwen3"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [QwenGguf.Second, QwenGguf.Third];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         bool isThird = reader.ModelType == "qwen3";

@@ -13,6 +13,9 @@ internal sealed class QwenMoeFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["qwen2_moe", "qwen3_moe"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [QwenGguf.SecondMoe, QwenGguf.ThirdMoe];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         bool isThird = reader.ModelType == "qwen3_moe";

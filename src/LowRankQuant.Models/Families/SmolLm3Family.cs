@@ -10,6 +10,9 @@ internal sealed class SmolLm3Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["smollm3"];
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [SmolLm3Gguf.Form];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Tied = true });

@@ -34,6 +34,9 @@ public sealed record GgufExportOptions
     /// </summary>
     public bool LossyVocabulary { get; init; }
 
+    /// <summary>Writes a model of which llama.cpp computes something else; for measuring how much.</summary>
+    internal bool DespiteLimits { get; init; }
+
     /// <summary><c>general.name</c>; null for the name of the source.</summary>
     public string? Name { get; init; }
 }

@@ -38,7 +38,7 @@ public static class GgufExporter
         }
         if (Path.GetFullPath(path) == Path.GetFullPath(source.Location))
             problems.Add($"{path} is the source itself; name another file.");
-        problems.AddRange(Problems(source));
+        if (!options.DespiteLimits || source.Architecture.Gguf is null) problems.AddRange(Problems(source));
         if (problems.Count > 0) throw new ExportException(problems);
         GgufTensorPlan plan = GgufTensorPlan.For(source, options);
         if (plan.Problems.Count > 0) throw new ExportException(plan.Problems);

@@ -80,7 +80,12 @@ internal sealed class GgufTensorPlan
             foreach ((string name, float[] values) in form.RopeTensors())
                 Tensors.Add(new PlannedTensor(PendingGgufTensor.FromSingles(name, GgmlType.F32, [values.Length], values), null, false, false));
         }
-        foreach (string name in unplaced.Union(Left()))
+        // What a GGUF file holds beside the model stays with it.
+        if (_source is GgufCheckpoint whole)
+        {
+            foreach (string name in Left()) Tensors.Add(new PlannedTensor(PendingGgufTensor.Copy(whole.File, name), name, false, false));
+        }
+        foreach (string name in _source is GgufCheckpoint ? unplaced : unplaced.Union(Left()))
             _misfits.Add((name, $"the {form.Name} architecture of GGUF has no such tensor; without it the model would be another."));
         foreach (IGrouping<string, string> group in _misfits.GroupBy(misfit => misfit.Reason, misfit => misfit.Tensor))
         {
@@ -166,9 +171,11 @@ internal sealed class GgufTensorPlan
     /// <summary>Tensors of the source that no tensor of the file stands for.</summary>
     private IEnumerable<string> Left()
     {
+        // Scales of MXFP4 codes are read with them.
+        HashSet<string> scales = [.. _source.Layout.Tensors.Select(tensor => tensor.View is { IsMxfp4: true } view ? view.Mxfp4Scales : "")];
         // Old checkpoints store the rotary frequencies, which follow from the configuration.
         if (_source is not GgufCheckpoint file)
-            return _source.TensorNames.Where(name => !_used.Contains(name) && !name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal));
+            return _source.TensorNames.Where(name => !_used.Contains(name) && !scales.Contains(name) && !name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal));
         HashSet<string> known = [GgufNames.RopeFactors, GgufNames.LongFactors, GgufNames.ShortFactors, .. _source.TensorNames.Select(file.Stored)];
         return file.File.Names.Where(name => !known.Contains(name));
     }

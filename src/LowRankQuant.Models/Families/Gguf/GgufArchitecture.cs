@@ -79,6 +79,9 @@ internal sealed record GgufArchitecture
     /// <summary>Whether the engine wants an output head of its own, though it be the embedding.</summary>
     public bool WantsHead { get; init; }
 
+    /// <summary>Whether the engine knows no head but the embedding.</summary>
+    public bool TiedOnly { get; init; }
+
     /// <summary>Non-linearities that the engine computes in this architecture.</summary>
     public IReadOnlyList<Activation> Activations { get; init; } = [Activation.Silu];
 
@@ -96,6 +99,12 @@ internal sealed record GgufArchitecture
 
     /// <summary>Keys beside the usual ones, or in their place.</summary>
     public IReadOnlyList<GgufField> Fields { get; init; } = [];
+
+    /// <summary>Ends of names of tensors that a file may hold and that are not computed with.</summary>
+    public IReadOnlyList<string> Unused { get; init; } = [];
+
+    /// <summary>Whether published models have the borders of YaRN's ramp as they are, which the engine rounds: told, not refused.</summary>
+    public bool RoundsRamp { get; init; }
 
     /// <summary>Keys that are read and say nothing more.</summary>
     public IReadOnlyList<string> Harmless { get; init; } = [];

@@ -15,6 +15,7 @@ internal static class GgufLimits
         string name = architecture.Name;
         if (!architecture.Activations.Contains(config.Activation))
             yield return $"hidden_act is {config.Activation}; the {name} architecture of llama.cpp has {string.Join(" or ", architecture.Activations).ToLowerInvariant()} only, so {Remedy}.";
+        if (architecture.TiedOnly && !config.TiedEmbeddings) yield return $"the output head is one of its own; the {name} architecture has none but the embedding, so {Remedy}.";
         if (architecture.Pairs != GgufPairs.None)
         {
             bool reorders = architecture.Pairs == GgufPairs.Neighbours && !rope.Interleaved;
@@ -23,6 +24,8 @@ internal static class GgufLimits
             if (rope.Interleaved && architecture.Pairs == GgufPairs.Halves) yield return $"neighbouring elements of a head are rotated; the {name} architecture rotates its halves, so {Remedy}.";
             if (rope.Scaling == RopeScaling.Dynamic)
                 yield return $"rope_scaling 'dynamic' is unknown to llama.cpp, so {Remedy}; remove it from config.json to export the model for up to {rope.MaxPositions} positions.";
+            if (rope.Scaling == RopeScaling.Yarn && !rope.Truncate && !architecture.RoundsRamp && RampMoves(rope))
+                yield return $"rope_scaling 'yarn' with truncate false has no counterpart in llama.cpp, which rounds the borders of the ramp to whole dimensions, so {Remedy}.";
             GgufRopeTensors wanted = rope.Scaling switch
             {
                 RopeScaling.LongRope => GgufRopeTensors.ShortAndLong,
@@ -39,7 +42,7 @@ internal static class GgufLimits
     public static IEnumerable<string> Warnings(GgufArchitecture architecture, GgufSubject subject)
     {
         RopeConfig rope = subject.Config.Rope;
-        if (architecture.Pairs != GgufPairs.None && rope.Scaling == RopeScaling.Yarn && !rope.Truncate && RampMoves(rope))
+        if (architecture.Pairs != GgufPairs.None && rope.Scaling == RopeScaling.Yarn && !rope.Truncate && architecture.RoundsRamp && RampMoves(rope))
             yield return "rope_scaling: llama.cpp rounds the borders of YaRN's ramp to whole dimensions, which this model does not (truncate false); its angles differ a little there.";
         foreach (string warning in architecture.Warnings(subject)) yield return warning;
     }
@@ -53,6 +56,18 @@ internal static class GgufLimits
             yield return $"the attention window of {window} has no key in the {architecture} architecture, so {Remedy}; " +
                 $"set {key} to null and max_position_embeddings to {window} in config.json to export the model for up to {window} positions.";
         }
+    }
+
+    /// <summary>Layers whose kind is not what the engine makes of their number.</summary>
+    /// <param name="has">Whether a layer of the model is of the kind.</param>
+    /// <param name="built">Whether the engine takes it for one.</param>
+    /// <param name="layers">Layers.</param>
+    /// <param name="what">The kind, such as <c>a window</c>.</param>
+    /// <param name="architecture">Name of the architecture.</param>
+    public static IEnumerable<string> OtherLayers(Func<int, bool> has, Func<int, bool> built, int layers, string what, string architecture)
+    {
+        int at = Enumerable.Range(0, layers).FirstOrDefault(layer => has(layer) != built(layer), -1);
+        if (at >= 0) yield return $"layer {at} has {(has(at) ? "" : "not ")}{what}, and llama.cpp takes it for one that has {(has(at) ? "not" : "it")}: it decides by the layer's number in the {architecture} architecture, so {Remedy}.";
     }
 
     /// <summary>A sentence about a value that the engine has built in otherwise.</summary>
