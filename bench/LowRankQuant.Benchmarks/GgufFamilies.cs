@@ -7,6 +7,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Export;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Numerics;
@@ -33,10 +34,22 @@ internal static class GgufFamilies
         ("smollm3", """{"no_rope_layers": [1, 1, 1, 0]}"""),
         ("starcoder2", """{"sliding_window": null}"""),
         ("exaone4", """{"sliding_window": null, "layer_types": null}"""),
-        ("gpt_oss", """{"swiglu_limit": 7.0}"""),
-        ("gpt_oss_mxfp4", """{"swiglu_limit": 7.0}"""),
+        ("gpt_oss", """{"swiglu_limit": 7.0, "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}}"""),
+        ("gpt_oss_mxfp4", """{"swiglu_limit": 7.0, "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}}"""),
         ("llama4_text", """{"attention_chunk_size": 8192, "attn_scale": 0.1, "floor_scale": 8192}"""),
         ("olmoe", """{"clip_qkv": null}"""),
+        ("nemotron", """{"random": true, "head_dim": 8}"""),
+        ("exaone4_1b", """{"random": true, "head_dim": 8}"""),
+        ("exaone4", """{"random": true, "head_dim": 8, "num_hidden_layers": 64, "layer_types": null}"""),
+        ("cohere_qk_norm", """{"random": true, "num_hidden_layers": 64}"""),
+        ("cohere2", """{"random": true, "num_hidden_layers": 9, "sliding_window_pattern": 4}"""),
+        ("gemma2", """{"random": true, "num_hidden_layers": 46}"""),
+        ("gemma3_text", """{"random": true, "query_pre_attn_scalar": 16, "sliding_window_pattern": 6, "num_hidden_layers": 13}"""),
+        ("gemma3_text", """{"random": true, "query_pre_attn_scalar": 12, "sliding_window_pattern": 6, "num_hidden_layers": 62}"""),
+        ("gpt_oss", """{"random": true, "swiglu_limit": 7.0, "num_hidden_layers": 5, "layer_types": null, "rope_scaling": {"rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "truncate": false}, "rope_theta": 150000}"""),
+        ("smollm3", """{"random": true, "num_hidden_layers": 9, "no_rope_layers": null, "layer_types": null}"""),
+        ("granite", """{"random": true, "num_hidden_layers": 5}"""),
+        ("qwen2_moe", """{"random": true, "num_hidden_layers": 4}"""),
     ];
 
     /// <summary>Prints the table.</summary>
@@ -87,11 +100,13 @@ internal static class GgufFamilies
             if (changes is not null)
             {
                 Directory.CreateDirectory(copy);
-                foreach (string file in Directory.GetFiles(folder)) File.CreateSymbolicLink(Path.Combine(copy, Path.GetFileName(file)), file);
+                bool random = changes.Contains("\"random\"", StringComparison.Ordinal);
+                foreach (string file in Directory.GetFiles(folder).Where(file => !random || !file.EndsWith(".safetensors", StringComparison.Ordinal))) File.CreateSymbolicLink(Path.Combine(copy, Path.GetFileName(file)), file);
                 var json = (JsonObject)JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "config.json")))!;
                 foreach ((string key, JsonNode? value) in (JsonObject)JsonNode.Parse(changes)!) json[key] = value?.DeepClone();
                 File.Delete(Path.Combine(copy, "config.json"));
                 File.WriteAllText(Path.Combine(copy, "config.json"), json.ToJsonString());
+                if (random) WriteRandom(copy, json);
                 model = copy;
             }
             using ICheckpoint source = CheckpointOpener.Open(model);
@@ -167,6 +182,28 @@ internal static class GgufFamilies
         }
         double logits = new[] { "a", "b" }.Max(text => Relative(golden, text, reference, (ids, into) => Own(model, ids, into)));
         return $"{Number(largest)}, {Number(logits)}";
+    }
+
+    // Norms about one, all else small, so that logits depend on everything.
+    private static void WriteRandom(string folder, JsonObject json)
+    {
+        json.Remove("random");
+        Architecture architecture = ModelFamilies.Read(json, folder);
+        var random = new SeededRandom(11);
+        var tensors = new Dictionary<string, PendingTensor>(StringComparer.Ordinal);
+        DecoderConfig config = architecture.Config;
+        Add(architecture.EmbeddingName, [config.VocabularySize, config.HiddenSize]);
+        if (!config.TiedEmbeddings) Add(architecture.HeadName, [config.VocabularySize, config.HiddenSize]);
+        foreach (TensorSpec tensor in architecture.Layout(_ => false).Tensors) Add(tensor.View?.Stored ?? tensor.Name, tensor.View?.StoredShape ?? tensor.Shape);
+        SafetensorsWriter.Write(Path.Combine(folder, "model.safetensors"), [.. tensors.Values]);
+
+        void Add(string name, IReadOnlyList<int> shape)
+        {
+            bool norm = name.Contains("norm", StringComparison.Ordinal) && name.EndsWith(".weight", StringComparison.Ordinal);
+            float size = shape.Count > 1 && !norm ? (float)(1 / Math.Sqrt(shape[^1])) : 0.2f;
+            float[] values = [.. Enumerable.Range(0, shape.Aggregate(1, (product, one) => product * one)).Select(_ => (norm ? 1 : 0) + (size * (float)random.NextGaussian()))];
+            tensors[name] = PendingTensor.FromSingles(name, SafetensorsType.F32, [.. shape.Select(one => (long)one)], values);
+        }
     }
 
     private static string Embedding(ICheckpoint source) => source.Contains(source.Architecture.EmbeddingName) ? source.Architecture.EmbeddingName : source.Architecture.HeadName;

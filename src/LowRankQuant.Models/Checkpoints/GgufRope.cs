@@ -31,7 +31,7 @@ internal static class GgufRope
         long rotated = reading.Whole(Prefix + "dimension_count") ?? headSize;
         if (rotated < 2 || rotated > headSize || rotated % 2 != 0)
             throw new CheckpointException($"{reading.File.Location}: '{reading.Name(Prefix + "dimension_count")}' is {rotated}; it must be an even number up to the size of a head, {headSize}.");
-        if (rotated != headSize && architecture.ConfigKey("partial_rotary_factor") is { } partial) reading.Json[partial] = Part(rotated, headSize);
+        if ((rotated != headSize || architecture.SaysPart) && architecture.ConfigKey("partial_rotary_factor") is { } partial) reading.Json[partial] = Part(rotated, headSize);
         if (Scaling(architecture, reading, rotated) is { } scaling) reading.Json["rope_scaling"] = scaling;
     }
 

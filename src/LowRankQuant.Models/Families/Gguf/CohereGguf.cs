@@ -9,6 +9,7 @@ internal static class CohereGguf
     public static GgufArchitecture First { get; } = new()
     {
         Name = "command-r",
+        SquareAttention = true,
         ModelType = "cohere",
         Class = "CohereForCausalLM",
         Pairs = GgufPairs.Neighbours,

@@ -62,6 +62,12 @@ internal sealed record GgufArchitecture
     /// <summary>Whether the engine rotates whole heads only.</summary>
     public bool RotatesWholeHeads { get; init; }
 
+    /// <summary>Whether the engine takes the heads of queries together for as wide as the stream.</summary>
+    public bool SquareAttention { get; init; }
+
+    /// <summary>Whether config.json has to say which part of a head rotates, also where it is the whole, since the family's default is less.</summary>
+    public bool SaysPart { get; init; }
+
     /// <summary>Names outside the blocks, in the order of the file, without <c>.weight</c> and <c>.bias</c> where these are at the end of both.</summary>
     public IReadOnlyList<(string Model, string File)> Outer { get; init; } = [("model.norm", "output_norm")];
 

@@ -70,7 +70,9 @@ internal sealed record GgufField(string Key, Func<GgufSubject, object?> Write, A
     public static GgufField Whole(string key, string config, int? fallback = null) => new(
         key,
         subject => subject.Reader.Has(config) || fallback is null ? (uint)subject.Reader.Count(config, 0) : (uint)fallback,
-        reading => Set(reading, config, reading.Whole(key)));
+        reading => Set(reading, config, reading.Whole(key) ?? (fallback is null
+            ? throw new CheckpointException($"{reading.File.Location}: '{reading.Name(key)}' is missing; every loader of this architecture needs it.")
+            : null)));
 
     /// <summary>A number that config.json has under a key of its own; left out where there is none.</summary>
     public static GgufField Real(string key, string config, double? fallback = null) => new(

@@ -16,6 +16,8 @@ internal static class GgufLimits
         if (!architecture.Activations.Contains(config.Activation))
             yield return $"hidden_act is {config.Activation}; the {name} architecture of llama.cpp has {string.Join(" or ", architecture.Activations).ToLowerInvariant()} only, so {Remedy}.";
         if (architecture.TiedOnly && !config.TiedEmbeddings) yield return $"the output head is one of its own; the {name} architecture has none but the embedding, so {Remedy}.";
+        if (architecture.SquareAttention && config.Heads * config.HeadSize != config.HiddenSize)
+            yield return $"{config.Heads} heads of {config.HeadSize} are not as wide as the stream, {config.HiddenSize}; the {name} architecture of llama.cpp takes them for that, so {Remedy}.";
         if (architecture.Pairs != GgufPairs.None)
         {
             bool reorders = architecture.Pairs == GgufPairs.Neighbours && !rope.Interleaved;
@@ -44,6 +46,8 @@ internal static class GgufLimits
         RopeConfig rope = subject.Config.Rope;
         if (architecture.Pairs != GgufPairs.None && rope.Scaling == RopeScaling.Yarn && !rope.Truncate && architecture.RoundsRamp && RampMoves(rope))
             yield return "rope_scaling: llama.cpp rounds the borders of YaRN's ramp to whole dimensions, which this model does not (truncate false); its angles differ a little there.";
+        if (subject.Config.Activation == Numerics.Kernels.Activation.GeluErf && architecture.Activations.Contains(Numerics.Kernels.Activation.GeluTanh))
+            yield return $"hidden_act: the {architecture.Name} architecture of llama.cpp computes the tanh form of GELU, which differs from this model's by at most 0.0005.";
         foreach (string warning in architecture.Warnings(subject)) yield return warning;
     }
 

@@ -7,6 +7,7 @@ internal static class GlmGguf
     public static GgufArchitecture Dense { get; } = new()
     {
         Name = "glm4",
+        SaysPart = true,
         ModelType = "glm4",
         Class = "Glm4ForCausalLM",
         Pairs = GgufPairs.Neighbours,
@@ -22,6 +23,7 @@ internal static class GlmGguf
     public static GgufArchitecture Sparse { get; } = new()
     {
         Name = "glm4moe",
+        SaysPart = true,
         ModelType = "glm4_moe",
         Class = "Glm4MoeForCausalLM",
         Names =

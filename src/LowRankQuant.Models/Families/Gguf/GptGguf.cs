@@ -15,6 +15,7 @@ internal static class GptGguf
     public static GgufArchitecture Gpt2 { get; } = new()
     {
         Name = "gpt2",
+        SquareAttention = true,
         ModelType = "gpt2",
         Class = "GPT2LMHeadModel",
         Pairs = GgufPairs.None,
@@ -50,6 +51,8 @@ internal static class GptGguf
     public static GgufArchitecture NeoX { get; } = new()
     {
         Name = "gptneox",
+        SquareAttention = true,
+        SaysPart = true,
         ModelType = "gpt_neox",
         Class = "GPTNeoXForCausalLM",
         WantsHead = true,
@@ -71,6 +74,7 @@ internal static class GptGguf
     public static GgufArchitecture Bloom { get; } = new()
     {
         Name = "bloom",
+        SquareAttention = true,
         ModelType = "bloom",
         Class = "BloomForCausalLM",
         Pairs = GgufPairs.None,
@@ -91,6 +95,7 @@ internal static class GptGguf
     public static GgufArchitecture Mpt { get; } = new()
     {
         Name = "mpt",
+        SquareAttention = true,
         ModelType = "mpt",
         Class = "MPTForCausalLM",
         Pairs = GgufPairs.None,
@@ -118,6 +123,7 @@ internal static class GptGguf
     public static GgufArchitecture Falcon { get; } = new()
     {
         Name = "falcon",
+        SquareAttention = true,
         ModelType = "falcon",
         Class = "FalconForCausalLM",
         RotatesWholeHeads = true,

@@ -65,6 +65,7 @@ internal static class MoeGguf
     public static GgufArchitecture Dbrx { get; } = new()
     {
         Name = "dbrx",
+        SquareAttention = true,
         ModelType = "dbrx",
         Class = "DbrxForCausalLM",
         WantsHead = true,

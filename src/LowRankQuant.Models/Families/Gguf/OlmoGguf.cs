@@ -7,6 +7,7 @@ internal static class OlmoGguf
     public static GgufArchitecture Second { get; } = new()
     {
         Name = "olmo2",
+        SquareAttention = true,
         ModelType = "olmo2",
         Class = "Olmo2ForCausalLM",
         WantsHead = true,
@@ -47,6 +48,7 @@ internal static class OlmoGguf
     public static GgufArchitecture Moe { get; } = new()
     {
         Name = "olmoe",
+        SquareAttention = true,
         ModelType = "olmoe",
         Class = "OlmoeForCausalLM",
         WantsHead = true,

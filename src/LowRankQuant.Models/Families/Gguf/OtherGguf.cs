@@ -11,6 +11,7 @@ internal static class OtherGguf
     public static GgufArchitecture Starcoder2 { get; } = new()
     {
         Name = "starcoder2",
+        SquareAttention = true,
         ModelType = "starcoder2",
         Class = "Starcoder2ForCausalLM",
         Names = [GgufNames.InputNorm, .. GgufNames.Attention, GgufNames.MlpNorm, ("mlp.c_fc", "ffn_up"), ("mlp.c_proj", "ffn_down")],
@@ -32,6 +33,8 @@ internal static class OtherGguf
     public static GgufArchitecture StableLm { get; } = new()
     {
         Name = "stablelm",
+        SquareAttention = true,
+        SaysPart = true,
         ModelType = "stablelm",
         Class = "StableLmForCausalLM",
         WantsHead = true,
@@ -56,6 +59,8 @@ internal static class OtherGguf
     public static GgufArchitecture Nemotron { get; } = new()
     {
         Name = "nemotron",
+        SquareAttention = true,
+        SaysPart = true,
         ModelType = "nemotron",
         Class = "NemotronForCausalLM",
         NormOffset = 1,
@@ -72,6 +77,7 @@ internal static class OtherGguf
     public static GgufArchitecture Exaone4 { get; } = new()
     {
         Name = "exaone4",
+        SquareAttention = true,
         ModelType = "exaone4",
         Class = "Exaone4ForCausalLM",
         RopeTensors = GgufRopeTensors.Divisors,

@@ -9,6 +9,8 @@ internal static class PhiGguf
     public static GgufArchitecture Second { get; } = new()
     {
         Name = "phi2",
+        SquareAttention = true,
+        SaysPart = true,
         ModelType = "phi",
         Class = "PhiForCausalLM",
         Outer = [("model.final_layernorm", "output_norm"), ("lm_head.bias", "output.bias")],
@@ -29,6 +31,7 @@ internal static class PhiGguf
     public static GgufArchitecture Third { get; } = new()
     {
         Name = "phi3",
+        SquareAttention = true,
         ModelType = "phi3",
         Class = "Phi3ForCausalLM",
         RopeTensors = GgufRopeTensors.ShortAndLong,
@@ -47,6 +50,7 @@ internal static class PhiGguf
     public static GgufArchitecture Moe { get; } = new()
     {
         Name = "phimoe",
+        SquareAttention = true,
         ModelType = "phimoe",
         Class = "PhiMoEForCausalLM",
         RopeTensors = GgufRopeTensors.ShortAndLong,

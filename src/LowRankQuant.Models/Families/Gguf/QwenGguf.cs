@@ -9,6 +9,7 @@ internal static class QwenGguf
     public static GgufArchitecture Second { get; } = new()
     {
         Name = "qwen2",
+        SquareAttention = true,
         ModelType = "qwen2",
         Class = "Qwen2ForCausalLM",
         BiasKeys = [],
@@ -30,6 +31,7 @@ internal static class QwenGguf
     public static GgufArchitecture SecondMoe { get; } = new()
     {
         Name = "qwen2moe",
+        SquareAttention = true,
         ModelType = "qwen2_moe",
         Class = "Qwen2MoeForCausalLM",
         WantsHead = true,
@@ -59,13 +61,11 @@ internal static class QwenGguf
     [
         new GgufField(
             "expert_count", subject => (uint)subject.Reader.Size(subject.Reader.FirstOf("num_experts", "num_local_experts")),
-            reading => reading.Json["num_experts"] = reading.Whole("expert_count") ?? throw Missing(reading, "expert_count")),
+            reading => reading.Json["num_experts"] = reading.Whole("expert_count") ?? throw new CheckpointException($"{reading.File.Location}: '{reading.Name("expert_count")}' is missing; every loader of this architecture needs it.")),
         GgufField.Whole("expert_used_count", "num_experts_per_tok"),
         GgufField.Whole("expert_feed_forward_length", "moe_intermediate_size"),
         GgufField.Implied(Weighs, _ => normalized),
     ];
-
-    private static UnsupportedModelException Missing(GgufReading reading, string key) => new($"{reading.File.Location}: '{reading.Name(key)}' is missing; an architecture of experts needs it.");
 
     private static IEnumerable<string> Windows(GgufSubject subject, string architecture) =>
         QwenFamily.Windows(subject.Reader, subject.Config.Layers).Any(window => window > 0) ? GgufLimits.NoWindow(subject, architecture) : [];
