@@ -151,6 +151,9 @@ public sealed class GgufCheckpoint : ICheckpoint
     /// <exception cref="CheckpointException">The tensor is absent.</exception>
     internal string Stored(string name) => Place(name).Tensor.Name;
 
+    /// <summary>What the file adds to every value of a tensor.</summary>
+    internal float OffsetOf(string name) => Place(name).Tensor.Offset;
+
     private GgufPlace Place(string name) => _places.TryGetValue(name, out GgufPlace? place)
         ? place
         : throw new CheckpointException($"{Location}: tensor '{name}' is absent; the file does not hold a whole model of its architecture.");

@@ -177,7 +177,7 @@ public sealed class GgufExporterTests : IDisposable
     [Theory]
     [InlineData("hidden_act", "\"gelu\"", "hidden_act")]
     [InlineData("rope_scaling", """{"rope_type": "dynamic", "factor": 2.0}""", "dynamic")]
-    [InlineData("rope_scaling", """{"rope_type": "yarn", "factor": 2.0, "attention_factor": 1.5}""", "attention_factor")]
+    [InlineData("rope_scaling", """{"rope_type": "yarn", "factor": 2.0, "truncate": false}""", "truncate")]
     [InlineData("intermediate_size", "512", "mlp.gate_proj")]
     [InlineData("num_hidden_layers", "3", "num_hidden_layers in config.json is 3")]
     public void WhatTheArchitectureDoesNotKnowIsRefused(string key, string value, string expected)

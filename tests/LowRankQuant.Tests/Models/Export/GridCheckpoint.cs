@@ -19,7 +19,7 @@ internal sealed class GridCheckpoint(ICheckpoint inner, Func<string, WeightGrid?
     public override QuantizedWeight? ReadQuantized(string name)
     {
         if (_weights.TryGetValue(name, out QuantizedWeight? known)) return known;
-        return _weights[name] = name.EndsWith("_proj.weight", StringComparison.Ordinal) && gridOf(name) is { } grid ? Round(name, grid) : null;
+        return _weights[name] = (name.EndsWith("_proj.weight", StringComparison.Ordinal) || name.Contains(".experts.", StringComparison.Ordinal)) && gridOf(name) is { } grid ? Round(name, grid) : null;
     }
 
     private QuantizedWeight Round(string name, WeightGrid grid)

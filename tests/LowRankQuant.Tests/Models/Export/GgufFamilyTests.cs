@@ -1,0 +1,289 @@
+using System.Text.Json;
+using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.LlamaCpp;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Export;
+using LowRankQuant.Models.Export.Gguf;
+using LowRankQuant.Models.Families;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Tests.Models.Export;
+
+/// <summary>
+/// Reference checkpoints of every family as GGUF: what llama.cpp computes of them, what comes back when they are read, and what is refused because llama.cpp would compute
+/// something else. The figures stand in docs/results/gguf-families.md.
+/// </summary>
+[Collection(LlamaCppFixture.Collection)]
+public sealed class GgufFamilyTests : IDisposable
+{
+    private const double FloatTolerance = 1e-5, GeluTolerance = 1e-3;
+
+    // 32-bit floats on both sides.
+    private static readonly string[] Exact =
+    [
+        "models/cohere", "models/granite", "models/llama_mha", "models/mistral_nemo", "models/mixtral", "models/olmo2", "models/olmo2_gqa", "models/qwen2", "models/qwen2_tied",
+        "models/qwen3", "models/qwen3_moe", "models/qwen3_tied_yarn", "models/stablelm", "models/stablelm_12b", "models2/arcee", "models2/dbrx", "models2/ernie4_5",
+        "models2/ernie4_5_moe", "models2/glm4", "models2/glm4_moe", "models2/glm4_moe_air", "models2/hunyuan_v1_dense", "models2/mimo_v2_flash", "models2/minimax_m2",
+        "models2/ministral3", "models2/mistral3", "models2/mistral3_tied", "models2/olmo3", "models2/qwen2_moe", "models2/seed_oss",
+    ];
+
+    // llama.cpp has GELU in a table of halves: golden/gguf/README.md.
+    private static readonly string[] Tabled =
+    [
+        "models/bloom", "models/bloom_6heads", "models/falcon_11b", "models/falcon_40b", "models/falcon_7b", "models/gemma", "models/gpt2", "models/gpt_neox",
+        "models/gpt_neox_serial", "models/phi", "models/starcoder2_untied", "models2/gemma4", "models2/gemma4_moe", "models2/gemma4_text", "models2/gpt_bigcode",
+        "models2/gpt_bigcode_mha", "models2/mpt",
+    ];
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly CpuDevice _device = new(new CpuDeviceOptions { Threads = 2 });
+
+    public static TheoryData<string, double> Cases => [.. Exact.Select(name => (name, FloatTolerance)).Concat(Tabled.Select(name => (name, GeluTolerance)))];
+
+    /// <summary>Those, and what is read back all the same though llama.cpp takes another list of LongRoPE for short texts.</summary>
+    public static TheoryData<string> ReadCases => [.. Exact.Concat(Tabled).Append("models/phi3_longrope").Append("models/phi4_mini")];
+
+    public void Dispose()
+    {
+        _device.Dispose();
+        _folder.Dispose();
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void TheEngineComputesTheReferenceLogits(string name, double tolerance)
+    {
+        LlamaEngine engine = LlamaCppFixture.Engine;
+        string path = Write(name);
+        using LlamaModel model = engine.Open(path);
+        using LlamaContext context = model.CreateContext(exact: true);
+        foreach (string text in new[] { "a", "b" })
+        {
+            double error = Error(name, text, ids => context.Logits(ids));
+            Assert.True(error < tolerance, $"{name}, {text}: relative difference {error}");
+        }
+    }
+
+    [Theory]
+    [InlineData("models/phi3_longrope")]
+    [InlineData("models/phi4_mini")]
+    public void TheLongListOfLongRopeIsTheEngines(string name)
+    {
+        // Text b is longer than the original context; for a llama.cpp takes the long list too, and the export says so.
+        LlamaEngine engine = LlamaCppFixture.Engine;
+        using ICheckpoint source = CheckpointOpener.Open(Folder(name));
+        Assert.Contains("long list whenever its context is larger than 32", Assert.Single(source.Architecture.Gguf!.Warnings), StringComparison.Ordinal);
+        using LlamaModel model = engine.Open(Write(name));
+        using LlamaContext context = model.CreateContext(exact: true);
+        Assert.InRange(Error(name, "b", ids => context.Logits(ids)), 0, FloatTolerance);
+    }
+
+    [Theory]
+    [MemberData(nameof(ReadCases))]
+    public void TensorsConfigurationAndLogitsComeBack(string name)
+    {
+        using ICheckpoint source = CheckpointOpener.Open(Folder(name));
+        using var model = new CausalModel(CheckpointOpener.Open(Write(name)), _device);
+        ICheckpoint file = model.Checkpoint;
+        foreach (string tensor in source.Layout.Tensors.Select(tensor => tensor.Name).Some())
+        {
+            float[] expected = Values(source, tensor), actual = Values(file, tensor);
+            float offset = ((GgufCheckpoint)file).OffsetOf(tensor);
+            if (offset != 0) expected = [.. expected.Select(value => value + offset - offset)];
+            Assert.True(expected.AsSpan().SequenceEqual(actual), tensor);
+        }
+        Assert.Equal(Comparable(source.Config), Comparable(file.Config));
+        // GELU of GPT-BigCode is the tanh form in llama.cpp, whatever the configuration said.
+        double tolerance = name.EndsWith("gpt_bigcode_mha", StringComparison.Ordinal) ? GeluTolerance : FloatTolerance;
+        foreach (string text in new[] { "a", "b" }) Assert.InRange(Error(name, text, ids => Logits(model, ids)), 0, tolerance);
+    }
+
+    [Theory]
+    [InlineData("models/cohere2", "layer 2 has not a window")]
+    [InlineData("models/cohere_qk_norm", "use_qk_norm is true; the command-r architecture of llama.cpp has false built in for 2 layers")]
+    [InlineData("models/falcon_rw", "alibi is true")]
+    [InlineData("models/gemma2", "query_pre_attn_scalar is 12; the gemma2 architecture of llama.cpp has 16 built in")]
+    [InlineData("models/gemma3_text", "query_pre_attn_scalar is 24")]
+    [InlineData("models/gpt2_prefix", "scale_attn_by_inverse_layer_idx is true")]
+    [InlineData("models/llama_rope_dynamic", "rope_scaling 'dynamic' is unknown to llama.cpp")]
+    [InlineData("models/llama_rope_yarn_mscale", "truncate false")]
+    [InlineData("models/mistral", "the attention window of 12 has no key in the llama architecture")]
+    [InlineData("models/opt_125m", "model_type 'opt' has no counterpart")]
+    [InlineData("models/phi3", "the attention window of 20 has no key in the phi3 architecture")]
+    [InlineData("models/qwen2_window", "the attention window of 12 has no key in the qwen2 architecture")]
+    [InlineData("models/qwen3_moe_dense_mix", "norm_topk_prob is false; the qwen3moe architecture of llama.cpp has true built in")]
+    [InlineData("models/smollm3", "layer 2 has not a rotation")]
+    [InlineData("models/starcoder2", "the attention window of 14")]
+    [InlineData("models2/exaone4_1b", "4 heads of 16 are not as wide as the stream, 32")]
+    [InlineData("models2/gpt_oss", "swiglu_limit is 1.5; the gpt-oss architecture of llama.cpp has 7 built in")]
+    [InlineData("models2/llama4_text", "attention_chunk_size is 16")]
+    [InlineData("models2/nemotron", "4 heads of 16 are not as wide as the stream, 32")]
+    [InlineData("models2/olmoe", "clip_qkv is 1.2")]
+    [InlineData("models2/phimoe", "sparsemixer")]
+    [InlineData("models2/smollm3_window", "the attention window of 9")]
+    public void WhatTheEngineWouldComputeOtherwiseIsRefusedByName(string name, string message)
+    {
+        using ICheckpoint source = CheckpointOpener.Open(Folder(name));
+        string path = _folder.File("refused.gguf");
+        ExportException refused = Assert.Throws<ExportException>(() => Export(source, path, new GgufExportOptions { WithoutTokenizer = true }));
+        Assert.Contains(message, string.Join('\n', refused.Problems), StringComparison.Ordinal);
+        Assert.False(File.Exists(path));
+    }
+
+    [Theory]
+    [MemberData(nameof(ReadCases))]
+    public void EveryNameIsOneThatTheEngineKnows(string name)
+    {
+        using ICheckpoint source = CheckpointOpener.Open(Folder(name));
+        GgufForm form = source.Architecture.Gguf!;
+        using JsonDocument known = JsonDocument.Parse(File.ReadAllBytes(TestData.Path("golden", "gguf", "architectures.json")));
+        HashSet<string> names = [.. known.RootElement.GetProperty("architectures").GetProperty(form.Name).GetProperty("tensors").EnumerateArray().Select(tensor => tensor.GetProperty("gguf").GetString()!)];
+        foreach (GgufStored tensor in form.Place(source.Layout, out _).Some())
+        {
+            string[] parts = tensor.Name.Split('.');
+            string general = parts[0] == "blk" ? $"blk.{{i}}.{string.Join('.', parts[2..])}" : tensor.Name;
+            Assert.Contains(general, names);
+        }
+    }
+
+    [Theory]
+    [InlineData("w4 sym g32", GgmlType.Q4_0)]
+    [InlineData("w8 sym", GgmlType.Q8_0)]
+    public void ExpertsOfAStackKeepTheirCodes(string grid, GgmlType type)
+    {
+        LlamaEngine engine = LlamaCppFixture.Engine;
+        using var source = new GridCheckpoint(CheckpointOpener.Open(Folder("models/mixtral")), _ => Grid(grid));
+        string path = _folder.File("stack.gguf");
+        GgufExport export = Export(source, path, Floats);
+        using (GgufFile file = GgufFile.Open(path))
+        {
+            Assert.Equal(type, file.Tensors["blk.1.ffn_up_exps.weight"].Type);
+            Assert.Equal([4L, 64, 64], file.ShapeOf("blk.1.ffn_up_exps.weight"));
+            Assert.Equal(GgmlType.F32, file.Tensors["blk.1.ffn_gate_inp.weight"].Type);
+        }
+        // Four projections and three stacks a block.
+        Assert.Equal(2 * 7, export.Tensors.Count(tensor => tensor.IsLinear && tensor.KeepsGrid));
+        using var back = new CausalModel(CheckpointOpener.Open(path), _device);
+        foreach (string tensor in ((ICheckpoint)source).Layout.Modules.Select(module => module.Name + ".weight").Some())
+        {
+            // Rows of q and k lie in another order in the file.
+            var expected = Assert.IsType<UniformWeight>(source.ReadQuantized(tensor));
+            var actual = Assert.IsType<UniformWeight>(back.Checkpoint.ReadQuantized(tensor));
+            if (type == GgmlType.Q4_0) Assert.Equal(expected.Codes, actual.Codes);
+            Assert.Equal(Values(source, tensor), Values(back.Checkpoint, tensor));
+        }
+        using LlamaModel model = engine.Open(path);
+        using LlamaContext context = model.CreateContext(exact: true);
+        int[] ids = [.. Enumerable.Range(0, 40).Select(i => (i * 37) % 160)];
+        // The engine rounds the inputs of quantized layers to 8 bits, by which a token may go to another expert; experts out of order would give about 1.
+        Assert.InRange(ForwardTrace.RelativeError(Logits(back, ids), context.Logits(ids)), 0, 0.15);
+    }
+
+    [Fact]
+    public void ExpertsOnGridsOfTwoKindsAreRefusedByTheNameOfTheirStack()
+    {
+        using var source = new GridCheckpoint(
+            CheckpointOpener.Open(Folder("models/mixtral")), name => name.Contains("experts.3.w1", StringComparison.Ordinal) ? null : Grid("w4 sym g32"));
+        ExportException refused = Assert.Throws<ExportException>(() => Export(source, _folder.File("a.gguf"), Floats));
+        Assert.Equal(2, refused.Problems.Count);
+        string problem = refused.Problems[0];
+        Assert.StartsWith("blk.0.ffn_gate_exps.weight: a tensor has one type of blocks, and its 4 parts come as ", problem, StringComparison.Ordinal);
+        Assert.Contains("Q4_0 (model.layers.", problem, StringComparison.Ordinal);
+        Assert.Contains("floats (model.layers.", problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void WeightsOfOneTensorShareTheSmallestTypeThatHoldsAll()
+    {
+        // 4 bits with zero points lie in Q4_1 or in Q5_0 by their scales; 8 symmetric bits in Q8_0 beside either.
+        using var source = new GridCheckpoint(
+            CheckpointOpener.Open(Folder("models/mixtral")), name => Grid(name.Contains("experts.2.", StringComparison.Ordinal) ? "w8 sym" : "w4 sym g32"));
+        string path = _folder.File("a.gguf");
+        Export(source, path, Floats);
+        using ICheckpoint back = CheckpointOpener.Open(path);
+        Assert.Equal("Q8_0", back.BlockTypeOf("model.layers.0.block_sparse_moe.experts.0.w1.weight"));
+        foreach (string tensor in back.TensorNames) Assert.Equal(Values(source, tensor), Values(back, tensor));
+    }
+
+    [Fact]
+    public void AFileIsPassedOnWithAllThatItHolds()
+    {
+        string path = Write("models2/gemma4_moe"), copy = _folder.File("copy.gguf");
+        using ICheckpoint source = CheckpointOpener.Open(path);
+        Export(source, copy, new GgufExportOptions());
+        using GgufFile expected = GgufFile.Open(path), actual = GgufFile.Open(copy);
+        Assert.Equal(expected.Names.Order(StringComparer.Ordinal), actual.Names.Order(StringComparer.Ordinal));
+        foreach (string tensor in expected.Names.Some())
+            Assert.True(expected.GetBytes(tensor, 0, (int)expected.Tensors[tensor].ByteLength).SequenceEqual(actual.GetBytes(tensor, 0, (int)actual.Tensors[tensor].ByteLength)), tensor);
+        Assert.Equal(expected.Metadata.All.Keys.Order(StringComparer.Ordinal), actual.Metadata.All.Keys.Order(StringComparer.Ordinal));
+    }
+
+    private static GgufExportOptions Floats => new() { Linear = GgmlType.F32, Embedding = GgmlType.F32, Output = GgmlType.F32, WithoutTokenizer = true };
+
+    private static string Folder(string name) => TestData.Path(["golden", .. name.Split('/')]);
+
+    private static UniformGrid Grid(string name) => (UniformGrid)GgufExporterTests.Grid(name);
+
+    private static GgufExport Export(ICheckpoint source, string path, GgufExportOptions options) =>
+        GgufExporter.Write(source, path, options, cancellation: TestContext.Current.CancellationToken);
+
+    // Ends of text and the choice of a tied head stand in the vocabulary and in the tensors; angles are 32-bit floats.
+    private static DecoderConfig Comparable(DecoderConfig config) => config with
+    {
+        ModelType = "",
+        BosId = null,
+        EosIds = [],
+        TiedEmbeddings = false,
+        Rope = new RopeConfig { Theta = 2, RotatedSize = config.Rope.RotatedSize, Interleaved = config.Rope.Interleaved, Scaling = config.Rope.Scaling },
+        Activation = config.Activation == Numerics.Kernels.Activation.GeluErf ? Numerics.Kernels.Activation.GeluTanh : config.Activation,
+    };
+
+    private string Write(string name)
+    {
+        string path = _folder.File("model.gguf");
+        using ICheckpoint source = CheckpointOpener.Open(Folder(name));
+        Export(source, path, Floats);
+        return path;
+    }
+
+    private static double Error(string name, string text, Func<int[], float[]> run)
+    {
+        using SafetensorsFile golden = SafetensorsFile.Open(Folder(name) + ".safetensors");
+        long[] stored = new long[golden.Tensors[$"{text}.ids"].ElementCount];
+        golden.Read($"{text}.ids", stored.AsSpan());
+        var expected = new float[golden.Tensors[$"{text}.logits"].ElementCount];
+        golden.ReadSingles($"{text}.logits", expected);
+        int batch = (int)golden.ShapeOf($"{text}.ids")[0], length = stored.Length / batch;
+        float[] actual = [.. Enumerable.Range(0, batch).SelectMany(b => run([.. stored.Skip(b * length).Take(length).Select(id => (int)id)]))];
+        return ForwardTrace.RelativeError(expected, actual);
+    }
+
+    private static float[] Logits(CausalModel model, int[] ids)
+    {
+        using var tape = new Tape(model.Device, recording: false);
+        Tensor x = tape.Rent(ids.Length, model.Config.HiddenSize);
+        using InputEmbedding embedding = model.LoadEmbedding();
+        using var inputs = new PassInputs(embedding, model.Config.Layers, ids, x, [.. Enumerable.Range(0, ids.Length)]);
+        ForwardPass pass = ForwardPass.OfWindows(new SequenceShape(1, ids.Length));
+        var state = new Variable(x);
+        for (int i = 0; i < model.Config.Layers; i++)
+        {
+            using IDecoderBlock block = model.LoadBlock(i);
+            state = block.Forward(tape, state, inputs.For(pass, i));
+        }
+        using OutputHead head = model.LoadHead();
+        return head.Logits(tape, state).Value.ToArray();
+    }
+
+    private static float[] Values(ICheckpoint checkpoint, string name)
+    {
+        var values = new float[checkpoint.ShapeOf(name).Aggregate(1, (product, size) => product * size)];
+        checkpoint.Read(name, values);
+        return values;
+    }
+}
