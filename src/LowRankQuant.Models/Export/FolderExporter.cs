@@ -96,8 +96,8 @@ public abstract class FolderExporter : IExporter
         SafetensorsType type = DenseType(source).ToSafetensors();
         List<PendingTensor> tensors =
         [
-            .. source.Linears.SelectMany(linear => LinearTensors(source, linear, options)),
-            .. source.OtherTensors.Select(name => source.Checkpoint.Store(name, type)),
+            .. source.StoredLinears.SelectMany(linear => LinearTensors(source, linear, options)),
+            .. source.Form.Tensors(source.OtherTensors, type, name => source.Checkpoint.Store(name, source.Checkpoint.OwnTypeOf(name) ?? type)),
             .. source.Checkpoint.Carried,
         ];
         if (KeepsQuantizers && !options.WeightsOnly) tensors.AddRange(source.Checkpoint.Quantizers?.Tensors ?? []);
@@ -116,14 +116,14 @@ public abstract class FolderExporter : IExporter
         misfits.AddRange(source.OffGrid.Select(module => new Misfit(module, "it lies on no uniform grid with integer zero points", "export --to dense")));
         misfits.AddRange(source.TwoLevel.Select(module =>
             new Misfit(module, "its grid has two levels of scales, which only gguf holds", "export --to gguf or dense")));
-        if (source.Linears.Count == 0)
+        if (source.StoredLinears.Count == 0)
         {
             if (misfits.Count == 0)
                 misfits.Add(new Misfit(source.Checkpoint.Location, "no linear is stored on an integer grid", "quantize it first, or export --to dense"));
             return misfits;
         }
         misfits.AddRange(ModelMisfits(source, options));
-        foreach (ExportLinear linear in source.Linears)
+        foreach (ExportLinear linear in source.StoredLinears)
         {
             OrderedWeight weight = source.Load(linear);
             misfits.AddRange(LinearMisfits(linear, weight.Weight, options));
