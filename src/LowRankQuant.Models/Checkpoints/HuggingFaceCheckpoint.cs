@@ -200,6 +200,23 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public void Dispose() => _contents.Stored.Dispose();
 
+    /// <summary>Whether a weight is stored as MXFP4.</summary>
+    internal bool IsMxfp4(string name) => ViewOf(name) is { IsMxfp4: true };
+
+    /// <summary>Its rows as blocks of GGUF, codes and scales as they are.</summary>
+    /// <param name="name">The weight.</param>
+    /// <param name="receive">Given the rows in order; valid during the call.</param>
+    internal void ReadMxfp4Blocks(string name, Action<ReadOnlySpan<byte>> receive)
+    {
+        StoredView view = ViewOf(name)!;
+        byte[] row = new byte[Mxfp4Rows.GgufBytes(view.Columns)];
+        for (int i = 0; i < view.Pattern.Count; i++)
+        {
+            Mxfp4Rows.ToGguf(_contents, view, i, row);
+            receive(row);
+        }
+    }
+
     private StoredView? ViewOf(string name) => _names.Contains(name) ? Layout.Find(name)?.View : null;
 
     private string? Module(string name) => _names.Contains(name) ? _contents.Quantized(StoredName(name)) : null;

@@ -109,6 +109,16 @@ internal sealed class GgufTensorPlan
             return;
         }
         if (_source is not GgufCheckpoint && AddQuantized(stored)) return;
+        if (wanted is null && _source is HuggingFaceCheckpoint folder && stored.Parts.All(part => folder.IsMxfp4(part.Name)))
+        {
+            Tensors.Add(new PlannedTensor(
+                new PendingGgufTensor(stored.Name, GgmlType.MXFP4, stored.Shape, sink =>
+                {
+                    foreach (TensorSpec part in stored.Parts) folder.ReadMxfp4Blocks(part.Name, sink.Write);
+                }),
+                stored.Parts[0].Name, stored.IsLinear, true));
+            return;
+        }
         GgmlType type = wanted ?? GgmlType.F16;
         int elements = type.Block().Elements;
         if (!GgufTensorSink.TakesSingles(type))

@@ -185,6 +185,33 @@ public sealed class GgufFamilyTests : IDisposable
     }
 
     [Fact]
+    public void ExpertsInMxfp4KeepTheirCodesAndScales()
+    {
+        LlamaEngine engine = LlamaCppFixture.Engine;
+        string model = _folder.File("mxfp4"), path = _folder.File("mxfp4.gguf");
+        // What llama.cpp has built in: the clamp of the gate, and borders of the ramp in whole dimensions.
+        Directory.CreateDirectory(model);
+        foreach (string file in Directory.GetFiles(Folder("models2/gpt_oss_mxfp4"))) File.Copy(file, Path.Combine(model, Path.GetFileName(file)));
+        DemoCopy.Edit(model, "config.json", json =>
+        {
+            json["swiglu_limit"] = 7.0;
+            json["rope_scaling"]!.AsObject().Remove("truncate");
+        });
+        using ICheckpoint source = CheckpointOpener.Open(model);
+        Export(source, path, new GgufExportOptions { WithoutTokenizer = true, Embedding = GgmlType.F32, Output = GgmlType.F32 });
+        using var back = new CausalModel(CheckpointOpener.Open(path), _device);
+        foreach (string tensor in source.Layout.Modules.Select(module => module.Name + ".weight").Where(name => name.Contains(".experts.", StringComparison.Ordinal)).Some())
+        {
+            Assert.Equal("MXFP4", back.Checkpoint.BlockTypeOf(tensor));
+            Assert.Equal(Values(source, tensor).Select(value => value + 0f), Values(back.Checkpoint, tensor).Select(value => value + 0f));
+        }
+        using LlamaModel loaded = engine.Open(path);
+        using LlamaContext context = loaded.CreateContext(exact: true);
+        int[] ids = [.. Enumerable.Range(0, 40).Select(i => (i * 37) % 160)];
+        Assert.InRange(ForwardTrace.RelativeError(Logits(back, ids), context.Logits(ids)), 0, 0.15);
+    }
+
+    [Fact]
     public void ExpertsOnGridsOfTwoKindsAreRefusedByTheNameOfTheirStack()
     {
         using var source = new GridCheckpoint(
