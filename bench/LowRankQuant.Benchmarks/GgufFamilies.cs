@@ -1,15 +1,15 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Export;
-using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Export.Gguf;
-using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 
@@ -21,6 +21,8 @@ namespace LowRankQuant.Benchmarks;
 /// </summary>
 internal static class GgufFamilies
 {
+    private static readonly string[] Texts = ["a", "b"];
+
     // Cases whose values llama.cpp has built in otherwise, with those that it has; logits are then compared with our own of the changed model.
     private static readonly (string Case, string Changes)[] Variants =
     [
@@ -166,7 +168,7 @@ internal static class GgufFamilies
         LlamaEngine engine = LlamaEngine.Load(LlamaEngine.Find(Directory.GetCurrentDirectory()) ?? throw new FileNotFoundException("llama.cpp is not installed; set LRQ_LLAMACPP."));
         using LlamaModel model = engine.Open(path);
         using LlamaContext context = model.CreateContext(exact: true);
-        return string.Join(", ", new[] { "a", "b" }.Select(text => Number(Relative(golden, text, reference, (ids, into) => context.Logits(ids).CopyTo(into)))));
+        return string.Join(", ", Texts.Select(text => Number(Relative(golden, text, reference, (ids, into) => context.Logits(ids).CopyTo(into)))));
     }
 
     private static string Back(ICheckpoint source, string path, SafetensorsFile golden, CausalModel? reference)
@@ -180,7 +182,7 @@ internal static class GgufFamilies
             float[] expected = Values(source, tensor.Name == source.Architecture.EmbeddingName ? Embedding(source) : tensor.Name), actual = Values(file, tensor.Name);
             for (int i = 0; i < expected.Length; i++) largest = Math.Max(largest, Math.Abs(expected[i] - actual[i]));
         }
-        double logits = new[] { "a", "b" }.Max(text => Relative(golden, text, reference, (ids, into) => Own(model, ids, into)));
+        double logits = Texts.Max(text => Relative(golden, text, reference, (ids, into) => Own(model, ids, into)));
         return $"{Number(largest)}, {Number(logits)}";
     }
 

@@ -1,6 +1,5 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints;

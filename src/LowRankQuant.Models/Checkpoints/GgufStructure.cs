@@ -53,7 +53,7 @@ internal static class GgufStructure
         return placed;
     }
 
-    private static IEnumerable<string> RopeTensorsOf(GgufArchitecture architecture) => architecture.RopeTensors switch
+    private static string[] RopeTensorsOf(GgufArchitecture architecture) => architecture.RopeTensors switch
     {
         GgufRopeTensors.Divisors => RopeTensors[..1],
         GgufRopeTensors.ShortAndLong => RopeTensors[1..],

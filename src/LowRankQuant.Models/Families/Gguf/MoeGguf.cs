@@ -80,8 +80,16 @@ internal static class MoeGguf
         Epsilon = "attention.layer_norm_epsilon",
         ConfigKeys = new Dictionary<string, string>
         {
-            ["hidden_size"] = "d_model", ["num_hidden_layers"] = "n_layers", ["num_attention_heads"] = "n_heads", ["num_key_value_heads"] = "", ["head_dim"] = "",
-            ["intermediate_size"] = "", ["max_position_embeddings"] = "max_seq_len", ["rms_norm_eps"] = "layer_norm_epsilon", ["rope_theta"] = "", ["hidden_act"] = "",
+            ["hidden_size"] = "d_model",
+            ["num_hidden_layers"] = "n_layers",
+            ["num_attention_heads"] = "n_heads",
+            ["num_key_value_heads"] = "",
+            ["head_dim"] = "",
+            ["intermediate_size"] = "",
+            ["max_position_embeddings"] = "max_seq_len",
+            ["rms_norm_eps"] = "layer_norm_epsilon",
+            ["rope_theta"] = "",
+            ["hidden_act"] = "",
         },
         BiasKeys = [],
         Fields =
@@ -128,7 +136,7 @@ internal static class MoeGguf
             new GgufField("attention.key_length", subject => (uint)subject.Config.HeadSize, _ => { }),
             new GgufField("attention.value_length", subject => (uint)subject.Reader.Size("v_head_dim", 128), reading => reading.Json["v_head_dim"] = reading.Whole("attention.value_length")),
             new GgufField("attention.head_count_kv", subject => MimoTypes(subject).Select(type => (uint)((type == Local ? 2 : 1) * subject.Config.KeyValueHeads)).ToArray(), ReadMimoLayers),
-            new GgufField("attention.sliding_window", MimoWindow, reading => reading.Json["sliding_window"] = reading.Whole("attention.sliding_window")),
+            new GgufField("attention.sliding_window", subject => MimoWindow(subject), reading => reading.Json["sliding_window"] = reading.Whole("attention.sliding_window")),
             new GgufField(Moved, subject => MimoTypes(subject).Select(type => type == Local).ToArray(), _ => { }),
             new GgufField("rope.freq_base", subject => (float)subject.Config.Rope.Theta, _ => { }),
             new GgufField("rope.freq_base_swa", subject => (float)subject.Reader.Rope(
@@ -138,7 +146,7 @@ internal static class MoeGguf
 
     private static IReadOnlyList<string> MimoTypes(GgufSubject subject) => subject.Reader.LayerTypes(subject.Config.Layers, layer => layer % 6 == 0);
 
-    private static object MimoWindow(GgufSubject subject) =>
+    private static uint MimoWindow(GgufSubject subject) =>
         (uint)(subject.Reader.Has("sliding_window_size") ? subject.Reader.Size("sliding_window_size") + 1 : subject.Reader.Window("sliding_window", 128));
 
     private static void ReadMimoLayers(GgufReading reading)
