@@ -74,7 +74,8 @@ internal sealed class StreamedPasses : IDisposable
     /// <param name="load">Gives a block; it is disposed of afterwards.</param>
     /// <param name="cancellation">Asks to stop.</param>
     /// <param name="done">Told the number of blocks done.</param>
-    public void Backward(Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null)
+    /// <param name="passed">Told the number of every window that a block has given its gradients; null for nobody.</param>
+    public void Backward(Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null, Action<int>? passed = null)
     {
         for (int i = _model.Config.Layers - 1; i >= 0; i--)
         {
@@ -86,6 +87,7 @@ internal sealed class StreamedPasses : IDisposable
                 using var tape = new Tape(_model.Device, recording: true);
                 tape.Backward(_inputs[i].Forward(block, tape, [w], _x, _gradient), _slope);
                 Last.Write(w, _gradient);
+                passed?.Invoke(w);
             }
             done?.Invoke(_model.Config.Layers - i);
         }
