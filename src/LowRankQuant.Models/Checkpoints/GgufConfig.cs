@@ -19,10 +19,25 @@ internal sealed record GgufConfig(JsonObject Json, Architecture Model, IReadOnly
         GgufArchitecture architecture = ModelFamilies.ForGguf(name, file);
         IReadOnlyList<string> warnings = GgufKeys.Check(file, architecture);
         var reading = new GgufReading(file, name);
+        CheckExperts(reading);
         Usual(architecture, reading);
         if (architecture.Pairs != GgufPairs.None) GgufRope.Read(architecture, reading);
         foreach (GgufField field in architecture.Fields) field.Read(reading);
         return new GgufConfig(reading.Json, ModelFamilies.Read(reading.Json, file.Location), warnings);
+    }
+
+    // So that nobody lists more experts than the file can hold.
+    private static void CheckExperts(GgufReading reading)
+    {
+        const string Key = "expert_count";
+        long experts = reading.Whole(Key) ?? 0;
+        if (experts == 0) return;
+        string? stack = reading.File.Names.FirstOrDefault(name => name.EndsWith("_exps.weight", StringComparison.Ordinal));
+        if (stack is null || reading.File.ShapeOf(stack)[0] != experts)
+        {
+            string found = stack is null ? "no tensor of experts (ffn_..._exps.weight)" : $"{reading.File.ShapeOf(stack)[0]} in '{stack}'";
+            throw new CheckpointException($"{reading.File.Location}: '{reading.Name(Key)}' is {experts}, and the file holds {found}; the two must agree.");
+        }
     }
 
     private static void Usual(GgufArchitecture architecture, GgufReading reading)

@@ -107,7 +107,7 @@ public class GgufRopeTests
     [InlineData("llama.rope.dimension_count", 16u, "'llama.rope.dimension_count' is 16; it must be the size of a head, 32")]
     [InlineData("llama.rope.dimension_sections", 16u, "'llama.rope.dimension_sections' is 16")]
     [InlineData("llama.attention.value_length", 16u, "'llama.attention.value_length' is 16; it must be that of the keys, 32")]
-    [InlineData("llama.expert_count", 8u, "'blk.0.ffn_gate_inp.weight' is absent")]
+    [InlineData("llama.expert_count", 8u, "'llama.expert_count' is 8, and the file holds no tensor of experts")]
     [InlineData("llama.attention.sliding_window", 64u, "'llama.attention.sliding_window' is 64 (an attention window)")]
     [InlineData("llama.attention.causal", false, "'llama.attention.causal' is false")]
     [InlineData("llama.logit_scale", 0.5f, "'llama.logit_scale' is 0.5")]

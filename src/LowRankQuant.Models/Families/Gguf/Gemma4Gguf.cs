@@ -84,7 +84,7 @@ internal static class Gemma4Gguf
 
     private static void ReadWidths(GgufReading reading)
     {
-        long[] widths = reading.Wholes(Widths, (int)(reading.Whole("block_count") ?? 0)) ?? throw Missing(reading, Widths);
+        long[] widths = reading.Wholes(Widths, reading.Blocks) ?? throw Missing(reading, Widths);
         reading.Json["intermediate_size"] = widths.DefaultIfEmpty(0).First();
         reading.Json["use_double_wide_mlp"] = widths.Length > 0 && widths[^1] != widths[0];
     }
@@ -98,7 +98,7 @@ internal static class Gemma4Gguf
 
     private static void ReadLayers(GgufReading reading)
     {
-        int layers = (int)(reading.Whole("block_count") ?? 0);
+        int layers = reading.Blocks;
         bool[] windows = reading.Flags(Pattern) ?? throw Missing(reading, Pattern);
         long[] keys = reading.Wholes(KeyHeads, layers) ?? reading.Wholes("attention.head_count", layers) ?? throw Missing(reading, KeyHeads);
         if (windows.Length < layers || keys.Length < layers) throw new CheckpointException($"{reading.File.Location}: '{reading.Name(Pattern)}' must be given for {layers} layers.");

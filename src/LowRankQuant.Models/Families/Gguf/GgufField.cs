@@ -24,6 +24,19 @@ internal sealed class GgufReading(GgufFile file, string architecture)
     /// <summary>Name of a key in the file.</summary>
     public string Name(string key) => $"{architecture}.{key}";
 
+    /// <summary>Blocks by the metadata; never more than the file has tensors.</summary>
+    /// <exception cref="CheckpointException">The key is absent, or the file cannot hold so many.</exception>
+    public int Blocks
+    {
+        get
+        {
+            const string Key = "block_count";
+            long blocks = Whole(Key) ?? throw new CheckpointException($"{file.Location}: '{Name(Key)}' is missing; every loader of this architecture needs it.");
+            return blocks >= 0 && blocks <= file.Names.Count ? (int)blocks
+                : throw new CheckpointException($"{file.Location}: {Name(Key)} is {blocks}, and the file has {file.Names.Count} tensors; it is not whole. Download it again.");
+        }
+    }
+
     /// <summary>A whole number, one that all blocks share where there is one a block; null where it is absent.</summary>
     /// <exception cref="UnsupportedModelException">It differs from block to block.</exception>
     public long? Whole(string key)
@@ -89,10 +102,10 @@ internal sealed record GgufField(string Key, Func<GgufSubject, object?> Write, A
     /// <summary>A number that is the same for all models of the kind; a file without it, or with another, is refused.</summary>
     public static GgufField Fixed(string key, object value, bool required = true) => new(key, _ => value, reading =>
     {
-        object? found = reading.File.Metadata.All.GetValueOrDefault(reading.Name(key))?.Value;
+        double? found = reading.File.Metadata.FindDouble(reading.Name(key));
         if (found is null && !required) return;
-        if (found is null || Convert.ToDouble(found, CultureInfo.InvariantCulture) != Convert.ToDouble(value, CultureInfo.InvariantCulture))
-            throw new UnsupportedModelException($"{reading.File.Location}: '{reading.Name(key)}' is {found ?? "absent"}; for this architecture {value} is supported.");
+        if (found != Convert.ToDouble(value, CultureInfo.InvariantCulture))
+            throw new UnsupportedModelException($"{reading.File.Location}: '{reading.Name(key)}' is {found?.ToString(CultureInfo.InvariantCulture) ?? "absent"}; for this architecture {value} is supported.");
     });
 
     /// <summary>Something that no key of the file says.</summary>

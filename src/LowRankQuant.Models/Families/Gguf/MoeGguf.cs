@@ -151,7 +151,7 @@ internal static class MoeGguf
 
     private static void ReadMimoLayers(GgufReading reading)
     {
-        int layers = (int)(reading.Whole("block_count") ?? 0);
+        int layers = reading.Blocks;
         bool[] windows = reading.Flags(Moved) ?? throw new CheckpointException($"{reading.File.Location}: '{reading.Name(Moved)}' is missing; this architecture needs it.");
         long[] keys = reading.Wholes("attention.head_count_kv", layers) ?? [];
         if (windows.Length < layers || keys.Length < layers) throw new CheckpointException($"{reading.File.Location}: '{reading.Name(Moved)}' and the heads of keys must be given for {layers} layers.");

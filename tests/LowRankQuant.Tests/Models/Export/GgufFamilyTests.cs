@@ -104,6 +104,33 @@ public sealed class GgufFamilyTests : IDisposable
     }
 
     [Theory]
+    [InlineData("models/bloom")]
+    [InlineData("models/gemma")]
+    [InlineData("models/gpt2")]
+    [InlineData("models/mistral_nemo")]
+    [InlineData("models/mixtral")]
+    [InlineData("models/phi3_longrope")]
+    [InlineData("models/stablelm_12b")]
+    [InlineData("models2/dbrx")]
+    [InlineData("models2/gemma4_moe")]
+    [InlineData("models2/glm4_moe")]
+    [InlineData("models2/mimo_v2_flash")]
+    [InlineData("models2/mistral3")]
+    [InlineData("models2/olmo3")]
+    [InlineData("models2/qwen2_moe")]
+    public async Task VerifyFindsAFileTheSameAsItsSource(string name)
+    {
+        EndToEnd.CliResult verified = await EndToEnd.Lrq.Run("verify", Write(name), "--against", Folder(name));
+        // Ends of text stand in the vocabulary, and these files have none.
+        Assert.Contains("by values, sizes and rotary angles", verified.Out, StringComparison.Ordinal);
+        Assert.All(
+            verified.Out.Split('\n').Where(line => line.StartsWith("different:", StringComparison.Ordinal)),
+            line => Assert.Contains("_token_id", line, StringComparison.Ordinal));
+        EndToEnd.CliResult shown = await EndToEnd.Lrq.Run("inspect", _folder.File("model.gguf"));
+        Assert.Equal((0, ""), (shown.Code, shown.Error));
+    }
+
+    [Theory]
     [InlineData("models/cohere2", "layer 2 has not a window")]
     [InlineData("models/cohere_qk_norm", "use_qk_norm is true; the command-r architecture of llama.cpp has false built in for 2 layers")]
     [InlineData("models/falcon_rw", "alibi is true")]
