@@ -13,7 +13,7 @@ internal sealed class FalconFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["falcon"];
 
     /// <inheritdoc/>
-    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GptGguf.Falcon];
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [FalconGguf.Form];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

@@ -14,7 +14,7 @@ internal sealed class MimoFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["mimo_v2_flash"];
 
     /// <inheritdoc/>
-    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [MoeGguf.Mimo];
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [MimoGguf.Form];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

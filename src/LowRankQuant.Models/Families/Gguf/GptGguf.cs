@@ -3,13 +3,13 @@ using LowRankQuant.Numerics.Kernels;
 namespace LowRankQuant.Models.Families;
 
 /// <summary>
-/// Older families in GGUF: GPT-2, GPT-BigCode (starcoder there), GPT-NeoX, BLOOM, Falcon, MPT. q, k and v lie in one tensor, all queries first, then all keys, then all values,
+/// Older families in GGUF: GPT-2, GPT-BigCode (starcoder there), GPT-NeoX, BLOOM, MPT. q, k and v lie in one tensor, all queries first, then all keys, then all values,
 /// whatever the order of the checkpoint. llama.cpp computes every GELU as the tanh form, from a table of halves.
 /// </summary>
 internal static class GptGguf
 {
-    private const string LayerNorm = "attention.layer_norm_epsilon";
-    private static readonly Activation[] Gelu = [Activation.GeluTanh, Activation.GeluErf];
+    internal const string LayerNorm = "attention.layer_norm_epsilon";
+    internal static readonly Activation[] Gelu = [Activation.GeluTanh, Activation.GeluErf];
 
     /// <summary>GPT-2.</summary>
     public static GgufArchitecture Gpt2 { get; } = new()
@@ -119,60 +119,13 @@ internal static class GptGguf
             : subject.Reader.Part("attn_config").Number("alibi_bias_max") is { } most and not 8 ? [GgufLimits.Otherwise("attn_config.alibi_bias_max", most, "mpt", "8 here")] : [],
     };
 
-    /// <summary>Falcon with rotation and attention beside the MLP.</summary>
-    public static GgufArchitecture Falcon { get; } = new()
-    {
-        Name = "falcon",
-        SquareAttention = true,
-        ModelType = "falcon",
-        Class = "FalconForCausalLM",
-        RotatesWholeHeads = true,
-        Outer = [("transformer.ln_f", "output_norm")],
-        Names =
-        [
-            GgufNames.InputNorm, ("ln_mlp", "attn_norm"), ("ln_attn", "attn_norm_2"), .. Fused("self_attention"), ("self_attention.dense", "attn_output"),
-            ("mlp.dense_h_to_4h", "ffn_up"), ("mlp.dense_4h_to_h", "ffn_down"),
-        ],
-        Biased = ["attn_norm", "attn_norm_2", "output_norm"],
-        Activations = Gelu,
-        ActivationName = "gelu",
-        Epsilon = LayerNorm,
-        ConfigKeys = Keys(("num_key_value_heads", ""), ("head_dim", ""), ("intermediate_size", "ffn_hidden_size"), ("rms_norm_eps", "layer_norm_epsilon"), ("hidden_act", "activation")),
-        BiasKeys = [],
-        Fields =
-        [
-            new GgufField("attention.head_count_kv", subject => (uint)subject.Config.KeyValueHeads, FalconKind),
-            // What converters call the order of the rows; engines take no other.
-            new GgufField("tensor_data_layout", _ => "jploski", _ => { }),
-        ],
-        Problems = subject => subject.Reader.Flag("alibi", false) ? [GgufLimits.Otherwise("alibi", "true", "falcon", "rotation only")]
-            : !subject.Reader.Flag("new_decoder_architecture", false) && !subject.Reader.Flag("parallel_attn", true)
-                ? [GgufLimits.Otherwise("parallel_attn", "false", "falcon", "attention beside the MLP only")]
-                : [],
-    };
+    internal static (string, string)[] Fused(string prefix) => [($"{prefix}.q_proj", "attn_qkv"), ($"{prefix}.k_proj", "attn_qkv"), ($"{prefix}.v_proj", "attn_qkv")];
 
-    private static (string, string)[] Fused(string prefix) => [($"{prefix}.q_proj", "attn_qkv"), ($"{prefix}.k_proj", "attn_qkv"), ($"{prefix}.v_proj", "attn_qkv")];
-
-    private static Dictionary<string, string> Keys(params (string Usual, string Own)[] keys) => keys.ToDictionary(key => key.Usual, key => key.Own, StringComparer.Ordinal);
+    internal static Dictionary<string, string> Keys(params (string Usual, string Own)[] keys) => keys.ToDictionary(key => key.Usual, key => key.Own, StringComparer.Ordinal);
 
     private static IEnumerable<string> Scores(GgufSubject subject)
     {
         if (!subject.Reader.Flag("scale_attn_weights", true)) yield return GgufLimits.Otherwise("scale_attn_weights", "false", "gpt2", "true built in");
         if (subject.Reader.Flag("scale_attn_by_inverse_layer_idx", false)) yield return GgufLimits.Otherwise("scale_attn_by_inverse_layer_idx", "true", "gpt2", "false built in");
-    }
-
-    // Files say no more than the number of key heads and whether there are two norms.
-    private static void FalconKind(GgufReading reading)
-    {
-        long keys = reading.Whole("attention.head_count_kv") ?? reading.Whole("attention.head_count") ?? 1;
-        bool two = reading.HasInBlocks("attn_norm_2.weight"), grouped = two || keys > 1;
-        reading.Json["new_decoder_architecture"] = grouped;
-        if (!grouped)
-        {
-            reading.Json["multi_query"] = true;
-            return;
-        }
-        reading.Json["num_kv_heads"] = keys;
-        reading.Json["num_ln_in_parallel_attn"] = two ? 2 : 1;
     }
 }
