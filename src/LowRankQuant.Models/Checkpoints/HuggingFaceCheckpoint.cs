@@ -40,7 +40,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         ILookup<string, string> taken = Layout.Tensors.Where(tensor => tensor.View is not null).ToLookup(tensor => tensor.View!.Stored, tensor => tensor.Name);
         TensorNames =
         [
-            .. contents.Names.Where(name => !others.Contains(name) && !structure.IsBuffer(name)).SelectMany(name => taken.Contains(name) ? taken[name] : [Known(name)]),
+            .. contents.Names.Where(name => !others.Contains(name) && !Architecture.IsBuffer(name)).SelectMany(name => taken.Contains(name) ? taken[name] : [Known(name)]),
         ];
         _names = [.. TensorNames];
         StoredBytes = contents.Stored.Files.Sum(file => new FileInfo(file.Location).Length);

@@ -23,11 +23,8 @@ public static class ModelFamilies
     /// <exception cref="UnsupportedModelException">No family serves it.</exception>
     public static IModelFamily For(string? modelType, string file)
     {
-        foreach (IModelFamily family in All)
-        {
-            if (modelType is not null && family.ModelTypes.Contains(modelType)) return family;
-        }
-        string supported = string.Join(", ", All.SelectMany(family => family.ModelTypes));
+        if (Find(modelType) is { } family) return family;
+        string supported = string.Join(", ", All.SelectMany(known => known.ModelTypes));
         throw new UnsupportedModelException($"{file}: model_type '{modelType ?? "(absent)"}' is not supported; supported are {supported}.");
     }
 
@@ -38,10 +35,18 @@ public static class ModelFamilies
     /// <exception cref="CheckpointException">A value is absent or unsound.</exception>
     public static Architecture Read(JsonObject json, string file)
     {
-        string? modelType = json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
-        IModelFamily family = For(modelType, file);
-        return family.TextKey is { } key && json[key] is JsonObject nested
-            ? family.Read(new ConfigReader(nested, $"{file}: {key}", json)) with { IsPart = true }
-            : family.Read(new ConfigReader(json, file));
+        IModelFamily family = For(TypeOf(json), file);
+        JsonObject text = TextPart(json);
+        return text == json
+            ? family.Read(new ConfigReader(json, file))
+            : family.Read(new ConfigReader(text, $"{file}: {family.TextKey}", json)) with { IsPart = true };
     }
+
+    /// <summary>The part of a configuration that describes the text model: what stands under the family's <see cref="IModelFamily.TextKey"/>, else the whole.</summary>
+    /// <param name="json">config.json.</param>
+    public static JsonObject TextPart(JsonObject json) => Find(TypeOf(json))?.TextKey is { } key && json[key] is JsonObject nested ? nested : json;
+
+    private static string? TypeOf(JsonObject json) => json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+
+    private static IModelFamily? Find(string? modelType) => All.FirstOrDefault(family => modelType is not null && family.ModelTypes.Contains(modelType));
 }

@@ -28,7 +28,7 @@ internal sealed class ModelStructure
     {
         _contents = contents;
         Architecture = architecture;
-        _names = [.. contents.Names.Where(name => !IsBuffer(name))];
+        _names = [.. contents.Names.Where(name => !architecture.IsBuffer(name))];
         Layout = architecture.Layout(Holds);
     }
 
@@ -62,10 +62,6 @@ internal sealed class ModelStructure
         return structure;
     }
 
-    /// <summary>Whether a tensor is a buffer that is computed again.</summary>
-    public bool IsBuffer(string name) =>
-        IgnoredTensors.Contains(name) || Architecture.Buffers.Any(end => name.EndsWith(end, StringComparison.Ordinal));
-
     private bool Holds(string name) => _names.Contains(name);
 
     private void CheckBlocks()
@@ -88,6 +84,7 @@ internal sealed class ModelStructure
     // Biases count where the files have them all; the configuration could not say that only some linears have one.
     private void HonourBiases(JsonObject json, string file)
     {
+        JsonObject text = ModelFamilies.TextPart(json);
         foreach ((string key, IReadOnlyList<string> modules) in Layout.Biases)
         {
             string? first = modules.Select(module => $"{module}.bias").FirstOrDefault(_names.Contains);
@@ -99,10 +96,10 @@ internal sealed class ModelStructure
                     $"{_contents.Location}: tensor '{first}' is there and '{absent}' is not; " +
                     $"with {key} all of {linears} have a bias, without it none has.");
             }
-            json[key] = true;
+            text[key] = true;
             Warnings.Add($"{key} is not true, but the files hold '{first}' and the others; they count, and what is written says {key}: true.");
         }
-        if (!Layout.Biases.Keys.Any(key => json[key] is JsonValue)) return;
+        if (!Layout.Biases.Keys.Any(key => text[key] is JsonValue)) return;
         Architecture = ModelFamilies.Read(json, file);
         Layout = Architecture.Layout(Holds);
     }
