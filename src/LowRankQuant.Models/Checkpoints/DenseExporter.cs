@@ -34,5 +34,5 @@ public static class DenseExporter
 
     /// <summary>What is written: every tensor of the model in one type, and what is carried over as it is.</summary>
     public static List<PendingTensor> Tensors(ICheckpoint source, SafetensorsType type) =>
-        [.. source.TensorNames.Select(name => source.Converted(name, type)), .. source.Carried];
+        [.. source.TensorNames.Select(name => source.Named(source.Converted(name, type))), .. source.Carried];
 }

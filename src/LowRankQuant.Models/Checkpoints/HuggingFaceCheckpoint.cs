@@ -22,6 +22,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     private readonly ViewedTensors _viewed;
     private readonly HashSet<string> _names;
     private readonly string? _embedding;
+    private readonly WrittenNames? _written;
     private readonly string _head;
 
     private HuggingFaceCheckpoint(FolderContents contents, OutputHeadChoice head, ModelStructure structure, JsonObject json)
@@ -34,7 +35,8 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         _embedding = head.EmbeddingIsHead ? Architecture.EmbeddingName : null;
         HuggingFaceConfig = json;
         Warnings = [.. contents.Container?.Warnings ?? [], .. structure.Warnings];
-        Carried = [.. structure.Carried.Select(name => PendingTensor.Copy(contents.Stored, name))];
+        _written = Architecture.IsPart ? new WrittenNames(contents.Stored, Architecture) : null;
+        Carried = [.. structure.Carried.Select(name => PendingTensor.Copy(contents.Stored, name, Architecture.IsPart ? contents.Stored.StoredNameOf(name) : name))];
         HashSet<string> others = [.. structure.Carried];
         if (head.Tied && !head.EmbeddingIsHead) others.Add(_head);
         ILookup<string, string> taken = Layout.Tensors.Where(tensor => tensor.View is not null).ToLookup(tensor => tensor.View!.Stored, tensor => tensor.Name);
@@ -117,6 +119,9 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
             throw;
         }
     }
+
+    /// <inheritdoc/>
+    public string WrittenName(string name) => _written?.Of(name) ?? name;
 
     /// <inheritdoc/>
     public bool Contains(string name) => _names.Contains(name);

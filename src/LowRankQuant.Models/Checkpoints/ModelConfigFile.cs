@@ -47,6 +47,9 @@ public static class ModelConfigFile
         // transformers 5 calls it dtype; whichever is there is what its readers look at.
         if (config.ContainsKey("dtype")) config["dtype"] = name;
         if (!config.ContainsKey("dtype") || config.ContainsKey("torch_dtype")) config["torch_dtype"] = name;
+        // The text model of a multimodal one may have a type of its own; the other parts keep theirs.
+        JsonObject text = Families.ModelFamilies.TextPart(config);
+        foreach (string key in new[] { "dtype", "torch_dtype" }.Where(text.ContainsKey)) text[key] = name;
         foreach (string key in QuantizationKeys) config.Remove(key);
         return config;
     }

@@ -11,8 +11,8 @@ internal static class SideFiles
     private static readonly string[] Names =
     [
         "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-        "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md",
-        "NOTICE", "USE_POLICY.md",
+        "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
+        "video_preprocessor_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "USE_POLICY.md",
     ];
 
     /// <summary>Copies those that exist.</summary>

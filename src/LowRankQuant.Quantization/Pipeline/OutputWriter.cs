@@ -61,14 +61,16 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         {
             foreach ((string linear, _, _) in model.LinearsOf(i))
             {
-                string module = $"{model.BlockName(i)}.{linear}";
+                string module = model.Checkpoint.WrittenName($"{model.BlockName(i)}.{linear}");
                 WeightGrid grid = store.GridOf(model.BlockName(i), linear);
                 if (grid is TwoLevelGrid native) twoLevel.Add((module, native.Name));
                 else uniform.Add(new QuantizedModule(module, (UniformGrid)grid));
             }
         }
         string head = model.HeadName[..^".weight".Length];
-        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, [head]) : TwoLevelConfig.Build(twoLevel, uniform, [head]);
+        HashSet<string> known = [.. model.Modules.Select(module => module.Name), head];
+        string[] ignore = [model.Checkpoint.WrittenName(head), .. model.Checkpoint.OtherMatrices(known.Contains)];
+        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, ignore) : TwoLevelConfig.Build(twoLevel, uniform, ignore);
     }
 
     private void WriteAdapter(AdapterForm form)
@@ -85,7 +87,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                 {
                     string name = $"{model.BlockName(i)}.{linear}";
                     modules.Add(new AdapterModule(
-                        name, outFeatures, inFeatures, CompressedBlockStore.RankOf(file, name),
+                        model.Checkpoint.WrittenName(name), outFeatures, inFeatures, CompressedBlockStore.RankOf(file, name),
                         () => CompressedBlockStore.Factor(file, name + CompressedBlockStore.FactorA),
                         () => CompressedBlockStore.Factor(file, name + CompressedBlockStore.FactorB)));
                 }
@@ -118,7 +120,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                 tensors.AddRange(blockTensors(file, i));
             }
             tensors.AddRange(source.TensorNames.Where(name => !quantized.Contains(name)).Select(name => source.Store(name, type)));
-            tensors.AddRange(source.Carried);
+            tensors = [.. tensors.Select(source.Named), .. source.Carried];
             SafetensorsFolderWriter.Write(folder.Output, PendingTensor.ReferenceOrder(tensors), shardSize, overwrite: true, cancellationToken: cancellation);
         }
         finally
