@@ -100,15 +100,18 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     /// <summary>Opens a folder.</summary>
     /// <exception cref="CheckpointException">config.json is absent or unsound, or its tensors are not those that it asks for.</exception>
     /// <exception cref="UnsupportedModelException">The architecture is not supported, or a tensor has no place in it.</exception>
-    public static HuggingFaceCheckpoint Open(string folder)
+    /// <param name="folder">The folder.</param>
+    /// <param name="use">What is done with it; a model that no family knows can be looked at and rounded.</param>
+    public static HuggingFaceCheckpoint Open(string folder, ModelUse use = ModelUse.Any)
     {
         string file = Path.Combine(folder, ModelConfigFile.Name);
         JsonObject json = ModelConfigFile.Read(file);
-        Architecture architecture = ModelFamilies.Read(json, file);
-        SafetensorsFolder tensors = SafetensorsFolder.Open(folder, name => StandardNames.Of(name, architecture));
+        Architecture? architecture = use == ModelUse.Weights && !ModelFamilies.Know(json) ? null : ModelFamilies.Read(json, file);
+        SafetensorsFolder tensors = SafetensorsFolder.Open(folder, name => architecture is null ? name : StandardNames.Of(name, architecture));
         try
         {
             var contents = new FolderContents(folder, tensors, ContainerOpener.Open(json, folder, tensors));
+            if (architecture is null) return new HuggingFaceCheckpoint(contents, new OutputHeadChoice(false, false, null), ModelStructure.OfUnknown(contents, json), json);
             OutputHeadChoice head = OutputHeadChoice.Of(contents, architecture, json);
             ModelStructure structure = ModelStructure.Of(contents, head, json, file);
             return new HuggingFaceCheckpoint(contents, head, structure, json);
@@ -170,7 +173,12 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public IReadOnlyDictionary<string, string> ReadChatTemplates() => ChatTemplateFile.FindAll(Location);
 
     /// <inheritdoc/>
-    public void CopySideFiles(string folder) => SideFiles.Copy(Location, folder);
+    public void CopySideFiles(string folder)
+    {
+        SideFiles.Copy(Location, folder);
+        // Such a model is run by code of its own, which its configuration names.
+        if (Architecture.Unknown is not null && HuggingFaceConfig.ContainsKey("auto_map")) SideFiles.CopyCode(Location, folder);
+    }
 
     /// <inheritdoc/>
     public PendingTensor Store(string name, SafetensorsType type)

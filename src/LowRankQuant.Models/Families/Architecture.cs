@@ -25,6 +25,12 @@ public sealed record Architecture
     /// <summary>Columns of embedding and head; the stream's but for OPT-350m.</summary>
     public int? EmbeddingWidth { get; init; }
 
+    /// <summary>Why the model cannot be run: no family knows it, and all that is known are its linears. Null for a family's.</summary>
+    public string? Unknown { get; init; }
+
+    /// <summary>Names of the blocks where they are no numbers behind <see cref="Blocks"/>; null where they are.</summary>
+    internal IReadOnlyList<string>? Names { get; init; }
+
     /// <summary>What stands in front of the number of a block.</summary>
     public string Blocks { get; init; } = "model.layers.";
 
@@ -68,7 +74,7 @@ public sealed record Architecture
     internal Func<BlockParts, INorm?, Tensor, OutputHead>? Head { get; init; }
 
     /// <summary>Name of block <paramref name="index"/>, such as <c>model.layers.3</c>.</summary>
-    public string BlockName(int index) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{Blocks}{index}");
+    public string BlockName(int index) => Names?[index] ?? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{Blocks}{index}");
 
     /// <summary>The block that a tensor belongs to; null for one outside the blocks.</summary>
     public int? BlockOf(string tensor)

@@ -17,16 +17,8 @@ public static class ModelFamilies
     /// <summary>The families, in the order in which they are listed.</summary>
     public static IReadOnlyList<IModelFamily> Known => All;
 
-    /// <summary>The family of a <c>model_type</c>.</summary>
-    /// <param name="modelType">The value in config.json.</param>
-    /// <param name="file">Its file, for the message.</param>
-    /// <exception cref="UnsupportedModelException">No family serves it.</exception>
-    public static IModelFamily For(string? modelType, string file)
-    {
-        if (Find(modelType) is { } family) return family;
-        string supported = string.Join(", ", All.SelectMany(known => known.ModelTypes));
-        throw new UnsupportedModelException($"{file}: model_type '{modelType ?? "(absent)"}' is not supported; supported are {supported}.");
-    }
+    /// <summary>Whether a family serves the <c>model_type</c> of a configuration.</summary>
+    public static bool Know(JsonObject json) => Find(TypeOf(json)) is not null;
 
     /// <summary>What the family of a configuration makes of it.</summary>
     /// <param name="json">config.json, or what stands for it.</param>
@@ -35,7 +27,7 @@ public static class ModelFamilies
     /// <exception cref="CheckpointException">A value is absent or unsound.</exception>
     public static Architecture Read(JsonObject json, string file)
     {
-        IModelFamily family = For(TypeOf(json), file);
+        IModelFamily family = Find(TypeOf(json)) ?? throw new UnsupportedModelException($"{file}: {UnknownModelType.Describe(json)}. 'lrq families' lists what is supported.");
         JsonObject text = TextPart(json);
         return text == json
             ? family.Read(new ConfigReader(json, file))
@@ -46,7 +38,7 @@ public static class ModelFamilies
     /// <param name="json">config.json.</param>
     public static JsonObject TextPart(JsonObject json) => Find(TypeOf(json))?.TextKey is { } key && json[key] is JsonObject nested ? nested : json;
 
-    private static string? TypeOf(JsonObject json) => json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+    internal static string? TypeOf(JsonObject json) => json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
 
     private static IModelFamily? Find(string? modelType) => All.FirstOrDefault(family => modelType is not null && family.ModelTypes.Contains(modelType));
 }

@@ -69,7 +69,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         }
         string head = model.HeadName[..^".weight".Length];
         HashSet<string> known = [.. model.Modules.Select(module => module.Name), head];
-        string[] ignore = [model.Checkpoint.WrittenName(head), .. model.Checkpoint.OtherMatrices(known.Contains)];
+        string[] ignore = [.. model.Checkpoint.OtherMatrices(known.Contains).Prepend(model.Checkpoint.WrittenName(head)).Distinct(StringComparer.Ordinal)];
         return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, ignore) : TwoLevelConfig.Build(twoLevel, uniform, ignore);
     }
 

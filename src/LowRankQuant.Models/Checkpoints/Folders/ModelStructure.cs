@@ -62,6 +62,28 @@ internal sealed class ModelStructure
         return structure;
     }
 
+    /// <summary>Looks at a folder whose model_type no family knows: linears by their names, and everything else is carried over.</summary>
+    /// <param name="contents">Its tensors.</param>
+    /// <param name="json">config.json.</param>
+    /// <exception cref="UnsupportedModelException">No tensor looks like a linear of a numbered layer.</exception>
+    public static ModelStructure OfUnknown(FolderContents contents, JsonObject json)
+    {
+        IReadOnlyList<NumberedLinear> linears = NumberedLinears.Find(contents.Names.Where(name => contents.TypeOf(name) is not { } type || IsFloat(type))
+            .Select(name => (Name: name, Shape: contents.ShapeOf(name))).Where(tensor => tensor.Shape.Count == 2).Select(tensor => (tensor.Name, tensor.Shape[0], tensor.Shape[1])));
+        if (linears.Count == 0)
+            throw new UnsupportedModelException($"{contents.Location}: {UnknownModelType.Describe(json)}; and none of its tensors looks like a linear of a numbered layer.");
+        var structure = new ModelStructure(contents, UnknownFamily.Read(json, linears, name => contents.Contains($"{name}.weight")));
+        HashSet<string> own = [.. structure.Layout.Tensors.Select(tensor => tensor.Name)];
+        structure.Carried.AddRange(contents.Stored.Names.Where(name => !own.Contains(name) && contents.Container?.Owns(name) != true).Order(StringComparer.Ordinal));
+        structure.Warnings.Add($"{UnknownModelType.Describe(json)}.");
+        string[] stacks = [.. structure.Carried.Where(name => contents.ShapeOf(name).Count > 2)];
+        string left = stacks.Length == 0 ? "" : $", among them {stacks.Length} of more than two dimensions ({string.Join(", ", stacks.Take(MostNamed))}{(stacks.Length > MostNamed ? ", ..." : "")})";
+        structure.Warnings.Add(
+            $"{linears.Count} linears of {linears.Select(linear => linear.Layer).Distinct().Count()} layers were found by their names ({string.Join(", ", structure.Layout.Kinds.Select(kind => kind.Name).Distinct().Take(8))}); " +
+            $"{structure.Carried.Count} other tensors are carried over as they are{left}.");
+        return structure;
+    }
+
     private bool Holds(string name) => _names.Contains(name);
 
     private void CheckBlocks()
