@@ -20,6 +20,9 @@ public static class ModelFamilies
     /// <summary>Whether a family serves the <c>model_type</c> of a configuration.</summary>
     public static bool Know(JsonObject json) => Find(TypeOf(json)) is not null;
 
+    /// <summary>Whether models of a <c>model_type</c> are read from GGUF files too; from folders all are.</summary>
+    public static bool ReadsGguf(string modelType) => modelType == "llama";
+
     /// <summary>What the family of a configuration makes of it.</summary>
     /// <param name="json">config.json, or what stands for it.</param>
     /// <param name="file">Its file, for messages.</param>

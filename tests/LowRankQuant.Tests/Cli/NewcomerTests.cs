@@ -26,6 +26,7 @@ public class NewcomerTests
     [InlineData("correct")]
     [InlineData("compare")]
     [InlineData("inspect")]
+    [InlineData("families")]
     [InlineData("convert")]
     [InlineData("export")]
     [InlineData("verify")]
