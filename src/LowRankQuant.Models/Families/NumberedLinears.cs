@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace LowRankQuant.Models.Families;
 
 /// <summary>A matrix that looks like a linear of a numbered layer.</summary>

@@ -1,4 +1,3 @@
-using LowRankQuant.Cli;
 using LowRankQuant.Cli.Output;
 
 namespace LowRankQuant.Tests.Cli;
