@@ -191,7 +191,7 @@ internal sealed class QuantizeSetup : IDisposable
             long tokens;
             try
             {
-                tokens = CalibrationLoader.CountTokens(Calibration(chosen), model.Checkpoint.LoadTokenizer(), model.Config, model);
+                tokens = CalibrationLoader.CountTokens(Calibration(chosen), model.Checkpoint.FindTokenizer(), model.Config, model);
             }
             catch (Exception failure) when (failure is TextSourceException or CalibrationException or TokenizerException or IOException)
             {

@@ -23,7 +23,7 @@ public sealed class CorrectRun : ICorrectRun
         foreach (string warning in sourceWarnings) observer.Warn(warning);
         observer.Stage("reading calibration text");
         CalibrationSet calibration = CalibrationLoader.Load(
-            job.Calibration, job.Reference.Checkpoint.LoadTokenizer(), job.Reference.Config, job.Reference,
+            job.Calibration, job.Reference.Checkpoint.FindTokenizer(), job.Reference.Config, job.Reference,
             new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
         foreach (string warning in calibration.Warnings) observer.Warn(warning);
         if (calibration.Windows.Length < job.Calibration.Samples)

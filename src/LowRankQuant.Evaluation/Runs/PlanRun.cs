@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
@@ -111,7 +112,7 @@ public static class PlanRun
         if (job.Calibration is not { } calibration || calibration.Sources.Contains(CalibrationOptions.Self) || calibration.Samples < 1) return null;
         long start = Stopwatch.GetTimestamp();
         int before = found.Count;
-        Check(found, () => CalibrationLoader.Load(calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model, cancellation: cancellation));
+        Check(found, () => CalibrationLoader.Load(calibration, job.Model.Checkpoint.FindTokenizer(), job.Model.Config, job.Model, cancellation: cancellation));
         return found.Count == before ? Stopwatch.GetElapsedTime(start).TotalSeconds : null;
     }
 }

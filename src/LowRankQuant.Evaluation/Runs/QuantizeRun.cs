@@ -153,7 +153,7 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.Calibration is null) return null;
         observer.Stage(RunStage.Calibration);
         CalibrationSet set = CalibrationLoader.Load(
-            job.Calibration, job.Model.Checkpoint.LoadTokenizer(), job.Model.Config, job.Model,
+            job.Calibration, job.Model.Checkpoint.FindTokenizer(), job.Model.Config, job.Model,
             new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
         observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}{(set.MoreWindows.Length > 0 ? $" and {set.MoreWindows.Length} more to tune on" : "")}, {set.TokensDropped} dropped");
         foreach (string warning in set.Warnings) observer.Warn(warning);

@@ -131,6 +131,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public void CopySideFiles(string folder) => Base.CopySideFiles(folder);
 
     /// <inheritdoc/>
+    public SafetensorsType? OwnTypeOf(string name) => Base.OwnTypeOf(name);
+
+    /// <inheritdoc/>
     public PendingTensor Store(string name, SafetensorsType type) => BranchNames.Contains(name) ? this.Converted(name, type) : Base.Store(name, type);
 
     /// <inheritdoc/>

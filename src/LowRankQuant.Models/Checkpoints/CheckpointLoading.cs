@@ -48,6 +48,10 @@ public static class CheckpointLoading
             $"{checkpoint.Location}: tensor '{name}' has shape [{string.Join(", ", stored)}]; the configuration asks for [{string.Join(", ", shape.ToArray())}].");
     }
 
+    /// <summary>The tokenizer; null where the model comes with none.</summary>
+    /// <exception cref="Tokenizers.TokenizerException">It is unsound.</exception>
+    public static Tokenizers.ITokenizer? FindTokenizer(this ICheckpoint checkpoint) => checkpoint.HasTokenizer ? checkpoint.LoadTokenizer() : null;
+
     /// <summary>A tensor for a writer, read and rounded to <paramref name="type"/> when its turn comes.</summary>
     /// <exception cref="CheckpointException">When written: a value does not fit the type.</exception>
     public static PendingTensor Converted(this ICheckpoint checkpoint, string name, SafetensorsType type)

@@ -1,4 +1,5 @@
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints.Folders;
 
 namespace LowRankQuant.Models.Checkpoints;
 
@@ -34,5 +35,5 @@ public static class DenseExporter
 
     /// <summary>What is written: every tensor of the model in one type, and what is carried over as it is.</summary>
     public static List<PendingTensor> Tensors(ICheckpoint source, SafetensorsType type) =>
-        [.. source.TensorNames.Select(name => source.Named(source.Converted(name, type))), .. source.Carried];
+        [.. FolderForm.OfFloats(source).Tensors(source.TensorNames, type, name => source.Converted(name, type)).Select(source.Named), .. source.Carried];
 }

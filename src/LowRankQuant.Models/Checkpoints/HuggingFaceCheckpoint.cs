@@ -39,6 +39,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         Carried = [.. structure.Carried.Select(name => PendingTensor.Copy(contents.Stored, name, Architecture.IsPart ? contents.Stored.StoredNameOf(name) : name))];
         HashSet<string> others = [.. structure.Carried];
         if (head.Tied && !head.EmbeddingIsHead) others.Add(_head);
+        others.UnionWith(Layout.Tensors.Where(tensor => tensor.View is { IsMxfp4: true }).Select(tensor => tensor.View!.Mxfp4Scales));
         ILookup<string, string> taken = Layout.Tensors.Where(tensor => tensor.View is not null).ToLookup(tensor => tensor.View!.Stored, tensor => tensor.Name);
         TensorNames =
         [
@@ -154,6 +155,23 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         return Module(name) is { } module ? Container!.StoredBitsOf(module) : 8 * _contents.Stored.Tensors[Present(name)].ByteLength;
     }
 
+    /// <summary>A quantized linear as the container's engines compute it.</summary>
+    /// <param name="name">Its weight.</param>
+    /// <param name="destination">[out, in].</param>
+    public void ReadRounded(string name, Span<float> destination)
+    {
+        string module = StoredName(name)[..^".weight".Length];
+        if (ViewOf(name) is not { } view)
+        {
+            Container!.ReadRounded(module, destination);
+            return;
+        }
+        int columns = view.TakenColumns;
+        var all = new float[(long)view.Rows * view.Columns];
+        Container!.ReadRounded(module, all);
+        for (int row = 0; row < view.Pattern.Count; row++) all.AsSpan(view.Pattern.Of(row) * columns, columns).CopyTo(destination[(row * columns)..]);
+    }
+
     /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
     {
@@ -179,6 +197,10 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         // Such a model is run by code of its own, which its configuration names.
         if (Architecture.Unknown is not null && HuggingFaceConfig.ContainsKey("auto_map")) SideFiles.CopyCode(Location, folder);
     }
+
+    /// <inheritdoc/>
+    public SafetensorsType? OwnTypeOf(string name) =>
+        NativeScaleType != ScaleType.Float32 && ViewOf(name) is null && _names.Contains(name) && _contents.TypeOf(StoredName(name)) is SafetensorsType.F32 ? SafetensorsType.F32 : null;
 
     /// <inheritdoc/>
     public PendingTensor Store(string name, SafetensorsType type)

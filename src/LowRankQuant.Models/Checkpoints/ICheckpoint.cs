@@ -110,6 +110,11 @@ public interface ICheckpoint : IDisposable
     /// <exception cref="IOException">The disk is full, or a file cannot be read or written.</exception>
     void CopySideFiles(string folder);
 
+    /// <summary>
+    /// The type of a tensor that is stored in more digits than most of the model, such as a router or a correction in F32 among halves, and keeps them; null for others.
+    /// </summary>
+    SafetensorsType? OwnTypeOf(string name) => null;
+
     /// <summary>A tensor for a writer, as <paramref name="type"/>: its bytes as they are when it is stored so, else converted when its turn comes.</summary>
     PendingTensor Store(string name, SafetensorsType type);
 }

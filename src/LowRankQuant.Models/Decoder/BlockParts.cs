@@ -98,14 +98,15 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
     {
         int rows = linears.Sum(linear => linear.Rows.Count);
         string stored = Path(fused);
-        bool apart = source.IsStored($"{Path(linears[0].Name)}.weight");
         return [.. linears.Select(linear =>
         {
-            if (apart) return Linear(linear.Name, linear.Rows.Count, inFeatures, bias);
-            StoredView weight = transposed
+            // Quantized on grids of their own they are stored apart, and their biases may still lie together.
+            string own = Path(linear.Name);
+            StoredView? weight = source.IsStored($"{own}.weight") ? null : transposed
                 ? StoredView.OfTransposed($"{stored}.weight", rows, inFeatures, linear.Rows)
                 : StoredView.OfRows($"{stored}.weight", rows, inFeatures, linear.Rows);
-            return Linear(linear.Name, linear.Rows.Count, inFeatures, bias, weight, StoredView.OfVector($"{stored}.bias", rows, linear.Rows));
+            StoredView? offset = source.IsStored($"{own}.bias") ? null : StoredView.OfVector($"{stored}.bias", rows, linear.Rows);
+            return Linear(linear.Name, linear.Rows.Count, inFeatures, bias, weight, offset);
         })];
     }
 

@@ -46,7 +46,7 @@ internal sealed record ExpertParts(string Prefix, int Count, int Hidden, int Wid
     /// <summary>Makes them; their slots follow each other expert by expert.</summary>
     public IReadOnlyList<GatedMlp> Make(BlockParts parts)
     {
-        ExpertStorage storage = parts.IsStored($"{Prefix}.0.{Names.Gate}.weight") || parts.IsStored($"{Prefix}.0.{Names.Gate}.weight_packed") ? ExpertStorage.Apart : Storage;
+        ExpertStorage storage = parts.IsStored($"{Prefix}.0.{Names.Gate}.weight") ? ExpertStorage.Apart : Storage;
         int inputs = parts.NextDeclaredStage(), outputs = parts.NextDeclaredStage();
         return [.. Enumerable.Range(0, Count).Select(e =>
         {
@@ -62,9 +62,9 @@ internal sealed record ExpertParts(string Prefix, int Count, int Hidden, int Wid
         (int rows, int columns) = part == Part.Down ? (Hidden, Width) : (Width, Hidden);
         string module = $"{Prefix}.{expert}.{name}";
         BiasRule bias = Biased ? BiasRule.Always : BiasRule.Never;
-        return storage == ExpertStorage.Apart
-            ? parts.Linear(module, rows, columns, bias)
-            : parts.Linear(module, rows, columns, bias, View(parts, storage, expert, part), BiasView(parts, storage, expert, part));
+        // Quantized experts are stored apart, and their biases may still lie in a stack.
+        StoredView? offset = Storage == ExpertStorage.Apart || parts.IsStored($"{module}.bias") ? null : BiasView(parts, Storage, expert, part);
+        return parts.Linear(module, rows, columns, bias, storage == ExpertStorage.Apart ? null : View(parts, storage, expert, part), offset);
     }
 
     private StoredView View(BlockParts parts, ExpertStorage storage, int expert, Part part)

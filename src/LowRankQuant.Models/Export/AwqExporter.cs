@@ -28,7 +28,7 @@ public sealed class AwqExporter : FolderExporter
         if (source.HeadIsQuantized) yield return new Misfit(source.Head, "it is quantized, and AWQ loaders keep it dense", "export --to compressed-tensors");
         if (GroupSize(source) == 0)
         {
-            string sizes = string.Join(", ", source.Linears.Select(linear => linear.EffectiveGroupSize).Distinct().Order());
+            string sizes = string.Join(", ", source.StoredLinears.Select(linear => linear.EffectiveGroupSize).Distinct().Order());
             yield return new Misfit(
                 "groups", $"scales are shared by {sizes} inputs, and AWQ has groups of {EngineRules.Words(Rules.GroupSizes)}, one size for all",
                 $"quantize again with --group-size {EngineRules.Words(Rules.GroupSizes)}");
@@ -65,5 +65,5 @@ public sealed class AwqExporter : FolderExporter
     }
 
     private static int GroupSize(ExportSource source) =>
-        Rules.GroupSizes.Where(size => source.Linears.All(linear => linear.EffectiveGroupSize % size == 0)).DefaultIfEmpty(0).Max();
+        Rules.GroupSizes.Where(size => source.StoredLinears.All(linear => linear.EffectiveGroupSize % size == 0)).DefaultIfEmpty(0).Max();
 }

@@ -19,13 +19,13 @@ public sealed class CompressedTensorsExporter : FolderExporter
     protected override bool KeepsQuantizers => true;
 
     /// <inheritdoc/>
-    protected override ScaleType DenseType(ExportSource source) => source.Linears[0].ScaleType;
+    protected override ScaleType DenseType(ExportSource source) => source.StoredLinears[0].ScaleType;
 
     /// <inheritdoc/>
     protected override IEnumerable<Misfit> ModelMisfits(ExportSource source, ExportOptions options)
     {
         ScaleType common = DenseType(source);
-        foreach (ExportLinear linear in source.Linears.Where(linear => linear.ScaleType != common))
+        foreach (ExportLinear linear in source.StoredLinears.Where(linear => linear.ScaleType != common))
             yield return new Misfit(
                 linear.Module, $"{linear.ScaleType} scales where others have {common}, and loaders cast all to one type",
                 "quantize again with one --scale-dtype");
@@ -49,7 +49,7 @@ public sealed class CompressedTensorsExporter : FolderExporter
     protected override void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder)
     {
         QuantizedModule[] modules =
-            [.. source.Linears.Select(linear => Module(source, linear, options) with { Name = source.Checkpoint.WrittenName(linear.Module) })];
+            [.. source.StoredLinears.Select(linear => Module(source, linear, options) with { Name = source.Checkpoint.WrittenName(linear.Module) })];
         List<string> ignore = [.. DenseModules(source)];
         if (!source.HeadIsQuantized) ignore.Add(source.Checkpoint.WrittenName(source.Head));
         QuantizationArgs? kvCache = options.WeightsOnly ? null : source.Checkpoint.Quantizers?.Config.KvCacheScheme;

@@ -1,3 +1,4 @@
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;
@@ -11,6 +12,9 @@ namespace LowRankQuant.Models.Export;
 /// <param name="Ordered">Whether its columns have an activation order.</param>
 public sealed record ExportLinear(string Module, int OutFeatures, int InFeatures, UniformGrid Grid, ScaleType ScaleType, bool Ordered)
 {
+    /// <summary>The linears of the model that it consists of; null where it is one of them.</summary>
+    internal FusedModule? Parts { get; init; }
+
     /// <summary>Inputs that share one scale within a row.</summary>
     public int EffectiveGroupSize => Grid.Granularity == Granularity.Group ? Grid.GroupSize : InFeatures;
 }

@@ -1,5 +1,6 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 
@@ -10,6 +11,8 @@ public sealed class ExportSource
 {
     private const string Weight = ".weight";
     private readonly Lazy<Parts> _parts;
+    private readonly Lazy<IReadOnlyList<ExportLinear>> _stored;
+    private readonly Lazy<FolderForm> _form;
 
     /// <summary>Looks at a model.</summary>
     /// <param name="checkpoint">The model; stays the caller's.</param>
@@ -18,6 +21,8 @@ public sealed class ExportSource
         Whole = checkpoint;
         (Checkpoint, Adapter) = checkpoint is AdaptedCheckpoint adapted ? (adapted.Base, adapted.Adapter) : (checkpoint, null);
         _parts = new Lazy<Parts>(Divide);
+        _stored = new Lazy<IReadOnlyList<ExportLinear>>(Joined);
+        _form = new Lazy<FolderForm>(() => FolderForm.Of(Checkpoint));
     }
 
     /// <summary>The model with its adapter.</summary>
@@ -32,6 +37,15 @@ public sealed class ExportSource
     /// <summary>Quantized linears in model order; the output head too where it is quantized. Reads every one of them once.</summary>
     /// <exception cref="CheckpointException">A linear has another shape than the configuration asks for.</exception>
     public IReadOnlyList<ExportLinear> Linears => _parts.Value.Linears;
+
+    /// <summary>
+    /// Quantized linears as folders of the family hold them: those that are stored together are one where their codes fit into one weight. The output head too where it
+    /// is quantized.
+    /// </summary>
+    public IReadOnlyList<ExportLinear> StoredLinears => _stored.Value;
+
+    /// <summary>How folders of the family hold the model.</summary>
+    public FolderForm Form => _form.Value;
 
     /// <summary>Linears of the blocks that are kept as floats.</summary>
     public IReadOnlyList<string> DenseLinears => _parts.Value.Dense;
@@ -60,9 +74,52 @@ public sealed class ExportSource
 
     private Architecture Family => Checkpoint.Architecture;
 
-    /// <summary>Codes, scales and zero points of a linear.</summary>
-    public OrderedWeight Load(ExportLinear linear) => Checkpoint.ReadOrdered(linear.Module + Weight)
-        ?? throw new InvalidOperationException($"'{linear.Module}' was on a grid and is not any more.");
+    /// <summary>Codes, scales and zero points of a linear, also of one that is several.</summary>
+    public OrderedWeight Load(ExportLinear linear)
+    {
+        if (linear.Parts is null)
+        {
+            return Checkpoint.ReadOrdered(linear.Module + Weight)
+                ?? throw new InvalidOperationException($"'{linear.Module}' was on a grid and is not any more.");
+        }
+        OrderedWeight[] parts = [.. linear.Parts.Parts.Select(part => Checkpoint.ReadOrdered(part.Module + Weight)!)];
+        return new OrderedWeight((UniformWeight)linear.Parts.Join([.. parts.Select(part => part.Weight)])!, parts[0].Columns);
+    }
+
+    private List<ExportLinear> Joined()
+    {
+        var linears = new List<ExportLinear>();
+        Dictionary<string, ExportLinear> known = Linears.ToDictionary(linear => linear.Module, StringComparer.Ordinal);
+        var done = new HashSet<string>(StringComparer.Ordinal);
+        foreach (ExportLinear linear in Linears)
+        {
+            if (done.Contains(linear.Module)) continue;
+            if (Form.FusedOf(linear.Module) is not { } module || !Fits(module))
+            {
+                linears.Add(linear);
+                continue;
+            }
+            done.UnionWith(module.Parts.Select(part => part.Module));
+            linears.Add(linear with { Module = module.Name, OutFeatures = module.OutFeatures, InFeatures = module.InFeatures, Parts = module });
+        }
+        return linears;
+
+        // One grid, one type of scales, one order of columns.
+        bool Fits(FusedModule module)
+        {
+            ExportLinear[] parts = [.. module.Parts.Select(part => known.GetValueOrDefault(part.Module)).OfType<ExportLinear>()];
+            if (parts.Length < module.Parts.Count || parts[0].Grid.Granularity == Granularity.Tensor) return false;
+            if (parts.Any(part => part.Grid != parts[0].Grid || part.ScaleType != parts[0].ScaleType || part.Ordered != parts[0].Ordered)) return false;
+            return !parts[0].Ordered || parts.Select(part => Load(part).Columns!).Distinct(new Orders()).Count() == 1;
+        }
+    }
+
+    private sealed class Orders : IEqualityComparer<int[]>
+    {
+        public bool Equals(int[]? x, int[]? y) => x.AsSpan().SequenceEqual(y);
+
+        public int GetHashCode(int[] obj) => obj.Length;
+    }
 
     private Parts Divide()
     {

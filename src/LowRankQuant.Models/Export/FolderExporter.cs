@@ -83,10 +83,10 @@ public abstract class FolderExporter : IExporter
     /// <summary>Adds what the container says in config.json, and writes whatever other files it has.</summary>
     protected abstract void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder);
 
-    /// <summary>The linears that stay in floats, under the names that the folder has them by; with the head where it is among them.</summary>
+    /// <summary>The linears of the blocks that stay in floats, and every other matrix beside the head that does, under the names that the folder has them by.</summary>
     private protected static IReadOnlyList<string> DenseModules(ExportSource source)
     {
-        List<string> dense = [.. source.DenseLinears.Select(source.Checkpoint.WrittenName)];
+        List<string> dense = [.. source.DenseLinears.Select(module => source.Checkpoint.WrittenName(source.Form.FusedOf(module)?.Name ?? module)).Distinct(StringComparer.Ordinal)];
         HashSet<string> known = [.. source.Linears.Select(linear => linear.Module), .. source.DenseLinears, .. source.OffGrid, .. source.TwoLevel, source.Head];
         dense.AddRange(source.Checkpoint.OtherMatrices(known.Contains));
         return dense;
@@ -105,8 +105,8 @@ public abstract class FolderExporter : IExporter
         SafetensorsType type = DenseType(source).ToSafetensors();
         List<PendingTensor> tensors =
         [
-            .. source.Linears.SelectMany(linear => LinearTensors(source, linear, options)),
-            .. source.OtherTensors.Select(name => source.Checkpoint.Store(name, type)),
+            .. source.StoredLinears.SelectMany(linear => LinearTensors(source, linear, options)),
+            .. source.Form.Tensors(source.OtherTensors, type, name => source.Checkpoint.Store(name, source.Checkpoint.OwnTypeOf(name) ?? type)),
             .. KeepsQuantizers && !options.WeightsOnly ? source.Checkpoint.Quantizers?.Tensors ?? [] : [],
         ];
         tensors = [.. tensors.Select(source.Checkpoint.Named), .. source.Checkpoint.Carried];
@@ -125,14 +125,14 @@ public abstract class FolderExporter : IExporter
         misfits.AddRange(source.OffGrid.Select(module => new Misfit(module, "it lies on no uniform grid with integer zero points", "export --to dense")));
         misfits.AddRange(source.TwoLevel.Select(module =>
             new Misfit(module, "its grid has two levels of scales, which only gguf holds", "export --to gguf or dense")));
-        if (source.Linears.Count == 0)
+        if (source.StoredLinears.Count == 0)
         {
             if (misfits.Count == 0)
                 misfits.Add(new Misfit(source.Checkpoint.Location, "no linear is stored on an integer grid", "quantize it first, or export --to dense"));
             return misfits;
         }
         misfits.AddRange(ModelMisfits(source, options));
-        foreach (ExportLinear linear in source.Linears)
+        foreach (ExportLinear linear in source.StoredLinears)
         {
             OrderedWeight weight = source.Load(linear);
             misfits.AddRange(LinearMisfits(linear, weight.Weight, options));

@@ -22,7 +22,7 @@ public sealed class GptqExporter : FolderExporter
     /// <inheritdoc/>
     public override IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options)
     {
-        UniformGrid grid = Stored(source.Linears[0]);
+        UniformGrid grid = Stored(source.StoredLinears[0]);
         return grid.Symmetric || Form(grid, options) != GptqZeroPoints.MinusOne
             ? []
             : [$"{Rules.Engine} refuses v1 with sym false (seen with {Rules}); vLLM's gptq kernel reads it. For {Rules.Engine} write v2 (--gptq-format v2)."];
@@ -31,8 +31,8 @@ public sealed class GptqExporter : FolderExporter
     /// <inheritdoc/>
     protected override IEnumerable<Misfit> ModelMisfits(ExportSource source, ExportOptions options)
     {
-        UniformGrid common = Stored(source.Linears[0]);
-        foreach (ExportLinear linear in source.Linears.Where(linear => Stored(linear) != common))
+        UniformGrid common = Stored(source.StoredLinears[0]);
+        foreach (ExportLinear linear in source.StoredLinears.Where(linear => Stored(linear) != common))
             yield return new Misfit(
                 linear.Module, $"it has {linear.Grid}, the others {common}, and the configuration has room for one",
                 "export --to compressed-tensors, or quantize with --widths fixed");
@@ -64,8 +64,8 @@ public sealed class GptqExporter : FolderExporter
     /// <inheritdoc/>
     protected override void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder)
     {
-        UniformGrid grid = Stored(source.Linears[0]);
-        JsonObject quantization = GptqConfig.Build(grid, Form(grid, options), source.Linears.Any(linear => linear.Ordered), source.HeadIsQuantized, options.Version);
+        UniformGrid grid = Stored(source.StoredLinears[0]);
+        JsonObject quantization = GptqConfig.Build(grid, Form(grid, options), source.StoredLinears.Any(linear => linear.Ordered), source.HeadIsQuantized, options.Version);
         if (DenseModules(source) is { Count: > 0 } dense)
         {
             // gptqmodel and vLLM: "-:" and a pattern leave modules dense.

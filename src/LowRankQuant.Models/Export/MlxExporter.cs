@@ -24,13 +24,13 @@ public sealed class MlxExporter : FolderExporter
     protected override IReadOnlyDictionary<string, string> Metadata => MlxWriter.Metadata;
 
     /// <inheritdoc/>
-    protected override ScaleType DenseType(ExportSource source) => source.Linears[0].ScaleType;
+    protected override ScaleType DenseType(ExportSource source) => source.StoredLinears[0].ScaleType;
 
     /// <inheritdoc/>
     protected override IEnumerable<Misfit> ModelMisfits(ExportSource source, ExportOptions options)
     {
         ScaleType common = DenseType(source);
-        foreach (ExportLinear linear in source.Linears.Where(linear => linear.ScaleType != common))
+        foreach (ExportLinear linear in source.StoredLinears.Where(linear => linear.ScaleType != common))
             yield return new Misfit(linear.Module, $"{linear.ScaleType} scales where others have {common}", "quantize again with one --scale-dtype");
     }
 
@@ -57,8 +57,8 @@ public sealed class MlxExporter : FolderExporter
     /// <inheritdoc/>
     protected override void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder)
     {
-        MlxLayout common = source.Linears.GroupBy(Layout).MaxBy(group => group.Count())!.Key;
-        IEnumerable<ExportLinear> others = source.Linears.Where(linear => Layout(linear) != common);
+        MlxLayout common = source.StoredLinears.GroupBy(Layout).MaxBy(group => group.Count())!.Key;
+        IEnumerable<ExportLinear> others = source.StoredLinears.Where(linear => Layout(linear) != common);
         JsonObject quantization = MlxConfig.Build(common, others.Select(linear => KeyValuePair.Create(source.Checkpoint.WrittenName(linear.Module), Layout(linear))));
         config[MlxConfig.Key] = quantization;
         config["quantization_config"] = quantization.DeepClone();

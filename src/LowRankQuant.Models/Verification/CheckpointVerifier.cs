@@ -157,7 +157,7 @@ public sealed class CheckpointVerifier
         if (Layout is { } layout)
         {
             layout.Round(expected, wanted);
-            layout.ReadRounded(name[..^Weight.Length], values);
+            ((HuggingFaceCheckpoint)_stored.Checkpoint).ReadRounded(name, values);
         }
         if (WeightComparer.Compare(name, wanted, values) is { } difference) _differences.Add(difference);
     }

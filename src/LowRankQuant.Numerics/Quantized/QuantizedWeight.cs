@@ -64,6 +64,16 @@ public abstract class QuantizedWeight
     /// <param name="rowOf">The number here of row i there.</param>
     public abstract QuantizedWeight SelectRows(int count, Func<int, int> rowOf);
 
+    /// <summary>One weight of the rows of several, without branches; null where they lie on different grids or share a scale over all rows.</summary>
+    /// <param name="rows">Rows of the whole.</param>
+    /// <param name="parts">The weights, and the number in the whole of row i of each.</param>
+    public static QuantizedWeight? JoinRows(int rows, IReadOnlyList<(QuantizedWeight Weight, Func<int, int> RowOf)> parts)
+    {
+        QuantizedWeight first = parts[0].Weight;
+        if (parts.Any(part => part.Weight.Grid != first.Grid || part.Weight.ScaleType != first.ScaleType || part.Weight.GetType() != first.GetType())) return null;
+        return first is UniformWeight { Grid.Granularity: Granularity.Tensor } ? null : first.Join(rows, parts);
+    }
+
     /// <summary>Stored bits: codes, scales, zero points or minima, and the branch.</summary>
     public long StoredBits => Grid.StoredBits(OutFeatures, InFeatures, ScaleType) + (Branch?.StoredBits ?? 0);
 
@@ -76,6 +86,20 @@ public abstract class QuantizedWeight
         var taken = new T[(long)count * perRow];
         for (int i = 0; i < count; i++) Array.Copy(values, (long)rowOf(i) * perRow, taken, (long)i * perRow, perRow);
         return taken;
+    }
+
+    private protected abstract QuantizedWeight Join(int rows, IReadOnlyList<(QuantizedWeight Weight, Func<int, int> RowOf)> parts);
+
+    private protected static T[] Scatter<T>(int rows, IReadOnlyList<(QuantizedWeight Weight, Func<int, int> RowOf)> parts, Func<QuantizedWeight, T[]> of)
+    {
+        int perRow = of(parts[0].Weight).Length / parts[0].Weight.OutFeatures;
+        var joined = new T[(long)rows * perRow];
+        foreach ((QuantizedWeight weight, Func<int, int> rowOf) in parts)
+        {
+            T[] values = of(weight);
+            for (int i = 0; i < weight.OutFeatures; i++) Array.Copy(values, (long)i * perRow, joined, (long)rowOf(i) * perRow, perRow);
+        }
+        return joined;
     }
 
     private protected abstract void WriteValues(Span<float> destination);

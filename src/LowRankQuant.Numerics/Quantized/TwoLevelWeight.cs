@@ -38,6 +38,12 @@ public sealed class TwoLevelWeight : QuantizedWeight
             Scales.BlockMinima is null ? null : Rows(Scales.BlockMinima, OutFeatures, count, rowOf),
             Scales.GroupMinima is null ? null : Rows(Scales.GroupMinima, OutFeatures, count, rowOf)));
 
+    private protected override TwoLevelWeight Join(int rows, IReadOnlyList<(QuantizedWeight Weight, Func<int, int> RowOf)> parts) => new(
+        rows, InFeatures, Grid, Scatter(rows, parts, part => part.Codes), new TwoLevelScales(
+            Scatter(rows, parts, part => ((TwoLevelWeight)part).Scales.BlockScales), Scatter(rows, parts, part => ((TwoLevelWeight)part).Scales.GroupScales),
+            Scales.BlockMinima is null ? null : Scatter(rows, parts, part => ((TwoLevelWeight)part).Scales.BlockMinima!),
+            Scales.GroupMinima is null ? null : Scatter(rows, parts, part => ((TwoLevelWeight)part).Scales.GroupMinima!)));
+
     private protected override void WriteValues(Span<float> destination)
     {
         int size = Grid.GroupSize, groups = OutFeatures * Grid.GroupsPerRow(InFeatures), zero = Grid.Symmetric ? Grid.SymmetricZero : 0;

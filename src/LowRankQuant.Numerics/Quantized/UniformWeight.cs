@@ -61,6 +61,10 @@ public sealed class UniformWeight : QuantizedWeight
             one || ZeroPoints is null ? ZeroPoints : Rows(ZeroPoints, OutFeatures, count, rowOf), ScaleType);
     }
 
+    private protected override UniformWeight Join(int rows, IReadOnlyList<(QuantizedWeight Weight, Func<int, int> RowOf)> parts) => new(
+        rows, InFeatures, Grid, Scatter(rows, parts, part => part.Codes), Scatter(rows, parts, part => ((UniformWeight)part).Scales),
+        ZeroPoints is null ? null : Scatter(rows, parts, part => ((UniformWeight)part).ZeroPoints!), ScaleType);
+
     private protected override void WriteValues(Span<float> destination)
     {
         int groups = Grid.GroupsPerRow(InFeatures), size = EffectiveGroupSize;

@@ -8,6 +8,7 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Formats.TwoLevel;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Quantization.Pipeline;
@@ -19,6 +20,8 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// <param name="store">Reads the finished blocks.</param>
 public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder folder, CompressedBlockStore store)
 {
+    private readonly FolderForm _form = FolderForm.Of(model.Checkpoint);
+
     /// <summary>
     /// Writes a compressed-tensors checkpoint, or one of our own kind where there are two-level grids: the block files' tensors as they are, everything
     /// else in the type of the scales. Low-rank branches go to a folder within it, <see cref="CheckpointOpener.AdapterFolder"/>, in the form asked for.
@@ -30,7 +33,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         SafetensorsType type = recipe.ScaleType.ToSafetensors();
         JsonObject config = ModelConfigFile.For(model.Checkpoint, type);
         config["quantization_config"] = QuantizationConfig();
-        Write(type, shardSize, config, (file, _) => [.. file.Names.Where(IsBase).Select(name => PendingTensor.Copy(file, name))], cancellation);
+        Write(type, shardSize, config, CompressedTensors, cancellation);
     }
 
     /// <summary>
@@ -40,17 +43,56 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     public void WriteDense(long shardSize, CancellationToken cancellation)
     {
         const SafetensorsType type = SafetensorsType.F16;
-        Write(type, shardSize, ModelConfigFile.For(model.Checkpoint, type), (file, index) => [.. model.LinearsOf(index).Select(linear =>
+        Write(type, shardSize, ModelConfigFile.For(model.Checkpoint, type), null, cancellation);
+    }
+
+    // The block file's tensors as they are; linears that the family stores together are packed as one.
+    private List<PendingTensor> CompressedTensors(SafetensorsFile file, int index)
+    {
+        HashSet<string> joined = new(StringComparer.Ordinal);
+        var tensors = new List<PendingTensor>();
+        foreach (FusedModule module in model.LinearsOf(index).Select(linear => _form.FusedOf($"{model.BlockName(index)}.{linear.Name}")).OfType<FusedModule>().Distinct())
         {
-            string name = $"{model.BlockName(index)}.{linear.Name}";
-            return new PendingTensor($"{name}.weight", type, [linear.OutFeatures, linear.InFeatures], sink =>
+            if (GridOf(module) is null) continue;
+            joined.UnionWith(module.Parts.Select(part => part.Module));
+            // Shapes now, codes when their turn comes.
+            tensors.AddRange(store.Tensors([(module.Name, Joined(file, module))]).Select(piece => piece with
             {
-                QuantizedWeight weight = store.ReadOne(file, model.BlockName(index), linear.Name);
-                var values = new float[weight.Codes.Length];
-                weight.Reconstruct(values);
-                sink.WriteSingles(values);
-            });
-        })], cancellation);
+                Write = sink => store.Tensors([(module.Name, Joined(file, module))]).First(again => again.Name == piece.Name).Write(sink),
+            }));
+        }
+        tensors.AddRange(file.Names.Where(name => IsBase(name) && !joined.Contains(name[..name.LastIndexOf('.')])).Select(name => PendingTensor.Copy(file, name)));
+        return tensors;
+    }
+
+    private QuantizedWeight Joined(SafetensorsFile file, FusedModule module) => module.Join([.. module.Parts.Select(part =>
+    {
+        (string block, string linear) = Divide(part.Module);
+        return store.ReadOne(file, block, linear).WithBranch(null);
+    })]) ?? throw new InvalidOperationException($"The parts of '{module.Name}' have one grid and do not join.");
+
+    private float[] Dequantized(List<SafetensorsFile> files, string tensor)
+    {
+        string module = tensor[..^".weight".Length];
+        (string block, string linear) = Divide(module);
+        QuantizedWeight weight = store.ReadOne(files[model.Architecture.BlockOf(module)!.Value], block, linear);
+        var values = new float[weight.Codes.Length];
+        weight.Reconstruct(values);
+        return values;
+    }
+
+    // Parts that have grids of their own stay apart, and are read so.
+    // The grid of a stored linear; null where its parts have several, or scales that all rows share.
+    private WeightGrid? GridOf(FusedModule module)
+    {
+        WeightGrid[] grids = [.. module.Parts.Select(part => Divide(part.Module)).Select(part => store.GridOf(part.Block, part.Linear)).Distinct()];
+        return grids is [var one] && one is not UniformGrid { Granularity: Granularity.Tensor } ? one : null;
+    }
+
+    private (string Block, string Linear) Divide(string module)
+    {
+        string block = model.BlockName(model.Architecture.BlockOf(module)!.Value);
+        return (block, module[(block.Length + 1)..]);
     }
 
     private JsonObject QuantizationConfig()
@@ -61,8 +103,14 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         {
             foreach ((string linear, _, _) in model.LinearsOf(i))
             {
-                string module = model.Checkpoint.WrittenName($"{model.BlockName(i)}.{linear}");
+                string module = $"{model.BlockName(i)}.{linear}";
                 WeightGrid grid = store.GridOf(model.BlockName(i), linear);
+                if (_form.FusedOf(module) is { } whole && GridOf(whole) is not null)
+                {
+                    if (whole.Parts[0].Module != module) continue;
+                    module = whole.Name;
+                }
+                module = model.Checkpoint.WrittenName(module);
                 if (grid is TwoLevelGrid native) twoLevel.Add((module, native.Name));
                 else uniform.Add(new QuantizedModule(module, (UniformGrid)grid));
             }
@@ -104,7 +152,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         !tensor.EndsWith(CompressedBlockStore.FactorA, StringComparison.Ordinal) && !tensor.EndsWith(CompressedBlockStore.FactorB, StringComparison.Ordinal);
 
     private void Write(
-        SafetensorsType type, long shardSize, JsonObject config, Func<SafetensorsFile, int, IReadOnlyList<PendingTensor>> blockTensors,
+        SafetensorsType type, long shardSize, JsonObject config, Func<SafetensorsFile, int, IReadOnlyList<PendingTensor>>? blockTensors,
         CancellationToken cancellation)
     {
         ICheckpoint source = model.Checkpoint;
@@ -117,9 +165,19 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             {
                 SafetensorsFile file = SafetensorsFile.Open(folder.ResultFile(i));
                 files.Add(file);
-                tensors.AddRange(blockTensors(file, i));
+                if (blockTensors is not null) tensors.AddRange(blockTensors(file, i));
             }
-            tensors.AddRange(source.TensorNames.Where(name => !quantized.Contains(name)).Select(name => source.Store(name, type)));
+            if (blockTensors is null)
+            {
+                float[] Read(string name) => quantized.Contains(name) ? Dequantized(files, name) : source.ReadFor(name, type);
+                tensors.AddRange(_form.Tensors(
+                    source.TensorNames, type,
+                    name => quantized.Contains(name)
+                        ? new PendingTensor(name, type, [.. source.ShapeOf(name).Select(size => (long)size)], sink => sink.WriteSingles(Read(name)))
+                        : source.Store(name, source.OwnTypeOf(name) ?? type),
+                    Read));
+            }
+            else tensors.AddRange(_form.Tensors(source.TensorNames.Where(name => !quantized.Contains(name)), type, name => source.Store(name, source.OwnTypeOf(name) ?? type)));
             tensors = [.. tensors.Select(source.Named), .. source.Carried];
             SafetensorsFolderWriter.Write(folder.Output, PendingTensor.ReferenceOrder(tensors), shardSize, overwrite: true, cancellationToken: cancellation);
         }

@@ -72,6 +72,12 @@ internal sealed class ViewedTensors(FolderContents contents)
     {
         long all = contents.Quantized(view.Stored) is { } module ? contents.Container!.StoredBitsOf(module) : 8 * contents.Stored.Tensors[view.Stored].ByteLength;
         long stored = view.StoredShape.Aggregate(1L, (product, size) => product * size), taken = (long)view.Pattern.Count * view.TakenColumns;
+        if (view.IsMxfp4)
+        {
+            all += 8 * contents.Stored.Tensors[view.Mxfp4Scales].ByteLength;
+            // Two codes a byte.
+            stored *= 2;
+        }
         return (long)((Int128)all * taken / stored);
     }
 }

@@ -26,7 +26,7 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
     {
         string name = source.Checkpoint is HuggingFaceCheckpoint folder ? folder.Container?.Name ?? "dense" : "gguf";
         ICheckpoint model = source.Checkpoint;
-        return new StoredModel(name, source.Linears, model.Quantizers, model.HuggingFaceConfig["quantization_config"] as JsonObject)
+        return new StoredModel(name, source.StoredLinears, model.Quantizers, model.HuggingFaceConfig["quantization_config"] as JsonObject)
         {
             TiedByHeadAlone = model is HuggingFaceCheckpoint && model.Config.TiedEmbeddings && StoresHeadAlone(model, source.Head + ".weight"),
         };

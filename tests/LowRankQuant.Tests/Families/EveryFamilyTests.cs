@@ -1,0 +1,88 @@
+using System.Text.Json.Nodes;
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Tests.EndToEnd;
+
+namespace LowRankQuant.Tests.Families;
+
+/// <summary>Every method on every family: a few steps, the result read back, measured, and written in other containers.</summary>
+public sealed class EveryFamilyTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public static TheoryData<string> Cases => [.. FamilyModels.Cases];
+
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public async Task EveryMethodQuantizesEveryFamily(string name)
+    {
+        string source = _folder.File("source"), ids = _folder.File("ids.jsonl");
+        FamilyModels.Write(name, source);
+        File.WriteAllLines(ids, Enumerable.Range(0, 8).Select(row => $"[{string.Join(", ", Enumerable.Range(0, 24).Select(i => ((row * 131) + (i * i * 7)) % FamilyModels.Vocabulary))}]"));
+        string[] calibrated = ["--calibration", ids, "--calibration-format", "ids", "--samples", "4", "--held-out", "2", "--sequence-length", "24"];
+        foreach (string options in new[]
+        {
+            "rtn --bits 4 --symmetric true --group-size 32",
+            "lrq --bits 3 --iterations 2 --rank 8 --tune-steps 1 --tune-batch 1",
+            "flexround --bits 4 --symmetric true --group-size 32 --iterations 2",
+            "flrq --bits 3 --group-size 64",
+            "flrq+ --bits 3 --group-size 64 --rank 8 --tune-steps 1 --tune-batch 1",
+            "qera-exact --bits 3 --group-size 64 --rank 4",
+        })
+        {
+            string method = options.Split(' ')[0], output = _folder.File(method);
+            CliResult run = await Lrq.Run(["quantize", source, "--method", .. options.Split(' '), .. calibrated, "--threads", "1", "--out", output]);
+            Assert.True(run.Code == 0, $"{name}, {method}: {run.Error}");
+            Check(source, output, method);
+        }
+        await Exports(source, name);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private static void Check(string source, string output, string method)
+    {
+        using ICheckpoint original = CheckpointOpener.Open(source), result = CheckpointOpener.Open(output);
+        Assert.Equal(original.Layout.Modules, result.Layout.Modules);
+        foreach ((string module, int outFeatures, int inFeatures) in result.Layout.Modules)
+        {
+            QuantizedWeight weight = result.ReadQuantized($"{module}.weight") ?? throw new InvalidOperationException($"{method}: {module} is not quantized.");
+            float[] values = new float[outFeatures * inFeatures], expected = new float[values.Length];
+            weight.Reconstruct(values);
+            original.Read($"{module}.weight", expected);
+            double difference = 0, norm = 0;
+            for (int i = 0; i < values.Length; i++)
+            {
+                difference += Math.Pow(values[i] - expected[i], 2);
+                norm += Math.Pow(expected[i], 2);
+            }
+            Assert.True(difference < 0.2 * norm, $"{method}: {module} is {Math.Sqrt(difference / norm)} off");
+        }
+        JsonNode report = JsonNode.Parse(File.ReadAllText(Path.Combine(output, "report.json")))!;
+        double perplexity = (double)report["result"]!["perplexity"]!;
+        Assert.True(double.IsFinite(perplexity) && perplexity > 1, $"{method}: perplexity {perplexity}");
+    }
+
+    private async Task Exports(string source, string name)
+    {
+        foreach (string container in new[] { "compressed-tensors", "gptq", "mlx", "dense" })
+        {
+            string output = _folder.File($"to-{container}");
+            CliResult run = await Lrq.Run("export", _folder.File("rtn"), "--to", container, "--out", output);
+            Assert.True(run.Code == 0, $"{name}, {container}: {run.Error}");
+            // Codes, scales and every other tensor, as the container's engines read them.
+            CliResult verified = await Lrq.Run("verify", output, "--against", _folder.File("rtn"));
+            Assert.True(verified.Code == 0, $"{name}, {container}: {verified.Out}{verified.Error}");
+        }
+        Assert.Equal(Stored(source), Stored(_folder.File("to-dense")));
+    }
+
+    private static IEnumerable<string> Stored(string folder)
+    {
+        using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(folder, "model.safetensors"));
+        return [.. file.Names.Order(StringComparer.Ordinal).Select(name => $"{name} [{string.Join(", ", file.ShapeOf(name))}]")];
+    }
+}
