@@ -95,19 +95,47 @@ public sealed class NestedNamesTests
         Assert.Equal(8, after.ReadQuantized("model.layers.1.mlp.down_proj.weight")!.Grid is Numerics.Quantized.UniformGrid { Bits: var bits } ? bits : 0);
     }
 
-    [Fact]
-    public async Task FloatsOfANestedSourceHaveItsNamesAndValues()
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public async Task FloatsOfANestedSourceHaveItsNamesAndValues(string name, string prefix)
     {
-        string source = TestData.Path("golden", "models2", "gemma3");
+        string source = TestData.Path("golden", "models2", name);
         using var folder = new TemporaryFolder();
         string output = folder.File("dense");
         CliResult done = await Lrq.Run("convert", source, "--dtype", "fp32", "--out", output);
         Assert.True(done.Code == 0, done.Error);
         using SafetensorsFolder before = SafetensorsFolder.Open(source), after = SafetensorsFolder.Open(output);
         Assert.Equal(before.Names.Order(StringComparer.Ordinal), after.Names.Order(StringComparer.Ordinal));
-        Assert.Equal(SafetensorsType.F32, after.Tensors["language_model.model.norm.weight"].Type);
+        Assert.Equal(SafetensorsType.F32, after.Tensors[prefix + "norm.weight"].Type);
         using ICheckpoint again = CheckpointOpener.Open(output), original = CheckpointOpener.Open(source);
         foreach (string tensor in original.TensorNames.Some()) Assert.Equal(Read(original, tensor), Read(again, tensor));
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public async Task FloatsOfAQuantizedFolderHaveTheNamesOfItsSource(string name, string prefix)
+    {
+        string source = TestData.Path("golden", "models2", name);
+        using var folder = new TemporaryFolder();
+        string quantized = await Rounded(source, folder), output = folder.File("floats");
+        CliResult done = await Lrq.Run("export", quantized, "--to", "dense", "--out", output);
+        Assert.True(done.Code == 0, done.Error);
+        using SafetensorsFolder before = SafetensorsFolder.Open(source), after = SafetensorsFolder.Open(output);
+        Assert.Equal(before.Names.Order(StringComparer.Ordinal), after.Names.Order(StringComparer.Ordinal));
+        Assert.Contains(after.Names, tensor => tensor.StartsWith($"{prefix}layers.0.", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("models", "llama_gqa_sharded", "lm_head")]
+    [InlineData("models", "llama_tied", "lm_head")]
+    [InlineData("models", "qwen3_moe", "lm_head, model.layers.0.mlp.gate, model.layers.1.mlp.gate")]
+    [InlineData("models2", "gemma4_moe", "lm_head, model.language_model.layers.0.router.proj, model.language_model.layers.1.router.proj")]
+    public async Task EveryMatrixThatStaysInFloatsIsNamedToLoaders(string group, string name, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        string output = await Rounded(TestData.Path("golden", group, name), folder);
+        JsonNode config = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(output, "config.json"), TestContext.Current.CancellationToken))!["quantization_config"]!;
+        Assert.Equal(expected, string.Join(", ", config["ignore"]!.AsArray().Select(module => (string)module!)));
     }
 
     [Fact]
