@@ -51,6 +51,9 @@ internal sealed class CorrectionOptions
 
     public Option<string?> Propagation { get; } = Create("--propagation", "X", "Part of earlier layers' errors that a layer undoes, 0 to 1 (default: 0.7 for flrq+, else 0).");
 
+    public Option<string?> ExpertFloor { get; } = Create(
+        "--expert-floor", "N", "Experts that fewer calibration tokens reach are fitted to the inputs of all experts of their layer (default: 64).");
+
     public Option<string?> AdapterForm { get; } = Create(
         "--adapter-form", "lrq|pattern|padded",
         "How branches are written: lrq's own file in the bits that are counted, or a PEFT folder in floats, ranks by module or padded to one (default: lrq; see export).");
@@ -58,7 +61,7 @@ internal sealed class CorrectionOptions
     public IEnumerable<Option> All =>
     [
         RankRule, ExtraSize, TargetBits, Widths, Epochs, Clip, PowerIterations, Sketch, ScalePower, FactorBits, Damping, Compensate, WeighOutputs, QuantizedInputs,
-        Propagation, Residual, ResidualRank, TrainBranch, AdapterForm,
+        Propagation, ExpertFloor, Residual, ResidualRank, TrainBranch, AdapterForm,
     ];
 
     public CorrectionRequest Read(OptionReader reader) => new()
@@ -82,6 +85,7 @@ internal sealed class CorrectionOptions
         WeighOutputs = reader.YesNo(WeighOutputs),
         QuantizedInputs = reader.YesNo(QuantizedInputs),
         Propagation = reader.Double(Propagation),
+        ExpertFloor = reader.Int(ExpertFloor),
     };
 
     /// <summary>A recipe's correction in a few words.</summary>

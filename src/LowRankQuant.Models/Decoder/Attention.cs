@@ -76,16 +76,10 @@ internal sealed record Attention : IMixer
     {
         Variable q = Placed(tape, Query.Apply(tape, x), QueryNorm, pass);
         if (QueryFactor is not null) q = tape.ScaleRows(q, pass.PositionFactors(tape, QueryFactor));
-        (Variable k, Variable v) = Reads is { } block ? Published(pass, block) : KeysAndValues(tape, x, pass);
-        if (Publishes is { } number) pass.Publish(number, k, v);
+        (Variable k, Variable v) = Reads is { } block ? pass.ReadPublished(block) : KeysAndValues(tape, x, pass);
+        if (Publishes is { } number) (k, v) = pass.Publish(tape, number, k, v);
         var terms = new AttentionTerms(KeyBias?.For(pass.TableLength), Sinks);
         return Output.Apply(tape, pass.Attend(tape, Shape, q, k, v, terms));
-    }
-
-    private static (Variable Keys, Variable Values) Published(ForwardPass pass, int block)
-    {
-        (Tensor keys, Tensor values) = pass.ReadPublished(block);
-        return (new Variable(keys), new Variable(values));
     }
 
     private (Variable Keys, Variable Values) KeysAndValues(Tape tape, Variable x, ForwardPass pass)

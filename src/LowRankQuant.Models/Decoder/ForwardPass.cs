@@ -109,10 +109,11 @@ public sealed class ForwardPass
     }
 
     /// <summary>Keeps keys and values for later blocks, when somebody reads them.</summary>
-    internal void Publish(int block, Variable keys, Variable values) => Published?.Set(block, keys.Value, values.Value);
+    internal (Variable Keys, Variable Values) Publish(Tape tape, int block, Variable keys, Variable values) =>
+        Published is null ? (keys, values) : Published.Publish(tape, block, keys, values);
 
     /// <summary>What an earlier block published.</summary>
-    internal (Tensor Keys, Tensor Values) ReadPublished(int block) =>
+    internal (Variable Keys, Variable Values) ReadPublished(int block) =>
         (Published ?? throw new InvalidOperationException($"The block reads keys and values of block {block}, and the pass keeps none.")).Get(block);
 
     private AttentionShape Windows(AttentionShape shape) => shape with { Batch = _shape.Batch, QueryLength = _shape.Length, KeyLength = _shape.Length };

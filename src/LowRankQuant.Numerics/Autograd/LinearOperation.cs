@@ -51,7 +51,13 @@ public static class LinearOperation
         for (int window = 1; window < windows.Length; window++)
         {
             int first = windows[window - 1], rows = windows[window] - first;
-            if (rows == 0 && accumulate) continue;
+            if (rows == 0)
+            {
+                // An expert to which no token of a window came.
+                if (!accumulate) tape.Kernels.Fill(dw, 0);
+                accumulate = true;
+                continue;
+            }
             Tensor inputs = x.RowRange(first, rows), slopes = dy.RowRange(first, rows);
             if (transposedWeight) tape.AddProduct(inputs, true, slopes, false, dw, accumulate);
             else tape.AddProduct(slopes, true, inputs, false, dw, accumulate);

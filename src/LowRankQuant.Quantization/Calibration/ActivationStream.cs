@@ -166,14 +166,34 @@ public sealed class ActivationStream : IDisposable
     /// <param name="tape">Records where gradients are asked for.</param>
     /// <param name="windows">Numbers of windows of one length.</param>
     /// <param name="input">Their states, [windows * length, hidden], filled here.</param>
-    /// <param name="gradient">Where the gradient of the states goes; null for none.</param>
     /// <returns>The block's output, [windows * length, hidden].</returns>
-    public Variable Forward(IDecoderBlock block, Tape tape, ReadOnlySpan<int> windows, Tensor input, Tensor? gradient = null)
+    public Variable Forward(IDecoderBlock block, Tape tape, ReadOnlySpan<int> windows, Tensor input)
     {
         int length = LengthOf(windows[0]);
         for (int i = 0; i < windows.Length; i++) _states.Read(windows[i], input.RowRange(i * length, length));
-        return block.Forward(tape, gradient is null ? new Variable(input) : new Variable(input, gradient), _inputs.For(tape, block.Index, windows, length));
+        return block.Forward(tape, new Variable(input), _inputs.For(tape, block.Index, windows, length));
     }
+
+    /// <summary>
+    /// A window through a block and gradients back through it, those included that pass through keys and values from later blocks to earlier ones; blocks go from the
+    /// last to the first.
+    /// </summary>
+    /// <param name="block">The block.</param>
+    /// <param name="window">Number of the window.</param>
+    /// <param name="input">Filled with its states, [length, hidden].</param>
+    /// <param name="slope">The gradient of what comes out.</param>
+    /// <param name="gradient">Gets the gradient of the states.</param>
+    public void Differentiate(IDecoderBlock block, int window, Tensor input, Tensor slope, Tensor gradient)
+    {
+        _states.Read(window, input);
+        using var tape = new Tape(_device, recording: true);
+        BlockInputs.Sloped pass = _inputs.ForGradients(tape, block.Index, window, LengthOf(window));
+        tape.Backward(block.Forward(tape, new Variable(input, gradient), pass.Pass), slope);
+        pass.Keep();
+    }
+
+    /// <summary>Begins a pass of gradients back through all blocks.</summary>
+    public void BeginGradients() => _inputs.ClearSlopes();
 
     /// <summary>Takes windows through a block without changing them.</summary>
     /// <param name="block">The block.</param>

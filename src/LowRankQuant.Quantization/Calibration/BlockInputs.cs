@@ -18,6 +18,8 @@ internal sealed class BlockInputs : IDisposable
     private readonly ActivationStore? _perLayer;
     private readonly bool _ownsPerLayer;
     private readonly Dictionary<int, (ActivationStore Keys, ActivationStore Values)> _published = [];
+    private readonly Dictionary<int, (ActivationStore Keys, ActivationStore Values)> _slopes = [];
+    private readonly HashSet<(int Block, int Window)> _sloped = [];
 
     /// <summary>Room for the inputs of windows.</summary>
     public BlockInputs(Device device, int layers, int windows, int rows, int perLayerColumns, StreamOptions options)
@@ -60,11 +62,17 @@ internal sealed class BlockInputs : IDisposable
     /// <summary>As <see cref="For"/>, keeping what the block publishes when it is disposed of.</summary>
     public Kept Watch(int block, int[] windows, int length, bool keep) => new(this, block, windows, length, keep);
 
+    /// <summary>Forgets the gradients of what blocks published, before a new pass back through all blocks.</summary>
+    public void ClearSlopes() => _sloped.Clear();
+
+    /// <summary>A pass of one window through a block whose gradients go back through what earlier blocks published, and come back from later ones.</summary>
+    public Sloped ForGradients(Tape tape, int block, int window, int length) => new(this, tape, block, window, length);
+
     /// <inheritdoc/>
     public void Dispose()
     {
         if (_ownsPerLayer) _perLayer?.Dispose();
-        foreach ((ActivationStore keys, ActivationStore values) in _published.Values)
+        foreach ((ActivationStore keys, ActivationStore values) in _published.Values.Concat(_slopes.Values))
         {
             keys.Dispose();
             values.Dispose();
@@ -89,7 +97,7 @@ internal sealed class BlockInputs : IDisposable
     private PublishedValues Published(Tape tape, ReadOnlySpan<int> windows, int length, bool isFixed)
     {
         var values = new PublishedValues { IsFixed = isFixed };
-        foreach ((int block, (ActivationStore keys, ActivationStore stored)) in _published) values.Lend(block, Gather(tape, keys, windows, length), Gather(tape, stored, windows, length));
+        foreach ((int block, (ActivationStore keys, ActivationStore stored)) in _published) values.Lend(block, new Variable(Gather(tape, keys, windows, length)), new Variable(Gather(tape, stored, windows, length)));
         return values;
     }
 
@@ -99,6 +107,8 @@ internal sealed class BlockInputs : IDisposable
         for (int i = 0; i < windows.Length; i++) store.Read(windows[i], rows.RowRange(i * length, length));
         return rows;
     }
+
+    private ActivationStore Create(int columns) => new(_windows, _rows, columns, _options.Budget, _options.Folder);
 
     private ActivationStore Copy(ActivationStore from)
     {
@@ -110,6 +120,67 @@ internal sealed class BlockInputs : IDisposable
             copy.Write(i, x);
         }
         return copy;
+    }
+
+    /// <summary>The inputs of one window, and the gradients of what earlier blocks published.</summary>
+    internal sealed class Sloped
+    {
+        private readonly BlockInputs _inputs;
+        private readonly int _window;
+        private readonly Dictionary<int, (Tensor Keys, Tensor Values)> _given = [];
+
+        public Sloped(BlockInputs inputs, Tape tape, int block, int window, int length)
+        {
+            _inputs = inputs;
+            _window = window;
+            var values = new PublishedValues { IsFixed = true };
+            foreach ((int earlier, (ActivationStore keys, ActivationStore stored)) in inputs._published)
+            {
+                (Tensor keySlope, Tensor valueSlope) = (Zeros(tape, length, keys.Columns), Zeros(tape, length, stored.Columns));
+                _given[earlier] = (keySlope, valueSlope);
+                values.Lend(earlier, new Variable(Gather(tape, keys, [window], length), keySlope), new Variable(Gather(tape, stored, [window], length), valueSlope));
+            }
+            if (inputs._sloped.Contains((block, window)))
+            {
+                (ActivationStore keys, ActivationStore stored) = inputs._slopes[block];
+                values.LendSlopes(block, Gather(tape, keys, [window], length), Gather(tape, stored, [window], length));
+            }
+            Pass = ForwardPass.OfWindows(new SequenceShape(1, length)).With(inputs.PerLayer(tape, block, [window], length), values);
+        }
+
+        /// <summary>The pass.</summary>
+        public ForwardPass Pass { get; }
+
+        /// <summary>Adds the gradients that the pass gave to those of later blocks; before the tape is disposed of.</summary>
+        public void Keep()
+        {
+            foreach ((int block, (Tensor keys, Tensor values)) in _given)
+            {
+                if (!_inputs._slopes.TryGetValue(block, out (ActivationStore Keys, ActivationStore Values) stores))
+                    _inputs._slopes[block] = stores = (_inputs.Create(keys.Columns), _inputs.Create(values.Columns));
+                Add(block, stores.Keys, keys);
+                Add(block, stores.Values, values);
+                _inputs._sloped.Add((block, _window));
+            }
+        }
+
+        private static Tensor Zeros(Tape tape, int rows, int columns)
+        {
+            Tensor zeros = tape.Rent(rows, columns);
+            tape.Device.Kernels.Fill(zeros, 0);
+            return zeros;
+        }
+
+        private void Add(int block, ActivationStore store, Tensor slopes)
+        {
+            if (_inputs._sloped.Contains((block, _window)))
+            {
+                using Tensor sum = slopes.Device.Empty(slopes.Shape);
+                store.Read(_window, sum);
+                slopes.Device.Kernels.AddScaled(sum, 1, slopes);
+            }
+            store.Write(_window, slopes);
+        }
     }
 
     /// <summary>The inputs of one batch, and what its pass publishes.</summary>
@@ -132,20 +203,19 @@ internal sealed class BlockInputs : IDisposable
             _values.Dispose();
         }
 
-        private void Store((Tensor Keys, Tensor Values) rows)
+        private void Store((Variable Keys, Variable Values) rows)
         {
+            (Tensor keys, Tensor values) = (rows.Keys.Value, rows.Values.Value);
             if (!inputs._published.TryGetValue(block, out (ActivationStore Keys, ActivationStore Values) stores))
             {
-                stores = (Create(rows.Keys.Columns), Create(rows.Values.Columns));
+                stores = (inputs.Create(keys.Columns), inputs.Create(values.Columns));
                 inputs._published[block] = stores;
             }
             for (int i = 0; i < windows.Length; i++)
             {
-                stores.Keys.Write(windows[i], rows.Keys.RowRange(i * length, length));
-                stores.Values.Write(windows[i], rows.Values.RowRange(i * length, length));
+                stores.Keys.Write(windows[i], keys.RowRange(i * length, length));
+                stores.Values.Write(windows[i], values.RowRange(i * length, length));
             }
         }
-
-        private ActivationStore Create(int columns) => new(inputs._windows, inputs._rows, columns, inputs._options.Budget, inputs._options.Folder);
     }
 }

@@ -63,6 +63,7 @@ public static class BlockMethods
         {
             QuantizedInputs = correction.QuantizedInputs,
             Propagation = correction.Propagation,
+            ExpertFloor = correction.ExpertFloor,
             Dampings = correction.ChooseDamping ? Dampings : [correction.Damping],
         };
         int RankFor(LayerProblem problem) => correction.RankFor(problem.OutFeatures, problem.InFeatures, problem.Grid.Bits);

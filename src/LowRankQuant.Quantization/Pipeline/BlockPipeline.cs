@@ -100,9 +100,12 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
     {
         long start = Time.GetTimestamp();
         double? before = null, heldOutBefore = null, after = null, heldOut = null;
+        long[][] experts = [];
         if (streams is not null)
         {
+            foreach (RouterChoice router in block.Routers) router.Reset();
             streams.AdvanceFullPrecision(block, cancellation);
+            experts = [.. block.Routers.Select(router => (long[])router.Tokens.Clone())];
             using SlotSwap rounded = SlotSwap.RoundedToNearest(block, recipe.Scheme, model.Device);
             before = streams.Loss(block, 0, Math.Min(MeasuredWindows, streams.TrainingWindows), cancellation);
             if (streams.HeldOutWindows > 0) heldOutBefore = streams.Loss(block, streams.TrainingWindows, streams.HeldOutWindows, cancellation);
@@ -126,6 +129,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         var report = new BlockReport(block.Index, before, after, heldOut, heldOutBefore, Time.GetElapsedTime(start).TotalSeconds)
         {
             KeptIteration = result.KeptIteration,
+            ExpertTokens = experts,
             Warnings = result.Warnings,
             Layers = result.Layers,
         };

@@ -18,6 +18,9 @@ public sealed record BlockReport(
     /// <summary>Every linear layer, where the method works layer by layer; else empty.</summary>
     public IReadOnlyList<LayerReport> Layers { get; init; } = [];
 
+    /// <summary>Calibration tokens that reached every expert, router by router; empty without experts, or without calibration.</summary>
+    public IReadOnlyList<long[]> ExpertTokens { get; init; } = [];
+
     /// <summary>What went wrong and how it was handled.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 }

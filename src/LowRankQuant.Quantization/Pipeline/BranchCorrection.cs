@@ -87,13 +87,21 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
             IReadOnlyList<InputStage> stages = statistics.Stages(streams.Full);
             for (int stage = 0; stage < stages.Count; stage++)
             {
-                StageInputs[] inputs = statistics.Pair(
-                    stage, streams.Full, streams.Quantized, new WindowRange(0, windows), options.Propagation > 0, () => Use(dense), () => Use(stored));
-                foreach ((int site, int slot) in stages[stage].Sites.SelectMany((known, site) => known.Slots.Select(slot => (site, slot))))
+                IReadOnlyList<InputSite> sites = stages[stage].Sites;
+                var experts = new ExpertPool(block, sites, options.ExpertFloor, _warnings);
+                var range = new WindowRange(0, windows);
+                bool cross = options.Propagation > 0;
+                foreach (Range some in ExpertPool.Parts(sites, slots))
                 {
-                    result[slot] = Fit(
-                        block, slots[slot], ((DenseWeight)dense[slot]).Value, (DenseWeight)stored[slot], inputs[site].Statistics, inputs[site].Cross, plan);
-                    if (result[slot].Branch is { } branch) branch.AddTo(((DenseWeight)stored[slot]).Value.Span);
+                    StageInputs[] inputs = experts.Fill(
+                        statistics.Pair(stage, streams.Full, streams.Quantized, range, some, cross, () => Use(dense), () => Use(stored)), some,
+                        () => statistics.Pool(stage, streams.Full, streams.Quantized, range, cross, () => Use(dense), () => Use(stored)));
+                    foreach ((int site, int slot) in sites.Take(some).SelectMany((known, site) => known.Slots.Select(slot => (site, slot))))
+                    {
+                        result[slot] = Fit(
+                            block, slots[slot], ((DenseWeight)dense[slot]).Value, (DenseWeight)stored[slot], inputs[site].Statistics, inputs[site].Cross, plan);
+                        if (result[slot].Branch is { } branch) branch.AddTo(((DenseWeight)stored[slot]).Value.Span);
+                    }
                 }
             }
             Use(dense);
@@ -138,7 +146,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
         float[] values = stored.Value.ToArray();
         var error = new double[target.Length];
         for (int i = 0; i < error.Length; i++) error[i] = target[i] - values[i];
-        LowRankFactors factors = WhitenedFit.Fit(error, m, layer.Rank, metric, layer.RowSensitivity, workers);
+        LowRankFactors factors = WhitenedFit.Fit(error, m, layer.Rank, metric, layer.RowSensitivity.Any(row => row > 0) ? layer.RowSensitivity : null, workers);
         factors = options.FactorBits == 8 ? ByteFactors.Round(factors, error, m, metric, workers) : factors.ToHalf();
         double baseBits = quantized.Checkpoint.StoredBitsOf($"{module}.weight"), count = (double)m * n;
         LowRankBranch? branch = factors.ToBranch(options.FactorBits);

@@ -18,6 +18,9 @@ public sealed record BranchCorrectionOptions
     /// <summary>Strength of error propagation.</summary>
     public double Propagation { get; init; } = 0.7;
 
+    /// <summary>An expert that fewer calibration tokens reach is fitted to the inputs of all experts of its layer together.</summary>
+    public int ExpertFloor { get; init; } = CorrectionRecipe.UsualExpertFloor;
+
     /// <summary>Seed of everything random.</summary>
     public required ulong Seed { get; init; }
 }

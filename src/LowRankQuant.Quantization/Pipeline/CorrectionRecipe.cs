@@ -52,6 +52,12 @@ public sealed record CorrectionRecipe
     /// <summary>Strength of the shift of targets that undoes earlier layers' errors; 0 for none.</summary>
     public required double Propagation { get; init; }
 
+    /// <summary>Fewest calibration tokens of an expert unless the request says otherwise.</summary>
+    public const int UsualExpertFloor = 64;
+
+    /// <summary>An expert that fewer calibration tokens reach is fitted to the inputs of all experts of its layer together.</summary>
+    public int ExpertFloor { get; init; } = UsualExpertFloor;
+
     /// <summary>Who has the last word on the codes.</summary>
     public required ResidualRounding Residual { get; init; }
 

@@ -48,6 +48,9 @@ public sealed record CorrectionRequest
     /// <summary>Strength of error propagation.</summary>
     public double? Propagation { get; init; }
 
+    /// <summary>Fewest calibration tokens of an expert that is fitted to its own inputs.</summary>
+    public int? ExpertFloor { get; init; }
+
     /// <summary>Who has the last word on the codes.</summary>
     public ResidualRounding? Residual { get; init; }
 

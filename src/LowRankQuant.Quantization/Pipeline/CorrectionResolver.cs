@@ -99,6 +99,7 @@ internal sealed class CorrectionResolver(
             WeighOutputs = Asked.WeighOutputs ?? IsPlus,
             QuantizedInputs = quantizedInputs,
             Propagation = quantizedInputs ? propagation : 0,
+            ExpertFloor = (int)Number("--expert-floor", Asked.ExpertFloor ?? CorrectionRecipe.UsualExpertFloor, 0, 1 << 20, "calibration tokens"),
             TargetBits = Asked.TargetBits,
             Widths = widths,
         };
@@ -142,6 +143,7 @@ internal sealed class CorrectionResolver(
         ("--weigh-outputs", Asked.WeighOutputs is not null, IsPlus),
         ("--quantized-inputs", Asked.QuantizedInputs is not null, true),
         ("--propagation", Asked.Propagation is not null, true),
+        ("--expert-floor", Asked.ExpertFloor is not null, true),
         ("--target-bits", Asked.TargetBits is not null, IsPlus),
         ("--widths", Asked.Widths is not null, IsPlus),
     ];

@@ -1,7 +1,6 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Quantization.Pipeline;
@@ -74,8 +73,10 @@ internal sealed class StreamedPasses : IDisposable
     /// <param name="load">Gives a block; it is disposed of afterwards.</param>
     /// <param name="cancellation">Asks to stop.</param>
     /// <param name="done">Told the number of blocks done.</param>
-    public void Backward(Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null)
+    /// <param name="passed">Told the number of every window that a block has given its gradients; null for nobody.</param>
+    public void Backward(Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null, Action<int>? passed = null)
     {
+        _stream.BeginGradients();
         for (int i = _model.Config.Layers - 1; i >= 0; i--)
         {
             using IDecoderBlock block = load(i);
@@ -83,9 +84,9 @@ internal sealed class StreamedPasses : IDisposable
             {
                 cancellation.ThrowIfCancellationRequested();
                 Last.Read(w, _slope);
-                using var tape = new Tape(_model.Device, recording: true);
-                tape.Backward(_inputs[i].Forward(block, tape, [w], _x, _gradient), _slope);
+                _inputs[i].Differentiate(block, w, _x, _slope, _gradient);
                 Last.Write(w, _gradient);
+                passed?.Invoke(w);
             }
             done?.Invoke(_model.Config.Layers - i);
         }

@@ -48,20 +48,27 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
             IReadOnlyList<InputStage> stages = statistics.Stages(fullInput);
             for (int stage = 0; stage < stages.Count; stage++)
             {
-                StageInputs[] inputs = Inputs(all, stage, WindowRange.Training(streams));
-                StageInputs[]? heldOut = chooses ? Inputs(allHeldOut, stage, WindowRange.HeldOut(streams)) : null;
-                foreach ((int site, int slot) in stages[stage].Sites.SelectMany((known, site) => known.Slots.Select(slot => (site, slot))))
+                IReadOnlyList<InputSite> sites = stages[stage].Sites;
+                var experts = new ExpertPool(context.Block, sites, options.ExpertFloor, warnings);
+                foreach (Range some in ExpertPool.Parts(sites, slots))
                 {
-                    context.Cancellation.ThrowIfCancellationRequested();
-                    (LayerProblem problem, LayerSolution solution) = Solve(context, slot, ((DenseWeight)dense[slot]).Value, inputs[site], heldOut?[site]);
-                    weights[slot] = solution.Weight;
-                    warnings.AddRange(solution.Warnings);
-                    LayerReport report = LayerReport.Measure(slots[slot].Name, problem.Weight, inputs[site].Statistics, solution.Weight, context.Device.HostWorkers);
-                    reports[slot] = chooses ? report with { Damping = problem.Damping } : report;
-                    context.Progress?.Report(new BlockProgress(context.Block.Index, ++done, slots.Count, report.ErrorAfter));
-                    if (!options.QuantizedInputs) continue;
-                    quantized[slot] = new DenseWeight(context.Device.From(Stored(solution.Weight), solution.Weight.OutFeatures, solution.Weight.InFeatures));
-                    slots[slot].Exchange(quantized[slot]);
+                    StageInputs[] inputs = Inputs(all, stage, some, WindowRange.Training(streams), experts);
+                    StageInputs[]? heldOut = chooses ? Inputs(allHeldOut, stage, some, WindowRange.HeldOut(streams), null) : null;
+                    foreach ((int site, int slot) in sites.Take(some).SelectMany((known, site) => known.Slots.Select(slot => (site, slot))))
+                    {
+                        context.Cancellation.ThrowIfCancellationRequested();
+                        // What hardly any held-out token reaches cannot choose a damping.
+                        StageInputs? judge = heldOut is null ? null : heldOut[site].Statistics.Tokens > 0 ? heldOut[site] : inputs[site];
+                        (LayerProblem problem, LayerSolution solution) = Solve(context, slot, ((DenseWeight)dense[slot]).Value, inputs[site], judge);
+                        weights[slot] = solution.Weight;
+                        warnings.AddRange(solution.Warnings);
+                        LayerReport report = LayerReport.Measure(slots[slot].Name, problem.Weight, inputs[site].Statistics, solution.Weight, context.Device.HostWorkers);
+                        reports[slot] = chooses ? report with { Damping = problem.Damping } : report;
+                        context.Progress?.Report(new BlockProgress(context.Block.Index, ++done, slots.Count, report.ErrorAfter));
+                        if (!options.QuantizedInputs) continue;
+                        quantized[slot] = new DenseWeight(context.Device.From(Stored(solution.Weight), solution.Weight.OutFeatures, solution.Weight.InFeatures));
+                        slots[slot].Exchange(quantized[slot]);
+                    }
                 }
                 if (all is not null) all[stage] = [];
                 if (allHeldOut is not null) allHeldOut[stage] = [];
@@ -77,9 +84,17 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         }
         return new QuantizedBlock(weights) { Layers = reports, Warnings = warnings };
 
-        StageInputs[] Inputs(InputStatistics[][]? known, int stage, WindowRange windows) => known is not null
-            ? [.. known[stage].Select(site => new StageInputs(site, null))]
-            : statistics.Pair(stage, fullInput, streams.QuantizedInput, windows, options.Propagation > 0, () => Use(dense), () => Use(quantized));
+        StageInputs[] Inputs(InputStatistics[][]? known, int stage, Range some, WindowRange windows, ExpertPool? experts)
+        {
+            // Statistics of experts are taken when their turn comes: all of a block at once would not fit.
+            if (known is { Length: > 0 } && known[stage] is [var single]) return [new StageInputs(single, null)];
+            ActivationStream seen = known is null ? streams.QuantizedInput : fullInput;
+            bool cross = known is null && options.Propagation > 0;
+            Action useSeen = known is null ? () => Use(quantized) : () => Use(dense);
+            StageInputs[] inputs = statistics.Pair(stage, fullInput, seen, windows, some, cross, () => Use(dense), useSeen);
+            if (known is not null) Use(quantized);
+            return experts is null ? inputs : experts.Fill(inputs, some, () => statistics.Pool(stage, fullInput, seen, windows, cross, () => Use(dense), useSeen));
+        }
 
         void Use(IWeightSource[] sources)
         {
@@ -129,7 +144,8 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
             ScaleDigits = context.Scheme.For(linear.Name).ScaleDigits,
             Damping = damping,
             PlannedRank = plan?.Rank,
-            RowSensitivity = plan?.RowSensitivity,
+            // An expert that no token reached feels nothing at all, which says nothing about its rows.
+            RowSensitivity = plan?.RowSensitivity is { } rows && rows.Any(row => row > 0) ? rows : null,
             Seed = SeededRandom.Derive(context.Seed, SeedPath, (ulong)context.Block.Index, (ulong)slot).NextUInt64(),
             Workers = context.Device.HostWorkers,
             Cancellation = context.Cancellation,

@@ -12,6 +12,9 @@ internal sealed record LayerwiseOptions
     /// <summary>Strength of <see cref="ErrorPropagation"/>; needs <see cref="QuantizedInputs"/>.</summary>
     public double Propagation { get; init; }
 
+    /// <summary>An expert that fewer calibration tokens reach is fitted to the inputs of all experts of its layer together.</summary>
+    public int ExpertFloor { get; init; }
+
     /// <summary>
     /// Dampings of the input covariance. Several are tried on every layer, and the one whose result has the least output error on the held-out windows
     /// is kept.

@@ -17,15 +17,42 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
     /// <param name="stream">Windows at its input.</param>
     public IReadOnlyList<InputStage> Stages(ActivationStream stream) => _stages ??= InputStages.Find(block, () => Run(stream, 0));
 
-    /// <summary>Input statistics of every site of every stage with the block as it stands, in one run over the windows.</summary>
+    /// <summary>
+    /// Input statistics of every stage with the block as it stands, in one run over the windows; none of stages of several sites, which are taken part by part by
+    /// <see cref="Pair"/>.
+    /// </summary>
     /// <param name="input">Windows at the input of the block.</param>
     /// <param name="windows">The windows to use.</param>
     public InputStatistics[][] All(ActivationStream input, WindowRange windows) => Collect(input, windows, visit =>
         input.Look(block, windows.First, windows.Count, (window, _) => visit(window - windows.First), cancellation, batch: 1));
 
-    /// <summary>As <see cref="All"/> over all windows of a stream, which then holds the next block's input.</summary>
-    public InputStatistics[][] AllAndAdvance(ActivationStream stream) =>
-        Collect(stream, new WindowRange(0, stream.Windows), visit => stream.Advance(block, (window, _) => visit(window), cancellation, batch: 1));
+    /// <summary>Shows the statistics of every site of every stage, with the block as it stands.</summary>
+    /// <param name="stream">Windows at the input of the block.</param>
+    /// <param name="windows">The windows to use.</param>
+    /// <param name="advance">Whether the stream then holds the next block's input; the windows are all of it.</param>
+    /// <param name="visit">Given stage, site and its statistics.</param>
+    public void Visit(ActivationStream stream, WindowRange windows, bool advance, Action<int, InputSite, InputStatistics> visit)
+    {
+        IReadOnlyList<InputStage> stages = Stages(stream);
+        for (int stage = 0; stage < stages.Count; stage++)
+        {
+            IReadOnlyList<InputSite> sites = stages[stage].Sites;
+            if (sites.Count == 1) continue;
+            foreach (Range some in ExpertPool.Parts(sites, block.Slots))
+            {
+                StageInputs[] inputs = Pair(stage, stream, stream, windows, some, cross: false, () => { }, () => { });
+                int first = some.GetOffsetAndLength(sites.Count).Offset;
+                for (int i = 0; i < inputs.Length; i++) visit(stage, sites[first + i], inputs[i].Statistics);
+            }
+        }
+        InputStatistics[][] single = !advance ? All(stream, windows) : Collect(
+            stream, windows, pass => stream.Advance(block, (window, _) => pass(window), cancellation, batch: 1));
+        for (int stage = 0; stage < stages.Count; stage++)
+        {
+            if (single[stage] is [var only]) visit(stage, stages[stage].Sites[0], only);
+            single[stage] = [];
+        }
+    }
 
     /// <summary>
     /// Statistics of one stage's inputs in the quantized model, site by site, and their product with the full-precision ones: C = Xfp^T Xq / tokens [n, n].
@@ -34,14 +61,16 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
     /// <param name="fullInput">Windows at the input of the block on the full-precision stream.</param>
     /// <param name="quantizedInput">Windows at the input of the block on the quantized stream.</param>
     /// <param name="windows">The windows to use.</param>
+    /// <param name="sites">The sites of the stage that are wanted.</param>
     /// <param name="cross">Whether C is wanted; else it is null.</param>
     /// <param name="useDense">Puts the full-precision weights into the block.</param>
     /// <param name="useQuantized">Puts the weights quantized so far into the block.</param>
     public StageInputs[] Pair(
-        int stage, ActivationStream fullInput, ActivationStream quantizedInput, WindowRange windows, bool cross, Action useDense, Action useQuantized)
+        int stage, ActivationStream fullInput, ActivationStream quantizedInput, WindowRange windows, Range sites, bool cross, Action useDense, Action useQuantized)
     {
-        IReadOnlyList<InputSite> sites = Stages(quantizedInput)[stage].Sites;
-        LinearSlot[] slots = [.. sites.Select(site => block.Slots[site.First])];
+        IReadOnlyList<InputSite> all = Stages(quantizedInput)[stage].Sites;
+        (int firstSite, int siteCount) = sites.GetOffsetAndLength(all.Count);
+        LinearSlot[] slots = [.. all.Skip(firstSite).Take(siteCount).Select(site => block.Slots[site.First])];
         InputStatistics[] statistics = [.. slots.Select(slot => new InputStatistics(slot.InFeatures))];
         SegmentedMatrix?[] sums = [.. slots.Select(slot => cross ? new SegmentedMatrix((long)slot.InFeatures * slot.InFeatures) : null)];
         var kept = new Tensor?[slots.Length];
@@ -51,17 +80,17 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
             {
                 int window = windows.First + i;
                 useQuantized();
-                RunTo(stage, quantizedInput, window, (site, x) => Checked(slots[site], () =>
+                RunTo(stage, quantizedInput, window, Of(sites, all.Count, (site, x) => Checked(slots[site], () =>
                 {
                     statistics[site].Add(x);
                     if (cross) Keep(ref kept[site], x);
-                }));
+                })));
                 if (cross)
                 {
                     // Tokens go where they went in the quantized model, so that the two inputs of an expert are of the same tokens.
                     foreach (RouterChoice router in block.Routers) router.Given = router.Last;
                     useDense();
-                    RunTo(stage, fullInput, window, (site, x) => AddProduct(sums[site]!, x, kept[site]!));
+                    RunTo(stage, fullInput, window, Of(sites, all.Count, (site, x) => AddProduct(sums[site]!, x, kept[site]!)));
                     foreach (RouterChoice router in block.Routers) router.Given = null;
                 }
                 if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
@@ -78,6 +107,60 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
             foreach (Tensor? tensor in kept) tensor?.Dispose();
         }
         return [.. statistics.Select((known, site) => new StageInputs(known, Mean(sums[site], known.Tokens)))];
+    }
+
+    /// <summary>
+    /// Statistics of all sites of a stage together, and of the product with their full-precision inputs: what stands for an expert that hardly any token reaches.
+    /// </summary>
+    /// <inheritdoc cref="Pair"/>
+    public StageInputs Pool(
+        int stage, ActivationStream fullInput, ActivationStream quantizedInput, WindowRange windows, bool cross, Action useDense, Action useQuantized)
+    {
+        IReadOnlyList<InputSite> all = Stages(quantizedInput)[stage].Sites;
+        LinearSlot[] slots = [.. all.Select(site => block.Slots[site.First])];
+        int n = slots[0].InFeatures;
+        var statistics = new InputStatistics(n);
+        SegmentedMatrix? sum = cross ? new SegmentedMatrix((long)n * n) : null;
+        var kept = new Tensor?[slots.Length];
+        try
+        {
+            for (int i = 0; i < windows.Count; i++)
+            {
+                int window = windows.First + i;
+                useQuantized();
+                RunTo(stage, quantizedInput, window, (site, x) => Checked(slots[site], () =>
+                {
+                    statistics.Add(x);
+                    if (cross) Keep(ref kept[site], x);
+                }));
+                if (sum is not null)
+                {
+                    foreach (RouterChoice router in block.Routers) router.Given = router.Last;
+                    useDense();
+                    RunTo(stage, fullInput, window, (site, x) => AddProduct(sum, x, kept[site]!));
+                    foreach (RouterChoice router in block.Routers) router.Given = null;
+                }
+                if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
+                statistics.EndSegment();
+                sum?.EndSegment();
+            }
+        }
+        finally
+        {
+            useQuantized();
+            foreach (Tensor? tensor in kept) tensor?.Dispose();
+        }
+        return new StageInputs(statistics, Mean(sum, statistics.Tokens));
+    }
+
+    // Observers of some of the sites.
+    private static Action<int, Tensor> Of(Range sites, int count, Action<int, Tensor> observe)
+    {
+        (int first, int length) = sites.GetOffsetAndLength(count);
+        return (site, x) =>
+        {
+            if (site >= first && site < first + length) observe(site - first, x);
+        };
     }
 
     private static double[]? Mean(SegmentedMatrix? sum, long tokens)
@@ -106,7 +189,7 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
 
     private InputStatistics[][] Collect(ActivationStream stream, WindowRange windows, Action<Action<int>> pass)
     {
-        InputSite[] sites = [.. Stages(stream).SelectMany(stage => stage.Sites)];
+        InputSite[] sites = [.. Stages(stream).Where(stage => stage.Sites.Count == 1).Select(stage => stage.Sites[0])];
         LinearSlot[] firsts = [.. sites.Select(site => block.Slots[site.First])];
         InputStatistics[] statistics = [.. firsts.Select(slot => new InputStatistics(slot.InFeatures))];
         try
@@ -127,7 +210,7 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
             foreach (LinearSlot slot in firsts) slot.InputObserver = null;
         }
         int next = 0;
-        return [.. Stages(stream).Select(stage => stage.Sites.Select(_ => statistics[next++]).ToArray())];
+        return [.. Stages(stream).Select(stage => stage.Sites.Count == 1 ? new[] { statistics[next++] } : [])];
     }
 
     private void Checked(LinearSlot slot, Action add)

@@ -62,18 +62,23 @@ internal sealed class ParameterArena : IDisposable
     }
 
     /// <summary>One Adam step, <paramref name="step"/> counted from 1.</summary>
-    public void AdamStep(double rate, int step) => Device.Kernels.AdamStep(new AdamArguments
+    public void AdamStep(double rate, int step)
     {
-        Parameters = _values,
-        Gradient = _gradients,
-        FirstMoment = _firstMoment,
-        SecondMoment = _secondMoment,
-        Rate = (float)rate,
-        Step = step,
-        Beta1 = 0.9f,
-        Beta2 = 0.999f,
-        Epsilon = 1e-8f,
-    });
+        // What no token of the step passed through, such as an expert, has no gradient, and not that of an earlier step.
+        foreach (Variable variable in _variables.Where(variable => !variable.HasGradient)) Device.Kernels.Fill(variable.Gradient!, 0);
+        Device.Kernels.AdamStep(new AdamArguments
+        {
+            Parameters = _values,
+            Gradient = _gradients,
+            FirstMoment = _firstMoment,
+            SecondMoment = _secondMoment,
+            Rate = (float)rate,
+            Step = step,
+            Beta1 = 0.9f,
+            Beta2 = 0.999f,
+            Epsilon = 1e-8f,
+        });
+    }
 
     /// <summary>Multiplies all gradients.</summary>
     public void ScaleGradients(double factor) => Device.Kernels.Scale(_gradients, (float)factor, _gradients);

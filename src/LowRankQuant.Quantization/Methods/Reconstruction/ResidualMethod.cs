@@ -39,18 +39,12 @@ internal sealed class ResidualMethod(IBlockMethod first, BlockReconstruction rec
         var dense = block.Slots.Select(slot => Array.ConvertAll(((DenseWeight)slot.Weight).Value.ToArray(), value => (double)value)).ToArray();
         using SlotSwap stored = SlotSwap.Dequantized(block, weights, context.Device);
         BlockStreams streams = context.Streams!;
-        var statistics = new StageStatistics(block, context.Device, context.Cancellation);
-        InputStatistics[][] inputs = statistics.All(streams.QuantizedInput, WindowRange.Training(streams));
-        IReadOnlyList<InputStage> stages = statistics.Stages(streams.QuantizedInput);
         var reports = new LayerReport[weights.Count];
-        for (int stage = 0; stage < inputs.Length; stage++)
+        new StageStatistics(block, context.Device, context.Cancellation).Visit(streams.QuantizedInput, WindowRange.Training(streams), advance: false, (_, site, inputs) =>
         {
-            for (int site = 0; site < inputs[stage].Length; site++)
-            {
-                foreach (int slot in stages[stage].Sites[site].Slots)
-                    reports[slot] = LayerReport.Measure(block.Slots[slot].Name, dense[slot], inputs[stage][site], weights[slot], context.Device.HostWorkers);
-            }
-        }
+            foreach (int slot in site.Slots)
+                reports[slot] = LayerReport.Measure(block.Slots[slot].Name, dense[slot], inputs, weights[slot], context.Device.HostWorkers);
+        });
         return reports;
     }
 }

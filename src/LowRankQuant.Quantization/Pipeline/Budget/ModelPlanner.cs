@@ -81,25 +81,19 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
         for (int index = 0; index < model.Config.Layers; index++)
         {
             using IDecoderBlock block = model.LoadBlock(index);
-            var collector = new StageStatistics(block, model.Device, cancellation);
-            IReadOnlyList<InputStage> stages = collector.Stages(stream);
-            InputStatistics[][] statistics = collector.AllAndAdvance(stream);
-            for (int stage = 0; stage < statistics.Length; stage++)
+            var found = new LayerOptions[block.Slots.Count];
+            new StageStatistics(block, model.Device, cancellation).Visit(stream, new WindowRange(0, stream.Windows), advance: true, (_, site, inputs) =>
             {
-                for (int site = 0; site < statistics[stage].Length; site++)
+                DampedCovariance metric = DampedCovariance.Of(inputs, damping, block.Name, []);
+                choices.BeginStage(metric);
+                foreach (int slot in site.Slots)
                 {
-                    InputStatistics inputs = statistics[stage][site];
-                    DampedCovariance metric = DampedCovariance.Of(inputs, damping, block.Name, []);
-                    choices.BeginStage(metric);
-                    foreach (int slot in stages[stage].Sites[site].Slots)
-                    {
-                        cancellation.ThrowIfCancellationRequested();
-                        string module = $"{block.Name}.{block.Slots[slot].Name}";
-                        options.Add(new LayerOptions(module, [.. choices.For(module, block.Slots[slot], inputs, metric, sensitivity[module])]));
-                    }
-                    statistics[stage][site] = new InputStatistics(0);
+                    cancellation.ThrowIfCancellationRequested();
+                    string module = $"{block.Name}.{block.Slots[slot].Name}";
+                    found[slot] = new LayerOptions(module, [.. choices.For(module, block.Slots[slot], inputs, metric, sensitivity[module])]);
                 }
-            }
+            });
+            options.AddRange(found);
             model.Device.Trim();
             Progress?.Invoke("planning grids and ranks", index + 1, model.Config.Layers);
         }

@@ -38,11 +38,16 @@ internal static class OutputSensitivity
         using StreamedPasses passes = made;
         HeadGradients(model, passes, seed, cancellation);
         var sums = new Dictionary<string, (double[] Segment, double[] Total)>(StringComparer.Ordinal);
-        passes.Backward(Observed, cancellation, done =>
-        {
-            model.Device.Trim();
-            progress(layers + done, 2 * layers);
-        });
+        // Of the block that gives its gradients.
+        var current = new List<(double[] Segment, double[] Total)>();
+        passes.Backward(
+            Observed, cancellation,
+            done =>
+            {
+                model.Device.Trim();
+                progress(layers + done, 2 * layers);
+            },
+            EndWindow);
         double factor = 0.5 / ((double)windows.Count * length);
         return sums.ToDictionary(pair => pair.Key, pair => Array.ConvertAll(pair.Value.Total, sum => sum * factor), StringComparer.Ordinal);
 
@@ -50,21 +55,29 @@ internal static class OutputSensitivity
         IDecoderBlock Observed(int index)
         {
             IDecoderBlock block = model.LoadBlock(index);
+            current.Clear();
             foreach (LinearSlot slot in block.Slots)
             {
                 double[] squares = new double[slot.OutFeatures], total = new double[slot.OutFeatures];
-                int window = 0;
+                current.Add((squares, total));
                 sums[$"{block.Name}.{slot.Name}"] = (squares, total);
                 slot.OutputGradientObserver = slope =>
                 {
                     float[] values = slope.ToArray();
                     for (int i = 0; i < values.Length; i++) squares[i % squares.Length] += (double)values[i] * values[i];
-                    if (!WindowSegments.EndsSegment(window++, windows.Count)) return;
-                    for (int i = 0; i < total.Length; i++) total[i] += squares[i];
-                    Array.Clear(squares);
                 };
             }
             return block;
+        }
+
+        void EndWindow(int window)
+        {
+            if (!WindowSegments.EndsSegment(window, windows.Count)) return;
+            foreach ((double[] segment, double[] total) in current)
+            {
+                for (int i = 0; i < total.Length; i++) total[i] += segment[i];
+                Array.Clear(segment);
+            }
         }
     }
 

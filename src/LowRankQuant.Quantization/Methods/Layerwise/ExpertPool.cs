@@ -1,0 +1,45 @@
+using LowRankQuant.Models.Decoder;
+
+namespace LowRankQuant.Quantization.Methods.Layerwise;
+
+/// <summary>
+/// Inputs of the experts of a stage. Experts are calibrated by the tokens that reach them; one that fewer reach than a floor is fitted to the inputs of all experts of
+/// the layer together, and named.
+/// </summary>
+/// <param name="block">The block.</param>
+/// <param name="sites">The sites of the stage; one where there are no experts.</param>
+/// <param name="floor">Fewest tokens of an expert.</param>
+/// <param name="warnings">Receives the names.</param>
+internal sealed class ExpertPool(IDecoderBlock block, IReadOnlyList<InputSite> sites, int floor, List<string> warnings)
+{
+    // Two sums of squares in double precision for every site at a time.
+    private const long MostBytes = 1L << 30;
+    private StageInputs? _pool;
+
+    /// <summary>The sites of a stage in parts whose statistics fit the memory together.</summary>
+    public static IEnumerable<Range> Parts(IReadOnlyList<InputSite> sites, IReadOnlyList<LinearSlot> slots)
+    {
+        long size = slots[sites[0].First].InFeatures, bytes = 4 * sizeof(double) * size * size;
+        int most = (int)Math.Clamp(MostBytes / Math.Max(1, bytes), 1, sites.Count);
+        for (int first = 0; first < sites.Count; first += most) yield return first..Math.Min(first + most, sites.Count);
+    }
+
+    /// <summary>Puts the pool in the place of what has too few tokens.</summary>
+    /// <param name="inputs">Of the sites of a part.</param>
+    /// <param name="part">The part.</param>
+    /// <param name="pool">Takes the statistics of all sites together.</param>
+    public StageInputs[] Fill(StageInputs[] inputs, Range part, Func<StageInputs> pool)
+    {
+        if (sites.Count == 1) return inputs;
+        int first = part.GetOffsetAndLength(sites.Count).Offset;
+        for (int i = 0; i < inputs.Length; i++)
+        {
+            long tokens = inputs[i].Statistics.Tokens;
+            if (tokens > 0 && tokens >= floor) continue;
+            warnings.Add(
+                $"{block.Name}.{block.Slots[sites[first + i].First].Name}: {tokens} calibration tokens reached the expert; it is fitted to the inputs of all experts of its layer. More calibration text helps.");
+            inputs[i] = _pool ??= pool();
+        }
+        return inputs;
+    }
+}
