@@ -13,6 +13,9 @@ internal sealed class ErnieMoeFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["ernie4_5_moe"];
 
     /// <inheritdoc/>
+    public string Description => "ERNIE 4.5 with experts, beside MLPs for every token";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Epsilon = 1e-5f, Tied = true, Rope = new RopeRule { Interleaved = true } });

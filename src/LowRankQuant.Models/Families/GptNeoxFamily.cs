@@ -12,6 +12,9 @@ internal sealed class GptNeoxFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["gpt_neox"];
 
     /// <inheritdoc/>
+    public string Description => "GPT-NeoX, Pythia, Dolly 2";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults

@@ -14,6 +14,9 @@ internal sealed class MimoFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["mimo_v2_flash"];
 
     /// <inheritdoc/>
+    public string Description => "MiMo V2 Flash: experts, windowed layers with sinks, values of another head size";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         var rule = new RopeRule { Theta = 5e6, Partial = 0.334 };

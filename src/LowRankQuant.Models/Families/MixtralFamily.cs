@@ -13,6 +13,9 @@ internal sealed class MixtralFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["mixtral"];
 
     /// <inheritdoc/>
+    public string Description => "Mixtral: Mistral with experts";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Epsilon = 1e-5f });

@@ -10,6 +10,9 @@ internal sealed class MptFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["mpt"];
 
     /// <inheritdoc/>
+    public string Description => "MPT: ALiBi, no biases, tied embeddings";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         int ratio = reader.Size("expansion_ratio", 4);

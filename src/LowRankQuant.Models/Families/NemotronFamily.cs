@@ -9,6 +9,9 @@ internal sealed class NemotronFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["nemotron"];
 
     /// <inheritdoc/>
+    public string Description => "Nemotron 4 and Minitron: an MLP of squared ReLU without a gate";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { EpsilonKey = "norm_eps", Epsilon = 1e-5f, Activation = "relu2", Rope = new RopeRule { Partial = 0.5 } });

@@ -13,6 +13,9 @@ internal sealed class PhiMoeFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["phimoe"];
 
     /// <inheritdoc/>
+    public string Description => "Phi-3.5-MoE: experts, LongRoPE";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Epsilon = 1e-5f });

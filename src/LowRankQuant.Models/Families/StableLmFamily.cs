@@ -12,6 +12,9 @@ internal sealed class StableLmFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["stablelm"];
 
     /// <inheritdoc/>
+    public string Description => "StableLM 2 and StableLM 3B";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { EpsilonKey = "layer_norm_eps", Epsilon = 1e-5f, Rope = new RopeRule { Partial = 0.25 } });

@@ -10,6 +10,9 @@ internal sealed class Starcoder2Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["starcoder2"];
 
     /// <inheritdoc/>
+    public string Description => "StarCoder 2: a plain MLP, biases, a window";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { EpsilonKey = "norm_epsilon", Epsilon = 1e-5f, Tied = true, Activation = "gelu_pytorch_tanh" });
