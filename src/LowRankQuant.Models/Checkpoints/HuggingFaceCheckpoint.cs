@@ -103,18 +103,19 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     /// <exception cref="UnsupportedModelException">The architecture is not supported, or a tensor has no place in it.</exception>
     /// <param name="folder">The folder.</param>
     /// <param name="use">What is done with it; a model that no family knows can be looked at and rounded.</param>
-    public static HuggingFaceCheckpoint Open(string folder, ModelUse use = ModelUse.Any)
+    /// <param name="families">Families beside the known ones; null for none.</param>
+    public static HuggingFaceCheckpoint Open(string folder, ModelUse use = ModelUse.Any, IReadOnlyList<IModelFamily>? families = null)
     {
         string file = Path.Combine(folder, ModelConfigFile.Name);
         JsonObject json = ModelConfigFile.Read(file);
-        Architecture? architecture = use == ModelUse.Weights && !ModelFamilies.Know(json) ? null : ModelFamilies.Read(json, file);
+        Architecture? architecture = use == ModelUse.Weights && !ModelFamilies.Know(json) ? null : ModelFamilies.Read(json, file, families);
         SafetensorsFolder tensors = SafetensorsFolder.Open(folder, name => architecture is null ? name : StandardNames.Of(name, architecture));
         try
         {
             var contents = new FolderContents(folder, tensors, ContainerOpener.Open(json, folder, tensors));
             if (architecture is null) return new HuggingFaceCheckpoint(contents, new OutputHeadChoice(false, false, null), ModelStructure.OfUnknown(contents, json), json);
             OutputHeadChoice head = OutputHeadChoice.Of(contents, architecture, json);
-            ModelStructure structure = ModelStructure.Of(contents, head, json, file);
+            ModelStructure structure = ModelStructure.Of(contents, head, json, file, families);
             return new HuggingFaceCheckpoint(contents, head, structure, json);
         }
         catch

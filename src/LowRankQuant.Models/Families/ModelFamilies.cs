@@ -26,12 +26,13 @@ public static class ModelFamilies
     /// <summary>What the family of a configuration makes of it.</summary>
     /// <param name="json">config.json, or what stands for it.</param>
     /// <param name="file">Its file, for messages.</param>
+    /// <param name="others">Families beside the known ones, which come first.</param>
     /// <exception cref="UnsupportedModelException">No family serves it, or it asks for something that the family does not have.</exception>
     /// <exception cref="CheckpointException">A value is absent or unsound.</exception>
-    public static Architecture Read(JsonObject json, string file)
+    public static Architecture Read(JsonObject json, string file, IReadOnlyList<IModelFamily>? others = null)
     {
-        IModelFamily family = Find(TypeOf(json)) ?? throw new UnsupportedModelException($"{file}: {UnknownModelType.Describe(json)}. 'lrq families' lists what is supported.");
-        JsonObject text = TextPart(json);
+        IModelFamily family = Find(TypeOf(json), others) ?? throw new UnsupportedModelException($"{file}: {UnknownModelType.Describe(json)}. 'lrq families' lists what is supported.");
+        JsonObject text = TextPart(json, others);
         return text == json
             ? family.Read(new ConfigReader(json, file))
             : family.Read(new ConfigReader(text, $"{file}: {family.TextKey}", json)) with { IsPart = true };
@@ -39,9 +40,11 @@ public static class ModelFamilies
 
     /// <summary>The part of a configuration that describes the text model: what stands under the family's <see cref="IModelFamily.TextKey"/>, else the whole.</summary>
     /// <param name="json">config.json.</param>
-    public static JsonObject TextPart(JsonObject json) => Find(TypeOf(json))?.TextKey is { } key && json[key] is JsonObject nested ? nested : json;
+    /// <param name="others">Families beside the known ones.</param>
+    public static JsonObject TextPart(JsonObject json, IReadOnlyList<IModelFamily>? others = null) => Find(TypeOf(json), others)?.TextKey is { } key && json[key] is JsonObject nested ? nested : json;
 
     internal static string? TypeOf(JsonObject json) => json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
 
-    private static IModelFamily? Find(string? modelType) => All.FirstOrDefault(family => modelType is not null && family.ModelTypes.Contains(modelType));
+    private static IModelFamily? Find(string? modelType, IReadOnlyList<IModelFamily>? others = null) =>
+        (others ?? []).Concat(All).FirstOrDefault(family => modelType is not null && family.ModelTypes.Contains(modelType));
 }

@@ -49,15 +49,16 @@ internal sealed class ModelStructure
     /// <param name="head">Which matrix is the output head.</param>
     /// <param name="json">config.json; corrected where the files say more.</param>
     /// <param name="file">Its path, for messages.</param>
+    /// <param name="families">Families beside the known ones.</param>
     /// <exception cref="CheckpointException">A block or tensor is missing, or there are more blocks than the configuration says.</exception>
     /// <exception cref="UnsupportedModelException">A tensor that changes the function has no place in the architecture.</exception>
-    public static ModelStructure Of(FolderContents contents, OutputHeadChoice head, JsonObject json, string file)
+    public static ModelStructure Of(FolderContents contents, OutputHeadChoice head, JsonObject json, string file, IReadOnlyList<IModelFamily>? families)
     {
-        head.Correct(json, ModelFamilies.Read(json, file).Config.TiedEmbeddings);
-        var structure = new ModelStructure(contents, ModelFamilies.Read(json, file));
+        head.Correct(json, ModelFamilies.Read(json, file, families).Config.TiedEmbeddings);
+        var structure = new ModelStructure(contents, ModelFamilies.Read(json, file, families));
         if (head.Warning is { } warning) structure.Warnings.Add(warning);
         structure.CheckBlocks();
-        structure.HonourBiases(json, file);
+        structure.HonourBiases(json, file, families);
         structure.Divide();
         return structure;
     }
@@ -104,9 +105,9 @@ internal sealed class ModelStructure
     }
 
     // Biases count where the files have them all; the configuration could not say that only some linears have one.
-    private void HonourBiases(JsonObject json, string file)
+    private void HonourBiases(JsonObject json, string file, IReadOnlyList<IModelFamily>? families)
     {
-        JsonObject text = ModelFamilies.TextPart(json);
+        JsonObject text = ModelFamilies.TextPart(json, families);
         foreach ((string key, IReadOnlyList<string> modules) in Layout.Biases)
         {
             string? first = modules.Select(module => $"{module}.bias").FirstOrDefault(_names.Contains);
@@ -122,7 +123,7 @@ internal sealed class ModelStructure
             Warnings.Add($"{key} is not true, but the files hold '{first}' and the others; they count, and what is written says {key}: true.");
         }
         if (!Layout.Biases.Keys.Any(key => text[key] is JsonValue)) return;
-        Architecture = ModelFamilies.Read(json, file);
+        Architecture = ModelFamilies.Read(json, file, families);
         Layout = Architecture.Layout(Holds);
     }
 
