@@ -59,6 +59,7 @@ internal sealed class App(Terminal terminal, Engine engine)
         new CorrectCommand(terminal, engine).Build(),
         new CompareCommand(terminal).Build(),
         new InspectCommand(terminal).Build(),
+        new FamiliesCommand(terminal).Build(),
         new ConvertCommand(terminal).Build(),
         new ExportCommand(terminal).Build(),
         new VerifyCommand(terminal).Build(),

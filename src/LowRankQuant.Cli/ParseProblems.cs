@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using LowRankQuant.Formats;
 
 namespace LowRankQuant.Cli;
 
@@ -107,30 +108,10 @@ internal static class ParseProblems
     {
         string bare = word.TrimStart('-').ToLowerInvariant();
         string? nearest = known
-            .Select(name => (Name: name, Distance: Distance(bare, name.TrimStart('-'))))
+            .Select(name => (Name: name, Distance: EditDistance.Between(bare, name.TrimStart('-'))))
             .Where(pair => pair.Distance <= Math.Max(1, bare.Length / 3) || (bare.Length >= 3 && (pair.Name.TrimStart('-').StartsWith(bare, StringComparison.Ordinal) || bare.StartsWith(pair.Name.TrimStart('-'), StringComparison.Ordinal))))
             .OrderBy(pair => pair.Distance).ThenBy(pair => pair.Name, StringComparer.Ordinal)
             .Select(pair => pair.Name).FirstOrDefault();
         return nearest is null ? "" : $"Did you mean {nearest}? ";
-    }
-
-    /// <summary>Edit distance of Levenshtein, where two neighbours that changed places count once.</summary>
-    internal static int Distance(string a, string b)
-    {
-        // A pasted text is no misspelt option.
-        if (a.Length > 64) return int.MaxValue;
-        var table = new int[a.Length + 1, b.Length + 1];
-        for (int i = 0; i <= a.Length; i++) table[i, 0] = i;
-        for (int j = 0; j <= b.Length; j++) table[0, j] = j;
-        for (int i = 1; i <= a.Length; i++)
-        {
-            for (int j = 1; j <= b.Length; j++)
-            {
-                int change = table[i - 1, j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
-                table[i, j] = Math.Min(change, Math.Min(table[i - 1, j], table[i, j - 1]) + 1);
-                if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) table[i, j] = Math.Min(table[i, j], table[i - 2, j - 2] + 1);
-            }
-        }
-        return table[a.Length, b.Length];
     }
 }

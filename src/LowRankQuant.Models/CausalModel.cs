@@ -68,6 +68,8 @@ public sealed class CausalModel : IDisposable
     public void CheckLinears()
     {
         foreach (TensorSpec tensor in Layout.Tensors) Checkpoint.CheckShape(tensor.Name, [.. tensor.Shape]);
+        // Of a model that no family knows the linears are all that is looked at.
+        if (Architecture.Unknown is not null) return;
         foreach (string name in new[] { EmbeddingName, HeadName })
         {
             if (Checkpoint.Contains(name) || !Config.TiedEmbeddings) Checkpoint.CheckShape(name, Config.VocabularySize, EmbeddingWidth);

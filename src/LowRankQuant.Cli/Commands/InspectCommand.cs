@@ -15,6 +15,10 @@ namespace LowRankQuant.Cli.Commands;
 internal sealed class InspectCommand(Terminal terminal)
 {
     private const string ReportFile = "report.json";
+
+    // What the configuration of a model without a family does not say.
+    private const string NotSaid = "not said";
+
     private const string RecipeFile = "recipe.json";
 
     private readonly Argument<string> _path = new("PATH") { Description = ModelPath.Help };
@@ -52,7 +56,8 @@ internal sealed class InspectCommand(Terminal terminal)
             ["location"] = model.Checkpoint.Location,
             ["kind"] = model.Checkpoint.Kind,
             ["modelType"] = config.ModelType,
-            ["layers"] = config.Layers,
+            ["familyKnown"] = model.Architecture.Unknown is null,
+            ["layers"] = model.Layout.Blocks.Distinct().Count(),
             ["hiddenSize"] = config.HiddenSize,
             ["heads"] = config.Heads,
             ["keyValueHeads"] = config.KeyValueHeads,
@@ -103,12 +108,12 @@ internal sealed class InspectCommand(Terminal terminal)
         var table = new TextTable("property", "value") { WordColumns = 2 };
         table.Add("model", model.Checkpoint.Location);
         table.Add("kind", model.Checkpoint.Kind);
-        table.Add("architecture", config.ModelType);
-        table.Add("blocks", Format.Count(config.Layers));
-        table.Add("width, MLP width", $"{config.HiddenSize}, {config.IntermediateSize}");
-        table.Add("heads, key/value heads, head size", $"{config.Heads}, {config.KeyValueHeads}, {config.HeadSize}");
-        table.Add("vocabulary", $"{Format.Count(config.VocabularySize)}{(config.TiedEmbeddings ? " (embeddings tied)" : "")}");
-        table.Add("positions", Format.Count(config.MaxPositions));
+        table.Add("architecture", model.Architecture.Unknown is null ? config.ModelType : $"{config.ModelType} (no family knows it)");
+        table.Add("blocks", Format.Count(model.Layout.Blocks.Distinct().Count()));
+        table.Add("width, MLP width", Sizes(config.HiddenSize, config.IntermediateSize));
+        table.Add("heads, key/value heads, head size", Sizes(config.Heads, config.KeyValueHeads, config.HeadSize));
+        table.Add("vocabulary", $"{(config.VocabularySize == 0 ? NotSaid : Format.Count(config.VocabularySize))}{(config.TiedEmbeddings ? " (embeddings tied)" : "")}");
+        table.Add("positions", config.MaxPositions == 0 ? NotSaid : Format.Count(config.MaxPositions));
         table.Add("parameters", Format.Count(StoredSize.Parameters(model)));
         table.Add("in quantizable linears", Format.Count(model.Layout.LinearWeights));
         table.Add("size", Format.Bytes(model.Checkpoint.StoredBytes));
@@ -134,6 +139,8 @@ internal sealed class InspectCommand(Terminal terminal)
         foreach (string name in model.Checkpoint.TensorNames.Order(StringComparer.Ordinal)) list.Add(name, string.Join(" x ", model.Checkpoint.ShapeOf(name)));
         terminal.Out.Write(list.ToString());
     }
+
+    private static string Sizes(params int[] sizes) => string.Join(", ", sizes.Select(size => size == 0 ? NotSaid : size.ToString(System.Globalization.CultureInfo.InvariantCulture)));
 
     private static JsonObject? ReadJson(string folder, string name)
     {

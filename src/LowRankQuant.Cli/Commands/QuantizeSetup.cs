@@ -60,7 +60,7 @@ internal sealed class QuantizeSetup : IDisposable
         {
             ModelPath path = ModelPath.Of(parsed.GetValue(options.Model)!);
             device = new CpuDevice(deviceOptions);
-            return new QuantizeSetup(path, ModelSource.Open(path.Path, device), device, request, settings, reader, json, planning);
+            return new QuantizeSetup(path, ModelSource.Open(path.Path, device, use: Use(request)), device, request, settings, reader, json, planning);
         }
         catch (Exception failure) when (reader.Problems.Count > 0)
         {
@@ -74,8 +74,18 @@ internal sealed class QuantizeSetup : IDisposable
         }
     }
 
+    // Whatever learns from text runs the model; rounding needs its weights alone.
+    private static ModelUse Use(RecipeRequest request) =>
+        request.Method is not null && RecipeNames.Parse(RecipeNames.Methods, request.Method) is QuantizationMethod.Rtn ? ModelUse.Weights : ModelUse.Any;
+
     /// <summary>One line about the model.</summary>
-    public string Describe() => $"{(_path.IsDemo ? ModelPath.Demo : _path.Path)}: {Model.Checkpoint.Kind}, {Model.Config.ModelType}, {Model.Config.Layers} blocks of width {Model.Config.HiddenSize}";
+    public string Describe()
+    {
+        string what = $"{(_path.IsDemo ? ModelPath.Demo : _path.Path)}: {Model.Checkpoint.Kind}, {Model.Config.ModelType}";
+        return Model.Architecture.Unknown is null
+            ? $"{what}, {Model.Config.Layers} blocks of width {Model.Config.HiddenSize}"
+            : $"{what} (no family knows it), {Model.Modules.Count()} linears of {Model.Layout.Blocks.Distinct().Count()} layers in {Model.Config.Layers} blocks";
+    }
 
     public void Dispose()
     {
@@ -123,6 +133,7 @@ internal sealed class QuantizeSetup : IDisposable
         if (settings.EvalWindows is not null && evalText is null) problems.Add("--eval-windows needs --eval-text: without it the held-out calibration windows are measured on.");
         if (settings.JoinRows && evalText is null) problems.Add("--join-rows needs --eval-text: it says how the rows of that text follow each other.");
         if (settings.EvalTextFormat is not null && settings.EvalText is null) problems.Add("--eval-text-format needs --eval-text: it says what that file holds.");
+        if (model.Architecture.Unknown is { } unknown) CheckUnknown(unknown, request, settings, problems);
         CheckOutput(settings, path, [.. sources, .. evalText is null ? Array.Empty<string>() : [evalText]], problems);
         if (settings.Blocks > model.Config.Layers) problems.Add($"--blocks {settings.Blocks}: the model has {model.Config.Layers}.");
         request = request with { HasCalibration = sources.Count > 0 || (_planning && learns), BundledTokens = bundled ? CountTokens(model, path.CalibrationText) : null };
@@ -189,6 +200,17 @@ internal sealed class QuantizeSetup : IDisposable
             }
             return tokens < ((long)chosen.Samples + chosen.HeldOut) * chosen.SequenceLength ? tokens : null;
         }
+    }
+
+    // A model that no family knows can be rounded and not run.
+    private void CheckUnknown(string reason, RecipeRequest request, Settings settings, List<string> problems)
+    {
+        if (request.TuneSteps > 0) problems.Add($"--tune-steps runs the model, and {reason}; leave it out.");
+        if (settings.EvalText is not null) problems.Add($"--eval-text runs the model, and {reason}; leave it out.");
+        if (settings.Calibration.Count > 0) problems.Add($"--calibration reads a text that the model is run on, and {reason}; leave it out.");
+        if (settings.Format == OutputFormat.Dense) problems.Add($"--format dense writes all tensors in one type, and {reason}; leave it out.");
+        if ((Model.Checkpoint as HuggingFaceCheckpoint)?.Container is { } container)
+            problems.Add($"{Model.Checkpoint.Location} is quantized already ({container.Name}), and {reason}; quantize the original.");
     }
 
     private static void CheckAdapterForm(Recipe recipe, OutputFormat format, List<string> problems)

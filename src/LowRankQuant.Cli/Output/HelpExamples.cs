@@ -25,6 +25,7 @@ internal sealed class HelpExamples(HelpAction help) : SynchronousCommandLineActi
         ["correct"] = ["lrq correct out/w4 --reference model --target-bits 4.3 --calibration train.txt --out adapter"],
         ["compare"] = ["lrq compare w4.jsonl --against full.jsonl"],
         ["inspect"] = ["lrq inspect out/w4", "lrq inspect model.gguf --tensors"],
+        ["families"] = ["lrq families --json"],
         ["convert"] = ["lrq convert model.gguf --dtype bf16 --out out/hf", "lrq convert model-AWQ --to gptq --out out/gptq"],
         ["export"] = ["lrq export out/w4 --to gguf --out w4.gguf", "lrq export out/w4 --to gptq --out w4-gptq"],
         ["verify"] = ["lrq verify w4.gguf --against out/w4"],

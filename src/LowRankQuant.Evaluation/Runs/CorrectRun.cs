@@ -53,7 +53,7 @@ public sealed class CorrectRun : ICorrectRun
         var budget = new MemoryBudget(Memory(job));
         IReadOnlyList<CorrectedLayer> layers = correction.Run(calibration, budget, cancellation);
         var modules = layers.Select(layer => new AdapterModule(
-            layer.Module, layer.Report.OutFeatures, layer.Report.InFeatures, layer.Report.Rank, () => layer.Branch!.A, () => layer.Branch!.B)).ToList();
+            job.Quantized.Checkpoint.WrittenName(layer.Module), layer.Report.OutFeatures, layer.Report.InFeatures, layer.Report.Rank, () => layer.Branch!.A, () => layer.Branch!.B)).ToList();
         bool any = modules.Exists(module => module.Rank > 0);
         bool rounded = AdapterOutput.Write(job.Output, modules, job.Form, job.FactorType, job.Quantized.Checkpoint.Location, job.Options.FactorBits);
         long counted = layers.Sum(layer => layer.Branch?.StoredBits ?? 0), stored = any ? StoredBits(job) : 0;

@@ -51,6 +51,9 @@ public sealed record QuantizeJob
     /// <summary>Memory the run may take, bytes; null for what the machine has.</summary>
     public long? MemoryBytes { get; init; }
 
+    /// <summary>Whether the model comes with a tokenizer that the run could use: of a model that cannot be run nothing is measured, and none is read.</summary>
+    internal bool HasTokenizer => Model.Architecture.Unknown is null && Model.Checkpoint.HasTokenizer;
+
     /// <summary>Only so many blocks, for measuring: nothing is written beside the run's own files; null for all.</summary>
     public int? Blocks { get; init; }
 }

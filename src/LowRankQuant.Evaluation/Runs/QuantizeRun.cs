@@ -51,7 +51,8 @@ public sealed class QuantizeRun : IQuantizeRun
         MeasuredText? measured = job.Blocks is null ? MeasuredText.Of(job) : null;
         IReadOnlyList<TextWindow> windows = evaluation.Windows;
         evaluation.Tell(observer);
-        IReadOnlyList<string> guesses = tokenizer?.Warnings ?? [$"{model.Checkpoint.Location} holds no tokenizer, and the result has none: nothing is measured on text, and no sample is written."];
+        IReadOnlyList<string> guesses = model.Architecture.Unknown is { } unknown ? [$"not evaluated: {unknown}."]
+            : tokenizer?.Warnings ?? [$"{model.Checkpoint.Location} holds no tokenizer, and the result has none: nothing is measured on text, and no sample is written."];
         foreach (string warning in guesses) observer.Warn(warning);
         List<string> warnings = [.. guesses, .. calibration?.Warnings ?? [], .. evaluation.Warnings];
         calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));

@@ -32,7 +32,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     /// <summary>The source's tokenizer; null where it has none and no text is read.</summary>
     /// <exception cref="TokenizerException">It is unsound, or there is none and a text is read.</exception>
     public static ITokenizer? TokenizerOf(QuantizeJob job) =>
-        job.Model.Checkpoint.HasTokenizer || job.EvaluationText is not null ? job.Model.Checkpoint.LoadTokenizer() : null;
+        job.HasTokenizer || job.EvaluationText is not null ? job.Model.Checkpoint.LoadTokenizer() : null;
 
     /// <summary>The windows that a run is measured on, all at once: three measurements and the sample take the same, and whatever is wrong with them shows before the work.</summary>
     public static MeasuredWindows Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer? tokenizer)
@@ -68,7 +68,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     /// <param name="tokenizer">The source's; null where it has none.</param>
     public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
     {
-        using var result = new CausalModel(CheckpointOpener.Open(folder.Output), _model.Device);
+        using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device);
         report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null }, result);
         var memory = new ModelRunnerOptions { MemoryBytes = job.MemoryBytes / 2, ScratchFolder = folder.Work };
         using var full = new ModelRunner(_model, memory);

@@ -52,7 +52,7 @@ internal static class RunPreflight
         // Nothing is written or measured of some blocks alone.
         if (job.Blocks is not null) yield break;
         // A model without a tokenizer can be quantized where no text is read.
-        if (job.Model.Checkpoint.HasTokenizer || job.EvaluationText is not null) yield return () => job.Model.Checkpoint.LoadTokenizer();
+        if (job.HasTokenizer || job.EvaluationText is not null) yield return () => job.Model.Checkpoint.LoadTokenizer();
         yield return () => CheckEvaluationText(job);
     }
 

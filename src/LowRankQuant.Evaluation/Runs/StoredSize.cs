@@ -1,4 +1,5 @@
 using LowRankQuant.Formats;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Families;
@@ -14,7 +15,7 @@ namespace LowRankQuant.Evaluation.Runs;
 /// <param name="BranchBytes">Factors of low-rank branches.</param>
 /// <param name="CountedBranchBytes">The same factors as lrq stores and counts them; less where a PEFT or GGUF adapter holds 8-bit factors as floats.</param>
 /// <param name="EmbeddingBytes">Embedding and output head.</param>
-/// <param name="OtherBytes">Norms, biases and whatever else is a tensor of the model.</param>
+/// <param name="OtherBytes">Norms, biases, whatever else is a tensor of the model, and what is carried over.</param>
 /// <param name="OverheadBytes">Headers, and tensors that only repeat shapes or belong to caches.</param>
 /// <param name="FileBytes">All of the model's files.</param>
 public sealed record StoredParts(
@@ -57,6 +58,7 @@ public static class StoredSize
             else if (tensor == family.EmbeddingName || tensor == family.HeadName) embedding += bytes;
             else other += bytes;
         }
+        other += stored.Carried.Sum(tensor => tensor.ByteLength);
         long branches = 0, counted = 0;
         foreach (string module in adapter?.Modules ?? [])
         {
@@ -124,7 +126,9 @@ public static class StoredSize
     /// <summary>Bits of the model's files per parameter. Tied embeddings are one tensor and count once.</summary>
     public static double ModelBits(CausalModel model) => model.Checkpoint.StoredBytes * 8.0 / Parameters(model);
 
-    /// <summary>Parameters of all tensors.</summary>
+    /// <summary>Parameters of all tensors, those of parts that are not computed with included.</summary>
     public static long Parameters(CausalModel model) =>
-        model.Checkpoint.TensorNames.Sum(name => model.Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size));
+        model.Checkpoint.TensorNames.Sum(name => model.Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size))
+        + model.Checkpoint.Carried.Where(tensor => tensor.Type is SafetensorsType.F64 or SafetensorsType.F32 or SafetensorsType.F16 or SafetensorsType.BF16)
+            .Sum(tensor => tensor.Shape.Aggregate(1L, (product, size) => product * size));
 }

@@ -33,9 +33,17 @@ public static class EngineTable
     /// <summary>The widths that vLLM's Marlin kernels take with stored zero points. Source: quantization/utils/marlin_utils.py.</summary>
     public static IReadOnlyList<int> VllmZeroPointWidths { get; } = [4];
 
-    /// <summary>Linears that vLLM runs as one matrix; each set has one scheme.</summary>
-    public static IReadOnlyList<IReadOnlyList<string>> VllmFused { get; } =
-        [["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], ["mlp.gate_proj", "mlp.up_proj"]];
+    // Source: packed_modules_mapping of vLLM's models, which is the same for nearly all that have these names.
+    private static readonly string[][] VllmFused = [["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"]];
+
+    /// <summary>Linears that vLLM runs as one matrix, which has one scheme: those of a set that stand in one module, in the order of the set.</summary>
+    /// <param name="linear">Name of one of them, within a block or in full.</param>
+    /// <returns>The names of all of them, whether a model has them or not; null for a linear by itself.</returns>
+    public static IReadOnlyList<string>? VllmFusedWith(string linear)
+    {
+        int start = linear.LastIndexOf('.') + 1;
+        return Array.Find(VllmFused, set => set.Contains(linear[start..])) is { } set ? [.. set.Select(part => linear[..start] + part)] : null;
+    }
 
     /// <summary>The ranks of adapters that vLLM knows. Source: vllm/config/lora.py at 01230b40.</summary>
     public static IReadOnlyList<int> VllmAdapterRanks { get; } = [1, 8, 16, 32, 64, 128, 256, 320, 512];

@@ -20,7 +20,15 @@ public sealed class MlxConfig
     }
 
     /// <summary>The layout of a layer; null when the configuration leaves it dense.</summary>
-    public MlxLayout? For(string module) => _layers.TryGetValue(module, out MlxLayout? own) ? own : _layout;
+    /// <param name="names">What the configuration may call it.</param>
+    public MlxLayout? For(params ReadOnlySpan<string> names)
+    {
+        foreach (string name in names)
+        {
+            if (_layers.TryGetValue(name, out MlxLayout? own)) return own;
+        }
+        return _layout;
+    }
 
     /// <summary>Reads a configuration.</summary>
     /// <param name="config">The object.</param>

@@ -20,22 +20,25 @@ public sealed class ModuleLayouts<T>
     public T Common { get; }
 
     /// <summary>The layout of a module; null when the configuration leaves it dense.</summary>
+    /// <param name="module">Its name.</param>
+    /// <param name="stored">Its name in the files, where that is another: the rules may speak of either.</param>
     /// <exception cref="CheckpointFormatException">A pattern takes too long to match (<c>config-pattern</c>).</exception>
-    public T? For(string module)
+    public T? For(string module, string? stored = null)
     {
         foreach ((Func<string, bool> matches, T? layout) in _rules)
         {
-            if (matches(module)) return layout;
+            if (matches(module) || (stored is not null && stored != module && matches(stored))) return layout;
         }
         return Common;
     }
 
     /// <summary>The layouts of modules that are stored quantized.</summary>
     /// <param name="modules">Their names.</param>
+    /// <param name="stored">A module's name in the files.</param>
     /// <param name="location">The checkpoint, for messages.</param>
     /// <exception cref="CheckpointFormatException">The configuration leaves one of them dense (<c>config-schema</c>), or a pattern takes too long.</exception>
-    public Dictionary<string, T> Resolve(IEnumerable<string> modules, string location) => modules.ToDictionary(
+    public Dictionary<string, T> Resolve(IEnumerable<string> modules, Func<string, string> stored, string location) => modules.ToDictionary(
         module => module,
-        module => For(module) ?? throw new CheckpointFormatException("config-schema", location, module, "is stored quantized, but the configuration leaves it dense."),
+        module => For(module, stored(module)) ?? throw new CheckpointFormatException("config-schema", location, module, "is stored quantized, but the configuration leaves it dense."),
         StringComparer.Ordinal);
 }

@@ -58,6 +58,10 @@ public sealed class SafetensorsFolder : ISafetensorsSource
     /// <exception cref="CheckpointFormatException">No such tensor.</exception>
     public string FileOf(string name) => Owner(name).File.Location;
 
+    /// <summary>The name by which its file has a tensor.</summary>
+    /// <exception cref="CheckpointFormatException">No such tensor.</exception>
+    public string StoredNameOf(string name) => Owner(name).Stored;
+
     /// <inheritdoc/>
     public bool Contains(string name) => _owners.ContainsKey(name);
 

@@ -75,6 +75,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public JsonObject HuggingFaceConfig => Base.HuggingFaceConfig;
 
     /// <inheritdoc/>
+    public string WrittenName(string name) => Base.WrittenName(name);
+
+    /// <inheritdoc/>
     public bool Contains(string name) => Base.Contains(name);
 
     /// <inheritdoc/>

@@ -30,10 +30,10 @@ public static class AdapterOpener
     /// <exception cref="CheckpointFormatException">The adapter is unsound, or one of another architecture.</exception>
     public static ILowRankAdapter Open(string path, ICheckpoint model)
     {
-        if (Directory.Exists(path)) return OpenFolder(path);
+        if (Directory.Exists(path)) return OpenFolder(path, model);
         if (!File.Exists(path)) throw new CheckpointException($"{path} does not exist; an adapter is {Supported}.");
         if (Formats.FileKind.Foreign(path) is { } foreign) throw new UnsupportedModelException($"{path} {foreign}");
-        if (Path.GetFileName(path) == BranchFile.FileName) return OpenFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        if (Path.GetFileName(path) == BranchFile.FileName) return OpenFolder(Path.GetDirectoryName(Path.GetFullPath(path))!, model);
         if (Path.GetFileName(path) is PeftAdapterWriter.ConfigFile or PeftAdapterWriter.TensorFile)
             throw new UnsupportedModelException($"{path} is one file of a PEFT folder; name the folder: {Path.GetDirectoryName(Path.GetFullPath(path))}.");
         return CheckpointOpener.HasGgufMagic(path)
@@ -45,6 +45,11 @@ public static class AdapterOpener
     internal static bool IsIn(string folder) => BranchFile.IsIn(folder) || IsPeft(folder);
 
     private static bool IsPeft(string folder) => File.Exists(Path.Combine(folder, PeftAdapterWriter.ConfigFile));
+
+    // An adapter of a multimodal model's text model has the names of that model's files.
+    private static ILowRankAdapter OpenFolder(string folder, ICheckpoint model) => model.Architecture.IsPart
+        ? new NamedAdapter(OpenFolder(folder), module => Folders.StandardNames.Of(module, model.Architecture))
+        : OpenFolder(folder);
 
     private static ILowRankAdapter OpenFolder(string folder)
     {

@@ -16,9 +16,10 @@ public static class CheckpointOpener
     /// <exception cref="CheckpointException">There is nothing at the path, or what is there is unsound.</exception>
     /// <exception cref="UnsupportedModelException">What is there is of a kind, architecture or type that is not supported.</exception>
     /// <param name="adapter">An adapter to put on the model; null for the one in the model's folder, if there is one.</param>
-    public static ICheckpoint Open(string path, string? adapter = null)
+    /// <param name="use">What is done with it.</param>
+    public static ICheckpoint Open(string path, string? adapter = null, ModelUse use = ModelUse.Any)
     {
-        ICheckpoint checkpoint = OpenBase(path);
+        ICheckpoint checkpoint = OpenBase(path, use);
         string own = Path.Combine(path, AdapterFolder);
         if (adapter is null && !AdapterOpener.IsIn(own)) return checkpoint;
         ILowRankAdapter? branches = null;
@@ -35,9 +36,9 @@ public static class CheckpointOpener
         }
     }
 
-    private static ICheckpoint OpenBase(string path)
+    private static ICheckpoint OpenBase(string path, ModelUse use)
     {
-        if (Directory.Exists(path)) return OpenFolder(path);
+        if (Directory.Exists(path)) return OpenFolder(path, use);
         if (!File.Exists(path)) throw new CheckpointException($"{path} does not exist; a model is {Supported}.{ForeignModels.HubHint(path)}");
         if (ForeignModels.Describe(path) is { } other) throw new UnsupportedModelException($"{path} {other}");
         if (HasGgufMagic(path) || path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) return GgufCheckpoint.Open(path);
@@ -48,11 +49,11 @@ public static class CheckpointOpener
         throw new UnsupportedModelException($"{path} is not a model that lrq reads; a model is {Supported}.");
     }
 
-    private static HuggingFaceCheckpoint OpenFolder(string folder)
+    private static HuggingFaceCheckpoint OpenFolder(string folder, ModelUse use)
     {
         string[] names = [.. Directory.EnumerateFiles(folder).Select(file => Path.GetFileName(file)!).Order(StringComparer.Ordinal)];
         bool safetensors = names.Any(IsTensors);
-        if (names.Contains(ModelConfigFile.Name) && safetensors) return HuggingFaceCheckpoint.Open(folder);
+        if (names.Contains(ModelConfigFile.Name) && safetensors) return HuggingFaceCheckpoint.Open(folder, use);
         if (!safetensors)
         {
             foreach (string name in names)
@@ -63,7 +64,7 @@ public static class CheckpointOpener
         }
         if (names.FirstOrDefault(name => name.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) is { } gguf)
             throw new CheckpointException($"{folder} is no Hugging Face folder; for the GGUF file in it name the file: {Path.Combine(folder, gguf)}.");
-        if (names.Contains(ModelConfigFile.Name)) return HuggingFaceCheckpoint.Open(folder);
+        if (names.Contains(ModelConfigFile.Name)) return HuggingFaceCheckpoint.Open(folder, use);
         if (AdapterOpener.IsIn(folder)) throw AdapterAlone(folder);
         string what = names.Length == 0 ? "holds no files" : "holds no config.json";
         throw new CheckpointException($"{folder} {what}; a model is {Supported}.{ForeignModels.NestedHint(folder)}");

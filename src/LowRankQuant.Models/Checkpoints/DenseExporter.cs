@@ -35,5 +35,5 @@ public static class DenseExporter
 
     /// <summary>What is written: every tensor of the model in one type, and what is carried over as it is.</summary>
     public static List<PendingTensor> Tensors(ICheckpoint source, SafetensorsType type) =>
-        [.. FolderForm.OfFloats(source).Tensors(source.TensorNames, type, name => source.Converted(name, type)), .. source.Carried];
+        [.. FolderForm.OfFloats(source).Tensors(source.TensorNames, type, name => source.Converted(name, type)).Select(source.Named), .. source.Carried];
 }

@@ -22,6 +22,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     private readonly ViewedTensors _viewed;
     private readonly HashSet<string> _names;
     private readonly string? _embedding;
+    private readonly WrittenNames? _written;
     private readonly string _head;
 
     private HuggingFaceCheckpoint(FolderContents contents, OutputHeadChoice head, ModelStructure structure, JsonObject json)
@@ -34,14 +35,15 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         _embedding = head.EmbeddingIsHead ? Architecture.EmbeddingName : null;
         HuggingFaceConfig = json;
         Warnings = [.. contents.Container?.Warnings ?? [], .. structure.Warnings];
-        Carried = [.. structure.Carried.Select(name => PendingTensor.Copy(contents.Stored, name))];
+        _written = Architecture.IsPart ? new WrittenNames(contents.Stored, Architecture) : null;
+        Carried = [.. structure.Carried.Select(name => PendingTensor.Copy(contents.Stored, name, Architecture.IsPart ? contents.Stored.StoredNameOf(name) : name))];
         HashSet<string> others = [.. structure.Carried];
         if (head.Tied && !head.EmbeddingIsHead) others.Add(_head);
         others.UnionWith(Layout.Tensors.Where(tensor => tensor.View is { IsMxfp4: true }).Select(tensor => tensor.View!.Mxfp4Scales));
         ILookup<string, string> taken = Layout.Tensors.Where(tensor => tensor.View is not null).ToLookup(tensor => tensor.View!.Stored, tensor => tensor.Name);
         TensorNames =
         [
-            .. contents.Names.Where(name => !others.Contains(name) && !structure.IsBuffer(name)).SelectMany(name => taken.Contains(name) ? taken[name] : [Known(name)]),
+            .. contents.Names.Where(name => !others.Contains(name) && !Architecture.IsBuffer(name)).SelectMany(name => taken.Contains(name) ? taken[name] : [Known(name)]),
         ];
         _names = [.. TensorNames];
         StoredBytes = contents.Stored.Files.Sum(file => new FileInfo(file.Location).Length);
@@ -99,17 +101,21 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     /// <summary>Opens a folder.</summary>
     /// <exception cref="CheckpointException">config.json is absent or unsound, or its tensors are not those that it asks for.</exception>
     /// <exception cref="UnsupportedModelException">The architecture is not supported, or a tensor has no place in it.</exception>
-    public static HuggingFaceCheckpoint Open(string folder)
+    /// <param name="folder">The folder.</param>
+    /// <param name="use">What is done with it; a model that no family knows can be looked at and rounded.</param>
+    /// <param name="families">Families beside the known ones; null for none.</param>
+    public static HuggingFaceCheckpoint Open(string folder, ModelUse use = ModelUse.Any, IReadOnlyList<IModelFamily>? families = null)
     {
         string file = Path.Combine(folder, ModelConfigFile.Name);
         JsonObject json = ModelConfigFile.Read(file);
-        Architecture architecture = ModelFamilies.Read(json, file);
-        SafetensorsFolder tensors = SafetensorsFolder.Open(folder, name => StandardNames.Of(name, architecture));
+        Architecture? architecture = use == ModelUse.Weights && !ModelFamilies.Know(json) ? null : ModelFamilies.Read(json, file, families);
+        SafetensorsFolder tensors = SafetensorsFolder.Open(folder, name => architecture is null ? name : StandardNames.Of(name, architecture));
         try
         {
             var contents = new FolderContents(folder, tensors, ContainerOpener.Open(json, folder, tensors));
+            if (architecture is null) return new HuggingFaceCheckpoint(contents, new OutputHeadChoice(false, false, null), ModelStructure.OfUnknown(contents, json), json);
             OutputHeadChoice head = OutputHeadChoice.Of(contents, architecture, json);
-            ModelStructure structure = ModelStructure.Of(contents, head, json, file);
+            ModelStructure structure = ModelStructure.Of(contents, head, json, file, families);
             return new HuggingFaceCheckpoint(contents, head, structure, json);
         }
         catch
@@ -118,6 +124,9 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
             throw;
         }
     }
+
+    /// <inheritdoc/>
+    public string WrittenName(string name) => _written?.Of(name) ?? name;
 
     /// <inheritdoc/>
     public bool Contains(string name) => _names.Contains(name);
@@ -183,7 +192,12 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public IReadOnlyDictionary<string, string> ReadChatTemplates() => ChatTemplateFile.FindAll(Location);
 
     /// <inheritdoc/>
-    public void CopySideFiles(string folder) => SideFiles.Copy(Location, folder);
+    public void CopySideFiles(string folder)
+    {
+        SideFiles.Copy(Location, folder);
+        // Such a model is run by code of its own, which its configuration names.
+        if (Architecture.Unknown is not null && HuggingFaceConfig.ContainsKey("auto_map")) SideFiles.CopyCode(Location, folder);
+    }
 
     /// <inheritdoc/>
     public SafetensorsType? OwnTypeOf(string name) =>

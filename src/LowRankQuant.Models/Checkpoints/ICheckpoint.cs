@@ -47,6 +47,13 @@ public interface ICheckpoint : IDisposable
     /// <summary>What the user should know about the source: where files and configuration disagree, what is carried over or left out. A sentence each.</summary>
     IReadOnlyList<string> Warnings => [];
 
+    /// <summary>
+    /// The name that a tensor or module of the model has in folders made from this checkpoint: the standard one, or for the text model of a multimodal source
+    /// the source's own, so that the folder loads where the source does. <see cref="Carried"/> has such names already.
+    /// </summary>
+    /// <param name="name">Standard name, also of a tensor that only the folder has, such as the codes of a linear.</param>
+    string WrittenName(string name) => name;
+
     /// <summary>Whether the tensor exists.</summary>
     bool Contains(string name);
 

@@ -20,6 +20,8 @@ public static class ModelConfigFile
 
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    private static readonly string[] TypeKeys = ["dtype", "torch_dtype"];
+
     /// <summary>Keys of config.json by which a model says that it is quantized; none of them is true of what is written from it.</summary>
     private static readonly string[] QuantizationKeys =
     [
@@ -47,6 +49,9 @@ public static class ModelConfigFile
         // transformers 5 calls it dtype; whichever is there is what its readers look at.
         if (config.ContainsKey("dtype")) config["dtype"] = name;
         if (!config.ContainsKey("dtype") || config.ContainsKey("torch_dtype")) config["torch_dtype"] = name;
+        // The text model of a multimodal one may have a type of its own; the other parts keep theirs.
+        JsonObject text = Families.ModelFamilies.TextPart(config);
+        foreach (string key in TypeKeys.Where(text.ContainsKey)) text[key] = name;
         foreach (string key in QuantizationKeys) config.Remove(key);
         return config;
     }

@@ -13,9 +13,10 @@ public static class ModelSource
     /// What is there is of a kind, architecture or type that is not supported, or has quantizers of activations or caches, which cannot be executed.
     /// </exception>
     /// <param name="adapter">An adapter to put on the model; null for the one in the model's folder, if there is one.</param>
-    public static CausalModel Open(string path, Device device, string? adapter = null)
+    /// <param name="use">What is done with it.</param>
+    public static CausalModel Open(string path, Device device, string? adapter = null, ModelUse use = ModelUse.Any)
     {
-        CausalModel model = Describe(path, device, adapter);
+        CausalModel model = Load(path, device, adapter, use);
         if (model.Checkpoint.Quantizers is not { } quantizers) return model;
         model.Dispose();
         throw new UnsupportedModelException(
@@ -23,9 +24,11 @@ public static class ModelSource
     }
 
     /// <summary>As <see cref="Open"/>, also for models that can be looked at and not executed.</summary>
-    public static CausalModel Describe(string path, Device device, string? adapter = null)
+    public static CausalModel Describe(string path, Device device, string? adapter = null) => Load(path, device, adapter, ModelUse.Weights);
+
+    private static CausalModel Load(string path, Device device, string? adapter, ModelUse use)
     {
-        ICheckpoint checkpoint = CheckpointOpener.Open(path, adapter);
+        ICheckpoint checkpoint = CheckpointOpener.Open(path, adapter, use);
         try
         {
             return new CausalModel(checkpoint, device);

@@ -11,8 +11,8 @@ internal static class SideFiles
     private static readonly string[] Names =
     [
         "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-        "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md",
-        "NOTICE", "USE_POLICY.md",
+        "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
+        "video_preprocessor_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "USE_POLICY.md",
     ];
 
     /// <summary>Copies those that exist.</summary>
@@ -21,20 +21,29 @@ internal static class SideFiles
     /// <exception cref="IOException">The disk is full, or a file cannot be read or written.</exception>
     public static void Copy(string from, string to)
     {
-        foreach (string name in Names)
-        {
-            var source = new FileInfo(Path.Combine(from, name));
-            if (!source.Exists) continue;
-            if (source.Length > Largest) throw new CheckpointException($"{source.FullName} has {source.Length} bytes; a side file of a model has at most {Largest}.");
-            // As streams, whose errors name the file, and without the source's attributes: a read-only one must not make the result unchangeable.
-            using FileStream bytes = source.OpenRead();
-            using var copy = new FileStream(Path.Combine(to, name), FileMode.Create, FileAccess.Write, FileShare.None);
-            bytes.CopyTo(copy);
-            copy.Flush(flushToDisk: true);
-        }
+        foreach (string name in Names) CopyFile(from, to, name);
         string templates = Path.Combine(from, ChatTemplateFile.AdditionalFolder);
         if (!Directory.Exists(templates)) return;
         string target = Directory.CreateDirectory(Path.Combine(to, ChatTemplateFile.AdditionalFolder)).FullName;
         foreach (KeyValuePair<string, string> template in ChatTemplateFile.Additional(from)) File.WriteAllText(Path.Combine(target, template.Key + ChatTemplateFile.Extension), template.Value);
+    }
+
+    /// <summary>Copies Python files beside the configuration. Nothing here runs them.</summary>
+    /// <inheritdoc cref="Copy"/>
+    public static void CopyCode(string from, string to)
+    {
+        foreach (string file in Directory.GetFiles(from, "*.py").Order(StringComparer.Ordinal)) CopyFile(from, to, Path.GetFileName(file));
+    }
+
+    private static void CopyFile(string from, string to, string name)
+    {
+        var source = new FileInfo(Path.Combine(from, name));
+        if (!source.Exists) return;
+        if (source.Length > Largest) throw new CheckpointException($"{source.FullName} has {source.Length} bytes; a side file of a model has at most {Largest}.");
+        // As streams, whose errors name the file, and without the source's attributes: a read-only one must not make the result unchangeable.
+        using FileStream bytes = source.OpenRead();
+        using var copy = new FileStream(Path.Combine(to, name), FileMode.Create, FileAccess.Write, FileShare.None);
+        bytes.CopyTo(copy);
+        copy.Flush(flushToDisk: true);
     }
 }

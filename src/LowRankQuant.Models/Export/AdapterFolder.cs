@@ -63,7 +63,7 @@ internal static class AdapterFolder
             factorBits = Math.Max(factorBits, branch.BitsPerFactor);
             exact.Add(BranchFileWriter.ExactType(branch.A));
             exact.Add(BranchFileWriter.ExactType(branch.B));
-            modules.Add(new AdapterModule(module, outFeatures, inFeatures, branch.Rank, () => adapter.Read(module)!.A, () => adapter.Read(module)!.B));
+            modules.Add(new AdapterModule(source.Checkpoint.WrittenName(module), outFeatures, inFeatures, branch.Rank, () => adapter.Read(module)!.A, () => adapter.Read(module)!.B));
         }
         SafetensorsType type = options.AdapterType switch
         {
@@ -101,7 +101,7 @@ internal static class AdapterFolder
     private static AdapterModule Empty(ExportSource source, string module)
     {
         IReadOnlyList<int> shape = source.Checkpoint.ShapeOf(module + ".weight");
-        return new AdapterModule(module, shape[0], shape[1], 0, () => [], () => []);
+        return new AdapterModule(source.Checkpoint.WrittenName(module), shape[0], shape[1], 0, () => [], () => []);
     }
 
     // Model order first; whatever else has a branch after it.

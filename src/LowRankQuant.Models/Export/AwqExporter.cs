@@ -58,8 +58,8 @@ public sealed class AwqExporter : FolderExporter
     protected override void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder)
     {
         JsonObject quantization = AwqConfig.Build(GroupSize(source));
-        if (source.DenseLinears.Count > 0)
-            quantization["modules_to_not_convert"] = new JsonArray([.. source.DenseLinears.Append(source.Head).Select(module => (JsonNode)module)]);
+        if (DenseModules(source) is { Count: > 0 } dense)
+            quantization["modules_to_not_convert"] = new JsonArray([.. dense.Append(source.Checkpoint.WrittenName(source.Head)).Select(module => (JsonNode)module)]);
         ModelConfigFile.Write(Path.Combine(folder, ModelConfigFile.QuantizeName), quantization);
         config["quantization_config"] = quantization.DeepClone();
     }

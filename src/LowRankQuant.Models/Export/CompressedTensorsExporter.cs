@@ -48,9 +48,10 @@ public sealed class CompressedTensorsExporter : FolderExporter
     /// <inheritdoc/>
     protected override void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder)
     {
-        QuantizedModule[] modules = [.. source.StoredLinears.Select(linear => Module(source, linear, options))];
-        List<string> ignore = [.. source.DenseLinears.Select(module => source.Form.FusedOf(module)?.Name ?? module).Distinct()];
-        if (!source.HeadIsQuantized) ignore.Add(source.Head);
+        QuantizedModule[] modules =
+            [.. source.StoredLinears.Select(linear => Module(source, linear, options) with { Name = source.Checkpoint.WrittenName(linear.Module) })];
+        List<string> ignore = [.. DenseModules(source)];
+        if (!source.HeadIsQuantized) ignore.Add(source.Checkpoint.WrittenName(source.Head));
         QuantizationArgs? kvCache = options.WeightsOnly ? null : source.Checkpoint.Quantizers?.Config.KvCacheScheme;
         config["quantization_config"] = CompressedTensorsWriter.BuildConfig(modules, ignore, kvCache: kvCache);
     }
@@ -58,7 +59,7 @@ public sealed class CompressedTensorsExporter : FolderExporter
     private static QuantizedModule Module(ExportSource source, ExportLinear linear, ExportOptions options)
     {
         RuntimeQuantizers? quantizers = options.WeightsOnly ? null : source.Checkpoint.Quantizers;
-        return quantizers?.Config.SchemeFor(linear.Module) is { } scheme
+        return (quantizers?.Config.SchemeFor(source.Checkpoint.WrittenName(linear.Module)) ?? quantizers?.Config.SchemeFor(linear.Module)) is { } scheme
             ? new QuantizedModule(linear.Module, linear.Grid, scheme.InputActivations, scheme.OutputActivations, scheme.Format)
             : new QuantizedModule(linear.Module, linear.Grid);
     }

@@ -83,6 +83,15 @@ public abstract class FolderExporter : IExporter
     /// <summary>Adds what the container says in config.json, and writes whatever other files it has.</summary>
     protected abstract void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder);
 
+    /// <summary>The linears of the blocks that stay in floats, and every other matrix beside the head that does, under the names that the folder has them by.</summary>
+    private protected static IReadOnlyList<string> DenseModules(ExportSource source)
+    {
+        List<string> dense = [.. source.DenseLinears.Select(module => source.Checkpoint.WrittenName(source.Form.FusedOf(module)?.Name ?? module)).Distinct(StringComparer.Ordinal)];
+        HashSet<string> known = [.. source.Linears.Select(linear => linear.Module), .. source.DenseLinears, .. source.OffGrid, .. source.TwoLevel, source.Head];
+        dense.AddRange(source.Checkpoint.OtherMatrices(known.Contains));
+        return dense;
+    }
+
     /// <summary>A misfit of scales that have more digits than the container's type.</summary>
     private protected static Misfit ScaleMisfit(ExportLinear linear, ScaleType type) => new(
         linear.Module, $"{linear.ScaleType} scales are no {type} values", $"quantize again with --scale-dtype {(type == ScaleType.Float16 ? "fp16" : "bf16")}");
@@ -98,9 +107,9 @@ public abstract class FolderExporter : IExporter
         [
             .. source.StoredLinears.SelectMany(linear => LinearTensors(source, linear, options)),
             .. source.Form.Tensors(source.OtherTensors, type, name => source.Checkpoint.Store(name, source.Checkpoint.OwnTypeOf(name) ?? type)),
-            .. source.Checkpoint.Carried,
+            .. KeepsQuantizers && !options.WeightsOnly ? source.Checkpoint.Quantizers?.Tensors ?? [] : [],
         ];
-        if (KeepsQuantizers && !options.WeightsOnly) tensors.AddRange(source.Checkpoint.Quantizers?.Tensors ?? []);
+        tensors = [.. tensors.Select(source.Checkpoint.Named), .. source.Checkpoint.Carried];
         return tensors;
     }
 

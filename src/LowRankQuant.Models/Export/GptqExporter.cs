@@ -66,10 +66,10 @@ public sealed class GptqExporter : FolderExporter
     {
         UniformGrid grid = Stored(source.StoredLinears[0]);
         JsonObject quantization = GptqConfig.Build(grid, Form(grid, options), source.StoredLinears.Any(linear => linear.Ordered), source.HeadIsQuantized, options.Version);
-        if (source.DenseLinears.Count > 0)
+        if (DenseModules(source) is { Count: > 0 } dense)
         {
             // gptqmodel and vLLM: "-:" and a pattern leave modules dense.
-            quantization["dynamic"] = new JsonObject(source.DenseLinears.Select(module =>
+            quantization["dynamic"] = new JsonObject(dense.Select(module =>
                 KeyValuePair.Create($"-:^{System.Text.RegularExpressions.Regex.Escape(module)}$", (JsonNode?)new JsonObject())));
         }
         ModelConfigFile.Write(Path.Combine(folder, ModelConfigFile.QuantizeName), quantization);

@@ -6,6 +6,10 @@ namespace LowRankQuant.Models.Families;
 /// <summary>What a family makes of a configuration: sizes, names, and how embedding, blocks and head are put together.</summary>
 public sealed record Architecture
 {
+    // What old checkpoints of any family hold: rotary tables, and the number that masked scores get.
+    private static readonly string[] CommonBuffers =
+        ["rotary_emb.inv_freq", "rotary_emb.original_inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", ".masked_bias"];
+
     /// <summary>Sizes and choices.</summary>
     public required DecoderConfig Config { get; init; }
 
@@ -20,6 +24,12 @@ public sealed record Architecture
 
     /// <summary>Columns of embedding and head; the stream's but for OPT-350m.</summary>
     public int? EmbeddingWidth { get; init; }
+
+    /// <summary>Why the model cannot be run: no family knows it, and all that is known are its linears. Null for a family's.</summary>
+    public string? Unknown { get; init; }
+
+    /// <summary>Names of the blocks where they are no numbers behind <see cref="Blocks"/>; null where they are.</summary>
+    internal IReadOnlyList<string>? Names { get; init; }
 
     /// <summary>What stands in front of the number of a block.</summary>
     public string Blocks { get; init; } = "model.layers.";
@@ -45,11 +55,14 @@ public sealed record Architecture
     /// <summary>Whether a tensor within the model is not computed with: one of the extra blocks, or one that the family does not use.</summary>
     public bool IsUnused(string tensor) => BlockOf(tensor) >= Config.Layers || Unused(tensor);
 
-    /// <summary>Ends of names of buffers that files of this family hold and that can be computed again.</summary>
+    /// <summary>Ends of names of buffers that files of this family hold beside those of all families, see <see cref="IsBuffer"/>.</summary>
     public IReadOnlyList<string> Buffers { get; init; } = [];
 
     /// <summary>Its GGUF form; null where llama.cpp has no such architecture.</summary>
     public GgufForm? Gguf { get; init; }
+
+    /// <summary>Whether a tensor is one that every loader computes again, such as a rotary table or a mask: nothing reads, writes or compares it.</summary>
+    public bool IsBuffer(string tensor) => CommonBuffers.Concat(Buffers).Any(end => tensor.EndsWith(end, StringComparison.Ordinal));
 
     /// <summary>Puts a block together.</summary>
     internal Func<BlockParts, IBlockBody> Block { get; init; } = _ => throw new InvalidOperationException("The family puts no blocks together.");
@@ -64,7 +77,7 @@ public sealed record Architecture
     internal Func<BlockParts, INorm?, Tensor, OutputHead>? Head { get; init; }
 
     /// <summary>Name of block <paramref name="index"/>, such as <c>model.layers.3</c>.</summary>
-    public string BlockName(int index) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{Blocks}{index}");
+    public string BlockName(int index) => Names?[index] ?? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{Blocks}{index}");
 
     /// <summary>The block that a tensor belongs to; null for one outside the blocks.</summary>
     public int? BlockOf(string tensor)

@@ -9,6 +9,9 @@ internal sealed class BloomFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["bloom"];
 
     /// <inheritdoc/>
+    public string Description => "BLOOM and BLOOMZ: ALiBi in the place of a rotation, a norm behind the embedding, a plain MLP";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GptGguf.Bloom];
 
     /// <inheritdoc/>

@@ -13,6 +13,9 @@ internal sealed class CohereFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["cohere", "cohere2"];
 
     /// <inheritdoc/>
+    public string Description => "Command R and R7B: attention and MLP side by side on one norm, tied embeddings, scaled logits";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [CohereGguf.First, CohereGguf.Second];
 
     /// <inheritdoc/>

@@ -18,6 +18,9 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     // Far beyond any model; more would keep whatever lists the tensors of all blocks busy for ever.
     private const int MostLayers = 1 << 14;
 
+    /// <summary>Receives every key that is asked for; null where nobody wants to know.</summary>
+    internal ISet<string>? Asked { get; init; }
+
     /// <summary>The file, for messages.</summary>
     internal string File => file;
 
@@ -25,7 +28,7 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     internal string ModelType => Text("model_type") ?? (whole is null ? null : new ConfigReader(whole, file).Text("model_type")) ?? throw Missing("model_type");
 
     /// <summary>Whether a key is there.</summary>
-    internal bool Has(string key) => json[key] is not null;
+    internal bool Has(string key) => At(key) is not null;
 
     /// <summary>Whether the file says something about tied embeddings.</summary>
     internal static bool SaysTied(JsonObject whole, string? textKey) =>
@@ -43,16 +46,16 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     /// <summary>A whole number of at least 0.</summary>
     internal int Count(string key, int fallback)
     {
-        if (json[key] is not { } node) return fallback;
+        if (At(key) is not { } node) return fallback;
         int value = Whole(key, node);
         return value >= 0 ? value : throw Wrong(key, node, "must not be negative");
     }
 
     /// <summary>The word under a key; null where it is absent or no word.</summary>
-    internal string? Word(string key) => json[key] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+    internal string? Word(string key) => At(key) is JsonValue value && value.TryGetValue(out string? text) ? text : null;
 
     /// <summary>A flag that old files give as a number.</summary>
-    internal bool Switch(string key, bool fallback) => json[key] is JsonValue value && value.GetValueKind() == JsonValueKind.Number ? Number(key) != 0 : Flag(key, fallback);
+    internal bool Switch(string key, bool fallback) => At(key) is JsonValue value && value.GetValueKind() == JsonValueKind.Number ? Number(key) != 0 : Flag(key, fallback);
 
     /// <summary>
     /// Which layers rotate: those where <c>no_rope_layers</c> has a 1, or, where it is absent or empty, all but every n-th, n = <c>no_rope_layer_interval</c>.
@@ -60,7 +63,7 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     internal bool[] RotatedLayers(int layers)
     {
         IReadOnlyList<int> listed = Ids("no_rope_layers");
-        if (listed.Count > 0 && listed.Count < layers) throw Wrong("no_rope_layers", json["no_rope_layers"], $"must have a number for each of {layers} layers");
+        if (listed.Count > 0 && listed.Count < layers) throw Wrong("no_rope_layers", At("no_rope_layers"), $"must have a number for each of {layers} layers");
         int every = Size("no_rope_layer_interval", 4);
         return [.. Enumerable.Range(0, layers).Select(layer => listed.Count > 0 ? listed[layer] != 0 : (layer + 1) % every != 0)];
     }
@@ -79,7 +82,7 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     {
         foreach (string key in keys)
         {
-            if (json[key] is not null) return key;
+            if (At(key) is not null) return key;
         }
         return keys[0];
     }
@@ -87,7 +90,7 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     /// <summary>A list of words, one per layer; null where it is absent.</summary>
     internal IReadOnlyList<string>? Words(string key, int count)
     {
-        if (json[key] is not { } node) return null;
+        if (At(key) is not { } node) return null;
         if (node is not JsonArray list || list.Count < count) throw Wrong(key, node, $"must be a list of at least {count} words");
         return [.. list.Take(count).Select(item => item is JsonValue value && value.TryGetValue(out string? word) ? word : throw Wrong(key, node, "must hold words"))];
     }
@@ -104,8 +107,8 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
         int hidden = Size(width), count = Size(heads, usual.Heads);
         string keys = FirstOf("num_key_value_heads", "num_kv_heads");
         int keyValueHeads = Size(keys, usual.KeyValueHeads ?? count);
-        if (count % keyValueHeads != 0) throw Wrong(keys, json[keys], $"must divide {heads}, {count}");
-        if (json["head_dim"] is null && usual.HeadSize is null && hidden % count != 0) throw Wrong(heads, json[heads], $"must divide {width}, {hidden}, when head_dim is absent");
+        if (count % keyValueHeads != 0) throw Wrong(keys, At(keys), $"must divide {heads}, {count}");
+        if (At("head_dim") is null && usual.HeadSize is null && hidden % count != 0) throw Wrong(heads, At(heads), $"must divide {width}, {hidden}, when head_dim is absent");
         int size = Size("head_dim", usual.HeadSize ?? hidden / count);
         int positions = Size(FirstOf("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"), usual.Positions);
         return new DecoderConfig
@@ -131,7 +134,7 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     /// <summary>A positive size, or the default when absent.</summary>
     internal int Size(string key, int? fallback = null, int most = 1 << 24)
     {
-        JsonNode? node = json[key];
+        JsonNode? node = At(key);
         if (node is null) return fallback ?? throw Missing(key);
         int value = Whole(key, node);
         return value > 0 && value <= most ? value : throw Wrong(key, node, $"must be a whole number from 1 to {most}");
@@ -140,26 +143,30 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     internal float Epsilon(string key, float fallback)
     {
         double value = Number(key) ?? fallback;
-        return value is >= 0 and < 1 ? (float)value : throw Wrong(key, json[key], "must lie in [0, 1)");
+        return value is >= 0 and < 1 ? (float)value : throw Wrong(key, At(key), "must lie in [0, 1)");
     }
 
-    internal bool Flag(string key, bool fallback) => json[key] switch
+    internal bool Flag(string key, bool fallback) => At(key) switch
     {
         null => fallback,
         JsonValue value when value.TryGetValue(out bool flag) => flag,
         var other => throw Wrong(key, other, "must be true or false"),
     };
 
-    internal string? Text(string key) => json[key] switch
+    internal string? Text(string key) => At(key) switch
     {
         null => null,
         JsonValue value when value.TryGetValue(out string? text) => text,
         var other => throw Wrong(key, other, "must be a string"),
     };
 
-    internal double? Number(string key) => NumberOf(json, key);
+    internal double? Number(string key)
+    {
+        Asked?.Add(key);
+        return NumberOf(json, key);
+    }
 
-    internal IReadOnlyList<int> Ids(string key) => json[key] switch
+    internal IReadOnlyList<int> Ids(string key) => At(key) switch
     {
         null => [],
         JsonArray list => [.. list.Select(item => item is null ? throw Wrong(key, list, "must hold whole numbers") : Whole(key, item))],
@@ -189,12 +196,18 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
 
     internal CheckpointException Missing(string key) => new($"{file}: the key '{key}' is missing.");
 
-    internal JsonObject? Object(string key) => json[key] switch
+    internal JsonObject? Object(string key) => At(key) switch
     {
         null => null,
         JsonObject found => found,
         var other => throw Wrong(key, other, "must be an object"),
     };
+
+    private JsonNode? At(string key)
+    {
+        Asked?.Add(key);
+        return json[key];
+    }
 
     private int Whole(string key, JsonNode node)
     {

@@ -10,6 +10,9 @@ internal sealed class DbrxFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["dbrx"];
 
     /// <inheritdoc/>
+    public string Description => "DBRX: experts, and queries, keys and values that are held within bounds";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [MoeGguf.Dbrx];
 
     /// <inheritdoc/>

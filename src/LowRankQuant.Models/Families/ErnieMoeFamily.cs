@@ -13,6 +13,9 @@ internal sealed class ErnieMoeFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["ernie4_5_moe"];
 
     /// <inheritdoc/>
+    public string Description => "ERNIE 4.5 with experts, beside MLPs for every token";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [MoeGguf.Ernie];
 
     /// <inheritdoc/>

@@ -9,6 +9,9 @@ internal sealed class Exaone4Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["exaone4"];
 
     /// <inheritdoc/>
+    public string Description => "EXAONE 4: norms behind attention and MLP, and full layers without rotation between windowed ones";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [OtherGguf.Exaone4];
 
     /// <inheritdoc/>

@@ -13,6 +13,9 @@ internal sealed class FalconFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["falcon"];
 
     /// <inheritdoc/>
+    public string Description => "Falcon 7B, 11B, 40B and RW: one key head, or one for a group of queries, or ALiBi";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [FalconGguf.Form];
 
     /// <inheritdoc/>

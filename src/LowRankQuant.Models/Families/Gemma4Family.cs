@@ -14,6 +14,9 @@ internal sealed class Gemma4Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["gemma4_text", "gemma4"];
 
     /// <inheritdoc/>
+    public string Description => "Gemma 4, also as the text model of the multimodal one: windows, shared keys and values, inputs of the layers' own, experts";
+
+    /// <inheritdoc/>
     public string? TextKey => "text_config";
 
     /// <inheritdoc/>

@@ -13,6 +13,9 @@ internal sealed class GemmaFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["gemma", "gemma2", "gemma3_text", "gemma3"];
 
     /// <inheritdoc/>
+    public string Description => "Gemma 1, 2 and 3, also as the text model of the multimodal Gemma 3";
+
+    /// <inheritdoc/>
     public string? TextKey => "text_config";
 
     /// <inheritdoc/>

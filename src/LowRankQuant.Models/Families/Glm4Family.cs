@@ -13,6 +13,9 @@ internal sealed class Glm4Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["glm4", "glm4_moe"];
 
     /// <inheritdoc/>
+    public string Description => "GLM-4 (0414), and GLM-4.5 to 4.7 with experts";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GlmGguf.Dense, GlmGguf.Sparse];
 
     /// <inheritdoc/>

@@ -13,6 +13,9 @@ internal sealed class Gpt2Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["gpt2", "gpt_bigcode"];
 
     /// <inheritdoc/>
+    public string Description => "GPT-2, and GPT-BigCode (StarCoder 1, SantaCoder)";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GptGguf.Gpt2, GptGguf.BigCode];
 
     /// <inheritdoc/>

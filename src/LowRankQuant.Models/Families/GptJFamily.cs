@@ -15,6 +15,9 @@ internal sealed class GptJFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["gptj", "codegen"];
 
     /// <inheritdoc/>
+    public string Description => "GPT-J and CodeGen";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         bool sharded = reader.ModelType == "codegen";

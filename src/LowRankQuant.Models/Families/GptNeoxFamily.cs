@@ -12,6 +12,9 @@ internal sealed class GptNeoxFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["gpt_neox"];
 
     /// <inheritdoc/>
+    public string Description => "GPT-NeoX, Pythia, Dolly 2";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GptGguf.NeoX];
 
     /// <inheritdoc/>

@@ -14,6 +14,9 @@ internal sealed class GptOssFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["gpt_oss"];
 
     /// <inheritdoc/>
+    public string Description => "gpt-oss: experts, stored as floats or in MXFP4, attention with sinks and windows";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GptOssGguf.Form];
 
     /// <inheritdoc/>

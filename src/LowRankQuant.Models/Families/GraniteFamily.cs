@@ -9,6 +9,9 @@ internal sealed class GraniteFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["granite"];
 
     /// <inheritdoc/>
+    public string Description => "Granite 3 and 4 (dense): Llama with four multipliers";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GraniteGguf.Form];
 
     /// <inheritdoc/>

@@ -6,6 +6,9 @@ public interface IModelFamily
     /// <summary>Values of <c>model_type</c> that this family serves.</summary>
     IReadOnlyList<string> ModelTypes { get; }
 
+    /// <summary>Which models these are, in a few words without a full stop.</summary>
+    string Description { get; }
+
     /// <summary>Key of config.json under which the text model of a multimodal one stands; null where the whole file is it.</summary>
     string? TextKey => null;
 

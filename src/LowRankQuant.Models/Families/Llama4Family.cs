@@ -13,6 +13,9 @@ internal sealed class Llama4Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["llama4_text", "llama4"];
 
     /// <inheritdoc/>
+    public string Description => "Llama 4, also as the text model of the multimodal one: experts, attention in chunks";
+
+    /// <inheritdoc/>
     public string? TextKey => "text_config";
 
     /// <inheritdoc/>

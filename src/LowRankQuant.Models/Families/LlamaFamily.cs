@@ -12,6 +12,9 @@ internal sealed class LlamaFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["llama"];
 
     /// <inheritdoc/>
+    public string Description => "Llama 1, 2 and 3, and everything of that shape: SmolLM2, TinyLlama, Vicuna";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LlamaGguf.Dense];
 
     /// <inheritdoc/>

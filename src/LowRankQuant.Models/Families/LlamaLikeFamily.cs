@@ -12,6 +12,9 @@ internal sealed class LlamaLikeFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["hunyuan_v1_dense", "seed_oss", "ernie4_5", "helium", "arcee"];
 
     /// <inheritdoc/>
+    public string Description => "Llama but for a few choices: Hunyuan (dense), Seed-OSS, ERNIE 4.5, Helium, Arcee";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [OtherGguf.Hunyuan, OtherGguf.SeedOss, OtherGguf.Arcee, OtherGguf.Ernie];
 
     /// <inheritdoc/>

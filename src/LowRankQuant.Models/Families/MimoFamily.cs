@@ -14,6 +14,9 @@ internal sealed class MimoFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["mimo_v2_flash"];
 
     /// <inheritdoc/>
+    public string Description => "MiMo V2 Flash: experts, windowed layers with sinks, values of another head size";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [MimoGguf.Form];
 
     /// <inheritdoc/>

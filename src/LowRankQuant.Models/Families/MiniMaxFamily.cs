@@ -12,6 +12,9 @@ internal sealed class MiniMaxFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["minimax_m2"];
 
     /// <inheritdoc/>
+    public string Description => "MiniMax M2: experts in every layer, norms over whole queries and keys";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [MoeGguf.MiniMax];
 
     /// <inheritdoc/>

@@ -13,6 +13,9 @@ internal sealed class MistralFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["mistral", "ministral3", "mistral3"];
 
     /// <inheritdoc/>
+    public string Description => "Mistral and Ministral 3, also as the text model of the multimodal Mistral Small 3: windows, or YaRN";
+
+    /// <inheritdoc/>
     public string? TextKey => "text_config";
 
     /// <inheritdoc/>

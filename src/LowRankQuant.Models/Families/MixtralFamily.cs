@@ -13,6 +13,9 @@ internal sealed class MixtralFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["mixtral"];
 
     /// <inheritdoc/>
+    public string Description => "Mixtral: Mistral with experts";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LlamaGguf.Mixtral];
 
     /// <inheritdoc/>

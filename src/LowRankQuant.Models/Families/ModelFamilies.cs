@@ -18,32 +18,25 @@ public static class ModelFamilies
     /// <summary>The families, in the order in which they are listed.</summary>
     public static IReadOnlyList<IModelFamily> Known => All;
 
-    /// <summary>The family of a <c>model_type</c>.</summary>
-    /// <param name="modelType">The value in config.json.</param>
-    /// <param name="file">Its file, for the message.</param>
-    /// <exception cref="UnsupportedModelException">No family serves it.</exception>
-    public static IModelFamily For(string? modelType, string file)
-    {
-        foreach (IModelFamily family in All)
-        {
-            if (modelType is not null && family.ModelTypes.Contains(modelType)) return family;
-        }
-        string supported = string.Join(", ", All.SelectMany(family => family.ModelTypes));
-        throw new UnsupportedModelException($"{file}: model_type '{modelType ?? "(absent)"}' is not supported; supported are {supported}.");
-    }
+    /// <summary>Whether a family serves the <c>model_type</c> of a configuration.</summary>
+    public static bool Know(JsonObject json) => Find(TypeOf(json)) is not null;
+
+    /// <summary>Whether models of a <c>model_type</c> are read from GGUF files too; from folders all are.</summary>
+    public static bool ReadsGguf(string modelType) => modelType == "llama";
 
     /// <summary>What the family of a configuration makes of it.</summary>
     /// <param name="json">config.json, or what stands for it.</param>
     /// <param name="file">Its file, for messages.</param>
+    /// <param name="others">Families beside the known ones, which come first.</param>
     /// <exception cref="UnsupportedModelException">No family serves it, or it asks for something that the family does not have.</exception>
     /// <exception cref="CheckpointException">A value is absent or unsound.</exception>
-    public static Architecture Read(JsonObject json, string file)
+    public static Architecture Read(JsonObject json, string file, IReadOnlyList<IModelFamily>? others = null)
     {
-        string? modelType = json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
-        IModelFamily family = For(modelType, file);
-        return family.TextKey is { } key && json[key] is JsonObject nested
-            ? Read(family, new ConfigReader(nested, $"{file}: {key}", json)) with { IsPart = true }
-            : Read(family, new ConfigReader(json, file));
+        IModelFamily family = Find(TypeOf(json), others) ?? throw new UnsupportedModelException($"{file}: {UnknownModelType.Describe(json)}. 'lrq families' lists what is supported.");
+        JsonObject text = TextPart(json, others);
+        return text == json
+            ? Read(family, new ConfigReader(json, file))
+            : Read(family, new ConfigReader(text, $"{file}: {family.TextKey}", json)) with { IsPart = true };
     }
 
     /// <summary>The architecture that a GGUF file is of.</summary>
@@ -67,4 +60,14 @@ public static class ModelFamilies
             architecture => (architecture.ModelType == type || architecture.AlsoWrites.Contains(type)) && architecture.Writes(reader));
         return gguf is null ? read : read with { Gguf = new GgufForm(gguf, reader, read) };
     }
+
+    /// <summary>The part of a configuration that describes the text model: what stands under the family's <see cref="IModelFamily.TextKey"/>, else the whole.</summary>
+    /// <param name="json">config.json.</param>
+    /// <param name="others">Families beside the known ones.</param>
+    public static JsonObject TextPart(JsonObject json, IReadOnlyList<IModelFamily>? others = null) => Find(TypeOf(json), others)?.TextKey is { } key && json[key] is JsonObject nested ? nested : json;
+
+    internal static string? TypeOf(JsonObject json) => json["model_type"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+
+    private static IModelFamily? Find(string? modelType, IReadOnlyList<IModelFamily>? others = null) =>
+        (others ?? []).Concat(All).FirstOrDefault(family => modelType is not null && family.ModelTypes.Contains(modelType));
 }

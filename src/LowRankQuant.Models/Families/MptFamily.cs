@@ -10,6 +10,9 @@ internal sealed class MptFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["mpt"];
 
     /// <inheritdoc/>
+    public string Description => "MPT: ALiBi, no biases, tied embeddings";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GptGguf.Mpt];
 
     /// <inheritdoc/>

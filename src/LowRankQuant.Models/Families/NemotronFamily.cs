@@ -9,6 +9,9 @@ internal sealed class NemotronFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["nemotron"];
 
     /// <inheritdoc/>
+    public string Description => "Nemotron 4 and Minitron: an MLP of squared ReLU without a gate";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [OtherGguf.Nemotron];
 
     /// <inheritdoc/>

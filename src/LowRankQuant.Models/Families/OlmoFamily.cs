@@ -13,6 +13,9 @@ internal sealed class OlmoFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["olmo2", "olmo3", "olmoe"];
 
     /// <inheritdoc/>
+    public string Description => "OLMo 2 and 3, and OLMoE with experts: norms on what attention and MLP give";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [OlmoGguf.Second, OlmoGguf.Third, OlmoGguf.Moe];
 
     /// <inheritdoc/>

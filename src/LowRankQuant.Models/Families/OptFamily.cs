@@ -14,6 +14,9 @@ internal sealed class OptFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["opt"];
 
     /// <inheritdoc/>
+    public string Description => "OPT 125M to 66B, Galactica: learned positions, ReLU, biases";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Tied = true, Activation = "relu", Rope = null }) with { NormEpsilon = 1e-5f };

@@ -9,6 +9,9 @@ internal sealed class PersimmonFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["persimmon"];
 
     /// <inheritdoc/>
+    public string Description => "Persimmon 8B, Fuyu's language model";
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults

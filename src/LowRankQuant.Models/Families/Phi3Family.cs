@@ -10,6 +10,9 @@ internal sealed class Phi3Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["phi3"];
 
     /// <inheritdoc/>
+    public string Description => "Phi 3, 3.5 and 4 but for their small and MoE models: LongRoPE, joined projections";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [PhiGguf.Third];
 
     /// <inheritdoc/>

@@ -10,6 +10,9 @@ internal sealed class PhiFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["phi"];
 
     /// <inheritdoc/>
+    public string Description => "Phi 1, 1.5 and 2: attention and MLP side by side";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [PhiGguf.Second];
 
     /// <inheritdoc/>

@@ -13,6 +13,9 @@ internal sealed class PhiMoeFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["phimoe"];
 
     /// <inheritdoc/>
+    public string Description => "Phi-3.5-MoE: experts, LongRoPE";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [PhiGguf.Moe];
 
     /// <inheritdoc/>

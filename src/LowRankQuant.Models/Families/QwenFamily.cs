@@ -12,6 +12,9 @@ internal sealed class QwenFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["qwen2", "qwen3"];
 
     /// <inheritdoc/>
+    public string Description => "Qwen 1.5, 2, 2.5 and 3 (dense), QwQ";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [QwenGguf.Second, QwenGguf.Third];
 
     /// <inheritdoc/>

@@ -13,6 +13,9 @@ internal sealed class QwenMoeFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["qwen2_moe", "qwen3_moe"];
 
     /// <inheritdoc/>
+    public string Description => "Qwen 1.5, 2 and 3 with experts";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [QwenGguf.SecondMoe, QwenGguf.ThirdMoe];
 
     /// <inheritdoc/>

@@ -10,6 +10,9 @@ internal sealed class SmolLm3Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["smollm3"];
 
     /// <inheritdoc/>
+    public string Description => "SmolLM 3: Llama without rotation in every fourth layer";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [SmolLm3Gguf.Form];
 
     /// <inheritdoc/>

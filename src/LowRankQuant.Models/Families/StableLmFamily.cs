@@ -12,6 +12,9 @@ internal sealed class StableLmFamily : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["stablelm"];
 
     /// <inheritdoc/>
+    public string Description => "StableLM 2 and StableLM 3B";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [OtherGguf.StableLm];
 
     /// <inheritdoc/>

@@ -10,6 +10,9 @@ internal sealed class Starcoder2Family : IModelFamily
     public IReadOnlyList<string> ModelTypes => ["starcoder2"];
 
     /// <inheritdoc/>
+    public string Description => "StarCoder 2: a plain MLP, biases, a window";
+
+    /// <inheritdoc/>
     IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [OtherGguf.Starcoder2];
 
     /// <inheritdoc/>

@@ -82,7 +82,7 @@ public static class CalibrationLoader
         var reading = new TextSourceOptions { Format = options.Format, TextField = options.TextField };
         ChatText? Chat() => model is null || tokenizer is null ? null : ChatText.Of(model.Checkpoint, tokenizer, config);
         TextSource[] files = [.. options.Sources.Select(path => new TextSource(path, reading, Chat))];
-        var stream = new TokenStream(options, tokenizer, config, encodedWhole);
+        var stream = new TokenStream(options, tokenizer, config, encodedWhole, model?.Checkpoint.Location ?? "the model");
         foreach (TextSource file in files)
         {
             if (stream.Full) break;
@@ -189,6 +189,7 @@ public static class CalibrationLoader
     private sealed class TokenStream
     {
         private readonly ITokenizer? _tokenizer;
+        private readonly string _location;
         private readonly DecoderConfig _config;
         private readonly long _wanted;
         private readonly int _encodedWhole;
@@ -196,8 +197,9 @@ public static class CalibrationLoader
         private readonly HashSet<string> _separators = [UsualEndOfText];
         private TextDocument? _last;
 
-        public TokenStream(CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, int encodedWhole)
+        public TokenStream(CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, int encodedWhole, string location)
         {
+            _location = location;
             _tokenizer = tokenizer;
             _config = config;
             _wanted = Wanted(options);
@@ -235,7 +237,7 @@ public static class CalibrationLoader
         private bool AppendText(TextSource file, TextDocument document)
         {
             if (_tokenizer is null)
-                throw new CalibrationException($"'{file.Path}' holds text, which needs a tokenizer; the model comes with none. Give token ids instead.");
+                throw new CalibrationException($"'{file.Path}' holds text, which needs a tokenizer, and {_location} holds none (tokenizer.json, tokenizer.model). Copy the model's there, or give token ids.");
             var text = new StringBuilder();
             bool more = document.Read(text, _encodedWhole);
             if (text.Length == 0 && !more) return false;

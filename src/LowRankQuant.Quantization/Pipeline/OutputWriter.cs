@@ -110,12 +110,15 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                     if (whole.Parts[0].Module != module) continue;
                     module = whole.Name;
                 }
+                module = model.Checkpoint.WrittenName(module);
                 if (grid is TwoLevelGrid native) twoLevel.Add((module, native.Name));
                 else uniform.Add(new QuantizedModule(module, (UniformGrid)grid));
             }
         }
         string head = model.HeadName[..^".weight".Length];
-        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, [head]) : TwoLevelConfig.Build(twoLevel, uniform, [head]);
+        HashSet<string> known = [.. model.Modules.Select(module => module.Name), head];
+        string[] ignore = [.. model.Checkpoint.OtherMatrices(known.Contains).Prepend(model.Checkpoint.WrittenName(head)).Distinct(StringComparer.Ordinal)];
+        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, ignore) : TwoLevelConfig.Build(twoLevel, uniform, ignore);
     }
 
     private void WriteAdapter(AdapterForm form)
@@ -132,7 +135,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                 {
                     string name = $"{model.BlockName(i)}.{linear}";
                     modules.Add(new AdapterModule(
-                        name, outFeatures, inFeatures, CompressedBlockStore.RankOf(file, name),
+                        model.Checkpoint.WrittenName(name), outFeatures, inFeatures, CompressedBlockStore.RankOf(file, name),
                         () => CompressedBlockStore.Factor(file, name + CompressedBlockStore.FactorA),
                         () => CompressedBlockStore.Factor(file, name + CompressedBlockStore.FactorB)));
                 }
@@ -175,7 +178,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                     Read));
             }
             else tensors.AddRange(_form.Tensors(source.TensorNames.Where(name => !quantized.Contains(name)), type, name => source.Store(name, source.OwnTypeOf(name) ?? type)));
-            tensors.AddRange(source.Carried);
+            tensors = [.. tensors.Select(source.Named), .. source.Carried];
             SafetensorsFolderWriter.Write(folder.Output, PendingTensor.ReferenceOrder(tensors), shardSize, overwrite: true, cancellationToken: cancellation);
         }
         finally

@@ -33,7 +33,7 @@ public static class WritePlan
         string[] others = [.. source.TensorNames.Where(name => !quantized.Contains(name))];
         var problems = new List<string>(TensorCollisions.Find(
             source.Location,
-            linears.SelectMany(linear => Ends.Select(end => $"{linear}.{end}")).Concat(others).Concat(source.Carried.Select(tensor => tensor.Name))));
+            linears.SelectMany(linear => Ends.Select(end => $"{linear}.{end}")).Concat(others).Select(source.WrittenName).Concat(source.Carried.Select(tensor => tensor.Name))));
         foreach (string name in others) Try(problems, () => source.ReadFor(name, type));
         Try(problems, () => CopySideFiles(source));
         return problems;

@@ -83,7 +83,7 @@ internal sealed class TargetResolver(RecipeRequest request, IReadOnlyList<Linear
 
     private TargetFit Fit(Target target, LinearShape linear, WeightGrid grid, ScaleType scaleType)
     {
-        IReadOnlyList<string>? fused = target == Target.Vllm ? EngineTable.VllmFused.FirstOrDefault(set => set.Contains(linear.Name)) : null;
+        IReadOnlyList<string>? fused = target == Target.Vllm ? EngineTable.VllmFusedWith(linear.Name) : null;
         return TargetRules.Fit(target, new TargetLayer(linear.Name, linear.OutFeatures, linear.InFeatures, grid, scaleType)
         {
             TensorParallel = Shards,
@@ -106,7 +106,7 @@ internal sealed class TargetResolver(RecipeRequest request, IReadOnlyList<Linear
     // A fused matrix has one scheme: if a part of it changes, all of it does.
     private void Tie(List<Verdict> verdicts, Dictionary<string, LayerGrid> chosen, ScaleType scaleType)
     {
-        foreach (IReadOnlyList<string> set in EngineTable.VllmFused)
+        foreach (IReadOnlyList<string> set in chosen.Keys.Select(EngineTable.VllmFusedWith).OfType<IReadOnlyList<string>>().DistinctBy(set => set[0]).ToArray())
         {
             LayerGrid[] grids = [.. set.Where(chosen.ContainsKey).Select(name => chosen[name]).Distinct()];
             if (grids.Length < 2) continue;

@@ -15,7 +15,7 @@ internal static class VllmRules
     /// <summary>Why vLLM does not take a layer; null when it does.</summary>
     public static string? Misfit(TargetLayer layer, UniformGrid grid)
     {
-        bool cutsOutputs = EngineTable.VllmFused.Any(set => set.Contains(layer.Name));
+        bool cutsOutputs = EngineTable.VllmFusedWith(layer.Name) is not null;
         int shards = layer.TensorParallel, cut = cutsOutputs ? layer.OutFeatures : layer.InFeatures;
         if (cut % shards != 0) return $"its {cut} {(cutsOutputs ? "outputs" : "inputs")} do not divide into {shards} shards";
         int outputs = cutsOutputs ? layer.FusedOutFeatures / shards : layer.OutFeatures, inputs = cutsOutputs ? layer.InFeatures : layer.InFeatures / shards;

@@ -25,6 +25,7 @@ public class CommandTests
     [InlineData("correct", "--calibration --calibration-format --text-field")]
     [InlineData("compare", "--against --harness --json ITEMS")]
     [InlineData("inspect", "--json --tensors PATH")]
+    [InlineData("families", "--json")]
     [InlineData("convert", "--to --out --adapter --max-rank --gptq-format --linear --embedding --head --on-misfit --dtype --shard-size --weights-only --overwrite --json SOURCE")]
     [InlineData("export", "--to --out --adapter --max-rank --gptq-format --linear --embedding --head --on-misfit --dtype --shard-size --weights-only --overwrite --json RUN")]
     [InlineData("verify", "--against --json PATH")]
@@ -40,7 +41,7 @@ public class CommandTests
     {
         var cli = new CliHarness();
         Assert.Equal(0, await cli.Run("--help"));
-        Assert.All(["quantize", "eval", "compare", "inspect", "convert", "export", "verify", "--version"], word => Assert.Contains(word, cli.Out, StringComparison.Ordinal));
+        Assert.All(["quantize", "eval", "compare", "inspect", "families", "convert", "export", "verify", "--version"], word => Assert.Contains(word, cli.Out, StringComparison.Ordinal));
     }
 
     [Fact]

@@ -1,4 +1,3 @@
-using LowRankQuant.Cli;
 using LowRankQuant.Cli.Output;
 
 namespace LowRankQuant.Tests.Cli;
@@ -26,6 +25,7 @@ public class NewcomerTests
     [InlineData("correct")]
     [InlineData("compare")]
     [InlineData("inspect")]
+    [InlineData("families")]
     [InlineData("convert")]
     [InlineData("export")]
     [InlineData("verify")]
@@ -82,7 +82,7 @@ public class NewcomerTests
     [InlineData("jsno", "json", 1)]
     [InlineData("abc", "", 3)]
     [InlineData("kitten", "sitting", 3)]
-    public void DistanceCountsEdits(string a, string b, int expected) => Assert.Equal(expected, ParseProblems.Distance(a, b));
+    public void DistanceCountsEdits(string a, string b, int expected) => Assert.Equal(expected, LowRankQuant.Formats.EditDistance.Between(a, b));
 
     [Fact]
     public async Task TheHeaderSpeaksTheTermsOfTheField()

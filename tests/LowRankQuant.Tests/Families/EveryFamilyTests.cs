@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.EndToEnd;
 

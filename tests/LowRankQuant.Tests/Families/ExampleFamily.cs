@@ -8,6 +8,8 @@ internal sealed class ExampleFamily : IModelFamily
 {
     public IReadOnlyList<string> ModelTypes => ["example"];
 
+    public string Description => "An example";
+
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Epsilon = 1e-6f, HeadSize = 128 });

@@ -8,8 +8,6 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
-using LowRankQuant.Quantization.Methods.Layerwise;
-using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Tests.Families;

@@ -17,7 +17,7 @@ internal sealed class AwqContainer : QuantizedContainer
         : base(tensors, ModulesWith(tensors, AwqReader.Codes))
     {
         Name = name;
-        _layouts = layouts.Resolve(Modules, tensors.Location);
+        _layouts = layouts.Resolve(Modules, StoredName, tensors.Location);
     }
 
     /// <inheritdoc/>

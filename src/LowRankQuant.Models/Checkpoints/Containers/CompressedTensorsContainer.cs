@@ -83,7 +83,7 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
         foreach (ref float value in destination) value = StorageScale.RoundAny(value, type);
     }
 
-    private QuantizationScheme SchemeOf(string module) => _config.SchemeFor(module)
+    private QuantizationScheme SchemeOf(string module) => _config.SchemeFor(StoredName(module)) ?? _config.SchemeFor(module)
         ?? throw new CheckpointException($"{Tensors.Location}: '{module}' is stored quantized, but no group of quantization_config covers it.");
 
     private bool IsCachePart(string tensor) => _config.KvCacheScheme is not null && CacheParts.Contains(tensor[(tensor.LastIndexOf('.') + 1)..]);

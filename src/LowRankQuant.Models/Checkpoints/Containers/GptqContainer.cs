@@ -17,7 +17,7 @@ internal sealed class GptqContainer : QuantizedContainer
         : base(tensors, ModulesWith(tensors, GptqReader.Codes))
     {
         Name = name;
-        _layouts = layouts.Resolve(Modules, tensors.Location);
+        _layouts = layouts.Resolve(Modules, StoredName, tensors.Location);
         if (Relabelled(layouts.Common) is not { } form)
         {
             // gptqmodel refuses such files, and old ones exist whose writers stored the zero points as they are.

@@ -51,6 +51,6 @@ internal sealed class MlxContainer : QuantizedContainer
 
     private MlxWeight ReadAffine(string module) => MlxReader.Read(Tensors, module, LayoutOf(module));
 
-    private MlxLayout LayoutOf(string module) => _config.For(module)
+    private MlxLayout LayoutOf(string module) => _config.For(module, StoredName(module))
         ?? throw new CheckpointException($"{Tensors.Location}: '{module}' is stored quantized, but the configuration leaves it dense.");
 }

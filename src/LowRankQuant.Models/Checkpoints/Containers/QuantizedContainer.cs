@@ -115,6 +115,10 @@ public abstract class QuantizedContainer
         return bits;
     }
 
+    /// <summary>The name by which the files have a module, which their configuration may speak of; else the same as its own.</summary>
+    protected string StoredName(string module) => Tensors.Contains(module + ScaleSuffix)
+        && Tensors.StoredNameOf(module + ScaleSuffix) is { } stored && stored.EndsWith(ScaleSuffix, StringComparison.Ordinal) ? stored[..^ScaleSuffix.Length] : module;
+
     /// <summary>Modules that have a tensor with a name ending so.</summary>
     protected static IEnumerable<string> ModulesWith(SafetensorsFolder tensors, string suffix) =>
         tensors.Names.Where(name => name.EndsWith(suffix, StringComparison.Ordinal)).Select(name => name[..^suffix.Length]);

@@ -28,7 +28,7 @@ internal sealed class ModelStructure
     {
         _contents = contents;
         Architecture = architecture;
-        _names = [.. contents.Names.Where(name => !IsBuffer(name))];
+        _names = [.. contents.Names.Where(name => !architecture.IsBuffer(name))];
         Layout = architecture.Layout(Holds);
     }
 
@@ -49,22 +49,41 @@ internal sealed class ModelStructure
     /// <param name="head">Which matrix is the output head.</param>
     /// <param name="json">config.json; corrected where the files say more.</param>
     /// <param name="file">Its path, for messages.</param>
+    /// <param name="families">Families beside the known ones.</param>
     /// <exception cref="CheckpointException">A block or tensor is missing, or there are more blocks than the configuration says.</exception>
     /// <exception cref="UnsupportedModelException">A tensor that changes the function has no place in the architecture.</exception>
-    public static ModelStructure Of(FolderContents contents, OutputHeadChoice head, JsonObject json, string file)
+    public static ModelStructure Of(FolderContents contents, OutputHeadChoice head, JsonObject json, string file, IReadOnlyList<IModelFamily>? families)
     {
-        head.Correct(json, ModelFamilies.Read(json, file).Config.TiedEmbeddings);
-        var structure = new ModelStructure(contents, ModelFamilies.Read(json, file));
+        head.Correct(json, ModelFamilies.Read(json, file, families).Config.TiedEmbeddings);
+        var structure = new ModelStructure(contents, ModelFamilies.Read(json, file, families));
         if (head.Warning is { } warning) structure.Warnings.Add(warning);
         structure.CheckBlocks();
-        structure.HonourBiases(json, file);
+        structure.HonourBiases(json, file, families);
         structure.Divide();
         return structure;
     }
 
-    /// <summary>Whether a tensor is a buffer that is computed again.</summary>
-    public bool IsBuffer(string name) =>
-        IgnoredTensors.Contains(name) || Architecture.Buffers.Any(end => name.EndsWith(end, StringComparison.Ordinal));
+    /// <summary>Looks at a folder whose model_type no family knows: linears by their names, and everything else is carried over.</summary>
+    /// <param name="contents">Its tensors.</param>
+    /// <param name="json">config.json.</param>
+    /// <exception cref="UnsupportedModelException">No tensor looks like a linear of a numbered layer.</exception>
+    public static ModelStructure OfUnknown(FolderContents contents, JsonObject json)
+    {
+        IReadOnlyList<NumberedLinear> linears = NumberedLinears.Find(contents.Names.Where(name => contents.TypeOf(name) is not { } type || IsFloat(type))
+            .Select(name => (Name: name, Shape: contents.ShapeOf(name))).Where(tensor => tensor.Shape.Count == 2).Select(tensor => (tensor.Name, tensor.Shape[0], tensor.Shape[1])));
+        if (linears.Count == 0)
+            throw new UnsupportedModelException($"{contents.Location}: {UnknownModelType.Describe(json)}; and none of its tensors looks like a linear of a numbered layer.");
+        var structure = new ModelStructure(contents, UnknownFamily.Read(json, linears, name => contents.Contains($"{name}.weight")));
+        HashSet<string> own = [.. structure.Layout.Tensors.Select(tensor => tensor.Name)];
+        structure.Carried.AddRange(contents.Stored.Names.Where(name => !own.Contains(name) && contents.Container?.Owns(name) != true).Order(StringComparer.Ordinal));
+        structure.Warnings.Add($"{UnknownModelType.Describe(json)}.");
+        string[] stacks = [.. structure.Carried.Where(name => contents.ShapeOf(name).Count > 2)];
+        string left = stacks.Length == 0 ? "" : $", among them {stacks.Length} of more than two dimensions ({string.Join(", ", stacks.Take(MostNamed))}{(stacks.Length > MostNamed ? ", ..." : "")})";
+        structure.Warnings.Add(
+            $"{linears.Count} linears of {linears.Select(linear => linear.Layer).Distinct().Count()} layers were found by their names ({string.Join(", ", structure.Layout.Kinds.Select(kind => kind.Name).Distinct().Take(8))}); " +
+            $"{structure.Carried.Count} other tensors are carried over as they are{left}.");
+        return structure;
+    }
 
     private bool Holds(string name) => _names.Contains(name);
 
@@ -86,8 +105,9 @@ internal sealed class ModelStructure
     }
 
     // Biases count where the files have them all; the configuration could not say that only some linears have one.
-    private void HonourBiases(JsonObject json, string file)
+    private void HonourBiases(JsonObject json, string file, IReadOnlyList<IModelFamily>? families)
     {
+        JsonObject text = ModelFamilies.TextPart(json, families);
         foreach ((string key, IReadOnlyList<string> modules) in Layout.Biases)
         {
             string? first = modules.Select(module => $"{module}.bias").FirstOrDefault(_names.Contains);
@@ -99,11 +119,11 @@ internal sealed class ModelStructure
                     $"{_contents.Location}: tensor '{first}' is there and '{absent}' is not; " +
                     $"with {key} all of {linears} have a bias, without it none has.");
             }
-            json[key] = true;
+            text[key] = true;
             Warnings.Add($"{key} is not true, but the files hold '{first}' and the others; they count, and what is written says {key}: true.");
         }
-        if (!Layout.Biases.Keys.Any(key => json[key] is JsonValue)) return;
-        Architecture = ModelFamilies.Read(json, file);
+        if (!Layout.Biases.Keys.Any(key => text[key] is JsonValue)) return;
+        Architecture = ModelFamilies.Read(json, file, families);
         Layout = Architecture.Layout(Holds);
     }
 

@@ -47,14 +47,9 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
         Dictionary<string, UniformGrid> grids = Linears.ToDictionary(linear => linear.Module, linear => linear.Grid);
         foreach ((string module, UniformGrid grid) in grids)
         {
-            foreach (IReadOnlyList<string> set in EngineTable.VllmFused)
-            {
-                string[] parts = [.. set.Select(part => part[part.LastIndexOf('.')..])];
-                if (!module.EndsWith(parts[0], StringComparison.Ordinal)) continue;
-                string block = module[..^parts[0].Length];
-                string? other = parts.Skip(1).Select(part => block + part).FirstOrDefault(name => grids.TryGetValue(name, out UniformGrid? twin) && twin != grid);
-                if (other is not null) return other;
-            }
+            if (EngineTable.VllmFusedWith(module) is not { } set || set[0] != module) continue;
+            string? other = set.FirstOrDefault(name => grids.TryGetValue(name, out UniformGrid? twin) && twin != grid);
+            if (other is not null) return other;
         }
         return null;
     }
@@ -63,6 +58,6 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
     private static bool StoresHeadAlone(ICheckpoint model, string head)
     {
         using SafetensorsFolder files = SafetensorsFolder.Open(model.Location);
-        return files.Contains(head) && !files.Contains(model.Architecture.EmbeddingName);
+        return files.Contains(model.WrittenName(head)) && !files.Contains(model.WrittenName(model.Architecture.EmbeddingName));
     }
 }

@@ -90,6 +90,16 @@ public sealed class TargetResolverTests
             problem => problem.Contains("down_proj", StringComparison.Ordinal) && problem.Contains("in each of 8 shards", StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("self_attn.k_proj", "self_attn.q_proj, self_attn.k_proj, self_attn.v_proj")]
+    [InlineData("mlp.experts.3.up_proj", "mlp.experts.3.gate_proj, mlp.experts.3.up_proj")]
+    [InlineData("model.layers.0.feed_forward.gate_proj", "model.layers.0.feed_forward.gate_proj, model.layers.0.feed_forward.up_proj")]
+    [InlineData("q_proj", "q_proj, k_proj, v_proj")]
+    [InlineData("mlp.down_proj", null)]
+    [InlineData("self_attn.o_proj", null)]
+    public void VllmFusesWhatStandsInOneModule(string linear, string? expected) =>
+        Assert.Equal(expected, LowRankQuant.Formats.Engines.EngineTable.VllmFusedWith(linear) is { } set ? string.Join(", ", set) : null);
+
     [Fact]
     public void OptionsOfTargetsNeedOne()
     {
