@@ -22,7 +22,7 @@ public static class ModelFamilies
     public static bool Know(JsonObject json) => Find(TypeOf(json)) is not null;
 
     /// <summary>Whether models of a <c>model_type</c> are read from GGUF files too; from folders all are.</summary>
-    public static bool ReadsGguf(string modelType) => modelType == "llama";
+    public static bool ReadsGguf(string modelType) => Find(modelType)?.Gguf.Any(form => form.ModelType == modelType || form.AlsoWrites.Contains(modelType)) == true;
 
     /// <summary>What the family of a configuration makes of it.</summary>
     /// <param name="json">config.json, or what stands for it.</param>

@@ -16,7 +16,7 @@ public sealed class FamiliesCommandTests
         string[] lines = cli.Out.Split('\n');
         Assert.Equal(Types, lines[2..].TakeWhile(line => line.Length > 0).Select(line => line.Split(' ')[0]));
         Assert.Matches(@"^llama +folder, gguf +Llama 1, 2 and 3", lines.Single(line => line.StartsWith("llama ", StringComparison.Ordinal)));
-        Assert.Matches(@"^gemma3 +folder +Gemma 1, 2 and 3", lines.Single(line => line.StartsWith("gemma3 ", StringComparison.Ordinal)));
+        Assert.Matches(@"^gemma3 +folder, gguf +Gemma 1, 2 and 3", lines.Single(line => line.StartsWith("gemma3 ", StringComparison.Ordinal)));
         Assert.Contains("--method rtn", cli.Out, StringComparison.Ordinal);
     }
 
@@ -29,7 +29,7 @@ public sealed class FamiliesCommandTests
         Assert.Equal(Types, list.Select(item => (string)item!["modelType"]!));
         JsonNode llama = list.Single(item => (string)item!["modelType"]! == "llama")!;
         Assert.Equal(["folder", "gguf"], llama["readFrom"]!.AsArray().Select(source => (string)source!));
-        Assert.Equal(["folder"], list.Single(item => (string)item!["modelType"]! == "mpt")!["readFrom"]!.AsArray().Select(source => (string)source!));
+        Assert.Equal(["folder"], list.Single(item => (string)item!["modelType"]! == "gptj")!["readFrom"]!.AsArray().Select(source => (string)source!));
     }
 
     [Fact]

@@ -185,7 +185,7 @@ internal sealed class GgufTensorPlan
         HashSet<string> scales = [.. _source.Layout.Tensors.Select(tensor => tensor.View is { IsMxfp4: true } view ? view.Mxfp4Scales : "")];
         // Old checkpoints store the rotary frequencies, which follow from the configuration.
         if (_source is not GgufCheckpoint file)
-            return _source.TensorNames.Where(name => !_used.Contains(name) && !scales.Contains(name) && !name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal));
+            return _source.TensorNames.Where(name => !_used.Contains(name) && !scales.Contains(name) && !_source.Architecture.IsBuffer(name));
         HashSet<string> known = [GgufNames.RopeFactors, GgufNames.LongFactors, GgufNames.ShortFactors, .. _source.TensorNames.Select(file.Stored)];
         return file.File.Names.Where(name => !known.Contains(name));
     }
