@@ -3,6 +3,7 @@ using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 
@@ -52,8 +53,10 @@ public sealed class CorrectRun : ICorrectRun
         var correction = new BranchCorrection(job.Quantized, job.Reference, job.Options, folder) { Progress = Stages(observer, clock) };
         var budget = new MemoryBudget(Memory(job));
         IReadOnlyList<CorrectedLayer> layers = correction.Run(calibration, budget, cancellation);
-        var modules = layers.Select(layer => new AdapterModule(
-            job.Quantized.Checkpoint.WrittenName(layer.Module), layer.Report.OutFeatures, layer.Report.InFeatures, layer.Report.Rank, () => layer.Branch!.A, () => layer.Branch!.B)).ToList();
+        List<AdapterModule> modules = [.. layers.Select(layer => new AdapterModule(
+            layer.Module, layer.Report.OutFeatures, layer.Report.InFeatures, layer.Report.Rank, () => layer.Branch!.A, () => layer.Branch!.B))];
+        if (job.Form != AdapterForm.Codes) modules = FusedBranches.Join(modules, FolderForm.Of(job.Quantized.Checkpoint).FusedOf);
+        modules = [.. modules.Select(module => module with { Module = job.Quantized.Checkpoint.WrittenName(module.Module) })];
         bool any = modules.Exists(module => module.Rank > 0);
         bool rounded = AdapterOutput.Write(job.Output, modules, job.Form, job.FactorType, job.Quantized.Checkpoint.Location, job.Options.FactorBits);
         long counted = layers.Sum(layer => layer.Branch?.StoredBits ?? 0), stored = any ? StoredBits(job) : 0;

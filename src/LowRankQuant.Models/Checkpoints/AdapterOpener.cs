@@ -2,6 +2,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Branches;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Peft;
+using LowRankQuant.Models.Checkpoints.Folders;
 
 namespace LowRankQuant.Models.Checkpoints;
 
@@ -46,10 +47,13 @@ public static class AdapterOpener
 
     private static bool IsPeft(string folder) => File.Exists(Path.Combine(folder, PeftAdapterWriter.ConfigFile));
 
-    // An adapter of a multimodal model's text model has the names of that model's files.
-    private static ILowRankAdapter OpenFolder(string folder, ICheckpoint model) => model.Architecture.IsPart
-        ? new NamedAdapter(OpenFolder(folder), module => Folders.StandardNames.Of(module, model.Architecture))
-        : OpenFolder(folder);
+    // An adapter of a multimodal model's text model has the names of that model's files, and a PEFT adapter the linears that they hold.
+    private static ILowRankAdapter OpenFolder(string folder, ICheckpoint model)
+    {
+        ILowRankAdapter adapter = OpenFolder(folder);
+        if (model.Architecture.IsPart) adapter = new NamedAdapter(adapter, module => StandardNames.Of(module, model.Architecture));
+        return IsPeft(folder) ? SplitAdapter.Of(adapter, FolderForm.OfFloats(model)) : adapter;
+    }
 
     private static ILowRankAdapter OpenFolder(string folder)
     {

@@ -4,6 +4,7 @@ using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;
@@ -14,56 +15,50 @@ internal static class AdapterFolder
     private const float LargestHalf = 65504;
 
     /// <summary>What keeps the branches from being written as asked.</summary>
-    public static IEnumerable<Misfit> FindMisfits(ILowRankAdapter adapter, ExportOptions options)
+    /// <param name="source">The model.</param>
+    /// <param name="options">What is asked for.</param>
+    /// <param name="floats">Whether the base is written as floats.</param>
+    public static IEnumerable<Misfit> FindMisfits(ExportSource source, ExportOptions options, bool floats)
     {
         bool padded = options.Adapter == ExportAdapter.PeftPadded;
         int limit = Math.Min(options.MaxRank ?? int.MaxValue, padded ? EngineTable.VllmAdapterRanks[^1] : int.MaxValue);
-        foreach (string module in adapter.Modules)
+        List<AdapterModule> modules = Modules(source, floats);
+        foreach (AdapterModule module in modules.Where(module => module.Rank > limit))
         {
-            int rank = adapter.RankOf(module);
-            if (rank > limit)
-                yield return new Misfit(
-                    module, $"its branch has rank {rank}, and at most {limit} may be written",
-                    "quantize again with a smaller --rank, or allow more by --max-rank");
+            yield return new Misfit(
+                module.Module, $"its branch has rank {module.Rank}, and at most {limit} may be written",
+                "quantize again with a smaller --rank, or allow more by --max-rank");
         }
         if (options.AdapterType is AdapterType.Float16 or AdapterType.Blocks8)
         {
-            foreach (string module in adapter.Modules)
+            foreach (string module in source.Adapter!.Modules)
             {
-                if (adapter.Read(module) is not { } branch || Largest(branch) is not (> LargestHalf and float largest)) continue;
+                if (source.Adapter.Read(module) is not { } branch || Largest(branch) is not (> LargestHalf and float largest)) continue;
                 string what = FormattableString.Invariant($"a factor of its branch holds {largest:G4}, and {LargestHalf} is the largest half");
                 yield return new Misfit(module, what, "give --adapter-dtype fp32");
             }
         }
-        if (padded && adapter.Modules.Count > 0 && PaddedRank(adapter) > limit && adapter.Modules.Max(adapter.RankOf) <= limit)
+        if (padded && modules.Max(module => module.Rank) is var rank && PaddedRank(modules) > limit && rank <= limit)
             yield return new Misfit(
-                "--max-rank", $"{limit} is none of vLLM's ranks, and rank {adapter.Modules.Max(adapter.RankOf)} pads to {PaddedRank(adapter)}",
-                $"give --max-rank {PaddedRank(adapter)}");
+                "--max-rank", $"{limit} is none of vLLM's ranks, and rank {rank} pads to {PaddedRank(modules)}", $"give --max-rank {PaddedRank(modules)}");
     }
 
     /// <summary>Writes the folder.</summary>
     /// <param name="source">The model.</param>
     /// <param name="folder">The exported model's folder.</param>
     /// <param name="options">What is asked for.</param>
-    public static void Write(ExportSource source, string folder, ExportOptions options)
+    /// <param name="floats">Whether the base is written as floats.</param>
+    public static void Write(ExportSource source, string folder, ExportOptions options, bool floats)
     {
-        ILowRankAdapter adapter = source.Adapter!;
-        var modules = new List<AdapterModule>();
+        bool padded = options.Adapter == ExportAdapter.PeftPadded;
         int factorBits = 0;
         var exact = new HashSet<SafetensorsType>();
-        bool padded = options.Adapter == ExportAdapter.PeftPadded;
-        foreach (string module in Ordered(source))
+        foreach (string module in source.Adapter!.Modules)
         {
-            if (adapter.Read(module) is not { } branch)
-            {
-                if (padded) modules.Add(Empty(source, module));
-                continue;
-            }
-            (int outFeatures, int inFeatures) = adapter.ShapeOf(module);
+            if (source.Adapter.Read(module) is not { } branch) continue;
             factorBits = Math.Max(factorBits, branch.BitsPerFactor);
             exact.Add(BranchFileWriter.ExactType(branch.A));
             exact.Add(BranchFileWriter.ExactType(branch.B));
-            modules.Add(new AdapterModule(source.Checkpoint.WrittenName(module), outFeatures, inFeatures, branch.Rank, () => adapter.Read(module)!.A, () => adapter.Read(module)!.B));
         }
         SafetensorsType type = options.AdapterType switch
         {
@@ -73,42 +68,44 @@ internal static class AdapterFolder
             null => exact.Count == 1 ? exact.Single() : SafetensorsType.F32,
             _ => throw new ArgumentException($"A PEFT folder has no {options.AdapterType}.", nameof(options)),
         };
+        // Engines that fuse linears want every one of them in an adapter of one rank; without a branch it is all zeros.
+        List<AdapterModule> modules = [.. Modules(source, floats).Where(module => padded || module.Rank > 0)];
         PeftAdapterWriter.Write(
-            Path.Combine(folder, CheckpointOpener.AdapterFolder), modules, type, padded ? AdapterForm.Padded : AdapterForm.Pattern, "..", factorBits,
-            padded ? PaddedRank(adapter) : null);
+            Path.Combine(folder, CheckpointOpener.AdapterFolder), [.. modules.Select(module => module with { Module = source.Checkpoint.WrittenName(module.Module) })],
+            type, padded ? AdapterForm.Padded : AdapterForm.Pattern, "..", factorBits, padded ? PaddedRank(modules) : null);
     }
 
     /// <summary>Bytes that the folder takes at most.</summary>
-    public static long Bytes(ExportSource source, ExportOptions options)
+    /// <param name="source">The model.</param>
+    /// <param name="options">What is asked for.</param>
+    /// <param name="floats">Whether the base is written as floats.</param>
+    public static long Bytes(ExportSource source, ExportOptions options, bool floats)
     {
-        ILowRankAdapter adapter = source.Adapter!;
-        bool padded = options.Adapter == ExportAdapter.PeftPadded;
-        return Ordered(source).Sum(module =>
-        {
-            IReadOnlyList<int> shape = source.Checkpoint.ShapeOf(module + ".weight");
-            int rank = padded ? PaddedRank(adapter) : adapter.Modules.Contains(module) ? adapter.RankOf(module) : 0;
-            return (long)(shape[0] + shape[1]) * rank * sizeof(float);
-        });
+        List<AdapterModule> modules = Modules(source, floats);
+        int padded = options.Adapter == ExportAdapter.PeftPadded ? PaddedRank(modules) : 0;
+        return modules.Sum(module => (long)(module.OutFeatures + module.InFeatures) * Math.Max(padded, module.Rank) * sizeof(float));
     }
 
-    private static int PaddedRank(ILowRankAdapter adapter)
+    private static int PaddedRank(List<AdapterModule> modules)
     {
-        int largest = adapter.Modules.Max(adapter.RankOf);
+        int largest = modules.Max(module => module.Rank);
         return EngineTable.VllmAdapterRanks.FirstOrDefault(rank => rank >= largest, largest);
     }
 
-    // Engines that fuse linears want every one of them in an adapter of one rank; without a branch it is all zeros.
-    private static AdapterModule Empty(ExportSource source, string module)
+    // Every linear that the base's folder has, also without a branch; model order first, whatever else has a branch after it.
+    private static List<AdapterModule> Modules(ExportSource source, bool floats)
     {
-        IReadOnlyList<int> shape = source.Checkpoint.ShapeOf(module + ".weight");
-        return new AdapterModule(source.Checkpoint.WrittenName(module), shape[0], shape[1], 0, () => [], () => []);
-    }
-
-    // Model order first; whatever else has a branch after it.
-    private static IEnumerable<string> Ordered(ExportSource source)
-    {
+        ILowRankAdapter adapter = source.Adapter!;
+        FolderForm form = floats ? FolderForm.OfFloats(source.Checkpoint) : source.Form;
+        HashSet<string> apart = floats ? [] : [.. source.StoredLinears.Where(linear => linear.Parts is null).Select(linear => linear.Module)];
         string[] linears = [.. source.Linears.Select(linear => linear.Module).Concat(source.DenseLinears)];
-        return linears.Concat(source.Adapter!.Modules.Except(linears).Order(StringComparer.Ordinal));
+        IEnumerable<AdapterModule> modules = linears.Concat(adapter.Modules.Except(linears).Order(StringComparer.Ordinal)).Select(module =>
+        {
+            IReadOnlyList<int> shape = source.Checkpoint.ShapeOf(module + ".weight");
+            int rank = adapter.Modules.Contains(module) ? adapter.RankOf(module) : 0;
+            return new AdapterModule(module, shape[0], shape[1], rank, () => adapter.Read(module)!.A, () => adapter.Read(module)!.B);
+        });
+        return FusedBranches.Join(modules, module => apart.Contains(module) ? null : form.FusedOf(module));
     }
 
     private static float Largest(LowRankBranch branch) => branch.A.Concat(branch.B).Max(Math.Abs);

@@ -33,10 +33,10 @@ public sealed class DenseFolderExporter : IExporter
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
         ICheckpoint model = options.Adapter is null ? source.Whole : source.Checkpoint;
-        long bytes = DenseExporter.Tensors(model, options.DenseType).Sum(tensor => tensor.ByteLength) + (options.Adapter is null ? 0 : AdapterFolder.Bytes(source, options));
+        long bytes = DenseExporter.Tensors(model, options.DenseType).Sum(tensor => tensor.ByteLength) + (options.Adapter is null ? 0 : AdapterFolder.Bytes(source, options, floats: true));
         using StagedFolder staged = StagedFolder.Create(options.Output, bytes);
         DenseExporter.Write(model, staged.Path, options.DenseType, options.ShardSize, progress, cancellation);
-        if (options.Adapter is not null) AdapterFolder.Write(source, staged.Path, options);
+        if (options.Adapter is not null) AdapterFolder.Write(source, staged.Path, options, floats: true);
         staged.Commit();
     }
 }

@@ -63,7 +63,7 @@ public static class Exporters
                 Item, first == ExportAdapter.GgufLora ? "a GGUF LoRA file holds fp32, fp16 or q8_0" : "a PEFT folder holds fp32, fp16 or bf16",
                 "choose another --adapter-dtype");
         if ((options.Adapter ?? (exporter.MergesBranches ? null : ExportAdapter.Peft)) is null) yield break;
-        foreach (Misfit misfit in AdapterFolder.FindMisfits(source.Adapter, options)) yield return misfit;
+        foreach (Misfit misfit in AdapterFolder.FindMisfits(source, options, exporter.MergesBranches)) yield return misfit;
     }
 
     private static bool Holds(ExportAdapter adapter, AdapterType type) =>

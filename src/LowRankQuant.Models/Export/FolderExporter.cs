@@ -57,11 +57,11 @@ public abstract class FolderExporter : IExporter
                 progress?.Invoke(++done, total);
             },
         }));
-        long adapterBytes = source.Adapter is null ? 0 : AdapterFolder.Bytes(source, options);
+        long adapterBytes = source.Adapter is null ? 0 : AdapterFolder.Bytes(source, options, floats: false);
         using StagedFolder staged = StagedFolder.Create(options.Output, tensors.Sum(tensor => tensor.ByteLength) + adapterBytes + SideBytes);
         SafetensorsFolderWriter.Write(staged.Path, tensors, options.ShardSize, Metadata, cancellationToken: cancellation);
         source.Checkpoint.CopySideFiles(staged.Path);
-        if (source.Adapter is not null) AdapterFolder.Write(source, staged.Path, options);
+        if (source.Adapter is not null) AdapterFolder.Write(source, staged.Path, options, floats: false);
         JsonObject config = ModelConfigFile.For(source.Checkpoint, type);
         WriteConfig(source, options, config, staged.Path);
         ModelConfigFile.Write(Path.Combine(staged.Path, ModelConfigFile.Name), config);

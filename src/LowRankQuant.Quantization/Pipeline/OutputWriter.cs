@@ -135,11 +135,14 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                 {
                     string name = $"{model.BlockName(i)}.{linear}";
                     modules.Add(new AdapterModule(
-                        model.Checkpoint.WrittenName(name), outFeatures, inFeatures, CompressedBlockStore.RankOf(file, name),
+                        name, outFeatures, inFeatures, CompressedBlockStore.RankOf(file, name),
                         () => CompressedBlockStore.Factor(file, name + CompressedBlockStore.FactorA),
                         () => CompressedBlockStore.Factor(file, name + CompressedBlockStore.FactorB)));
                 }
             }
+            // PEFT knows the linears of the source's library alone.
+            if (form != AdapterForm.Codes) modules = FusedBranches.Join(modules, name => _form.FusedOf(name) is { } whole && GridOf(whole) is not null ? whole : null);
+            modules = [.. modules.Select(module => module with { Module = model.Checkpoint.WrittenName(module.Module) })];
             AdapterOutput.Write(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder), modules, form, null, "..", recipe.Correction?.FactorBits ?? 16);
         }
         finally

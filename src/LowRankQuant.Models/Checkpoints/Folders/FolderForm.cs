@@ -25,7 +25,7 @@ public sealed class FolderForm
     private const string Weight = ".weight";
     private readonly ICheckpoint _source;
     private readonly ModelLayout _layout;
-    private readonly Dictionary<string, FusedModule> _byPart = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, FusedModule> _byPart = new(StringComparer.Ordinal), _byName = new(StringComparer.Ordinal);
 
     private FolderForm(ICheckpoint source, ModelLayout layout)
     {
@@ -36,6 +36,7 @@ public sealed class FolderForm
             StoredView view = stored.First().View!;
             int rows = view.Transposed ? view.Columns : view.Rows;
             var module = new FusedModule(stored.Key[..^Weight.Length], rows, view.TakenColumns, [.. stored.Select(tensor => (tensor.Name[..^Weight.Length], tensor.View!))]);
+            _byName[module.Name] = module;
             foreach ((string part, _) in module.Parts) _byPart[part] = module;
         }
     }
@@ -50,6 +51,9 @@ public sealed class FolderForm
 
     /// <summary>The stored linear that a linear of the model is a part of; null where it is stored by itself.</summary>
     public FusedModule? FusedOf(string module) => _byPart.GetValueOrDefault(module);
+
+    /// <summary>The stored linear of a name, where it is several linears of the model or another matrix than the one that the model has under its name; else null.</summary>
+    public FusedModule? FusedAs(string stored) => _byName.GetValueOrDefault(stored);
 
     /// <summary>Tensors of the model as they are stored.</summary>
     /// <param name="names">Tensors of the model; of what is stored together all or none.</param>
