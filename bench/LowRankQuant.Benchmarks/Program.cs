@@ -41,9 +41,13 @@ internal static class Program
             "llama.cpp's own quantizer --model FLOATS.gguf --out FILE --type Q4_0|Q3_K_M|Q2_K|... [--pure yes] [--embedding TYPE] [--threads N] "
             + "[--calibration TEXT] [--windows N]: with an importance matrix of that text"),
         ["make-llama"] = (
-            SyntheticModel.Run,
-            "a random Llama checkpoint of 1.1 billion weights --out FOLDER [--tokenizer FOLDER] [--hidden N] [--layers N] [--heads N] [--kv-heads N] "
+            SyntheticModel.Llama,
+            "a random Llama checkpoint of 1.1 billion weights --out FOLDER [--tokenizer FOLDER] [--hidden N] [--layers N] [--heads N] [--kv-heads N] [--head N] "
             + "[--ffn N] [--vocabulary N] [--shard-mb N]"),
+        ["make-moe"] = (
+            SyntheticModel.Moe,
+            "a random Qwen 3 checkpoint with experts, of 3.3 billion weights --out FOLDER [--tokenizer FOLDER] [--hidden N] [--layers N] [--heads N] [--kv-heads N] [--head N] "
+            + "[--experts N] [--width N] [--chosen N] [--vocabulary N] [--shard-mb N]"),
     };
 
     private static int Main(string[] arguments)

@@ -1,85 +1,113 @@
 using System.Globalization;
-using System.Text.Json;
 using System.Text.Json.Nodes;
-using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Benchmarks;
 
-/// <summary>Writes a Llama checkpoint of random weights in bf16, part by part, to measure memory and time on sizes that no test model has.</summary>
+/// <summary>Writes checkpoints of random weights in bf16, to measure memory and time on sizes that no test model has.</summary>
 internal static class SyntheticModel
 {
-    private const int Part = 1 << 18;
-
-    private static readonly string[] TokenizerFiles = ["tokenizer.json", "tokenizer_config.json", "generation_config.json"];
-
-    public static int Run(Options options)
+    /// <summary>A Llama model.</summary>
+    public static int Llama(Options options)
     {
         string output = options.Text("out") ?? throw new ArgumentException("make-llama needs --out FOLDER.");
-        string tokenizer = options.Text("tokenizer") ?? Path.Combine("models", "demo");
-        int hidden = options.Number("hidden", 2048), layers = options.Number("layers", 16), heads = options.Number("heads", 32);
-        int keyValueHeads = options.Number("kv-heads", 8), ffn = options.Number("ffn", 8192), vocabulary = options.Number("vocabulary", 32000);
-        long shard = options.Number("shard-mb", 1000) * 1_000_000L;
-        int head = hidden / heads, keyValue = head * keyValueHeads;
-        var tensors = new List<PendingTensor>();
-        Matrix("model.embed_tokens.weight", vocabulary, hidden, 1);
-        for (int i = 0; i < layers; i++)
+        Sizes sizes = Sizes.Of(options, layers: 16, keyValueHeads: 8, head: null);
+        int ffn = options.Number("ffn", 8192);
+        var tensors = new SyntheticTensors();
+        tensors.Matrix("model.embed_tokens.weight", sizes.Vocabulary, sizes.Hidden, 1);
+        for (int i = 0; i < sizes.Layers; i++)
         {
-            string block = string.Create(CultureInfo.InvariantCulture, $"model.layers.{i}");
-            Ones($"{block}.input_layernorm.weight");
-            Matrix($"{block}.self_attn.q_proj.weight", hidden, hidden, Bound(hidden));
-            Matrix($"{block}.self_attn.k_proj.weight", keyValue, hidden, Bound(hidden));
-            Matrix($"{block}.self_attn.v_proj.weight", keyValue, hidden, Bound(hidden));
-            Matrix($"{block}.self_attn.o_proj.weight", hidden, hidden, Bound(hidden));
-            Ones($"{block}.post_attention_layernorm.weight");
-            Matrix($"{block}.mlp.gate_proj.weight", ffn, hidden, Bound(hidden));
-            Matrix($"{block}.mlp.up_proj.weight", ffn, hidden, Bound(hidden));
-            Matrix($"{block}.mlp.down_proj.weight", hidden, ffn, Bound(ffn));
+            string block = Block(i);
+            tensors.Ones($"{block}.input_layernorm.weight", sizes.Hidden);
+            Projections(tensors, block, sizes);
+            tensors.Ones($"{block}.post_attention_layernorm.weight", sizes.Hidden);
+            GatedMlp(tensors, $"{block}.mlp", sizes.Hidden, ffn);
         }
-        Ones("model.norm.weight");
-        Matrix("lm_head.weight", vocabulary, hidden, Bound(hidden));
-        Directory.CreateDirectory(output);
-        foreach (string file in TokenizerFiles) File.Copy(Path.Combine(tokenizer, file), Path.Combine(output, file), overwrite: true);
-        SafetensorsFolderWriter.Write(output, tensors, shard, overwrite: true);
-        JsonObject config = JsonNode.Parse(File.ReadAllBytes(Path.Combine(tokenizer, "config.json")))!.AsObject();
-        config["head_dim"] = head;
-        config["hidden_size"] = hidden;
-        config["intermediate_size"] = ffn;
-        config["max_position_embeddings"] = 2048;
-        config["num_attention_heads"] = heads;
-        config["num_hidden_layers"] = layers;
-        config["num_key_value_heads"] = keyValueHeads;
-        config["tie_word_embeddings"] = false;
-        config["vocab_size"] = vocabulary;
-        File.WriteAllText(Path.Combine(output, "config.json"), config.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
-        Console.WriteLine($"{{\"parameters\":{tensors.Sum(tensor => tensor.ByteLength / 2)},\"bytes\":{tensors.Sum(tensor => tensor.ByteLength)}}}");
+        Ends(tensors, sizes);
+        tensors.Write(output, Tokenizer(options), Shard(options), new Dictionary<string, JsonNode?>(sizes.Config()) { ["intermediate_size"] = ffn });
         return 0;
-
-        void Matrix(string name, int rows, int columns, double bound)
-        {
-            ulong seed = (ulong)tensors.Count;
-            tensors.Add(new PendingTensor(name, SafetensorsType.BF16, [rows, columns], sink => WriteUniform(sink, seed, (long)rows * columns, bound)));
-        }
-
-        void Ones(string name) => tensors.Add(new PendingTensor(name, SafetensorsType.BF16, [hidden], sink =>
-        {
-            var values = new float[hidden];
-            Array.Fill(values, 1f);
-            sink.WriteSingles(values);
-        }));
     }
 
-    private static double Bound(int inFeatures) => Math.Sqrt(3.0 / inFeatures);
-
-    private static void WriteUniform(TensorSink sink, ulong seed, long count, double bound)
+    /// <summary>A Qwen 3 model with experts in every block: a block of the usual sizes is one of Qwen3-30B-A3B.</summary>
+    public static int Moe(Options options)
     {
-        var random = new SeededRandom(seed);
-        var values = new float[Part];
-        for (long done = 0; done < count; done += Part)
+        string output = options.Text("out") ?? throw new ArgumentException("make-moe needs --out FOLDER.");
+        Sizes sizes = Sizes.Of(options, layers: 5, keyValueHeads: 4, head: 128);
+        int experts = options.Number("experts", 128), width = options.Number("width", 768), chosen = options.Number("chosen", 8);
+        var tensors = new SyntheticTensors();
+        tensors.Matrix("model.embed_tokens.weight", sizes.Vocabulary, sizes.Hidden, 1);
+        for (int i = 0; i < sizes.Layers; i++)
         {
-            Span<float> part = values.AsSpan(0, (int)Math.Min(Part, count - done));
-            foreach (ref float value in part) value = (float)(((2 * random.NextUniform()) - 1) * bound);
-            sink.WriteSingles(part);
+            string block = Block(i);
+            tensors.Ones($"{block}.input_layernorm.weight", sizes.Hidden);
+            Projections(tensors, block, sizes);
+            tensors.Ones($"{block}.self_attn.q_norm.weight", sizes.Head);
+            tensors.Ones($"{block}.self_attn.k_norm.weight", sizes.Head);
+            tensors.Ones($"{block}.post_attention_layernorm.weight", sizes.Hidden);
+            tensors.Matrix($"{block}.mlp.gate.weight", experts, sizes.Hidden);
+            for (int e = 0; e < experts; e++) GatedMlp(tensors, string.Create(CultureInfo.InvariantCulture, $"{block}.mlp.experts.{e}"), sizes.Hidden, width);
         }
+        Ends(tensors, sizes);
+        tensors.Write(output, Tokenizer(options), Shard(options), new Dictionary<string, JsonNode?>(sizes.Config())
+        {
+            ["architectures"] = new JsonArray("Qwen3MoeForCausalLM"),
+            ["model_type"] = "qwen3_moe",
+            ["intermediate_size"] = width * chosen,
+            ["moe_intermediate_size"] = width,
+            ["num_experts"] = experts,
+            ["num_experts_per_tok"] = chosen,
+            ["norm_topk_prob"] = true,
+            ["decoder_sparse_step"] = 1,
+            ["mlp_only_layers"] = new JsonArray(),
+        });
+        return 0;
+    }
+
+    private static string Block(int index) => string.Create(CultureInfo.InvariantCulture, $"model.layers.{index}");
+
+    private static string Tokenizer(Options options) => options.Text("tokenizer") ?? Path.Combine("models", "demo");
+
+    private static long Shard(Options options) => options.Number("shard-mb", 1000) * 1_000_000L;
+
+    private static void Projections(SyntheticTensors tensors, string block, Sizes sizes)
+    {
+        tensors.Matrix($"{block}.self_attn.q_proj.weight", sizes.Heads * sizes.Head, sizes.Hidden);
+        tensors.Matrix($"{block}.self_attn.k_proj.weight", sizes.KeyValueHeads * sizes.Head, sizes.Hidden);
+        tensors.Matrix($"{block}.self_attn.v_proj.weight", sizes.KeyValueHeads * sizes.Head, sizes.Hidden);
+        tensors.Matrix($"{block}.self_attn.o_proj.weight", sizes.Hidden, sizes.Heads * sizes.Head);
+    }
+
+    private static void GatedMlp(SyntheticTensors tensors, string name, int hidden, int width)
+    {
+        tensors.Matrix($"{name}.gate_proj.weight", width, hidden);
+        tensors.Matrix($"{name}.up_proj.weight", width, hidden);
+        tensors.Matrix($"{name}.down_proj.weight", hidden, width);
+    }
+
+    private static void Ends(SyntheticTensors tensors, Sizes sizes)
+    {
+        tensors.Ones("model.norm.weight", sizes.Hidden);
+        tensors.Matrix("lm_head.weight", sizes.Vocabulary, sizes.Hidden);
+    }
+
+    private sealed record Sizes(int Hidden, int Layers, int Heads, int KeyValueHeads, int Head, int Vocabulary)
+    {
+        public static Sizes Of(Options options, int layers, int keyValueHeads, int? head)
+        {
+            int hidden = options.Number("hidden", 2048), heads = options.Number("heads", 32);
+            return new Sizes(
+                hidden, options.Number("layers", layers), heads, options.Number("kv-heads", keyValueHeads), options.Number("head", head ?? hidden / heads), options.Number("vocabulary", 32000));
+        }
+
+        public Dictionary<string, JsonNode?> Config() => new(StringComparer.Ordinal)
+        {
+            ["head_dim"] = Head,
+            ["hidden_size"] = Hidden,
+            ["max_position_embeddings"] = 2048,
+            ["num_attention_heads"] = Heads,
+            ["num_hidden_layers"] = Layers,
+            ["num_key_value_heads"] = KeyValueHeads,
+            ["tie_word_embeddings"] = false,
+            ["vocab_size"] = Vocabulary,
+        };
     }
 }
