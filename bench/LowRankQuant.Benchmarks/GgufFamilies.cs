@@ -57,7 +57,7 @@ internal static class GgufFamilies
     /// <summary>Prints the table.</summary>
     public static int Run(Options options)
     {
-        if (options.Text("case") is { } folder) return One(folder, options.Text("despite") == "yes", options.Text("changes"));
+        if (options.Text("case") is { } folder) return One(Path.GetFullPath(folder), options.Text("despite") == "yes", options.Text("changes"));
         string root = options.Text("golden") ?? throw new ArgumentException("--golden FOLDER is needed.");
         string only = options.Text("only") ?? "";
         Console.WriteLine("| case | architecture | llama.cpp against the reference, a and b | file read back: largest difference of a tensor, logits | |");

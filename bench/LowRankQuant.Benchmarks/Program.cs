@@ -40,6 +40,9 @@ internal static class Program
             LlamaCppBenchmark.Quantize,
             "llama.cpp's own quantizer --model FLOATS.gguf --out FILE --type Q4_0|Q3_K_M|Q2_K|... [--pure yes] [--embedding TYPE] [--threads N] "
             + "[--calibration TEXT] [--windows N]: with an importance matrix of that text"),
+        ["make-family"] = (
+            SyntheticFamily.Run,
+            "a random checkpoint of any family from its config.json --config FILE --out FOLDER [--tokenizer FOLDER] [--shard-mb N]"),
         ["make-llama"] = (
             SyntheticModel.Llama,
             "a random Llama checkpoint of 1.1 billion weights --out FOLDER [--tokenizer FOLDER] [--hidden N] [--layers N] [--heads N] [--kv-heads N] [--head N] "

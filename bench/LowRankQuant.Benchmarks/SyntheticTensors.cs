@@ -21,11 +21,37 @@ internal sealed class SyntheticTensors
     /// <param name="rows">Rows.</param>
     /// <param name="columns">Columns.</param>
     /// <param name="bound">Largest magnitude; null for sqrt(3 / columns).</param>
-    public void Matrix(string name, int rows, int columns, double? bound = null)
+    public void Matrix(string name, int rows, int columns, double? bound = null) => Uniform(name, [rows, columns], bound ?? Math.Sqrt(3.0 / columns));
+
+    /// <summary>Adds a tensor of uniform values.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="shape">Its shape.</param>
+    /// <param name="bound">Largest magnitude.</param>
+    public void Uniform(string name, IReadOnlyList<int> shape, double bound)
     {
         ulong seed = (ulong)_tensors.Count;
-        double limit = bound ?? Math.Sqrt(3.0 / columns);
-        _tensors.Add(new PendingTensor(name, SafetensorsType.BF16, [rows, columns], sink => WriteUniform(sink, seed, (long)rows * columns, limit)));
+        _tensors.Add(new PendingTensor(name, SafetensorsType.BF16, Sizes(shape), sink => WriteUniform(sink, seed, Count(shape), bound)));
+    }
+
+    /// <summary>Adds a tensor of random bytes.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="shape">Its shape.</param>
+    /// <param name="least">Least value.</param>
+    /// <param name="greatest">Greatest value.</param>
+    public void Bytes(string name, IReadOnlyList<int> shape, byte least, byte greatest)
+    {
+        ulong seed = (ulong)_tensors.Count;
+        _tensors.Add(new PendingTensor(name, SafetensorsType.U8, Sizes(shape), sink =>
+        {
+            var random = new SeededRandom(seed);
+            var values = new byte[Part];
+            for (long done = 0, count = Count(shape); done < count; done += Part)
+            {
+                Span<byte> part = values.AsSpan(0, (int)Math.Min(Part, count - done));
+                foreach (ref byte value in part) value = (byte)(least + (int)(random.NextUniform() * (greatest - least + 1)));
+                sink.Write<byte>(part);
+            }
+        }));
     }
 
     /// <summary>Adds a vector of ones.</summary>
@@ -43,14 +69,32 @@ internal sealed class SyntheticTensors
     /// <param name="config">Keys of config.json beside or in place of those of the tokenizer's model.</param>
     public void Write(string output, string tokenizer, long shardBytes, IReadOnlyDictionary<string, JsonNode?> config)
     {
-        Directory.CreateDirectory(output);
-        foreach (string file in TokenizerFiles) File.Copy(Path.Combine(tokenizer, file), Path.Combine(output, file), overwrite: true);
-        SafetensorsFolderWriter.Write(output, _tensors, shardBytes, overwrite: true);
         JsonObject all = JsonNode.Parse(File.ReadAllBytes(Path.Combine(tokenizer, "config.json")))!.AsObject();
         foreach ((string key, JsonNode? value) in config) all[key] = value;
-        File.WriteAllText(Path.Combine(output, "config.json"), all.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
-        Console.WriteLine($"{{\"parameters\":{_tensors.Sum(tensor => tensor.ByteLength / 2)},\"bytes\":{_tensors.Sum(tensor => tensor.ByteLength)}}}");
+        Write(output, tokenizer, shardBytes, all);
     }
+
+    /// <summary>Writes the checkpoint and says on the console how large it is.</summary>
+    /// <param name="output">Its folder.</param>
+    /// <param name="tokenizer">Folder of the tokenizer; null for none.</param>
+    /// <param name="shardBytes">Largest shard.</param>
+    /// <param name="config">All of config.json.</param>
+    public void Write(string output, string? tokenizer, long shardBytes, JsonObject config)
+    {
+        Directory.CreateDirectory(output);
+        foreach (string path in TokenizerFiles.Select(file => Path.Combine(tokenizer ?? "", file)).Where(path => tokenizer is not null && File.Exists(path)))
+            File.Copy(path, Path.Combine(output, Path.GetFileName(path)), overwrite: true);
+        SafetensorsFolderWriter.Write(output, _tensors, shardBytes, overwrite: true);
+        File.WriteAllText(Path.Combine(output, "config.json"), config.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
+        Console.WriteLine($"{{\"parameters\":{_tensors.Sum(Elements)},\"bytes\":{_tensors.Sum(tensor => tensor.ByteLength)}}}");
+    }
+
+    // Two MXFP4 codes are a byte.
+    private static long Elements(PendingTensor tensor) => tensor.Type == SafetensorsType.U8 ? 2 * tensor.ByteLength : tensor.ByteLength / 2;
+
+    private static long[] Sizes(IReadOnlyList<int> shape) => [.. shape.Select(size => (long)size)];
+
+    private static long Count(IReadOnlyList<int> shape) => shape.Aggregate(1L, (product, size) => product * size);
 
     private static void WriteUniform(TensorSink sink, ulong seed, long count, double bound)
     {

@@ -96,6 +96,11 @@ public sealed class GgufCheckpoint : ICheckpoint
         GgufPlace place = Place(name);
         if (destination.Length != (long)place.Rows * place.Columns)
             throw new CheckpointException($"{Location}: tensor '{name}' has {(long)place.Rows * place.Columns} elements; {destination.Length} were asked for.");
+        if (place.Tensor.IsKey)
+        {
+            destination[0] = _file.Metadata.FindSingles(place.Tensor.Name)![place.FirstRow];
+            return;
+        }
         _file.ReadSingles(place.Tensor.Name, destination, (long)place.FirstRow * place.Columns);
         if (place.Tensor.Offset != 0)
         {
@@ -113,10 +118,10 @@ public sealed class GgufCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => 8 * _file.Tensors[Stored(name)].ByteLength / Place(name).Tensor.Parts.Count;
+    public long StoredBitsOf(string name) => Place(name).Tensor.IsKey ? 8 * sizeof(float) : 8 * _file.Tensors[Stored(name)].ByteLength / Place(name).Tensor.Parts.Count;
 
     /// <inheritdoc/>
-    public string? BlockTypeOf(string name) => _file.Tensors[Stored(name)].Type.ToString();
+    public string? BlockTypeOf(string name) => Place(name).Tensor.IsKey ? nameof(GgmlType.F32) : _file.Tensors[Stored(name)].Type.ToString();
 
     /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)

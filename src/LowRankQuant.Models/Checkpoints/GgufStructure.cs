@@ -50,7 +50,17 @@ internal static class GgufStructure
         if (file.Names.FirstOrDefault(name => !known.Contains(name) && !name.EndsWith("attn_rot_embd.weight", StringComparison.Ordinal) && !(BlockOf(name) >= config.Layers) && !form.Architecture.Unused.Any(end => name.EndsWith(end, StringComparison.Ordinal))) is { } other)
             throw new UnsupportedModelException(
                 $"{file.Location}: tensor '{other}' has no place in the {form.Name} architecture, and llama.cpp refuses such a file; without it the model would be another.");
-        return placed;
+        return [.. placed, .. form.Numbers(layout).Select(numbers => Checked(file, numbers))];
+    }
+
+    private static GgufStored Checked(GgufFile file, GgufStored numbers)
+    {
+        float[] found = file.Metadata.FindSingles(numbers.Name)
+            ?? throw new CheckpointException($"{file.Location}: '{numbers.Name}' is missing; every loader of this architecture needs it.");
+        if (found.Length != numbers.Parts.Count)
+            throw new CheckpointException($"{file.Location}: '{numbers.Name}' has {found.Length} numbers; {numbers.Parts.Count} blocks take one each.");
+        int bad = Array.FindIndex(found, number => !float.IsFinite(number));
+        return bad < 0 ? numbers : throw new CheckpointException($"{file.Location}: '{numbers.Name}' holds {found[bad]} at {bad}; it must be a finite number.");
     }
 
     private static string[] RopeTensorsOf(GgufArchitecture architecture) => architecture.RopeTensors switch

@@ -13,6 +13,9 @@ internal sealed class ApertusFamily : IModelFamily
     public string Description => "Apertus: norms of every head, and an MLP without a gate whose activation (xIELU) has four learned numbers";
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [OtherGguf.Apertus];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Epsilon = 1e-5f, Rope = new RopeRule { Theta = 12e6 }, ActivationKey = "gate_of_apertus" });

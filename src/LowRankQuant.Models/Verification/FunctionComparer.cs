@@ -63,11 +63,19 @@ internal sealed class FunctionComparer(ICheckpoint run, ICheckpoint container)
             ("rms_norm_eps", wanted.NormEpsilon, found.NormEpsilon),
             ("hidden_act", wanted.Activation, found.Activation),
             ("attention scale", wanted.AttentionScale, found.AttentionScale),
-            ("sliding_window", wanted.SlidingWindow, found.SlidingWindow),
+            ("sliding_window", SameWithin(wanted, found) ? found.SlidingWindow : wanted.SlidingWindow, found.SlidingWindow),
         })
         {
             if (!Equals(expected, actual)) Add(key, $"is {Text(actual)}, the run has {Text(expected)}");
         }
+    }
+
+    // Where llama.cpp has no windows in an architecture, a file's context is no longer than the model's.
+    private bool SameWithin(DecoderConfig wanted, DecoderConfig found)
+    {
+        if (container is not GgufCheckpoint || found.SlidingWindow > 0 || wanted.SlidingWindow < found.MaxPositions) return false;
+        Notes.Add($"sliding_window: the file has none, and a context of {found.MaxPositions}, within which it is the same");
+        return true;
     }
 
     // Mistral without its window is the same as Llama in a GGUF file.

@@ -1,5 +1,7 @@
 using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 
 namespace LowRankQuant.Models.Export.Gguf;
@@ -78,6 +80,8 @@ public static class GgufExporter
         };
         metadata.AddRange(FileKeys(plan));
         metadata.AddRange(source.Architecture.Gguf!.Metadata());
+        foreach (GgufStored numbers in source.Architecture.Gguf!.Numbers(source.Layout))
+            metadata.Add(new(numbers.Name, GgufValue.Of(numbers.Parts.Select(part => source.ReadFor(part.Name, SafetensorsType.F32)[0]).ToArray())));
         if (tokenizer.Vocabulary is not { } vocabulary)
         {
             metadata.Add(GgufVocabularyMetadata.None);

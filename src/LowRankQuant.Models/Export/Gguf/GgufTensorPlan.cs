@@ -70,6 +70,7 @@ internal sealed class GgufTensorPlan
                 : stored.IsTable ? (_options.Embedding, nameof(_options.Embedding)) : (_options.Linear, nameof(_options.Linear));
             Add(stored, wanted, option);
         }
+        foreach (TensorSpec number in form.Numbers(_source.Layout).SelectMany(numbers => numbers.Parts)) _used.Add(number.Name);
         if (_source is GgufCheckpoint file)
         {
             foreach (string name in new[] { GgufNames.RopeFactors, GgufNames.LongFactors, GgufNames.ShortFactors }.Where(file.File.Contains))

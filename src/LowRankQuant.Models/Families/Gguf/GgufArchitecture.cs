@@ -76,6 +76,11 @@ internal sealed record GgufArchitecture
     /// </summary>
     public IReadOnlyList<(string Model, string File)> Names { get; init; } = GgufNames.Usual;
 
+    /// <summary>
+    /// Tensors of one element within a block that the file has as metadata, a number for every block under a key without the architecture's name.
+    /// </summary>
+    public IReadOnlyList<(string Model, string Key)> Numbers { get; init; } = [];
+
     /// <summary>Names in the file whose biases the engine knows; others would have no place.</summary>
     public IReadOnlyList<string> Biased { get; init; } = GgufNames.BiasedInputs;
 
@@ -111,6 +116,9 @@ internal sealed record GgufArchitecture
 
     /// <summary>Whether published models have the borders of YaRN's ramp as they are, which the engine rounds: told, not refused.</summary>
     public bool RoundsRamp { get; init; }
+
+    /// <summary>The attention window of a model where the engine has none; 0 for none. A file then says that the model's context is no longer than that.</summary>
+    public Func<GgufSubject, int> MissingWindow { get; init; } = _ => 0;
 
     /// <summary>Keys that are read and say nothing more.</summary>
     public IReadOnlyList<string> Harmless { get; init; } = [];

@@ -21,6 +21,9 @@ internal sealed record GgufStored(string Name, long[] Shape, IReadOnlyList<Tenso
     /// <summary>Whether it is a table of rows by token.</summary>
     public bool IsTable { get; init; }
 
+    /// <summary>Whether it is no tensor but a list of numbers in the metadata, one for every part.</summary>
+    public bool IsKey { get; init; }
+
     /// <summary>Columns of its rows.</summary>
     public int Columns => Parts[0].Shape.Count == 2 ? Parts[0].Shape[1] : 1;
 
@@ -56,7 +59,7 @@ public sealed class GgufForm
     /// <summary>Keys and values of the metadata that stand for the configuration, in the usual order.</summary>
     internal IEnumerable<KeyValuePair<string, GgufValue>> Metadata()
     {
-        var values = new List<(string Key, object? Value)>(GgufValues.Usual(_architecture, _subject.Config));
+        var values = new List<(string Key, object? Value)>(GgufValues.Usual(_architecture, _subject.Config, GgufLimits.Context(_architecture, _subject)));
         foreach (GgufField field in _architecture.Fields.Where(field => field.Key.Length > 0))
         {
             int at = values.FindIndex(pair => pair.Key == field.Key);
@@ -74,4 +77,12 @@ public sealed class GgufForm
     /// <param name="layout">The model's.</param>
     /// <param name="unplaced">Tensors that have no place in the architecture.</param>
     internal IReadOnlyList<GgufStored> Place(ModelLayout layout, out IReadOnlyList<string> unplaced) => GgufPlacement.Of(_architecture, _model, layout, out unplaced);
+
+    /// <summary>Tensors of the model that the metadata of a file hold.</summary>
+    /// <param name="layout">The model's.</param>
+    internal IReadOnlyList<GgufStored> Numbers(ModelLayout layout) =>
+    [
+        .. _architecture.Numbers.Select(number => new GgufStored(
+            number.Key, [_subject.Config.Layers], [.. layout.Blocks.Select(block => layout.Find($"{block}.{number.Model}")!)]) { IsKey = true }),
+    ];
 }

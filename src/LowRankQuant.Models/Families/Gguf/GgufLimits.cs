@@ -48,19 +48,17 @@ internal static class GgufLimits
             yield return "rope_scaling: llama.cpp rounds the borders of YaRN's ramp to whole dimensions, which this model does not (truncate false); its angles differ a little there.";
         if (subject.Config.Activation == Numerics.Kernels.Activation.GeluErf && architecture.Activations.Contains(Numerics.Kernels.Activation.GeluTanh))
             yield return $"hidden_act: the {architecture.Name} architecture of llama.cpp computes the tanh form of GELU, which differs from this model's by at most 0.0005.";
+        if (Context(architecture, subject) is int context && context < subject.Config.MaxPositions)
+        {
+            yield return $"sliding_window: llama.cpp has no attention window in the {architecture.Name} architecture; the file says that the context is {context} tokens, " +
+                $"up to which it computes the same (the model's is {subject.Config.MaxPositions}).";
+        }
         foreach (string warning in architecture.Warnings(subject)) yield return warning;
     }
 
-    /// <summary>A window that the engine has no key for in an architecture, where it matters.</summary>
-    public static IEnumerable<string> NoWindow(GgufSubject subject, string architecture, string key = "sliding_window")
-    {
-        int window = subject.Reader.Window(key);
-        if (window > 0 && window < subject.Config.MaxPositions)
-        {
-            yield return $"the attention window of {window} has no key in the {architecture} architecture, so {Remedy}; " +
-                $"set {key} to null and max_position_embeddings to {window} in config.json to export the model for up to {window} positions.";
-        }
-    }
+    /// <summary>Positions that the engine computes as the model does: within a window that the engine does not have, all of them are seen.</summary>
+    public static int Context(GgufArchitecture architecture, GgufSubject subject) =>
+        architecture.MissingWindow(subject) is > 0 and int window ? Math.Min(window, subject.Config.MaxPositions) : subject.Config.MaxPositions;
 
     /// <summary>Layers whose kind is not what the engine makes of their number.</summary>
     /// <param name="has">Whether a layer of the model is of the kind.</param>

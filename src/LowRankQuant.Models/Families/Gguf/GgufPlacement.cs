@@ -28,6 +28,7 @@ internal static class GgufPlacement
         {
             int block = model.BlockOf(tensor.Name) ?? -1;
             string name = block < 0 ? tensor.Name : tensor.Name[(model.BlockName(block).Length + 1)..];
+            if (block >= 0 && architecture.Numbers.Any(number => number.Model == name)) continue;
             bool numbered = Unnumbered(ref name) && block >= 0;
             if (Find(architecture, block < 0 ? outer : inner, name) is not { } found)
             {

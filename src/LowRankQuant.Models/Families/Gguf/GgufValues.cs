@@ -9,12 +9,15 @@ internal static class GgufValues
     private const float Still = 1e30f;
 
     /// <summary>Keys and values in the usual order.</summary>
-    public static IEnumerable<(string Key, object? Value)> Usual(GgufArchitecture architecture, DecoderConfig config)
+    /// <param name="architecture">The architecture.</param>
+    /// <param name="config">The model's configuration.</param>
+    /// <param name="context">Positions that the engine computes as the model does.</param>
+    public static IEnumerable<(string Key, object? Value)> Usual(GgufArchitecture architecture, DecoderConfig config, int context)
     {
         bool rotates = architecture.Pairs != GgufPairs.None;
         RopeConfig rope = config.Rope;
         yield return ("vocab_size", (uint)config.VocabularySize);
-        yield return ("context_length", (uint)config.MaxPositions);
+        yield return ("context_length", (uint)context);
         yield return ("embedding_length", (uint)config.HiddenSize);
         yield return ("block_count", (uint)config.Layers);
         yield return ("feed_forward_length", (uint)config.IntermediateSize);

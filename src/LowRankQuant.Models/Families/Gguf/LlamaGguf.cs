@@ -25,7 +25,7 @@ internal static class LlamaGguf
     {
         ModelType = "mistral",
         Reads = _ => false,
-        Problems = subject => GgufLimits.NoWindow(subject, Name),
+        MissingWindow = subject => subject.Reader.Window("sliding_window"),
     };
 
     /// <summary>Llama 4.</summary>
@@ -67,7 +67,7 @@ internal static class LlamaGguf
         BiasKeys = [],
         Fields = [GgufField.Whole("expert_count", "num_local_experts", 8), GgufField.Whole("expert_used_count", "num_experts_per_tok", 2)],
         Reads = reading => (reading.Whole("expert_count") ?? 0) > 0,
-        Problems = subject => GgufLimits.NoWindow(subject, Name),
+        MissingWindow = subject => subject.Reader.Window("sliding_window"),
     };
 
     private static IEnumerable<string> FourthLimits(GgufSubject subject)

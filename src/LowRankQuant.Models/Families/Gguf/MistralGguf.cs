@@ -21,7 +21,7 @@ internal static class MistralGguf
             new GgufField("attention.temperature_scale", subject => (float?)subject.Reader.Part(Parameters).Number(Beta), ReadParameters),
             new GgufField("rope.scaling.yarn_log_multiplier", _ => null, _ => { }),
         ],
-        Problems = subject => GgufLimits.NoWindow(subject, "mistral3"),
+        MissingWindow = subject => subject.Reader.Window("sliding_window"),
     };
 
     // In the style in which the family keeps it: everything about angles and positions in one object.

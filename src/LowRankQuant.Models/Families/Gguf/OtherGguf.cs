@@ -22,11 +22,8 @@ internal static class OtherGguf
         ConfigKeys = new Dictionary<string, string> { ["rms_norm_eps"] = "norm_epsilon" },
         BiasKeys = [("use_bias", "attn_")],
         Fields = [GgufField.Implied("sliding_window", _ => 0)],
-        Problems = subject =>
-        [
-            .. GgufLimits.NoWindow(subject, "starcoder2"),
-            .. subject.Reader.Flag("use_bias", true) ? Enumerable.Empty<string>() : [GgufLimits.Otherwise("use_bias", "false", "starcoder2", "biases that it insists on")],
-        ],
+        MissingWindow = subject => subject.Reader.Window("sliding_window"),
+        Problems = subject => subject.Reader.Flag("use_bias", true) ? [] : [GgufLimits.Otherwise("use_bias", "false", "starcoder2", "biases that it insists on")],
     };
 
     /// <summary>StableLM 2.</summary>
@@ -127,6 +124,25 @@ internal static class OtherGguf
         Names = [GgufNames.InputNorm, .. GgufNames.Attention, GgufNames.MlpNorm, ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down")],
         Activations = [Activation.ReluSquared],
         ActivationName = "relu2",
+        BiasKeys = [("attention_bias", "attn_")],
+    };
+
+    /// <summary>Apertus: the numbers of its activation are keys.</summary>
+    public static GgufArchitecture Apertus { get; } = new()
+    {
+        Name = "apertus",
+        ModelType = "apertus",
+        Class = "ApertusForCausalLM",
+        WantsHead = true,
+        RopeTensors = GgufRopeTensors.Divisors,
+        Names =
+        [
+            ("attention_layernorm", "attn_norm"), .. GgufNames.Attention, .. GgufNames.HeadNorms, ("feedforward_layernorm", "ffn_norm"), ("mlp.up_proj", "ffn_up"),
+            ("mlp.down_proj", "ffn_down"),
+        ],
+        Numbers = [.. new[] { "alpha_n", "alpha_p", "beta", "eps" }.Select(name => ($"mlp.act_fn.{name}", $"xielu.{name}"))],
+        Biased = [.. GgufNames.BiasedInputs, "attn_output"],
+        ActivationName = "xielu",
         BiasKeys = [("attention_bias", "attn_")],
     };
 

@@ -42,7 +42,7 @@ internal static class PhiGguf
         ],
         BiasKeys = [],
         Fields = [Window, Original],
-        Problems = subject => GgufLimits.NoWindow(subject, "phi3"),
+        MissingWindow = subject => subject.Reader.Window("sliding_window"),
         Warnings = Lists,
     };
 

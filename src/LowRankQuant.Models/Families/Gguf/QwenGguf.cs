@@ -13,7 +13,7 @@ internal static class QwenGguf
         ModelType = "qwen2",
         Class = "Qwen2ForCausalLM",
         BiasKeys = [],
-        Problems = subject => Windows(subject, "qwen2"),
+        MissingWindow = Window,
     };
 
     /// <summary>Qwen 3.</summary>
@@ -24,7 +24,7 @@ internal static class QwenGguf
         Class = "Qwen3ForCausalLM",
         Names = [GgufNames.InputNorm, .. GgufNames.Attention, .. GgufNames.HeadNorms, GgufNames.MlpNorm, .. GgufNames.Mlp],
         BiasKeys = [("attention_bias", "attn_")],
-        Problems = subject => Windows(subject, "qwen3"),
+        MissingWindow = Window,
     };
 
     /// <summary>Qwen 2 MoE.</summary>
@@ -67,8 +67,7 @@ internal static class QwenGguf
         GgufField.Implied(Weighs, _ => normalized),
     ];
 
-    private static IEnumerable<string> Windows(GgufSubject subject, string architecture) =>
-        QwenFamily.Windows(subject.Reader, subject.Config.Layers).Any(window => window > 0) ? GgufLimits.NoWindow(subject, architecture) : [];
+    private static int Window(GgufSubject subject) => QwenFamily.Windows(subject.Reader, subject.Config.Layers).Max();
 
     private static IEnumerable<string> Weighed(GgufSubject subject, string architecture, bool normalized)
     {

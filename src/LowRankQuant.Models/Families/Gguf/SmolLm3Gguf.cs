@@ -11,6 +11,7 @@ internal static class SmolLm3Gguf
         Class = "SmolLM3ForCausalLM",
         Pairs = GgufPairs.Neighbours,
         BiasKeys = [("attention_bias", "attn_")],
+        MissingWindow = subject => subject.Reader.Flag("use_sliding_window", false) ? subject.Reader.Window("sliding_window") : 0,
         Problems = Limits,
     };
 
@@ -18,7 +19,5 @@ internal static class SmolLm3Gguf
     {
         bool[] rotates = subject.Reader.RotatedLayers(subject.Config.Layers);
         foreach (string other in GgufLimits.OtherLayers(layer => rotates[layer], layer => (layer + 1) % 4 != 0, subject.Config.Layers, "a rotation", "smollm3")) yield return other;
-        if (!subject.Reader.Flag("use_sliding_window", false)) yield break;
-        foreach (string window in GgufLimits.NoWindow(subject, "smollm3")) yield return window;
     }
 }
