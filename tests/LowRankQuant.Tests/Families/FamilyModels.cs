@@ -38,11 +38,16 @@ internal static class FamilyModels
     /// <summary>Writes a checkpoint.</summary>
     /// <param name="name">One of <see cref="Cases"/>.</param>
     /// <param name="folder">Where it goes; created.</param>
-    public static void Write(string name, string folder)
+    /// <param name="changes">Keys of its configuration with other values, as JSON; null for none.</param>
+    public static void Write(string name, string folder, string? changes = null)
     {
         JsonObject config = JsonNode.Parse(File.ReadAllText(Path.Combine(TestData.Path(["golden", .. name.Split('/')]), "config.json")))!.AsObject();
         if (config["text_config"] is JsonObject text) config = (JsonObject)text.DeepClone();
         Resize(config);
+        if (changes is not null)
+        {
+            foreach ((string key, JsonNode? value) in (JsonObject)JsonNode.Parse(changes)!) config[key] = value?.DeepClone();
+        }
         Architecture architecture = ModelFamilies.Read(config, name);
         ModelLayout layout = architecture.Layout(_ => false);
         var shapes = new SortedDictionary<string, IReadOnlyList<int>>(StringComparer.Ordinal);

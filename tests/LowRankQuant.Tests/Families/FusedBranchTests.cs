@@ -2,7 +2,6 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.EndToEnd;
 
 namespace LowRankQuant.Tests.Families;
@@ -37,7 +36,7 @@ public sealed class FusedBranchTests : IDisposable
         string own = await Quantized("models/phi3"), peft = await Quantized("models/phi3", "--adapter-form", form);
         using ICheckpoint expected = CheckpointOpener.Open(own), actual = CheckpointOpener.Open(peft);
         Assert.Contains(Path.Combine(peft, "adapter"), Directory.GetDirectories(peft));
-        Assert.Contains("\"model.layers.0.self_attn.qkv_proj\"", File.ReadAllText(Path.Combine(peft, "adapter", "adapter_config.json")), StringComparison.Ordinal);
+        Assert.Contains("\"model.layers.0.self_attn.qkv_proj\"", await File.ReadAllTextAsync(Path.Combine(peft, "adapter", "adapter_config.json"), TestContext.Current.CancellationToken), StringComparison.Ordinal);
         foreach ((string module, int outFeatures, int inFeatures) in expected.Layout.Modules)
         {
             float[] left = new float[outFeatures * inFeatures], right = new float[outFeatures * inFeatures];
@@ -65,7 +64,7 @@ public sealed class FusedBranchTests : IDisposable
                 if (!tensor.EndsWith("qkv_proj.lora_B.weight", StringComparison.Ordinal)) return PendingTensor.FromSingles(tensor, SafetensorsType.F32, shape, values);
                 return PendingTensor.FromSingles(tensor, SafetensorsType.F32, [shape[0] - 1, shape[1]], values[..(int)((shape[0] - 1) * shape[1])]);
             })];
-            SafetensorsWriter.Write(file + ".new", PendingTensor.ReferenceOrder(tensors));
+            SafetensorsWriter.Write(file + ".new", PendingTensor.ReferenceOrder(tensors), cancellationToken: TestContext.Current.CancellationToken);
         }
         File.Move(file + ".new", file, overwrite: true);
         CheckpointException refused = Assert.Throws<CheckpointException>(() => CheckpointOpener.Open(peft));

@@ -15,13 +15,15 @@ internal sealed record ForwardTrace(IReadOnlyList<float[]> Hidden, float[] Logit
         var hidden = new List<float[]>();
         using var tape = new Tape(model.Device, recording: false);
         Tensor x = tape.Rent(ids.Length, model.Config.HiddenSize);
-        using (InputEmbedding embedding = model.LoadEmbedding()) embedding.Embed(ids, x);
+        using InputEmbedding embedding = model.LoadEmbedding();
+        using var inputs = new PassInputs(embedding, model.Config.Layers, ids, x, [.. Enumerable.Range(0, ids.Length)]);
+        ForwardPass pass = ForwardPass.OfWindows(new SequenceShape(1, ids.Length));
         var state = new Variable(x);
         hidden.Add(state.Value.ToArray());
         for (int i = 0; i < model.Config.Layers; i++)
         {
             using IDecoderBlock block = model.LoadBlock(i);
-            state = block.Forward(tape, state, new SequenceShape(1, ids.Length));
+            state = block.Forward(tape, state, inputs.For(pass, i));
             hidden.Add(state.Value.ToArray());
         }
         using OutputHead head = model.LoadHead();

@@ -9,6 +9,7 @@ internal sealed class GridCheckpoint(ICheckpoint inner, Func<string, WeightGrid?
     : AlteredCheckpoint(inner, (_, _) => { })
 {
     private readonly Dictionary<string, QuantizedWeight?> _weights = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _linears = [.. inner.Layout.Modules.Select(module => module.Name + ".weight")];
 
     public override void Read(string name, Span<float> destination)
     {
@@ -19,7 +20,7 @@ internal sealed class GridCheckpoint(ICheckpoint inner, Func<string, WeightGrid?
     public override QuantizedWeight? ReadQuantized(string name)
     {
         if (_weights.TryGetValue(name, out QuantizedWeight? known)) return known;
-        return _weights[name] = (name.EndsWith("_proj.weight", StringComparison.Ordinal) || name.Contains(".experts.", StringComparison.Ordinal)) && gridOf(name) is { } grid ? Round(name, grid) : null;
+        return _weights[name] = _linears.Contains(name) && gridOf(name) is { } grid ? Round(name, grid) : null;
     }
 
     private QuantizedWeight Round(string name, WeightGrid grid)
