@@ -12,7 +12,7 @@ namespace LowRankQuant.Tests.Families;
 /// </summary>
 internal static class FamilyModels
 {
-    public const int Vocabulary = 256;
+    public const int Vocabulary = 320;
     private const int Width = 256;
     private const int HeadSize = 64;
     private const int Layers = 2;
@@ -91,7 +91,7 @@ internal static class FamilyModels
         var values = new float[shape.Aggregate(1, (product, size) => product * size)];
         bool isNorm = shape.Count < 2 && (name.Contains("norm", StringComparison.Ordinal) || name.Contains("ln_", StringComparison.Ordinal)) && name.EndsWith("weight", StringComparison.Ordinal);
         double center = isNorm || name.EndsWith("_scalar", StringComparison.Ordinal) || name.EndsWith("scale", StringComparison.Ordinal) ? 1 : 0;
-        double spread = shape.Count < 2 ? 0.1 : shape[0] == Vocabulary ? 1 : 1 / Math.Sqrt(shape[^1]);
+        double spread = shape.Count < 2 ? 0.1 : shape[0] == Vocabulary ? 1 : 0.7 / Math.Sqrt(shape[^1]);
         for (int i = 0; i < values.Length; i++) values[i] = (float)(center + (spread * random.NextGaussian()));
         return values;
     }

@@ -76,6 +76,8 @@ internal static class LlamaGguf
         ConfigReader reader = subject.Reader;
         int layers = subject.Config.Layers, chunk = reader.Count("attention_chunk_size", Chunk), step = reader.Size("interleave_moe_layer_step", 1);
         bool[] rotates = reader.RotatedLayers(layers);
+        // It asks for the temperatures of unrotated layers whether there is one or not, and ends the process where there is none.
+        if (layers < RotationStep) yield return GgufLimits.Otherwise("num_hidden_layers", layers, Of, $"{RotationStep} at the least");
         foreach (string other in GgufLimits.OtherLayers(layer => rotates[layer], layer => (layer + 1) % RotationStep != 0, layers, "a rotation", Of)) yield return other;
         if (chunk != Chunk && !(chunk > subject.Config.MaxPositions)) yield return GgufLimits.Otherwise("attention_chunk_size", chunk, Of, $"{Chunk} built in");
         bool norms = reader.Flag("use_qk_norm", true), built = reader.Size("num_local_experts", 16) != MostExperts;
