@@ -76,6 +76,19 @@ internal sealed class BpeModel : ITokenModel
         TokenizeCached(piece, ids);
     }
 
+    /// <summary>Whether merges make every token of its own letters, so that ignoring them changes nothing.</summary>
+    /// <param name="added">Tokens that are found before pieces are; they are left out.</param>
+    internal bool MergesReach(AddedTokens added)
+    {
+        List<int> ids = [];
+        return Vocabulary.Entries.Where(entry => !added.TryGet(entry.Value, out _)).All(entry =>
+        {
+            ids.Clear();
+            EncodeByMerges(entry.Key, ids);
+            return ids.Count == 1 && ids[0] == entry.Value;
+        });
+    }
+
     public bool MayCut(char before, char after) => _splitter.Value is { } splitter && splitter.MayCut(before, after);
 
     private void TokenizeCached(ReadOnlySpan<char> piece, List<int> ids)
@@ -103,6 +116,11 @@ internal sealed class BpeModel : ITokenModel
             ids.Add(whole);
             return;
         }
+        EncodeByMerges(piece, ids);
+    }
+
+    private void EncodeByMerges(ReadOnlySpan<char> piece, List<int> ids)
+    {
         // A character gives at most one id, or with byte fallback one for each UTF-8 byte: three for each UTF-16 unit.
         int[] symbols = ArrayPool<int>.Shared.Rent(piece.Length * (_options.ByteFallback ? 3 : 1) + 1);
         int count = Symbols(piece, symbols);

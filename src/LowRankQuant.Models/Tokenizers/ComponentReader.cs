@@ -102,7 +102,14 @@ internal static class ComponentReader
     {
         pattern.Expect(JsonValueKind.Object);
         if (pattern.Member("Regex") is not { IsNull: false } regex) return new LiteralMatcher(pattern.Text("String"));
-        return KnownPatterns.Find(regex.Text()) ?? throw regex.Unknown("the patterns of GPT-2, Llama 3, Qwen 2 and their relatives");
+        try
+        {
+            return KnownPatterns.Matcher(regex.Text());
+        }
+        catch (FormatException error)
+        {
+            throw regex.Wrong($"this regular expression is not read here: {error.Message}", "Use a tokenizer of another kind, or report the model.");
+        }
     }
 
     private static SplitBehavior ReadBehavior(JsonField behavior) => behavior.Text() switch

@@ -7,7 +7,18 @@ namespace LowRankQuant.Models.Tokenizers;
 internal sealed record GgufPreTokenizer
 {
     // One of every kind.
-    private static readonly string[] Names = ["gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2", "deepseek-coder", "falcon", Default];
+    private static readonly string[] Names =
+        ["gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2", "deepseek-coder", "falcon", "gpt-4o", "tekken", "bloom", "seed-coder", "deepseek-v3", Default];
+
+    private const string OtherWords = "words whose letters have marks of their own (Hindi, Thai, Arabic with vowels) are cut otherwise";
+    private const string CasedSpelled = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
+    private const string Cased = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+    private const string Front = @"[^\r\n\p{L}\p{N}]?";
+    private const string Behind = @"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+    // Words of letters in one case behind letters in the other. llama.cpp knows cases within ASCII only, and takes marks for no letters.
+    private const string Upper = @"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", Lower = @"[\p{Ll}\p{Lm}\p{Lo}\p{M}]";
+    private const string UpperSpelled = @"((?=[\p{L}])([^a-z]))", LowerSpelled = @"((?=[\p{L}])([^A-Z]))";
 
     /// <summary>The name of what llama.cpp does where a file names nothing.</summary>
     internal const string Default = "default";
@@ -15,12 +26,18 @@ internal sealed record GgufPreTokenizer
     /// <summary>The expressions, as a tokenizer.json has them.</summary>
     internal required string[] Patterns { get; init; }
 
+    /// <summary>The same as tokenizers have it that llama.cpp's names are given to: other spellings, or what it approximates.</summary>
+    internal string[][] Originals { get; private init; } = [];
+
+    /// <summary>Where the expressions cut otherwise than those of the original tokenizers; null where they do not.</summary>
+    internal string? Approximates { get; private init; }
+
     internal bool IgnoresMerges { get; private init; }
 
     internal bool AddsBos { get; private init; }
 
     internal PreTokenizer Stages => new SequencePreTokenizer(
-        [.. Patterns.Select(pattern => new SplitPreTokenizer(KnownPatterns.Find(pattern)!, SplitBehavior.Isolated, invert: false))]);
+        [.. Patterns.Select(pattern => new SplitPreTokenizer(KnownPatterns.Matcher(pattern), SplitBehavior.Isolated, invert: false))]);
 
     internal static GgufPreTokenizer Find(string? name)
     {
@@ -40,6 +57,31 @@ internal sealed record GgufPreTokenizer
                 return Of("[\r\n]", @"\s?\p{L}+", @"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", @"\p{N}");
             case "falcon":
                 return Of(@"[\p{P}\$\+<=>\^~\|`]+", KnownPatterns.Gpt2, "[0-9][0-9][0-9]");
+            case "gpt-4o" or "llama4" or "minimax-m2" or "kanana2":
+                return Of(Words(UpperSpelled, LowerSpelled, CasedSpelled + "?") + @"|\p{N}{1,3}" + Behind) with
+                {
+                    Originals = [[Words(Upper, Lower, Cased + "?") + @"|\p{N}{1,3}" + Behind]],
+                    Approximates = OtherWords,
+                };
+            case "tekken":
+                return Of(Words(UpperSpelled, LowerSpelled, "") + @"|\p{N}" + Behind) with
+                {
+                    Originals = [[Words(Upper, Lower, "") + @"|\p{N}" + Behind]],
+                    Approximates = OtherWords,
+                    IgnoresMerges = true,
+                    AddsBos = true,
+                };
+            case "bloom" or "poro-chat" or "gpt3-finnish":
+                return Of(@" ?[^(\s|.,!?…。，、।۔،)]+");
+            case "seed-coder":
+                return Of(CasedSpelled + @"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+") with
+                {
+                    Originals = [[Cased + @"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"]],
+                };
+            case "deepseek-v3" or "hunyuan-dense" or "joyai-llm":
+                return Of(
+                    @"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
+                    @"[!""#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+");
             case null or "" or Default:
                 return Of(@"[\p{P}\$\+<=>\^~\|]+", KnownPatterns.Gpt2, @"\p{N}+", "[0-9][0-9][0-9]");
             default:
@@ -48,9 +90,31 @@ internal sealed record GgufPreTokenizer
         }
     }
 
-    /// <summary>A name that stands for exactly these expressions; null when there is none.</summary>
-    internal static string? NameOf(IReadOnlyList<string?> patterns, bool ignoresMerges) =>
-        Names.FirstOrDefault(name => Find(name) is var pre && pre.IgnoresMerges == ignoresMerges && pre.Patterns.SequenceEqual(patterns));
+    /// <summary>A name that stands for these expressions; null when there is none.</summary>
+    /// <param name="patterns">In the order of their stages, as a tokenizer.json has them.</param>
+    /// <param name="ignoresMerges">Whether pieces that are tokens stay whole.</param>
+    internal static string? NameOf(IReadOnlyList<string?> patterns, bool ignoresMerges)
+    {
+        if (patterns.Contains(null)) return null;
+        string[] wanted = [.. patterns.Select(pattern => Canonical(pattern!))];
+        return Names.FirstOrDefault(name => Find(name) is var pre && pre.IgnoresMerges == ignoresMerges
+            && pre.Originals.Append(pre.Patterns).Any(known => known.Select(Canonical).SequenceEqual(wanted)));
+    }
+
+    // One spelling of each character, whether there is a scanner or not.
+    private static string Canonical(string pattern)
+    {
+        try
+        {
+            return OnigurumaExpression.Read(pattern).Text;
+        }
+        catch (FormatException)
+        {
+            return pattern;
+        }
+    }
+
+    private static string Words(string upper, string lower, string end) => $"{Front}{upper}*{lower}+{end}|{Front}{upper}+{lower}*{end}";
 
     private static GgufPreTokenizer Of(params string[] patterns) => new() { Patterns = patterns };
 }

@@ -44,7 +44,7 @@ public static class GgufVocabularyExport
 
     private static GgufVocabulary FromByteLevel(PipelineTokenizer tokenizer, BpeModel model, int size, bool isLossy)
     {
-        string pre = PreName(tokenizer.Parts.PreTokenizer, model.Options.IgnoreMerges) ?? (isLossy ? GgufPreTokenizer.Default : null)
+        string pre = PreName(tokenizer.Parts, model) ?? (isLossy ? GgufPreTokenizer.Default : null)
             ?? throw Inexpressible("pre_tokenizer", null, "llama.cpp has no name for this pre-tokenizer");
         (string[] tokens, int[] types) = Tokens(tokenizer, size);
         return Common(tokenizer, tokenizer.Parts.Suffix.Length > 0) with
@@ -138,14 +138,22 @@ public static class GgufVocabularyExport
         return (tokens, types);
     }
 
-    internal static string? PreName(PreTokenizer? preTokenizer, bool ignoresMerges)
+    /// <summary>The name of what cuts texts into pieces; null if llama.cpp has none.</summary>
+    internal static string? PreName(PipelineParts parts, BpeModel model)
     {
-        PreTokenizer[] stages = preTokenizer is SequencePreTokenizer sequence ? sequence.Stages : preTokenizer is null ? [] : [preTokenizer];
+        PreTokenizer[] stages = parts.PreTokenizer is SequencePreTokenizer sequence ? sequence.Stages : parts.PreTokenizer is null ? [] : [parts.PreTokenizer];
         if (stages.Length == 0 || stages[^1] is not ByteLevelPreTokenizer { AddPrefixSpace: false } last) return null;
         SplitPreTokenizer[] splits = [.. stages.SkipLast(1).OfType<SplitPreTokenizer>()];
         if (splits.Length != stages.Length - 1 || splits.Any(split => !split.IsolatesMatches)) return null;
-        if (!last.UsesPattern && GgufPreTokenizer.NameOf([.. splits.Select(split => split.Pattern)], ignoresMerges) is { } name) return name;
-        return (stages.Length, stages[0], last.UsesPattern, ignoresMerges) switch
+        bool ignoresMerges = model.Options.IgnoreMerges;
+        if (PreName(stages, splits, last.UsesPattern, ignoresMerges) is { } name) return name;
+        return PreName(stages, splits, last.UsesPattern, !ignoresMerges) is { } other && model.MergesReach(parts.Added) ? other : null;
+    }
+
+    private static string? PreName(PreTokenizer[] stages, SplitPreTokenizer[] splits, bool usesPattern, bool ignoresMerges)
+    {
+        if (!usesPattern && GgufPreTokenizer.NameOf([.. splits.Select(split => split.Pattern)], ignoresMerges) is { } name) return name;
+        return (stages.Length, stages[0], usesPattern, ignoresMerges) switch
         {
             (1, _, true, false) => "gpt-2",
             (2, SplitPreTokenizer { Matcher: RunMatcher { IsSingleNumber: true } }, true, false) => "smollm",

@@ -4,7 +4,7 @@ namespace LowRankQuant.Models.Tokenizers;
 
 /// <summary>A part of a tokenizer that a GGUF vocabulary has no place for.</summary>
 /// <param name="Description">The part by its key and value, and what becomes of it: the beginning of a sentence.</param>
-/// <param name="IsMinor">Whether it shows beside special tokens in a text only, where other converters lose it too; it is then told, and nothing is refused.</param>
+/// <param name="IsMinor">Whether it shows in few texts only, where other converters lose it too; it is then told, and nothing is refused.</param>
 public sealed record VocabularyLoss(string Description, bool IsMinor);
 
 /// <summary>What llama.cpp does with a text is named by few keys; the rest of a tokenizer is looked for here.</summary>
@@ -28,8 +28,11 @@ internal static class GgufVocabularyLosses
         if (options.MapsBytes)
         {
             foreach (Normalizer step in Steps(parts.Normalizer)) yield return Lost($"normalizer {NameOf(step)}", "and llama.cpp changes no text before it is cut");
-            if (GgufVocabularyExport.PreName(parts.PreTokenizer, options.IgnoreMerges) is null)
+            string? pre = GgufVocabularyExport.PreName(parts, model);
+            if (pre is null)
                 yield return Lost("pre_tokenizer", $"which no name in tokenizer.ggml.pre stands for ('{GgufPreTokenizer.Default}' takes its place)");
+            else if (GgufPreTokenizer.Find(pre).Approximates is { } otherwise)
+                yield return Minor("the expression of pre_tokenizer", $"and by '{pre}' llama.cpp cuts nearly as it does: {otherwise}");
         }
         else
         {

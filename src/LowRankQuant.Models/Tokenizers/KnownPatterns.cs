@@ -22,6 +22,10 @@ internal static class KnownPatterns
     private const string Word = @"|[^\r\n\p{L}\p{N}]?\p{L}+";
     private const string WordPossessive = @"|[^\r\n\p{L}\p{N}]?+\p{L}+";
 
+    /// <summary>What finds a pattern: its scanner, or the expression itself.</summary>
+    /// <exception cref="FormatException">A part of the pattern is not understood.</exception>
+    internal static PatternMatcher Matcher(string pattern) => Find(pattern) ?? new ExpressionMatcher(pattern);
+
     /// <summary>The scanner of a pattern, or null.</summary>
     internal static PatternMatcher? Find(string pattern) => pattern switch
     {

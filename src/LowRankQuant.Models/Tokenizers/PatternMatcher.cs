@@ -6,6 +6,15 @@ internal abstract class PatternMatcher
     /// <summary>Finds the first match at or after <paramref name="from"/>; matches are never empty.</summary>
     internal abstract bool TryFind(ReadOnlySpan<char> text, int from, out int start, out int length);
 
+    /// <summary>Whether a search may begin anywhere in a text at no cost, so that matches can be asked for one by one.</summary>
+    internal virtual bool ReadsInPlace => true;
+
+    /// <summary>Appends all matches of a text, from left to right.</summary>
+    internal virtual void FindAll(ReadOnlySpan<char> text, List<(int Start, int Length)> found)
+    {
+        for (int end = 0; end < text.Length && TryFind(text, end, out int start, out int length); end = start + length) found.Add((start, length));
+    }
+
     /// <summary>What is known of matches at a place from the two characters beside it alone.</summary>
     internal abstract PatternEdge EdgeAt(CutPoint place);
 

@@ -76,7 +76,7 @@ internal sealed class SplitPreTokenizer(PatternMatcher matcher, SplitBehavior be
     internal override void Split(Piece piece, List<Piece> parts)
     {
         ReadOnlySpan<char> text = piece.Span;
-        if (behavior == SplitBehavior.Isolated)
+        if (behavior == SplitBehavior.Isolated && matcher.ReadsInPlace)
         {
             int end = 0;
             while (end < text.Length && matcher.TryFind(text, end, out int start, out int length))
@@ -91,6 +91,9 @@ internal sealed class SplitPreTokenizer(PatternMatcher matcher, SplitBehavior be
         List<(int Start, int Length, bool IsMatch)> spans = Spans(text);
         switch (behavior)
         {
+            case SplitBehavior.Isolated:
+                foreach ((int start, int length, _) in spans) Add(piece, start, length, parts);
+                break;
             case SplitBehavior.Removed:
                 foreach ((int start, int length, bool isMatch) in spans)
                 {
@@ -118,9 +121,11 @@ internal sealed class SplitPreTokenizer(PatternMatcher matcher, SplitBehavior be
 
     private List<(int Start, int Length, bool IsMatch)> Spans(ReadOnlySpan<char> text)
     {
+        List<(int, int)> found = [];
+        matcher.FindAll(text, found);
         List<(int, int, bool)> spans = [];
         int end = 0;
-        while (end < text.Length && matcher.TryFind(text, end, out int start, out int length))
+        foreach ((int start, int length) in found)
         {
             if (start > end) spans.Add((end, start - end, invert));
             spans.Add((start, length, !invert));

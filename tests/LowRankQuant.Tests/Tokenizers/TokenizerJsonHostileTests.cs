@@ -57,7 +57,7 @@ public sealed class TokenizerJsonHostileTests
     [InlineData("\"normalizer\": null", "\"normalizer\": 7", "normalizer")]
     [InlineData("\"pre_tokenizer\": null", "\"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}", "BertPreTokenizer")]
     [InlineData("\"pre_tokenizer\": null",
-        "\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"\\\\d{7}\"}, \"behavior\": \"Isolated\"}", "\\d{7}")]
+        "\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"\\\\p{Han}\"}, \"behavior\": \"Isolated\"}", "\\p{Han}")]
     [InlineData("\"pre_tokenizer\": null",
         "\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \" \"}, \"behavior\": \"Sideways\"}", "Sideways")]
     [InlineData("{\"type\": \"Fuse\"}", "{\"type\": \"CTC\"}", "CTC")]
