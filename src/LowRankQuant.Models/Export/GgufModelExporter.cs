@@ -35,7 +35,7 @@ public sealed class GgufModelExporter : IExporter
         problems.AddRange(source.Linears.Where(linear => linear.Ordered).Select(linear =>
             $"{linear.Module}: its columns have an activation order (g_idx), which only gptq holds; export --to gptq or dense."));
         if (source.Checkpoint is not GgufCheckpoint)
-            problems.AddRange(source.OffGrid.Select(module => $"{module}: its values lie on no grid that GGUF's blocks hold; export --to dense."));
+            problems.AddRange(source.OffGrid.Where(module => !IsMxfp4(source.Checkpoint, module)).Select(module => $"{module}: its values lie on no grid that GGUF's blocks hold; export --to dense."));
         if (source.Adapter is not null && !options.Overwrite && File.Exists(AdapterPath(options.Output)))
             problems.Add($"{AdapterPath(options.Output)} is there already; choose another --out, or give --overwrite.");
         problems.AddRange(GgufExporter.Problems(source.Checkpoint));
@@ -47,6 +47,9 @@ public sealed class GgufModelExporter : IExporter
     /// <inheritdoc/>
     public IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options) =>
         [.. source.Checkpoint is GgufCheckpoint ? [] : source.Checkpoint.Architecture.Gguf?.Warnings ?? [], .. GgufTokenizerPlan.For(source.Checkpoint, options.Gguf).Warnings];
+
+    // Those go into blocks of their own kind as they are.
+    private static bool IsMxfp4(ICheckpoint source, string module) => source is HuggingFaceCheckpoint folder && folder.IsMxfp4($"{module}.weight");
 
     /// <inheritdoc/>
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)

@@ -247,7 +247,9 @@ public sealed class GgufFamilyTests : IDisposable
             json["rope_scaling"]!.AsObject().Remove("truncate");
         });
         using ICheckpoint source = CheckpointOpener.Open(model);
-        Export(source, path, new GgufExportOptions { WithoutTokenizer = true, Embedding = GgmlType.F32, Output = GgmlType.F32 });
+        var options = new GgufExportOptions { WithoutTokenizer = true, Embedding = GgmlType.F32, Output = GgmlType.F32 };
+        Assert.Empty(new GgufModelExporter().FindProblems(new ExportSource(source), new ExportOptions { Output = path, Gguf = options }));
+        Export(source, path, options);
         using var back = new CausalModel(CheckpointOpener.Open(path), _device);
         foreach (string tensor in source.Layout.Modules.Select(module => module.Name + ".weight").Where(name => name.Contains(".experts.", StringComparison.Ordinal)).Some())
         {
