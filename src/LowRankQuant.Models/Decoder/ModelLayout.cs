@@ -24,6 +24,14 @@ public readonly record struct BiasRule(string? Key, bool IsOn)
     public static BiasRule Never => default;
 }
 
+/// <summary>Embedding and output head of a model.</summary>
+/// <param name="Embedding">Module path of the embedding, such as <c>model.embed_tokens</c>; of a tied model that of the one matrix.</param>
+/// <param name="Head">Module path of the head, such as <c>lm_head</c>.</param>
+/// <param name="Rows">Tokens of the vocabulary.</param>
+/// <param name="Width">Columns of both matrices.</param>
+/// <param name="Tied">Whether both are one matrix.</param>
+public sealed record VocabularyShape(string Embedding, string Head, int Rows, int Width, bool Tied);
+
 /// <summary>All tensors of a model and the linears of its blocks: what its family makes of a configuration, without any file.</summary>
 public sealed class ModelLayout
 {
@@ -59,6 +67,9 @@ public sealed class ModelLayout
 
     /// <summary>Weights of all blocks' linears.</summary>
     public long LinearWeights { get; }
+
+    /// <summary>Embedding and output head; null where nobody knows them, as of a model that no family knows.</summary>
+    public VocabularyShape? Vocabulary { get; init; }
 
     /// <summary>Linears that would have a bias if a key of the configuration were true, by that key.</summary>
     internal IReadOnlyDictionary<string, IReadOnlyList<string>> Biases { get; }
