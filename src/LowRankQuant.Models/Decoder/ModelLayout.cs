@@ -52,9 +52,13 @@ public sealed class ModelLayout
     /// <summary>A layout of blocks that are alike, by their linears alone.</summary>
     /// <param name="linears">The linears of a block.</param>
     /// <param name="layers">Blocks.</param>
-    public static ModelLayout OfBlock(IReadOnlyList<LinearShape> linears, int layers) => new(
+    /// <param name="vocabulary">Embedding and output head; null for unknown ones.</param>
+    public static ModelLayout OfBlock(IReadOnlyList<LinearShape> linears, int layers, VocabularyShape? vocabulary = null) => new(
         [], [.. Enumerable.Range(0, layers).Select(block => block.ToString(System.Globalization.CultureInfo.InvariantCulture))], [.. Enumerable.Repeat(linears, layers)],
-        new Dictionary<string, IReadOnlyList<string>>());
+        new Dictionary<string, IReadOnlyList<string>>())
+    {
+        Vocabulary = vocabulary,
+    };
 
     /// <summary>Every tensor but embedding and output head, in model order.</summary>
     public IReadOnlyList<TensorSpec> Tensors { get; }
