@@ -1,6 +1,5 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Targets;
 

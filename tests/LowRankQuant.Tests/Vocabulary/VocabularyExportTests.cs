@@ -57,6 +57,19 @@ public sealed class VocabularyExportTests : IDisposable
     }
 
     [Fact]
+    public async Task InspectNamesTheirGrids()
+    {
+        string run = _folder.File("run");
+        await VocabularyLab.Round(VocabularyLab.Untied(_folder), run, [.. Symmetric, "--head", "4"]);
+        string[] lines = (await Lrq.Run("inspect", run)).Out.Split('\n');
+        Assert.Single(lines, line => line.StartsWith("lm_head", StringComparison.Ordinal) && line.Contains("w4 symmetric g32, Float16 scales, 4.50 bits per weight", StringComparison.Ordinal));
+        Assert.DoesNotContain(lines, line => line.StartsWith("model.embed_tokens", StringComparison.Ordinal));
+        JsonNode facts = JsonNode.Parse((await Lrq.Run("inspect", run, "--json")).Out)!;
+        Assert.Equal(4.5 * 2048 * 256, (double)facts["vocabulary"]!["lm_head"]!["storedBits"]!);
+        Assert.Null(facts["vocabulary"]!["model.embed_tokens"]!["storedBits"]);
+    }
+
+    [Fact]
     public async Task OneSchemeForAllNamesTheEmbeddingBesideTheLinears()
     {
         string run = _folder.File("run");

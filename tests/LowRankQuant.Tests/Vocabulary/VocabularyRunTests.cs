@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Evaluation.Runs;
-using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
@@ -64,6 +63,16 @@ public sealed class VocabularyRunTests : IDisposable
         // Round to nearest beside the result has its embedding rounded too.
         Assert.True(on.RtnBytes < off.RtnBytes);
         Assert.NotEqual(off.Rtn!.KlDivergence, on.Rtn!.KlDivergence);
+    }
+
+    [Theory]
+    [InlineData("llama_mha")]
+    [InlineData("llama_tied")]
+    public async Task TuningSeesThemAsTheyAreStored(string model)
+    {
+        RunReport report = await Run(model, "rtn", ["--embedding", "4", .. model == "llama_mha" ? ["--head", "4"] : Array.Empty<string>(), "--tune-steps", "2"]);
+        // Both are the divergence from the original on the held-out windows: of the model that was tuned, and of the files.
+        Assert.Equal(report.Tuning!.After, report.Result!.KlDivergence!.Value, 1e-5 * report.Tuning.After);
     }
 
     [Theory]
