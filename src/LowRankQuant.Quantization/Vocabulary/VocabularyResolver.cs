@@ -49,7 +49,18 @@ internal sealed class VocabularyResolver(RecipeRequest request, VocabularyShape?
         }
         LayerGrid? of = shape.Tied || embedding > 0 ? Fit(VocabularyPart.Embedding, embedding, usual, blocks, scaleType) : null;
         LayerGrid? behind = shape.Tied ? of : head > 0 ? Fit(VocabularyPart.Head, head, usual, blocks, scaleType) : null;
-        return problems.Count > before ? null : new VocabularyRecipe(of, behind, shape.Tied);
+        if (problems.Count > before) return null;
+        if (request.Target is null) notes.Add(Containers(of is not null, behind, usual));
+        return new VocabularyRecipe(of, behind, shape.Tied);
+    }
+
+    // Without a target nothing is refused; what an export will refuse is said before the work.
+    private string Containers(bool embedding, LayerGrid? head, WeightGrid usual)
+    {
+        string gptq = embedding ? "a quantized embedding" : head!.ToGrid() == usual ? "" : "a head on another grid than the linears";
+        string vllm = embedding && shape!.Tied ? ", and vLLM does not run one that is the head too" : "";
+        string lost = gptq.Length == 0 ? "AWQ has no place for it" : $"GPTQ has no place for {gptq}, AWQ for none at all{vllm}";
+        return $"compressed-tensors, MLX and GGUF hold the quantized {(embedding && head is not null && !shape!.Tied ? "embedding and head" : embedding ? "embedding" : "head")}; {lost}: exports there are refused. --target NAME says now what fits.";
     }
 
     private int Bits(string option, string? text)

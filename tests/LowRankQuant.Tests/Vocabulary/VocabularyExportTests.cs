@@ -29,7 +29,8 @@ public sealed class VocabularyExportTests : IDisposable
     {
         string run = _folder.File("run"), output = _folder.File(to == "gguf" ? "out.gguf" : "out");
         await VocabularyLab.Round(TestData.Demo, run, [.. Symmetric, "--embedding", $"{bits}"]);
-        await Export(run, to, output);
+        string verified = await Export(run, to, output);
+        Assert.Equal(to == "compressed-tensors", verified.Split('\n').Any(line => line.StartsWith("vLLM          refuses", StringComparison.Ordinal)));
         using ICheckpoint stored = CheckpointOpener.Open(output);
         Assert.True(stored.Config.TiedEmbeddings);
         Assert.False(stored.Contains("lm_head.weight"));
@@ -137,13 +138,14 @@ public sealed class VocabularyExportTests : IDisposable
         Assert.InRange(error, 0, 0.02);
     }
 
-    private static async Task Export(string run, string to, string output)
+    private static async Task<string> Export(string run, string to, string output)
     {
         CliResult exported = await Lrq.Run("export", run, "--to", to, "--out", output);
         Assert.True(exported.Code == 0, exported.Error);
         CliResult verified = await Lrq.Run("verify", output, "--against", run);
         Assert.True(verified.Code == 0, verified.Out + verified.Error);
         Assert.Contains("No difference.", verified.Out, StringComparison.Ordinal);
+        return verified.Out;
     }
 
     private async Task Refused(string run, string to, string why)

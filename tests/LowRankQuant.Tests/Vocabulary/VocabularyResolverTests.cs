@@ -86,6 +86,18 @@ public sealed class VocabularyResolverTests
         Assert.StartsWith("--head: no family knows the model", Assert.Single(Problems(Rounded with { Head = "8" }, null)), StringComparison.Ordinal);
 
     [Theory]
+    [InlineData("8", null, true, "GPTQ has no place for a quantized embedding, AWQ for none at all, and vLLM does not run one that is the head too: exports there are refused.")]
+    [InlineData("8", "4", false, "hold the quantized embedding and head; GPTQ has no place for a quantized embedding, AWQ for none at all: exports")]
+    [InlineData(null, "8", false, "GPTQ has no place for a head on another grid than the linears, AWQ for none at all: exports")]
+    [InlineData(null, "4", false, "hold the quantized head; AWQ has no place for it: exports")]
+    public void WithoutATargetItIsSaidWhatWillBeRefused(string? embedding, string? head, bool tied, string note)
+    {
+        RecipeRequest request = Rounded with { Embedding = embedding, Head = head };
+        Assert.Contains(Resolve(request, Shape(tied)).Notes, said => said.Contains(note, StringComparison.Ordinal));
+        Assert.DoesNotContain(Resolve(request with { Target = Target.CompressedTensors }, Shape(tied)).Notes, said => said.Contains("exports", StringComparison.Ordinal));
+    }
+
+    [Theory]
     [InlineData(Target.Gptq, "4", null, false, "its loaders look the embedding up as floats")]
     [InlineData(Target.Gptq, null, "8", false, "one grid for all linears")]
     [InlineData(Target.Gptq, null, "4", true, "and here it is the head too")]
