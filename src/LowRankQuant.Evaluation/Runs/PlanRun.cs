@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
