@@ -38,11 +38,17 @@ public sealed class ModelRunner : IDisposable
     /// <summary>Whether all blocks stay in memory.</summary>
     public bool Resident { get; }
 
+    /// <summary>Gives the embedding in place of <see cref="CausalModel.LoadEmbedding"/>; null for the model's own.</summary>
+    public Func<InputEmbedding>? EmbeddingSource { get; init; }
+
+    /// <summary>Gives the head in place of <see cref="CausalModel.LoadHead"/>; null for the model's own.</summary>
+    public Func<OutputHead>? HeadSource { get; init; }
+
     /// <summary>Memory and batches.</summary>
     internal ModelRunnerOptions Options => _options;
 
     /// <summary>The model's final norm and output head; owned by the runner.</summary>
-    public OutputHead Head => _head ??= Model.LoadHead();
+    public OutputHead Head => _head ??= HeadSource?.Invoke() ?? Model.LoadHead();
 
     /// <summary>Computes the hidden states behind the last block, in front of the final norm.</summary>
     /// <param name="windows">Token ids; lengths may differ.</param>
@@ -84,10 +90,10 @@ public sealed class ModelRunner : IDisposable
     {
         if (Resident)
         {
-            action(_embedding ??= Model.LoadEmbedding());
+            action(_embedding ??= LoadEmbedding());
             return;
         }
-        using InputEmbedding embedding = Model.LoadEmbedding();
+        using InputEmbedding embedding = LoadEmbedding();
         action(embedding);
     }
 
@@ -118,7 +124,7 @@ public sealed class ModelRunner : IDisposable
     private void RunResident(
         IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
-        _embedding ??= Model.LoadEmbedding();
+        _embedding ??= LoadEmbedding();
         IDecoderBlock[] blocks = ResidentBlocks();
         int[][] all = [.. windows];
         foreach ((int first, int count) in Batches(windows))
@@ -152,8 +158,7 @@ public sealed class ModelRunner : IDisposable
         int layers = Model.Config.Layers;
         long oneBlock = Model.Layout.LargestBlock.Sum(linear => (long)linear.OutFeatures * linear.InFeatures) * sizeof(float);
         var budget = new MemoryBudget(Math.Max(0, _options.Budget - oneBlock));
-        using ActivationStream stream = ActivationStream.Embed(
-            Model, windows, new StreamOptions(budget, _options.Scratch, 1, _options.BatchTokens) { Cancellation = cancellation });
+        using ActivationStream stream = Embed(windows, new StreamOptions(budget, _options.Scratch, 1, _options.BatchTokens) { Cancellation = cancellation });
         Model.Device.Trim();
         for (int i = 0; i < layers; i++)
         {
@@ -169,6 +174,14 @@ public sealed class ModelRunner : IDisposable
             stream.Read(i, window);
             consume(i, window);
         }
+    }
+
+    private InputEmbedding LoadEmbedding() => EmbeddingSource?.Invoke() ?? Model.LoadEmbedding();
+
+    private ActivationStream Embed(IReadOnlyList<int[]> windows, StreamOptions options)
+    {
+        using InputEmbedding embedding = LoadEmbedding();
+        return ActivationStream.Embed(Model, embedding, windows, options);
     }
 
     /// <summary>Neighbours of one length; padding would cost as much as it saves and change nothing.</summary>

@@ -77,13 +77,25 @@ public sealed class CausalModel : IDisposable
     }
 
     /// <summary>Loads the embedding; with tied weights either name serves.</summary>
-    public InputEmbedding LoadEmbedding() => With(new BlockParts(_tensors, "", -1), parts => Architecture.MakeEmbedding(parts, LoadTied(EmbeddingName, HeadName)));
+    /// <param name="table">Another table [vocabulary, width] in the place of the stored one, owned from then on; null for the stored one.</param>
+    public InputEmbedding LoadEmbedding(Tensor? table = null) =>
+        With(new BlockParts(_tensors, "", -1), parts => Architecture.MakeEmbedding(parts, table ?? LoadTied(EmbeddingName, HeadName)));
 
     /// <summary>Loads block <paramref name="index"/>.</summary>
     public IDecoderBlock LoadBlock(int index) => With(new BlockParts(_tensors, BlockName(index), index), IDecoderBlock (parts) => new DecoderBlock(parts, Architecture.Block(parts)));
 
-    /// <summary>Loads the final norm and the output head.</summary>
-    public OutputHead LoadHead() => With(new BlockParts(_tensors, "", -1), parts => Architecture.MakeHead(parts, LoadTied(HeadName, EmbeddingName)));
+    /// <summary>Loads the final norm and the output head; with tied weights either name serves.</summary>
+    /// <param name="weight">Another matrix [vocabulary, width] in the place of the stored one, owned from then on; null for the stored one.</param>
+    public OutputHead LoadHead(Tensor? weight = null) =>
+        With(new BlockParts(_tensors, "", -1), parts => Architecture.MakeHead(parts, weight ?? LoadTied(HeadName, EmbeddingName)));
+
+    /// <summary>Loads the matrix of the embedding or of the head, [vocabulary, width]; with tied weights either name serves.</summary>
+    /// <param name="module">The module of one of the two, see <see cref="VocabularyShape"/>.</param>
+    public Tensor LoadVocabulary(string module)
+    {
+        string name = module + ".weight";
+        return LoadTied(name, name == HeadName ? EmbeddingName : HeadName);
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -111,9 +123,7 @@ public sealed class CausalModel : IDisposable
         return tables;
     }
 
-    private Tensor LoadTied(string name, string twin)
-    {
-        string stored = !Checkpoint.Contains(name) && Config.TiedEmbeddings && Checkpoint.Contains(twin) ? twin : name;
-        return Checkpoint.Load(Device, stored, Config.VocabularySize, EmbeddingWidth);
-    }
+    private Tensor LoadTied(string name, string twin) => Checkpoint.Load(Device, Stored(name, twin), Config.VocabularySize, EmbeddingWidth);
+
+    private string Stored(string name, string twin) => !Checkpoint.Contains(name) && Config.TiedEmbeddings && Checkpoint.Contains(twin) ? twin : name;
 }

@@ -71,6 +71,7 @@ internal sealed class InspectCommand(Terminal terminal)
             ["storedBytes"] = model.Checkpoint.StoredBytes,
             ["scheme"] = Scheme(grids),
             ["grids"] = new JsonArray([.. grids.Select(Grid)]),
+            ["vocabulary"] = new JsonObject(StoredSize.VocabularyGrids(model).Select(matrix => KeyValuePair.Create(matrix.Module, (JsonNode?)Grid(matrix.Grid)))),
             ["bitsPerWeight"] = StoredSize.LinearBits(grids),
             ["modelBitsPerWeight"] = StoredSize.ModelBits(model),
             ["warnings"] = new JsonArray([.. model.Checkpoint.Warnings.Select(warning => JsonValue.Create(warning))]),
@@ -123,6 +124,8 @@ internal sealed class InspectCommand(Terminal terminal)
             table.Add("scheme", scheme);
             table.Add("bits per quantized weight", Format.Bits(StoredSize.LinearBits(grids)));
         }
+        foreach ((string module, LinearGrid grid) in StoredSize.VocabularyGrids(model).Where(matrix => matrix.Grid.IsQuantized))
+            table.Add(module, $"{grid.Description}, {Format.Bits((double)grid.StoredBits!.Value / grid.Weights)} bits per weight");
         terminal.Out.Write(table.ToString());
         foreach (string warning in model.Checkpoint.Warnings) terminal.Out.WriteLine($"warning: {warning}");
         if (report is not null)

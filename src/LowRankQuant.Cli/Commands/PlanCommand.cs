@@ -41,7 +41,7 @@ internal sealed class PlanCommand(Terminal terminal)
         if (plan.Layers.Count > 0)
         {
             var layers = new TextTable("layer of a block", "shape", "grid", "bits/weight", plan.Target is { } target ? $"in {target}" : "") { WordColumns = 3 };
-            foreach (PlannedGrid layer in plan.Layers)
+            foreach (PlannedGrid layer in plan.Layers.Concat(plan.Vocabulary))
                 layers.Add(layer.Name, $"{layer.OutFeatures} x {layer.InFeatures}", layer.Grid, Format.Bits(layer.BitsPerWeight), Held(plan, layer));
             writer.Write(layers.ToString());
             writer.WriteLine();

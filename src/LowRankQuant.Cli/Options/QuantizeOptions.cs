@@ -35,6 +35,12 @@ internal sealed class QuantizeOptions
         AllowMultipleArgumentsPerToken = false,
     };
 
+    public Option<string?> Embedding { get; } = Create(
+        "--embedding", "BITS", "Quantize the input embedding: 8 or 4 bits on grids of the run's kind, or off (the default). Of a model whose output head is its embedding the one matrix is quantized.");
+
+    public Option<string?> Head { get; } = Create(
+        "--head", "BITS", "Quantize the output head: 8, 4, or off (the default); methods that see calibration text fit it to the inputs it gets behind the quantized blocks.");
+
     public Option<string?> Target { get; } = Create(
         "--target", "NAME", $"Obey the rules of an engine or container, so that an export loses nothing: {RecipeNames.List(TargetNames.Targets)}.");
 
@@ -130,7 +136,7 @@ internal sealed class QuantizeOptions
         command.Arguments.Add(Model);
         Option[] options =
         [
-            Out, Method, Bits, GroupSize, Symmetric, Grid, Layers, Target, OnMisfit, TensorParallel, Calibration, Preset, Rank, Iterations, LearningRate, Batch, Samples, SequenceLength, Start, ScaleType,
+            Out, Method, Bits, GroupSize, Symmetric, Grid, Layers, Embedding, Head, Target, OnMisfit, TensorParallel, Calibration, Preset, Rank, Iterations, LearningRate, Batch, Samples, SequenceLength, Start, ScaleType,
             TuneSteps, TuneRate, TuneBatch, TuneSamples, Loss, KeepBest, HeldOut, Seed, CalibrationFormat, TextField, AddBos, EvalText, EvalTextFormat, JoinRows, EvalWindows, Format, ShardSize, Threads, Memory, Kernels, Blocks,
             Overwrite, Json,
         ];
@@ -147,6 +153,8 @@ internal sealed class QuantizeOptions
             Preset = reader.Text(Preset),
             Method = reader.Text(Method),
             Grid = reader.Text(Grid),
+            Embedding = reader.Text(Embedding),
+            Head = reader.Text(Head),
             LayerGrids = [.. reader.Texts(Layers).SelectMany(text => text.Split(','))],
             Target = reader.Choice(Target, TargetNames.Targets),
             OnMisfit = reader.Choice(OnMisfit, TargetNames.MisfitRules),

@@ -4,6 +4,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Cli.Output;
 
@@ -16,6 +17,7 @@ internal static class RunHeader
     public static IEnumerable<string> Lines(Recipe recipe, string device)
     {
         yield return $"{Grids(recipe.Scheme)}; {Method(recipe)}";
+        if (recipe.Vocabulary is { } vocabulary) yield return Vocabulary(recipe, vocabulary);
         if (Learning(recipe) is { } learning) yield return learning;
         yield return Machine(device);
     }
@@ -61,6 +63,16 @@ internal static class RunHeader
             QuantizationMethod.LrqHybrid => $"rounding learned with scaling matrices of rank {recipe.Rank}, or full ones in small layers ({name}), first {start}",
             _ => $"low-rank branches beside the rounded weights ({name}): {(recipe.Correction is { } correction ? CorrectionOptions.Describe(correction) : "none")}",
         };
+    }
+
+    private static string Vocabulary(Recipe recipe, VocabularyRecipe vocabulary)
+    {
+        IEnumerable<string> parts = vocabulary.Parts.Select(part =>
+        {
+            string how = recipe.Method == QuantizationMethod.Rtn || !vocabulary.IsHead(part) ? "rounded to nearest" : "fitted to the inputs of the head";
+            return $"{vocabulary.NameOf(part)}: {Grid(vocabulary.GridOf(part).ToGrid(), recipe.ScaleType)}, {how}";
+        });
+        return string.Join("; ", parts);
     }
 
     private static string? Learning(Recipe recipe)

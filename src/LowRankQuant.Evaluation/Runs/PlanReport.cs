@@ -33,6 +33,9 @@ public sealed record PlanReport
     /// <summary>One per quantizable linear of a block.</summary>
     public IReadOnlyList<PlannedGrid> Layers { get; init; } = [];
 
+    /// <summary>Embedding and output head where they are quantized; else empty.</summary>
+    public IReadOnlyList<PlannedGrid> Vocabulary { get; init; } = [];
+
     /// <summary>Bits per quantized weight as lrq stores them, without low-rank branches; null when the grids do not fit the model.</summary>
     public double? BitsPerWeight { get; init; }
 

@@ -2,12 +2,14 @@ using System.Diagnostics;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Targets;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -42,6 +44,7 @@ public static class PlanRun
         // Grids that a budget chooses are not known before it is spent.
         bool known = budget is null || recipe.Correction!.Widths == BudgetWidths.Fixed;
         PlannedGrid[] layers = fits && known ? Layers(model, recipe, scheme) : [];
+        PlannedGrid[] vocabulary = [.. Vocabulary(model, recipe)];
         bool works = found.Count == 0;
         BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, cancellation) : null;
         IReadOnlyList<TimedStage> stages = time is null ? [] : new RunTiming(job, time, reading).Estimate();
@@ -59,10 +62,11 @@ public static class PlanRun
             Target = recipe.Target is { } target ? TargetNames.Of(target.Engine) : null,
             Layers = layers,
             BitsPerWeight = bits,
-            ResultBytes = Bytes(model, bits, recipe.ScaleType),
-            ResultBitsPerParameter = Bytes(model, bits, recipe.ScaleType) * 8.0 / StoredSize.Parameters(model),
+            Vocabulary = vocabulary,
+            ResultBytes = Bytes(model, bits, recipe.ScaleType, vocabulary, matrix => matrix.BitsPerWeight),
+            ResultBitsPerParameter = Bytes(model, bits, recipe.ScaleType, vocabulary, matrix => matrix.BitsPerWeight) * 8.0 / StoredSize.Parameters(model),
             TargetBitsPerWeight = targetBits,
-            TargetBytes = Bytes(model, targetBits, ScaleType.Float16),
+            TargetBytes = Bytes(model, targetBits, ScaleType.Float16, vocabulary, matrix => matrix.TargetBitsPerWeight ?? matrix.BitsPerWeight),
             BlockBytes = memory?.FixedBytes,
             ActivationBytes = memory?.StreamBytes,
             ActivationBytesInMemory = memory is null ? null : Math.Min(memory.StreamBytes, memory.ActivationBytes),
@@ -73,16 +77,25 @@ public static class PlanRun
         };
     }
 
-    private static PlannedGrid[] Layers(CausalModel model, Recipe recipe, Scheme scheme) => [.. model.Linears.Select(linear =>
+    private static PlannedGrid[] Layers(CausalModel model, Recipe recipe, Scheme scheme) =>
+        [.. model.Linears.Select(linear => Planned(recipe, linear, scheme.For(linear.Name).Grid))];
+
+    private static IEnumerable<PlannedGrid> Vocabulary(CausalModel model, Recipe recipe)
     {
-        WeightGrid grid = scheme.For(linear.Name).Grid;
+        if (recipe.Vocabulary is not { } vocabulary || model.Layout.Vocabulary is not { } shape) yield break;
+        foreach (VocabularyPart part in vocabulary.Parts)
+            yield return Planned(recipe, new LinearShape(VocabularyRecipe.ModuleOf(shape, part), shape.Rows, shape.Width), vocabulary.GridOf(part).ToGrid());
+    }
+
+    private static PlannedGrid Planned(Recipe recipe, LinearShape linear, WeightGrid grid)
+    {
         double own = (double)grid.StoredBits(linear.OutFeatures, linear.InFeatures, recipe.ScaleType) / ((double)linear.OutFeatures * linear.InFeatures);
         TargetFit? fit = recipe.Target is { } target
             ? TargetFit.Of(target.Engine, linear.Name, linear.OutFeatures, linear.InFeatures, grid, recipe.ScaleType)
             : null;
         bool held = fit is { Misfit: null };
         return new PlannedGrid(linear.Name, linear.OutFeatures, linear.InFeatures, grid.ToString(), own, held ? fit!.Container : null, held ? fit!.BitsPerWeight : null);
-    })];
+    }
 
     private static double? Mean(PlannedGrid[] layers)
     {
@@ -97,9 +110,16 @@ public static class PlanRun
         return bits / weights;
     }
 
-    private static long? Bytes(CausalModel model, double? bits, ScaleType rest) => bits is null
-        ? null
-        : (long)(bits.Value * model.LinearWeights / 8) + ((StoredSize.Parameters(model) - model.LinearWeights) * (rest == ScaleType.Float32 ? 4 : 2));
+    // Linears, quantized embedding and head, and everything else as floats.
+    private static long? Bytes(CausalModel model, double? bits, ScaleType rest, PlannedGrid[] vocabulary, Func<PlannedGrid, double> bitsOf)
+    {
+        if (bits is null) return null;
+        long quantized = model.LinearWeights + vocabulary.Sum(Weights);
+        return (long)(bits.Value * model.LinearWeights / 8) + (long)vocabulary.Sum(matrix => bitsOf(matrix) * Weights(matrix) / 8)
+            + ((StoredSize.Parameters(model) - quantized) * (rest == ScaleType.Float32 ? 4 : 2));
+
+        static long Weights(PlannedGrid matrix) => (long)matrix.OutFeatures * matrix.InFeatures;
+    }
 
     private static void Check(List<string> problems, Action check)
     {

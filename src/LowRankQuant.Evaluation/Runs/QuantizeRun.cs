@@ -11,6 +11,7 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -61,7 +62,10 @@ public sealed class QuantizeRun : IQuantizeRun
         var activations = new MemoryBudget(plan.ActivationBytes);
         ModelPlan? widths = PlanModel(job, calibration, activations, folder, observer, cancellation);
         var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Correction?.FactorBits ?? 16);
-        IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, calibration, activations, widths, store, folder, clock, observer, cancellation);
+        var vocabulary = new List<VocabularyReport>();
+        VocabularyQuantizer? quantizer = VocabularyStore.Of(model, job.Recipe, folder, store) is not { } matrices ? null
+            : new VocabularyQuantizer(model, job.Recipe, matrices) { Progress = new Reporter<VocabularyReport>(done => Tell(done, vocabulary, observer)) };
+        IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, calibration, activations, widths, store, quantizer, folder, clock, observer, cancellation);
         TuningReport? tuning = job.Blocks is null ? Tune(job, calibration, activations, folder, store, observer, cancellation) : null;
         var report = new RunReport
         {
@@ -70,8 +74,9 @@ public sealed class QuantizeRun : IQuantizeRun
             Scheme = job.Recipe.Scheme.ToString(),
             Output = folder.Output,
             Blocks = blocks,
+            Vocabulary = vocabulary,
             CarriedOver = [.. model.Checkpoint.Carried.Select(tensor => tensor.Name).Order(StringComparer.Ordinal)],
-            Warnings = [.. model.Checkpoint.Warnings, .. warnings, .. blocks.SelectMany(block => block.Warnings), .. tuning?.Warning is { } untuned ? new[] { untuned } : []],
+            Warnings = [.. model.Checkpoint.Warnings, .. warnings, .. blocks.SelectMany(block => block.Warnings), .. vocabulary.SelectMany(matrix => matrix.Warnings), .. tuning?.Warning is { } untuned ? new[] { untuned } : []],
         };
         if (job.Blocks is not null) return WithEffort(report, clock.Total);
         observer.Stage(RunStage.Writing);
@@ -90,6 +95,13 @@ public sealed class QuantizeRun : IQuantizeRun
     }
 
     private static RunReport WithEffort(RunReport report, RunEffort effort) => report with { Seconds = effort.Seconds, PeakMemoryBytes = effort.PeakMemoryBytes };
+
+    private static void Tell(VocabularyReport matrix, List<VocabularyReport> all, IRunObserver observer)
+    {
+        all.Add(matrix);
+        observer.Note(matrix.Describe());
+        foreach (string warning in matrix.Warnings) observer.Warn(warning);
+    }
 
     private static void TellOfSource(QuantizeJob job, IRunObserver observer)
     {
@@ -187,7 +199,7 @@ public sealed class QuantizeRun : IQuantizeRun
 
     private static IReadOnlyList<BlockReport> QuantizeBlocks(
         QuantizeJob job, IBlockMethod method, CalibrationSet? calibration, MemoryBudget activations, ModelPlan? plan, CompressedBlockStore store,
-        RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
+        VocabularyQuantizer? vocabulary, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
     {
         int count = Math.Min(job.Blocks ?? int.MaxValue, job.Model.Config.Layers), finished = 0;
         while (finished < count && folder.HasBlock(finished)) finished++;
@@ -195,6 +207,7 @@ public sealed class QuantizeRun : IQuantizeRun
         var pipeline = new BlockPipeline(job.Model, job.Recipe, folder, store)
         {
             Plan = plan,
+            Vocabulary = vocabulary,
             StepProgress = new Reporter<BlockProgress>(observer.Step),
             BlockProgress = new Reporter<BlockReport>(report =>
             {

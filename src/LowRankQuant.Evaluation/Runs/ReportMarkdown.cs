@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -35,7 +36,9 @@ internal static class ReportMarkdown
             if (stored.BranchBytes > 0) Line($"| of which low-rank branches | {stored.BranchBytes:N0} |");
             if (stored.BranchBytes != stored.CountedBranchBytes) Line($"| (the branches in lrq's own file) | {stored.CountedBranchBytes:N0} |");
         }
-        Line($"| of which embedding and head (not quantized) | {report.Stored?.EmbeddingBytes ?? report.EmbeddingBytes:N0} |\n");
+        string quantized = report.Vocabulary.Count == 0 ? "not quantized" : string.Join(", ", report.Vocabulary.Select(matrix => $"{matrix.Name} {matrix.Grid}"));
+        Line($"| of which embedding and head ({quantized}) | {report.Stored?.EmbeddingBytes ?? report.EmbeddingBytes:N0} |\n");
+        foreach (VocabularyReport matrix in report.Vocabulary) Line($"{matrix.Describe()}.\n");
         Line($"Quantized linears: {report.BitsPerWeight:F3} bits per weight, scales, zero points and low-rank factors counted; the whole file: {report.ResultBitsPerParameter:F3} bits per parameter.");
         Line($"The source's linears: {report.SourceBitsPerWeight:F3} bits per weight, {report.SourceTypes ?? "floats"}.\n");
         if (report.Tuning is { } tuning)

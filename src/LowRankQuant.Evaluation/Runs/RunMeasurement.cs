@@ -10,6 +10,7 @@ using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -85,7 +86,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             };
             if (!IsBaseline(job.Recipe))
             {
-                using var rounded = new ModelRunner(_model, memory, RoundedBlock);
+                using var rounded = new ModelRunner(_model, memory, RoundedBlock) { EmbeddingSource = RoundedEmbedding(), HeadSource = RoundedHead() };
                 report = report with
                 {
                     Rtn = Evaluate(RunStage.Baseline, rounded, full) with
@@ -158,6 +159,13 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         SlotSwap.ReplaceByRounded(block, job.Recipe.SchemeFrom(GridStart.MinMax), _model.Device);
         return block;
     }
+
+    // Embedding and head take part in the baseline where the run quantizes them.
+    private Func<InputEmbedding>? RoundedEmbedding() => job.Recipe.Vocabulary is not { Embedding: not null } ? null
+        : () => _model.LoadEmbedding(VocabularyQuantizer.Nearest(_model, job.Recipe, VocabularyPart.Embedding));
+
+    private Func<OutputHead>? RoundedHead() => job.Recipe.Vocabulary is not { Head: not null } vocabulary ? null
+        : () => _model.LoadHead(VocabularyQuantizer.Nearest(_model, job.Recipe, vocabulary.Tied ? VocabularyPart.Embedding : VocabularyPart.Head));
 
     private string? Sample(CausalModel result, ITokenizer? tokenizer, IReadOnlyList<TextWindow> windows)
     {

@@ -1,6 +1,7 @@
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Evaluation.Runs;
 
@@ -55,7 +56,7 @@ public sealed record RunReport
     /// <summary>Bytes of all parameters in bf16.</summary>
     public long? Bf16Bytes { get; init; }
 
-    /// <summary>Bytes of the embedding and an untied head in bf16; no method touches them.</summary>
+    /// <summary>Bytes of the embedding and an untied head in bf16.</summary>
     public long? EmbeddingBytes { get; init; }
 
     /// <summary>Bytes of the result's model files.</summary>
@@ -78,6 +79,9 @@ public sealed record RunReport
 
     /// <summary>One report per block.</summary>
     public IReadOnlyList<BlockReport> Blocks { get; init; } = [];
+
+    /// <summary>Embedding and output head where they are quantized; else empty.</summary>
+    public IReadOnlyList<VocabularyReport> Vocabulary { get; init; } = [];
 
     /// <summary>What tuning the whole model did; null where it was not tuned. Reports of blocks and layers are those before it.</summary>
     public TuningReport? Tuning { get; init; }

@@ -104,6 +104,21 @@ public static class StoredSize
         return [.. grids.Values.OrderByDescending(grid => grid.Weights).ThenBy(grid => grid.Description, StringComparer.Ordinal)];
     }
 
+    /// <summary>Embedding and output head with the grid that each lies on, those that are stored: one of a tied model, none where nobody knows them.</summary>
+    public static IReadOnlyList<(string Module, LinearGrid Grid)> VocabularyGrids(CausalModel model)
+    {
+        if (model.Layout.Vocabulary is not { } shape) return [];
+        long count = (long)shape.Rows * shape.Width;
+        return [.. new[] { shape.Embedding, shape.Head }.Where(module => model.Checkpoint.Contains(module + ".weight")).Select(module =>
+        {
+            string tensor = module + ".weight";
+            long bits = model.Checkpoint.StoredBitsOf(tensor);
+            QuantizedWeight? weight = model.Checkpoint.ReadQuantized(tensor);
+            bool quantized = weight is not null || bits < PlainFloatBits * count;
+            return (module, new LinearGrid(weight?.Grid, weight?.ScaleType, weight is null && quantized ? model.Checkpoint.BlockTypeOf(tensor) : null, 1, count, quantized ? bits : null));
+        })];
+    }
+
     private static IEnumerable<(string Tensor, long Weights)> Linears(CausalModel model) =>
         model.Modules.Select(linear => ($"{linear.Name}.weight", (long)linear.OutFeatures * linear.InFeatures));
 

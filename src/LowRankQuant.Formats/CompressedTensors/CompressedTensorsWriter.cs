@@ -80,7 +80,7 @@ public static class CompressedTensorsWriter
 
     /// <summary>
     /// The <c>quantization_config</c> of a model. One scheme for all modules targets the class <c>Linear</c>, so every dense linear must be in
-    /// <paramref name="ignore"/>; several schemes become several groups that name their modules in full.
+    /// <paramref name="ignore"/>, and embeddings are named beside it; several schemes become several groups that name their modules in full.
     /// </summary>
     /// <param name="modules">Every quantized module, in model order.</param>
     /// <param name="ignore">Dense linears, such as <c>lm_head</c>.</param>
@@ -92,6 +92,7 @@ public static class CompressedTensorsWriter
     {
         if (modules.Count == 0) throw new ArgumentException("A quantization_config needs at least one quantized module.", nameof(modules));
         List<(QuantizedModule First, List<string> Names)> groups = [];
+        List<string> tables = [.. modules.Where(module => module.IsTable).Select(module => module.Name)];
         HashSet<string> seen = new(StringComparer.Ordinal);
         foreach (QuantizedModule module in modules)
         {
@@ -111,7 +112,7 @@ public static class CompressedTensorsWriter
                 ["format"] = first.Format,
                 ["input_activations"] = first.InputActivations?.ToJson(),
                 ["output_activations"] = first.OutputActivations?.ToJson(),
-                ["targets"] = StringArray(groups.Count == 1 ? ["Linear"] : names),
+                ["targets"] = StringArray(groups.Count == 1 ? ["Linear", .. tables] : names),
                 ["weights"] = QuantizationArgs.FromGrid(first.Grid).ToJson(),
             };
         }

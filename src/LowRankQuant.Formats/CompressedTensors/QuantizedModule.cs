@@ -14,6 +14,9 @@ public sealed record QuantizedModule(
     /// <summary>Storage of the weight: packed when it is quantized alone, one code a byte when the inputs are quantized too.</summary>
     public string Format => AskedFormat ?? (InputActivations is null ? "pack-quantized" : "int-quantized");
 
+    /// <summary>Whether it is an embedding, which is of another class than linears and so is named by itself.</summary>
+    public bool IsTable { get; init; }
+
     /// <summary>Whether both can be in one group of the configuration.</summary>
-    internal bool SharesSchemeWith(QuantizedModule other) => this with { Name = other.Name } == other;
+    internal bool SharesSchemeWith(QuantizedModule other) => this with { Name = other.Name, IsTable = other.IsTable } == other;
 }

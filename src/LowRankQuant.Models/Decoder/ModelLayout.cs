@@ -24,6 +24,14 @@ public readonly record struct BiasRule(string? Key, bool IsOn)
     public static BiasRule Never => default;
 }
 
+/// <summary>Embedding and output head of a model.</summary>
+/// <param name="Embedding">Module path of the embedding, such as <c>model.embed_tokens</c>; of a tied model that of the one matrix.</param>
+/// <param name="Head">Module path of the head, such as <c>lm_head</c>.</param>
+/// <param name="Rows">Tokens of the vocabulary.</param>
+/// <param name="Width">Columns of both matrices.</param>
+/// <param name="Tied">Whether both are one matrix.</param>
+public sealed record VocabularyShape(string Embedding, string Head, int Rows, int Width, bool Tied);
+
 /// <summary>All tensors of a model and the linears of its blocks: what its family makes of a configuration, without any file.</summary>
 public sealed class ModelLayout
 {
@@ -44,9 +52,13 @@ public sealed class ModelLayout
     /// <summary>A layout of blocks that are alike, by their linears alone.</summary>
     /// <param name="linears">The linears of a block.</param>
     /// <param name="layers">Blocks.</param>
-    public static ModelLayout OfBlock(IReadOnlyList<LinearShape> linears, int layers) => new(
+    /// <param name="vocabulary">Embedding and output head; null for unknown ones.</param>
+    public static ModelLayout OfBlock(IReadOnlyList<LinearShape> linears, int layers, VocabularyShape? vocabulary = null) => new(
         [], [.. Enumerable.Range(0, layers).Select(block => block.ToString(System.Globalization.CultureInfo.InvariantCulture))], [.. Enumerable.Repeat(linears, layers)],
-        new Dictionary<string, IReadOnlyList<string>>());
+        new Dictionary<string, IReadOnlyList<string>>())
+    {
+        Vocabulary = vocabulary,
+    };
 
     /// <summary>Every tensor but embedding and output head, in model order.</summary>
     public IReadOnlyList<TensorSpec> Tensors { get; }
@@ -59,6 +71,9 @@ public sealed class ModelLayout
 
     /// <summary>Weights of all blocks' linears.</summary>
     public long LinearWeights { get; }
+
+    /// <summary>Embedding and output head; null where nobody knows them, as of a model that no family knows.</summary>
+    public VocabularyShape? Vocabulary { get; init; }
 
     /// <summary>Linears that would have a bias if a key of the configuration were true, by that key.</summary>
     internal IReadOnlyDictionary<string, IReadOnlyList<string>> Biases { get; }

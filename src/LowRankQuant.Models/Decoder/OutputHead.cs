@@ -47,8 +47,8 @@ public sealed class OutputHead : IDisposable
         return SoftCap > 0 ? tape.Bend(Curve.SoftCap(SoftCap), logits) : logits;
     }
 
-    /// <summary>What the head's matrix sees.</summary>
-    internal Variable Final(Tape tape, Variable hidden)
+    /// <summary>What the head's matrix sees, [rows, width], of hidden states [rows, hidden].</summary>
+    public Variable Final(Tape tape, Variable hidden)
     {
         Variable x = Norm is null ? hidden : Norm.Apply(tape, hidden);
         return Projection is null ? x : tape.Linear(x, new Variable(Projection));

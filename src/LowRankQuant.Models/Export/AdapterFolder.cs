@@ -98,7 +98,8 @@ internal static class AdapterFolder
         ILowRankAdapter adapter = source.Adapter!;
         FolderForm form = floats ? FolderForm.OfFloats(source.Checkpoint) : source.Form;
         HashSet<string> apart = floats ? [] : [.. source.StoredLinears.Where(linear => linear.Parts is null).Select(linear => linear.Module)];
-        string[] linears = [.. source.Linears.Select(linear => linear.Module).Concat(source.DenseLinears)];
+        // A quantized embedding or head has a branch only where the adapter says so.
+        string[] linears = [.. source.Linears.Where(linear => !linear.IsTable && linear.Module != source.Head).Select(linear => linear.Module).Concat(source.DenseLinears)];
         IEnumerable<AdapterModule> modules = linears.Concat(adapter.Modules.Except(linears).Order(StringComparer.Ordinal)).Select(module =>
         {
             IReadOnlyList<int> shape = source.Checkpoint.ShapeOf(module + ".weight");

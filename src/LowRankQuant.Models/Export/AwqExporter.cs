@@ -26,6 +26,7 @@ public sealed class AwqExporter : FolderExporter
     protected override IEnumerable<Misfit> ModelMisfits(ExportSource source, ExportOptions options)
     {
         if (source.HeadIsQuantized) yield return new Misfit(source.Head, "it is quantized, and AWQ loaders keep it dense", "export --to compressed-tensors");
+        foreach (Misfit misfit in TableMisfits(source, "AWQ loaders")) yield return misfit;
         if (GroupSize(source) == 0)
         {
             string sizes = string.Join(", ", source.StoredLinears.Select(linear => linear.EffectiveGroupSize).Distinct().Order());

@@ -60,7 +60,7 @@ public sealed class CompressedTensorsExporter : FolderExporter
     {
         RuntimeQuantizers? quantizers = options.WeightsOnly ? null : source.Checkpoint.Quantizers;
         return (quantizers?.Config.SchemeFor(source.Checkpoint.WrittenName(linear.Module)) ?? quantizers?.Config.SchemeFor(linear.Module)) is { } scheme
-            ? new QuantizedModule(linear.Module, linear.Grid, scheme.InputActivations, scheme.OutputActivations, scheme.Format)
-            : new QuantizedModule(linear.Module, linear.Grid);
+            ? new QuantizedModule(linear.Module, linear.Grid, scheme.InputActivations, scheme.OutputActivations, scheme.Format) { IsTable = linear.IsTable }
+            : new QuantizedModule(linear.Module, linear.Grid) { IsTable = linear.IsTable };
     }
 }

@@ -12,6 +12,9 @@ namespace LowRankQuant.Models.Export;
 /// <param name="Ordered">Whether its columns have an activation order.</param>
 public sealed record ExportLinear(string Module, int OutFeatures, int InFeatures, UniformGrid Grid, ScaleType ScaleType, bool Ordered)
 {
+    /// <summary>Whether it is the embedding, a table in which rows are looked up; of a tied model the head too.</summary>
+    public bool IsTable { get; init; }
+
     /// <summary>The linears of the model that it consists of; null where it is one of them.</summary>
     internal FusedModule? Parts { get; init; }
 

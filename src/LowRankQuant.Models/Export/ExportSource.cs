@@ -1,5 +1,6 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
@@ -34,7 +35,10 @@ public sealed class ExportSource
     /// <summary>Its low-rank branches, or null.</summary>
     public ILowRankAdapter? Adapter { get; }
 
-    /// <summary>Quantized linears in model order; the output head too where it is quantized. Reads every one of them once.</summary>
+    /// <summary>
+    /// Quantized linears in model order, then the output head and the embedding where they are quantized; an embedding only of folders of compressed-tensors and of
+    /// two-level grids: what GGUF and MLX look up in codes is floats elsewhere. Reads every one of them once.
+    /// </summary>
     /// <exception cref="CheckpointException">A linear has another shape than the configuration asks for.</exception>
     public IReadOnlyList<ExportLinear> Linears => _parts.Value.Linears;
 
@@ -58,6 +62,9 @@ public sealed class ExportSource
 
     /// <summary>Whether the output head is quantized.</summary>
     public bool HeadIsQuantized => Linears.Any(linear => linear.Module + Weight == Family.HeadName);
+
+    /// <summary>The quantized embedding; null where it is floats, or is to be.</summary>
+    public ExportLinear? Table => Linears.FirstOrDefault(linear => linear.IsTable);
 
     /// <summary>Module name of the output head.</summary>
     public string Head => Family.HeadName[..^Weight.Length];
@@ -134,15 +141,19 @@ public sealed class ExportSource
             if (Checkpoint.ReadOrdered(name) is { } ordered)
             {
                 linears.Add(new ExportLinear(
-                    module, ordered.Weight.OutFeatures, ordered.Weight.InFeatures, ordered.Weight.Grid, ordered.Weight.ScaleType, ordered.Columns is not null));
+                    module, ordered.Weight.OutFeatures, ordered.Weight.InFeatures, ordered.Weight.Grid, ordered.Weight.ScaleType, ordered.Columns is not null)
+                {
+                    IsTable = name == Family.EmbeddingName,
+                });
                 continue;
             }
-            if (name == Family.HeadName) continue;
-            if (Checkpoint.ReadQuantized(name) is TwoLevelWeight)
+            bool isAround = name == Family.HeadName || name == Family.EmbeddingName;
+            if ((!isAround || IsOurs) && Checkpoint.ReadQuantized(name) is TwoLevelWeight)
             {
                 twoLevel.Add(module);
                 continue;
             }
+            if (isAround) continue;
             long count = Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size);
             (Checkpoint.StoredBitsOf(name) < PlainFloatBits * count ? offGrid : dense).Add(module);
         }
@@ -152,8 +163,13 @@ public sealed class ExportSource
     private IEnumerable<(string Module, int OutFeatures, int InFeatures)> Modules()
     {
         foreach ((string name, int outFeatures, int inFeatures) in Checkpoint.Layout.Modules) yield return (name, outFeatures, inFeatures);
-        yield return (Head, Checkpoint.Config.VocabularySize, Family.EmbeddingWidth ?? Checkpoint.Config.HiddenSize);
+        int rows = Checkpoint.Config.VocabularySize, columns = Family.EmbeddingWidth ?? Checkpoint.Config.HiddenSize;
+        yield return (Head, rows, columns);
+        if (IsOurs) yield return (Family.EmbeddingName[..^Weight.Length], rows, columns);
     }
+
+    // The containers in which runs store an embedding as codes.
+    private bool IsOurs => Checkpoint is HuggingFaceCheckpoint { Container: CompressedTensorsContainer or TwoLevelContainer };
 
     private sealed record Parts(
         IReadOnlyList<ExportLinear> Linears, IReadOnlyList<string> Dense, IReadOnlyList<string> OffGrid, IReadOnlyList<string> TwoLevel);

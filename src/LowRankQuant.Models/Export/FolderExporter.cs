@@ -96,6 +96,14 @@ public abstract class FolderExporter : IExporter
     private protected static Misfit ScaleMisfit(ExportLinear linear, ScaleType type) => new(
         linear.Module, $"{linear.ScaleType} scales are no {type} values", $"quantize again with --scale-dtype {(type == ScaleType.Float16 ? "fp16" : "bf16")}");
 
+    /// <summary>A misfit of an embedding in codes, which most loaders look up as floats.</summary>
+    private protected static IEnumerable<Misfit> TableMisfits(ExportSource source, string loaders) => source.Table is not { } table ? [] :
+    [
+        new Misfit(
+            table.Module, $"the embedding is quantized{(source.Checkpoint.Config.TiedEmbeddings ? ", and is the output head too" : "")}, and {loaders} look it up as floats",
+            "export --to compressed-tensors, mlx, gguf or dense, or quantize with --embedding off"),
+    ];
+
     /// <summary>A misfit of columns in another order than their groups.</summary>
     private protected static Misfit OrderMisfit(ExportLinear linear) =>
         new(linear.Module, "its columns have an activation order (g_idx), which only gptq holds", "export --to gptq or dense");

@@ -32,7 +32,8 @@ public sealed class GptqExporter : FolderExporter
     protected override IEnumerable<Misfit> ModelMisfits(ExportSource source, ExportOptions options)
     {
         UniformGrid common = Stored(source.StoredLinears[0]);
-        foreach (ExportLinear linear in source.StoredLinears.Where(linear => Stored(linear) != common))
+        foreach (Misfit misfit in TableMisfits(source, "GPTQ loaders")) yield return misfit;
+        foreach (ExportLinear linear in source.StoredLinears.Where(linear => Stored(linear) != common && !linear.IsTable))
             yield return new Misfit(
                 linear.Module, $"it has {linear.Grid}, the others {common}, and the configuration has room for one",
                 "export --to compressed-tensors, or quantize with --widths fixed");

@@ -6,6 +6,8 @@ namespace LowRankQuant.Models.Families;
 /// <summary>What a family makes of a configuration: sizes, names, and how embedding, blocks and head are put together.</summary>
 public sealed record Architecture
 {
+    private const string Weight = ".weight";
+
     // What old checkpoints of any family hold: rotary tables, and the number that masked scores get.
     private static readonly string[] CommonBuffers =
         ["rotary_emb.inv_freq", "rotary_emb.original_inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", ".masked_bias"];
@@ -115,8 +117,11 @@ public sealed record Architecture
         }
         using var table = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
         using (var around = new BlockParts(listing, "", -1)) Around(around, table);
-        return new ModelLayout(listing.Tensors, blocks, linears, listing.Biases);
+        return new ModelLayout(listing.Tensors, blocks, linears, listing.Biases) { Vocabulary = Unknown is null ? Vocabulary : null };
     }
+
+    private VocabularyShape Vocabulary => new(
+        EmbeddingName[..^Weight.Length], HeadName[..^Weight.Length], Config.VocabularySize, EmbeddingWidth ?? Config.HiddenSize, Config.TiedEmbeddings);
 
     internal InputEmbedding MakeEmbedding(BlockParts parts, Tensor table) =>
         Embedding?.Invoke(parts, table) ?? new InputEmbedding { Table = table, HiddenSize = Config.HiddenSize, Parts = parts };

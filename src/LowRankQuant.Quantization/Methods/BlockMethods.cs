@@ -56,6 +56,20 @@ public static class BlockMethods
         return recipe.Restarts is { } restarts ? options with { Restarts = restarts } : options;
     }
 
+    /// <summary>
+    /// What chooses the codes of the output head from the second moments of its inputs, always without a branch: the method's own solver where it fits layers by
+    /// themselves; error-compensated rounding (<see cref="PlusSolver"/>) for methods that learn by reconstruction, whose loss on a single linear is the same squared output error;
+    /// null for round to nearest.
+    /// </summary>
+    internal static ILayerSolver? HeadSolver(Recipe recipe) => recipe switch
+    {
+        { Method: QuantizationMethod.Rtn } => null,
+        // Epochs of flrq take turns between branch and codes; without a branch there is nothing to repeat.
+        { Correction: { } correction } => Solver(
+            recipe, correction with { RankRule = RankRule.Fixed, Rank = 0, Epochs = recipe.Method == QuantizationMethod.Flrq ? 0 : correction.Epochs }),
+        _ => new PlusSolver(new PlusOptions(), _ => 0),
+    };
+
     private static LayerwiseMethod Correcting(Recipe recipe, CorrectionRecipe correction)
     {
         string name = RecipeNames.Of(RecipeNames.Methods, recipe.Method);
@@ -66,10 +80,15 @@ public static class BlockMethods
             ExpertFloor = correction.ExpertFloor,
             Dampings = correction.ChooseDamping ? Dampings : [correction.Damping],
         };
+        return new LayerwiseMethod(name, Solver(recipe, correction), inputs);
+    }
+
+    private static ILayerSolver Solver(Recipe recipe, CorrectionRecipe correction)
+    {
         int RankFor(LayerProblem problem) => correction.RankFor(problem.OutFeatures, problem.InFeatures, problem.Grid.Bits);
         ErrorFitSolver Peer(ErrorMetric metric) => new(metric, RankFor, correction.Clip);
 
-        return new LayerwiseMethod(name, recipe.Method switch
+        return recipe.Method switch
         {
             QuantizationMethod.Flrq => new FlrqSolver(new FlrqOptions
             {
@@ -96,6 +115,6 @@ public static class BlockMethods
             QuantizationMethod.QeraApprox => Peer(ErrorMetric.RootMeanSquare),
             QuantizationMethod.QeraExact => Peer(ErrorMetric.Covariance),
             _ => throw new ArgumentOutOfRangeException(nameof(recipe), recipe.Method, "Unknown method."),
-        }, inputs);
+        };
     }
 }

@@ -19,11 +19,11 @@ internal sealed class ActivationStreams : IDisposable
     private readonly ActivationStream _quantized;
     private readonly ActivationStream? _input;
 
-    private ActivationStreams(Device device, ActivationStream full, int trainingWindows, LossWeighting weighting, bool keepInput)
+    private ActivationStreams(Device device, ActivationStream full, ActivationStream? quantized, int trainingWindows, LossWeighting weighting, bool keepInput)
     {
         _device = device;
         _full = full;
-        _quantized = full.Fork();
+        _quantized = quantized ?? full.Fork();
         _input = keepInput ? full.Shadow() : null;
         _weighting = weighting;
         Streams = new BlockStreams(_quantized, full, trainingWindows) { FullPrecisionInput = _input };
@@ -42,12 +42,15 @@ internal sealed class ActivationStreams : IDisposable
     /// <param name="folder">Where they go when it is not enough.</param>
     /// <param name="recipe">Batch and loss.</param>
     /// <param name="keepInput">Whether a block's input on the full-precision stream is kept beside its target.</param>
+    /// <param name="embedding">The embedding of the quantized stream; null for the model's own. Stays the caller's.</param>
     public static ActivationStreams Create(
-        CausalModel model, CalibrationSet calibration, MemoryBudget budget, string folder, Recipe recipe, bool keepInput)
+        CausalModel model, CalibrationSet calibration, MemoryBudget budget, string folder, Recipe recipe, bool keepInput, InputEmbedding? embedding)
     {
         int[][] windows = [.. calibration.Windows, .. calibration.HeldOutWindows];
-        ActivationStream full = ActivationStream.Embed(model, windows, new StreamOptions(budget, folder, recipe.Batch));
-        return new ActivationStreams(model.Device, full, calibration.Windows.Length, recipe.Loss, keepInput);
+        var options = new StreamOptions(budget, folder, recipe.Batch);
+        ActivationStream full = ActivationStream.Embed(model, windows, options);
+        ActivationStream? quantized = embedding is null ? null : ActivationStream.Embed(model, embedding, windows, options);
+        return new ActivationStreams(model.Device, full, quantized, calibration.Windows.Length, recipe.Loss, keepInput);
     }
 
     /// <summary>Runs the full-precision block over the full-precision stream.</summary>

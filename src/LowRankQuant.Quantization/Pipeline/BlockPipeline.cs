@@ -5,6 +5,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -27,6 +28,9 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
     /// <summary>Widths and ranks of all layers; null where the recipe plans none.</summary>
     public ModelPlan? Plan { get; init; }
 
+    /// <summary>Quantizes embedding and head; null where both stay floats.</summary>
+    public VocabularyQuantizer? Vocabulary { get; init; }
+
     /// <summary>Clock for durations.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
@@ -42,15 +46,16 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
     {
         int count = Math.Min(blocks ?? model.Config.Layers, model.Config.Layers);
         var reports = new List<BlockReport>(count);
-        using ActivationStreams? streams = method.NeedsCalibration
-            ? ActivationStreams.Create(model, calibration ?? throw new ArgumentNullException(nameof(calibration)), activationBudget, folder.Work, recipe, method.NeedsFullPrecisionInput)
-            : null;
+        Vocabulary?.QuantizeEmbedding();
+        // Nothing is written of some blocks alone, and the head is behind them all.
+        bool headIsPending = blocks is null && Vocabulary is { HeadIsPending: true };
+        using ActivationStreams? streams = Streams(method, calibration, activationBudget);
         for (int index = 0; index < count; index++)
         {
             cancellation.ThrowIfCancellationRequested();
             bool finished = folder.HasBlock(index);
             BlockReport report;
-            if (finished && (streams is null || LastFinished(count) == count - 1))
+            if (finished && (streams is null || (LastFinished(count) == count - 1 && !headIsPending)))
             {
                 report = folder.ReadReport(index);
             }
@@ -63,10 +68,19 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             BlockProgress?.Report(report);
             model.Device.Trim();
         }
+        if (blocks is null) Vocabulary?.QuantizeHead(streams?.Streams, cancellation);
         return reports;
     }
 
-    // With every block finished there is nothing to replay the streams for.
+    private ActivationStreams? Streams(IBlockMethod method, CalibrationSet? calibration, MemoryBudget budget)
+    {
+        if (!method.NeedsCalibration) return null;
+        using InputEmbedding? embedding = Vocabulary?.LoadEmbedding();
+        return ActivationStreams.Create(
+            model, calibration ?? throw new ArgumentNullException(nameof(calibration)), budget, folder.Work, recipe, method.NeedsFullPrecisionInput, embedding);
+    }
+
+    // With every block and the head finished there is nothing to replay the streams for.
     private int LastFinished(int count)
     {
         int last = -1;

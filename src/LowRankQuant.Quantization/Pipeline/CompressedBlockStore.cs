@@ -74,10 +74,18 @@ public sealed class CompressedBlockStore : IBlockStore
     public QuantizedWeight ReadOne(ISafetensorsSource file, string block, string linear)
     {
         string module = $"{block}.{linear}";
-        LowRankBranch? branch = ReadBranch(file, module);
-        if (GridOf(block, linear) is not UniformGrid grid) return TwoLevelTensors.Read(file, module).WithBranch(branch);
-        CompressedTensorsConfig config = ConfigOf(grid);
-        return CompressedTensorsReader.Read(file, module, config.Schemes[0], config).WithBranch(branch);
+        return ReadModule(file, module, GridOf(block, linear)).WithBranch(ReadBranch(file, module));
+    }
+
+    /// <summary>Reads a weight without a branch.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="module">Module path.</param>
+    /// <param name="grid">Its grid.</param>
+    public QuantizedWeight ReadModule(ISafetensorsSource file, string module, WeightGrid grid)
+    {
+        if (grid is not UniformGrid uniform) return TwoLevelTensors.Read(file, module);
+        CompressedTensorsConfig config = ConfigOf(uniform);
+        return CompressedTensorsReader.Read(file, module, config.Schemes[0], config);
     }
 
     /// <summary>Rank of a module's branch in a block file; 0 without.</summary>

@@ -30,6 +30,11 @@ public sealed record DiskPlan(long Bytes)
             double more = recipe.Correction is { } correction ? Math.Max(0, (correction.TargetBits ?? 0) - recipe.Bits) + (2 * Math.Max(1, recipe.Bits * correction.ExtraSize)) : 0;
             blockBits += grid + (long)((double)outFeatures * inFeatures * more);
         }
+        if (recipe.Vocabulary is { } vocabulary && model.Layout.Vocabulary is { } shape)
+        {
+            blockBits += vocabulary.StoredBits(shape, recipe.ScaleType);
+            linears += vocabulary.Weights(shape);
+        }
         long blocks = blockBits / 8;
         long result = (dense ? linears * scaleBytes : blocks) + ((parameters - linears) * scaleBytes) + model.Checkpoint.Carried.Sum(tensor => tensor.ByteLength);
         // Tuned blocks lie beside the others for a while, and the state of tuning beside them: four copies of its parameters, twice while one replaces another.

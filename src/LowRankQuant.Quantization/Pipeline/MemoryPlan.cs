@@ -1,6 +1,7 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -46,7 +47,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         // Weights twice while they are rounded; in training What, its residue and gradient; parameters with gradient, two moments and two snapshots.
         long block = Math.Max(trains ? (weights * 4 * 5) + (learned * 4 * 6) : weights * 4 * 4, corrects ? (weights * 4 * 4) + layer : 0);
         long embedding = (long)config.VocabularySize * config.HiddenSize * 4;
-        long fixedBytes = ProcessBytes + Math.Max(block + tape, embedding);
+        long fixedBytes = ProcessBytes + Math.Max(block + tape, Math.Max(embedding, Vocabulary(layout, recipe, trains || corrects)));
         long streams = trains || corrects ? (corrects ? 3L : 2L) * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;
         long budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
         if (recipe.Tuning is { } tuning)
@@ -61,6 +62,15 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         if (fixedBytes > budget)
             throw new OutOfBudgetException($"One block needs about {Text(fixedBytes)} and the memory budget is {Text(budget)}; give more with --memory, or use a smaller --batch, --sequence-length or --rank.");
         return new MemoryPlan(fixedBytes, budget - fixedBytes, streams);
+    }
+
+    // Embedding or head while it is quantized: floats twice (as it was, as it is read back), codes; and some rows of a head in double precision.
+    private static long Vocabulary(ModelLayout layout, Recipe recipe, bool looksAtInputs)
+    {
+        if (recipe.Vocabulary is not { } vocabulary || layout.Vocabulary is not { } shape) return 0;
+        long weights = (long)shape.Rows * shape.Width, rows = Math.Min(shape.Rows, HeadRounding.RowsAtOnce);
+        long fit = looksAtInputs && vocabulary.Head is not null ? sizeof(double) * ((LayerMatrices * rows * shape.Width) + (Covariances * shape.Width * shape.Width)) : 0;
+        return (((2 * sizeof(float)) + 2) * weights) + fit;
     }
 
     /// <summary>One line for people.</summary>

@@ -10,6 +10,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -20,7 +21,9 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// <param name="store">Reads the finished blocks.</param>
 public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder folder, CompressedBlockStore store)
 {
+    private const string Weight = ".weight";
     private readonly FolderForm _form = FolderForm.Of(model.Checkpoint);
+    private readonly VocabularyStore? _vocabulary = VocabularyStore.Of(model, recipe, folder, store);
 
     /// <summary>
     /// Writes a compressed-tensors checkpoint, or one of our own kind where there are two-level grids: the block files' tensors as they are, everything
@@ -73,13 +76,21 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
 
     private float[] Dequantized(List<SafetensorsFile> files, string tensor)
     {
-        string module = tensor[..^".weight".Length];
-        (string block, string linear) = Divide(module);
-        QuantizedWeight weight = store.ReadOne(files[model.Architecture.BlockOf(module)!.Value], block, linear);
+        QuantizedWeight weight = Stored(files, tensor[..^Weight.Length]);
         var values = new float[weight.Codes.Length];
         weight.Reconstruct(values);
         return values;
     }
+
+    private QuantizedWeight Stored(List<SafetensorsFile> files, string module)
+    {
+        if (model.Architecture.BlockOf(module) is not { } index) return _vocabulary!.Read(Vocabulary.First(matrix => matrix.Module == module).Part);
+        (string block, string linear) = Divide(module);
+        return store.ReadOne(files[index], block, linear);
+    }
+
+    // Embedding and head where they are quantized.
+    private IEnumerable<(VocabularyPart Part, string Module)> Vocabulary => _vocabulary?.Recipe.Parts.Select(part => (part, _vocabulary.ModuleOf(part))) ?? [];
 
     // Parts that have grids of their own stay apart, and are read so.
     // The grid of a stored linear; null where its parts have several, or scales that all rows share.
@@ -110,15 +121,22 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                     if (whole.Parts[0].Module != module) continue;
                     module = whole.Name;
                 }
-                module = model.Checkpoint.WrittenName(module);
-                if (grid is TwoLevelGrid native) twoLevel.Add((module, native.Name));
-                else uniform.Add(new QuantizedModule(module, (UniformGrid)grid));
+                Add(module, grid, isTable: false);
             }
         }
-        string head = model.HeadName[..^".weight".Length];
+        foreach ((VocabularyPart part, string module) in Vocabulary) Add(module, _vocabulary!.Recipe.GridOf(part).ToGrid(), part == VocabularyPart.Embedding);
+        string head = model.HeadName[..^Weight.Length];
         HashSet<string> known = [.. model.Modules.Select(module => module.Name), head];
-        string[] ignore = [.. model.Checkpoint.OtherMatrices(known.Contains).Prepend(model.Checkpoint.WrittenName(head)).Distinct(StringComparer.Ordinal)];
+        IEnumerable<string> heads = Vocabulary.Any(matrix => matrix.Module == head) ? [] : [model.Checkpoint.WrittenName(head)];
+        string[] ignore = [.. heads.Concat(model.Checkpoint.OtherMatrices(known.Contains)).Distinct(StringComparer.Ordinal)];
         return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, ignore) : TwoLevelConfig.Build(twoLevel, uniform, ignore);
+
+        void Add(string module, WeightGrid grid, bool isTable)
+        {
+            module = model.Checkpoint.WrittenName(module);
+            if (grid is TwoLevelGrid native) twoLevel.Add((module, native.Name));
+            else uniform.Add(new QuantizedModule(module, (UniformGrid)grid) { IsTable = isTable });
+        }
     }
 
     private void WriteAdapter(AdapterForm form)
@@ -159,7 +177,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         CancellationToken cancellation)
     {
         ICheckpoint source = model.Checkpoint;
-        var quantized = model.Modules.Select(module => $"{module.Name}.weight").ToHashSet(StringComparer.Ordinal);
+        var quantized = model.Modules.Select(module => module.Name).Concat(Vocabulary.Select(matrix => matrix.Module)).Select(module => module + Weight).ToHashSet(StringComparer.Ordinal);
         var files = new List<SafetensorsFile>();
         try
         {
@@ -169,6 +187,12 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
                 SafetensorsFile file = SafetensorsFile.Open(folder.ResultFile(i));
                 files.Add(file);
                 if (blockTensors is not null) tensors.AddRange(blockTensors(file, i));
+            }
+            foreach ((VocabularyPart part, _) in Vocabulary)
+            {
+                SafetensorsFile file = SafetensorsFile.Open(_vocabulary!.FileOf(part));
+                files.Add(file);
+                if (blockTensors is not null) tensors.AddRange(file.Names.Select(name => PendingTensor.Copy(file, name)));
             }
             if (blockTensors is null)
             {

@@ -6,6 +6,7 @@ namespace LowRankQuant.Quantization.Pipeline;
 [JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true)]
 [JsonSerializable(typeof(Recipe))]
 [JsonSerializable(typeof(BlockReport))]
+[JsonSerializable(typeof(Vocabulary.VocabularyReport))]
 [JsonSerializable(typeof(BranchCorrectionOptions))]
 [JsonSerializable(typeof(RunFingerprint))]
 [JsonSerializable(typeof(RunEffort))]

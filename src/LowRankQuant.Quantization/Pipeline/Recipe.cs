@@ -4,6 +4,7 @@ using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Targets;
 using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -130,6 +131,10 @@ public sealed record Recipe
     /// <summary>Tuning of the whole model after its blocks; null for none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public TuningRecipe? Tuning { get; init; }
+
+    /// <summary>Grids of embedding and output head; null where both stay floats.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public VocabularyRecipe? Vocabulary { get; init; }
 
     /// <summary>The grid of every layer that <see cref="Layers"/> does not name.</summary>
     [JsonIgnore]

@@ -23,6 +23,12 @@ public sealed record RecipeRequest
     /// <summary>Grids of their own for some layers of every block, as <c>NAME=GRID</c>, such as <c>down_proj=q4_k</c> or <c>v_proj=4:32:symmetric</c>.</summary>
     public IReadOnlyList<string> LayerGrids { get; init; } = [];
 
+    /// <summary>Bits of the input embedding as they were asked for: 8, 4 or off.</summary>
+    public string? Embedding { get; init; }
+
+    /// <summary>Bits of the output head as they were asked for: 8, 4 or off.</summary>
+    public string? Head { get; init; }
+
     /// <summary>The engine or container whose rules the grids have to obey.</summary>
     public Target? Target { get; init; }
 

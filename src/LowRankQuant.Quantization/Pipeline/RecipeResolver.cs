@@ -5,6 +5,7 @@ using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Targets;
 using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -113,6 +114,7 @@ public static class RecipeResolver
                 HeldOut = windows.HeldOut,
                 SequenceLength = windows.Length,
                 Correction = corrects ? correction.Resolve(grid, scaleType, windows.HeldOut) : null,
+                Vocabulary = new VocabularyResolver(request, layout.Vocabulary, Problems, Notes).Resolve(grid, BudgetGrids.AreBlocks(request), scaleType),
                 Tuning = new TuningResolver(request, method, Problems, Notes).Resolve(
                     bits, blocks ? Names(linears) : Names(linears.Where(IsTwoLevel)), linears.Count, windows.Samples, windows.HeldOut),
             };

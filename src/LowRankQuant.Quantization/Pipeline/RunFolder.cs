@@ -3,6 +3,7 @@ using System.Text.Json.Serialization.Metadata;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -119,6 +120,25 @@ public sealed class RunFolder
         SafetensorsWriter.Write(BlockFile(index), tensors, SafetensorsWriter.PyTorchMetadata);
     }
 
+    /// <summary>Path of the tensors of something beside the blocks, such as the output head.</summary>
+    /// <param name="part">Its name.</param>
+    public string PartFile(string part) => Path.Combine(BlocksFolder, $"{part}.safetensors");
+
+    /// <summary>Whether something beside the blocks is finished.</summary>
+    public bool HasPart(string part) => File.Exists(PartFile(part)) && File.Exists(PartReportFile(part));
+
+    /// <summary>Stores something beside the blocks: its report, then its tensors, each by writing aside and renaming.</summary>
+    public void WritePart(string part, IReadOnlyList<PendingTensor> tensors, VocabularyReport report)
+    {
+        AtomicFile.WriteAllBytes(PartReportFile(part), JsonSerializer.SerializeToUtf8Bytes(report, PipelineJson.Default.VocabularyReport));
+        SafetensorsWriter.Write(PartFile(part), tensors, SafetensorsWriter.PyTorchMetadata);
+    }
+
+    /// <summary>The report of something beside the blocks that is finished.</summary>
+    /// <exception cref="InvalidDataException">It is damaged.</exception>
+    public VocabularyReport ReadPartReport(string part) =>
+        Read(PartReportFile(part), PipelineJson.Default.VocabularyReport, $"delete {PartFile(part)} to compute it again");
+
     /// <summary>The report of a finished block.</summary>
     /// <exception cref="InvalidDataException">It is damaged.</exception>
     public BlockReport ReadReport(int index) => Read(ReportFile(index), PipelineJson.Default.BlockReport, $"delete {BlockFile(index)} to compute the block again");
@@ -176,6 +196,8 @@ public sealed class RunFolder
     private string TunedFolder => Path.Combine(Work, "tuned");
 
     private string BlocksFolder => Path.Combine(Work, "blocks");
+
+    private string PartReportFile(string part) => Path.Combine(BlocksFolder, $"{part}.json");
 
     private string ReportFile(int index) => Path.Combine(BlocksFolder, $"block-{index:D5}.json");
 

@@ -4,6 +4,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -28,7 +29,7 @@ public static class WritePlan
     {
         ICheckpoint source = model.Checkpoint;
         SafetensorsType type = dense ? SafetensorsType.F16 : recipe.ScaleType.ToSafetensors();
-        string[] linears = [.. model.Modules.Select(module => module.Name)];
+        string[] linears = [.. model.Modules.Select(module => module.Name), .. Vocabulary(model, recipe)];
         HashSet<string> quantized = [.. linears.Select(linear => linear + ".weight")];
         string[] others = [.. source.TensorNames.Where(name => !quantized.Contains(name))];
         var problems = new List<string>(TensorCollisions.Find(
@@ -48,6 +49,9 @@ public static class WritePlan
         if (problems.Count == 0) return;
         throw new CheckpointException(problems.Count == 1 ? problems[0] : $"{problems[0]} (lrq plan names {problems.Count - 1} more)");
     }
+
+    private static IEnumerable<string> Vocabulary(CausalModel model, Recipe recipe) =>
+        recipe.Vocabulary is { } vocabulary && model.Layout.Vocabulary is { } shape ? vocabulary.Parts.Select(part => VocabularyRecipe.ModuleOf(shape, part)) : [];
 
     private static void CopySideFiles(ICheckpoint source)
     {

@@ -5,6 +5,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Tuning;
 
@@ -45,7 +46,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         try
         {
             using var loss = new TuningLoss(
-                model, calibration, options.Batch, budget, folder.Work, Load, Report, cancellation);
+                model, calibration, options.Batch, budget, folder.Work, VocabularyStore.Of(model, recipe, folder, store), Load, Report, cancellation);
             TuningReport report = Train(arena, loss, calibration, options, cancellation);
             folder.WriteTuned(report, index => store.Tensors(Stored(index)), model.Config.Layers);
             return report;

@@ -4,6 +4,7 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Tuning;
 
@@ -19,6 +20,8 @@ internal sealed class TuningLoss : IDisposable
     private readonly CausalModel _model;
     private readonly InputEmbedding _embedding;
     private readonly OutputHead _head;
+    private readonly InputEmbedding? _storedEmbedding;
+    private readonly OutputHead? _storedHead;
     private readonly int[][] _windows;
     private readonly ActivationStream _expected;
     private readonly StreamedPasses _passes;
@@ -32,12 +35,13 @@ internal sealed class TuningLoss : IDisposable
     /// <param name="batch">Most windows of one step.</param>
     /// <param name="budget">Memory for activations.</param>
     /// <param name="scratch">Where they go when it is not enough.</param>
+    /// <param name="vocabulary">Embedding and head of the quantized model; null where it has those of the original.</param>
     /// <param name="load">Gives a block of the quantized model.</param>
     /// <param name="progress">Told the number of blocks done.</param>
     /// <param name="cancellation">Asks to stop.</param>
     public TuningLoss(
-        CausalModel model, CalibrationSet calibration, int batch, MemoryBudget budget, string scratch, Func<int, IDecoderBlock> load, Action<int> progress,
-        CancellationToken cancellation)
+        CausalModel model, CalibrationSet calibration, int batch, MemoryBudget budget, string scratch, VocabularyStore? vocabulary, Func<int, IDecoderBlock> load,
+        Action<int> progress, CancellationToken cancellation)
     {
         _model = model;
         _batch = batch;
@@ -46,9 +50,11 @@ internal sealed class TuningLoss : IDisposable
         int length = calibration.SequenceLength, hidden = model.Config.HiddenSize;
         _embedding = model.LoadEmbedding();
         _head = model.LoadHead();
+        _storedEmbedding = vocabulary?.LoadEmbedding();
+        _storedHead = vocabulary?.LoadHead();
         _reference = model.Device.Empty(length, hidden);
         _expected = ActivationStream.Embed(model, _embedding, _windows, new StreamOptions(budget, scratch) { Cancellation = cancellation });
-        _passes = new StreamedPasses(model, _embedding, _windows[..Math.Min(batch, _windows.Length)], budget, scratch);
+        _passes = new StreamedPasses(model, QuantizedEmbedding, _windows[..Math.Min(batch, _windows.Length)], budget, scratch);
         for (int i = 0; i < model.Config.Layers; i++)
         {
             using IDecoderBlock block = model.LoadBlock(i);
@@ -95,10 +101,14 @@ internal sealed class TuningLoss : IDisposable
         _reference.Dispose();
         _head.Dispose();
         _embedding.Dispose();
+        _storedHead?.Dispose();
+        _storedEmbedding?.Dispose();
     }
 
+    private InputEmbedding QuantizedEmbedding => _storedEmbedding ?? _embedding;
+
     private void Forward(int[] numbers, CancellationToken cancellation) =>
-        _passes.Forward([.. numbers.Select(number => _windows[number])], _embedding, _load, cancellation);
+        _passes.Forward([.. numbers.Select(number => _windows[number])], QuantizedEmbedding, _load, cancellation);
 
     private double Divergence(int window, Tensor hidden, Tensor? gradient, float scale)
     {
@@ -110,7 +120,7 @@ internal sealed class TuningLoss : IDisposable
             using Tape constant = new(_model.Device, recording: false), tape = new(_model.Device, recording: gradient is not null);
             Tensor expected = _head.Logits(constant, new Variable(_reference.RowRange(row, count))).Value, x = hidden.RowRange(row, count);
             Variable input = gradient is null ? new Variable(x) : new Variable(x, gradient.RowRange(row, count));
-            sum += tape.KlDivergenceAndBackward(_head.Logits(tape, input), expected, scale);
+            sum += tape.KlDivergenceAndBackward((_storedHead ?? _head).Logits(tape, input), expected, scale);
         }
         return sum;
     }

@@ -18,6 +18,9 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
     /// <summary>Whether the head is the embedding and the one matrix is stored under the head's name.</summary>
     public bool TiedByHeadAlone { get; init; }
 
+    /// <summary>The quantized embedding where it is the output head too; null where it is floats or a matrix by itself.</summary>
+    public ExportLinear? TiedTable { get; init; }
+
     /// <summary>Whether linears lie on more than one grid.</summary>
     public bool HasSeveralGrids => Linears.Select(linear => linear.Grid).Distinct().Skip(1).Any();
 
@@ -28,6 +31,7 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
         ICheckpoint model = source.Checkpoint;
         return new StoredModel(name, source.StoredLinears, model.Quantizers, model.HuggingFaceConfig["quantization_config"] as JsonObject)
         {
+            TiedTable = model.Config.TiedEmbeddings ? source.Table : null,
             TiedByHeadAlone = model is HuggingFaceCheckpoint && model.Config.TiedEmbeddings && StoresHeadAlone(model, source.Head + ".weight"),
         };
     }

@@ -29,6 +29,8 @@ internal sealed class VllmRules : IEngineRules
     private static EngineVerdict CompressedTensors(StoredModel model)
     {
         if (model.FirstMismatchedFusion() is { } other) return Refuse($"{other} has another grid than the linears that are fused with it");
+        if (model.TiedTable is { } table)
+            return Refuse($"{table.Module} is quantized and the head too, and its models share an embedding of floats alone (by its pull request 45535, open on 2026-06-13; not run)");
         if (model.Quantizers is { } quantizers) return Activations(model, quantizers.Config);
         if (model.FirstThat(linear => linear.Grid.Granularity == Granularity.Tensor) is { } tensor) return Refuse($"weight-only schemes are per channel or group: {tensor}");
         if (model.FirstThat(linear => !Rules.Widths.Contains(linear.Grid.Bits)) is { } width)

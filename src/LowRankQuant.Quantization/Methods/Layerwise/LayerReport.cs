@@ -29,6 +29,22 @@ public sealed record LayerReport(
     /// <param name="workers">Threads.</param>
     internal static LayerReport Measure(string name, double[] weight, InputStatistics inputs, QuantizedWeight stored, WorkerPool workers)
     {
+        OutputEnergies energies = OutputEnergies.Of(weight, inputs, stored, workers);
+        return new LayerReport(
+            name, stored.OutFeatures, stored.InFeatures, stored.Grid.Bits, stored.Branch?.Rank ?? 0, stored.BitsPerWeight, energies.Relative(energies.Nearest),
+            energies.Relative(energies.Stored));
+    }
+}
+
+/// <summary>Mean squared outputs per token of a layer, |X M^T|^2 / tokens: of its weight, and of the errors of what may stand for it.</summary>
+/// <param name="Whole">Of the weight.</param>
+/// <param name="Nearest">Of the error when it is rounded to nearest on the plain range.</param>
+/// <param name="Stored">Of the error as stored.</param>
+internal readonly record struct OutputEnergies(double Whole, double Nearest, double Stored)
+{
+    /// <summary>Measures a layer; parameters as <see cref="LayerReport.Measure"/>.</summary>
+    public static OutputEnergies Of(double[] weight, InputStatistics inputs, QuantizedWeight stored, WorkerPool workers)
+    {
         int m = stored.OutFeatures, n = stored.InFeatures;
         double Energy(double[] matrix) => QuadraticForm.Rows(matrix, inputs.Covariance, m, n, workers).Sum();
 
@@ -36,9 +52,13 @@ public sealed record LayerReport(
         stored.Reconstruct(values);
         var difference = new double[values.Length];
         for (int i = 0; i < values.Length; i++) difference[i] = weight[i] - values[i];
-        double whole = Energy(weight), before = Energy(NearestRounding.Round(weight, m, n, stored.Grid, inputs, workers).ErrorOf(weight));
-        double Relative(double energy) => whole > 0 ? Math.Sqrt(Math.Max(0, energy) / whole) : 0;
-        return new LayerReport(
-            name, m, n, stored.Grid.Bits, stored.Branch?.Rank ?? 0, stored.BitsPerWeight, Relative(before), Relative(Energy(difference)));
+        double whole = Energy(weight), nearest = Energy(NearestRounding.Round(weight, m, n, stored.Grid, inputs, workers).ErrorOf(weight));
+        return new OutputEnergies(whole, nearest, Energy(difference));
     }
+
+    /// <summary>The energies of two layers with the same inputs as one.</summary>
+    public static OutputEnergies operator +(OutputEnergies a, OutputEnergies b) => new(a.Whole + b.Whole, a.Nearest + b.Nearest, a.Stored + b.Stored);
+
+    /// <summary>The root of an energy over that of the weight.</summary>
+    public double Relative(double energy) => Whole > 0 ? Math.Sqrt(Math.Max(0, energy) / Whole) : 0;
 }

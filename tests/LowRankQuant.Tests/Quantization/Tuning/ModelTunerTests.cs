@@ -102,7 +102,7 @@ public sealed class ModelTunerTests : IDisposable
         UniformWeight weight = ((UniformWeight)store.Read(run.BlockFile(0), first)[0]).WithBranch(null);
         using var arena = new ParameterArena(_device, TunedLinear.ParameterCount(weight), 1);
         using TunedLinear linear = TunedLinear.Create(weight, arena, digits: null);
-        using var loss = new TuningLoss(_model, _calibration, 2, new MemoryBudget(1 << 30), _folder.File("scratch"), Load, _ => { }, TestContext.Current.CancellationToken);
+        using var loss = new TuningLoss(_model, _calibration, 2, new MemoryBudget(1 << 30), _folder.File("scratch"), null, Load, _ => { }, TestContext.Current.CancellationToken);
         arena.ClearGradients();
         double value = loss.Gradients([0, 1], TestContext.Current.CancellationToken);
         Assert.Equal(loss.Mean(0, 2, TestContext.Current.CancellationToken), value, 1e-6);
