@@ -150,7 +150,7 @@ public sealed class ModelRunner : IDisposable
         IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
         int layers = Model.Config.Layers;
-        long oneBlock = Model.Layout.LargestBlock.Sum(linear => (long)linear.OutFeatures * linear.InFeatures) * sizeof(float);
+        long oneBlock = Model.Layout.LargestBlock.Where(linear => !Model.PagesExperts || !linear.IsExpert).Sum(linear => linear.Weights) * sizeof(float);
         var budget = new MemoryBudget(Math.Max(0, _options.Budget - oneBlock));
         using ActivationStream stream = ActivationStream.Embed(
             Model, windows, new StreamOptions(budget, _options.Scratch, 1, _options.BatchTokens) { Cancellation = cancellation });

@@ -27,6 +27,16 @@ public sealed class CausalModel : IDisposable
     /// <summary>Where tensors go.</summary>
     public Device Device { get; }
 
+    /// <summary>
+    /// Whether blocks that are loaded from now on leave the weights of their experts in the checkpoint's files, and make floats of them only while they compute with them
+    /// (<see cref="PagedWeight"/>). Changes no result: more is read, and less is in memory.
+    /// </summary>
+    public bool PagesExperts
+    {
+        get => _tensors.PagesExperts;
+        set => _tensors.PagesExperts = value;
+    }
+
     /// <summary>What the family makes of the configuration.</summary>
     public Architecture Architecture => Checkpoint.Architecture;
 

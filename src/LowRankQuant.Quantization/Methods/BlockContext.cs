@@ -18,6 +18,9 @@ public sealed class BlockContext
     /// <summary>How weights are to be quantized.</summary>
     public required Scheme Scheme { get; init; }
 
+    /// <summary>Bytes that statistics of experts may take together; never changes a result.</summary>
+    public long StatisticsBytes { get; init; } = Layerwise.ExpertPool.MostBytes;
+
     /// <summary>Inputs and targets, or null when the method needs no calibration.</summary>
     public BlockStreams? Streams { get; init; }
 

@@ -4,6 +4,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline.Budget;
 
 namespace LowRankQuant.Quantization.Pipeline;
@@ -26,6 +27,9 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
 
     /// <summary>Widths and ranks of all layers; null where the recipe plans none.</summary>
     public ModelPlan? Plan { get; init; }
+
+    /// <summary>Bytes that statistics of experts may take together; never changes a result.</summary>
+    public long StatisticsBytes { get; init; } = ExpertPool.MostBytes;
 
     /// <summary>Clock for durations.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
@@ -117,6 +121,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             Scheme = recipe.Scheme,
             Streams = streams?.Streams,
             Plan = Plan,
+            StatisticsBytes = StatisticsBytes,
             Seed = recipe.Seed,
             Progress = StepProgress,
             Cancellation = cancellation,

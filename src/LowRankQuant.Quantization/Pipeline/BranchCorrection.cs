@@ -81,7 +81,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
         var result = new CorrectedLayer[slots.Count];
         int warned = _warnings.Count;
         long start = Stopwatch.GetTimestamp();
-        var statistics = new StageStatistics(block, reference.Device, cancellation);
+        var statistics = new StageStatistics(block, reference.Device, ExpertPool.MostBytes, cancellation);
         try
         {
             IReadOnlyList<InputStage> stages = statistics.Stages(streams.Full);
@@ -91,7 +91,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
                 var experts = new ExpertPool(block, sites, options.ExpertFloor, _warnings);
                 var range = new WindowRange(0, windows);
                 bool cross = options.Propagation > 0;
-                foreach (Range some in ExpertPool.Parts(sites, slots))
+                foreach (Range some in ExpertPool.Parts(sites, slots, ExpertPool.MostBytes))
                 {
                     StageInputs[] inputs = experts.Fill(
                         statistics.Pair(stage, streams.Full, streams.Quantized, range, some, cross, () => Use(dense), () => Use(stored)), some,

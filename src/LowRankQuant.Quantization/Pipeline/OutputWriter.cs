@@ -71,7 +71,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         return store.ReadOne(file, block, linear).WithBranch(null);
     })]) ?? throw new InvalidOperationException($"The parts of '{module.Name}' have one grid and do not join.");
 
-    private float[] Dequantized(List<SafetensorsFile> files, string tensor)
+    private float[] Dequantized(IReadOnlyList<SafetensorsFile> files, string tensor)
     {
         string module = tensor[..^".weight".Length];
         (string block, string linear) = Divide(module);
@@ -123,14 +123,13 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
 
     private void WriteAdapter(AdapterForm form)
     {
-        var files = new List<SafetensorsFile>();
+        IReadOnlyList<SafetensorsFile> files = SafetensorsFile.OpenAll(Enumerable.Range(0, model.Config.Layers).Select(folder.ResultFile));
         try
         {
             var modules = new List<AdapterModule>();
             for (int i = 0; i < model.Config.Layers; i++)
             {
-                SafetensorsFile file = SafetensorsFile.Open(folder.ResultFile(i));
-                files.Add(file);
+                SafetensorsFile file = files[i];
                 foreach ((string linear, int outFeatures, int inFeatures) in model.LinearsOf(i))
                 {
                     string name = $"{model.BlockName(i)}.{linear}";
@@ -160,16 +159,11 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     {
         ICheckpoint source = model.Checkpoint;
         var quantized = model.Modules.Select(module => $"{module.Name}.weight").ToHashSet(StringComparer.Ordinal);
-        var files = new List<SafetensorsFile>();
+        IReadOnlyList<SafetensorsFile> files = SafetensorsFile.OpenAll(Enumerable.Range(0, model.Config.Layers).Select(folder.ResultFile));
         try
         {
             var tensors = new List<PendingTensor>();
-            for (int i = 0; i < model.Config.Layers; i++)
-            {
-                SafetensorsFile file = SafetensorsFile.Open(folder.ResultFile(i));
-                files.Add(file);
-                if (blockTensors is not null) tensors.AddRange(blockTensors(file, i));
-            }
+            for (int i = 0; i < files.Count && blockTensors is not null; i++) tensors.AddRange(blockTensors(files[i], i));
             if (blockTensors is null)
             {
                 float[] Read(string name) => quantized.Contains(name) ? Dequantized(files, name) : source.ReadFor(name, type);
