@@ -10,6 +10,9 @@ internal sealed class MappedPages
     /// <summary>Most bytes of mapped files that stay in memory.</summary>
     public const long ReadBetweenReleases = 128L << 20;
 
+    // A small read brings in what lies around it: systems map files in pieces of up to 2 MiB.
+    private const long Around = 1L << 20;
+
     private readonly Lock _gate = new();
     private readonly List<MappedFile> _files = [];
     private long _read;
@@ -33,10 +36,11 @@ internal sealed class MappedPages
     /// <param name="length">Bytes.</param>
     public void CountRead(int length)
     {
-        if (Interlocked.Add(ref _read, length) < ReadBetweenReleases) return;
+        long brought = length + Around;
+        if (Interlocked.Add(ref _read, brought) < ReadBetweenReleases) return;
         lock (_gate)
         {
-            Interlocked.Exchange(ref _read, length);
+            Interlocked.Exchange(ref _read, brought);
             foreach (MappedFile file in _files) file.ReleasePages();
         }
     }

@@ -66,6 +66,8 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             reports.Add(report);
             BlockProgress?.Report(report);
             model.Device.Trim();
+            // The codes of a block are a large part of a budget that no whole block fits: they are to be gone before the next one's come.
+            if (model.PagesExperts) GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         }
         return reports;
     }
