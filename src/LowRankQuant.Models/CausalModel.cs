@@ -95,6 +95,16 @@ public sealed class CausalModel : IDisposable
     /// <summary>Loads the final norm and the output head.</summary>
     public OutputHead LoadHead() => With(new BlockParts(_tensors, "", -1), parts => Architecture.MakeHead(parts, LoadTied(HeadName, EmbeddingName)));
 
+    /// <summary>
+    /// Gives memory of what is gone back to the system: tensors that the device keeps for later, and where experts are paged also what the collector would leave for later,
+    /// such as the codes of a finished block, which are a large part of a budget that no whole block fits.
+    /// </summary>
+    public void Trim()
+    {
+        Device.Trim();
+        if (PagesExperts) GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -65,9 +65,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             }
             reports.Add(report);
             BlockProgress?.Report(report);
-            model.Device.Trim();
-            // The codes of a block are a large part of a budget that no whole block fits: they are to be gone before the next one's come.
-            if (model.PagesExperts) GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+            model.Trim();
         }
         return reports;
     }
@@ -107,6 +105,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         long start = Time.GetTimestamp();
         double? before = null, heldOutBefore = null, after = null, heldOut = null;
         long[][] experts = [];
+        Action? trim = model.PagesExperts ? model.Trim : null;
         if (streams is not null)
         {
             foreach (RouterChoice router in block.Routers) router.Reset();
@@ -116,6 +115,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             before = streams.Loss(block, 0, Math.Min(MeasuredWindows, streams.TrainingWindows), cancellation);
             if (streams.HeldOutWindows > 0) heldOutBefore = streams.Loss(block, streams.TrainingWindows, streams.HeldOutWindows, cancellation);
         }
+        trim?.Invoke();
         QuantizedBlock result = method.Quantize(new BlockContext
         {
             Block = block,
@@ -124,6 +124,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             Streams = streams?.Streams,
             Plan = Plan,
             StatisticsBytes = StatisticsBytes,
+            Trim = trim,
             Seed = recipe.Seed,
             Progress = StepProgress,
             Cancellation = cancellation,

@@ -20,9 +20,8 @@ public sealed class PagedBlockTests : IDisposable
     [Theory]
     [InlineData("models/qwen3_moe", "rtn", false)]
     [InlineData("models/qwen3_moe", "flrq", false)]
-    [InlineData("models/qwen3_moe", "flrq", true)]
+    [InlineData("models/qwen3_moe", "lqer", true)]
     [InlineData("models2/gpt_oss", "rtn", false)]
-    [InlineData("models2/gemma4_moe", "qera-exact", true)]
     public void PagedBlocksGiveTheBytesOfWholeOnes(string name, string method, bool quantizedInputs)
     {
         string source = _folder.File("source");
@@ -99,11 +98,13 @@ public sealed class PagedBlockTests : IDisposable
             {
                 Method = method,
                 Bits = 3,
+                Rank = method == "lqer" ? 4 : null,
+                GroupSize = method == "flrq" ? 64 : null,
                 Samples = method == "rtn" ? null : 3,
                 HeldOut = method == "rtn" ? null : 1,
                 SequenceLength = method == "rtn" ? null : Length,
                 TuneSteps = method == "flrq+" ? 0 : null,
-                Correction = !fits ? new() : new() { ExpertFloor = 4, QuantizedInputs = quantizedInputs ? true : null, Propagation = quantizedInputs ? 0.5 : null },
+                Correction = !fits ? new() : new() { ExpertFloor = 4, Epochs = method == "flrq" ? 0 : null, QuantizedInputs = quantizedInputs ? true : null, Propagation = quantizedInputs ? 0.5 : null },
                 HasCalibration = method != "rtn",
             },
             checkpoint.Config, checkpoint.Layout, checkpoint.NativeScaleType).Recipe;

@@ -69,6 +69,8 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
                         quantized[slot] = solution.Weight.InPlaceOf(dense[slot], context.Device);
                         slots[slot].Exchange(quantized[slot]);
                     }
+                    // The next part's statistics take as much again.
+                    context.Trim?.Invoke();
                 }
                 if (all is not null) all[stage] = [];
                 if (allHeldOut is not null) allHeldOut[stage] = [];
