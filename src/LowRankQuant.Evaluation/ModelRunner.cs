@@ -31,7 +31,7 @@ public sealed class ModelRunner : IDisposable
         _loadBlock = loadBlock ?? model.LoadBlock;
         long ends = 2L * model.Config.VocabularySize * model.Config.HiddenSize;
         Resident = (model.LinearWeights + ends) * sizeof(float) <= _options.Budget;
-        if (!Resident && BlockBytes() > _options.Budget) model.PagesExperts = true;
+        if (!Resident && BlockBytes() > _options.Budget && model.Layout.LargestBlock.Any(linear => linear.IsExpert)) model.PagesExperts = true;
     }
 
     /// <summary>The model.</summary>

@@ -134,15 +134,15 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
 
     private static BlockContext Context(
         CausalModel model, IDecoderBlock block, Recipe recipe, BlockStreams? streams, long statisticsBytes, CancellationToken cancellation) => new()
-    {
-        StatisticsBytes = statisticsBytes,
-        Block = block,
-        Device = model.Device,
-        Scheme = recipe.Scheme,
-        Streams = streams,
-        Seed = recipe.Seed,
-        Cancellation = cancellation,
-    };
+        {
+            StatisticsBytes = statisticsBytes,
+            Block = block,
+            Device = model.Device,
+            Scheme = recipe.Scheme,
+            Streams = streams,
+            Seed = recipe.Seed,
+            Cancellation = cancellation,
+        };
 
     /// <summary>Activations of random token ids.</summary>
     private sealed class Text : IDisposable
