@@ -1,13 +1,14 @@
 #!/bin/sh
-# Quantizes a random Qwen 3 model with experts, of 3.2 billion weights, within 6 GiB of memory and prints what the plan says, peaks and times; writes nothing but its
-# work folder. A block of it is one of Qwen3-30B-A3B: 128 experts, 2.3 GiB as 32-bit floats.
+# Quantizes a random Qwen 3 model with experts, of 3.3 billion weights, within 6 GiB of memory and prints what the plan says, peaks and times; writes nothing but its
+# work folder. 8 blocks of 128 experts of 1024 at width 1024, 1.5 GiB each as 32-bit floats; with SIZES=" " 5 blocks as those of Qwen3-30B-A3B, 2.3 GiB each.
 #
-#   WORK=/big/disk/folder MEMORY=6G bench/memory_moe.sh [rtn] [flrq]
+#   WORK=/big/disk/folder MEMORY=6G SIZES="--hidden N --width N --layers N ..." bench/memory_moe.sh [rtn] [flrq]
 #
 # WORK needs 12 GB; without it a temporary folder is used and deleted. Fails when a peak exceeds the budget.
 set -eu
 cd "$(dirname "$0")/.."
 memory=${MEMORY:-6G}
+sizes=${SIZES:---hidden 1024 --width 1024 --layers 8 --heads 16 --kv-heads 4 --head 64}
 [ $# -gt 0 ] || set -- rtn flrq
 if [ -n "${WORK:-}" ]; then work=$WORK; mkdir -p "$work"; else work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; fi
 trap 'exit 130' INT TERM HUP
@@ -15,7 +16,7 @@ case $memory in *G) budget=$((${memory%G} * 1024 * 1024)) ;; *M) budget=$((${mem
 
 if [ ! -f "$work/model/config.json" ]; then
     dotnet build -c Release bench/LowRankQuant.Benchmarks --nologo -v quiet -clp:NoSummary >&2
-    nice -n 10 dotnet bench/LowRankQuant.Benchmarks/bin/Release/net10.0/LowRankQuant.Benchmarks.dll make-moe --out "$work/model" >&2
+    nice -n 10 dotnet bench/LowRankQuant.Benchmarks/bin/Release/net10.0/LowRankQuant.Benchmarks.dll make-moe --out "$work/model" $sizes >&2
 fi
 ./lrq --version >/dev/null # builds it
 
@@ -28,7 +29,7 @@ for run in "$@"; do
     case $run in
         rtn) set -- --method rtn --bits 4 ;;
         # Few tokens, no clipping, no second look: what takes memory is all there, and random weights have nothing to gain.
-        flrq) set -- --method flrq --bits 4 --group-size 128 --clip false --epochs 0 --power-iterations 1 --samples 2 --held-out 1 --sequence-length 1024 --calibration models/demo/calibration.txt ;;
+        flrq) set -- --method flrq --bits 4 --group-size 128 --clip false --epochs 0 --power-iterations 1 --samples 2 --held-out 1 --sequence-length 512 --calibration models/demo/calibration.txt ;;
         *) echo "memory_moe: no run '$run'" >&2; exit 2 ;;
     esac
     ./lrq plan "$work/model" --memory "$memory" --untimed "$@" | grep -E '^(memory of a block|statistics of experts|activations) ' >&2
