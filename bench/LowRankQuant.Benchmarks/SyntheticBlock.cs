@@ -95,7 +95,7 @@ internal static class SyntheticBlock
 
         public Tensor Ones(int size) => throw new NotSupportedException("The block has no vectors of ones.");
 
-        public IWeightSource LoadWeight(TensorSpec spec)
+        public IWeightSource LoadWeight(TensorSpec spec, bool isExpert)
         {
             Tensor value = Spread(device, _next++, Math.Sqrt(3.0 / spec.Shape[1]), 0, [.. spec.Shape]);
             return trained ? new DenseWeight(value, device.Zeros([.. spec.Shape])) : new DenseWeight(value);

@@ -7,7 +7,8 @@ namespace LowRankQuant.Evaluation;
 
 /// <summary>
 /// Final hidden states of windows. When all weights fit the memory as 32-bit floats they stay there from call to call and each batch passes through
-/// all blocks; otherwise one block at a time is loaded and all windows pass through it. Both ways give the same numbers.
+/// all blocks; otherwise one block at a time is loaded and all windows pass through it, and of a block that does not fit by itself the experts are left in their files
+/// until they are computed with (<see cref="CausalModel.PagesExperts"/>). All ways give the same numbers.
 /// </summary>
 public sealed class ModelRunner : IDisposable
 {
@@ -30,6 +31,7 @@ public sealed class ModelRunner : IDisposable
         _loadBlock = loadBlock ?? model.LoadBlock;
         long ends = 2L * model.Config.VocabularySize * model.Config.HiddenSize;
         Resident = (model.LinearWeights + ends) * sizeof(float) <= _options.Budget;
+        if (!Resident && BlockBytes() > _options.Budget && model.Layout.LargestBlock.Any(linear => linear.IsExpert)) model.PagesExperts = true;
     }
 
     /// <summary>The model.</summary>
@@ -152,18 +154,21 @@ public sealed class ModelRunner : IDisposable
         return _blocks = blocks;
     }
 
+    // Floats that the largest block takes as it is loaded.
+    private long BlockBytes() => Model.Layout.LargestBlock.Where(linear => !Model.PagesExperts || !linear.IsExpert).Sum(linear => linear.Weights) * sizeof(float);
+
     private void RunStreaming(
         IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
         int layers = Model.Config.Layers;
-        long oneBlock = Model.Layout.LargestBlock.Sum(linear => (long)linear.OutFeatures * linear.InFeatures) * sizeof(float);
-        var budget = new MemoryBudget(Math.Max(0, _options.Budget - oneBlock));
+        var budget = new MemoryBudget(Math.Max(0, _options.Budget - BlockBytes()));
         using ActivationStream stream = Embed(windows, new StreamOptions(budget, _options.Scratch, 1, _options.BatchTokens) { Cancellation = cancellation });
         Model.Device.Trim();
         for (int i = 0; i < layers; i++)
         {
-            using IDecoderBlock block = _loadBlock(i);
-            stream.Advance(block, null, cancellation, progress: done => progress?.Report(new EvaluationProgress($"block {i + 1} of {layers}", done, windows.Count)));
+            using (IDecoderBlock block = _loadBlock(i))
+                stream.Advance(block, null, cancellation, progress: done => progress?.Report(new EvaluationProgress($"block {i + 1} of {layers}", done, windows.Count)));
+            if (Model.PagesExperts) Model.Trim();
         }
         Model.Device.Trim();
         using Tensor x = Model.Device.Empty(stream.Rows, stream.Columns);

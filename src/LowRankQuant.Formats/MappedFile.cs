@@ -6,12 +6,11 @@ namespace LowRankQuant.Formats;
 
 /// <summary>
 /// A whole file as read-only memory. Spans handed out are valid until the file is disposed. Another process that shortens the file while it is
-/// mapped ends this one (the operating system raises a fault); the file is therefore opened without sharing writes. Pages that were read count as
-/// memory of this process until they are given back, so a checkpoint read from end to end would seem to lie in memory whole: every so often they are.
+/// mapped ends this one (the operating system raises a fault); the file is therefore opened without sharing writes. Pages that were read are given back
+/// every so often (<see cref="MappedPages"/>).
 /// </summary>
 internal sealed unsafe partial class MappedFile : IDisposable
 {
-    private const long ReadBetweenReleases = 128L << 20;
     private const int DontNeed = 4; // MADV_DONTNEED of Linux and macOS
     private readonly FileStream? _stream;
     private readonly byte[]? _memory;
@@ -19,9 +18,11 @@ internal sealed unsafe partial class MappedFile : IDisposable
     private readonly MemoryMappedViewAccessor? _view;
     private byte* _start;
     private bool _disposed;
-    private long _read;
 
-    public MappedFile(string path)
+    /// <summary>Maps a file.</summary>
+    /// <param name="path">Its path.</param>
+    /// <param name="pages">Shared with files that are read together; null for one by itself.</param>
+    public MappedFile(string path, MappedPages? pages = null)
     {
         Path = path;
         _stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
@@ -34,6 +35,8 @@ internal sealed unsafe partial class MappedFile : IDisposable
             byte* pointer = null;
             _view.SafeMemoryMappedViewHandle.AcquirePointer(ref pointer);
             _start = pointer + _view.PointerOffset;
+            Pages = pages ?? new MappedPages();
+            Pages.Add(this);
         }
         catch
         {
@@ -54,6 +57,9 @@ internal sealed unsafe partial class MappedFile : IDisposable
 
     public long Length { get; }
 
+    /// <summary>Counts what is read; null for bytes in memory.</summary>
+    public MappedPages? Pages { get; }
+
     /// <summary>A copy of bytes in memory that behaves as a file of this name.</summary>
     public static MappedFile FromBytes(string name, ReadOnlySpan<byte> bytes)
     {
@@ -68,7 +74,7 @@ internal sealed unsafe partial class MappedFile : IDisposable
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (offset < 0 || length < 0 || offset > Length - length)
             throw new ArgumentOutOfRangeException(nameof(offset), offset, "The slice leaves the file.");
-        CountRead(length);
+        Pages?.CountRead(length);
         return new ReadOnlySpan<byte>(_start + offset, length);
     }
 
@@ -76,6 +82,7 @@ internal sealed unsafe partial class MappedFile : IDisposable
     {
         if (_disposed) return;
         _disposed = true;
+        Pages?.Remove(this);
         if (_start is not null && _memory is null) _view!.SafeMemoryMappedViewHandle.ReleasePointer();
         _start = null;
         _view?.Dispose();
@@ -83,19 +90,13 @@ internal sealed unsafe partial class MappedFile : IDisposable
         _stream?.Dispose();
     }
 
-    /// <summary>
-    /// Takes note of <paramref name="length"/> bytes about to be read, and when many were, gives the pages of earlier reads back. Spans that are still
-    /// in use stay valid: a page that is touched again comes back from the system's cache of the file.
-    /// </summary>
-    private void CountRead(int length)
+    /// <summary>Gives the pages that were read back to the system. Advice only: a refusal costs memory, not correctness.</summary>
+    internal void ReleasePages()
     {
-        if (_memory is not null || OperatingSystem.IsWindows()) return;
-        if (Interlocked.Add(ref _read, length) < ReadBetweenReleases) return;
-        Interlocked.Exchange(ref _read, length);
+        if (_view is null || _disposed || OperatingSystem.IsWindows()) return;
         try
         {
-            // Advice only: a refusal costs memory, not correctness.
-            _ = Advise(_view!.SafeMemoryMappedViewHandle.DangerousGetHandle(), (nuint)_view.SafeMemoryMappedViewHandle.ByteLength, DontNeed);
+            _ = Advise(_view.SafeMemoryMappedViewHandle.DangerousGetHandle(), (nuint)_view.SafeMemoryMappedViewHandle.ByteLength, DontNeed);
         }
         catch (EntryPointNotFoundException)
         {

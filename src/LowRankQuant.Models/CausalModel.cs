@@ -27,6 +27,16 @@ public sealed class CausalModel : IDisposable
     /// <summary>Where tensors go.</summary>
     public Device Device { get; }
 
+    /// <summary>
+    /// Whether blocks that are loaded from now on leave the weights of their experts in the checkpoint's files, and make floats of them only while they compute with them
+    /// (<see cref="PagedWeight"/>). Changes no result: more is read, and less is in memory.
+    /// </summary>
+    public bool PagesExperts
+    {
+        get => _tensors.PagesExperts;
+        set => _tensors.PagesExperts = value;
+    }
+
     /// <summary>What the family makes of the configuration.</summary>
     public Architecture Architecture => Checkpoint.Architecture;
 
@@ -95,6 +105,16 @@ public sealed class CausalModel : IDisposable
     {
         string name = module + ".weight";
         return LoadTied(name, name == HeadName ? EmbeddingName : HeadName);
+    }
+
+    /// <summary>
+    /// Gives memory of what is gone back to the system: tensors that the device keeps for later, and where experts are paged also what the collector would leave for later,
+    /// such as the codes of a finished block, which are a large part of a budget that no whole block fits.
+    /// </summary>
+    public void Trim()
+    {
+        Device.Trim();
+        if (PagesExperts) GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
     }
 
     /// <inheritdoc/>

@@ -53,7 +53,8 @@ internal sealed class PlanCommand(Terminal terminal)
         Add("size of the result", plan.ResultBytes is not null, () => $"{Format.Bytes(plan.ResultBytes)}, {Format.Bits(plan.ResultBitsPerParameter)} bits per parameter");
         Add($"bits per quantized weight for {plan.Target}", plan.TargetBitsPerWeight is not null, () => Format.Bits(plan.TargetBitsPerWeight));
         Add($"size for {plan.Target}", plan.TargetBytes is not null, () => Format.Bytes(plan.TargetBytes));
-        Add("memory of a block", plan.BlockBytes is not null, () => Format.Bytes(plan.BlockBytes));
+        Add("memory of a block", plan.BlockBytes is not null, () => Format.Bytes(plan.BlockBytes) + (plan.ExpertByExpert == true ? ", expert by expert" : ""));
+        Add("statistics of experts", plan.StatisticsBytes is not null, () => Format.Bytes(plan.StatisticsBytes));
         Add("activations", plan.ActivationBytes > 0, () => $"{Format.Bytes(plan.ActivationBytes)}, {Format.Bytes(plan.ActivationBytesInMemory)} of them in memory");
         Add("disk", plan.DiskBytes is not null, () => Format.Bytes(plan.DiskBytes));
         Add("time of a block, estimated", plan.BlockSeconds is not null, () => Format.Duration(plan.BlockSeconds!.Value));

@@ -51,6 +51,12 @@ public sealed record PlanReport
     /// <summary>Memory of one block's work.</summary>
     public long? BlockBytes { get; init; }
 
+    /// <summary>Whether that work goes expert by expert, as the block whole would not fit the budget; null when the memory was not planned.</summary>
+    public bool? ExpertByExpert { get; init; }
+
+    /// <summary>Memory of statistics of experts, of as many at a time as fit; null where none are taken.</summary>
+    public long? StatisticsBytes { get; init; }
+
     /// <summary>Memory of all activations.</summary>
     public long? ActivationBytes { get; init; }
 

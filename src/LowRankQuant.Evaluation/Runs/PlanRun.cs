@@ -35,6 +35,7 @@ public static class PlanRun
         MemoryPlan? memory = null;
         DiskPlan? disk = null;
         Check(found, () => memory = MemoryPlan.For(model.Config, model.Layout, recipe, job.MemoryBytes));
+        model.PagesExperts = memory is { IsPaged: true };
         if (fits)
         {
             disk = DiskPlan.For(model, recipe, memory ?? new MemoryPlan(0, 0, 0), job.Format == OutputFormat.Dense);
@@ -46,7 +47,7 @@ public static class PlanRun
         PlannedGrid[] layers = fits && known ? Layers(model, recipe, scheme) : [];
         PlannedGrid[] vocabulary = [.. Vocabulary(model, recipe)];
         bool works = found.Count == 0;
-        BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, cancellation) : null;
+        BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, memory!.StatisticsBytes, cancellation) : null;
         IReadOnlyList<TimedStage> stages = time is null ? [] : new RunTiming(job, time, reading).Estimate();
         double? bits = fits ? budget ?? scheme.BitsPerWeight(model.Layout.Linears.SelectMany(block => block)) : null, targetBits = Mean(layers);
         var source = SourceStorage.Of(model);
@@ -68,6 +69,8 @@ public static class PlanRun
             TargetBitsPerWeight = targetBits,
             TargetBytes = Bytes(model, targetBits, ScaleType.Float16, vocabulary, matrix => matrix.TargetBitsPerWeight ?? matrix.BitsPerWeight),
             BlockBytes = memory?.FixedBytes,
+            ExpertByExpert = memory?.IsPaged,
+            StatisticsBytes = memory?.StatisticsBytes is > 0 and var statistics ? statistics : null,
             ActivationBytes = memory?.StreamBytes,
             ActivationBytesInMemory = memory is null ? null : Math.Min(memory.StreamBytes, memory.ActivationBytes),
             DiskBytes = disk?.Bytes,

@@ -35,6 +35,7 @@ public sealed class QuantizeRun : IQuantizeRun
         if (!looked && !finished) RunPreflight.Require(job);
         MemoryPlan plan = MemoryPlan.For(job.Model.Config, job.Model.Layout, job.Recipe, job.MemoryBytes);
         if (job.Blocks is null && !finished) DiskPlan.For(job.Model, job.Recipe, plan, job.Format == OutputFormat.Dense).Check(job.Output);
+        job.Model.PagesExperts = plan.IsPaged;
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);
         if (finished) return Again(job, reportFile, calibration, folder, new RunClock(folder, start), observer, cancellation);
@@ -60,12 +61,12 @@ public sealed class QuantizeRun : IQuantizeRun
         TellOfSource(job, observer);
         observer.Note(plan.Describe());
         var activations = new MemoryBudget(plan.ActivationBytes);
-        ModelPlan? widths = PlanModel(job, calibration, activations, folder, observer, cancellation);
+        ModelPlan? widths = PlanModel(job, plan, calibration, activations, folder, observer, cancellation);
         var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Correction?.FactorBits ?? 16);
         var vocabulary = new List<VocabularyReport>();
         VocabularyQuantizer? quantizer = VocabularyStore.Of(model, job.Recipe, folder, store) is not { } matrices ? null
             : new VocabularyQuantizer(model, job.Recipe, matrices) { Progress = new Reporter<VocabularyReport>(done => Tell(done, vocabulary, observer)) };
-        IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, calibration, activations, widths, store, quantizer, folder, clock, observer, cancellation);
+        IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, plan, calibration, activations, widths, store, quantizer, folder, clock, observer, cancellation);
         TuningReport? tuning = job.Blocks is null ? Tune(job, calibration, activations, folder, store, observer, cancellation) : null;
         var report = new RunReport
         {
@@ -174,13 +175,14 @@ public sealed class QuantizeRun : IQuantizeRun
 
     // flrq+ looks at the whole model before its first block; the plan is kept, so that a run that goes on has the same.
     private static ModelPlan? PlanModel(
-        QuantizeJob job, CalibrationSet? calibration, MemoryBudget budget, RunFolder folder, IRunObserver observer, CancellationToken cancellation)
+        QuantizeJob job, MemoryPlan memory, CalibrationSet? calibration, MemoryBudget budget, RunFolder folder, IRunObserver observer, CancellationToken cancellation)
     {
         if (job.Recipe is not { Method: QuantizationMethod.FlrqPlus, Correction: { UsesSensitivity: true } correction }) return null;
         if (ModelPlan.TryRead(folder.Work) is { } known) return known;
         string? current = null;
         var planner = new ModelPlanner(job.Model, job.Recipe.Seed, correction.Damping, folder.Work)
         {
+            StatisticsBytes = memory.StatisticsBytes,
             Progress = (stage, done, all) =>
             {
                 if (stage != current) observer.Stage(stage);
@@ -198,7 +200,7 @@ public sealed class QuantizeRun : IQuantizeRun
     }
 
     private static IReadOnlyList<BlockReport> QuantizeBlocks(
-        QuantizeJob job, IBlockMethod method, CalibrationSet? calibration, MemoryBudget activations, ModelPlan? plan, CompressedBlockStore store,
+        QuantizeJob job, IBlockMethod method, MemoryPlan memory, CalibrationSet? calibration, MemoryBudget activations, ModelPlan? plan, CompressedBlockStore store,
         VocabularyQuantizer? vocabulary, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
     {
         int count = Math.Min(job.Blocks ?? int.MaxValue, job.Model.Config.Layers), finished = 0;
@@ -208,6 +210,7 @@ public sealed class QuantizeRun : IQuantizeRun
         {
             Plan = plan,
             Vocabulary = vocabulary,
+            StatisticsBytes = memory.StatisticsBytes,
             StepProgress = new Reporter<BlockProgress>(observer.Step),
             BlockProgress = new Reporter<BlockReport>(report =>
             {

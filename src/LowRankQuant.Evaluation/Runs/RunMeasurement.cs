@@ -69,7 +69,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     /// <param name="tokenizer">The source's; null where it has none.</param>
     public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
     {
-        using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device);
+        using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device) { PagesExperts = _model.PagesExperts };
         report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null }, result);
         var memory = new ModelRunnerOptions { MemoryBytes = job.MemoryBytes / 2, ScratchFolder = folder.Work };
         using var full = new ModelRunner(_model, memory);

@@ -170,7 +170,7 @@ public sealed class GgufFile : ITensorSource
             string path = stem + PartEnding(part, count);
             if (!File.Exists(path))
                 throw new CheckpointFormatException("missing-shard", Location, Path.GetFileName(path), "this part of the split file is missing.");
-            AddPart(new MappedFile(path));
+            AddPart(new MappedFile(path, _parts[0].Map.Pages));
             GgufMetadata metadata = new(path, _parts[^1].Header.Metadata);
             if (metadata.FindInt64(CountKey) != count || metadata.FindInt64(NumberKey) != part - 1)
                 throw Split(path, NumberKey, $"must be {part - 1} of {count}; the parts are mixed up.");

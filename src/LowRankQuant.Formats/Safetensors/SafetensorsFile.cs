@@ -5,6 +5,9 @@ namespace LowRankQuant.Formats.Safetensors;
 /// <summary>One memory-mapped safetensors file. The header is checked whole when the file is opened; tensor data is read on demand.</summary>
 public sealed class SafetensorsFile : ISafetensorsSource
 {
+    /// <summary>Most bytes of one file, or of files that are read together, that stay in memory.</summary>
+    public const long MostResidentBytes = MappedPages.ReadBetweenReleases;
+
     private readonly MappedFile _map;
     private readonly SafetensorsHeader _header;
 
@@ -31,6 +34,31 @@ public sealed class SafetensorsFile : ISafetensorsSource
     /// <exception cref="CheckpointFormatException">The file breaks a rule of the format.</exception>
     /// <exception cref="IOException">The file is missing or cannot be read.</exception>
     public static SafetensorsFile Open(string path) => Open(new MappedFile(path));
+
+    /// <summary>Opens files that are read together; no more of them stays in memory than of one.</summary>
+    /// <param name="paths">Paths of the files.</param>
+    /// <exception cref="CheckpointFormatException">A file breaks a rule of the format; none stays open.</exception>
+    /// <exception cref="IOException">A file is missing or cannot be read; none stays open.</exception>
+    public static IReadOnlyList<SafetensorsFile> OpenAll(IEnumerable<string> paths)
+    {
+        var pages = new MappedPages();
+        var files = new List<SafetensorsFile>();
+        try
+        {
+            foreach (string path in paths) files.Add(Open(path, pages));
+            return files;
+        }
+        catch
+        {
+            foreach (SafetensorsFile file in files) file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Opens a file that is read together with others.</summary>
+    /// <param name="path">Path of the file.</param>
+    /// <param name="pages">Of all of them.</param>
+    internal static SafetensorsFile Open(string path, MappedPages pages) => Open(new MappedFile(path, pages));
 
     /// <summary>Takes over a mapped file.</summary>
     internal static SafetensorsFile Open(MappedFile map)

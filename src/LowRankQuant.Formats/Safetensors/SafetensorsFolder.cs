@@ -12,6 +12,7 @@ public sealed class SafetensorsFolder : ISafetensorsSource
     /// <summary>Name of the index of a sharded checkpoint.</summary>
     public const string IndexFileName = "model.safetensors.index.json";
 
+    private readonly MappedPages _pages = new();
     private readonly List<SafetensorsFile> _files = [];
     private readonly Dictionary<string, (SafetensorsFile File, string Stored)> _owners = new(StringComparer.Ordinal);
     private readonly Dictionary<string, TensorEntry> _tensors = new(StringComparer.Ordinal);
@@ -44,7 +45,7 @@ public sealed class SafetensorsFolder : ISafetensorsSource
         {
             SafetensorsFileSet set = SafetensorsFileSet.Find(folder);
             if (set.Index is { } index) result.OpenShards(index, rename);
-            foreach (string file in set.Files) result.Add(SafetensorsFile.Open(file), rename);
+            foreach (string file in set.Files) result.Add(SafetensorsFile.Open(file, result._pages), rename);
             return result;
         }
         catch
@@ -146,7 +147,7 @@ public sealed class SafetensorsFolder : ISafetensorsSource
         foreach ((string shard, List<string> tensors) in byShard)
         {
             string path = Path.Combine(Location, shard);
-            SafetensorsFile file = SafetensorsFile.Open(path);
+            SafetensorsFile file = SafetensorsFile.Open(path, _pages);
             foreach (string tensor in tensors)
             {
                 if (file.Contains(tensor)) continue;

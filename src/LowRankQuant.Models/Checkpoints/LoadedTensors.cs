@@ -12,6 +12,9 @@ internal sealed class LoadedTensors(ICheckpoint checkpoint, Device device, Func<
     /// <inheritdoc/>
     public Device Device => device;
 
+    /// <summary>Whether weights of experts stay in their files until they are computed with.</summary>
+    public bool PagesExperts { get; set; }
+
     /// <inheritdoc/>
     public bool IsStored(string name) => checkpoint.Layout.Find(name) is { View: null };
 
@@ -27,7 +30,11 @@ internal sealed class LoadedTensors(ICheckpoint checkpoint, Device device, Func<
     }
 
     /// <inheritdoc/>
-    public IWeightSource LoadWeight(TensorSpec spec) => new DenseWeight(checkpoint.Load(device, spec.Name, [.. spec.Shape]));
+    public IWeightSource LoadWeight(TensorSpec spec, bool isExpert)
+    {
+        Tensor Load() => checkpoint.Load(device, spec.Name, [.. spec.Shape]);
+        return isExpert && PagesExperts ? new PagedWeight(Load) : new DenseWeight(Load());
+    }
 
     /// <inheritdoc/>
     public RopeTables Tables(RopeConfig rope) => tables(rope);

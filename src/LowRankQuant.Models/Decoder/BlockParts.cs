@@ -1,4 +1,5 @@
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Models.Decoder;
 
@@ -19,7 +20,9 @@ internal interface ITensorSource
     Tensor Ones(int size);
 
     /// <summary>The weight of a linear; the caller's.</summary>
-    IWeightSource LoadWeight(TensorSpec spec);
+    /// <param name="spec">Name, shape and place.</param>
+    /// <param name="isExpert">Whether the linear belongs to an expert.</param>
+    IWeightSource LoadWeight(TensorSpec spec, bool isExpert);
 
     /// <summary>Tables of angles, shared by all blocks that rotate alike.</summary>
     RopeTables Tables(RopeConfig rope);
@@ -73,14 +76,14 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
         Linear(part, outFeatures, inFeatures, bias, null, null);
 
     /// <summary>A linear whose weight, and perhaps bias, lie in other stored tensors.</summary>
-    public LinearSlot Linear(string part, int outFeatures, int inFeatures, BiasRule bias, StoredView? weightView, StoredView? biasView)
+    public LinearSlot Linear(string part, int outFeatures, int inFeatures, BiasRule bias, StoredView? weightView, StoredView? biasView, bool isExpert = false)
     {
         string module = Path(part);
-        IWeightSource weight = source.LoadWeight(new TensorSpec($"{module}.weight", [outFeatures, inFeatures], weightView));
+        IWeightSource weight = source.LoadWeight(new TensorSpec($"{module}.weight", [outFeatures, inFeatures], weightView), isExpert);
         Tensor? offset = null;
         if (bias.IsOn) offset = source.Load(new TensorSpec($"{module}.bias", [outFeatures], biasView));
         else if (bias.Key is { } key) source.NoteMissingBias(module, key);
-        var slot = new LinearSlot(part, outFeatures, inFeatures, weight, offset);
+        var slot = new LinearSlot(part, outFeatures, inFeatures, weight, offset) { IsExpert = isExpert };
         _slots.Add(slot);
         _owned.Add(slot);
         return slot;
@@ -172,9 +175,14 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
     /// <summary>A number for a declared stage.</summary>
     public int NextDeclaredStage() => _stages++;
 
+    /// <summary>Most experts that a router of the block sends a token to; 0 without experts.</summary>
+    public int ExpertsPerToken { get; private set; }
+
     /// <summary>Notes the choice of a router of the block.</summary>
-    public RouterChoice Choice()
+    /// <param name="routing">How it chooses.</param>
+    public RouterChoice Choice(Routing routing)
     {
+        ExpertsPerToken = Math.Max(ExpertsPerToken, routing.Chosen);
         var choice = new RouterChoice();
         _routers.Add(choice);
         return choice;

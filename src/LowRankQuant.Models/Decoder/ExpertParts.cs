@@ -64,7 +64,7 @@ internal sealed record ExpertParts(string Prefix, int Count, int Hidden, int Wid
         BiasRule bias = Biased ? BiasRule.Always : BiasRule.Never;
         // Quantized experts are stored apart, and their biases may still lie in a stack.
         StoredView? offset = Storage == ExpertStorage.Apart || parts.IsStored($"{module}.bias") ? null : BiasView(parts, Storage, expert, part);
-        return parts.Linear(module, rows, columns, bias, storage == ExpertStorage.Apart ? null : View(parts, storage, expert, part), offset);
+        return parts.Linear(module, rows, columns, bias, storage == ExpertStorage.Apart ? null : View(parts, storage, expert, part), offset, isExpert: true);
     }
 
     private StoredView View(BlockParts parts, ExpertStorage storage, int expert, Part part)

@@ -37,6 +37,7 @@ internal sealed record Experts : IFeedForward
         var work = new List<(GatedMlp Expert, int[] Rows, Variable Weights, Variable Hidden)>();
         for (int e = 0; e < Items.Count; e++)
         {
+            if (Items[e].IsIdle) continue;
             int[] places = [.. Enumerable.Range(0, chosen.Length).Where(place => chosen[place] == e)];
             if (places.Length == 0) continue;
             int[] rows = Array.ConvertAll(places, place => place / perToken);

@@ -68,20 +68,24 @@ public static class InputStages
     /// <param name="block">The block.</param>
     /// <param name="stages">Its stages.</param>
     /// <param name="stage">Number of the one whose inputs are wanted.</param>
-    /// <param name="observe">Given the number of every site of the stage that is reached and its input, valid during the call.</param>
+    /// <param name="wanted">The sites of the stage whose inputs are wanted; the others are not computed where they are experts by themselves.</param>
+    /// <param name="observe">Given the number within the stage of every wanted site that is reached and its input, valid during the call.</param>
     /// <param name="run">Runs the block.</param>
-    public static void RunTo(IDecoderBlock block, IReadOnlyList<InputStage> stages, int stage, Action<int, Tensor> observe, Action run)
+    public static void RunTo(IDecoderBlock block, IReadOnlyList<InputStage> stages, int stage, Range wanted, Action<int, Tensor> observe, Action run)
     {
         IReadOnlyList<InputSite> sites = stages[stage].Sites;
+        (int first, int count) = wanted.GetOffsetAndLength(sites.Count);
         // One site has been seen when its first slot is reached; of several, some may not be reached at all.
         IEnumerable<InputSite> ends = sites.Count == 1 ? [] : stages.Skip(stage + 1).SelectMany(next => next.Sites);
-        List<LinearSlot> later = [.. ends.SelectMany(site => site.Slots).Select(slot => block.Slots[slot])], firsts = [.. sites.Select(site => block.Slots[site.First])];
+        List<LinearSlot> later = [.. ends.SelectMany(site => site.Slots).Select(slot => block.Slots[slot])], firsts = [.. sites.Skip(first).Take(count).Select(site => block.Slots[site.First])];
+        List<LinearSlot> idle = [.. sites.Where((_, site) => site < first || site >= first + count).SelectMany(site => site.Slots).Select(slot => block.Slots[slot]).Where(slot => slot.IsExpert)];
         try
         {
+            foreach (LinearSlot slot in idle) slot.IsIdle = true;
             foreach (LinearSlot slot in later) slot.InputObserver = _ => throw new StageReached();
             for (int i = 0; i < firsts.Count; i++)
             {
-                int site = i;
+                int site = first + i;
                 firsts[i].InputObserver = input =>
                 {
                     observe(site, input);
@@ -97,6 +101,7 @@ public static class InputStages
         finally
         {
             foreach (LinearSlot slot in later.Concat(firsts)) slot.InputObserver = null;
+            foreach (LinearSlot slot in idle) slot.IsIdle = false;
         }
     }
 

@@ -10,8 +10,15 @@ public interface IWeightSource : IDisposable
     Variable Weight(Tape tape);
 }
 
+/// <summary>A weight whose values can be had without a tape.</summary>
+public interface IValueSource : IWeightSource
+{
+    /// <summary>A copy of the values, [outFeatures, inFeatures].</summary>
+    float[] ToArray();
+}
+
 /// <summary>A weight that stands in memory as it is.</summary>
-public sealed class DenseWeight : IWeightSource
+public sealed class DenseWeight : IValueSource
 {
     private readonly Variable _variable;
 
@@ -29,6 +36,9 @@ public sealed class DenseWeight : IWeightSource
 
     /// <inheritdoc/>
     public Variable Weight(Tape tape) => _variable;
+
+    /// <inheritdoc/>
+    public float[] ToArray() => Value.ToArray();
 
     /// <inheritdoc/>
     public void Dispose()
@@ -67,8 +77,14 @@ public sealed class LinearSlot : IDisposable
     /// <summary>Columns of the weight.</summary>
     public int InFeatures { get; }
 
+    /// <summary>Whether it belongs to an expert, one of several that tokens are sent to.</summary>
+    public bool IsExpert { get; init; }
+
     /// <summary>What is in the slot now.</summary>
     public IWeightSource Weight { get; private set; }
+
+    /// <summary>Whether the passes that follow do without the slot: an expert that has such a slot is passed over whole.</summary>
+    public bool IsIdle { get; set; }
 
     /// <summary>Shown the input [rows, inFeatures] of every <see cref="Apply"/>; null for nobody. The tensor is valid during the call.</summary>
     public Action<Tensor>? InputObserver { get; set; }
@@ -84,11 +100,19 @@ public sealed class LinearSlot : IDisposable
         return old;
     }
 
+    /// <summary>A copy of the values in the slot, [outFeatures, inFeatures].</summary>
+    /// <exception cref="InvalidOperationException">What is in the slot has values on a tape alone.</exception>
+    public float[] WeightValues() => Weight is IValueSource values
+        ? values.ToArray()
+        : throw new InvalidOperationException($"{Name}: a {Weight.GetType().Name} has no values without a tape.");
+
     /// <summary>y = x W^T + b for every row of <paramref name="x"/> [rows, inFeatures].</summary>
     public Variable Apply(Tape tape, Variable x)
     {
         InputObserver?.Invoke(x.Value);
-        Variable y = tape.Linear(x, Weight.Weight(tape), _bias);
+        Variable y = Weight is PagedWeight paged && !tape.Recording
+            ? paged.Use(weight => tape.Linear(x, weight, _bias))
+            : tape.Linear(x, Weight.Weight(tape), _bias);
         return OutputGradientObserver is { } observer ? tape.ObserveGradient(y, observer) : y;
     }
 

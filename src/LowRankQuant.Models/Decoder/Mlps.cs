@@ -33,6 +33,9 @@ internal sealed class GatedMlp : IFeedForward
     /// <summary>In its place: the clamped gate.</summary>
     public ClampedGate? Clamped { get; init; }
 
+    /// <summary>Whether passes do without the whole of it: see <see cref="LinearSlot.IsIdle"/>.</summary>
+    public bool IsIdle => Gate.IsIdle || Up.IsIdle || Down.IsIdle;
+
     /// <inheritdoc/>
     public Variable Apply(Tape tape, Variable x) => Down.Apply(tape, Activate(tape, x));
 

@@ -4,7 +4,14 @@ namespace LowRankQuant.Models.Decoder;
 /// <param name="Name">Name within the block, such as <c>self_attn.q_proj</c>.</param>
 /// <param name="OutFeatures">Rows of the weight.</param>
 /// <param name="InFeatures">Columns of the weight.</param>
-public readonly record struct LinearShape(string Name, int OutFeatures, int InFeatures);
+public readonly record struct LinearShape(string Name, int OutFeatures, int InFeatures)
+{
+    /// <summary>Whether it belongs to an expert, one of several that tokens are sent to.</summary>
+    public bool IsExpert { get; init; }
+
+    /// <summary>OutFeatures times InFeatures.</summary>
+    public long Weights => (long)OutFeatures * InFeatures;
+}
 
 /// <summary>A tensor of a model.</summary>
 /// <param name="Name">Its name, that of the family's checkpoints where it is stored by itself.</param>
@@ -74,6 +81,9 @@ public sealed class ModelLayout
 
     /// <summary>Embedding and output head; null where nobody knows them, as of a model that no family knows.</summary>
     public VocabularyShape? Vocabulary { get; init; }
+
+    /// <summary>Most experts that a token is sent to in a block; 0 without experts.</summary>
+    public int ExpertsPerToken { get; init; }
 
     /// <summary>Linears that would have a bias if a key of the configuration were true, by that key.</summary>
     internal IReadOnlyDictionary<string, IReadOnlyList<string>> Biases { get; }

@@ -37,7 +37,7 @@ internal sealed class TensorListing(Func<string, bool> isStored) : ITensorSource
     public RopeTables Tables(RopeConfig rope) => new(_device, rope);
 
     /// <inheritdoc/>
-    public IWeightSource LoadWeight(TensorSpec spec)
+    public IWeightSource LoadWeight(TensorSpec spec, bool isExpert)
     {
         _tensors.Add(spec);
         return new Placeholder();

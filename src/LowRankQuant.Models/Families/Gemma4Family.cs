@@ -165,7 +165,7 @@ internal sealed class Gemma4Family : IModelFamily
                 InputFactor = (float)(1 / Math.Sqrt(Config.HiddenSize)),
                 Weight = parts.Tensor("router.proj.weight", routing.Experts, Config.HiddenSize),
                 Routing = routing with { ExpertScale = parts.Tensor("router.per_expert_scale", routing.Experts).ToArray() },
-                Choice = parts.Choice(),
+                Choice = parts.Choice(routing),
             },
             Items = new ExpertParts("experts", routing.Experts, Config.HiddenSize, _expertWidth) { Storage = ExpertStorage.Stacked, Activation = Config.Activation }.Make(parts),
         };

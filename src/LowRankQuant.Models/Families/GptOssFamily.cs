@@ -53,7 +53,7 @@ internal sealed class GptOssFamily : IModelFamily
                         Weight = parts.Tensor("mlp.router.weight", count, config.HiddenSize),
                         Bias = parts.Tensor("mlp.router.bias", count),
                         Routing = routing,
-                        Choice = parts.Choice(),
+                        Choice = parts.Choice(routing),
                     },
                     Items = new ExpertParts("mlp.experts", count, config.HiddenSize, config.IntermediateSize)
                     {

@@ -18,6 +18,12 @@ public sealed class BlockContext
     /// <summary>How weights are to be quantized.</summary>
     public required Scheme Scheme { get; init; }
 
+    /// <summary>Bytes that statistics of experts may take together; never changes a result.</summary>
+    public long StatisticsBytes { get; init; } = Layerwise.ExpertPool.MostBytes;
+
+    /// <summary>Gives memory of what is gone back to the system, between large parts of the work; null where memory is not that short.</summary>
+    public Action? Trim { get; init; }
+
     /// <summary>Inputs and targets, or null when the method needs no calibration.</summary>
     public BlockStreams? Streams { get; init; }
 

@@ -4,6 +4,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Vocabulary;
 
@@ -30,6 +31,9 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
 
     /// <summary>Quantizes embedding and head; null where both stay floats.</summary>
     public VocabularyQuantizer? Vocabulary { get; init; }
+
+    /// <summary>Bytes that statistics of experts may take together; never changes a result.</summary>
+    public long StatisticsBytes { get; init; } = ExpertPool.MostBytes;
 
     /// <summary>Clock for durations.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
@@ -66,7 +70,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             }
             reports.Add(report);
             BlockProgress?.Report(report);
-            model.Device.Trim();
+            model.Trim();
         }
         if (blocks is null) Vocabulary?.QuantizeHead(streams?.Streams, cancellation);
         return reports;
@@ -115,6 +119,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         long start = Time.GetTimestamp();
         double? before = null, heldOutBefore = null, after = null, heldOut = null;
         long[][] experts = [];
+        Action? trim = model.PagesExperts ? model.Trim : null;
         if (streams is not null)
         {
             foreach (RouterChoice router in block.Routers) router.Reset();
@@ -124,6 +129,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             before = streams.Loss(block, 0, Math.Min(MeasuredWindows, streams.TrainingWindows), cancellation);
             if (streams.HeldOutWindows > 0) heldOutBefore = streams.Loss(block, streams.TrainingWindows, streams.HeldOutWindows, cancellation);
         }
+        trim?.Invoke();
         QuantizedBlock result = method.Quantize(new BlockContext
         {
             Block = block,
@@ -131,6 +137,8 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             Scheme = recipe.Scheme,
             Streams = streams?.Streams,
             Plan = Plan,
+            StatisticsBytes = StatisticsBytes,
+            Trim = trim,
             Seed = recipe.Seed,
             Progress = StepProgress,
             Cancellation = cancellation,

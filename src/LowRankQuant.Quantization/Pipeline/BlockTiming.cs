@@ -36,14 +36,15 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
     /// <summary>Times the first block of a model.</summary>
     /// <param name="model">The model.</param>
     /// <param name="recipe">What will be done.</param>
+    /// <param name="statisticsBytes">What statistics of experts may take together.</param>
     /// <param name="cancellation">Asks to stop.</param>
-    public static BlockTiming Measure(CausalModel model, Recipe recipe, CancellationToken cancellation)
+    public static BlockTiming Measure(CausalModel model, Recipe recipe, long statisticsBytes, CancellationToken cancellation)
     {
         CorrectionRecipe? correction = recipe.Correction;
         bool trains = recipe.Method != QuantizationMethod.Rtn && correction is null, residual = correction?.Residual == ResidualRounding.Lrq;
         (double loading, IDecoderBlock block) = Time(() => model.LoadBlock(0));
         using IDecoderBlock loaded = block;
-        (double rounding, QuantizedBlock rounded) = Time(() => new RtnMethod().Quantize(Context(model, block, recipe, null, cancellation)));
+        (double rounding, QuantizedBlock rounded) = Time(() => new RtnMethod().Quantize(Context(model, block, recipe, null, statisticsBytes, cancellation)));
         double storing = StoreSeconds(block, recipe, rounded);
         if (!BlockMethods.Create(recipe).NeedsCalibration) return new BlockTiming(loading, 0, 0, rounding, storing, 0);
         double window = Forward(recipe.Batch) / recipe.Batch;
@@ -86,7 +87,7 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
         double Run(Recipe small, int windows)
         {
             using Text text = Text.Random(model, small, windows, block);
-            return Time(() => BlockMethods.Create(small).Quantize(Context(model, block, small, text.Streams, cancellation))).Seconds;
+            return Time(() => BlockMethods.Create(small).Quantize(Context(model, block, small, text.Streams, statisticsBytes, cancellation))).Seconds;
         }
 
         double Forward(int batch)
@@ -131,15 +132,17 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
         }
     }
 
-    private static BlockContext Context(CausalModel model, IDecoderBlock block, Recipe recipe, BlockStreams? streams, CancellationToken cancellation) => new()
-    {
-        Block = block,
-        Device = model.Device,
-        Scheme = recipe.Scheme,
-        Streams = streams,
-        Seed = recipe.Seed,
-        Cancellation = cancellation,
-    };
+    private static BlockContext Context(
+        CausalModel model, IDecoderBlock block, Recipe recipe, BlockStreams? streams, long statisticsBytes, CancellationToken cancellation) => new()
+        {
+            StatisticsBytes = statisticsBytes,
+            Block = block,
+            Device = model.Device,
+            Scheme = recipe.Scheme,
+            Streams = streams,
+            Seed = recipe.Seed,
+            Cancellation = cancellation,
+        };
 
     /// <summary>Activations of random token ids.</summary>
     private sealed class Text : IDisposable

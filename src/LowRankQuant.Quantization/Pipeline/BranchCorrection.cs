@@ -81,7 +81,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
         var result = new CorrectedLayer[slots.Count];
         int warned = _warnings.Count;
         long start = Stopwatch.GetTimestamp();
-        var statistics = new StageStatistics(block, reference.Device, cancellation);
+        var statistics = new StageStatistics(block, reference.Device, ExpertPool.MostBytes, cancellation);
         try
         {
             IReadOnlyList<InputStage> stages = statistics.Stages(streams.Full);
@@ -91,7 +91,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
                 var experts = new ExpertPool(block, sites, options.ExpertFloor, _warnings);
                 var range = new WindowRange(0, windows);
                 bool cross = options.Propagation > 0;
-                foreach (Range some in ExpertPool.Parts(sites, slots))
+                foreach (Range some in ExpertPool.Parts(sites, slots, ExpertPool.MostBytes))
                 {
                     StageInputs[] inputs = experts.Fill(
                         statistics.Pair(stage, streams.Full, streams.Quantized, range, some, cross, () => Use(dense), () => Use(stored)), some,
@@ -99,7 +99,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
                     foreach ((int site, int slot) in sites.Take(some).SelectMany((known, site) => known.Slots.Select(slot => (site, slot))))
                     {
                         result[slot] = Fit(
-                            block, slots[slot], ((DenseWeight)dense[slot]).Value, (DenseWeight)stored[slot], inputs[site].Statistics, inputs[site].Cross, plan);
+                            block, slots[slot], ((IValueSource)dense[slot]).ToArray(), (DenseWeight)stored[slot], inputs[site].Statistics, inputs[site].Cross, plan);
                         if (result[slot].Branch is { } branch) branch.AddTo(((DenseWeight)stored[slot]).Value.Span);
                     }
                 }
@@ -133,14 +133,14 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
     }
 
     private CorrectedLayer Fit(
-        IDecoderBlock block, LinearSlot slot, Tensor weight, DenseWeight stored, InputStatistics inputs, double[]? cross, ModelPlan plan)
+        IDecoderBlock block, LinearSlot slot, float[] weight, DenseWeight stored, InputStatistics inputs, double[]? cross, ModelPlan plan)
     {
         string module = $"{block.Name}.{slot.Name}";
         int m = slot.OutFeatures, n = slot.InFeatures;
         WorkerPool workers = reference.Device.HostWorkers;
         LayerPlan layer = plan.Layer(module);
         DampedCovariance metric = DampedCovariance.Of(inputs, options.Damping, module, _warnings);
-        double[] target = [.. weight.ToArray().Select(value => (double)value)];
+        double[] target = [.. weight.Select(value => (double)value)];
         if (cross is not null) target = ErrorPropagation.Shift(target, m, cross, inputs, metric, options.Propagation, workers);
         double whole = QuadraticForm.Rows(target, inputs.Covariance, m, n, workers).Sum();
         float[] values = stored.Value.ToArray();

@@ -1,5 +1,5 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Tuning;
 using LowRankQuant.Quantization.Vocabulary;
 
@@ -14,9 +14,11 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
     // The runtime, code, tokenizer and buffers of files.
     private const long ProcessBytes = 300L << 20;
 
-    // Of a layer that is fitted by itself, in double precision: weight, target, residuals, codes' values and errors; covariance, damped, factors.
-    private const long LayerMatrices = 8;
-    private const long Covariances = 6;
+    /// <summary>Whether a block does not fit whole, so that its experts stay in their files until they are computed with (<see cref="Models.CausalModel.PagesExperts"/>).</summary>
+    public bool IsPaged { get; init; }
+
+    /// <summary>What statistics of experts may take together; 0 where none are taken.</summary>
+    public long StatisticsBytes { get; init; }
 
     /// <summary>Plans a run.</summary>
     /// <param name="config">Sizes of the model.</param>
@@ -26,29 +28,11 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
     /// <exception cref="OutOfBudgetException">The budget does not even hold one block's work.</exception>
     public static MemoryPlan For(DecoderConfig config, ModelLayout layout, Recipe recipe, long? memory)
     {
-        long weights = 0, learned = 0, layer = 0;
-        foreach ((_, int outFeatures, int inFeatures) in layout.LargestBlock)
-        {
-            weights += (long)outFeatures * inFeatures;
-            layer = Math.Max(layer, sizeof(double) * ((LayerMatrices * outFeatures * inFeatures) + (Covariances * inFeatures * inFeatures)));
-            ScaleShape shape = recipe.Method switch
-            {
-                QuantizationMethod.FlexRound => new ScaleShape(ScaleForm.Full, 0),
-                QuantizationMethod.LrqHybrid => ScaleShape.ReleasedHybridFor(outFeatures, inFeatures),
-                _ => ScaleShape.LowRankFor(outFeatures, inFeatures, Math.Max(1, recipe.Rank)),
-            };
-            learned += shape.ParameterCount(outFeatures, inFeatures);
-        }
-        bool corrects = recipe.Correction is not null;
-        bool trains = corrects ? recipe.Correction!.Residual == ResidualRounding.Lrq : recipe.Method != QuantizationMethod.Rtn;
-        long tokens = (long)recipe.Batch * recipe.SequenceLength;
-        // Per token: values and gradients of about 12 tensors of the width and 4 of the MLP's.
-        long tape = trains ? tokens * 4 * 2 * ((12L * config.HiddenSize) + (4L * config.IntermediateSize)) : 0;
-        // Weights twice while they are rounded; in training What, its residue and gradient; parameters with gradient, two moments and two snapshots.
-        long block = Math.Max(trains ? (weights * 4 * 5) + (learned * 4 * 6) : weights * 4 * 4, corrects ? (weights * 4 * 4) + layer : 0);
-        long embedding = (long)config.VocabularySize * config.HiddenSize * 4;
-        long fixedBytes = ProcessBytes + Math.Max(block + tape, Math.Max(embedding, Vocabulary(layout, recipe, trains || corrects)));
-        long streams = trains || corrects ? (corrects ? 3L : 2L) * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;
+        var block = new BlockMemory(config, layout, recipe);
+        bool corrects = recipe.Correction is not null, calibrates = corrects || recipe.Method != QuantizationMethod.Rtn;
+        long embedding = Math.Max((long)config.VocabularySize * config.HiddenSize * 4, Vocabulary(layout, recipe, calibrates));
+        long fixedBytes = ProcessBytes + Math.Max(block.Whole(), embedding);
+        long streams = calibrates ? (corrects ? 3L : 2L) * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;
         long budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
         if (recipe.Tuning is { } tuning)
         {
@@ -59,9 +43,13 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
             fixedBytes = Math.Max(fixedBytes, whole);
             streams = Math.Max(streams, needs.StreamBytes);
         }
-        if (fixedBytes > budget)
-            throw new OutOfBudgetException($"One block needs about {Text(fixedBytes)} and the memory budget is {Text(budget)}; give more with --memory, or use a smaller --batch, --sequence-length or --rank.");
-        return new MemoryPlan(fixedBytes, budget - fixedBytes, streams);
+        long statistics = block.LeastStatistics();
+        bool paged = fixedBytes + statistics > budget && block is { HasExperts: true, WholeOnly: null };
+        if (paged) fixedBytes = PagedBytes(block, embedding);
+        if (fixedBytes + statistics > budget) throw new OutOfBudgetException(Shortage(config, layout, recipe, fixedBytes + statistics, paged, budget));
+        long rest = budget - fixedBytes;
+        if (statistics > 0) statistics = Math.Max(statistics, Math.Min(rest / 2, ExpertPool.MostBytes));
+        return new MemoryPlan(fixedBytes, rest - statistics, streams) { IsPaged = paged, StatisticsBytes = statistics };
     }
 
     // Embedding or head while it is quantized: floats twice (as it was, as it is read back), codes; and some rows of a head in double precision.
@@ -69,14 +57,35 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
     {
         if (recipe.Vocabulary is not { } vocabulary || layout.Vocabulary is not { } shape) return 0;
         long weights = (long)shape.Rows * shape.Width, rows = Math.Min(shape.Rows, HeadRounding.RowsAtOnce);
-        long fit = looksAtInputs && vocabulary.Head is not null ? sizeof(double) * ((LayerMatrices * rows * shape.Width) + (Covariances * shape.Width * shape.Width)) : 0;
+        long fit = looksAtInputs && vocabulary.Head is not null ? BlockMemory.LayerBytes(rows, shape.Width) : 0;
         return (((2 * sizeof(float)) + 2) * weights) + fit;
     }
 
     /// <summary>One line for people.</summary>
-    public string Describe() => StreamBytes == 0
-        ? $"memory: about {Text(FixedBytes)} at most"
-        : $"memory: about {Text(FixedBytes)} for a block, {Text(StreamBytes)} of activations {(StreamBytes <= ActivationBytes ? "in memory" : $"of which {Text(ActivationBytes)} in memory, the rest on disk")}";
+    public string Describe()
+    {
+        string block = IsPaged ? $"memory: about {Text(FixedBytes)} for a block, expert by expert" : $"memory: about {Text(FixedBytes)} {(StreamBytes == 0 ? "at most" : "for a block")}";
+        string statistics = StatisticsBytes == 0 ? "" : $", {Text(StatisticsBytes)} for statistics of experts";
+        if (StreamBytes == 0) return block + statistics;
+        return $"{block}{statistics}, {Text(StreamBytes)} of activations {(StreamBytes <= ActivationBytes ? "in memory" : $"of which {Text(ActivationBytes)} in memory, the rest on disk")}";
+    }
+
+    private static long PagedBytes(BlockMemory block, long embedding) => ProcessBytes + Math.Max(block.Paged(), embedding);
+
+    // What is needed, why a block of experts is not taken apart, and what would do.
+    private static string Shortage(DecoderConfig config, ModelLayout layout, Recipe recipe, long needed, bool paged, long budget)
+    {
+        var block = new BlockMemory(config, layout, recipe);
+        if (!block.HasExperts)
+            return $"One block needs about {Text(needed)} and the memory budget is {Text(budget)}; give more with --memory, or use a smaller --batch, --sequence-length or --rank.";
+        if (paged)
+            return $"One block needs about {Text(needed)}, expert by expert, and the memory budget is {Text(budget)}; give more with --memory, or use a smaller --batch or --sequence-length.";
+        string method = RecipeNames.Of(RecipeNames.Methods, recipe.Method);
+        var rounding = new BlockMemory(config, layout, recipe with { Method = QuantizationMethod.Rtn, Correction = null, Tuning = null });
+        long least = PagedBytes(rounding, Math.Max((long)config.VocabularySize * config.HiddenSize * 4, Vocabulary(layout, recipe, looksAtInputs: false)));
+        string fits = least <= budget ? $"methods that go expert by expert are rtn, which needs about {Text(least)}, and flrq and its peers ('lrq plan --method flrq' says what they need)" : $"rtn, which goes expert by expert, would need {Text(least)}";
+        return $"One block needs about {Text(needed)} and the memory budget is {Text(budget)}; {method} {block.WholeOnly}, so its experts cannot be taken one by one. Give more with --memory; {fits}.";
+    }
 
     private static string Text(long bytes) => bytes >= 1 << 30
         ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{bytes / (double)(1 << 30):F1} GiB")

@@ -74,7 +74,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         return store.ReadOne(file, block, linear).WithBranch(null);
     })]) ?? throw new InvalidOperationException($"The parts of '{module.Name}' have one grid and do not join.");
 
-    private float[] Dequantized(List<SafetensorsFile> files, string tensor)
+    private float[] Dequantized(IReadOnlyList<SafetensorsFile> files, string tensor)
     {
         QuantizedWeight weight = Stored(files, tensor[..^Weight.Length]);
         var values = new float[weight.Codes.Length];
@@ -82,7 +82,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         return values;
     }
 
-    private QuantizedWeight Stored(List<SafetensorsFile> files, string module)
+    private QuantizedWeight Stored(IReadOnlyList<SafetensorsFile> files, string module)
     {
         if (model.Architecture.BlockOf(module) is not { } index) return _vocabulary!.Read(Vocabulary.First(matrix => matrix.Module == module).Part);
         (string block, string linear) = Divide(module);
@@ -141,14 +141,13 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
 
     private void WriteAdapter(AdapterForm form)
     {
-        var files = new List<SafetensorsFile>();
+        IReadOnlyList<SafetensorsFile> files = SafetensorsFile.OpenAll(Enumerable.Range(0, model.Config.Layers).Select(folder.ResultFile));
         try
         {
             var modules = new List<AdapterModule>();
             for (int i = 0; i < model.Config.Layers; i++)
             {
-                SafetensorsFile file = SafetensorsFile.Open(folder.ResultFile(i));
-                files.Add(file);
+                SafetensorsFile file = files[i];
                 foreach ((string linear, int outFeatures, int inFeatures) in model.LinearsOf(i))
                 {
                     string name = $"{model.BlockName(i)}.{linear}";
@@ -178,21 +177,16 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     {
         ICheckpoint source = model.Checkpoint;
         var quantized = model.Modules.Select(module => module.Name).Concat(Vocabulary.Select(matrix => matrix.Module)).Select(module => module + Weight).ToHashSet(StringComparer.Ordinal);
-        var files = new List<SafetensorsFile>();
+        int layers = model.Config.Layers;
+        IReadOnlyList<SafetensorsFile> files = SafetensorsFile.OpenAll(
+            [.. Enumerable.Range(0, layers).Select(folder.ResultFile), .. Vocabulary.Select(matrix => _vocabulary!.FileOf(matrix.Part))]);
         try
         {
             var tensors = new List<PendingTensor>();
-            for (int i = 0; i < model.Config.Layers; i++)
+            if (blockTensors is not null)
             {
-                SafetensorsFile file = SafetensorsFile.Open(folder.ResultFile(i));
-                files.Add(file);
-                if (blockTensors is not null) tensors.AddRange(blockTensors(file, i));
-            }
-            foreach ((VocabularyPart part, _) in Vocabulary)
-            {
-                SafetensorsFile file = SafetensorsFile.Open(_vocabulary!.FileOf(part));
-                files.Add(file);
-                if (blockTensors is not null) tensors.AddRange(file.Names.Select(name => PendingTensor.Copy(file, name)));
+                for (int i = 0; i < layers; i++) tensors.AddRange(blockTensors(files[i], i));
+                foreach (SafetensorsFile file in files.Skip(layers)) tensors.AddRange(file.Names.Select(name => PendingTensor.Copy(file, name)));
             }
             if (blockTensors is null)
             {

@@ -20,12 +20,7 @@ public sealed class SlotSwap : IDisposable
 
     /// <summary>The block with its weights as stored: (code - zero) * scale, plus the branch where there is one.</summary>
     public static SlotSwap Dequantized(IDecoderBlock block, IReadOnlyList<QuantizedWeight> weights, Device device) =>
-        new(block.Slots, i =>
-        {
-            var values = new float[weights[i].Codes.Length];
-            weights[i].Reconstruct(values);
-            return new DenseWeight(device.From(values, weights[i].OutFeatures, weights[i].InFeatures));
-        });
+        new(block.Slots, i => weights[i].InPlaceOf(block.Slots[i].Weight, device));
 
     /// <summary>The block rounded to nearest on the scheme's first grid: what every method starts from.</summary>
     public static SlotSwap RoundedToNearest(IDecoderBlock block, Scheme scheme, Device device) => Dequantized(block, Rounded(block, scheme, device), device);
@@ -43,7 +38,7 @@ public sealed class SlotSwap : IDisposable
         var weights = new QuantizedWeight[slots.Count];
         for (int i = 0; i < weights.Length; i++)
         {
-            float[] weight = ((DenseWeight)slots[i].Weight).Value.ToArray();
+            float[] weight = slots[i].WeightValues();
             FittedGrid grid = FittedGrid.Find(weight, slots[i].OutFeatures, slots[i].InFeatures, scheme.For(slots[i].Name), device.HostWorkers);
             weights[i] = grid.Round(weight, default, device.HostWorkers);
         }

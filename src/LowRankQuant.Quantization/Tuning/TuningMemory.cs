@@ -25,7 +25,7 @@ internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, 
         long parameters = 0, length = recipe.SequenceLength, weights = layout.LargestBlock.Sum(linear => (long)linear.OutFeatures * linear.InFeatures);
         foreach ((string name, int outFeatures, int inFeatures) in layout.Linears.SelectMany(block => block))
         {
-            parameters += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + Branch(recipe, outFeatures, inFeatures);
+            parameters += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + BlockMemory.BranchElements(recipe, outFeatures, inFeatures);
         }
         long hidden = config.HiddenSize, table = config.VocabularySize * hidden;
         // Per token: values and gradients of about 12 tensors of the width and 4 of the MLP's.
@@ -34,14 +34,5 @@ internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, 
         // What full precision says about every window, and the inputs of all blocks for the windows of a step.
         long states = (Math.Max(recipe.Samples, tuning.Samples) + recipe.HeldOut + ((config.Layers + 1L) * tuning.Batch)) * length * hidden;
         return new TuningMemory(floats * sizeof(float), states * sizeof(float), parameters);
-    }
-
-    // A budget may spend all that codes leave on a branch; without one a branch is at most about as large as was asked for.
-    private static long Branch(Recipe recipe, int outFeatures, int inFeatures)
-    {
-        if (recipe.Correction is not { } correction) return 0;
-        if (correction.TargetBits is null && correction.RankRule == Methods.Flrq.RankRule.Fixed) return (long)correction.Rank * (outFeatures + inFeatures);
-        double bits = correction.TargetBits is { } target ? Math.Max(0, target - recipe.Bits) : correction.ExtraSize * recipe.Bits;
-        return (long)((double)outFeatures * inFeatures * bits / correction.FactorBits);
     }
 }

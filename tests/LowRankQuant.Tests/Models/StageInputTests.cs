@@ -33,7 +33,7 @@ public sealed class StageInputTests
         for (int stage = 0; stage < stages.Count; stage++)
         {
             float[]? input = null;
-            InputStages.RunTo(block, stages, stage, (_, reached) => input = reached.ToArray(), Run);
+            InputStages.RunTo(block, stages, stage, .., (_, reached) => input = reached.ToArray(), Run);
             foreach (int slot in stages[stage].Sites[0].Slots) Assert.Equal(seen[slot], input);
         }
         Assert.All(block.Slots, slot => Assert.Null(slot.InputObserver));

@@ -12,17 +12,24 @@ namespace LowRankQuant.Quantization.Methods.Layerwise;
 /// <param name="warnings">Receives the names.</param>
 internal sealed class ExpertPool(IDecoderBlock block, IReadOnlyList<InputSite> sites, int floor, List<string> warnings)
 {
-    // Two sums of squares in double precision for every site at a time.
-    private const long MostBytes = 1L << 30;
+    /// <summary>The most that statistics of experts take together where memory does not bound it.</summary>
+    public const long MostBytes = 1L << 30;
+
     private StageInputs? _pool;
 
     /// <summary>The sites of a stage in parts whose statistics fit the memory together.</summary>
-    public static IEnumerable<Range> Parts(IReadOnlyList<InputSite> sites, IReadOnlyList<LinearSlot> slots)
+    /// <param name="sites">The sites.</param>
+    /// <param name="slots">The slots of the block.</param>
+    /// <param name="memory">Bytes for them; one site is taken at least.</param>
+    public static IEnumerable<Range> Parts(IReadOnlyList<InputSite> sites, IReadOnlyList<LinearSlot> slots, long memory)
     {
-        long size = slots[sites[0].First].InFeatures, bytes = 4 * sizeof(double) * size * size;
-        int most = (int)Math.Clamp(MostBytes / Math.Max(1, bytes), 1, sites.Count);
+        int most = (int)Math.Clamp(memory / Math.Max(1, BytesOf(slots[sites[0].First].InFeatures)), 1, sites.Count);
         for (int first = 0; first < sites.Count; first += most) yield return first..Math.Min(first + most, sites.Count);
     }
+
+    /// <summary>Bytes of the statistics of a site: sums of squares and of products with the other stream, of the run that goes on and of those that ended, in double precision.</summary>
+    /// <param name="size">Its inputs.</param>
+    public static long BytesOf(long size) => 4 * sizeof(double) * size * size;
 
     /// <summary>Puts the pool in the place of what has too few tokens.</summary>
     /// <param name="inputs">Of the sites of a part.</param>

@@ -39,7 +39,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         var weights = new QuantizedWeight[slots.Count];
         var reports = new LayerReport[slots.Count];
         var warnings = new List<string>();
-        var statistics = new StageStatistics(context.Block, context.Device, context.Cancellation);
+        var statistics = new StageStatistics(context.Block, context.Device, context.StatisticsBytes, context.Cancellation);
         InputStatistics[][]? all = options.QuantizedInputs ? null : statistics.All(fullInput, WindowRange.Training(streams));
         InputStatistics[][]? allHeldOut = options.QuantizedInputs || !chooses ? null : statistics.All(fullInput, WindowRange.HeldOut(streams));
         try
@@ -50,7 +50,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
             {
                 IReadOnlyList<InputSite> sites = stages[stage].Sites;
                 var experts = new ExpertPool(context.Block, sites, options.ExpertFloor, warnings);
-                foreach (Range some in ExpertPool.Parts(sites, slots))
+                foreach (Range some in ExpertPool.Parts(sites, slots, context.StatisticsBytes))
                 {
                     StageInputs[] inputs = Inputs(all, stage, some, WindowRange.Training(streams), experts);
                     StageInputs[]? heldOut = chooses ? Inputs(allHeldOut, stage, some, WindowRange.HeldOut(streams), null) : null;
@@ -59,16 +59,18 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
                         context.Cancellation.ThrowIfCancellationRequested();
                         // What hardly any held-out token reaches cannot choose a damping.
                         StageInputs? judge = heldOut is null ? null : heldOut[site].Statistics.Tokens > 0 ? heldOut[site] : inputs[site];
-                        (LayerProblem problem, LayerSolution solution) = Solve(context, slot, ((DenseWeight)dense[slot]).Value, inputs[site], judge);
+                        (LayerProblem problem, LayerSolution solution) = Solve(context, slot, ((IValueSource)dense[slot]).ToArray(), inputs[site], judge);
                         weights[slot] = solution.Weight;
                         warnings.AddRange(solution.Warnings);
                         LayerReport report = LayerReport.Measure(slots[slot].Name, problem.Weight, inputs[site].Statistics, solution.Weight, context.Device.HostWorkers);
                         reports[slot] = chooses ? report with { Damping = problem.Damping } : report;
                         context.Progress?.Report(new BlockProgress(context.Block.Index, ++done, slots.Count, report.ErrorAfter));
                         if (!options.QuantizedInputs) continue;
-                        quantized[slot] = new DenseWeight(context.Device.From(Stored(solution.Weight), solution.Weight.OutFeatures, solution.Weight.InFeatures));
+                        quantized[slot] = solution.Weight.InPlaceOf(dense[slot], context.Device);
                         slots[slot].Exchange(quantized[slot]);
                     }
+                    // The next part's statistics take as much again.
+                    context.Trim?.Invoke();
                 }
                 if (all is not null) all[stage] = [];
                 if (allHeldOut is not null) allHeldOut[stage] = [];
@@ -103,9 +105,9 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
     }
 
     // With several dampings, the result that errs least on the held-out windows.
-    private (LayerProblem Problem, LayerSolution Solution) Solve(BlockContext context, int slot, Tensor weight, StageInputs inputs, StageInputs? heldOut)
+    private (LayerProblem Problem, LayerSolution Solution) Solve(BlockContext context, int slot, float[] weight, StageInputs inputs, StageInputs? heldOut)
     {
-        double[] dense = Array.ConvertAll(weight.ToArray(), value => (double)value);
+        double[] dense = Array.ConvertAll(weight, value => (double)value);
         (LayerProblem Problem, LayerSolution Solution)? best = null;
         double least = double.PositiveInfinity;
         foreach (double damping in options.Dampings)

@@ -8,8 +8,9 @@ namespace LowRankQuant.Quantization.Methods.Layerwise;
 /// <summary>Runs a block over calibration windows and collects what its linears see.</summary>
 /// <param name="block">The block.</param>
 /// <param name="device">Where it computes.</param>
+/// <param name="memory">Bytes that statistics of experts may take together; more of them are taken part by part.</param>
 /// <param name="cancellation">Asks to stop.</param>
-internal sealed class StageStatistics(IDecoderBlock block, Device device, CancellationToken cancellation)
+internal sealed class StageStatistics(IDecoderBlock block, Device device, long memory, CancellationToken cancellation)
 {
     private IReadOnlyList<InputStage>? _stages;
 
@@ -38,7 +39,7 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
         {
             IReadOnlyList<InputSite> sites = stages[stage].Sites;
             if (sites.Count == 1) continue;
-            foreach (Range some in ExpertPool.Parts(sites, block.Slots))
+            foreach (Range some in ExpertPool.Parts(sites, block.Slots, memory))
             {
                 StageInputs[] inputs = Pair(stage, stream, stream, windows, some, cross: false, () => { }, () => { });
                 int first = some.GetOffsetAndLength(sites.Count).Offset;
@@ -80,17 +81,17 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
             {
                 int window = windows.First + i;
                 useQuantized();
-                RunTo(stage, quantizedInput, window, Of(sites, all.Count, (site, x) => Checked(slots[site], () =>
+                RunTo(stage, quantizedInput, window, sites, (site, x) => Checked(slots[site - firstSite], () =>
                 {
-                    statistics[site].Add(x);
-                    if (cross) Keep(ref kept[site], x);
-                })));
+                    statistics[site - firstSite].Add(x);
+                    if (cross) Keep(ref kept[site - firstSite], x);
+                }));
                 if (cross)
                 {
                     // Tokens go where they went in the quantized model, so that the two inputs of an expert are of the same tokens.
                     foreach (RouterChoice router in block.Routers) router.Given = router.Last;
                     useDense();
-                    RunTo(stage, fullInput, window, Of(sites, all.Count, (site, x) => AddProduct(sums[site]!, x, kept[site]!)));
+                    RunTo(stage, fullInput, window, sites, (site, x) => AddProduct(sums[site - firstSite]!, x, kept[site - firstSite]!));
                     foreach (RouterChoice router in block.Routers) router.Given = null;
                 }
                 if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
@@ -128,7 +129,7 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
             {
                 int window = windows.First + i;
                 useQuantized();
-                RunTo(stage, quantizedInput, window, (site, x) => Checked(slots[site], () =>
+                RunTo(stage, quantizedInput, window, .., (site, x) => Checked(slots[site], () =>
                 {
                     statistics.Add(x);
                     if (cross) Keep(ref kept[site], x);
@@ -137,7 +138,7 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
                 {
                     foreach (RouterChoice router in block.Routers) router.Given = router.Last;
                     useDense();
-                    RunTo(stage, fullInput, window, (site, x) => AddProduct(sum, x, kept[site]!));
+                    RunTo(stage, fullInput, window, .., (site, x) => AddProduct(sum, x, kept[site]!));
                     foreach (RouterChoice router in block.Routers) router.Given = null;
                 }
                 if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
@@ -151,16 +152,6 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
             foreach (Tensor? tensor in kept) tensor?.Dispose();
         }
         return new StageInputs(statistics, Mean(sum, statistics.Tokens));
-    }
-
-    // Observers of some of the sites.
-    private static Action<int, Tensor> Of(Range sites, int count, Action<int, Tensor> observe)
-    {
-        (int first, int length) = sites.GetOffsetAndLength(count);
-        return (site, x) =>
-        {
-            if (site >= first && site < first + length) observe(site - first, x);
-        };
     }
 
     private static double[]? Mean(SegmentedMatrix? sum, long tokens)
@@ -225,8 +216,8 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, Cancel
         }
     }
 
-    private void RunTo(int stage, ActivationStream input, int window, Action<int, Tensor> observe) =>
-        InputStages.RunTo(block, Stages(input), stage, observe, () => Run(input, window));
+    private void RunTo(int stage, ActivationStream input, int window, Range sites, Action<int, Tensor> observe) =>
+        InputStages.RunTo(block, Stages(input), stage, sites, observe, () => Run(input, window));
 
     private void Run(ActivationStream stream, int window)
     {

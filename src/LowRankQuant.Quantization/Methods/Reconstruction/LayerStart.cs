@@ -22,7 +22,7 @@ internal sealed record LayerStart(WeightGrid Grid, FittedGrid Fit)
 
     /// <summary>The weight itself, on a grid found by its range or by a search.</summary>
     public static LayerStart OfWeight(LinearSlot slot, Scheme scheme, WorkerPool workers) => new(
-        scheme.Grid, FittedGrid.Find(((DenseWeight)slot.Weight).Value.ToArray(), slot.OutFeatures, slot.InFeatures, scheme, workers));
+        scheme.Grid, FittedGrid.Find(slot.WeightValues(), slot.OutFeatures, slot.InFeatures, scheme, workers));
 
     /// <summary>
     /// What another method made of the weight: its grid, its branch, and as the value to be rounded W - B A. Rounding that to nearest would lose what
@@ -34,7 +34,7 @@ internal sealed record LayerStart(WeightGrid Grid, FittedGrid Fit)
     /// <param name="scheme">Scheme of the layer; the grid is the stored weight's.</param>
     public static LayerStart OfQuantized(LinearSlot slot, QuantizedWeight stored, Scheme scheme)
     {
-        float[] weight = ((DenseWeight)slot.Weight).Value.ToArray(), branch = new float[weight.Length], residual = new float[weight.Length];
+        float[] weight = slot.WeightValues(), branch = new float[weight.Length], residual = new float[weight.Length];
         stored.Branch?.AddTo(branch);
         FittedGrid fit = FittedGrid.OfStored(stored, scheme.ScaleDigits);
         float[] steps = fit.Steps, zeros = fit.Zeros;

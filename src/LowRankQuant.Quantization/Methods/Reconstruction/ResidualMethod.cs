@@ -36,11 +36,11 @@ internal sealed class ResidualMethod(IBlockMethod first, BlockReconstruction rec
     private static LayerReport[] Reports(BlockContext context, IReadOnlyList<QuantizedWeight> weights)
     {
         IDecoderBlock block = context.Block;
-        var dense = block.Slots.Select(slot => Array.ConvertAll(((DenseWeight)slot.Weight).Value.ToArray(), value => (double)value)).ToArray();
+        var dense = block.Slots.Select(slot => Array.ConvertAll(slot.WeightValues(), value => (double)value)).ToArray();
         using SlotSwap stored = SlotSwap.Dequantized(block, weights, context.Device);
         BlockStreams streams = context.Streams!;
         var reports = new LayerReport[weights.Count];
-        new StageStatistics(block, context.Device, context.Cancellation).Visit(streams.QuantizedInput, WindowRange.Training(streams), advance: false, (_, site, inputs) =>
+        new StageStatistics(block, context.Device, context.StatisticsBytes, context.Cancellation).Visit(streams.QuantizedInput, WindowRange.Training(streams), advance: false, (_, site, inputs) =>
         {
             foreach (int slot in site.Slots)
                 reports[slot] = LayerReport.Measure(block.Slots[slot].Name, dense[slot], inputs, weights[slot], context.Device.HostWorkers);

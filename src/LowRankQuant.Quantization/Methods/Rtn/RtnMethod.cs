@@ -20,7 +20,7 @@ public sealed class RtnMethod : IBlockMethod
         foreach (LinearSlot slot in context.Block.Slots)
         {
             context.Cancellation.ThrowIfCancellationRequested();
-            float[] weight = ((DenseWeight)slot.Weight).Value.ToArray();
+            float[] weight = slot.WeightValues();
             weights.Add(FittedGrid.Find(weight, slot.OutFeatures, slot.InFeatures, context.Scheme.For(slot.Name), context.Device.HostWorkers)
                 .Round(weight, default, context.Device.HostWorkers));
         }

@@ -25,7 +25,7 @@ internal sealed class BranchChoices(CausalModel quantized, int largestRank, int 
         int m = slot.OutFeatures, n = slot.InFeatures, ranks = Math.Min(largestRank, Math.Min(m, n));
         var stored = new float[m * n];
         quantized.Checkpoint.Read($"{module}.weight", stored);
-        float[] weight = ((DenseWeight)slot.Weight).Value.ToArray();
+        float[] weight = slot.WeightValues();
         var error = new double[stored.Length];
         for (int i = 0; i < error.Length; i++) error[i] = (double)weight[i] - stored[i];
         double[] losses = ErrorSpectrum.Losses(error, m, metric, sensitivity, ranks, workers);

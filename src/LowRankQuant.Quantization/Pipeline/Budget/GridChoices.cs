@@ -23,7 +23,7 @@ internal sealed class GridChoices(Recipe recipe, CorrectionRecipe correction, Wo
     public IEnumerable<LayerChoice> For(string module, LinearSlot slot, InputStatistics inputs, DampedCovariance metric, double[] sensitivity)
     {
         int m = slot.OutFeatures, n = slot.InFeatures, ranks = Math.Min(correction.Rank, Math.Min(m, n));
-        double[] weight = [.. ((DenseWeight)slot.Weight).Value.ToArray().Select(value => (double)value)];
+        double[] weight = [.. slot.WeightValues().Select(value => (double)value)];
         foreach (WeightGrid grid in BudgetGrids.For(_scheme.For(slot.Name).Grid, correction.Widths, recipe.Target?.Engine, n))
         {
             double[]? limits = grid is UniformGrid uniform ? ClipSearch.Find(weight, m, n, uniform, inputs.Covariance, ClipRange.Wide, workers).Limits : null;

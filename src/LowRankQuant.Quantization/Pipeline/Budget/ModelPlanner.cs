@@ -22,6 +22,9 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
     /// <summary>Told what is done: stage, steps done, steps in all.</summary>
     public Action<string, int, int>? Progress { get; init; }
 
+    /// <summary>Bytes that statistics of experts may take together; never changes a result.</summary>
+    public long StatisticsBytes { get; init; } = ExpertPool.MostBytes;
+
     /// <summary>Windows that the sensitivity is measured on.</summary>
     public static int SensitivityWindows(int length, int windows) => Math.Clamp(SensitivityTokens / length, 1, windows);
 
@@ -82,7 +85,7 @@ internal sealed class ModelPlanner(CausalModel model, ulong seed, double damping
         {
             using IDecoderBlock block = model.LoadBlock(index);
             var found = new LayerOptions[block.Slots.Count];
-            new StageStatistics(block, model.Device, cancellation).Visit(stream, new WindowRange(0, stream.Windows), advance: true, (_, site, inputs) =>
+            new StageStatistics(block, model.Device, StatisticsBytes, cancellation).Visit(stream, new WindowRange(0, stream.Windows), advance: true, (_, site, inputs) =>
             {
                 DampedCovariance metric = DampedCovariance.Of(inputs, damping, block.Name, []);
                 choices.BeginStage(metric);
