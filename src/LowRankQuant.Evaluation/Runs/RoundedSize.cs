@@ -2,6 +2,8 @@ using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Formats.TwoLevel;
 using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Pipeline;
 
@@ -21,23 +23,32 @@ internal static class RoundedSize
     public static long Of(string output, CausalModel model, Recipe recipe, long shardBytes)
     {
         using SafetensorsFolder written = SafetensorsFolder.Open(output);
+        FolderForm form = FolderForm.Of(model.Checkpoint);
         var tensors = new List<PendingTensor>();
-        var modules = new List<string>();
+        // In the result under these names or those of what they are parts of.
+        var quantized = new HashSet<string>(StringComparer.Ordinal);
         for (int block = 0; block < model.Config.Layers; block++)
         {
-            foreach ((string linear, int outFeatures, int inFeatures) in model.LinearsOf(block))
+            foreach (IGrouping<string, (string Module, LinearShape Linear, FusedModule? Fused)> stored in model.LinearsOf(block)
+                .Select(linear => (Module: $"{model.BlockName(block)}.{linear.Name}", Linear: linear, Fused: form.FusedOf($"{model.BlockName(block)}.{linear.Name}")))
+                .GroupBy(part => part.Fused?.Name ?? part.Module, StringComparer.Ordinal))
             {
-                string module = $"{model.BlockName(block)}.{linear}";
-                modules.Add(module + ".");
-                tensors.AddRange(Linear(module, outFeatures, inFeatures, recipe.Scheme.For(linear).Grid, recipe.ScaleType));
+                quantized.UnionWith(stored.Select(part => part.Module).Append(stored.Key).Select(model.Checkpoint.WrittenName));
+                WeightGrid[] grids = [.. stored.Select(part => recipe.Scheme.For(part.Linear.Name).Grid).Distinct()];
+                if (grids.Length == 1 && stored.First().Fused is { } fused)
+                    tensors.AddRange(Linear(model.Checkpoint.WrittenName(fused.Name), fused.OutFeatures, fused.InFeatures, grids[0], recipe.ScaleType));
+                else
+                    tensors.AddRange(stored.SelectMany(part => Linear(
+                        model.Checkpoint.WrittenName(part.Module), part.Linear.OutFeatures, part.Linear.InFeatures, recipe.Scheme.For(part.Linear.Name).Grid, recipe.ScaleType)));
             }
         }
-        foreach (string name in written.Names)
-        {
-            if (!modules.Exists(module => name.StartsWith(module, StringComparison.Ordinal))) tensors.Add(PendingTensor.Copy(written, name));
-        }
+        tensors.AddRange(written.Names.Where(name => !IsOfWeight(name, quantized)).Select(name => PendingTensor.Copy(written, name)));
         return SafetensorsFolderWriter.FileBytes(PendingTensor.ReferenceOrder(tensors), shardBytes);
     }
+
+    // Codes, scales and zero points, whatever the container calls them; biases stay.
+    private static bool IsOfWeight(string name, HashSet<string> quantized) =>
+        name.LastIndexOf('.') is > 0 and var dot && name.AsSpan(dot + 1).StartsWith("weight") && quantized.Contains(name[..dot]);
 
     private static List<PendingTensor> Linear(string module, int outFeatures, int inFeatures, WeightGrid grid, ScaleType scaleType) => grid switch
     {
