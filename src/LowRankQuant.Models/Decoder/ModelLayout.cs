@@ -33,7 +33,7 @@ public readonly record struct BiasRule(string? Key, bool IsOn)
 
 /// <summary>Embedding and output head of a model.</summary>
 /// <param name="Embedding">Module path of the embedding, such as <c>model.embed_tokens</c>; of a tied model that of the one matrix.</param>
-/// <param name="Head">Module path of the head, such as <c>lm_head</c>.</param>
+/// <param name="Head">Module path of the head.</param>
 /// <param name="Rows">Tokens of the vocabulary.</param>
 /// <param name="Width">Columns of both matrices.</param>
 /// <param name="Tied">Whether both are one matrix.</param>

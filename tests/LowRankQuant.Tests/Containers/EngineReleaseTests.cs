@@ -48,7 +48,7 @@ public class EngineReleaseTests
         AssertSays(EngineCatalog.Judge(model), "MLX fast");
         AssertSays(
             EngineCatalog.Judge(model with { TiedByHeadAlone = true }),
-            "MLX refuses: a tied model needs model.embed_tokens.weight, and the folder stores the matrix as lm_head.weight alone");
+            "MLX refuses: a tied model needs the embedding, and the folder stores the shared matrix under the head's name alone");
     }
 
     [Fact]

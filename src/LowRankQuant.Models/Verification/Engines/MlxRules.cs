@@ -12,7 +12,7 @@ internal sealed class MlxRules : IEngineRules
     {
         if (model.Container is not ("dense" or "mlx")) return null;
         if (model.TiedByHeadAlone)
-            return new EngineVerdict(Rules, EngineSupport.Refuses, "a tied model needs model.embed_tokens.weight, and the folder stores the matrix as lm_head.weight alone");
+            return new EngineVerdict(Rules, EngineSupport.Refuses, "a tied model needs the embedding, and the folder stores the shared matrix under the head's name alone");
         if (model.Container == "dense") return new EngineVerdict(Rules, EngineSupport.Fast, "plain floats");
         return model.FirstThat(linear => !Rules.GroupSizes.Contains(linear.EffectiveGroupSize)) is { } group
             ? new EngineVerdict(Rules, EngineSupport.Refuses, $"groups are of {EngineRules.Words(Rules.GroupSizes)}: {group}")

@@ -14,7 +14,7 @@ internal sealed class VllmRules : IEngineRules
 
     /// <inheritdoc/>
     public EngineVerdict? Judge(StoredModel model) => model.TiedByHeadAlone && model.Container != "gguf"
-        ? Refuse("it skips lm_head of tied models, and the folder stores the shared matrix under that name alone (by its source, not run)")
+        ? Refuse("it skips the head of tied models, and the folder stores the shared matrix under the head's name alone (by its source, not run)")
         : ByContainer(model);
 
     private static EngineVerdict? ByContainer(StoredModel model) => model.Container switch
