@@ -112,11 +112,11 @@ internal sealed class LlamaCppComparison : IDisposable
             return line;
         }
 
-        // Bytes of a file, and bytes and number of the elements of its matrices.
+        // Bytes of a file, and bytes and number of the elements of its matrices and stacks of matrices.
         private static (long Bytes, long MatrixBytes, long Elements) Size(string path, string prefix)
         {
             using GgufFile file = GgufFile.Open(path);
-            GgufTensor[] matrices = [.. file.Tensors.Values.Where(tensor => tensor.Shape.Length == 2 && tensor.Name.StartsWith(prefix, StringComparison.Ordinal))];
+            GgufTensor[] matrices = [.. file.Tensors.Values.Where(tensor => tensor.Shape.Length >= 2 && tensor.Name.StartsWith(prefix, StringComparison.Ordinal))];
             return (new FileInfo(path).Length, matrices.Sum(tensor => tensor.ByteLength), matrices.Sum(tensor => tensor.ElementCount));
         }
     }
