@@ -7,23 +7,10 @@
 # exceeds the budget.
 set -eu
 cd "$(dirname "$0")/.."
-memory=${MEMORY:-4G}
 [ $# -gt 0 ] || set -- rtn lrq
-if [ -n "${WORK:-}" ]; then work=$WORK; mkdir -p "$work"; else work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; fi
-trap 'exit 130' INT TERM HUP
-case $memory in *G) budget=$((${memory%G} * 1024 * 1024)) ;; *M) budget=$((${memory%M} * 1024)) ;; *) echo "memory_1b: MEMORY is $memory, not like 4G or 4096M" >&2; exit 2 ;; esac
-
-if [ ! -f "$work/model/config.json" ]; then
-    dotnet build -c Release bench/LowRankQuant.Benchmarks --nologo -v quiet -clp:NoSummary >&2
-    nice -n 10 dotnet bench/LowRankQuant.Benchmarks/bin/Release/net10.0/LowRankQuant.Benchmarks.dll make-llama --out "$work/model" >&2
-fi
-./lrq --version >/dev/null # builds it
-
 . bench/memory_watch.sh
 
-failed=0
-echo "| run | time | peak resident | largest private part | largest file-backed part | budget |"
-echo "|---|---:|---:|---:|---:|---:|"
+begin 4G make-llama
 for run in "$@"; do
     case $run in
         rtn) measure rtn --method rtn --bits 4 ;;
@@ -31,4 +18,4 @@ for run in "$@"; do
         *) echo "memory_1b: no run '$run'" >&2; exit 2 ;;
     esac
 done
-[ "$failed" -eq 0 ] || { echo "memory_1b: a peak is above the budget" >&2; exit 1; }
+finish

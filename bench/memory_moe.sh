@@ -7,24 +7,11 @@
 # WORK needs 12 GB; without it a temporary folder is used and deleted. Fails when a peak exceeds the budget.
 set -eu
 cd "$(dirname "$0")/.."
-memory=${MEMORY:-6G}
 sizes=${SIZES:---hidden 1024 --width 1024 --layers 8 --heads 16 --kv-heads 4 --head 64}
 [ $# -gt 0 ] || set -- rtn flrq
-if [ -n "${WORK:-}" ]; then work=$WORK; mkdir -p "$work"; else work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; fi
-trap 'exit 130' INT TERM HUP
-case $memory in *G) budget=$((${memory%G} * 1024 * 1024)) ;; *M) budget=$((${memory%M} * 1024)) ;; *) echo "memory_moe: MEMORY is $memory, not like 6G or 6144M" >&2; exit 2 ;; esac
-
-if [ ! -f "$work/model/config.json" ]; then
-    dotnet build -c Release bench/LowRankQuant.Benchmarks --nologo -v quiet -clp:NoSummary >&2
-    nice -n 10 dotnet bench/LowRankQuant.Benchmarks/bin/Release/net10.0/LowRankQuant.Benchmarks.dll make-moe --out "$work/model" $sizes >&2
-fi
-./lrq --version >/dev/null # builds it
-
 . bench/memory_watch.sh
 
-failed=0
-echo "| run | time | peak resident | largest private part | largest file-backed part | budget |"
-echo "|---|---:|---:|---:|---:|---:|"
+begin 6G make-moe $sizes
 for run in "$@"; do
     case $run in
         rtn) set -- --method rtn --bits 4 ;;
@@ -35,4 +22,4 @@ for run in "$@"; do
     ./lrq plan "$work/model" --memory "$memory" --untimed "$@" | grep -E '^(memory of a block|statistics of experts|activations) ' >&2
     measure "$run" "$@"
 done
-[ "$failed" -eq 0 ] || { echo "memory_moe: a peak is above the budget" >&2; exit 1; }
+finish

@@ -143,7 +143,9 @@ public sealed class CausalModel : IDisposable
         return tables;
     }
 
-    private Tensor LoadTied(string name, string twin) => Checkpoint.Load(Device, Stored(name, twin), Config.VocabularySize, EmbeddingWidth);
-
-    private string Stored(string name, string twin) => !Checkpoint.Contains(name) && Config.TiedEmbeddings && Checkpoint.Contains(twin) ? twin : name;
+    private Tensor LoadTied(string name, string twin)
+    {
+        string stored = !Checkpoint.Contains(name) && Config.TiedEmbeddings && Checkpoint.Contains(twin) ? twin : name;
+        return Checkpoint.Load(Device, stored, Config.VocabularySize, EmbeddingWidth);
+    }
 }

@@ -27,6 +27,7 @@ internal sealed class BpeModel : ITokenModel
     private readonly int _unknownId;
     private readonly PieceCache _cache = new();
     private readonly Lazy<SafeSplitter?> _splitter;
+    private bool? _mergesReach;
 
     internal BpeModel(Vocabulary vocabulary, MergeTable merges, BpeOptions options)
     {
@@ -77,8 +78,10 @@ internal sealed class BpeModel : ITokenModel
     }
 
     /// <summary>Whether merges make every token of its own letters, so that ignoring them changes nothing.</summary>
-    /// <param name="added">Tokens that are found before pieces are; they are left out.</param>
-    internal bool MergesReach(AddedTokens added)
+    /// <param name="added">The tokenizer's tokens that are found before pieces are; they are left out.</param>
+    internal bool MergesReach(AddedTokens added) => _mergesReach ??= MergesReachAllBut(added);
+
+    private bool MergesReachAllBut(AddedTokens added)
     {
         List<int> ids = [];
         return Vocabulary.Entries.Where(entry => !added.TryGet(entry.Value, out _)).All(entry =>

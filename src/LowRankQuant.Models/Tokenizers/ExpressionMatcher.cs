@@ -11,12 +11,12 @@ namespace LowRankQuant.Models.Tokenizers;
 internal sealed class ExpressionMatcher : PatternMatcher
 {
     private const int LongestPattern = 16384;
-    private const int Expressions = (int)UnicodeCategory.OtherNotAssigned + 1;
+    private const int Categories = (int)UnicodeCategory.OtherNotAssigned + 1;
     private static readonly TimeSpan LongestSearch = TimeSpan.FromSeconds(10);
     private readonly string _pattern;
     private readonly Regex _regex;
     private readonly OnigurumaExpression _expression;
-    private readonly char[] _substitutes = new char[Expressions];
+    private readonly char[] _substitutes = new char[Categories];
 
     /// <summary>Reads a pattern.</summary>
     /// <param name="pattern">As tokenizer.json has it.</param>
@@ -42,8 +42,9 @@ internal sealed class ExpressionMatcher : PatternMatcher
     internal override bool TryFind(ReadOnlySpan<char> text, int from, out int start, out int length)
     {
         List<(int Start, int Length)> found = [];
-        FindAll(text[from..], found);
-        (start, length) = found.Count > 0 ? (from + found[0].Start, found[0].Length) : (from, 0);
+        // From the beginning, as what stands in front may matter to the expression.
+        FindAll(text, found);
+        (start, length) = found.Find(match => match.Start >= from);
         return length > 0;
     }
 

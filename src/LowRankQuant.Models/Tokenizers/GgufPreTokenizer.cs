@@ -11,10 +11,8 @@ internal sealed record GgufPreTokenizer
         ["gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2", "deepseek-coder", "falcon", "gpt-4o", "tekken", "bloom", "seed-coder", "deepseek-v3", Default];
 
     private const string OtherWords = "words whose letters have marks of their own (Hindi, Thai, Arabic with vowels) are cut otherwise";
-    private const string CasedSpelled = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
-    private const string Cased = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
     private const string Front = @"[^\r\n\p{L}\p{N}]?";
-    private const string Behind = @"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    private const string Behind = @"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+" + KnownPatterns.Spaces;
 
     // Words of letters in one case behind letters in the other. llama.cpp knows cases within ASCII only, and takes marks for no letters.
     private const string Upper = @"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", Lower = @"[\p{Ll}\p{Lm}\p{Lo}\p{M}]";
@@ -58,9 +56,9 @@ internal sealed record GgufPreTokenizer
             case "falcon":
                 return Of(@"[\p{P}\$\+<=>\^~\|`]+", KnownPatterns.Gpt2, "[0-9][0-9][0-9]");
             case "gpt-4o" or "llama4" or "minimax-m2" or "kanana2":
-                return Of(Words(UpperSpelled, LowerSpelled, CasedSpelled + "?") + @"|\p{N}{1,3}" + Behind) with
+                return Of(Words(UpperSpelled, LowerSpelled, KnownPatterns.CasedSpelled + "?") + @"|\p{N}{1,3}" + Behind) with
                 {
-                    Originals = [[Words(Upper, Lower, Cased + "?") + @"|\p{N}{1,3}" + Behind]],
+                    Originals = [[Words(Upper, Lower, KnownPatterns.Cased + "?") + @"|\p{N}{1,3}" + Behind]],
                     Approximates = OtherWords,
                 };
             case "tekken":
@@ -74,9 +72,9 @@ internal sealed record GgufPreTokenizer
             case "bloom" or "poro-chat" or "gpt3-finnish":
                 return Of(@" ?[^(\s|.,!?…。，、।۔،)]+");
             case "seed-coder":
-                return Of(CasedSpelled + @"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+") with
+                return Of(KnownPatterns.CasedSpelled + @"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+" + KnownPatterns.Spaces) with
                 {
-                    Originals = [[Cased + @"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"]],
+                    Originals = [[KnownPatterns.Cased + @"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+" + KnownPatterns.Spaces]],
                 };
             case "deepseek-v3" or "hunyuan-dense" or "joyai-llm":
                 return Of(

@@ -12,10 +12,13 @@ internal static class KnownPatterns
     /// <summary>Qwen 2's as llama.cpp spells it.</summary>
     internal const string Qwen2 = CasedSpelled + Word + @"|\p{N}" + Symbols + Spaces;
 
-    private const string Spaces = @"|\s+(?!\S)|\s+";
+    /// <summary>White space that nothing else took.</summary>
+    internal const string Spaces = @"|\s+(?!\S)|\s+";
     private const string Gpt2Rest = @"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)";
-    private const string Cased = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-    private const string CasedSpelled = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
+    /// <summary>English endings behind an apostrophe, in either case.</summary>
+    internal const string Cased = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+    /// <summary>The same as llama.cpp spells them.</summary>
+    internal const string CasedSpelled = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
     private const string CasedShort = "'(?i:[sdmt]|ll|ve|re)";
     private const string Symbols = @"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+";
     private const string SymbolsPossessive = @"| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]";

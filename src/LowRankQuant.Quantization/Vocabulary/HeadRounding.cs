@@ -28,6 +28,9 @@ internal sealed class HeadRounding(CausalModel model, Recipe recipe, ILayerSolve
 
     private const ulong SeedPath = 0x48454144;
 
+    /// <summary>What is added to the diagonal of H, as a part of its mean: the recipe's, or the usual one where it names none.</summary>
+    public static double Damping(Recipe recipe) => recipe.Correction is { ChooseDamping: false } correction ? correction.Damping : UsualDamping;
+
     /// <summary>A quantized head.</summary>
     /// <param name="Weight">Codes and scales as stored.</param>
     /// <param name="Energies">Of its outputs and their errors.</param>
@@ -104,7 +107,7 @@ internal sealed class HeadRounding(CausalModel model, Recipe recipe, ILayerSolve
             Grid = grid.ToGrid(),
             ScaleType = recipe.ScaleType,
             ScaleDigits = grid.ScaleDigits,
-            Damping = recipe.Correction is { ChooseDamping: false } correction ? correction.Damping : UsualDamping,
+            Damping = Damping(recipe),
             PlannedRank = 0,
             Seed = SeededRandom.Derive(recipe.Seed, SeedPath, (ulong)first).NextUInt64(),
             Workers = model.Device.HostWorkers,

@@ -1,3 +1,4 @@
+using System.Globalization;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
@@ -95,7 +96,8 @@ public sealed class VocabularyQuantizer(CausalModel model, Recipe recipe, Vocabu
         (float[] weight, int rows, int columns) = Load(model, part);
         HeadRounding.Result result = rounding.Round(store.ModuleOf(part), weight, rows, columns, _vocabulary.GridOf(part), inputs);
         string name = RecipeNames.Of(RecipeNames.Methods, recipe.Method);
-        string how = recipe.Correction is null ? "error-compensated rounding on the inputs of the head" : $"{name} without a branch, on the inputs of the head";
+        string damping = recipe.Correction is { ChooseDamping: true } ? string.Create(CultureInfo.InvariantCulture, $", damping {HeadRounding.Damping(recipe)} (auto is for layers of blocks)") : "";
+        string how = recipe.Correction is null ? "error-compensated rounding on the inputs of the head" : $"{name} without a branch, on the inputs of the head{damping}";
         OutputEnergies energies = result.Energies;
         return (result.Weight, Report(part, result.Weight, how, energies.Relative(energies.Nearest), energies.Relative(energies.Stored), onOutputs: true, result.Warnings));
     }
