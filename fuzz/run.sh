@@ -25,7 +25,7 @@ if [ -z "${LRQ_FUZZ_NO_BUILD:-}" ]; then
     rm -rf "$home/plain" "$home/bin" "$home/seeds"
     cp -r tests/LowRankQuant.Fuzz/bin/Release/net10.0 "$home/plain"
     cp -r "$home/plain" "$home/bin"
-    for library in Formats Models Quantization Evaluation; do "$home/tool/sharpfuzz" "$home/bin/LowRankQuant.$library.dll"; done
+    for library in Formats Models Quantization Evaluation Runs; do "$home/tool/sharpfuzz" "$home/bin/LowRankQuant.$library.dll"; done
     dotnet tests/LowRankQuant.Fuzz/bin/Release/net10.0/LowRankQuant.Fuzz.dll seeds "$home/seeds"
 fi
 

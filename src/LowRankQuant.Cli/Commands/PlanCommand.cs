@@ -2,7 +2,8 @@ using System.CommandLine;
 using System.Text.Json;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
-using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Commands;
 

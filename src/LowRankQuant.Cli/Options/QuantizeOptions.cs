@@ -3,7 +3,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Targets;
 using static LowRankQuant.Cli.Options.OptionReader;
-using OutputFormat = LowRankQuant.Evaluation.Runs.OutputFormat;
+using OutputFormat = LowRankQuant.Runs.OutputFormat;
 
 namespace LowRankQuant.Cli.Options;
 

@@ -1,5 +1,6 @@
 using LowRankQuant.Evaluation;
-using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Cli.Output;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
-using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
 

@@ -1,6 +1,7 @@
 using LowRankQuant.Cli;
 using LowRankQuant.Evaluation;
-using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Tests.Cli;

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using LowRankQuant.Evaluation;
-using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;

@@ -1,5 +1,6 @@
 using System.Text.Json;
-using LowRankQuant.Evaluation.Runs;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.EndToEnd;
 

@@ -6,7 +6,7 @@ namespace LowRankQuant.Tests.Project;
 public class ProjectReferenceTests
 {
     // Each project may refer to those before it. A new project takes its place here.
-    private static readonly string[] Order = ["Numerics", "Formats", "Models", "Quantization", "Evaluation", "Cli"];
+    private static readonly string[] Order = ["Numerics", "Formats", "Models", "Quantization", "Evaluation", "Runs", "Cli"];
 
     private static string Source => Path.Combine(TestData.RepositoryRoot, "src");
 

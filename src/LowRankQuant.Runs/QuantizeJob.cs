@@ -1,0 +1,59 @@
+using LowRankQuant.Formats.Peft;
+using LowRankQuant.Models;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
+
+namespace LowRankQuant.Runs;
+
+/// <summary>A quantization run, resolved and checked.</summary>
+public sealed record QuantizeJob
+{
+    /// <summary>The model; stays the caller's.</summary>
+    public required CausalModel Model { get; init; }
+
+    /// <summary>What decides the bytes of the result.</summary>
+    public required Recipe Recipe { get; init; }
+
+    /// <summary>The output folder.</summary>
+    public required string Output { get; init; }
+
+    /// <summary>Delete what another run left in the output folder.</summary>
+    public bool Overwrite { get; init; }
+
+    /// <summary>Where calibration windows come from; null when the method needs none and none were given.</summary>
+    public CalibrationOptions? Calibration { get; init; }
+
+    /// <summary>Text to measure on; null for the held-out calibration windows.</summary>
+    public string? EvaluationText { get; init; }
+
+    /// <summary>What the text to measure on holds, and in which field.</summary>
+    public TextSourceOptions EvaluationTextOptions { get; init; } = new() { FormatOption = "--eval-text-format" };
+
+    /// <summary>Whether the rows of the text to measure on are joined by blank lines, as papers do with WikiText-2.</summary>
+    public bool JoinRows { get; init; }
+
+    /// <summary>Measure on the first so many windows of the text; null for all.</summary>
+    public int? EvaluationWindows { get; init; }
+
+    /// <summary>What to write.</summary>
+    public OutputFormat Format { get; init; }
+
+    /// <summary>Whether the begin-of-text token stands in front of the evaluation text.</summary>
+    public AddBos AddBos { get; init; }
+
+    /// <summary>How low-rank branches are written; null when nothing was said, which means lrq's own file.</summary>
+    public AdapterForm? AdapterForm { get; init; }
+
+    /// <summary>Largest file of tensors, bytes.</summary>
+    public long ShardBytes { get; init; }
+
+    /// <summary>Memory the run may take, bytes; null for what the machine has.</summary>
+    public long? MemoryBytes { get; init; }
+
+    /// <summary>Whether the model comes with a tokenizer that the run could use: of a model that cannot be run nothing is measured, and none is read.</summary>
+    internal bool HasTokenizer => Model.Architecture.Unknown is null && Model.Checkpoint.HasTokenizer;
+
+    /// <summary>Only so many blocks, for measuring: nothing is written beside the run's own files; null for all.</summary>
+    public int? Blocks { get; init; }
+}

@@ -1,0 +1,238 @@
+using System.Diagnostics;
+using System.Globalization;
+using LowRankQuant.Evaluation;
+using LowRankQuant.Formats;
+using LowRankQuant.Formats.Peft;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Quantization.Vocabulary;
+using LowRankQuant.Runs.Reports;
+
+namespace LowRankQuant.Runs;
+
+/// <summary>From a job to a finished folder: calibration, blocks, output, measurement, report.</summary>
+public sealed class QuantizeRun : IQuantizeRun
+{
+    /// <inheritdoc/>
+    public RunReport Run(QuantizeJob job, IRunObserver observer, CancellationToken cancellation)
+    {
+        long start = Stopwatch.GetTimestamp();
+        using OutputLock held = OutputLock.TakeFolder(job.Output);
+        if (held.TakenOver is { } note) observer.Note(note);
+        string reportFile = Path.Combine(Path.GetFullPath(job.Output), RunFolder.ReportName);
+        // What would stop the run at its end is found before the work begins, and before anything is deleted; a finished run needs no work.
+        bool looked = !File.Exists(reportFile);
+        if (looked) RunPreflight.Require(job);
+        CalibrationSet? calibration = LoadCalibration(job, observer, cancellation);
+        var fingerprint = RunFingerprint.Of(
+            job.Model.Checkpoint, calibration?.Fingerprint ?? "none", job.Recipe, job.Model.Device.Kernels.Name, $"{job.Format} {job.ShardBytes}");
+        bool finished = !looked && RunFolder.Holds(job.Output, fingerprint);
+        if (!looked && !finished) RunPreflight.Require(job);
+        MemoryPlan plan = MemoryPlan.For(job.Model.Config, job.Model.Layout, job.Recipe, job.MemoryBytes);
+        if (job.Blocks is null && !finished) DiskPlan.For(job.Model, job.Recipe, plan, job.Format == OutputFormat.Dense).Check(job.Output);
+        job.Model.PagesExperts = plan.IsPaged;
+        RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
+        observer.LogTo(folder.LogFile);
+        if (finished) return Again(job, reportFile, calibration, folder, new RunClock(folder, start), observer, cancellation);
+        using var clock = new RunClock(folder, start);
+        return Work(job, plan, calibration, folder, clock, observer, cancellation);
+    }
+
+    private static RunReport Work(
+        QuantizeJob job, MemoryPlan plan, CalibrationSet? calibration, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
+    {
+        CausalModel model = job.Model;
+        IBlockMethod method = BlockMethods.Create(job.Recipe);
+        ITokenizer? tokenizer = RunMeasurement.TokenizerOf(job);
+        MeasuredWindows evaluation = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer) : new MeasuredWindows([], [], []);
+        MeasuredText? measured = job.Blocks is null ? MeasuredText.Of(job) : null;
+        IReadOnlyList<TextWindow> windows = evaluation.Windows;
+        evaluation.Tell(observer);
+        IReadOnlyList<string> guesses = model.Architecture.Unknown is { } unknown ? [$"not evaluated: {unknown}."]
+            : tokenizer?.Warnings ?? [$"{model.Checkpoint.Location} holds no tokenizer, and the result has none: nothing is measured on text, and no sample is written."];
+        foreach (string warning in guesses) observer.Warn(warning);
+        List<string> warnings = [.. guesses, .. calibration?.Warnings ?? [], .. evaluation.Warnings];
+        calibration?.Save(Path.Combine(folder.Output, "calibration.ids.jsonl"));
+        TellOfSource(job, observer);
+        observer.Note(plan.Describe());
+        var activations = new MemoryBudget(plan.ActivationBytes);
+        ModelPlan? widths = PlanModel(job, plan, calibration, activations, folder, observer, cancellation);
+        var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Correction?.FactorBits ?? 16);
+        var vocabulary = new List<VocabularyReport>();
+        VocabularyQuantizer? quantizer = VocabularyStore.Of(model, job.Recipe, folder, store) is not { } matrices ? null
+            : new VocabularyQuantizer(model, job.Recipe, matrices) { Progress = new Reporter<VocabularyReport>(done => Tell(done, vocabulary, observer)) };
+        IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, plan, calibration, activations, widths, store, quantizer, folder, clock, observer, cancellation);
+        TuningReport? tuning = job.Blocks is null ? Tune(job, calibration, activations, folder, store, observer, cancellation) : null;
+        var report = new RunReport
+        {
+            Tuning = tuning,
+            Method = method.Name,
+            Scheme = job.Recipe.Scheme.ToString(),
+            Output = folder.Output,
+            Blocks = blocks,
+            Vocabulary = vocabulary,
+            CarriedOver = [.. model.Checkpoint.Carried.Select(tensor => tensor.Name).Order(StringComparer.Ordinal)],
+            Warnings = [.. model.Checkpoint.Warnings, .. warnings, .. blocks.SelectMany(block => block.Warnings), .. vocabulary.SelectMany(matrix => matrix.Warnings), .. tuning?.Warning is { } untuned ? new[] { untuned } : []],
+        };
+        if (job.Blocks is not null) return WithEffort(report, clock.Total);
+        observer.Stage(RunStage.Writing);
+        AdapterForm form = job.AdapterForm ?? AdapterForm.Codes;
+        var writer = new OutputWriter(model, job.Recipe, folder, store);
+        if (job.Format == OutputFormat.Dense) writer.WriteDense(job.ShardBytes, cancellation);
+        else writer.WriteCompressed(job.ShardBytes, form, cancellation);
+        bool branches = Directory.Exists(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder));
+        report = report with { EvaluationSource = RunMeasurement.SourceOf(job, windows), Measured = measured, TextWarnings = evaluation.Warnings, AdapterForm = branches ? form : null };
+        var measurement = new RunMeasurement(job, folder, observer, cancellation);
+        report = WithEffort(measurement.Measure(report, windows, tokenizer), clock.Total);
+        measurement.Write(report);
+        folder.RemoveBlocks();
+        clock.Finish();
+        return report;
+    }
+
+    private static RunReport WithEffort(RunReport report, RunEffort effort) => report with { Seconds = effort.Seconds, PeakMemoryBytes = effort.PeakMemoryBytes };
+
+    private static void Tell(VocabularyReport matrix, List<VocabularyReport> all, IRunObserver observer)
+    {
+        all.Add(matrix);
+        observer.Note(matrix.Describe());
+        foreach (string warning in matrix.Warnings) observer.Warn(warning);
+    }
+
+    private static void TellOfSource(QuantizeJob job, IRunObserver observer)
+    {
+        foreach (string known in job.Model.Checkpoint.Warnings) observer.Warn(known);
+        var source = SourceStorage.Of(job.Model);
+        if (source.Remark is { } remark) observer.Note(remark);
+        if (source.Advice(job.Recipe.Correction?.TargetBits ?? StoredSize.GridBits(job.Model, job.Recipe.Scheme)) is { } advice) observer.Warn(advice);
+    }
+
+    // A finished run is never computed again; what it was measured on may change, and then it is measured again.
+    private static RunReport Again(
+        QuantizeJob job, string reportFile, CalibrationSet? calibration, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
+    {
+        RunReport done = RunFolder.Read(
+            reportFile, RunJson.Default.RunReport, $"the model beside it is whole ('lrq eval {folder.Output}' measures it); delete the folder to make the run again, or choose another --out");
+        if (job.AdapterForm is { } form && done.AdapterForm is { } has && form != has)
+        {
+            string held = $"{folder.Output} holds this run, finished, with an adapter of another form";
+            throw new RunFolderException(form switch
+            {
+                AdapterForm.Codes => $"--adapter-form lrq: {held}; choose another --out, or delete the folder to make the run again.",
+                AdapterForm.Padded => $"--adapter-form padded: {held}; 'lrq export {folder.Output} --to compressed-tensors --adapter peft-padded --out FOLDER' writes it without quantizing again.",
+                _ => $"--adapter-form pattern: {held}; 'lrq export {folder.Output} --to compressed-tensors --adapter peft --out FOLDER' writes it without quantizing again.",
+            });
+        }
+        // A run that was killed right behind its report still has them.
+        folder.RemoveBlocks();
+        var wanted = MeasuredText.Of(job);
+        if (job.Blocks is not null || done.Measured == wanted)
+        {
+            observer.Note($"{folder.Output} holds this run, finished.");
+            return done;
+        }
+        ITokenizer? tokenizer = RunMeasurement.TokenizerOf(job);
+        MeasuredWindows evaluation = RunMeasurement.Windows(job, calibration, tokenizer);
+        if (done.OutputHash is { } hash && OutputWriter.HashOf(folder.Output) != hash)
+        {
+            throw new RunFolderException(
+                $"{folder.Output} holds this run, finished, but its tensors are not those of {RunFolder.ReportName} any more (SHA-256); 'lrq eval' measures what is there, and deleting the folder makes the run again.");
+        }
+        observer.Note($"{folder.Output} holds this run, finished, and measured on {done.EvaluationSource ?? "nothing"}; it is measured again as is asked for now.");
+        var measurement = new RunMeasurement(job, folder, observer, cancellation);
+        evaluation.Tell(observer);
+        RunReport again = done with
+        {
+            EvaluationSource = RunMeasurement.SourceOf(job, evaluation.Windows),
+            Measured = wanted,
+            // What was said of another text is not true of this one.
+            Warnings = [.. done.Warnings.Except(done.TextWarnings), .. evaluation.Warnings],
+            TextWarnings = evaluation.Warnings,
+        };
+        RunReport report = measurement.Measure(again, evaluation.Windows, tokenizer);
+        RunEffort effort = clock.Total;
+        report = WithEffort(report, new RunEffort(done.Seconds + effort.Seconds, Math.Max(done.PeakMemoryBytes, effort.PeakMemoryBytes)));
+        measurement.Write(report);
+        return report;
+    }
+
+    private static CalibrationSet? LoadCalibration(QuantizeJob job, IRunObserver observer, CancellationToken cancellation)
+    {
+        if (job.Calibration is null) return null;
+        observer.Stage(RunStage.Calibration);
+        CalibrationSet set = CalibrationLoader.Load(
+            job.Calibration, job.Model.Checkpoint.FindTokenizer(), job.Model.Config, job.Model,
+            new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
+        observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}{(set.MoreWindows.Length > 0 ? $" and {set.MoreWindows.Length} more to tune on" : "")}, {set.TokensDropped} dropped");
+        foreach (string warning in set.Warnings) observer.Warn(warning);
+        return set;
+    }
+
+    // flrq+ looks at the whole model before its first block; the plan is kept, so that a run that goes on has the same.
+    private static ModelPlan? PlanModel(
+        QuantizeJob job, MemoryPlan memory, CalibrationSet? calibration, MemoryBudget budget, RunFolder folder, IRunObserver observer, CancellationToken cancellation)
+    {
+        if (job.Recipe is not { Method: QuantizationMethod.FlrqPlus, Correction: { UsesSensitivity: true } correction }) return null;
+        if (ModelPlan.TryRead(folder.Work) is { } known) return known;
+        string? current = null;
+        var planner = new ModelPlanner(job.Model, job.Recipe.Seed, correction.Damping, folder.Work)
+        {
+            StatisticsBytes = memory.StatisticsBytes,
+            Progress = (stage, done, all) =>
+            {
+                if (stage != current) observer.Stage(stage);
+                current = stage;
+                observer.Progress(done, all);
+            },
+        };
+        CalibrationSet windows = calibration ?? throw new ArgumentException("flrq+ needs calibration.", nameof(calibration));
+        int Rank(LinearShape shape) => correction.RankFor(shape.OutFeatures, shape.InFeatures, job.Recipe.Bits);
+        ModelPlan plan = correction.TargetBits is { } target
+            ? planner.Spend(windows, budget, target, new GridChoices(job.Recipe, correction, job.Model.Device.HostWorkers), cancellation)
+            : planner.Uniform(windows, budget, Rank, cancellation);
+        plan.Write(folder.Work);
+        return plan;
+    }
+
+    private static IReadOnlyList<BlockReport> QuantizeBlocks(
+        QuantizeJob job, IBlockMethod method, MemoryPlan memory, CalibrationSet? calibration, MemoryBudget activations, ModelPlan? plan, CompressedBlockStore store,
+        VocabularyQuantizer? vocabulary, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
+    {
+        int count = Math.Min(job.Blocks ?? int.MaxValue, job.Model.Config.Layers), finished = 0;
+        while (finished < count && folder.HasBlock(finished)) finished++;
+        observer.BeginBlocks(count, finished);
+        var pipeline = new BlockPipeline(job.Model, job.Recipe, folder, store)
+        {
+            Plan = plan,
+            Vocabulary = vocabulary,
+            StatisticsBytes = memory.StatisticsBytes,
+            StepProgress = new Reporter<BlockProgress>(observer.Step),
+            BlockProgress = new Reporter<BlockReport>(report =>
+            {
+                observer.Block(report);
+                clock.Save();
+            }),
+        };
+        return pipeline.Run(method, calibration, activations, cancellation, job.Blocks);
+    }
+
+    private static TuningReport? Tune(
+        QuantizeJob job, CalibrationSet? calibration, MemoryBudget activations, RunFolder folder, CompressedBlockStore store, IRunObserver observer,
+        CancellationToken cancellation)
+    {
+        if (job.Recipe.Tuning is null) return null;
+        if (folder.ReadTuning() is { } done) return done;
+        observer.Stage(RunStage.Tuning);
+        var tuner = new ModelTuner(job.Model, job.Recipe, folder, store) { Progress = (done, all) => observer.Progress(done, all) };
+        TuningReport report = tuner.Run(calibration ?? throw new ArgumentException("Tuning needs calibration.", nameof(calibration)), activations, cancellation);
+        observer.Note(string.Create(CultureInfo.InvariantCulture, $"tuned: KL divergence {report.Before:G4} -> {report.After:G4} on {report.Measured}, step {report.KeptStep} of {report.Steps} kept"));
+        return report;
+    }
+}

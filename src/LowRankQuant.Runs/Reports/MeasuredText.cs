@@ -1,0 +1,37 @@
+using System.Security.Cryptography;
+using LowRankQuant.Evaluation;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Texts;
+
+namespace LowRankQuant.Runs.Reports;
+
+/// <summary>What a run was measured on, so that a finished run can be asked whether it was measured as is asked for now.</summary>
+/// <param name="Sha256">SHA-256 of the text file's bytes; null for the held-out calibration windows, which belong to the run.</param>
+/// <param name="Windows">The first so many windows of the text; null for all.</param>
+/// <param name="AddBos">Whether the begin-of-text token stands in front of the text.</param>
+public sealed record MeasuredText(string? Sha256, int? Windows, AddBos AddBos)
+{
+    /// <summary>What the file was said to hold.</summary>
+    public TextFormat Format { get; init; }
+
+    /// <summary>Field of JSON objects that holds the text.</summary>
+    public string TextField { get; init; } = TextSourceOptions.UsualField;
+
+    /// <summary>Whether rows were joined by blank lines.</summary>
+    public bool JoinRows { get; init; }
+
+    /// <summary>What a job asks for.</summary>
+    /// <exception cref="EvaluationException">There is no such text.</exception>
+    public static MeasuredText Of(QuantizeJob job)
+    {
+        if (job.EvaluationText is not { } file) return new MeasuredText(null, null, AddBos.Auto);
+        if (!File.Exists(file)) throw new EvaluationException($"'{file}' is not a file; name a text to measure on.");
+        using FileStream stream = File.OpenRead(file);
+        return new MeasuredText(Convert.ToHexStringLower(SHA256.HashData(stream)), job.EvaluationWindows, job.AddBos)
+        {
+            Format = job.EvaluationTextOptions.Format,
+            TextField = job.EvaluationTextOptions.TextField,
+            JoinRows = job.JoinRows,
+        };
+    }
+}

@@ -1,0 +1,239 @@
+using System.Globalization;
+using System.Text.Json;
+using LowRankQuant.Evaluation;
+using LowRankQuant.Formats;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods.Layerwise;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Quantization.Vocabulary;
+using LowRankQuant.Runs.Reports;
+
+namespace LowRankQuant.Runs;
+
+/// <summary>Measures a written result beside its source and beside round to nearest, and adds the figures to a report.</summary>
+/// <param name="job">The run.</param>
+/// <param name="folder">Its folder, with the result.</param>
+/// <param name="observer">Is told how far it is.</param>
+/// <param name="cancellation">Asks to stop.</param>
+internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObserver observer, CancellationToken cancellation)
+{
+    private const int SampleTokens = 48;
+    private const int PromptTokens = 8;
+
+    // A result this many times more perplexed than the original says nothing sensible any more.
+    private const double CollapseFactor = 10;
+    private const string Collapse = "the result has collapsed";
+
+    private readonly CausalModel _model = job.Model;
+
+    /// <summary>The source's tokenizer; null where it has none and no text is read.</summary>
+    /// <exception cref="TokenizerException">It is unsound, or there is none and a text is read.</exception>
+    public static ITokenizer? TokenizerOf(QuantizeJob job) =>
+        job.HasTokenizer || job.EvaluationText is not null ? job.Model.Checkpoint.LoadTokenizer() : null;
+
+    /// <summary>The windows that a run is measured on, all at once: three measurements and the sample take the same, and whatever is wrong with them shows before the work.</summary>
+    public static MeasuredWindows Windows(QuantizeJob job, CalibrationSet? calibration, ITokenizer? tokenizer)
+    {
+        if (job.EvaluationText is not { } file || tokenizer is null) return new MeasuredWindows([.. (calibration?.HeldOutWindows ?? []).Select(ids => new TextWindow(ids))], [], []);
+        TextSource source = SourceOf(job, tokenizer);
+        TextFileWindows text = TextOf(job, source, tokenizer);
+        TextWindow[] windows = [.. text];
+        string? overlap = calibration is null ? null : TextOverlap.Of(file, calibration, windows);
+        return new MeasuredWindows(
+            windows, text.Shortage(windows.Length, "--eval-windows") is { } shortage ? [shortage] : [], [.. source.Warnings, .. overlap is null ? Array.Empty<string>() : [overlap]]);
+    }
+
+    /// <summary>The windows of the evaluation text, read as they are asked for.</summary>
+    public static TextFileWindows TextOf(QuantizeJob job, ITokenizer tokenizer) => TextOf(job, SourceOf(job, tokenizer), tokenizer);
+
+    private static TextFileWindows TextOf(QuantizeJob job, TextSource source, ITokenizer tokenizer) =>
+        new(source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows }, joinRows: job.JoinRows);
+
+    private static TextSource SourceOf(QuantizeJob job, ITokenizer tokenizer) => new(
+        job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
+
+    /// <summary>What a run is measured on, in words; null where it is not measured.</summary>
+    public static string? SourceOf(QuantizeJob job, IReadOnlyList<TextWindow> windows) =>
+        job.EvaluationText is { } file ? (job.JoinRows ? $"{file}, rows joined by blank lines" : file) : (windows.Count == 0 ? null : "held-out calibration windows");
+
+    // Its result is the baseline already.
+    internal static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };
+
+    /// <summary>Sizes and figures.</summary>
+    /// <param name="report">What is known already.</param>
+    /// <param name="windows">What is measured on.</param>
+    /// <param name="tokenizer">The source's; null where it has none.</param>
+    public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
+    {
+        using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device) { PagesExperts = _model.PagesExperts };
+        report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null }, result);
+        var memory = new ModelRunnerOptions { MemoryBytes = job.MemoryBytes / 2, ScratchFolder = folder.Work };
+        using var full = new ModelRunner(_model, memory);
+        if (windows.Count > 0)
+        {
+            var source = new SourceStorage(report.SourceBitsPerWeight!.Value, report.SourceTypes);
+            report = report with
+            {
+                FullPrecision = Evaluate(RunStage.Original, full, null) with
+                {
+                    BitsPerWeight = source.IsQuantized ? source.BitsPerWeight : null,
+                    ModelBitsPerWeight = StoredSize.ModelBits(_model),
+                },
+            };
+            if (!IsBaseline(job.Recipe))
+            {
+                using var rounded = new ModelRunner(_model, memory, RoundedBlock) { EmbeddingSource = RoundedEmbedding(), HeadSource = RoundedHead() };
+                report = report with
+                {
+                    Rtn = Evaluate(RunStage.Baseline, rounded, full) with
+                    {
+                        // As plain floats both take the bits of plain floats.
+                        BitsPerWeight = job.Format == OutputFormat.Dense ? report.BitsPerWeight : StoredSize.GridBits(_model, job.Recipe.Scheme),
+                        ModelBitsPerWeight = report.RtnBytes * 8.0 / StoredSize.Parameters(_model),
+                    },
+                };
+            }
+            using var quantized = new ModelRunner(result, memory);
+            report = report with
+            {
+                Result = Evaluate(RunStage.Result, quantized, full) with { BitsPerWeight = report.BitsPerWeight, ModelBitsPerWeight = StoredSize.ModelBits(result) },
+            };
+        }
+        full.ReleaseBlocks();
+        return Judge(report with { Sample = Sample(result, tokenizer, windows) });
+
+        EvaluationResult Evaluate(string stage, ModelRunner runner, ModelRunner? reference)
+        {
+            observer.Stage(stage);
+            var progress = new Reporter<EvaluationProgress>(value => observer.Progress(value.Done, value.Total));
+            return new Evaluator(runner, reference).Evaluate(windows, new EvaluationOptions { Memory = memory }, progress, cancellation);
+        }
+    }
+
+    private RunReport WithSizes(RunReport report, CausalModel result)
+    {
+        bool dense = job.Format == OutputFormat.Dense;
+        SourceStorage source = SourceStorage.Of(_model);
+        long written = result.Checkpoint.StoredBytes;
+        StoredParts stored = StoredSize.Parts(result);
+        double bits = StoredSize.BitsPerWeight(result, stored.LinearBytes + stored.BranchBytes);
+        double counted = dense
+            ? StoredSize.LayerBits(report.Blocks) ?? StoredSize.GridBits(_model, job.Recipe.Scheme)
+            : StoredSize.BitsPerWeight(result, stored.LinearBytes + stored.CountedBranchBytes);
+        string[] notes = [.. source.Advice(counted) is { } text ? new[] { text } : [], .. AdapterWarning(stored, bits, counted)];
+        return report with
+        {
+            BitsPerWeight = bits,
+            CountedBitsPerWeight = counted,
+            Stored = stored,
+            SourceBitsPerWeight = source.BitsPerWeight,
+            SourceTypes = source.Types,
+            SourceBytes = _model.Checkpoint.StoredBytes,
+            Bf16Bytes = 2 * StoredSize.Parameters(_model),
+            ResultBytes = written,
+            ResultBitsPerParameter = written * 8.0 / StoredSize.Parameters(_model),
+            RtnBytes = IsBaseline(job.Recipe) ? null : dense ? written : RoundedSize.Of(folder.Output, _model, job.Recipe, job.ShardBytes),
+            EmbeddingBytes = 2L * _model.Config.VocabularySize * _model.Config.HiddenSize * (_model.Config.TiedEmbeddings ? 1 : 2),
+            OutputHash = OutputWriter.HashOf(folder.Output),
+            Warnings = [.. report.Warnings.Where(warning => !warning.StartsWith(Collapse, StringComparison.Ordinal)).Except(notes), .. notes],
+        };
+    }
+
+    private static IEnumerable<string> AdapterWarning(StoredParts stored, double bits, double counted)
+    {
+        if (stored.BranchBytes == stored.CountedBranchBytes) yield break;
+        yield return string.Create(
+            CultureInfo.InvariantCulture,
+            $"the PEFT folder holds the branches in {stored.BranchBytes:N0} bytes, lrq's own file in {stored.CountedBranchBytes:N0}: {bits:F3} bits per weight in place of {counted:F3}") +
+            ". Leave --adapter-form out, or give lrq.";
+    }
+
+    // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
+    private IDecoderBlock RoundedBlock(int index)
+    {
+        IDecoderBlock block = _model.LoadBlock(index);
+        SlotSwap.ReplaceByRounded(block, job.Recipe.SchemeFrom(GridStart.MinMax), _model.Device);
+        return block;
+    }
+
+    // Embedding and head take part in the baseline where the run quantizes them.
+    private Func<InputEmbedding>? RoundedEmbedding() => job.Recipe.Vocabulary is not { Embedding: not null } ? null
+        : () => _model.LoadEmbedding(VocabularyQuantizer.Nearest(_model, job.Recipe, VocabularyPart.Embedding));
+
+    private Func<OutputHead>? RoundedHead() => job.Recipe.Vocabulary is not { Head: not null } vocabulary ? null
+        : () => _model.LoadHead(VocabularyQuantizer.Nearest(_model, job.Recipe, vocabulary.Tied ? VocabularyPart.Embedding : VocabularyPart.Head));
+
+    private string? Sample(CausalModel result, ITokenizer? tokenizer, IReadOnlyList<TextWindow> windows)
+    {
+        if (tokenizer is null) return null;
+        // Sampling holds the whole model as 32-bit floats; a large model is quantized block by block just because that does not fit.
+        long weights = sizeof(float) * (result.LinearWeights + (2L * result.Config.VocabularySize * result.Config.HiddenSize));
+        if (weights > (job.MemoryBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) / 4 * 3)
+        {
+            observer.Note("no sample text: the model's weights as 32-bit floats do not fit the memory budget.");
+            return null;
+        }
+        string prompt = windows.Count == 0 ? "" : tokenizer.Decode(windows[0].Ids.AsSpan(0, Math.Min(PromptTokens, windows[0].Ids.Length)), skipSpecialTokens: true);
+        try
+        {
+            return TextGenerator.Generate(result, tokenizer, prompt, SampleTokens, cancellation: cancellation);
+        }
+        catch (EvaluationException)
+        {
+            // A model without a token to begin with and a run without text: there is nothing to continue.
+            return null;
+        }
+    }
+
+    private static RunReport Judge(RunReport report)
+    {
+        if (report is not { FullPrecision.Perplexity: { } full, Result.Perplexity: { } result } || result < CollapseFactor * full) return report;
+        IEnumerable<int> worst = report.Blocks.Where(block => block.HeldOutLoss is not null || block.LossAfter is not null)
+            .OrderByDescending(block => block.HeldOutLoss ?? block.LossAfter).Take(3).Select(block => block.Index);
+        return report with
+        {
+            Warnings =
+            [
+                .. report.Warnings,
+                string.Create(CultureInfo.InvariantCulture,
+                    $"{Collapse}: perplexity {result:F1} against {full:F1}; worst blocks: {string.Join(", ", worst)}. Use more bits, smaller groups or more iterations."),
+            ],
+        };
+    }
+
+    /// <summary>Writes the report for people and, last, the one for programs.</summary>
+    public void Write(RunReport report)
+    {
+        LayerReport[] layers = [.. report.Blocks.SelectMany(block => block.Layers)];
+        if (layers.Length > 0) AtomicFile.WriteAllText(Path.Combine(folder.Output, RankChart.FileName), RankChart.Draw(layers));
+        AtomicFile.WriteAllText(Path.Combine(folder.Output, "report.md"), ReportMarkdown.Write(report));
+        AtomicFile.WriteAllBytes(
+            Path.Combine(folder.Output, RunFolder.ReportName), JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.RunReport));
+    }
+}
+
+/// <summary>The windows that a run is measured on, and what there is to say about their text.</summary>
+/// <param name="Windows">The windows; none where a run is not measured.</param>
+/// <param name="Notes">What is worth knowing.</param>
+/// <param name="Warnings">What the user should look at.</param>
+internal sealed record MeasuredWindows(IReadOnlyList<TextWindow> Windows, IReadOnlyList<string> Notes, IReadOnlyList<string> Warnings)
+{
+    /// <summary>Says it.</summary>
+    public void Tell(IRunObserver observer)
+    {
+        foreach (string note in Notes) observer.Note(note);
+        foreach (string warning in Warnings) observer.Warn(warning);
+    }
+}
+
+/// <summary>Hands progress on, in the order in which it comes and from the same thread.</summary>
+internal sealed class Reporter<T>(Action<T> report) : IProgress<T>
+{
+    public void Report(T value) => report(value);
+}
