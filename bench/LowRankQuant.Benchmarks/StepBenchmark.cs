@@ -36,7 +36,7 @@ internal static class StepBenchmark
             arena, Seeds.Factor(0, 0, i)))];
         IWeightSource[] dense = [.. block.Slots.Select((slot, i) => slot.Exchange(learned[i]))];
         using var trainer = new BlockTrainer(
-            block, new BlockStreams(inputs, targets, batch), arena, new ReconstructionOptions { Iterations = repeats, LearningRate = rate, Batch = batch });
+            block, new BlockStreams(inputs, targets, batch), arena, new TrainingSettings { Iterations = repeats, LearningRate = rate, Batch = batch });
         int[] windows = [.. Enumerable.Range(0, batch)];
         var checks = new JsonObject();
         for (int step = 0; step < warmup + repeats; step++)

@@ -54,7 +54,7 @@ internal sealed class App(Terminal terminal, Engine engine)
     private RootCommand CreateRoot() => new("LowRankQuant makes large language models smaller without retraining them.")
     {
         new QuantizeCommand(terminal, engine).Build(),
-        new PlanCommand(terminal).Build(),
+        new PlanCommand(terminal, engine).Build(),
         new EvalCommand(terminal, engine).Build(),
         new CorrectCommand(terminal, engine).Build(),
         new CompareCommand(terminal).Build(),

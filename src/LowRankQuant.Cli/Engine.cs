@@ -1,3 +1,5 @@
+using LowRankQuant.Quantization;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 
@@ -7,8 +9,9 @@ namespace LowRankQuant.Cli;
 /// <param name="Quantize">Quantizes and measures.</param>
 /// <param name="Evaluate">Measures.</param>
 /// <param name="Correct">Finds a branch for a quantized model.</param>
-internal sealed record Engine(IQuantizeRun Quantize, IEvaluationRun Evaluate, ICorrectRun Correct)
+/// <param name="Methods">The methods that there are.</param>
+internal sealed record Engine(IQuantizeRun Quantize, IEvaluationRun Evaluate, ICorrectRun Correct, MethodCatalog Methods)
 {
     /// <summary>The real one.</summary>
-    public static Engine Default { get; } = new(new QuantizeRun(), new EvaluationRun(), new CorrectRun());
+    public static Engine Default { get; } = new(new QuantizeRun(), new EvaluationRun(), new CorrectRun(), BuiltInMethods.Catalog);
 }

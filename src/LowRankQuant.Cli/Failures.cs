@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using LowRankQuant.Cli.Options;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
@@ -7,7 +8,10 @@ using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Planning;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Cli;
@@ -73,9 +77,10 @@ internal static class Failures
         _ => $"{failure.GetType().Name}: {failure.Message} This is a defect of lrq; {DebugVariable}=1 prints where it happened.",
     };
 
-    /// <summary>A message on one line: a file's name may hold line ends, or controls that rewrite what stands on a terminal.</summary>
+    /// <summary>A message on one line, with options in the place of recipe keys: a file's name may hold line ends, or controls that rewrite what stands on a terminal.</summary>
     public static string OneLine(string message)
     {
+        message = OptionText.Of(message);
         if (!message.Any(char.IsControl)) return message;
         var line = new StringBuilder();
         foreach (char c in message)

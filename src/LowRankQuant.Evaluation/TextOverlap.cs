@@ -11,7 +11,7 @@ internal static class TextOverlap
     // Less than this part may be quotations.
     private const double Remarkable = 0.05;
 
-    private const string Remedy = "its figures say little about other text. Give another file to --eval-text.";
+    private const string Remedy = "its figures say little about other text. Give another file to `eval_text`.";
 
     private const ulong Factor = 0x9E3779B97F4A7C15;
 

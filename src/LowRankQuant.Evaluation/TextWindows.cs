@@ -118,7 +118,7 @@ public static class TextWindows
     {
         int made = 0;
         using var reader = new SourceReader(path);
-        var rows = new RowReader(path, new TextSourceOptions { FormatOption = "--text-format" }, () => null, new TextNotes(path));
+        var rows = new RowReader(path, new TextSourceOptions { FormatOption = "`text_format`" }, () => null, new TextNotes(path));
         foreach (JsonPiece piece in new JsonValues(reader, path, LongestLine).Read())
         {
             if (made == windows) break;

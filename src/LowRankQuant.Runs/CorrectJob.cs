@@ -2,6 +2,7 @@ using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Corrections;
 using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Runs;

@@ -5,7 +5,9 @@ using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Corrections;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Runs;
@@ -31,18 +33,18 @@ public sealed class CorrectRun : ICorrectRun
         if (calibration.Windows.Length < job.Calibration.Samples)
         {
             observer.Note($"The calibration text has {calibration.TokensFound} tokens: {calibration.Windows.Length} windows of {calibration.SequenceLength} are used " +
-                $"instead of {job.Calibration.Samples}; --samples and --sequence-length choose others.");
+                $"instead of {job.Calibration.Samples}; `samples` and `sequence_length` choose others.");
         }
         var fingerprint = RunFingerprint.OfCorrection(
-            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options, job.Reference.Device.Kernels.Name,
+            job.Quantized.Checkpoint, job.Reference.Checkpoint, calibration.Fingerprint, job.Options.Identity, job.Reference.Device.Kernels.Name,
             $"{job.Form} {job.FactorType}");
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);
         string reportFile = Path.Combine(folder.Output, RunFolder.ReportName);
         if (File.Exists(reportFile))
         {
-            CorrectReport done = RunFolder.Read(
-                reportFile, RunJson.Default.CorrectReport, "the adapter beside it is whole; delete the folder to make the run again, or choose another --out");
+            CorrectReport done = StoredJson.Read(
+                reportFile, RunJson.Default.CorrectReport, "the adapter beside it is whole; delete the folder to make the run again, or choose another `out`");
             folder.RemoveBlocks();
             observer.Note($"{folder.Output} holds this run, finished.");
             return done;

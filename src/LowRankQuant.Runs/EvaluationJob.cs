@@ -22,7 +22,7 @@ public sealed record EvaluationJob
     public string? Text { get; init; }
 
     /// <summary>What the text file holds, and in which field.</summary>
-    public TextSourceOptions TextOptions { get; init; } = new() { FormatOption = "--text-format" };
+    public TextSourceOptions TextOptions { get; init; } = new() { FormatOption = "`text_format`" };
 
     /// <summary>Whether the rows of the text are joined by blank lines, as papers do with WikiText-2; of windows only.</summary>
     public bool JoinRows { get; init; }

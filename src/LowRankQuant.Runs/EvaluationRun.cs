@@ -52,7 +52,7 @@ public sealed class EvaluationRun : IEvaluationRun
         EvaluationResult result = evaluator.Evaluate(windows, options, new ObserverProgress(observer, () => windows.Expected), cancellation);
         if (windows.LongestPart > LongestUnremarked)
             observer.Note($"{windows.LongestPart} characters were in memory at once: the tokenizer's rules name no place between them where the text may be cut.");
-        if (windows.Shortage(result.Windows ?? 0, "--windows") is { } shortage) observer.Note(shortage);
+        if (windows.Shortage(result.Windows ?? 0, "`windows`") is { } shortage) observer.Note(shortage);
         return WithWarnings(result, tokenizer, source, observer);
     }
 
@@ -76,7 +76,7 @@ public sealed class EvaluationRun : IEvaluationRun
         if (job.Reference is not null) observer.Note("Rolling perplexity defines no divergence; the reference is asked the tasks only.");
         observer.Stage($"measuring the documents of {job.Text}");
         TextSource source = Source(job, tokenizer);
-        if (source.Format == TextFormat.Ids) throw new EvaluationException($"--perplexity rolling counts words and bytes, and '{job.Text}' holds token ids; give text.");
+        if (source.Format == TextFormat.Ids) throw new EvaluationException($"`perplexity` rolling counts words and bytes, and '{job.Text}' holds token ids; give text.");
         SourceReader? reader = null;
         using SourceReader? plain = source.Format == TextFormat.Text ? reader = source.Open() : null;
         // Documents of JSON are the pages; plain text has headings.

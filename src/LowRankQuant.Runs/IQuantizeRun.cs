@@ -1,3 +1,4 @@
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Runs;
@@ -6,7 +7,7 @@ namespace LowRankQuant.Runs;
 public interface IQuantizeRun
 {
     /// <summary>Runs a job, or goes on with what an earlier session left; a finished run only reports.</summary>
-    /// <exception cref="LowRankQuant.Quantization.Pipeline.RunFolderException">The output folder holds something else.</exception>
+    /// <exception cref="RunFolderException">The output folder holds something else.</exception>
     /// <exception cref="OperationCanceledException">The token asked to stop; finished blocks stay.</exception>
     RunReport Run(QuantizeJob job, IRunObserver observer, CancellationToken cancellation);
 }

@@ -1,5 +1,6 @@
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Runs;
 

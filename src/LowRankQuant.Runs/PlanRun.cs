@@ -7,7 +7,8 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline;
-using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Planning;
+using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Targets;
 using LowRankQuant.Quantization.Vocabulary;
 using LowRankQuant.Runs.Reports;
@@ -42,9 +43,9 @@ public static class PlanRun
             disk = DiskPlan.For(model, recipe, memory ?? new MemoryPlan(0, 0, 0), job.Format == OutputFormat.Dense);
             Check(found, () => disk.Check(job.Output.Length > 0 ? job.Output : "."));
         }
-        double? budget = recipe.Correction?.TargetBits;
+        double? budget = recipe.Method.Budget?.TargetBits;
         // Grids that a budget chooses are not known before it is spent.
-        bool known = budget is null || recipe.Correction!.Widths == BudgetWidths.Fixed;
+        bool known = recipe.Method.Budget is not { ChoosesGrids: true };
         PlannedGrid[] layers = fits && known ? Layers(model, recipe, scheme) : [];
         PlannedGrid[] vocabulary = [.. Vocabulary(model, recipe)];
         bool works = found.Count == 0;
@@ -60,7 +61,7 @@ public static class PlanRun
             SourceBitsPerWeight = source.BitsPerWeight,
             SourceTypes = source.Types,
             SourceBytes = model.Checkpoint.StoredBytes,
-            Scheme = $"{RecipeNames.Of(RecipeNames.Methods, recipe.Method)}, {scheme}",
+            Scheme = $"{recipe.Method.Method}, {scheme}",
             Target = recipe.Target is { } target ? TargetNames.Of(target.Engine) : null,
             Layers = layers,
             BitsPerWeight = bits,

@@ -2,6 +2,7 @@ using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Runs;
@@ -28,7 +29,7 @@ public sealed record QuantizeJob
     public string? EvaluationText { get; init; }
 
     /// <summary>What the text to measure on holds, and in which field.</summary>
-    public TextSourceOptions EvaluationTextOptions { get; init; } = new() { FormatOption = "--eval-text-format" };
+    public TextSourceOptions EvaluationTextOptions { get; init; } = new() { FormatOption = "`eval_text_format`" };
 
     /// <summary>Whether the rows of the text to measure on are joined by blank lines, as papers do with WikiText-2.</summary>
     public bool JoinRows { get; init; }

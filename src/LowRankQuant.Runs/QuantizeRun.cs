@@ -10,7 +10,8 @@ using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
-using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Planning;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Tuning;
 using LowRankQuant.Quantization.Vocabulary;
 using LowRankQuant.Runs.Reports;
@@ -49,7 +50,7 @@ public sealed class QuantizeRun : IQuantizeRun
         QuantizeJob job, MemoryPlan plan, CalibrationSet? calibration, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
     {
         CausalModel model = job.Model;
-        IBlockMethod method = BlockMethods.Create(job.Recipe);
+        IBlockMethod method = job.Recipe.Method.Create();
         ITokenizer? tokenizer = RunMeasurement.TokenizerOf(job);
         MeasuredWindows evaluation = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer) : new MeasuredWindows([], [], []);
         MeasuredText? measured = job.Blocks is null ? MeasuredText.Of(job) : null;
@@ -64,7 +65,7 @@ public sealed class QuantizeRun : IQuantizeRun
         observer.Note(plan.Describe());
         var activations = new MemoryBudget(plan.ActivationBytes);
         ModelPlan? widths = PlanModel(job, plan, calibration, activations, folder, observer, cancellation);
-        var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Correction?.FactorBits ?? 16);
+        var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Method.FactorBits);
         var vocabulary = new List<VocabularyReport>();
         VocabularyQuantizer? quantizer = VocabularyStore.Of(model, job.Recipe, folder, store) is not { } matrices ? null
             : new VocabularyQuantizer(model, job.Recipe, matrices) { Progress = new Reporter<VocabularyReport>(done => Tell(done, vocabulary, observer)) };
@@ -111,23 +112,23 @@ public sealed class QuantizeRun : IQuantizeRun
         foreach (string known in job.Model.Checkpoint.Warnings) observer.Warn(known);
         var source = SourceStorage.Of(job.Model);
         if (source.Remark is { } remark) observer.Note(remark);
-        if (source.Advice(job.Recipe.Correction?.TargetBits ?? StoredSize.GridBits(job.Model, job.Recipe.Scheme)) is { } advice) observer.Warn(advice);
+        if (source.Advice(job.Recipe.Method.Budget?.TargetBits ?? StoredSize.GridBits(job.Model, job.Recipe.Scheme)) is { } advice) observer.Warn(advice);
     }
 
     // A finished run is never computed again; what it was measured on may change, and then it is measured again.
     private static RunReport Again(
         QuantizeJob job, string reportFile, CalibrationSet? calibration, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
     {
-        RunReport done = RunFolder.Read(
-            reportFile, RunJson.Default.RunReport, $"the model beside it is whole ('lrq eval {folder.Output}' measures it); delete the folder to make the run again, or choose another --out");
+        RunReport done = StoredJson.Read(
+            reportFile, RunJson.Default.RunReport, $"the model beside it is whole ('lrq eval {folder.Output}' measures it); delete the folder to make the run again, or choose another `out`");
         if (job.AdapterForm is { } form && done.AdapterForm is { } has && form != has)
         {
             string held = $"{folder.Output} holds this run, finished, with an adapter of another form";
             throw new RunFolderException(form switch
             {
-                AdapterForm.Codes => $"--adapter-form lrq: {held}; choose another --out, or delete the folder to make the run again.",
-                AdapterForm.Padded => $"--adapter-form padded: {held}; 'lrq export {folder.Output} --to compressed-tensors --adapter peft-padded --out FOLDER' writes it without quantizing again.",
-                _ => $"--adapter-form pattern: {held}; 'lrq export {folder.Output} --to compressed-tensors --adapter peft --out FOLDER' writes it without quantizing again.",
+                AdapterForm.Codes => $"`adapter_form` lrq: {held}; choose another `out`, or delete the folder to make the run again.",
+                AdapterForm.Padded => $"`adapter_form` padded: {held}; 'lrq export {folder.Output} `to` compressed-tensors `adapter` peft-padded `out` FOLDER' writes it without quantizing again.",
+                _ => $"`adapter_form` pattern: {held}; 'lrq export {folder.Output} `to` compressed-tensors `adapter` peft `out` FOLDER' writes it without quantizing again.",
             });
         }
         // A run that was killed right behind its report still has them.
@@ -175,28 +176,31 @@ public sealed class QuantizeRun : IQuantizeRun
         return set;
     }
 
-    // flrq+ looks at the whole model before its first block; the plan is kept, so that a run that goes on has the same.
+    // Some methods look at the whole model before its first block; the plan is kept, so that a run that goes on has the same.
     private static ModelPlan? PlanModel(
         QuantizeJob job, MemoryPlan memory, CalibrationSet? calibration, MemoryBudget budget, RunFolder folder, IRunObserver observer, CancellationToken cancellation)
     {
-        if (job.Recipe is not { Method: QuantizationMethod.FlrqPlus, Correction: { UsesSensitivity: true } correction }) return null;
+        if (!job.Recipe.Method.PlansModel) return null;
         if (ModelPlan.TryRead(folder.Work) is { } known) return known;
         string? current = null;
-        var planner = new ModelPlanner(job.Model, job.Recipe.Seed, correction.Damping, folder.Work)
+        ModelPlan plan = job.Recipe.Method.Plan(new ModelPlanContext
         {
+            Model = job.Model,
+            Scheme = job.Recipe.Scheme,
+            Target = job.Recipe.Target?.Engine,
+            Calibration = calibration ?? throw new ArgumentException("A method that plans a whole model needs calibration.", nameof(calibration)),
+            Activations = budget,
             StatisticsBytes = memory.StatisticsBytes,
+            Scratch = folder.Work,
+            Seed = job.Recipe.Seed,
             Progress = (stage, done, all) =>
             {
                 if (stage != current) observer.Stage(stage);
                 current = stage;
                 observer.Progress(done, all);
             },
-        };
-        CalibrationSet windows = calibration ?? throw new ArgumentException("flrq+ needs calibration.", nameof(calibration));
-        int Rank(LinearShape shape) => correction.RankFor(shape.OutFeatures, shape.InFeatures, job.Recipe.Bits);
-        ModelPlan plan = correction.TargetBits is { } target
-            ? planner.Spend(windows, budget, target, new GridChoices(job.Recipe, correction, job.Model.Device.HostWorkers), cancellation)
-            : planner.Uniform(windows, budget, Rank, cancellation);
+            Cancellation = cancellation,
+        });
         plan.Write(folder.Work);
         return plan;
     }

@@ -8,8 +8,12 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Layers;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Quantization.Vocabulary;
 using LowRankQuant.Runs.Reports;
@@ -46,7 +50,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         TextWindow[] windows = [.. text];
         string? overlap = calibration is null ? null : TextOverlap.Of(file, calibration, windows);
         return new MeasuredWindows(
-            windows, text.Shortage(windows.Length, "--eval-windows") is { } shortage ? [shortage] : [], [.. source.Warnings, .. overlap is null ? Array.Empty<string>() : [overlap]]);
+            windows, text.Shortage(windows.Length, "`eval_windows`") is { } shortage ? [shortage] : [], [.. source.Warnings, .. overlap is null ? Array.Empty<string>() : [overlap]]);
     }
 
     /// <summary>The windows of the evaluation text, read as they are asked for.</summary>
@@ -63,7 +67,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         job.EvaluationText is { } file ? (job.JoinRows ? $"{file}, rows joined by blank lines" : file) : (windows.Count == 0 ? null : "held-out calibration windows");
 
     // Its result is the baseline already.
-    internal static bool IsBaseline(Recipe recipe) => recipe is { Method: QuantizationMethod.Rtn, TwoLevelGrid: not null };
+    internal static bool IsBaseline(Recipe recipe) => recipe is { Method.RoundsToNearest: true, TwoLevelGrid: not null };
 
     /// <summary>Sizes and figures.</summary>
     /// <param name="report">What is known already.</param>
@@ -151,7 +155,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         yield return string.Create(
             CultureInfo.InvariantCulture,
             $"the PEFT folder holds the branches in {stored.BranchBytes:N0} bytes, lrq's own file in {stored.CountedBranchBytes:N0}: {bits:F3} bits per weight in place of {counted:F3}") +
-            ". Leave --adapter-form out, or give lrq.";
+            ". Leave `adapter_form` out, or give lrq.";
     }
 
     // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.

@@ -4,6 +4,8 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Planning;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Runs;

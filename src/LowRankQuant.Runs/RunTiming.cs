@@ -5,8 +5,10 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Methods.Budget;
 using LowRankQuant.Quantization.Pipeline;
-using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Planning;
+using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Tuning;
 using LowRankQuant.Runs.Reports;
 
@@ -39,12 +41,12 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, double? read
         int layers = _model.Config.Layers;
         var stages = new List<TimedStage>();
         if (reading is { } seconds) stages.Add(new TimedStage(RunStage.Calibration, seconds));
-        if (recipe is { Method: QuantizationMethod.FlrqPlus, Correction: { UsesSensitivity: true } correction })
+        if (recipe.Method.PlansModel)
         {
             int windows = ModelPlanner.SensitivityWindows(recipe.SequenceLength, recipe.Samples);
             double passes = windows * ((layers * (1 + GradientPass) * block.Window) + (GradientPass * Head(recipe.SequenceLength)));
             stages.Add(new TimedStage(RunStage.Sensitivity, passes + (2 * layers * block.Loading)));
-            if (correction.TargetBits is not null) stages.Add(new TimedStage(RunStage.Budget, layers * ((recipe.Samples * block.Window) + block.Loading)));
+            if (recipe.Method.Budget is not null) stages.Add(new TimedStage(RunStage.Budget, layers * ((recipe.Samples * block.Window) + block.Loading)));
         }
         stages.Add(new TimedStage(RunStage.Blocks, layers * block.Seconds));
         if (recipe.Tuning is { } tuning) stages.Add(new TimedStage(RunStage.Tuning, Tuning(recipe, tuning, layers)));

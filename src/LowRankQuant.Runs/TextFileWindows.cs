@@ -41,9 +41,9 @@ internal sealed class TextFileWindows : IEnumerable<TextWindow>
         (_source, _tokenizer, _config, _options, _kind, _joinRows) = (source, tokenizer, config, options, kind, joinRows);
         bool adds = addBos switch { AddBos.Yes => true, AddBos.No => false, _ => tokenizer.AddsBos };
         int? bos = !adds ? null : DocumentMarks.BosId(tokenizer, config)
-            ?? throw new EvaluationException("--add-bos yes: neither the tokenizer nor the configuration names a begin-of-text token.");
+            ?? throw new EvaluationException("`add_bos` yes: neither the tokenizer nor the configuration names a begin-of-text token.");
         _marks = new DocumentMarks(bos, DocumentMarks.EosId(tokenizer, config));
-        if (joinRows && source.Format == TextFormat.Ids) throw new EvaluationException($"--join-rows joins texts, and '{source.Path}' holds token ids; leave it out.");
+        if (joinRows && source.Format == TextFormat.Ids) throw new EvaluationException($"`join_rows` joins texts, and '{source.Path}' holds token ids; leave it out.");
     }
 
     /// <summary>Characters of the longest part that was tokenized at once.</summary>

@@ -39,7 +39,7 @@ internal sealed class CompareCommand(Terminal terminal)
         TaskReport report = TaskReport.OfItems(items, against, harness);
         if (reader.Flag(_json)) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.TaskReport));
         else terminal.Out.Write(TaskTable.Of(report));
-        foreach (string note in report.Notes) terminal.Error.WriteLine($"warning: {note}");
+        foreach (string note in report.Notes) terminal.Error.WriteLine($"warning: {OptionText.Of(note)}");
         return ExitCodes.Success;
     }
 }

@@ -2,16 +2,17 @@ using System.CommandLine;
 using System.Text.Json;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
-using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Corrections;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 using static LowRankQuant.Cli.Options.OptionReader;
 
 namespace LowRankQuant.Cli.Commands;
@@ -83,7 +84,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         int factorBits = reader.Int(_factorBits) ?? 8;
         TextFormat format = reader.Choice(_format, CommonOptions.TextFormats) ?? TextFormat.Auto;
         ulong? seed = reader.UnsignedLong(_seed);
-        AdapterForm form = reader.Choice(_form, CorrectionOptions.AdapterForms) ?? AdapterForm.Pattern;
+        AdapterForm form = reader.Choice(_form, QuantizeOptions.AdapterForms) ?? AdapterForm.Pattern;
         SafetensorsType? factorType = reader.Choice(_type, ExportOptionSet.DenseTypes);
         if (form == AdapterForm.Codes) reader.Refuse("is for a PEFT folder, --adapter-form pattern or padded", _type);
         long? memory = reader.Size(_memory);
@@ -137,7 +138,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         CorrectReport report;
         using (RunNarrator narrator = RunDisplay.Create(terminal, json)) report = engine.Correct.Run(job, narrator, cancellation);
         TextWriter writer = json ? terminal.Error : terminal.Out;
-        foreach (string warning in report.Warnings) writer.WriteLine($"warning: {warning}");
+        foreach (string warning in report.Warnings) writer.WriteLine($"warning: {OptionText.Of(warning)}");
         string written = report.Output is null ? "no branch pays; no adapter was written" : $"written to {report.Output}";
         string sizes = report.AdapterBytes == report.CountedAdapterBytes
             ? FormattableString.Invariant($"{report.AdapterBytes:N0} bytes of factors")

@@ -1,14 +1,15 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
-using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Commands;
 
@@ -128,14 +129,14 @@ internal sealed class InspectCommand(Terminal terminal)
         foreach ((string module, LinearGrid grid) in StoredSize.VocabularyGrids(model).Where(matrix => matrix.Grid.IsQuantized))
             table.Add(module, $"{grid.Description}, {Format.Bits((double)grid.StoredBits!.Value / grid.Weights)} bits per weight");
         terminal.Out.Write(table.ToString());
-        foreach (string warning in model.Checkpoint.Warnings) terminal.Out.WriteLine($"warning: {warning}");
+        foreach (string warning in model.Checkpoint.Warnings) terminal.Out.WriteLine($"warning: {OptionText.Of(warning)}");
         if (report is not null)
         {
             terminal.Out.WriteLine();
             terminal.Out.WriteLine($"Method {report.Method}, {report.Scheme}; {report.Blocks.Count} blocks in {Format.Duration(report.Seconds)}.");
             if (report.EvaluationSource is { } source) terminal.Out.WriteLine($"Measured on {source}:");
             terminal.Out.Write(ResultTable.Of(report));
-            foreach (string warning in report.Warnings) terminal.Out.WriteLine($"warning: {warning}");
+            foreach (string warning in report.Warnings) terminal.Out.WriteLine($"warning: {OptionText.Of(warning)}");
         }
         if (!tensors) return;
         terminal.Out.WriteLine();

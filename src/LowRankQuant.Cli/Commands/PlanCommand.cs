@@ -8,9 +8,9 @@ using LowRankQuant.Runs.Reports;
 namespace LowRankQuant.Cli.Commands;
 
 /// <summary><c>lrq plan MODEL</c>: the options of <c>lrq quantize</c>, and nothing is done but one block timed.</summary>
-internal sealed class PlanCommand(Terminal terminal)
+internal sealed class PlanCommand(Terminal terminal, Engine engine)
 {
-    private readonly QuantizeOptions _options = new();
+    private readonly QuantizeOptions _options = new(engine.Methods);
     private readonly Option<bool> _untimed = new("--untimed") { Description = "Do not time a block; everything else takes no time." };
 
     public Command Build()
@@ -23,12 +23,12 @@ internal sealed class PlanCommand(Terminal terminal)
 
     private int Run(ParseResult parsed, CancellationToken cancellation)
     {
-        using var setup = QuantizeSetup.Open(_options, parsed, planning: true);
+        using var setup = QuantizeSetup.Open(engine.Methods, _options, parsed, planning: true);
         (QuantizeJob job, IReadOnlyList<string> notes) = setup.Prepare();
         PlanReport plan = PlanRun.Run(job, setup.Problems, notes, !parsed.GetValue(_untimed), cancellation);
         if (setup.Json) terminal.Out.WriteLine(JsonSerializer.Serialize(plan, RunJson.Default.PlanReport));
         else Print(setup.Describe(), plan);
-        foreach (string problem in plan.Problems) terminal.Error.WriteLine($"error: {problem}");
+        foreach (string problem in plan.Problems) terminal.Error.WriteLine($"error: {OptionText.Of(problem)}");
         return plan.Works ? ExitCodes.Success : ExitCodes.BadRequest;
     }
 
@@ -37,7 +37,7 @@ internal sealed class PlanCommand(Terminal terminal)
         TextWriter writer = terminal.Out;
         writer.WriteLine(model);
         writer.WriteLine(plan.Scheme);
-        foreach (string note in plan.Notes) writer.WriteLine(note);
+        foreach (string note in plan.Notes) writer.WriteLine(OptionText.Of(note));
         writer.WriteLine();
         if (plan.Layers.Count > 0)
         {

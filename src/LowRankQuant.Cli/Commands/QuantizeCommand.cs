@@ -2,16 +2,17 @@ using System.CommandLine;
 using System.Text.Json;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
+using LowRankQuant.Quantization.Options;
+using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Cli.Commands;
 
 /// <summary><c>lrq quantize MODEL</c>.</summary>
 internal sealed class QuantizeCommand(Terminal terminal, Engine engine)
 {
-    private readonly QuantizeOptions _options = new();
+    private readonly QuantizeOptions _options = new(engine.Methods);
 
     public Command Build()
     {
@@ -22,7 +23,7 @@ internal sealed class QuantizeCommand(Terminal terminal, Engine engine)
 
     private int Run(ParseResult parsed, CancellationToken cancellation)
     {
-        using var setup = QuantizeSetup.Open(_options, parsed, planning: false);
+        using var setup = QuantizeSetup.Open(engine.Methods, _options, parsed, planning: false);
         (QuantizeJob job, IReadOnlyList<string> notes) = setup.Prepare();
         if (setup.Problems.Count > 0) throw new RecipeException(setup.Problems);
         RunReport report;
@@ -43,7 +44,7 @@ internal sealed class QuantizeCommand(Terminal terminal, Engine engine)
         writer.WriteLine();
         if (report.EvaluationSource is { } source) writer.WriteLine($"Measured on {source}:");
         if (!measuringOnly || report.Result is not null) writer.Write(ResultTable.Of(report));
-        foreach (string warning in report.Warnings) writer.WriteLine($"warning: {warning}");
+        foreach (string warning in report.Warnings) writer.WriteLine($"warning: {OptionText.Of(warning)}");
         writer.WriteLine($"{Format.Duration(report.Seconds)}, peak memory {Format.Bytes(report.PeakMemoryBytes)}{(measuringOnly ? "" : $", written to {report.Output}")}");
         if (!measuringOnly && AdapterHint.Of(report.Output) is { } hint) writer.WriteLine(hint);
         if (json) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.RunReport));

@@ -1,7 +1,5 @@
 using System.CommandLine;
 using LowRankQuant.Cli.Options;
-using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
@@ -9,22 +7,28 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Commands;
 
 /// <summary>From the options of <c>lrq quantize</c>, which <c>lrq plan</c> shares, to a job; whatever is wrong is collected.</summary>
 internal sealed class QuantizeSetup : IDisposable
 {
+    private readonly MethodCatalog _catalog;
     private readonly ModelPath _path;
     private readonly RecipeRequest _request;
     private readonly Settings _settings;
     private readonly OptionReader _reader;
     private readonly bool _planning;
 
-    private QuantizeSetup(ModelPath path, CausalModel model, CpuDevice device, RecipeRequest request, Settings settings, OptionReader reader, bool json, bool planning)
+    private QuantizeSetup(MethodCatalog catalog, ModelPath path, CausalModel model, CpuDevice device, RecipeRequest request, Settings settings, OptionReader reader, bool json, bool planning)
     {
+        _catalog = catalog;
         _path = path;
         Model = model;
         Device = device;
@@ -46,10 +50,11 @@ internal sealed class QuantizeSetup : IDisposable
     public IReadOnlyList<string> Problems => _reader.Problems;
 
     /// <summary>Reads the options and opens the model.</summary>
+    /// <param name="catalog">The methods that there are.</param>
     /// <param name="options">The options.</param>
     /// <param name="parsed">The command line.</param>
     /// <param name="planning">Whether nothing will be run: then neither an output folder nor calibration text is needed.</param>
-    public static QuantizeSetup Open(QuantizeOptions options, ParseResult parsed, bool planning)
+    public static QuantizeSetup Open(MethodCatalog catalog, QuantizeOptions options, ParseResult parsed, bool planning)
     {
         var reader = new OptionReader(parsed);
         bool json = reader.Flag(options.Json);
@@ -61,7 +66,7 @@ internal sealed class QuantizeSetup : IDisposable
         {
             ModelPath path = ModelPath.Of(parsed.GetValue(options.Model)!);
             device = new CpuDevice(deviceOptions);
-            return new QuantizeSetup(path, ModelSource.Open(path.Path, device, use: Use(request)), device, request, settings, reader, json, planning);
+            return new QuantizeSetup(catalog, path, ModelSource.Open(path.Path, device, use: Use(catalog, request)), device, request, settings, reader, json, planning);
         }
         catch (Exception failure) when (reader.Problems.Count > 0)
         {
@@ -76,8 +81,9 @@ internal sealed class QuantizeSetup : IDisposable
     }
 
     // Whatever learns from text runs the model; rounding needs its weights alone.
-    private static ModelUse Use(RecipeRequest request) =>
-        request.Method is not null && RecipeNames.Parse(RecipeNames.Methods, request.Method) is QuantizationMethod.Rtn ? ModelUse.Weights : ModelUse.Any;
+    private static ModelUse Use(MethodCatalog catalog, RecipeRequest request) => LearnsFromText(RecipeResolver.MethodOf(catalog, request)) ? ModelUse.Any : ModelUse.Weights;
+
+    private static bool LearnsFromText(QuantizationMethod method) => method.Needs.HasFlag(MethodNeeds.Calibration);
 
     /// <summary>One line about the model.</summary>
     public string Describe()
@@ -107,7 +113,7 @@ internal sealed class QuantizeSetup : IDisposable
             reader.Text(options.TextField), reader.Choice(options.AddBos, CommonOptions.AddBosNames), reader.Text(options.EvalText),
             reader.Choice(options.EvalTextFormat, CommonOptions.TextFormats), reader.Flag(options.JoinRows), reader.Int(options.EvalWindows, 1),
             reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
-            reader.Choice(options.Correction.AdapterForm, CorrectionOptions.AdapterForms),
+            reader.Choice(options.AdapterForm, QuantizeOptions.AdapterForms),
             reader.Size(options.ShardSize) ?? SafetensorsFolderWriter.DefaultShardSize, reader.Size(options.Memory), reader.Int(options.Blocks, 1),
             reader.Flag(options.Overwrite));
         if (!planning && string.IsNullOrWhiteSpace(settings.Output)) reader.Problems.Add("--out is missing: name the output folder.");
@@ -122,13 +128,13 @@ internal sealed class QuantizeSetup : IDisposable
         (ModelPath path, CausalModel model, RecipeRequest request, Settings settings) = (_path, Model, _request, _settings);
         List<string> problems = _reader.Problems;
         IReadOnlyList<string> sources = settings.Calibration;
-        QuantizationMethod? method = request.Method is null ? QuantizationMethod.Lrq : RecipeNames.Parse(RecipeNames.Methods, request.Method);
-        bool learns = method is not QuantizationMethod.Rtn || request.TuneSteps > 0, measuresOnly = !learns && sources.Count > 0;
+        QuantizationMethod method = RecipeResolver.MethodOf(_catalog, request);
+        bool learns = LearnsFromText(method) || request.TuneSteps > 0, measuresOnly = !learns && sources.Count > 0;
         bool bundled = path.IsDemo && sources.Count == 0 && learns;
         // A calibration text that nothing learns from is there to be measured on.
         string? evalText = settings.EvalText ?? (path.IsDemo && !measuresOnly ? path.EvaluationText : null);
         if (measuresOnly && settings.EvalText is not null)
-            problems.Add("--calibration does not apply to method rtn beside --eval-text: rtn learns nothing and is measured on that text; leave one of them out.");
+            problems.Add($"--calibration does not apply to method {method.Name} beside --eval-text: {method.Name} learns nothing and is measured on that text; leave one of them out.");
         CalibrationSettings.Check(problems, sources, settings.CalibrationFormat, settings.TextField, settings.AddBos, evalText, settings.EvalTextFormat, bundled);
         if (bundled) sources = [path.CalibrationText];
         if (settings.EvalWindows is not null && evalText is null) problems.Add("--eval-windows needs --eval-text: without it the held-out calibration windows are measured on.");
@@ -145,7 +151,7 @@ internal sealed class QuantizeSetup : IDisposable
         problems.AddRange(found.Skip(known));
         Recipe recipe = resolved.Recipe;
         IReadOnlyList<string> notes = measuresOnly && recipe.HeldOut == 0
-            ? [.. resolved.Notes, "rtn learns nothing from --calibration, and with --held-out 0 nothing is measured on it: its windows are written to calibration.ids.jsonl and that is all."]
+            ? [.. resolved.Notes, $"{method.Name} learns nothing from --calibration, and with --held-out 0 nothing is measured on it: its windows are written to calibration.ids.jsonl and that is all."]
             : resolved.Notes;
         if (settings.AdapterForm is not null) CheckAdapterForm(recipe, settings.Format, problems);
         var job = new QuantizeJob
@@ -169,7 +175,7 @@ internal sealed class QuantizeSetup : IDisposable
         return (job, notes);
 
         ResolvedRecipe Examine(RecipeRequest asked, List<string> wrong) => RecipeResolver.Examine(
-            asked, model.Config, model.Layout, model.Checkpoint.NativeScaleType, wrong);
+            _catalog, asked, model.Config, model.Layout, model.Checkpoint.NativeScaleType, wrong);
 
         CalibrationOptions Calibration(Recipe chosen) => new()
         {
@@ -216,7 +222,7 @@ internal sealed class QuantizeSetup : IDisposable
 
     private static void CheckAdapterForm(Recipe recipe, OutputFormat format, List<string> problems)
     {
-        if (recipe.Correction is not { MayHaveBranches: true })
+        if (!recipe.Method.MayHaveBranches)
             problems.Add("--adapter-form says how low-rank branches are written, and this run makes none; leave it out, or choose a --method that does, and a rank.");
         else if (format == OutputFormat.Dense)
             problems.Add("--adapter-form does not apply to --format dense, which adds low-rank branches to the weights; leave one of them out.");

@@ -62,7 +62,7 @@ internal sealed class VerifyCommand(Terminal terminal)
         string linears = report.Linears > 0 ? $", {report.Linears} quantized linears" : "";
         writer.WriteLine($"{report.Kind}: {report.Tensors} tensors read{linears}.");
         if (run is not null) writer.WriteLine($"Against {run.Location}: {Compared(report)}.");
-        foreach (string note in report.Notes) writer.WriteLine($"note: {note}");
+        foreach (string note in report.Notes) writer.WriteLine($"note: {OptionText.Of(note)}");
         foreach (Difference difference in report.Differences.Take(MostDifferences)) writer.WriteLine($"different: {difference}");
         if (report.Differences.Count > MostDifferences) writer.WriteLine($"different: {report.Differences.Count - MostDifferences} more");
         if (run is not null && report.Differences.Count == 0) writer.WriteLine("No difference.");

@@ -1,6 +1,8 @@
 using System.CommandLine;
+using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Texts;
 
@@ -38,7 +40,7 @@ internal static class CommonOptions
         "--add-bos", "WHEN", "Begin-of-text token in front of every document: auto (as the tokenizer says), yes or no (default: auto).");
 
     public static Option<string?> FormatOfText(string name, string whose) => OptionReader.Create(
-        name, "KIND", $"What {whose} holds: {RecipeNames.List(TextFormats)} (default: auto, by name and content).");
+        name, "KIND", $"What {whose} holds: {Choices.List(TextFormats)} (default: auto, by name and content).");
 
     public static Option<string?> TextField() => OptionReader.Create(
         "--text-field", "NAME", "Field of JSON objects that holds the text or conversation (default: text, or a conversation in a known layout).");

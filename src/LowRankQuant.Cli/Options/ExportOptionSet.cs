@@ -1,10 +1,12 @@
 using System.CommandLine;
+using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gptq;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
 using static LowRankQuant.Cli.Options.OptionReader;
 
@@ -37,7 +39,7 @@ internal sealed class ExportOptionSet(string? defaultTarget)
     private readonly Option<string?> _out = Create("--out", "PATH", "Where the result goes.");
     private readonly Option<string?> _adapter = Create(
         "--adapter", "KIND",
-        $"How low-rank branches are written: {RecipeNames.List([.. Adapters])} (default: the first that the format has; dense adds them to the weights).");
+        $"How low-rank branches are written: {Choices.List([.. Adapters])} (default: the first that the format has; dense adds them to the weights).");
 
     private readonly Option<string?> _adapterType = Create(
         "--adapter-dtype", "TYPE",
@@ -48,7 +50,7 @@ internal sealed class ExportOptionSet(string? defaultTarget)
     private readonly Option<string?> _gptqFormat = Create(
         "--gptq-format", "v1|v2", "gptq: form of the zero points (default: v1 when symmetric with 2, 4 or 8 bits, else v2).");
     private readonly Option<string?> _linear = Create(
-        "--linear", "TYPE", $"gguf: type of linears that lie on no grid: {RecipeNames.List(GgufTypes)} (default: f16; a GGUF model's own).");
+        "--linear", "TYPE", $"gguf: type of linears that lie on no grid: {Choices.List(GgufTypes)} (default: f16; a GGUF model's own).");
     private readonly Option<string?> _embedding = Create(
         "--embedding", "TYPE", "gguf: type of the embedding, the same names (default: f16; a GGUF model's own).");
     private readonly Option<string?> _head = Create(

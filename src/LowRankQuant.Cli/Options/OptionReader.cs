@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
+using LowRankQuant.Evaluation.Tasks;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Cli.Options;
@@ -61,7 +63,7 @@ internal sealed class OptionReader(ParseResult parsed)
         where T : struct, Enum
     {
         if (Text(option) is not { } text) return null;
-        return RecipeNames.Parse(names, text) ?? Bad<T>(option, text, $"must be one of {RecipeNames.List(names)}");
+        return Choices.Parse(names, text) ?? Bad<T>(option, text, $"must be one of {Choices.List(names)}");
     }
 
     /// <summary>Adds a problem for each of the options that is given.</summary>

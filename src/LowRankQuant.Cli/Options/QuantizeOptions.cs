@@ -1,23 +1,34 @@
 using System.CommandLine;
+using LowRankQuant.Evaluation.Tasks;
+using LowRankQuant.Formats.Peft;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Targets;
 using static LowRankQuant.Cli.Options.OptionReader;
 using OutputFormat = LowRankQuant.Runs.OutputFormat;
 
 namespace LowRankQuant.Cli.Options;
 
-/// <summary>The options of <c>lrq quantize</c>.</summary>
-internal sealed class QuantizeOptions
+/// <summary>The options of <c>lrq quantize</c>; what methods take they declare themselves.</summary>
+/// <param name="catalog">The methods that there are.</param>
+internal sealed class QuantizeOptions(MethodCatalog catalog)
 {
     public static IReadOnlyList<KeyValuePair<string, OutputFormat>> Formats { get; } =
         [new("compressed-tensors", OutputFormat.CompressedTensors), new("dense", OutputFormat.Dense)];
+
+    /// <summary>Forms of the adapter of a result with low-rank branches.</summary>
+    public static IReadOnlyList<KeyValuePair<string, AdapterForm>> AdapterForms { get; } =
+        [new("lrq", LowRankQuant.Formats.Peft.AdapterForm.Codes), new("pattern", LowRankQuant.Formats.Peft.AdapterForm.Pattern), new("padded", LowRankQuant.Formats.Peft.AdapterForm.Padded)];
 
     public Argument<string> Model { get; } = CommonOptions.Model();
 
     public Option<string?> Out { get; } = Create("--out", "DIR", "The output folder. A run that was interrupted goes on there.");
 
-    public Option<string?> Method { get; } = Create("--method", "NAME", $"{RecipeNames.List(RecipeNames.Methods)} (default: lrq).");
+    public Option<string?> Method { get; } = Create("--method", "NAME", $"{catalog.Names} (default: {catalog.Default.Name}); see lrq methods.");
 
     public Option<string?> Preset { get; } = Create(
         "--preset", "NAME", "Where values that are not given come from: fast (the default) or paper (512 x 1024 tokens, 5000 iterations; hours).");
@@ -42,7 +53,7 @@ internal sealed class QuantizeOptions
         "--head", "BITS", "Quantize the output head: 8, 4, or off (the default); methods that see calibration text fit it to the inputs it gets behind the quantized blocks.");
 
     public Option<string?> Target { get; } = Create(
-        "--target", "NAME", $"Obey the rules of an engine or container, so that an export loses nothing: {RecipeNames.List(TargetNames.Targets)}.");
+        "--target", "NAME", $"Obey the rules of an engine or container, so that an export loses nothing: {Choices.List(TargetNames.Targets)}.");
 
     public Option<string?> OnMisfit { get; } = Create(
         "--on-misfit", "HOW", "Layers that the target cannot hold: refuse (the default), or nearest: use the nearest grid that fits and say so.");
@@ -54,9 +65,11 @@ internal sealed class QuantizeOptions
 
     public Option<bool?> Symmetric { get; } = new("--symmetric") { HelpName = "true|false", Description = "A grid without zero points (default: false)." };
 
-    public Option<string?> Rank { get; } = Create("--rank", "N", "Rank of LRQ's scaling matrices, or full (default: by preset); for low-rank correction the rank of every branch, with --target-bits the largest.");
+    public MethodOptionSet OfMethods { get; } = new(catalog);
 
-    public CorrectionOptions Correction { get; } = new();
+    public Option<string?> AdapterForm { get; } = Create(
+        "--adapter-form", "lrq|pattern|padded",
+        "How branches are written: lrq's own file in the bits that are counted, or a PEFT folder in floats, ranks by module or padded to one (default: lrq; see export).");
 
     public Option<string?> TuneSteps { get; } = Create(
         "--tune-steps", "N",
@@ -68,25 +81,12 @@ internal sealed class QuantizeOptions
 
     public Option<string?> TuneSamples { get; } = Create("--tune-samples", "N", "Most calibration windows of --tune-steps: those of the method, and more where the text has them (default: 256).");
 
-    public Option<string?> Iterations { get; } = Create("--iterations", "N", "Steps per block (default: by preset).");
-
-    public Option<string?> LearningRate { get; } = Create("--learning-rate", "X", "First learning rate; a cosine takes it to 0 (default: by preset, method and bits).");
-
-    public Option<string?> Batch { get; } = Create("--batch", "N", "Windows per step (default: 2).");
-
     public Option<string?> Samples { get; } = Create("--samples", "N", "Calibration windows to learn from (default: by preset).");
 
     public Option<string?> SequenceLength { get; } = Create("--sequence-length", "N", "Tokens per calibration window (default: by preset, at most what the model has).");
 
-    public Option<string?> Start { get; } = Create("--start", "HOW", "First grid: minmax or search (default: by preset).");
-
     public Option<string?> ScaleType { get; } = Create(
-        "--scale-dtype", "TYPE", $"Stored type of scales: {RecipeNames.List(RecipeNames.ScaleTypes)} (default: the source's; fp16 for GGUF).");
-
-    public Option<string?> Loss { get; } = Create(
-        "--loss", "KIND", "plain (the paper's), or relative: every token's error over its own magnitude (default: by preset).");
-
-    public Option<string?> KeepBest { get; } = Create("--keep-best", "true|false", "Keep the iterate that is best on held-out windows (default: by preset).");
+        "--scale-dtype", "TYPE", $"Stored type of scales: {Choices.List(GridNames.ScaleTypes)} (default: the source's; fp16 for GGUF).");
 
     public Option<string?> HeldOut { get; } = Create("--held-out", "N", "Calibration windows kept aside to measure on (default: by preset).");
 
@@ -115,7 +115,7 @@ internal sealed class QuantizeOptions
 
     public Option<string?> EvalWindows { get; } = Create("--eval-windows", "N", "Measure on the first N windows of that text (default: all).");
 
-    public Option<string?> Format { get; } = Create("--format", "KIND", $"{RecipeNames.List(Formats)} (plain floats) (default: compressed-tensors).");
+    public Option<string?> Format { get; } = Create("--format", "KIND", $"{Choices.List(Formats)} (plain floats) (default: compressed-tensors).");
 
     public Option<string?> ShardSize { get; } = Create("--shard-size", "SIZE", "Largest file of tensors (default: 5 GB).");
 
@@ -131,16 +131,25 @@ internal sealed class QuantizeOptions
 
     public Option<bool> Json { get; } = CommonOptions.Json();
 
+    // What everybody needs first; help shows the others when it is asked for all.
+    private IEnumerable<Option> NeededFirst => [Out, Method, Bits, GroupSize, Symmetric, Grid, Target, Calibration, EvalText, EvalWindows, Preset, Samples, Memory, Threads, Overwrite, Json];
+
+    private IEnumerable<Option> More =>
+    [
+        Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows,
+        TuneSteps, TuneRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Blocks,
+    ];
+
     public Command AddTo(Command command)
     {
         command.Arguments.Add(Model);
-        Option[] options =
-        [
-            Out, Method, Bits, GroupSize, Symmetric, Grid, Layers, Embedding, Head, Target, OnMisfit, TensorParallel, Calibration, Preset, Rank, Iterations, LearningRate, Batch, Samples, SequenceLength, Start, ScaleType,
-            TuneSteps, TuneRate, TuneBatch, TuneSamples, Loss, KeepBest, HeldOut, Seed, CalibrationFormat, TextField, AddBos, EvalText, EvalTextFormat, JoinRows, EvalWindows, Format, ShardSize, Threads, Memory, Kernels, Blocks,
-            Overwrite, Json,
-        ];
-        foreach (Option option in options.Concat(Correction.All)) command.Options.Add(option);
+        foreach (Option option in NeededFirst) command.Options.Add(option);
+        foreach (Option option in More)
+        {
+            option.Hidden = true;
+            command.Options.Add(option);
+        }
+        foreach (Option option in OfMethods.All) command.Options.Add(option);
         return command;
     }
 
@@ -152,6 +161,7 @@ internal sealed class QuantizeOptions
         {
             Preset = reader.Text(Preset),
             Method = reader.Text(Method),
+            Options = OfMethods.Read(reader),
             Grid = reader.Text(Grid),
             Embedding = reader.Text(Embedding),
             Head = reader.Text(Head),
@@ -163,14 +173,7 @@ internal sealed class QuantizeOptions
             Granularity = granularity,
             GroupSize = groupSize,
             Symmetric = reader.Flag(Symmetric),
-            Start = reader.Choice(Start, RecipeNames.Starts),
-            ScaleType = reader.Choice(ScaleType, RecipeNames.ScaleTypes),
-            Rank = string.Equals(reader.Text(Rank), "full", StringComparison.OrdinalIgnoreCase) ? RecipeRequest.FullRank : reader.Int(Rank),
-            Iterations = reader.Int(Iterations),
-            LearningRate = reader.Double(LearningRate),
-            Batch = reader.Int(Batch),
-            Loss = reader.Choice(Loss, RecipeNames.Losses),
-            KeepBest = reader.YesNo(KeepBest),
+            ScaleType = reader.Choice(ScaleType, GridNames.ScaleTypes),
             Seed = reader.UnsignedLong(Seed),
             Samples = reader.Int(Samples),
             HeldOut = reader.Int(HeldOut),
@@ -179,7 +182,6 @@ internal sealed class QuantizeOptions
             TuneRate = reader.Double(TuneRate),
             TuneBatch = reader.Int(TuneBatch),
             TuneSamples = reader.Int(TuneSamples),
-            Correction = Correction.Read(reader),
         };
     }
 

@@ -22,8 +22,9 @@ internal static class ResultTable
             if (report.SourceTypes is { } types) Add(table, $"source ({types})", full, report.SourceBitsPerWeight, report.SourceBytes, reference: true);
             else Add(table, "full precision", full with { ModelBitsPerWeight = Bf16Bits }, full.BitsPerWeight ?? Bf16Bits, report.Bf16Bytes ?? report.SourceBytes, reference: true);
         }
-        bool isRtn = report.Method == RecipeNames.Of(RecipeNames.Methods, QuantizationMethod.Rtn);
-        if (report.Rtn is { } rtn) Add(table, isRtn ? "rtn min-max" : "rtn", rtn, rtn.BitsPerWeight, report.RtnBytes);
+        // A result may be called as the baseline is.
+        const string baseline = "rtn";
+        if (report.Rtn is { } rtn) Add(table, report.Method == baseline ? "rtn min-max" : baseline, rtn, rtn.BitsPerWeight, report.RtnBytes);
         Add(table, report.Method, (report.Result ?? new EvaluationResult()) with { ModelBitsPerWeight = report.ResultBitsPerParameter }, report.BitsPerWeight, report.ResultBytes);
         return table.ToString();
     }

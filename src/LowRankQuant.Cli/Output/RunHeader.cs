@@ -1,8 +1,11 @@
 using System.Globalization;
 using LowRankQuant.Cli.Options;
+using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Tuning;
 using LowRankQuant.Quantization.Vocabulary;
 
@@ -47,29 +50,17 @@ internal static class RunHeader
         if (grid is TwoLevelGrid native) return $"{start}llama.cpp's {native.Name} blocks (groups of {native.GroupSize})";
         var uniform = (UniformGrid)grid;
         string share = uniform.Granularity switch { Granularity.Tensor => "matrix", Granularity.Channel => "output channel", _ => $"group of {uniform.GroupSize}" };
-        string type = RecipeNames.Of(RecipeNames.ScaleTypes, scales);
+        string type = Choices.Of(GridNames.ScaleTypes, scales);
         return $"{start}{(grid.Symmetric ? $"one {type} scale" : $"one {type} scale and zero point")} per {share}";
     }
 
-    private static string Method(Recipe recipe)
-    {
-        string start = recipe.Scheme.Start == GridStart.MinMax ? "scales from the smallest and largest weight" : "scales searched for the least error";
-        string name = RecipeNames.Of(RecipeNames.Methods, recipe.Method);
-        return recipe.Method switch
-        {
-            QuantizationMethod.Rtn => $"round to nearest ({name}), {start}",
-            QuantizationMethod.FlexRound => $"rounding learned for every weight ({name}), first {start}",
-            QuantizationMethod.Lrq => $"rounding learned with scaling matrices of rank {recipe.Rank} ({name}), first {start}",
-            QuantizationMethod.LrqHybrid => $"rounding learned with scaling matrices of rank {recipe.Rank}, or full ones in small layers ({name}), first {start}",
-            _ => $"low-rank branches beside the rounded weights ({name}): {(recipe.Correction is { } correction ? CorrectionOptions.Describe(correction) : "none")}",
-        };
-    }
+    private static string Method(Recipe recipe) => $"{recipe.Method.Method}: {recipe.Method.Describe()}";
 
     private static string Vocabulary(Recipe recipe, VocabularyRecipe vocabulary)
     {
         IEnumerable<string> parts = vocabulary.Parts.Select(part =>
         {
-            string how = recipe.Method == QuantizationMethod.Rtn || !vocabulary.IsHead(part) ? "rounded to nearest" : "fitted to the inputs of the head";
+            string how = !recipe.Method.LooksAtInputs || !vocabulary.IsHead(part) ? "rounded to nearest" : "fitted to the inputs of the head";
             return $"{vocabulary.NameOf(part)}: {Grid(vocabulary.GridOf(part).ToGrid(), recipe.ScaleType)}, {how}";
         });
         return string.Join("; ", parts);
@@ -78,15 +69,10 @@ internal static class RunHeader
     private static string? Learning(Recipe recipe)
     {
         string tuning = recipe.Tuning is { } tuned ? Tuning(tuned) : "";
-        if (recipe.Method == QuantizationMethod.Rtn) return tuning.Length == 0 ? null : tuning;
+        if (!recipe.Method.LooksAtInputs) return tuning.Length == 0 ? null : tuning;
         string windows = $"calibration: {recipe.SequenceLength}-token windows, {recipe.Samples} to learn from and {recipe.HeldOut} held out (preset {recipe.Preset})";
-        string training = string.Create(CultureInfo.InvariantCulture,
-            $"; {recipe.Iterations} steps of {recipe.Batch} windows per block, learning rate {recipe.LearningRate}, {RecipeNames.Of(RecipeNames.Losses, recipe.Loss)} loss{(recipe.KeepBest ? ", the step that is best on held-out windows kept" : "")}");
-        if (recipe.Correction is { } correction)
-        {
-            training = correction.Residual != ResidualRounding.Lrq ? ""
-                : $"; codes{(correction.TrainBranch ? " and branches" : "")} learned by lrq of rank {recipe.Rank}{training}";
-        }
+        string training = recipe.Method.DescribeLearning();
+        if (training.Length > 0) training = "; " + training;
         return windows + training + (tuning.Length == 0 ? "" : $"; {tuning}");
     }
 

@@ -1,9 +1,11 @@
 using System.Globalization;
 using System.Text;
-using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
+using LowRankQuant.Cli.Options;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Storage;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Output;
 
@@ -117,6 +119,7 @@ internal sealed class RunNarrator(IRunView view, TimeProvider time) : IRunObserv
 
     private void Say(string text)
     {
+        text = OptionText.Of(text);
         view.Line(text);
         Log(text);
     }

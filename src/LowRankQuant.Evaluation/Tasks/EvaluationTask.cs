@@ -16,7 +16,7 @@ public abstract class EvaluationTask
 
     /// <summary>What is wrong about asking for this task in chat format; null when nothing is.</summary>
     public virtual string? ChatProblem(Harness harness) =>
-        harness == Harness.V04 ? null : $"--apply-chat-template with --harness {HarnessNames.Of(harness)}: these conventions are older than chat formats; ask for v0.4.";
+        harness == Harness.V04 ? null : $"`apply_chat_template` with `harness` {HarnessNames.Of(harness)}: these conventions are older than chat formats; ask for v0.4.";
 
     /// <summary>Looks whether the task's files are there.</summary>
     /// <param name="data">The folder; null when the task brings its own.</param>
@@ -35,9 +35,9 @@ public abstract class EvaluationTask
     public virtual string? Problem(TaskSelection selection)
     {
         if (selection.Harness == Harness.Hendrycks)
-            return $"--harness hendrycks with {Name}: the Hendrycks code scores the letters of MMLU and nothing else; ask for v0.4 or v0.3.";
+            return $"`harness` hendrycks with {Name}: the Hendrycks code scores the letters of MMLU and nothing else; ask for v0.4 or v0.3.";
         return selection.Shots is > 0
-            ? $"--shots {selection.Shots} with {Name}: the harness draws its shots by a random generator from a training set that is not here; only mmlu takes shots."
+            ? $"`shots` {selection.Shots} with {Name}: the harness draws its shots by a random generator from a training set that is not here; only mmlu takes shots."
             : null;
     }
 

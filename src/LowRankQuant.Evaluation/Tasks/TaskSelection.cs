@@ -20,7 +20,7 @@ public sealed record TaskSelection
     internal IReadOnlyList<T> Choose<T>(IReadOnlyList<T> items, string name)
     {
         if (items.Count == 0) throw new EvaluationException($"{name} holds no items.");
-        if (Offset >= items.Count) throw new EvaluationException($"--offset {Offset}: {name} has {items.Count} items; begin before that.");
+        if (Offset >= items.Count) throw new EvaluationException($"`offset` {Offset}: {name} has {items.Count} items; begin before that.");
         return [.. items.Skip(Offset).Take(Limit ?? int.MaxValue)];
     }
 }

@@ -133,7 +133,7 @@ public static class CalibrationLoader
         {
             throw new CalibrationException(
                 $"The calibration text has {found} tokens; {samples} samples and {heldOut} held-out windows of {length} need {least}. " +
-                $"Give more text, or ask for fewer (--samples, --held-out) or shorter windows (--sequence-length): {ids.Count / length} of {length} fit.");
+                $"Give more text, or ask for fewer (`samples`, `held_out`) or shorter windows (`sequence_length`): {ids.Count / length} of {length} fit.");
         }
         int rest = Math.Min((ids.Count / length) - samples, 2 * heldOut);
         var windows = new int[samples][];
@@ -208,7 +208,7 @@ public static class CalibrationLoader
             bool addBos = options.AddBos switch { AddBos.Yes => true, AddBos.No => false, _ => tokenizer is { AddsBos: true } };
             _marks = new DocumentMarks(addBos ? DocumentMarks.BosId(tokenizer, config) : null, eos);
             if (addBos && _marks.Bos is null)
-                throw new CalibrationException("--add-bos yes: neither the tokenizer nor the configuration names a begin-of-text token.");
+                throw new CalibrationException("`add_bos` yes: neither the tokenizer nor the configuration names a begin-of-text token.");
             if (eos is { } end && tokenizer?.TokenText(end) is { Length: > 0 } text) _separators.Add(text);
         }
 

@@ -20,7 +20,7 @@ internal static class HalfScale
     {
         var rounded = (Half)value;
         if (!Half.IsFinite(rounded))
-            throw new ArgumentOutOfRangeException(nameof(value), value, "A block scale must be finite and fit a half; such weights need a uniform grid with --scale-dtype fp32.");
+            throw new ArgumentOutOfRangeException(nameof(value), value, "A block scale must be finite and fit a half; such weights need a uniform grid with `scale_dtype` fp32.");
         return rounded;
     }
 }

@@ -2,13 +2,15 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
-using LowRankQuant.Quantization.Pipeline.Budget;
 
 namespace LowRankQuant.Quantization.Methods;
 
 /// <summary>What a method gets to quantize one block.</summary>
 public sealed class BlockContext
 {
+    /// <summary>What statistics of experts take together where nobody says.</summary>
+    public const long MostStatisticsBytes = 1L << 30;
+
     /// <summary>The block in full precision.</summary>
     public required IDecoderBlock Block { get; init; }
 
@@ -19,7 +21,7 @@ public sealed class BlockContext
     public required Scheme Scheme { get; init; }
 
     /// <summary>Bytes that statistics of experts may take together; never changes a result.</summary>
-    public long StatisticsBytes { get; init; } = Layerwise.ExpertPool.MostBytes;
+    public long StatisticsBytes { get; init; } = MostStatisticsBytes;
 
     /// <summary>Gives memory of what is gone back to the system, between large parts of the work; null where memory is not that short.</summary>
     public Action? Trim { get; init; }

@@ -4,6 +4,7 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Quantization.Pipeline;
 

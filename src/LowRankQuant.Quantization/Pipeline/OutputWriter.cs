@@ -10,6 +10,8 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Pipeline;
@@ -160,7 +162,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             // PEFT knows the linears of the source's library alone.
             if (form != AdapterForm.Codes) modules = FusedBranches.Join(modules, name => _form.FusedOf(name) is { } whole && GridOf(whole) is not null ? whole : null);
             modules = [.. modules.Select(module => module with { Module = model.Checkpoint.WrittenName(module.Module) })];
-            AdapterOutput.Write(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder), modules, form, null, "..", recipe.Correction?.FactorBits ?? 16);
+            AdapterOutput.Write(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder), modules, form, null, "..", recipe.Method.FactorBits);
         }
         finally
         {
@@ -207,7 +209,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             foreach (SafetensorsFile file in files) file.Dispose();
         }
         CopySideFiles();
-        AtomicFile.WriteAllText(Path.Combine(folder.Output, "recipe.json"), JsonSerializer.Serialize(recipe, PipelineJson.Default.Recipe));
+        AtomicFile.WriteAllText(Path.Combine(folder.Output, RunFolder.RecipeName), RecipeFile.Text(recipe));
         AtomicFile.WriteAllText(Path.Combine(folder.Output, "config.json"), config.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
     }
 

@@ -19,5 +19,5 @@ public static class TargetNames
         [new("refuse", MisfitRule.Refuse), new("nearest", MisfitRule.Nearest)];
 
     /// <summary>The spelling of a target.</summary>
-    public static string Of(Target target) => Pipeline.RecipeNames.Of(Targets, target);
+    public static string Of(Target target) => Options.Choices.Of(Targets, target);
 }

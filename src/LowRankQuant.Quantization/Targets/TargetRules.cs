@@ -105,7 +105,7 @@ internal static class TargetRules
     private static string? Mlx(TargetLayer layer, UniformGrid grid) =>
         !MlxLm.Widths.Contains(grid.Bits) ? $"mlx stores {EngineRules.Words(MlxLm.Widths)} bits, not {grid.Bits}"
         : !MlxGroups.Any(size => layer.GroupSize % size == 0) ? $"mlx has groups of {EngineRules.Words(MlxLm.GroupSizes, "and")}, and {layer.GroupSize} is no multiple of any"
-        : layer.ScaleType == ScaleType.BFloat16 && grid.Bits >= BFloat16Digits ? "mlx computes in the type of the scales, and bf16 has no digits left for codes of 8 bits; give --scale-dtype fp16"
+        : layer.ScaleType == ScaleType.BFloat16 && grid.Bits >= BFloat16Digits ? "mlx computes in the type of the scales, and bf16 has no digits left for codes of 8 bits; give `scale_dtype` fp16"
         : null;
 
     // Beside scales GPTQ and AWQ store zero points even where the grid is symmetric, GPTQ the group of every column, and MLX floats as large as the scales.

@@ -49,7 +49,7 @@ internal sealed class RowReader(string path, TextSourceOptions options, Func<Cha
         if (options.TextField == TextSourceOptions.UsualField && ChatLayout.Find(row) is { } conversation) return Chat(conversation, line, place);
         if (row.TryGetProperty(IdsField, out JsonElement ids) && AreIds(ids)) throw Wrong($"{place} holds token ids in '{IdsField}'; say so by {options.FormatOption} ids");
         string names = string.Join(", ", row.EnumerateObject().Take(MostNames).Select(property => $"'{property.Name}'"));
-        throw Wrong($"{place} has no field '{options.TextField}'; it has {(names.Length == 0 ? "none" : names)}. Name the field that holds the text by --text-field");
+        throw Wrong($"{place} has no field '{options.TextField}'; it has {(names.Length == 0 ? "none" : names)}. Name the field that holds the text by `text_field`");
     }
 
     /// <summary>The ids of a row.</summary>
@@ -100,7 +100,7 @@ internal sealed class RowReader(string path, TextSourceOptions options, Func<Cha
         if (text.ValueKind == JsonValueKind.Null) return Empty(line, $"'{field}' is null");
         if (ChatLayout.IsConversation(text)) return Chat(ChatLayout.Read(row, field, text), line, place);
         if (AreIds(text)) throw Wrong($"{place} holds token ids in '{field}'; name the array {IdsField} and say {options.FormatOption} ids");
-        throw Wrong($"{place}: field '{field}' is {JsonText.Kind(text)}, {JsonText.Shown(text)}; it must be a text. Name the field that holds the text by --text-field");
+        throw Wrong($"{place}: field '{field}' is {JsonText.Kind(text)}, {JsonText.Shown(text)}; it must be a text. Name the field that holds the text by `text_field`");
     }
 
     private StringDocument? Plain(JsonElement text, int line, string empty)
@@ -129,7 +129,7 @@ internal sealed class RowReader(string path, TextSourceOptions options, Func<Cha
         {
             _chat ??= chat() ?? throw Wrong(
                 $"{place} holds a conversation ({conversation.Keys}), and the model has no chat template to put it into text; " +
-                "name a field of plain text by --text-field, or give other text");
+                "name a field of plain text by `text_field`, or give other text");
             string text = _chat.Render(conversation.Messages, addGenerationPrompt: false);
             if (conversation.LeftOut is { } left) notes.LeaveOut(left);
             if (text.Length == 0) return Empty(line, "the chat template makes nothing of it");
@@ -146,7 +146,7 @@ internal sealed class RowReader(string path, TextSourceOptions options, Func<Cha
         {
             throw new TextSourceException(
                 $"'{path}': {place} holds a conversation ({conversation.Keys}), and the model's chat template cannot be used: " +
-                $"{failure.Message.TrimEnd('.')}. Name a field of plain text by --text-field.", failure);
+                $"{failure.Message.TrimEnd('.')}. Name a field of plain text by `text_field`.", failure);
         }
     }
 }

@@ -37,7 +37,7 @@ public sealed record TextSourceOptions
     public string TextField { get; init; } = UsualField;
 
     /// <summary>The option by which the user names <see cref="Format"/>, for messages.</summary>
-    public string FormatOption { get; init; } = "--calibration-format";
+    public string FormatOption { get; init; } = "`calibration_format`";
 
     /// <summary>Keeps rows without text, for joining rows, instead of leaving them out.</summary>
     public bool KeepEmptyRows { get; init; }

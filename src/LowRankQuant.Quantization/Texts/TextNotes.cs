@@ -51,7 +51,7 @@ internal sealed class TextNotes(string path)
         if (Used > 0 || _skipped.Count == 0) return;
         (string why, (int count, int first)) = _skipped.MaxBy(pair => pair.Value.Count);
         throw new TextSourceException(
-            $"'{path}': none of its rows gives a text: {why} (line {first}, {Times(count, "row", "rows")}). Name the field that holds the text by --text-field.");
+            $"'{path}': none of its rows gives a text: {why} (line {first}, {Times(count, "row", "rows")}). Name the field that holds the text by `text_field`.");
     }
 
     private static string Times(int count, string one, string several) => count == 1 ? $"1 {one}" : $"{count} {several}";

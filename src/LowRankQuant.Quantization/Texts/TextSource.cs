@@ -131,7 +131,7 @@ internal sealed class TextSource
         return root.TryGetProperty(_rows.Field, out JsonElement named) && named.ValueKind == JsonValueKind.Array
             ? named
             : throw _rows.Wrong($"its object holds {arrays.Length} arrays ({string.Join(", ", arrays.Select(property => $"'{property.Name}'"))}); " +
-                "name the one of the texts by --text-field");
+                "name the one of the texts by `text_field`");
     }
 
     private TextFormat Detect(TextSourceOptions options)

@@ -5,6 +5,8 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Tuning;
@@ -92,7 +94,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
             double value = loss.Gradients(order.Next(), cancellation);
             if (!double.IsFinite(value))
             {
-                warning = $"tuning ended at step {step + 1} of {options.Steps}: the loss is {value}; give a smaller --tune-rate.";
+                warning = $"tuning ended at step {step + 1} of {options.Steps}: the loss is {value}; give a smaller `tune_rate`.";
                 break;
             }
             arena.AdamStep(schedule.At(step), step + 1);
@@ -105,7 +107,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
             state.Write(folder.TuningStateFile, arena);
         }
         arena.Values.CopyFrom(state.BestValues);
-        if (state.BestStep == 0) warning ??= "tuning made the model no better than its blocks were: they are as the method made them; more --samples or a smaller --tune-rate may help.";
+        if (state.BestStep == 0) warning ??= "tuning made the model no better than its blocks were: they are as the method made them; more `samples` or a smaller `tune_rate` may help.";
         return new TuningReport(
             state.Step, state.BestStep, heldOut > 0 ? "held-out calibration windows" : "training windows", state.Before, state.Best, warning);
 

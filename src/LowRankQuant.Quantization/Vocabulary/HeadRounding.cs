@@ -4,8 +4,12 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Layers;
+using LowRankQuant.Quantization.Methods.FlrqPlus;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Quantization.Vocabulary;
 
@@ -28,8 +32,15 @@ internal sealed class HeadRounding(CausalModel model, Recipe recipe, ILayerSolve
 
     private const ulong SeedPath = 0x48454144;
 
-    /// <summary>What is added to the diagonal of H, as a part of its mean: the recipe's, or the usual one where it names none.</summary>
-    public static double Damping(Recipe recipe) => recipe.Correction is { ChooseDamping: false } correction ? correction.Damping : UsualDamping;
+    /// <summary>What is added to the diagonal of H, as a part of its mean: the method's, or the usual one where it names none.</summary>
+    public static double Damping(Recipe recipe) => recipe.Method.Head?.Damping ?? UsualDamping;
+
+    /// <summary>
+    /// What chooses the codes of the head, always without a branch: the method's own solver where it fits layers by themselves; error-compensated rounding
+    /// (<see cref="PlusSolver"/>) for methods that learn otherwise; null for those that look at no inputs.
+    /// </summary>
+    public static ILayerSolver? SolverOf(Recipe recipe) =>
+        recipe.Method.Head?.Solver ?? (recipe.Method.LooksAtInputs ? new PlusSolver(new PlusOptions(), _ => 0) : null);
 
     /// <summary>A quantized head.</summary>
     /// <param name="Weight">Codes and scales as stored.</param>

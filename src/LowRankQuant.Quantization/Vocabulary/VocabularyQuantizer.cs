@@ -4,9 +4,12 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Quantization.Vocabulary;
 
@@ -42,7 +45,7 @@ public sealed class VocabularyQuantizer(CausalModel model, Recipe recipe, Vocabu
     /// <param name="cancellation">Asks to stop.</param>
     public void QuantizeHead(BlockStreams? streams, CancellationToken cancellation)
     {
-        ILayerSolver? solver = BlockMethods.HeadSolver(recipe);
+        ILayerSolver? solver = HeadRounding.SolverOf(recipe);
         if (solver is not null && streams is null) throw new ArgumentException("The method looks at the inputs of the head.", nameof(streams));
         Quantize(isHead: true, solver is null ? null : part => Fitted(part, solver, streams!, cancellation));
     }
@@ -79,7 +82,7 @@ public sealed class VocabularyQuantizer(CausalModel model, Recipe recipe, Vocabu
     {
         (float[] weight, int rows, int columns) = Load(model, part);
         // Methods that fit layers find their own ranges; beside them the table's are searched for.
-        GridStart start = recipe.Correction is null ? recipe.Start : GridStart.Search;
+        GridStart start = recipe.Method.FitsLayers ? GridStart.Search : recipe.Method.Start;
         Scheme scheme = _vocabulary.SchemeOf(part, start, recipe.ScaleType), plain = scheme.Grid is UniformGrid ? scheme with { Start = GridStart.MinMax } : scheme;
         QuantizedWeight rounded = Rounded(model, weight, rows, columns, scheme);
         double error = RelativeError(weight, rounded), before = plain == scheme ? error : RelativeError(weight, Rounded(model, weight, rows, columns, plain));
@@ -91,13 +94,13 @@ public sealed class VocabularyQuantizer(CausalModel model, Recipe recipe, Vocabu
     {
         var rounding = new HeadRounding(model, recipe, solver, cancellation);
         // As in the blocks: the inputs that the method looks at are those of the quantized model, or of the original.
-        bool original = recipe.Correction is { QuantizedInputs: false };
+        HeadFit? own = recipe.Method.Head;
+        bool original = own is { OriginalInputs: true };
         InputStatistics inputs = rounding.Inputs(original ? streams.Target : streams.QuantizedInput, streams.TrainingWindows, store.ModuleOf(part));
         (float[] weight, int rows, int columns) = Load(model, part);
         HeadRounding.Result result = rounding.Round(store.ModuleOf(part), weight, rows, columns, _vocabulary.GridOf(part), inputs);
-        string name = RecipeNames.Of(RecipeNames.Methods, recipe.Method);
-        string damping = recipe.Correction is { ChooseDamping: true } ? string.Create(CultureInfo.InvariantCulture, $", damping {HeadRounding.Damping(recipe)} (auto is for layers of blocks)") : "";
-        string how = recipe.Correction is null ? "error-compensated rounding on the inputs of the head" : $"{name} without a branch, on the inputs of the head{damping}";
+        string damping = own is { Damping: null } ? string.Create(CultureInfo.InvariantCulture, $", damping {HeadRounding.Damping(recipe)} (auto is for layers of blocks)") : "";
+        string how = own is null ? "error-compensated rounding on the inputs of the head" : $"{recipe.Method.Method} without a branch, on the inputs of the head{damping}";
         OutputEnergies energies = result.Energies;
         return (result.Weight, Report(part, result.Weight, how, energies.Relative(energies.Nearest), energies.Relative(energies.Stored), onOutputs: true, result.Warnings));
     }

@@ -1,6 +1,6 @@
 namespace LowRankQuant.Runs.Reports;
 
-/// <summary>What a quantization run would take and give, known before any work. The names are those of <c>lrq plan --json</c>.</summary>
+/// <summary>What a quantization run would take and give, known before any work. The names are those of <c>lrq plan json</c>.</summary>
 public sealed record PlanReport
 {
     /// <summary>Whether the run can be started as it was asked for.</summary>

@@ -1,12 +1,13 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Tuning;
 using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Runs.Reports;
 
-/// <summary>What came out of a quantization run. The names are those of report.json and <c>--json</c>.</summary>
+/// <summary>What came out of a quantization run. The names are those of report.json and <c>json</c>.</summary>
 public sealed record RunReport
 {
     /// <summary>The method, as the command line spells it.</summary>

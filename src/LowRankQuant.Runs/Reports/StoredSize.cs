@@ -5,8 +5,10 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Runs.Reports;
 

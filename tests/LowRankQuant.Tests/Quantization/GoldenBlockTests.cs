@@ -33,7 +33,7 @@ public sealed class GoldenBlockTests
         using var arena = new ParameterArena(device, 4_000_000, 64);
         LearnedScale[] learned = Learn(block, common, index, method, arena);
         IWeightSource[] dense = [.. block.Slots.Select((slot, i) => slot.Exchange(learned[i]))];
-        var options = new ReconstructionOptions { Iterations = 200, LearningRate = 5e-3 };
+        var options = new TrainingSettings { Iterations = 200, LearningRate = 5e-3 };
         using var trainer = new BlockTrainer(block, scene.Streams, arena, options);
         var schedule = new CosineSchedule(options.LearningRate, options.Iterations);
         int[] order = Read<int>(common, $"block{index}.order");

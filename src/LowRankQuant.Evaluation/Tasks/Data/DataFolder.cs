@@ -9,7 +9,7 @@ internal sealed class DataFolder(string path)
     /// <param name="candidates">Paths within the folder, the best first.</param>
     /// <exception cref="EvaluationException">None exists.</exception>
     public string Find(string task, IReadOnlyList<string> candidates) => TryFind(candidates) ?? throw new EvaluationException(
-        $"{task}: '{path}' holds none of {string.Join(", ", candidates)} (nor has its folder 'tasks'); name the folder with --data.");
+        $"{task}: '{path}' holds none of {string.Join(", ", candidates)} (nor has its folder 'tasks'); name the folder with `data`.");
 
     /// <summary>The first of the candidates that exists as a file or folder; null when none does.</summary>
     public string? TryFind(IReadOnlyList<string> candidates)

@@ -21,9 +21,9 @@ internal sealed class Mmlu : EvaluationTask
     public override string? Problem(TaskSelection selection) => selection switch
     {
         { Harness: Harness.V03 } =>
-            "--harness v0.3 with mmlu: lm-eval 0.3.0 scores the texts of the choices behind shots drawn at random, which nobody reports; " +
+            "`harness` v0.3 with mmlu: lm-eval 0.3.0 scores the texts of the choices behind shots drawn at random, which nobody reports; " +
             "ask for hendrycks (the figures of LRQ's paper) or v0.4.",
-        { Shots: < 0 or > UsualShots } => $"--shots {selection.Shots} with mmlu: there are 0 to {UsualShots} solved questions a subject.",
+        { Shots: < 0 or > UsualShots } => $"`shots` {selection.Shots} with mmlu: there are 0 to {UsualShots} solved questions a subject.",
         _ => null,
     };
 

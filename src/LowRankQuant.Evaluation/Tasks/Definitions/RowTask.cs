@@ -33,7 +33,7 @@ internal sealed class RowTask(string name, bool normalized, IReadOnlyList<string
     public bool ContinuesSentence { get; init; }
 
     public override string? ChatProblem(Harness harness) => ContinuesSentence
-        ? $"--apply-chat-template with {name}: what is scored is the rest of a sentence behind each option, which has no place in an answer; leave the task out."
+        ? $"`apply_chat_template` with {name}: what is scored is the rest of a sentence behind each option, which has no place in an answer; leave the task out."
         : base.ChatProblem(harness);
 
     internal override IReadOnlyList<string> Files(DataFolder data)

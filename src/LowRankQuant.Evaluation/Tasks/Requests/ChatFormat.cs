@@ -24,11 +24,11 @@ internal sealed class ChatFormat
         try
         {
             _chat = ChatText.Of(model.Checkpoint, tokenizer, model.Config)
-                ?? throw new EvaluationException($"--apply-chat-template: {location} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json).");
+                ?? throw new EvaluationException($"`apply_chat_template`: {location} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json).");
         }
         catch (ChatTemplateException failure)
         {
-            throw new EvaluationException($"--apply-chat-template: {location}: {failure.Message}", failure);
+            throw new EvaluationException($"`apply_chat_template`: {location}: {failure.Message}", failure);
         }
     }
 
@@ -52,7 +52,7 @@ internal sealed class ChatFormat
         }
         catch (ChatTemplateException failure)
         {
-            throw new EvaluationException($"--apply-chat-template, {item.Task} item {item.Index}: {failure.Message}", failure);
+            throw new EvaluationException($"`apply_chat_template`, {item.Task} item {item.Index}: {failure.Message}", failure);
         }
     }
 }

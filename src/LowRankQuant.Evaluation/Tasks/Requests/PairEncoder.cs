@@ -34,7 +34,7 @@ internal sealed class PairEncoder
         _bos = tokenizer.BosId ?? config.BosId;
         _eos = tokenizer.EosId ?? (config.EosIds is [int eos, ..] ? eos : null);
         _bosText = _bos is { } id ? tokenizer.TokenText(id) : null;
-        if (addBos == AddBos.Yes && _bos is null) throw new EvaluationException("--add-bos yes: neither the tokenizer nor the configuration names a begin-of-text token.");
+        if (addBos == AddBos.Yes && _bos is null) throw new EvaluationException("`add_bos` yes: neither the tokenizer nor the configuration names a begin-of-text token.");
     }
 
     /// <summary>What stands in front of a text without context: 0.3 takes the end-of-text token, 0.4 the begin-of-text token where there is one.</summary>

@@ -37,18 +37,18 @@ internal sealed class Comparison
     public void Check(ItemRecord item)
     {
         if (!_records.TryGetValue(Key(item), out ItemRecord? other))
-            throw new EvaluationException($"{_source} lacks {item.Place}; it must hold every item that is asked (the same tasks, --limit and --offset).");
+            throw new EvaluationException($"{_source} lacks {item.Place}; it must hold every item that is asked (the same tasks, `limit` and `offset`).");
         if (item.Harness is not null && other.Harness is not null)
         {
             if (other.Harness != item.Harness)
             {
                 throw new EvaluationException($"{_source} was scored by the conventions {other.Harness} and these items by {item.Harness}; figures of different conventions " +
-                    "cannot be compared. Score both by one --harness.");
+                    "cannot be compared. Score both by one `harness`.");
             }
             if (other.Options != item.Options)
             {
                 throw new EvaluationException($"{_source} was asked with {other.Options ?? "the usual options"} and these items with {item.Options ?? "the usual options"}; " +
-                    "their figures cannot be compared. Ask both in one way (--apply-chat-template, --shots, --add-bos).");
+                    "their figures cannot be compared. Ask both in one way (`apply_chat_template`, `shots`, `add_bos`).");
             }
         }
         if (other.Gold != item.Gold) throw new EvaluationException($"{_source} has another right choice for {item.Place}; it was made from other data.");

@@ -22,13 +22,13 @@ internal static class ItemFile
         string known = string.Join(", ", HarnessNames.All.Select(pair => pair.Key));
         if (names[0].Length == 0)
         {
-            if (asked is not { } told) throw new EvaluationException($"'{path}' does not say by whose conventions its items were scored, as files of older versions; say so by --harness ({known}).");
-            notes.Add($"'{path}' keeps neither conventions nor data hash; {HarnessNames.Of(told)} is what --harness says, and that the questions are the same cannot be checked.");
+            if (asked is not { } told) throw new EvaluationException($"'{path}' does not say by whose conventions its items were scored, as files of older versions; say so by `harness` ({known}).");
+            notes.Add($"'{path}' keeps neither conventions nor data hash; {HarnessNames.Of(told)} is what `harness` says, and that the questions are the same cannot be checked.");
             return ([.. records.Select(record => record with { Harness = HarnessNames.Of(told) })], told);
         }
         Harness? own = HarnessNames.All.Where(pair => pair.Key == names[0]).Select(pair => (Harness?)pair.Value).FirstOrDefault();
         if (own is not { } harness) throw new EvaluationException($"'{path}' names the conventions '{names[0]}', which are not known: {known}.");
-        if (asked is { } other && other != harness) throw new EvaluationException($"--harness {HarnessNames.Of(other)}: the items of '{path}' were scored by {names[0]}; leave the option out.");
+        if (asked is { } other && other != harness) throw new EvaluationException($"`harness` {HarnessNames.Of(other)}: the items of '{path}' were scored by {names[0]}; leave the option out.");
         return (records, harness);
     }
 
@@ -51,14 +51,14 @@ internal static class ItemFile
                     // All items of a task have the same figures, of which means are taken.
                     string own = string.Join(", ", ItemMetric.All.Where(metric => metric.Of(record) is not null).Select(metric => metric.Name));
                     if (!figures.TryAdd(record.Task, own) && figures[record.Task] != own)
-                        throw new EvaluationException($"{place}: {record.Place} has the figures {own} and the task's first item {figures[record.Task]}; the file is not as --items wrote it.");
+                        throw new EvaluationException($"{place}: {record.Place} has the figures {own} and the task's first item {figures[record.Task]}; the file is not as `items` wrote it.");
                 }
                 records.Add(record);
             }
         }
         catch (TextSourceException failure)
         {
-            throw new EvaluationException($"{failure.Message} Name a file that --items wrote.", failure);
+            throw new EvaluationException($"{failure.Message} Name a file that `items` wrote.", failure);
         }
         return records.Count > 0 ? records : throw new EvaluationException($"'{path}' holds no items.");
     }
@@ -70,7 +70,7 @@ internal static class ItemFile
         if (line.Length > LongestLine) throw new EvaluationException($"{place} has {line.Length} characters; no item is that long.");
         int replaced = 0;
         using JsonDocument json = JsonText.Parse(line, ref replaced, out JsonFault? fault)
-            ?? throw new EvaluationException($"{place}, column {fault!.Value.Column}: is no item of --items: not sound JSON: {fault.Value.What}.");
+            ?? throw new EvaluationException($"{place}, column {fault!.Value.Column}: is no item of `items`: not sound JSON: {fault.Value.What}.");
         ItemRecord? record;
         try
         {
@@ -79,9 +79,9 @@ internal static class ItemFile
         catch (JsonException failure)
         {
             string key = failure.Path is { Length: > 2 } path ? $"its key '{path[2..]}' is of another type" : "keys are missing, or it is no object";
-            throw new EvaluationException($"{place} is no item of --items: {key}; name a file that --items wrote.", failure);
+            throw new EvaluationException($"{place} is no item of `items`: {key}; name a file that `items` wrote.", failure);
         }
-        if (record is null || Problem(record) is not null) throw new EvaluationException($"{place} is no item of --items: {(record is null ? "it is null" : Problem(record))}; name a file that --items wrote.");
+        if (record is null || Problem(record) is not null) throw new EvaluationException($"{place} is no item of `items`: {(record is null ? "it is null" : Problem(record))}; name a file that `items` wrote.");
         return record;
     }
 

@@ -1,6 +1,7 @@
 using System.Text;
 using LowRankQuant.Formats;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Evaluation.Tasks.Results;
 
@@ -44,7 +45,7 @@ internal sealed class ItemJournal : IDisposable
 
     private static ItemJournal Open(string path, string fingerprint, OutputLock held)
     {
-        if (File.Exists(path)) throw new RunFolderException($"--items {path} exists; choose another name or delete it.");
+        if (File.Exists(path)) throw new RunFolderException($"`items` {path} exists; choose another name or delete it.");
         string journal = JournalOf(path), head = $"{{\"fingerprint\":\"{fingerprint}\"}}";
         var records = new List<ItemRecord>();
         if (File.Exists(journal))
@@ -53,7 +54,7 @@ internal sealed class ItemJournal : IDisposable
             // A line that the end of a process cut off is not taken.
             string[] lines = text[..(text.LastIndexOf('\n') + 1)].Split('\n', StringSplitOptions.RemoveEmptyEntries);
             if (lines.Length > 0 && lines[0] != head)
-                throw new RunFolderException($"{journal} holds items of another request (model, data or options differ); delete it, or choose another name for --items.");
+                throw new RunFolderException($"{journal} holds items of another request (model, data or options differ); delete it, or choose another name for `items`.");
             for (int i = 1; i < lines.Length; i++) records.Add(ItemFile.Parse(lines[i], $"'{journal}', line {i + 1}"));
         }
         AtomicFile.WriteAllText(journal, head + "\n" + Lines(records));

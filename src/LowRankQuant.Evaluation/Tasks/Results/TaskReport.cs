@@ -24,7 +24,7 @@ public sealed record TaskReport
     /// <summary>What the user should know: items left out, texts cut, subjects missing.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
-    /// <summary>The figures of a file that <c>--items</c> wrote, compared item by item with those of another.</summary>
+    /// <summary>The figures of a file that <c>items</c> wrote, compared item by item with those of another.</summary>
     /// <param name="items">The file.</param>
     /// <param name="against">The other; null for none.</param>
     /// <param name="asked">Whose conventions the items were scored by, where a file does not say so itself; null when nobody said.</param>

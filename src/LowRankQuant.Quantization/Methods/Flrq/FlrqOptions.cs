@@ -1,6 +1,8 @@
+using LowRankQuant.Quantization.Layers;
+
 namespace LowRankQuant.Quantization.Methods.Flrq;
 
-/// <summary>How <c>--method flrq</c> treats a layer.</summary>
+/// <summary>How <c>method flrq</c> treats a layer.</summary>
 internal sealed record FlrqOptions
 {
     /// <summary>How the rank is decided.</summary>

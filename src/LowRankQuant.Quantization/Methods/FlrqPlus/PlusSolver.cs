@@ -1,4 +1,5 @@
 using LowRankQuant.Numerics.LinearAlgebra;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.Gptq;
 using LowRankQuant.Quantization.Methods.Layerwise;

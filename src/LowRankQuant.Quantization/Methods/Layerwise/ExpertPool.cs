@@ -13,7 +13,7 @@ namespace LowRankQuant.Quantization.Methods.Layerwise;
 internal sealed class ExpertPool(IDecoderBlock block, IReadOnlyList<InputSite> sites, int floor, List<string> warnings)
 {
     /// <summary>The most that statistics of experts take together where memory does not bound it.</summary>
-    public const long MostBytes = 1L << 30;
+    public const long MostBytes = BlockContext.MostStatisticsBytes;
 
     private StageInputs? _pool;
 

@@ -2,7 +2,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Quantization.Pipeline.Budget;
+using LowRankQuant.Quantization.Layers;
 
 namespace LowRankQuant.Quantization.Methods.Layerwise;
 

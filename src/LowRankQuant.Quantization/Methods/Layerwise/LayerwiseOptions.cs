@@ -1,3 +1,5 @@
+using LowRankQuant.Quantization.Layers;
+
 namespace LowRankQuant.Quantization.Methods.Layerwise;
 
 /// <summary>What a layer's inputs and target are.</summary>

@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.LinearAlgebra;
+using LowRankQuant.Quantization.Layers;
 
 namespace LowRankQuant.Quantization.Methods.Layerwise;
 

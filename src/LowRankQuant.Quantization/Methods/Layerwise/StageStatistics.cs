@@ -2,6 +2,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Layers;
 
 namespace LowRankQuant.Quantization.Methods.Layerwise;
 

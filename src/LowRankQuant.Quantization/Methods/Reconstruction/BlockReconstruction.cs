@@ -10,7 +10,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// <param name="options">How to train.</param>
 /// <param name="shapeFor">The form of D for a weight of (outFeatures, inFeatures).</param>
 /// <param name="trainBranches">Whether the factors of branches are learned too.</param>
-internal sealed class BlockReconstruction(ReconstructionOptions options, Func<int, int, ScaleShape> shapeFor, bool trainBranches)
+internal sealed class BlockReconstruction(TrainingSettings options, Func<int, int, ScaleShape> shapeFor, bool trainBranches)
 {
     // A rate that diverges is divided by this when the block starts again.
     private const double RateCut = 4;

@@ -17,14 +17,14 @@ internal sealed class BlockTrainer : IDisposable
     private readonly IDecoderBlock _block;
     private readonly BlockStreams _streams;
     private readonly ParameterArena _arena;
-    private readonly ReconstructionOptions _options;
+    private readonly TrainingSettings _options;
     private readonly Device _device;
     private readonly Tensor _input;
     private readonly Tensor _target;
     private readonly Tensor? _weights;
     private double _usualLoss;
 
-    public BlockTrainer(IDecoderBlock block, BlockStreams streams, ParameterArena arena, ReconstructionOptions options)
+    public BlockTrainer(IDecoderBlock block, BlockStreams streams, ParameterArena arena, TrainingSettings options)
     {
         _block = block;
         _streams = streams;

@@ -7,7 +7,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// <param name="name">Name for reports.</param>
 /// <param name="options">How to train.</param>
 /// <param name="shapeFor">The form of D for a weight of (outFeatures, inFeatures).</param>
-public sealed class ReconstructionMethod(string name, ReconstructionOptions options, Func<int, int, ScaleShape> shapeFor) : IBlockMethod
+public sealed class ReconstructionMethod(string name, TrainingSettings options, Func<int, int, ScaleShape> shapeFor) : IBlockMethod
 {
     private readonly BlockReconstruction _reconstruction = new(options, shapeFor, trainBranches: false);
 

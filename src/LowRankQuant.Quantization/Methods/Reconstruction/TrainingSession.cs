@@ -7,13 +7,13 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// One block's training from first to kept parameters: the order of windows, the keeping of the best iterate, and what happens when the loss runs away.
 /// </summary>
 internal sealed class TrainingSession(
-    BlockContext context, ReconstructionOptions options, BlockTrainer trainer, ParameterArena arena, BlockStreams streams)
+    BlockContext context, TrainingSettings options, BlockTrainer trainer, ParameterArena arena, BlockStreams streams)
 {
     private const int MeasuredWindows = 8;
     private readonly List<string> _warnings = [];
 
     /// <summary>
-    /// Trains; starts again with a smaller rate when the loss diverges (<see cref="ReconstructionOptions.Restarts"/>), and falls back to where it began
+    /// Trains; starts again with a smaller rate when the loss diverges (<see cref="TrainingSettings.Restarts"/>), and falls back to where it began
     /// when that does not help either.
     /// </summary>
     /// <param name="rateCut">Divides the rate of every new attempt.</param>
@@ -69,7 +69,7 @@ internal sealed class TrainingSession(
         if (atEnd <= atStart) return true;
         if (options.Restarts > 0 || !double.IsFinite(atEnd)) return false;
         _warnings.Add(string.Create(CultureInfo.InvariantCulture,
-            $"block {context.Block.Index}: the loss rose from {atStart:G4} to {atEnd:G4} at learning rate {rate:G3}, and the last step is kept, as the paper does; a smaller --learning-rate or --keep-best true may help"));
+            $"block {context.Block.Index}: the loss rose from {atStart:G4} to {atEnd:G4} at learning rate {rate:G3}, and the last step is kept, as the paper does; a smaller `learning_rate` or `keep_best` true may help"));
         return true;
     }
 

@@ -1,29 +1,52 @@
-using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Options;
 
 namespace LowRankQuant.Quantization.Methods.Rtn;
 
-/// <summary>Round to nearest: every weight goes to the nearest point of the first grid, without looking at activations.</summary>
-public sealed class RtnMethod : IBlockMethod
+/// <summary>Round to nearest.</summary>
+public sealed class RtnMethod : QuantizationMethod
 {
-    /// <inheritdoc/>
-    public string Name => "rtn";
+    /// <summary>Round to nearest on the range of the weights, which needs least of all methods.</summary>
+    public static MethodSettings Plain { get; } = new RtnSettings(GridStart.MinMax);
+
+    private static readonly RecipeOption<GridStart> Start = Declare.Choice(
+        "start", "How grids are found: from the range of the weights, or by a search for the least error", GridNames.Starts, "minmax");
 
     /// <inheritdoc/>
-    public bool NeedsCalibration => false;
+    public override string Name => "rtn";
 
     /// <inheritdoc/>
-    public QuantizedBlock Quantize(BlockContext context)
+    public override string Summary => "round to nearest, without looking at any text";
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<RecipeOption> Options => [Start];
+
+    /// <inheritdoc/>
+    public override MethodNeeds Needs => MethodNeeds.None;
+
+    /// <inheritdoc/>
+    public override bool TakesTensorScales => true;
+
+    /// <inheritdoc/>
+    public override MethodSettings Resolve(MethodRequest request)
     {
-        var weights = new List<QuantizedWeight>();
-        foreach (LinearSlot slot in context.Block.Slots)
-        {
-            context.Cancellation.ThrowIfCancellationRequested();
-            float[] weight = slot.WeightValues();
-            weights.Add(FittedGrid.Find(weight, slot.OutFeatures, slot.InFeatures, context.Scheme.For(slot.Name), context.Device.HostWorkers)
-                .Round(weight, default, context.Device.HostWorkers));
-        }
-        return new QuantizedBlock(weights);
+        if (request.AllTwoLevel) request.Refuse("does not apply to two-level grids: their integers are always searched for; leave it out", Start);
+        GridStart usual = request.Grid is Numerics.Quantized.TwoLevelGrid ? GridStart.Search : GridStart.MinMax;
+        return new RtnSettings(request.Values.Or(Start, usual));
+    }
+
+    private sealed record RtnSettings(GridStart First) : MethodSettings
+    {
+        public override string Method => "rtn";
+
+        public override IReadOnlyList<KeyValuePair<string, string>> Values => [RtnMethod.Start.With(First)];
+
+        public override GridStart Start => First;
+
+        public override bool RoundsToNearest => true;
+
+        public override IBlockMethod Create() => new RoundToNearest();
+
+        public override string Describe() => $"round to nearest, {GridNames.Describe(First)}";
     }
 }

@@ -3,7 +3,6 @@ using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Pipeline;
-using LowRankQuant.Quantization.Pipeline.Budget;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;
 

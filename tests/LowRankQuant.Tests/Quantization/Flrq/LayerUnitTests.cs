@@ -5,7 +5,6 @@ using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
 using LowRankQuant.Quantization.Methods.Gptq;
 using LowRankQuant.Quantization.Methods.Layerwise;
-using LowRankQuant.Quantization.Methods.LowRankCorrection;
 using LowRankQuant.Tests.LinearAlgebra;
 using LowRankQuant.Tests.Readers;
 

@@ -123,7 +123,7 @@ public sealed class ResidualTests : IDisposable
 
         QuantizedBlock Solve(double rate)
         {
-            var options = new ReconstructionOptions { Iterations = 30, LearningRate = rate, KeepBest = true };
+            var options = new TrainingSettings { Iterations = 30, LearningRate = rate, KeepBest = true };
             var solver = new BlockReconstruction(options, (rows, columns) => ScaleShape.LowRankFor(rows, columns, 16), trainBranches: true);
             QuantizedBlock block = solver.Solve(context, [.. _block.Slots.Select((slot, i) => LayerStart.OfQuantized(slot, corrected[i], Scheme))], "left");
             foreach ((QuantizedWeight first, QuantizedWeight weight) in corrected.Zip(block.Weights))
@@ -143,7 +143,7 @@ public sealed class ResidualTests : IDisposable
         LearnedScale[] learned = Learn(arena, factorBits: 16);
         using Scene scene = new(_model, _block);
         IWeightSource[] dense = [.. _block.Slots.Select((slot, i) => slot.Exchange(learned[i]))];
-        using var trainer = new BlockTrainer(_block, scene.Streams, arena, new ReconstructionOptions { Iterations = 1, LearningRate = 0 });
+        using var trainer = new BlockTrainer(_block, scene.Streams, arena, new TrainingSettings { Iterations = 1, LearningRate = 0 });
         int[] windows = [0, 1];
         Variable[] factors = [.. learned.SelectMany(scale => scale.BranchFactors)];
         // Away from values that fp16 holds exactly: around those a small move is rounded away.
@@ -175,7 +175,7 @@ public sealed class ResidualTests : IDisposable
     {
         using Scene scene = new(_model, _block);
         QuantizedWeight[] corrected = [.. _block.Slots.Select(slot => Corrected(slot, factorBits, twoLevel is null ? null : TwoLevelGrid.Find(twoLevel)))];
-        var options = new ReconstructionOptions { Iterations = 40, LearningRate = 5e-3 };
+        var options = new TrainingSettings { Iterations = 40, LearningRate = 5e-3 };
         var solver = new BlockReconstruction(options, (rows, columns) => ScaleShape.LowRankFor(rows, columns, 16), trainBranch);
         var context = new BlockContext { Block = _block, Device = _device, Scheme = Scheme, Streams = scene.Streams, Seed = 3 };
         LayerStart[] starts = [.. _block.Slots.Select((slot, i) => LayerStart.OfQuantized(slot, corrected[i], Scheme))];
@@ -251,7 +251,7 @@ public sealed class ResidualTests : IDisposable
         {
             using var swap = LowRankQuant.Quantization.Pipeline.SlotSwap.Dequantized(_block, weights, _device);
             using var arena = new ParameterArena(_device, 16, 1);
-            using var trainer = new BlockTrainer(_block, Streams, arena, new ReconstructionOptions { Iterations = 1, LearningRate = 0 });
+            using var trainer = new BlockTrainer(_block, Streams, arena, new TrainingSettings { Iterations = 1, LearningRate = 0 });
             return trainer.MeanLoss(first, count, TestContext.Current.CancellationToken);
         }
 

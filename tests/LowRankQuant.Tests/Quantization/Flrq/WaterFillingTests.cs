@@ -1,4 +1,3 @@
-using LowRankQuant.Quantization.Pipeline.Budget;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;
 

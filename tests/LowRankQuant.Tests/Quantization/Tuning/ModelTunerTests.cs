@@ -9,7 +9,6 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Pipeline;
-using LowRankQuant.Quantization.Pipeline.Budget;
 using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Tests.Quantization.Tuning;

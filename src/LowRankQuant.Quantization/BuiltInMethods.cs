@@ -1,0 +1,17 @@
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.ErrorFit;
+using LowRankQuant.Quantization.Methods.FlexRound;
+using LowRankQuant.Quantization.Methods.Flrq;
+using LowRankQuant.Quantization.Methods.FlrqPlus;
+using LowRankQuant.Quantization.Methods.Lrq;
+using LowRankQuant.Quantization.Methods.Rtn;
+
+namespace LowRankQuant.Quantization;
+
+/// <summary>The methods of this version; the first is taken where nobody says which.</summary>
+public static class BuiltInMethods
+{
+    /// <summary>All of them.</summary>
+    public static MethodCatalog Catalog { get; } = new(
+        [new LrqMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new FlrqMethod(), new FlrqPlusMethod(), .. ErrorFitMethod.All]);
+}

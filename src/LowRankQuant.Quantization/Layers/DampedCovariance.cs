@@ -1,0 +1,92 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.LinearAlgebra;
+using LowRankQuant.Quantization.Calibration;
+
+namespace LowRankQuant.Quantization.Layers;
+
+/// <summary>
+/// Hd = H + damping tr(H) / n I and its Cholesky factor C, Hd = C C^T: the metric in which error-compensating methods work. |D C|^2 = tr(D Hd D^T).
+/// </summary>
+internal sealed class DampedCovariance
+{
+    // Below so many tokens per input the covariance is noise in part (specification FLRQ 15).
+    private const int EnoughTokens = 8;
+    private const double LargestDamping = 10;
+
+    private DampedCovariance(double[] matrix, double[] factor, int size, double damping)
+    {
+        Matrix = matrix;
+        Factor = factor;
+        Size = size;
+        Damping = damping;
+    }
+
+    /// <summary>Hd, [n, n].</summary>
+    public double[] Matrix { get; }
+
+    /// <summary>C, lower triangular, [n, n].</summary>
+    public double[] Factor { get; }
+
+    /// <summary>n.</summary>
+    public int Size { get; }
+
+    /// <summary>The damping that was used.</summary>
+    public double Damping { get; }
+
+    /// <summary>Damps a covariance; more than asked for where the factorisation needs it.</summary>
+    /// <param name="inputs">The layer's inputs.</param>
+    /// <param name="damping">Part of the mean diagonal that is added to the diagonal.</param>
+    /// <param name="name">The layer, for warnings.</param>
+    /// <param name="warnings">Receives what the user should know.</param>
+    public static DampedCovariance Of(InputStatistics inputs, double damping, string name, List<string> warnings)
+    {
+        int n = inputs.Size;
+        double trace = 0;
+        for (int i = 0; i < n; i++) trace += inputs.Covariance[(i * n) + i];
+        if (trace == 0) warnings.Add($"{name}: all calibration inputs are zero; its weights are rounded as if all inputs were alike.");
+        double mean = trace > 0 ? trace / n : 1;
+        int singular = -1;
+        // An exactly singular covariance needs a little even where none was asked for.
+        for (double used = damping; used <= LargestDamping; used = Math.Max(1e-6, used * 10))
+        {
+            var matrix = (double[])inputs.Covariance.Clone();
+            for (int i = 0; i < n; i++) matrix[(i * n) + i] += trace > 0 ? used * mean : 1;
+            var factor = (double[])matrix.Clone();
+            if (!Cholesky.TryFactor<double>(factor, n, out int pivot))
+            {
+                singular = pivot;
+                continue;
+            }
+            if (used != damping)
+                warnings.Add(FormattableString.Invariant($"{name}: the input covariance is singular (input {singular}); damping {used:G3} was used instead of {damping:G3}."));
+            if (inputs.Tokens < (long)EnoughTokens * n)
+            {
+                warnings.Add(FormattableString.Invariant(
+                    $"{name}: {inputs.Tokens} calibration tokens for {n} inputs; {EnoughTokens} per input are advisable, damping is {used:G3}."));
+            }
+            return new DampedCovariance(matrix, factor, n, used);
+        }
+        throw new CalibrationException($"{name}: the covariance of its inputs cannot be factored even with a damping of {LargestDamping}; look for broken calibration text.");
+    }
+
+    /// <summary>D C, [rows, n].</summary>
+    public double[] Whiten(double[] matrix, int rows, WorkerPool workers)
+    {
+        var result = new double[matrix.Length];
+        MatrixProduct.Multiply(matrix, Factor, result, rows, Size, Size, workers);
+        return result;
+    }
+
+    /// <summary>X with X Hd = B, in place; B is [rows, n].</summary>
+    public void SolveRight(double[] b, int rows, WorkerPool workers)
+    {
+        const int part = 64;
+        workers.Run((rows + part - 1) / part, chunk =>
+        {
+            int count = Math.Min(part, rows - (chunk * part));
+            Span<double> span = b.AsSpan(chunk * part * Size, count * Size);
+            TriangularSystem.SolveRightTransposed<double>(Factor, Size, span, count);
+            TriangularSystem.SolveRight<double>(Factor, Size, span, count);
+        });
+    }
+}

@@ -1,0 +1,87 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.LinearAlgebra;
+using LowRankQuant.Quantization.Calibration;
+
+namespace LowRankQuant.Quantization.Layers;
+
+/// <summary>
+/// Second moments of a layer's inputs over the calibration tokens: H = X^T X / tokens [n, n] (a token a row of X) and mean |x_j| [n]. Sums are kept
+/// in double precision, in the order of <see cref="WindowSegments"/>.
+/// </summary>
+/// <param name="size">Inputs of the layer.</param>
+internal sealed class InputStatistics(int size)
+{
+    private readonly SegmentedMatrix _products = new((long)size * size);
+    private readonly SegmentedMatrix _magnitudes = new(size);
+    private double[]? _covariance;
+
+    /// <summary>n.</summary>
+    public int Size => size;
+
+    /// <summary>Tokens seen.</summary>
+    public long Tokens { get; private set; }
+
+    /// <summary>H, [n, n]. Not to be changed; no tokens may be added once it was asked for.</summary>
+    public double[] Covariance
+    {
+        get
+        {
+            if (_covariance is null)
+            {
+                EndSegment();
+                double[] sum = _products.Total;
+                for (int i = 0; i < sum.Length; i++) sum[i] /= Math.Max(1, Tokens);
+                _covariance = sum;
+            }
+            return _covariance;
+        }
+    }
+
+    /// <summary>mean |x_j|, [n].</summary>
+    public double[] MeanMagnitude
+    {
+        get
+        {
+            _magnitudes.EndSegment();
+            return [.. _magnitudes.Total.Select(sum => sum / Math.Max(1, Tokens))];
+        }
+    }
+
+    /// <summary>Statistics of a matrix in double precision, [tokens, n].</summary>
+    public static InputStatistics Of(double[] x, int size, WorkerPool workers)
+    {
+        var statistics = new InputStatistics(size) { Tokens = x.Length / size };
+        MatrixProduct.TransposedMultiply(x, x, statistics._products.Segment, size, x.Length / size, size, workers);
+        double[] magnitudes = statistics._magnitudes.Segment;
+        for (int i = 0; i < x.Length; i++) magnitudes[i % size] += Math.Abs(x[i]);
+        return statistics;
+    }
+
+    /// <summary>Adds tokens to the run of windows that goes on.</summary>
+    /// <param name="x">[tokens, n].</param>
+    /// <exception cref="CalibrationException">An input is NaN or infinite.</exception>
+    public void Add(Tensor x)
+    {
+        if (_covariance is not null) throw new InvalidOperationException("The covariance was already taken.");
+        using Tensor product = x.Device.Empty(size, size);
+        x.Device.Kernels.MatMul(x, true, x, false, product, accumulate: false);
+        _products.Add(product);
+        double[] magnitudes = _magnitudes.Segment;
+        ReadOnlySpan<float> values = x.IsOnHost ? x.Span : x.ToArray();
+        for (int token = 0; token < x.Rows; token++)
+        {
+            ReadOnlySpan<float> inputs = values.Slice(token * size, size);
+            for (int i = 0; i < inputs.Length; i++) magnitudes[i] += Math.Abs(inputs[i]);
+        }
+        int bad = Array.FindIndex(magnitudes, sum => !double.IsFinite(sum));
+        if (bad >= 0) throw new CalibrationException($"Input {bad} is {magnitudes[bad]} on some token; activations must be finite.");
+        Tokens += x.Rows;
+    }
+
+    /// <summary>Ends a run of windows.</summary>
+    public void EndSegment()
+    {
+        _products.EndSegment();
+        _magnitudes.EndSegment();
+    }
+}

@@ -1,0 +1,128 @@
+using LowRankQuant.Models;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Quantization.Methods.Budget;
+
+/// <summary>
+/// How much the model's output distribution feels an error at the output of each linear layer. To second order KL(p || p') of a small change dy of
+/// outputs is half dy^T F dy with the Fisher matrix F = E[g g^T], g = d(-log p(label))/dy for labels drawn from the model's own p. Only its diagonal,
+/// averaged over tokens, is kept: KL per token = sum over outputs i of s_i E[dy_i^2], s_i = 1/2 mean g_i^2. One forward and one backward pass over a
+/// few windows, one block in memory at a time.
+/// </summary>
+internal static class OutputSensitivity
+{
+    private const ulong SeedPath = 0x46495348;
+
+    /// <summary>s of every linear, by module path, [outFeatures] each.</summary>
+    /// <param name="model">The model in full precision.</param>
+    /// <param name="windows">Token ids.</param>
+    /// <param name="budget">Memory for activations.</param>
+    /// <param name="scratch">Where activations go that do not fit.</param>
+    /// <param name="seed">Draws the labels.</param>
+    /// <param name="progress">Told blocks done and blocks in all, both passes together.</param>
+    /// <param name="cancellation">Asks to stop.</param>
+    public static Dictionary<string, double[]> Measure(
+        CausalModel model, IReadOnlyList<int[]> windows, MemoryBudget budget, string scratch, ulong seed, Action<int, int> progress,
+        CancellationToken cancellation)
+    {
+        int layers = model.Config.Layers, length = windows[0].Length;
+        StreamedPasses made;
+        using (InputEmbedding embedding = model.LoadEmbedding())
+        {
+            made = new StreamedPasses(model, embedding, windows, budget, scratch);
+            made.Forward(windows, embedding, model.LoadBlock, cancellation, done => progress(done, 2 * layers));
+        }
+        using StreamedPasses passes = made;
+        HeadGradients(model, passes, seed, cancellation);
+        var sums = new Dictionary<string, (double[] Segment, double[] Total)>(StringComparer.Ordinal);
+        // Of the block that gives its gradients.
+        var current = new List<(double[] Segment, double[] Total)>();
+        passes.Backward(
+            Observed, cancellation,
+            done =>
+            {
+                model.Device.Trim();
+                progress(layers + done, 2 * layers);
+            },
+            EndWindow);
+        double factor = 0.5 / ((double)windows.Count * length);
+        return sums.ToDictionary(pair => pair.Key, pair => Array.ConvertAll(pair.Value.Total, sum => sum * factor), StringComparer.Ordinal);
+
+        // The block with somebody who adds up the squares of the gradients of every output.
+        IDecoderBlock Observed(int index)
+        {
+            IDecoderBlock block = model.LoadBlock(index);
+            current.Clear();
+            foreach (LinearSlot slot in block.Slots)
+            {
+                double[] squares = new double[slot.OutFeatures], total = new double[slot.OutFeatures];
+                current.Add((squares, total));
+                sums[$"{block.Name}.{slot.Name}"] = (squares, total);
+                slot.OutputGradientObserver = slope =>
+                {
+                    float[] values = slope.ToArray();
+                    for (int i = 0; i < values.Length; i++) squares[i % squares.Length] += (double)values[i] * values[i];
+                };
+            }
+            return block;
+        }
+
+        void EndWindow(int window)
+        {
+            if (!WindowSegments.EndsSegment(window, windows.Count)) return;
+            foreach ((double[] segment, double[] total) in current)
+            {
+                for (int i = 0; i < total.Length; i++) total[i] += segment[i];
+                Array.Clear(segment);
+            }
+        }
+    }
+
+    private static void HeadGradients(CausalModel model, StreamedPasses passes, ulong seed, CancellationToken cancellation)
+    {
+        Device device = model.Device;
+        using OutputHead head = model.LoadHead();
+        passes.Head(
+            (window, hidden, gradient) =>
+            {
+                using var tape = new Tape(device, recording: true);
+                Variable logits = head.Logits(tape, new Variable(hidden, gradient));
+                int[] labels = Draw(logits.Value, SeededRandom.Derive(seed, SeedPath, (ulong)window));
+                using Tensor loss = device.Empty(hidden.Rows), logSumExp = device.Empty(hidden.Rows);
+                device.Kernels.CrossEntropyForward(logits.Value, labels, loss, logSumExp);
+                using Tensor slope = device.Empty(hidden.Rows, logits.Value.Columns);
+                device.Kernels.CrossEntropyBackward(logits.Value, labels, logSumExp, 1, slope);
+                tape.Backward(logits, slope);
+            },
+            cancellation);
+    }
+
+    // One label per position from the softmax of its logits.
+    private static int[] Draw(Tensor logits, SeededRandom random)
+    {
+        float[] values = logits.ToArray();
+        int columns = logits.Columns;
+        var labels = new int[logits.Rows];
+        for (int row = 0; row < labels.Length; row++)
+        {
+            ReadOnlySpan<float> line = values.AsSpan(row * columns, columns);
+            float largest = float.NegativeInfinity;
+            foreach (float value in line) largest = Math.Max(largest, value);
+            double sum = 0;
+            foreach (float value in line) sum += Math.Exp(value - largest);
+            double rest = random.NextUniform() * sum;
+            int label = 0;
+            for (; label < columns - 1; label++)
+            {
+                rest -= Math.Exp(line[label] - largest);
+                if (rest < 0) break;
+            }
+            labels[row] = label;
+        }
+        return labels;
+    }
+}

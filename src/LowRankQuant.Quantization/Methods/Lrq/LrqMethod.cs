@@ -1,0 +1,89 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Options;
+
+namespace LowRankQuant.Quantization.Methods.Lrq;
+
+/// <summary>LRQ (Lee et al., NAACL 2025): D = L2 U2 + r2 + c2 of low rank in every weight.</summary>
+public sealed class LrqMethod : QuantizationMethod
+{
+    /// <summary>A rank that means: as large as each matrix allows.</summary>
+    public const int FullRank = int.MaxValue;
+
+    private const int FastRank = 128;
+    private const int PaperRank = 1024;
+    private const int PaperRankLarge = 2048;
+
+    // From here on the paper's larger rank; the paper's sizes are 7, 13, 33, 65 and 70 billion.
+    private const double LargeModel = 30e9;
+
+    /// <summary>Rank of the scaling matrices.</summary>
+    public static RecipeOption<int> Rank { get; } = RankOption("rank", "Rank of the scaling matrices L2 U2, or full: as large as each matrix allows");
+
+    /// <inheritdoc/>
+    public override string Name => "lrq";
+
+    /// <inheritdoc/>
+    public override string Summary => "rounding learned block by block, with scales that are low-rank matrices";
+
+    /// <inheritdoc/>
+    public override string Source => "Lee et al., LRQ, NAACL 2025";
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<RecipeOption> Options => [Rank, .. TrainingOptions.All, TrainingOptions.Start];
+
+    /// <inheritdoc/>
+    public override MethodNeeds Needs => MethodNeeds.Calibration | MethodNeeds.Gradients;
+
+    /// <summary>An option that is a rank of L2 U2.</summary>
+    internal static RecipeOption<int> RankOption(string key, string help) => Declare.Whole(
+        key, help, "inner dimension of L2 U2, or full", 1, int.MaxValue, $"{FastRank}", $"{PaperRank}; {PaperRankLarge} from 30 billion parameters", ("full", FullRank));
+
+    /// <inheritdoc/>
+    public override WindowDefaults Windows(OptionValues values, string preset) => TrainingOptions.Windows(values, preset);
+
+    /// <inheritdoc/>
+    public override MethodSettings Resolve(MethodRequest request)
+    {
+        (double rate, GridStart start) = LearningRates.Of(request, ScaleForm.LowRank);
+        return new LrqSettings
+        {
+            Rank = ResolveRank(request, Rank),
+            Steps = TrainingOptions.Resolve(request, rate),
+            First = LearnedStart.Resolve(request, start),
+        };
+    }
+
+    /// <summary>The rank that was asked for or that the preset has, cut to the model.</summary>
+    internal static int ResolveRank(MethodRequest request, RecipeOption<int> option)
+    {
+        IReadOnlyList<LinearShape> linears = request.Linears;
+        int largest = linears.Count == 0 ? int.MaxValue : linears.Max(linear => Math.Min(linear.OutFeatures, linear.InFeatures));
+        int asked = request.Values.Or(option, !request.IsPaper ? FastRank : request.Parameters >= LargeModel ? PaperRankLarge : PaperRank);
+        if (asked == FullRank) return largest;
+        if (asked > largest) request.Notes.Add($"Rank {asked} is cut to {largest}: no matrix of the model has a larger one.");
+        else if (linears.Where(linear => asked > Math.Min(linear.OutFeatures, linear.InFeatures)).Select(linear => linear.Name).ToArray() is { Length: > 0 } small)
+            request.Notes.Add($"Rank {asked} is cut to the matrix in {string.Join(", ", small)}.");
+        return Math.Min(asked, largest);
+    }
+}
+
+/// <summary>LRQ, resolved.</summary>
+internal sealed record LrqSettings : ReconstructionSettings
+{
+    /// <summary>Inner dimension of L2 U2.</summary>
+    public required int Rank { get; init; }
+
+    /// <inheritdoc/>
+    public override string Method => "lrq";
+
+    /// <inheritdoc/>
+    protected override IEnumerable<KeyValuePair<string, string>> Own => [LrqMethod.Rank.With(Rank)];
+
+    /// <inheritdoc/>
+    public override ScaleShape ShapeOf(int outFeatures, int inFeatures) => ScaleShape.LowRankFor(outFeatures, inFeatures, Rank);
+
+    /// <inheritdoc/>
+    public override string Describe() => $"rounding learned with scaling matrices of rank {Rank}, first {GridNames.Describe(Start)}";
+}

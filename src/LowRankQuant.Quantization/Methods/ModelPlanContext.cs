@@ -1,0 +1,39 @@
+using LowRankQuant.Models;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Grids;
+
+namespace LowRankQuant.Quantization.Methods;
+
+/// <summary>What a method gets to plan a whole model before its first block.</summary>
+public sealed record ModelPlanContext
+{
+    /// <summary>The model in full precision.</summary>
+    public required CausalModel Model { get; init; }
+
+    /// <summary>Grids of all layers without a plan; null where the model is quantized already.</summary>
+    public Scheme? Scheme { get; init; }
+
+    /// <summary>The target among whose grids may be chosen; null for none.</summary>
+    public Targets.Target? Target { get; init; }
+
+    /// <summary>Token ids.</summary>
+    public required CalibrationSet Calibration { get; init; }
+
+    /// <summary>Memory for activations.</summary>
+    public required MemoryBudget Activations { get; init; }
+
+    /// <summary>Bytes that statistics of experts may take together.</summary>
+    public required long StatisticsBytes { get; init; }
+
+    /// <summary>Folder for activations that do not fit the memory.</summary>
+    public required string Scratch { get; init; }
+
+    /// <summary>The run's seed.</summary>
+    public required ulong Seed { get; init; }
+
+    /// <summary>Told what is done: stage, steps done, steps in all.</summary>
+    public Action<string, int, int>? Progress { get; init; }
+
+    /// <summary>Asks to stop.</summary>
+    public CancellationToken Cancellation { get; init; }
+}

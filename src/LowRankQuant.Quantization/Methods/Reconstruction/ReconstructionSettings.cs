@@ -1,0 +1,60 @@
+using System.Globalization;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Options;
+
+namespace LowRankQuant.Quantization.Methods.Reconstruction;
+
+/// <summary>Learned rounding by block reconstruction, resolved. Methods of the kind differ in the form of D that each weight gets.</summary>
+internal abstract record ReconstructionSettings : MethodSettings
+{
+    private const int FewSteps = 1, MoreSteps = 4;
+
+    /// <summary>Held-out measurements of a training that keeps its best iterate, the one before its first step included.</summary>
+    private const int Checks = 5;
+
+    /// <summary>How blocks are trained.</summary>
+    public required TrainingSettings Steps { get; init; }
+
+    /// <summary>How first grids are found.</summary>
+    public required GridStart First { get; init; }
+
+    /// <inheritdoc/>
+    public override TrainingSettings Training => Steps;
+
+    /// <inheritdoc/>
+    public override GridStart Start => First;
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<KeyValuePair<string, string>> Values => [.. Own, .. TrainingOptions.ValuesOf(Steps), TrainingOptions.Start.With(First)];
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<TimedPart> TimedParts => [Timed(this)];
+
+    /// <summary>The method's own values.</summary>
+    protected virtual IEnumerable<KeyValuePair<string, string>> Own => [];
+
+    /// <summary>The form of D of a weight.</summary>
+    public abstract ScaleShape ShapeOf(int outFeatures, int inFeatures);
+
+    /// <inheritdoc/>
+    public override IBlockMethod Create() => new ReconstructionMethod(Method, Steps, ShapeOf);
+
+    /// <inheritdoc/>
+    public override long LearnedParameters(int outFeatures, int inFeatures) => ShapeOf(outFeatures, inFeatures).ParameterCount(outFeatures, inFeatures);
+
+    /// <inheritdoc/>
+    public override string DescribeLearning() => Describe(Steps);
+
+    /// <summary>A training in words.</summary>
+    public static string Describe(TrainingSettings training) => string.Create(CultureInfo.InvariantCulture,
+        $"{training.Iterations} steps of {training.Batch} windows per block, learning rate {training.LearningRate}, {Choices.Of(TrainingOptions.Losses, training.Loss)} loss{(training.KeepBest ? ", the step that is best on held-out windows kept" : "")}");
+
+    /// <summary>The steps of a training; at a rate of almost nothing the loss cannot rise, and no training starts again.</summary>
+    public static TimedPart Timed(ReconstructionSettings settings) => new(
+        steps => settings with { Steps = settings.Steps with { Iterations = steps, KeepBest = false, LearningRate = 1e-12 } },
+        _ => settings.Steps.Batch, FewSteps, MoreSteps, (_, _) => settings.Steps.Iterations)
+    {
+        WarmUp = true,
+        Passes = (_, heldOut) => (double)heldOut * (settings.Steps.KeepBest ? Checks : 1),
+    };
+}

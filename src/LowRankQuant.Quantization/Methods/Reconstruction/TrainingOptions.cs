@@ -1,0 +1,81 @@
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Options;
+
+namespace LowRankQuant.Quantization.Methods.Reconstruction;
+
+/// <summary>The options of every method that trains blocks by gradients, with the settings of LRQ's released scripts under the preset paper.</summary>
+public static class TrainingOptions
+{
+    private const int FastIterations = 150, PaperIterations = 5000;
+    private const int UsualBatch = 2;
+    private const int PaperRestarts = 0;
+
+    // Held-out windows where somebody keeps the best iterate on top of a preset that has none.
+    private const int KeepBestHeldOut = 8;
+
+    // Batches differ by less than this among themselves.
+    private const double RelativeSpikeLimit = 2;
+
+    /// <summary>Weightings of tokens in the loss.</summary>
+    public static IReadOnlyList<KeyValuePair<string, LossWeighting>> Losses { get; } = [new("plain", LossWeighting.Plain), new("relative", LossWeighting.Relative)];
+
+    /// <summary>Adam steps.</summary>
+    public static RecipeOption<int> Iterations { get; } = Declare.Whole("iterations", "Steps per block", "Adam steps per block", 0, int.MaxValue, "150", "5000");
+
+    /// <summary>First learning rate.</summary>
+    public static RecipeOption<double> LearningRate { get; } = Declare.Number(
+        "learning_rate", "First learning rate; a cosine takes it to 0", "first learning rate, such as 0.002", double.Epsilon, double.PositiveInfinity, "by method and bits, 0.0005 to 0.02",
+        "of the released scripts, by size and bits");
+
+    /// <summary>Windows per step.</summary>
+    public static RecipeOption<int> Batch { get; } = Declare.Whole("batch", "Windows per step", "windows per step", 1, int.MaxValue, "2");
+
+    /// <summary>Weighting of tokens.</summary>
+    public static RecipeOption<LossWeighting> Loss { get; } = Declare.Choice(
+        "loss", "plain (the paper's), or relative: every token's error over its own magnitude", Losses, "relative", "plain");
+
+    /// <summary>Whether the best iterate is kept.</summary>
+    public static RecipeOption<bool> KeepBest { get; } = Declare.Flag("keep_best", "Keep the iterate that is best on held-out windows", "true", "false");
+
+    /// <summary>How first grids are found.</summary>
+    public static RecipeOption<GridStart> Start { get; } = Declare.Choice("start", "First grid", GridNames.Starts, "search", "of the released scripts, by size and bits");
+
+    /// <summary>Those that say how blocks are trained.</summary>
+    public static IReadOnlyList<RecipeOption> All { get; } = [Iterations, LearningRate, Batch, Loss, KeepBest];
+
+    /// <summary>Calibration windows of a method that trains.</summary>
+    public static WindowDefaults Windows(OptionValues values, string preset)
+    {
+        var usual = WindowDefaults.Of(preset);
+        return values.Find(KeepBest) == true && usual.HeldOut == 0 ? usual with { HeldOut = KeepBestHeldOut } : usual;
+    }
+
+    /// <summary>Fills in what was not asked for.</summary>
+    /// <param name="request">What was asked for.</param>
+    /// <param name="rate">First learning rate where nobody says.</param>
+    public static TrainingSettings Resolve(MethodRequest request, double rate)
+    {
+        OptionValues values = request.Values;
+        LossWeighting loss = values.Or(Loss, request.IsPaper ? LossWeighting.Plain : LossWeighting.Relative);
+        var settings = new TrainingSettings
+        {
+            Iterations = values.Or(Iterations, request.IsPaper ? PaperIterations : FastIterations),
+            LearningRate = values.Or(LearningRate, rate),
+            Batch = values.Or(Batch, Math.Min(UsualBatch, Math.Max(1, request.Samples))),
+            Loss = loss,
+            KeepBest = values.Or(KeepBest, !request.IsPaper),
+            SpikeLimit = loss == LossWeighting.Relative ? RelativeSpikeLimit : double.PositiveInfinity,
+        };
+        if (request.IsPaper) settings = settings with { Restarts = PaperRestarts };
+        if (request.Samples >= 1 && settings.Batch > request.Samples)
+            request.Problems.Add($"`batch` {settings.Batch}: at most the number of samples, {request.Samples}; use a smaller batch or more `samples`.");
+        if (settings.KeepBest && request.HeldOut == 0) request.Problems.Add("`keep_best` needs held-out windows to judge by: give `held_out` 1 or more, or `keep_best` false.");
+        return settings;
+    }
+
+    /// <summary>The values of settings, by key.</summary>
+    public static IEnumerable<KeyValuePair<string, string>> ValuesOf(TrainingSettings settings) =>
+    [
+        Iterations.With(settings.Iterations), LearningRate.With(settings.LearningRate), Batch.With(settings.Batch), Loss.With(settings.Loss), KeepBest.With(settings.KeepBest),
+    ];
+}

@@ -1,0 +1,97 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.Layerwise;
+using LowRankQuant.Quantization.Methods.Rtn;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Quantization.Vocabulary;
+
+namespace LowRankQuant.Quantization.Planning;
+
+/// <summary>What a run needs in memory, estimated before it starts, and what remains for activations.</summary>
+/// <param name="FixedBytes">Largest sum of weights, parameters and temporary tensors at any time.</param>
+/// <param name="ActivationBytes">What the activation streams may take; the rest goes to disk.</param>
+/// <param name="StreamBytes">What the activation streams take in all.</param>
+public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long StreamBytes)
+{
+    // The runtime, code, tokenizer and buffers of files.
+    private const long ProcessBytes = 300L << 20;
+
+    /// <summary>Whether a block does not fit whole, so that its experts stay in their files until they are computed with (<see cref="Models.CausalModel.PagesExperts"/>).</summary>
+    public bool IsPaged { get; init; }
+
+    /// <summary>What statistics of experts may take together; 0 where none are taken.</summary>
+    public long StatisticsBytes { get; init; }
+
+    /// <summary>Plans a run.</summary>
+    /// <param name="config">Sizes of the model.</param>
+    /// <param name="layout">Its linears.</param>
+    /// <param name="recipe">What is done.</param>
+    /// <param name="memory">The user's budget in bytes; null for three quarters of what the machine offers.</param>
+    /// <exception cref="OutOfBudgetException">The budget does not even hold one block's work.</exception>
+    public static MemoryPlan For(DecoderConfig config, ModelLayout layout, Recipe recipe, long? memory)
+    {
+        var block = new BlockMemory(config, layout, recipe);
+        IBlockMethod method = recipe.Method.Create();
+        bool calibrates = method.NeedsCalibration;
+        long embedding = Math.Max((long)config.VocabularySize * config.HiddenSize * 4, Vocabulary(layout, recipe, calibrates));
+        long fixedBytes = ProcessBytes + Math.Max(block.Whole(), embedding);
+        long streams = calibrates ? (method.NeedsFullPrecisionInput ? 3L : 2L) * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;
+        long budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
+        if (recipe.Tuning is { } tuning)
+        {
+            TuningMemory needs = TuningMemory.For(config, layout, recipe, tuning);
+            long whole = ProcessBytes + needs.FixedBytes;
+            if (whole > budget && fixedBytes <= budget)
+                throw new OutOfBudgetException($"Tuning the whole model needs about {Text(whole)} and the memory budget is {Text(budget)}; give more with `memory`, or leave it out with `tune_steps` 0.");
+            fixedBytes = Math.Max(fixedBytes, whole);
+            streams = Math.Max(streams, needs.StreamBytes);
+        }
+        long statistics = block.LeastStatistics();
+        bool paged = fixedBytes + statistics > budget && block is { HasExperts: true, WholeOnly: null };
+        if (paged) fixedBytes = PagedBytes(block, embedding);
+        if (fixedBytes + statistics > budget) throw new OutOfBudgetException(Shortage(config, layout, recipe, fixedBytes + statistics, paged, budget));
+        long rest = budget - fixedBytes;
+        if (statistics > 0) statistics = Math.Max(statistics, Math.Min(rest / 2, ExpertPool.MostBytes));
+        return new MemoryPlan(fixedBytes, rest - statistics, streams) { IsPaged = paged, StatisticsBytes = statistics };
+    }
+
+    // Embedding or head while it is quantized: floats twice (as it was, as it is read back), codes; and some rows of a head in double precision.
+    private static long Vocabulary(ModelLayout layout, Recipe recipe, bool looksAtInputs)
+    {
+        if (recipe.Vocabulary is not { } vocabulary || layout.Vocabulary is not { } shape) return 0;
+        long weights = (long)shape.Rows * shape.Width, rows = Math.Min(shape.Rows, HeadRounding.RowsAtOnce);
+        long fit = looksAtInputs && vocabulary.Head is not null ? BlockMemory.LayerBytes(rows, shape.Width) : 0;
+        return (((2 * sizeof(float)) + 2) * weights) + fit;
+    }
+
+    /// <summary>One line for people.</summary>
+    public string Describe()
+    {
+        string block = IsPaged ? $"memory: about {Text(FixedBytes)} for a block, expert by expert" : $"memory: about {Text(FixedBytes)} {(StreamBytes == 0 ? "at most" : "for a block")}";
+        string statistics = StatisticsBytes == 0 ? "" : $", {Text(StatisticsBytes)} for statistics of experts";
+        if (StreamBytes == 0) return block + statistics;
+        return $"{block}{statistics}, {Text(StreamBytes)} of activations {(StreamBytes <= ActivationBytes ? "in memory" : $"of which {Text(ActivationBytes)} in memory, the rest on disk")}";
+    }
+
+    private static long PagedBytes(BlockMemory block, long embedding) => ProcessBytes + Math.Max(block.Paged(), embedding);
+
+    // What is needed, why a block of experts is not taken apart, and what would do.
+    private static string Shortage(DecoderConfig config, ModelLayout layout, Recipe recipe, long needed, bool paged, long budget)
+    {
+        var block = new BlockMemory(config, layout, recipe);
+        if (!block.HasExperts)
+            return $"One block needs about {Text(needed)} and the memory budget is {Text(budget)}; give more with `memory`, or use a smaller `batch`, `sequence_length` or `rank`.";
+        if (paged)
+            return $"One block needs about {Text(needed)}, expert by expert, and the memory budget is {Text(budget)}; give more with `memory`, or use a smaller `batch` or `sequence_length`.";
+        string method = recipe.Method.Method;
+        var rounding = new BlockMemory(config, layout, recipe with { Method = RtnMethod.Plain, Tuning = null });
+        long least = PagedBytes(rounding, Math.Max((long)config.VocabularySize * config.HiddenSize * 4, Vocabulary(layout, recipe, looksAtInputs: false)));
+        string fits = least <= budget ? $"methods that go expert by expert are rtn, which needs about {Text(least)}, and flrq and its peers ('lrq plan `method` flrq' says what they need)" : $"rtn, which goes expert by expert, would need {Text(least)}";
+        return $"One block needs about {Text(needed)} and the memory budget is {Text(budget)}; {method} {block.WholeOnly}, so its experts cannot be taken one by one. Give more with `memory`; {fits}.";
+    }
+
+    private static string Text(long bytes) => bytes >= 1 << 30
+        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{bytes / (double)(1 << 30):F1} GiB")
+        : string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{bytes / (double)(1 << 20):F0} MiB");
+}

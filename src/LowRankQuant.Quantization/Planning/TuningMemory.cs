@@ -1,0 +1,40 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Tuning;
+
+namespace LowRankQuant.Quantization.Planning;
+
+/// <summary>What tuning needs, estimated before a run starts.</summary>
+/// <param name="FixedBytes">Memory for parameters, one block's weights and tape, embedding, head and logits.</param>
+/// <param name="StreamBytes">Activations, which go to disk where the memory ends.</param>
+/// <param name="Parameters">Numbers that are learned.</param>
+internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, long Parameters)
+{
+    // Values, gradients, two moments, the best so far, and a copy while the state is saved.
+    private const long Copies = 6;
+
+    // Of a block: its weights as loaded, codes as floats, tuned weights, their gradients.
+    private const long BlockMatrices = 4;
+
+    // Logits of the model, of full precision, and a gradient.
+    private const long LogitMatrices = 3;
+
+    /// <summary>Plans tuning.</summary>
+    public static TuningMemory For(
+        DecoderConfig config, ModelLayout layout, Recipe recipe, TuningRecipe tuning)
+    {
+        long parameters = 0, length = recipe.SequenceLength, weights = layout.LargestBlock.Sum(linear => (long)linear.OutFeatures * linear.InFeatures);
+        foreach ((string name, int outFeatures, int inFeatures) in layout.Linears.SelectMany(block => block))
+        {
+            parameters += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + recipe.Method.BranchElements(outFeatures, inFeatures, recipe.Bits);
+        }
+        long hidden = config.HiddenSize, table = config.VocabularySize * hidden;
+        // Per token: values and gradients of about 12 tensors of the width and 4 of the MLP's.
+        long tape = length * 2 * ((12 * hidden) + (4L * config.IntermediateSize));
+        long floats = (parameters * Copies) + (weights * BlockMatrices) + (2 * table) + (LogitMatrices * TuningLoss.HeadRows * config.VocabularySize) + tape;
+        // What full precision says about every window, and the inputs of all blocks for the windows of a step.
+        long states = (Math.Max(recipe.Samples, tuning.Samples) + recipe.HeldOut + ((config.Layers + 1L) * tuning.Batch)) * length * hidden;
+        return new TuningMemory(floats * sizeof(float), states * sizeof(float), parameters);
+    }
+}

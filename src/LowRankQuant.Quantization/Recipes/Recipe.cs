@@ -1,0 +1,88 @@
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Targets;
+
+namespace LowRankQuant.Quantization.Recipes;
+
+/// <summary>
+/// Everything that decides the bytes of a result, resolved: no value is left to a default. Saved with the run as recipe.json (<see cref="RecipeFile"/>), from which
+/// the run can be made again.
+/// </summary>
+public sealed record Recipe
+{
+    /// <summary>How weights are rounded, with the method's own values.</summary>
+    public required MethodSettings Method { get; init; }
+
+    /// <summary>The preset the values started from.</summary>
+    public required string Preset { get; init; }
+
+    /// <summary>Code width, 2 to 8.</summary>
+    public required int Bits { get; init; }
+
+    /// <summary>Weights per scale.</summary>
+    public required Granularity Granularity { get; init; }
+
+    /// <summary>Inputs per group; 0 unless the granularity is group.</summary>
+    public required int GroupSize { get; init; }
+
+    /// <summary>Symmetric grid.</summary>
+    public required bool Symmetric { get; init; }
+
+    /// <summary>Stored type of scales.</summary>
+    public required ScaleType ScaleType { get; init; }
+
+    /// <summary>Name of the two-level grid, such as <c>Q3_K</c>, which bits, granularity, group size and symmetry then repeat; null for a uniform grid.</summary>
+    public string? TwoLevelGrid { get; init; }
+
+    /// <summary>Significant bits of a stored scale; null for all that its type has.</summary>
+    public int? ScaleDigits { get; init; }
+
+    /// <summary>Layers with a grid of their own, by name within the block; null for none.</summary>
+    public IReadOnlyDictionary<string, LayerGrid>? Layers { get; init; }
+
+    /// <summary>The engine or container whose rules the grid obeys; null for none.</summary>
+    public TargetRecipe? Target { get; init; }
+
+    /// <summary>Seed of everything random.</summary>
+    public required ulong Seed { get; init; }
+
+    /// <summary>Calibration windows to train on.</summary>
+    public required int Samples { get; init; }
+
+    /// <summary>Calibration windows to measure on.</summary>
+    public required int HeldOut { get; init; }
+
+    /// <summary>Tokens per window.</summary>
+    public required int SequenceLength { get; init; }
+
+    /// <summary>Tuning of the whole model after its blocks; null for none.</summary>
+    public TuningRecipe? Tuning { get; init; }
+
+    /// <summary>Grids of embedding and output head; null where both stay floats.</summary>
+    public VocabularyRecipe? Vocabulary { get; init; }
+
+    /// <summary>Windows that pass a block together.</summary>
+    public int Batch => Method.Training?.Batch ?? 1;
+
+    /// <summary>How the losses of reports weigh tokens.</summary>
+    public LossWeighting Loss => Method.Training?.Loss ?? LossWeighting.Plain;
+
+    /// <summary>The grid of every layer that <see cref="Layers"/> does not name.</summary>
+    public WeightGrid Grid => new LayerGrid(Bits, Granularity, GroupSize, Symmetric, TwoLevelGrid, ScaleDigits).ToGrid();
+
+    /// <summary>Grids, start and stored scale type.</summary>
+    public Scheme Scheme => SchemeFrom(Method.Start);
+
+    /// <summary>The scheme with first grids found in another way; two-level grids are always searched for.</summary>
+    /// <param name="start">How the first uniform grids are found.</param>
+    public Scheme SchemeFrom(GridStart start)
+    {
+        return With(Grid, ScaleDigits) with
+        {
+            Layers = Layers?.ToDictionary(layer => layer.Key, layer => With(layer.Value.ToGrid(), layer.Value.ScaleDigits), StringComparer.Ordinal),
+        };
+
+        Scheme With(WeightGrid grid, int? digits) => new(grid, grid is UniformGrid ? start : GridStart.Search, ScaleType) { ScaleDigits = digits };
+    }
+}

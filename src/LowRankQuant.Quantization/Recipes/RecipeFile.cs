@@ -1,0 +1,100 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Options;
+using LowRankQuant.Quantization.Targets;
+
+namespace LowRankQuant.Quantization.Recipes;
+
+/// <summary>
+/// A recipe as a file, in YAML or JSON (JSON is YAML too):
+/// <code>
+/// preset:   fast | paper
+/// weights:  bits, group_size (N, channel, tensor), symmetric, scale_dtype; or grid: a two-level grid
+/// layers:   rules, the last that matches counts: match: a glob or re:EXPRESSION, and bits, group_size, symmetric or grid
+/// embedding, head: 8 | 4 | off
+/// target:   engine, on_misfit, tensor_parallel
+/// stages:   in order; one of them the method: NAME: its options; perhaps at last tune: steps, rate, batch, samples
+/// data:     samples, held_out, sequence_length
+/// seed
+/// </code>
+/// </summary>
+public static class RecipeFile
+{
+    /// <summary>The stage that tunes the whole model.</summary>
+    public const string Tune = "tune";
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    /// <summary>A resolved recipe as text: read again, it resolves to the same.</summary>
+    public static string Text(Recipe recipe) => Write(recipe).ToJsonString(Indented) + "\n";
+
+    /// <summary>A resolved recipe as an object.</summary>
+    public static JsonObject Write(Recipe recipe)
+    {
+        JsonObject weights = Grid(recipe.Grid);
+        weights["scale_dtype"] = Choices.Of(GridNames.ScaleTypes, recipe.ScaleType);
+        var file = new JsonObject { ["preset"] = recipe.Preset, ["weights"] = weights };
+        if (recipe.Layers is { } layers) file["layers"] = new JsonArray([.. layers.Select(layer => (JsonNode?)Rule(layer.Key, layer.Value))]);
+        if (recipe.Vocabulary is { } vocabulary)
+        {
+            file["embedding"] = vocabulary.Embedding is { } embedding ? embedding.Bits : "off";
+            file["head"] = vocabulary.Head is { } head ? head.Bits : "off";
+        }
+        if (recipe.Target is { } target)
+        {
+            file["target"] = new JsonObject { ["engine"] = TargetNames.Of(target.Engine), ["on_misfit"] = Choices.Of(TargetNames.MisfitRules, target.OnMisfit) };
+            if (target.Engine == Target.Vllm) file["target"]!["tensor_parallel"] = target.TensorParallel;
+        }
+        var stages = new JsonArray { (JsonNode)new JsonObject { [recipe.Method.Method] = Values(recipe.Method.Values) } };
+        stages.Add((JsonNode)new JsonObject
+        {
+            [Tune] = recipe.Tuning is not { } tuning
+                ? new JsonObject { ["steps"] = 0 }
+                : new JsonObject { ["steps"] = tuning.Steps, ["rate"] = tuning.LearningRate, ["batch"] = tuning.Batch, ["samples"] = tuning.Samples },
+        });
+        file["stages"] = stages;
+        // Without text there are no windows.
+        if (recipe.Samples > 0) file["data"] = new JsonObject { ["samples"] = recipe.Samples, ["held_out"] = recipe.HeldOut, ["sequence_length"] = recipe.SequenceLength };
+        file["seed"] = recipe.Seed;
+        return file;
+    }
+
+    private static JsonObject Grid(WeightGrid grid) => grid switch
+    {
+        TwoLevelGrid native => new JsonObject { ["grid"] = native.Name.ToLowerInvariant() },
+        UniformGrid uniform => new JsonObject
+        {
+            ["bits"] = uniform.Bits,
+            ["group_size"] = uniform.Granularity switch { Granularity.Channel => "channel", Granularity.Tensor => "tensor", _ => uniform.GroupSize },
+            ["symmetric"] = uniform.Symmetric,
+        },
+        _ => throw new ArgumentOutOfRangeException(nameof(grid), grid, "Unknown grid."),
+    };
+
+    private static JsonObject Rule(string layer, LayerGrid grid)
+    {
+        JsonObject rule = Grid(grid.ToGrid());
+        rule.Insert(0, "match", layer);
+        return rule;
+    }
+
+    // Numbers and yes or no stand as such, so that a reader of the file sees what they are.
+    private static JsonObject Values(IEnumerable<KeyValuePair<string, string>> values)
+    {
+        var node = new JsonObject();
+        foreach ((string key, string text) in values)
+        {
+            node[key] = text switch
+            {
+                "true" => true,
+                "false" => false,
+                _ when long.TryParse(text, System.Globalization.NumberStyles.AllowLeadingSign, System.Globalization.CultureInfo.InvariantCulture, out long whole) => whole,
+                _ when double.TryParse(text, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture, out double number) => number,
+                _ => text,
+            };
+        }
+        return node;
+    }
+}

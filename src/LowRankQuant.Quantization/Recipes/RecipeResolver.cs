@@ -1,0 +1,180 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Options;
+using LowRankQuant.Quantization.Targets;
+
+namespace LowRankQuant.Quantization.Recipes;
+
+/// <summary>Preset, model and request make a recipe; whatever is wrong about the request is said at once, keys of the recipe in backticks.</summary>
+public static class RecipeResolver
+{
+    /// <summary>Code width where nobody says.</summary>
+    public const int UsualBits = 4;
+
+    private const ulong UsualSeed = 42;
+
+    /// <summary>Resolves a request for a model.</summary>
+    /// <param name="catalog">The methods that there are.</param>
+    /// <param name="request">What was asked for.</param>
+    /// <param name="model">Sizes of the model.</param>
+    /// <param name="layout">Its quantizable weights.</param>
+    /// <param name="native">Type of scales when the request names none.</param>
+    /// <exception cref="RecipeException">The request cannot be run; it lists everything that is wrong.</exception>
+    public static ResolvedRecipe Resolve(MethodCatalog catalog, RecipeRequest request, DecoderConfig model, ModelLayout layout, ScaleType native)
+    {
+        ResolvedRecipe resolved = Examine(catalog, request, model, layout, native, []);
+        return resolved.Problems.Count > 0 ? throw new RecipeException(resolved.Problems) : resolved;
+    }
+
+    /// <summary>As <see cref="Resolve"/>, for those who want to look at a recipe that cannot be run.</summary>
+    /// <param name="catalog">The methods that there are.</param>
+    /// <param name="request">What was asked for.</param>
+    /// <param name="model">Sizes of the model.</param>
+    /// <param name="layout">Its quantizable weights.</param>
+    /// <param name="native">Type of scales when the request names none.</param>
+    /// <param name="problems">Problems already found; receives the others.</param>
+    public static ResolvedRecipe Examine(
+        MethodCatalog catalog, RecipeRequest request, DecoderConfig model, ModelLayout layout, ScaleType native, List<string> problems)
+    {
+        var work = new Resolution(catalog, request, model, layout, problems);
+        return new ResolvedRecipe(work.Resolve(native), work.Notes, problems);
+    }
+
+    /// <summary>The method that a request names; the default where it names none, or none that there is.</summary>
+    public static QuantizationMethod MethodOf(MethodCatalog catalog, RecipeRequest request) =>
+        request.Method is { } name && catalog.TryFind(name, out QuantizationMethod? method) ? method : catalog.Default;
+
+    private sealed class Resolution(MethodCatalog catalog, RecipeRequest request, DecoderConfig model, ModelLayout layout, List<string> problems)
+    {
+        private readonly IReadOnlyList<LinearShape> linears = layout.Kinds;
+
+        public List<string> Notes { get; } = [];
+
+        private double Parameters => layout.LinearWeights + ((model.TiedEmbeddings ? 1.0 : 2.0) * model.VocabularySize * model.HiddenSize);
+
+        public Recipe Resolve(ScaleType native)
+        {
+            string preset = Preset();
+            if (request.Method is { } asked && !catalog.TryFind(asked, out _)) problems.Add($"`method` {asked}: unknown; the methods are {catalog.Names}.");
+            QuantizationMethod method = MethodOf(catalog, request);
+            RefuseForeignOptions(method);
+            var values = new OptionValues(request.Options, method.Options, problems);
+            BitBudget? budget = method.Budget(values);
+            bool blocks = request.Target == Target.LlamaCpp && budget is { ChoosesGrids: true };
+            var target = new TargetResolver(request, budget, linears, problems, Notes);
+            TargetRecipe? engine = target.Options();
+            var named = new LayerGridResolver(request, budget, linears, problems);
+            TwoLevelGrid? twoLevel = new TwoLevelResolver(request, budget, named.Others, problems).Resolve();
+            ScaleType scaleType = twoLevel is null && !named.HasTwoLevel ? target.ScaleTypeFor(native) : ScaleType.Float16;
+            bool symmetric = twoLevel?.Symmetric ?? request.Symmetric ?? blocks;
+            int before = problems.Count;
+            (Granularity granularity, int groupSize) = twoLevel is null ? new GroupResolver(request, method, problems).Resolve(named.Others, blocks) : (Granularity.Group, twoLevel.GroupSize);
+            // Where a budget decides, the width of the baseline is the largest that fits it.
+            int usual = budget is { } whole && problems.Count == before
+                ? LargestWidth(whole.TargetBits, new UniformGrid(UniformGrid.MinBits, symmetric, granularity, groupSize), scaleType)
+                : UsualBits;
+            int bits = twoLevel?.Bits ?? request.Bits ?? usual;
+            if (bits is < UniformGrid.MinBits or > UniformGrid.MaxBits) problems.Add($"`bits` {bits}: must be {UniformGrid.MinBits} to {UniformGrid.MaxBits} (bits per code).");
+            WeightGrid grid = twoLevel is null ? new UniformGrid(bits, symmetric, granularity, groupSize) : twoLevel;
+            IReadOnlyDictionary<string, WeightGrid> own = named.Resolve(grid, request.Target is not null);
+            (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = problems.Count == before ? target.Resolve(grid, own, scaleType) : (null, null);
+            WindowDefaults windows = new WindowResolver(request, method, model, problems, Notes).Resolve(method.Windows(values, preset));
+            if (method.Needs.HasFlag(MethodNeeds.Calibration) && !request.HasCalibration)
+                problems.Add($"method {method.Name} learns from text: give `calibration` FILE, or `calibration` self.");
+            MethodSettings settings = method.Resolve(new MethodRequest
+            {
+                Values = values,
+                Preset = preset,
+                Grid = grid,
+                AllTwoLevel = linears.Count > 0 && linears.All(IsTwoLevel),
+                EngineBlocks = blocks,
+                Target = request.Target,
+                ScaleType = scaleType,
+                Linears = linears,
+                Parameters = Parameters,
+                Samples = windows.Samples,
+                HeldOut = windows.HeldOut,
+                Problems = problems,
+                Notes = Notes,
+            });
+            return new Recipe
+            {
+                Method = settings,
+                Preset = preset,
+                Bits = bits,
+                Granularity = granularity,
+                GroupSize = groupSize,
+                Symmetric = symmetric,
+                ScaleType = scaleType,
+                TwoLevelGrid = twoLevel?.Name,
+                ScaleDigits = digits,
+                Layers = layers,
+                Target = engine,
+                Seed = request.Seed ?? UsualSeed,
+                Samples = windows.Samples,
+                HeldOut = windows.HeldOut,
+                SequenceLength = windows.SequenceLength,
+                Vocabulary = new VocabularyResolver(request, layout.Vocabulary, problems, Notes).Resolve(grid, blocks, scaleType),
+                Tuning = new TuningResolver(request, method, problems, Notes).Resolve(
+                    bits, blocks ? Names(linears) : Names(linears.Where(IsTwoLevel)), linears.Count, windows.Samples, windows.HeldOut),
+            };
+
+            bool IsTwoLevel(LinearShape linear) =>
+                layers is not null && layers.TryGetValue(linear.Name, out LayerGrid? its) ? its.TwoLevelGrid is not null : twoLevel is not null;
+        }
+
+        private static string[] Names(IEnumerable<LinearShape> linears) => [.. linears.Select(linear => linear.Name)];
+
+        private string Preset()
+        {
+            string preset = (request.Preset ?? PresetNames.Fast).ToLowerInvariant();
+            if (PresetNames.All.Any(known => known.Key == preset)) return preset;
+            problems.Add($"`preset` {request.Preset}: unknown; the presets are {string.Join(", ", PresetNames.All.Select(known => known.Key))}.");
+            return PresetNames.Fast;
+        }
+
+        private void RefuseForeignOptions(QuantizationMethod method)
+        {
+            foreach (string key in request.Options.Keys.Where(key => method.Options.All(option => option.Key != key)))
+            {
+                string[] others = [.. catalog.Taking(key).Select(other => other.Name)];
+                problems.Add(others.Length == 0
+                    ? $"`{key}` is no option of any method; those of {method.Name} are {string.Join(", ", method.Options.Select(option => option.Key))}."
+                    : $"`{key}` does not apply to method {method.Name}; it is an option of {string.Join(", ", others)}.");
+            }
+            if (method.Needs.HasFlag(MethodNeeds.Calibration) || request.HasCalibration) return;
+            string measured = $"{method.Name} uses calibration text only to measure on its held-out windows; give `calibration` too, or leave it out";
+            Refuse("samples", request.Samples is not null, measured);
+            Refuse("held_out", request.HeldOut is not null, measured);
+            Refuse("sequence_length", request.SequenceLength is not null, measured);
+            if (request.TuneSteps > 0) return;
+            Refuse("preset", request.Preset is not null, "without `calibration` no value comes from a preset; leave it out");
+
+            void Refuse(string key, bool given, string why)
+            {
+                if (given) problems.Add($"`{key}` does not apply to method {method.Name}: {why}.");
+            }
+        }
+
+        // The largest width that all layers could have within a budget; the smallest there is when none fits.
+        private int LargestWidth(double target, UniformGrid grid, ScaleType scaleType)
+        {
+            int bits = UniformGrid.MaxBits;
+            while (bits > UniformGrid.MinBits && !(Bits(bits) <= target)) bits--;
+            return bits;
+
+            double Bits(int width)
+            {
+                double stored = 0, weights = 0;
+                foreach (LinearShape linear in linears)
+                {
+                    stored += (grid with { Bits = width }).StoredBits(linear.OutFeatures, linear.InFeatures, scaleType);
+                    weights += (double)linear.OutFeatures * linear.InFeatures;
+                }
+                return stored / weights;
+            }
+        }
+    }
+}

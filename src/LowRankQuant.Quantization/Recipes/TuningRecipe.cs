@@ -1,0 +1,17 @@
+namespace LowRankQuant.Quantization.Recipes;
+
+/// <summary>How the scales and branches of a quantized model are tuned together, once all blocks are done.</summary>
+public sealed record TuningRecipe
+{
+    /// <summary>Adam steps.</summary>
+    public required int Steps { get; init; }
+
+    /// <summary>First learning rate, relative to the numbers that are learned; a cosine takes it to 0.</summary>
+    public required double LearningRate { get; init; }
+
+    /// <summary>Windows per step.</summary>
+    public required int Batch { get; init; }
+
+    /// <summary>Most calibration windows: those of the method and, where the text has them, more.</summary>
+    public required int Samples { get; init; }
+}

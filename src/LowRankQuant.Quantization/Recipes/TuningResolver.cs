@@ -1,0 +1,56 @@
+using System.Globalization;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Pipeline;
+
+namespace LowRankQuant.Quantization.Recipes;
+
+/// <summary>The part of <see cref="RecipeResolver"/> that is about tuning the whole model. Whatever is wrong goes to the list of problems.</summary>
+/// <param name="request">What was asked for.</param>
+/// <param name="method">The method.</param>
+/// <param name="problems">Receives what cannot be run.</param>
+/// <param name="notes">Receives what the user should know.</param>
+internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod method, List<string> problems, List<string> notes)
+{
+    private const int DefaultBatch = 4;
+
+    // Scales and branches are many: the statistics of 64 windows suffice to fit layers, but a model tuned on them over-fits (docs/results/flrq.md).
+    private const int DefaultSamples = 256;
+
+    /// <summary>First rates by code width: the row with the largest width not above that of the model. Smaller errors want smaller steps.</summary>
+    private static readonly (int Bits, double Rate)[] Rates = [(4, 1e-3), (3, 2e-3), (2, 4e-3)];
+
+    /// <summary>The recipe; null where nothing is tuned.</summary>
+    /// <param name="bits">Code width; with a budget the largest that fits it.</param>
+    /// <param name="twoLevel">The layers that will be on two-level grids, whether asked for, chosen by a budget or the nearest that a target holds.</param>
+    /// <param name="layers">How many layers a block has.</param>
+    /// <param name="samples">Calibration windows of the method.</param>
+    /// <param name="heldOut">Windows to judge by: without any nothing tells when tuning over-fits, and it is not done unless asked for.</param>
+    public TuningRecipe? Resolve(int bits, IReadOnlyList<string> twoLevel, int layers, int samples, int heldOut)
+    {
+        int steps = request.TuneSteps ?? (twoLevel.Count == 0 && heldOut > 0 ? method.TuneSteps(bits) : 0);
+        if (steps < 0) problems.Add($"`tune_steps` {steps}: must be at least 0 (steps over the whole model).");
+        if (steps <= 0)
+        {
+            foreach ((string option, bool given) in Details())
+            {
+                if (given) problems.Add($"{option} needs `tune_steps`: it says how the whole model is tuned.");
+            }
+            return null;
+        }
+        if (!method.Needs.HasFlag(MethodNeeds.Calibration) && !request.HasCalibration) problems.Add("`tune_steps` learns from text: give `calibration` FILE, or `calibration` self.");
+        if (twoLevel.Count > 0 && twoLevel.Count == layers)
+            problems.Add("`tune_steps` does not apply to two-level grids, on which all layers will lie: their scales are products of stored integers; leave it out, or choose a uniform grid.");
+        else if (twoLevel.Count > 0)
+            notes.Add($"`tune_steps` tunes the layers on uniform grids; {string.Join(", ", twoLevel)}, on two-level grids, stay as the method makes them.");
+        double rate = request.TuneRate ?? Rates.FirstOrDefault(row => bits >= row.Bits, Rates[^1]).Rate;
+        if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune_rate` {rate:R}: must be a positive finite number, such as 0.002."));
+        int windows = request.TuneSamples ?? Math.Max(DefaultSamples, samples);
+        if (windows < samples) problems.Add($"`tune_samples` {windows}: at least the {samples} calibration windows of the method; they are always among them.");
+        int batch = request.TuneBatch ?? Math.Min(DefaultBatch, Math.Max(1, samples));
+        if (batch < 1 || batch > Math.Max(1, samples)) problems.Add($"`tune_batch` {batch}: must be 1 to the number of calibration windows, {samples}.");
+        return new TuningRecipe { Steps = steps, LearningRate = rate, Batch = batch, Samples = windows };
+    }
+
+    private IEnumerable<(string Option, bool Given)> Details() =>
+        [("`tune_rate`", request.TuneRate is not null), ("`tune_batch`", request.TuneBatch is not null), ("`tune_samples`", request.TuneSamples is not null)];
+}

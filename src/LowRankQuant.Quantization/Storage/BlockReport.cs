@@ -1,0 +1,27 @@
+using LowRankQuant.Quantization.Layers;
+using LowRankQuant.Quantization.Methods.Layerwise;
+
+namespace LowRankQuant.Quantization.Storage;
+
+/// <summary>What became of one block. Losses are means per window of the method's own loss; null where nothing was measured.</summary>
+/// <param name="Index">Number of the block.</param>
+/// <param name="LossBefore">With weights rounded to nearest on the first grid, training windows.</param>
+/// <param name="LossAfter">With the stored weights, the same windows.</param>
+/// <param name="HeldOutLoss">With the stored weights, held-out windows.</param>
+/// <param name="HeldOutLossBefore">With weights rounded to nearest on the first grid, held-out windows.</param>
+/// <param name="Seconds">Wall time.</param>
+public sealed record BlockReport(
+    int Index, double? LossBefore, double? LossAfter, double? HeldOutLoss, double? HeldOutLossBefore, double Seconds)
+{
+    /// <summary>Iteration whose parameters were kept; null when the method does not train.</summary>
+    public int? KeptIteration { get; init; }
+
+    /// <summary>Every linear layer, where the method works layer by layer; else empty.</summary>
+    public IReadOnlyList<LayerReport> Layers { get; init; } = [];
+
+    /// <summary>Calibration tokens that reached every expert, router by router; empty without experts, or without calibration.</summary>
+    public IReadOnlyList<long[]> ExpertTokens { get; init; } = [];
+
+    /// <summary>What went wrong and how it was handled.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+}
