@@ -3,7 +3,6 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Corrections;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Runs;
 

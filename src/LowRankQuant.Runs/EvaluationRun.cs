@@ -1,5 +1,4 @@
 using LowRankQuant.Evaluation;
-using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Evaluation.Tasks.Results;
 using LowRankQuant.Models.Tokenizers;

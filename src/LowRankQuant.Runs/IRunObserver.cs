@@ -1,5 +1,4 @@
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Runs;

@@ -6,11 +6,9 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Targets;
-using LowRankQuant.Quantization.Vocabulary;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Runs;
@@ -33,7 +31,7 @@ public static class PlanRun
         if (job.Output.Length > 0 && OutputLock.Conflict(job.Output) is { } conflict) found.Add(conflict);
         double? reading = ReadCalibration(found, job, cancellation);
         Scheme scheme = recipe.Scheme;
-        bool fits = model.Linears.All(linear => scheme.For(linear.Name).Grid.Divides(linear.InFeatures));
+        bool fits = model.Layout.Modules.All(linear => scheme.For(linear.Name).Grid.Divides(linear.InFeatures));
         MemoryPlan? memory = null;
         DiskPlan? disk = null;
         Check(found, () => memory = MemoryPlan.For(model.Config, model.Layout, recipe, job.MemoryBytes));
@@ -51,7 +49,7 @@ public static class PlanRun
         bool works = found.Count == 0;
         BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, memory!.StatisticsBytes, cancellation) : null;
         IReadOnlyList<TimedStage> stages = time is null ? [] : new RunTiming(job, time, reading).Estimate();
-        double? bits = fits ? budget ?? scheme.BitsPerWeight(model.Layout.Linears.SelectMany(block => block)) : null, targetBits = Mean(layers);
+        double? bits = fits ? budget ?? scheme.BitsPerWeight(model.Layout.Modules) : null, targetBits = Mean(layers);
         var source = SourceStorage.Of(model);
         return new PlanReport
         {
@@ -83,7 +81,7 @@ public static class PlanRun
     }
 
     private static PlannedGrid[] Layers(CausalModel model, Recipe recipe, Scheme scheme) =>
-        [.. model.Linears.Select(linear => Planned(recipe, linear, scheme.For(linear.Name).Grid))];
+        [.. model.Linears.Concat(model.Modules.Where(linear => recipe.Layers?.ContainsKey(linear.Name) == true)).Select(linear => Planned(recipe, linear, scheme.For(linear.Name).Grid))];
 
     private static IEnumerable<PlannedGrid> Vocabulary(CausalModel model, Recipe recipe)
     {

@@ -1,7 +1,6 @@
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Texts;
 

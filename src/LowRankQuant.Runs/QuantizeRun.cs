@@ -5,7 +5,6 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;

@@ -10,7 +10,6 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;

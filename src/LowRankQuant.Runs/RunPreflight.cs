@@ -3,7 +3,6 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;

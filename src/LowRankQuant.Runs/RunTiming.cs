@@ -6,7 +6,6 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods.Budget;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Tuning;

@@ -10,8 +10,6 @@ using LowRankQuant.Evaluation.Tasks.Scoring;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Runs;
 

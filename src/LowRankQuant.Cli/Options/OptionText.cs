@@ -9,8 +9,8 @@ internal static partial class OptionText
     public static string Of(string text) => Key().Replace(text, match => NameOf(match.Groups[1].Value));
 
     /// <summary>The option of a key.</summary>
-    public static string NameOf(string key) => "--" + key.Replace('_', '-');
+    public static string NameOf(string key) => "--" + key.Replace('_', '-').Replace('.', '-');
 
-    [GeneratedRegex("`([a-z][a-z0-9_]*)`")]
+    [GeneratedRegex("`([a-z][a-z0-9_.]*)`")]
     private static partial Regex Key();
 }

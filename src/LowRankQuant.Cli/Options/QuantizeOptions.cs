@@ -40,8 +40,8 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string[]?> Layers { get; } = new("--layers")
     {
-        HelpName = "NAME=GRID",
-        Description = "A grid of their own for layers of that name in every block: a two-level grid, or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k or v_proj=4:32:symmetric; commas between several.",
+        HelpName = "PATTERN=GRID",
+        Description = "A grid of their own for layers whose path the pattern matches (down_proj, layers.0.*, re:layers\\.(0|31)\\.): a two-level grid, or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k; commas between several, the last that matches counts.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
@@ -165,7 +165,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
             Grid = reader.Text(Grid),
             Embedding = reader.Text(Embedding),
             Head = reader.Text(Head),
-            LayerGrids = [.. reader.Texts(Layers).SelectMany(text => text.Split(','))],
+            LayerRules = [.. reader.Texts(Layers).SelectMany(text => text.StartsWith("re:", StringComparison.Ordinal) ? [text] : text.Split(',')).Select(LayerRule.Of)],
             Target = reader.Choice(Target, TargetNames.Targets),
             OnMisfit = reader.Choice(OnMisfit, TargetNames.MisfitRules),
             TensorParallel = reader.Int(TensorParallel),

@@ -12,19 +12,28 @@ public sealed record Scheme(WeightGrid Grid, GridStart Start, ScaleType ScaleTyp
     /// <summary>Significant bits that a stored scale may have, where a container multiplies it by zero points; null for all that its type has.</summary>
     public int? ScaleDigits { get; init; }
 
-    /// <summary>Layers with a scheme of their own, by name within the block; null for none.</summary>
+    /// <summary>Layers with a scheme of their own, by name within the block, or by module path where blocks differ; null for none.</summary>
     public IReadOnlyDictionary<string, Scheme>? Layers { get; init; }
 
     /// <summary>The scheme of a layer.</summary>
-    /// <param name="linear">Name within the block, such as <c>mlp.down_proj</c>.</param>
-    public Scheme For(string linear) => Layers?.GetValueOrDefault(linear) ?? this;
+    /// <param name="linear">Module path, such as <c>model.layers.3.mlp.down_proj</c>; the name within the block will do where all blocks are alike.</param>
+    public Scheme For(string linear)
+    {
+        if (Layers is null) return this;
+        if (Layers.TryGetValue(linear, out Scheme? own)) return own;
+        for (int dot = linear.IndexOf('.', StringComparison.Ordinal); dot >= 0; dot = linear.IndexOf('.', dot + 1))
+        {
+            if (Layers.TryGetValue(linear[(dot + 1)..], out own)) return own;
+        }
+        return this;
+    }
 
     /// <summary>The grid of a layer for which a plan may have chosen one.</summary>
-    /// <param name="linear">Name within the block.</param>
+    /// <param name="linear">Module path.</param>
     /// <param name="planned">The plan's grid, or null without one.</param>
     public WeightGrid GridOf(string linear, WeightGrid? planned) => planned ?? For(linear).Grid;
 
-    /// <summary>Stored bits per weight over linears, by their names within blocks.</summary>
+    /// <summary>Stored bits per weight over linears, by their module paths.</summary>
     public double BitsPerWeight(IEnumerable<LinearShape> linears)
     {
         double bits = 0, weights = 0;

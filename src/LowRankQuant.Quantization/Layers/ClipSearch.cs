@@ -1,7 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Layers;
 

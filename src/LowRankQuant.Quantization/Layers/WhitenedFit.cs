@@ -1,6 +1,5 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.LinearAlgebra;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Layers;
 

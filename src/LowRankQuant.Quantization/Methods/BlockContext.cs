@@ -20,6 +20,9 @@ public sealed class BlockContext
     /// <summary>How weights are to be quantized.</summary>
     public required Scheme Scheme { get; init; }
 
+    /// <summary>How the weight of a slot is to be quantized.</summary>
+    public Scheme SchemeOf(LinearSlot slot) => Scheme.For($"{Block.Name}.{slot.Name}");
+
     /// <summary>Bytes that statistics of experts may take together; never changes a result.</summary>
     public long StatisticsBytes { get; init; } = MostStatisticsBytes;
 

@@ -1,6 +1,5 @@
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Methods;
 

@@ -39,7 +39,7 @@ public sealed class SlotSwap : IDisposable
         for (int i = 0; i < weights.Length; i++)
         {
             float[] weight = slots[i].WeightValues();
-            FittedGrid grid = FittedGrid.Find(weight, slots[i].OutFeatures, slots[i].InFeatures, scheme.For(slots[i].Name), device.HostWorkers);
+            FittedGrid grid = FittedGrid.Find(weight, slots[i].OutFeatures, slots[i].InFeatures, scheme.For($"{block.Name}.{slots[i].Name}"), device.HostWorkers);
             weights[i] = grid.Round(weight, default, device.HostWorkers);
         }
         return weights;

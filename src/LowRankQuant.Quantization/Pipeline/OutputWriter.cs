@@ -12,7 +12,6 @@ using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
-using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Pipeline;
 

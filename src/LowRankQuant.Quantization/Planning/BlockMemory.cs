@@ -2,7 +2,6 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Methods.Layerwise;
-using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Quantization.Planning;

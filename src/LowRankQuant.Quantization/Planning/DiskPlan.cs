@@ -4,7 +4,6 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
-using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Quantization.Planning;
 
@@ -25,7 +24,7 @@ public sealed record DiskPlan(long Bytes)
         long parameters = model.Checkpoint.TensorNames.Sum(name => model.Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size));
         long linears = model.LinearWeights, scaleBytes = recipe.ScaleType == ScaleType.Float32 ? 4 : 2, blockBits = 0;
         Scheme scheme = recipe.Scheme;
-        foreach ((string name, int outFeatures, int inFeatures) in model.Layout.Linears.SelectMany(block => block))
+        foreach ((string name, int outFeatures, int inFeatures) in model.Layout.Modules)
         {
             long grid = scheme.For(name).Grid.StoredBits(outFeatures, inFeatures, recipe.ScaleType);
             // A plan may widen codes, and block files hold branches in at least twice the bits that are counted.

@@ -3,7 +3,6 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Methods.Rtn;
 using LowRankQuant.Quantization.Recipes;
-using LowRankQuant.Quantization.Tuning;
 using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Planning;
@@ -43,7 +42,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
             TuningMemory needs = TuningMemory.For(config, layout, recipe, tuning);
             long whole = ProcessBytes + needs.FixedBytes;
             if (whole > budget && fixedBytes <= budget)
-                throw new OutOfBudgetException($"Tuning the whole model needs about {Text(whole)} and the memory budget is {Text(budget)}; give more with `memory`, or leave it out with `tune_steps` 0.");
+                throw new OutOfBudgetException($"Tuning the whole model needs about {Text(whole)} and the memory budget is {Text(budget)}; give more with `memory`, or leave it out with `tune.steps` 0.");
             fixedBytes = Math.Max(fixedBytes, whole);
             streams = Math.Max(streams, needs.StreamBytes);
         }

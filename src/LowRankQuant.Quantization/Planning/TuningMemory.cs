@@ -1,5 +1,4 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Tuning;
 
@@ -25,7 +24,7 @@ internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, 
         DecoderConfig config, ModelLayout layout, Recipe recipe, TuningRecipe tuning)
     {
         long parameters = 0, length = recipe.SequenceLength, weights = layout.LargestBlock.Sum(linear => (long)linear.OutFeatures * linear.InFeatures);
-        foreach ((string name, int outFeatures, int inFeatures) in layout.Linears.SelectMany(block => block))
+        foreach ((string name, int outFeatures, int inFeatures) in layout.Modules)
         {
             parameters += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + recipe.Method.BranchElements(outFeatures, inFeatures, recipe.Bits);
         }

@@ -5,7 +5,6 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Recipes;
-using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Planning;
 

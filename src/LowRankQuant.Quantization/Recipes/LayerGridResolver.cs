@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Methods;
@@ -6,76 +7,123 @@ using LowRankQuant.Quantization.Methods;
 namespace LowRankQuant.Quantization.Recipes;
 
 /// <summary>
-/// The part of <see cref="RecipeResolver"/> that is about <c>layers NAME=GRID</c>: some layers of every block get a grid of their own, as the mixtures
-/// of llama.cpp, GPTQModel (<c>dynamic</c>) and AutoRound (<c>extra_config</c>) have.
+/// The part of <see cref="RecipeResolver"/> that is about <c>layers</c>: some linears get a grid of their own, as the mixtures of llama.cpp, GPTQModel
+/// (<c>dynamic</c>) and AutoRound (<c>extra_config</c>) have. Of several rules that match a linear the last counts.
 /// <code>
-/// NAME   down_proj, or with its part of the block: mlp.down_proj
-/// GRID   a two-level grid (q4_k), or BITS[:GROUP][:symmetric|asymmetric], where what is left out is that of the other layers
+/// PATTERN   see <see cref="LayerRule"/>: down_proj, mlp.*, layers.0.*, re:layers\.(0|31)\.
+/// GRID      a two-level grid (q4_k), or BITS[:GROUP][:symmetric|asymmetric], where what is left out is that of the other layers
 /// </code>
 /// </summary>
 internal sealed class LayerGridResolver
 {
-    private const string Form = "NAME=GRID, where GRID is the name of a two-level grid or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k or v_proj=4:32:symmetric";
+    private const string Form = "PATTERN=GRID, where GRID is the name of a two-level grid or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k or v_proj=4:32:symmetric";
 
-    private readonly Dictionary<string, string> _asked = new(StringComparer.Ordinal);
-    private readonly IReadOnlyList<LinearShape> _linears;
+    // The rule of every linear that one matches, by block and place within it.
+    private readonly LayerRule?[][] _rules;
+    private readonly ModelLayout _layout;
     private readonly List<string> _problems;
 
     /// <param name="request">What was asked for.</param>
     /// <param name="budget">The budget that decides grids; null for none.</param>
-    /// <param name="linears">The quantizable weights of a block.</param>
+    /// <param name="layout">The model's linears.</param>
     /// <param name="problems">Receives what cannot be run.</param>
-    public LayerGridResolver(RecipeRequest request, BitBudget? budget, IReadOnlyList<LinearShape> linears, List<string> problems)
+    public LayerGridResolver(RecipeRequest request, BitBudget? budget, ModelLayout layout, List<string> problems)
     {
-        (_linears, _problems) = (linears, problems);
-        foreach (string item in request.LayerGrids) Ask(item.Trim());
-        if (_asked.Count > 0 && budget is not null) problems.Add("`target_bits` chooses the width of every layer by itself; leave out `layers`.");
-        Others = [.. linears.Where(linear => !_asked.ContainsKey(linear.Name))];
-        HasTwoLevel = _asked.Values.Any(spelling => TwoLevelGrid.Find(spelling) is not null);
+        (_layout, _problems) = (layout, problems);
+        _rules = [.. layout.Linears.Select(block => new LayerRule?[block.Count])];
+        foreach (LayerRule rule in request.LayerRules) Apply(rule);
+        if (request.LayerRules.Count > 0 && budget is not null) problems.Add("`target_bits` chooses the width of every layer by itself; leave out `layers`.");
+        HasTwoLevel = _rules.SelectMany(block => block).Any(rule => rule is not null && TwoLevelGrid.Find(rule.Grid) is not null);
         if (HasTwoLevel && request.ScaleType is not (null or ScaleType.Float16))
             problems.Add("`scale_dtype` other than fp16 contradicts `layers` with a two-level grid, whose block scales are halves; leave it out.");
+        Others = [.. layout.Linears.SelectMany((block, i) => block.Where((_, j) => _rules[i][j] is null)).Distinct()];
     }
 
-    /// <summary>The layers that no item names.</summary>
+    /// <summary>The kinds of linears that have the usual grid somewhere.</summary>
     public IReadOnlyList<LinearShape> Others { get; }
 
-    /// <summary>Whether an item asks for a two-level grid, whose scales are halves.</summary>
+    /// <summary>Whether a rule asks for a two-level grid, whose scales are halves.</summary>
     public bool HasTwoLevel { get; }
 
-    /// <summary>The grids of the layers that are named.</summary>
+    /// <summary>
+    /// The linears with a grid of their own: under their name within the block where all blocks are alike, else under their module path, together with all others
+    /// of their block, since some engines join linears of a block.
+    /// </summary>
     /// <param name="usual">The grid of the others.</param>
     /// <param name="hasTarget">Whether a target will say by itself, with what would fit, where a grid does not divide rows.</param>
-    public IReadOnlyDictionary<string, WeightGrid> Resolve(WeightGrid usual, bool hasTarget)
+    public IReadOnlyList<(LinearShape Linear, WeightGrid Grid)> Resolve(WeightGrid usual, bool hasTarget)
     {
-        var grids = new Dictionary<string, WeightGrid>(StringComparer.Ordinal);
-        foreach ((string name, string spelling) in _asked)
+        var parsed = new Dictionary<LayerRule, WeightGrid>();
+        foreach (LayerRule rule in _rules.SelectMany(block => block).OfType<LayerRule>().Distinct())
         {
-            if (Parse(spelling, usual) is not { } grid)
-            {
-                _problems.Add($"`layers` {name}={spelling}: give {Form}.");
-                continue;
-            }
-            int inFeatures = _linears.First(linear => linear.Name == name).InFeatures;
-            if (!hasTarget && !grid.Divides(inFeatures)) _problems.Add($"`layers` {name}={spelling}: {grid} does not divide rows of {inFeatures}.");
-            grids.Add(name, grid);
+            if (Parse(rule.Grid, usual) is { } grid) parsed.Add(rule, grid);
+            else _problems.Add($"`layers` {rule.Match}={rule.Grid}: give {Form}.");
         }
-        return grids;
+        if (!hasTarget) CheckRows(parsed);
+        var alike = new Dictionary<LinearShape, WeightGrid>();
+        foreach (IGrouping<LinearShape, WeightGrid> kind in _layout.Linears.SelectMany((block, i) => block.Select((linear, j) => (linear, Grid: GridOf(i, j)))).GroupBy(pair => pair.linear, pair => pair.Grid))
+        {
+            if (kind.Distinct().Count() == 1) alike.Add(kind.Key, kind.First());
+        }
+        var own = alike.Where(kind => kind.Value != usual).Select(kind => (kind.Key, kind.Value)).ToList();
+        for (int i = 0; i < _layout.Blocks.Count; i++)
+        {
+            IReadOnlyList<LinearShape> block = _layout.Linears[i];
+            if (!block.Where((linear, j) => GridOf(i, j) != alike.GetValueOrDefault(linear, usual)).Any()) continue;
+            own.AddRange(block.Select((linear, j) => (linear with { Name = $"{_layout.Blocks[i]}.{linear.Name}" }, GridOf(i, j))));
+        }
+        return own;
+
+        WeightGrid GridOf(int block, int linear) => _rules[block][linear] is { } rule && parsed.TryGetValue(rule, out WeightGrid? grid) ? grid : usual;
     }
 
-    private void Ask(string item)
+    private void Apply(LayerRule rule)
     {
-        int equals = item.IndexOf('=', StringComparison.Ordinal);
-        if (equals <= 0 || equals == item.Length - 1)
+        string item = $"{rule.Match}={rule.Grid}";
+        if (rule.Match.Length == 0 || rule.Grid.Length == 0)
         {
             _problems.Add($"`layers` {item}: give {Form}.");
             return;
         }
-        string name = item[..equals].Trim();
-        LinearShape[] named = [.. _linears.Where(linear => linear.Name == name || linear.Name.EndsWith("." + name, StringComparison.Ordinal))];
-        if (named.Length == 0) _problems.Add($"`layers` {item}: the blocks of the model have no {name}; they have {string.Join(", ", _linears.Select(linear => linear.Name))}.");
-        foreach (LinearShape linear in named)
+        if (rule.Compile(out string? problem) is not { } matches)
         {
-            if (!_asked.TryAdd(linear.Name, item[(equals + 1)..].Trim())) _problems.Add($"`layers` {item}: {linear.Name} has a grid already.");
+            _problems.Add($"`layers` {item}: {rule.Match} {problem}");
+            return;
+        }
+        int found = 0;
+        try
+        {
+            for (int i = 0; i < _rules.Length; i++)
+            {
+                for (int j = 0; j < _rules[i].Length; j++)
+                {
+                    string name = _layout.Linears[i][j].Name;
+                    if (!matches($"{_layout.Blocks[i]}.{name}", name)) continue;
+                    _rules[i][j] = rule;
+                    found++;
+                }
+            }
+        }
+        catch (RegexMatchTimeoutException)
+        {
+            _problems.Add($"`layers` {item}: the expression takes too long on names of linears; make it simpler.");
+            return;
+        }
+        if (found == 0)
+            _problems.Add($"`layers` {item}: no linear of the model matches {rule.Match}; blocks have {string.Join(", ", _layout.Kinds.Select(linear => linear.Name).Distinct())}, and module paths look like {_layout.Modules.Select(module => module.Name).FirstOrDefault()}.");
+    }
+
+    private void CheckRows(Dictionary<LayerRule, WeightGrid> parsed)
+    {
+        var told = new HashSet<(LayerRule, int)>();
+        for (int i = 0; i < _rules.Length; i++)
+        {
+            for (int j = 0; j < _rules[i].Length; j++)
+            {
+                int inFeatures = _layout.Linears[i][j].InFeatures;
+                if (_rules[i][j] is not { } rule || !parsed.TryGetValue(rule, out WeightGrid? grid) || grid.Divides(inFeatures) || !told.Add((rule, inFeatures))) continue;
+                _problems.Add($"`layers` {rule.Match}={rule.Grid}: {grid} does not divide rows of {inFeatures}.");
+            }
         }
     }
 

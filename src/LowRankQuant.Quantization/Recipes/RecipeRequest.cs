@@ -1,6 +1,4 @@
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Grids;
-using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
 
@@ -21,8 +19,8 @@ public sealed record RecipeRequest
     /// <summary>Name of a two-level grid, such as <c>q3_k</c>; null for a uniform one.</summary>
     public string? Grid { get; init; }
 
-    /// <summary>Grids of their own for some layers of every block, as <c>NAME=GRID</c>, such as <c>down_proj=q4_k</c> or <c>v_proj=4:32:symmetric</c>.</summary>
-    public IReadOnlyList<string> LayerGrids { get; init; } = [];
+    /// <summary>Grids of their own for some layers; of several rules that match a layer the last counts.</summary>
+    public IReadOnlyList<LayerRule> LayerRules { get; init; } = [];
 
     /// <summary>Bits of the input embedding as they were asked for: 8, 4 or off.</summary>
     public string? Embedding { get; init; }

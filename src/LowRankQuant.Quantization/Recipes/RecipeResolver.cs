@@ -65,7 +65,7 @@ public static class RecipeResolver
             bool blocks = request.Target == Target.LlamaCpp && budget is { ChoosesGrids: true };
             var target = new TargetResolver(request, budget, linears, problems, Notes);
             TargetRecipe? engine = target.Options();
-            var named = new LayerGridResolver(request, budget, linears, problems);
+            var named = new LayerGridResolver(request, budget, layout, problems);
             TwoLevelGrid? twoLevel = new TwoLevelResolver(request, budget, named.Others, problems).Resolve();
             ScaleType scaleType = twoLevel is null && !named.HasTwoLevel ? target.ScaleTypeFor(native) : ScaleType.Float16;
             bool symmetric = twoLevel?.Symmetric ?? request.Symmetric ?? blocks;
@@ -78,7 +78,7 @@ public static class RecipeResolver
             int bits = twoLevel?.Bits ?? request.Bits ?? usual;
             if (bits is < UniformGrid.MinBits or > UniformGrid.MaxBits) problems.Add($"`bits` {bits}: must be {UniformGrid.MinBits} to {UniformGrid.MaxBits} (bits per code).");
             WeightGrid grid = twoLevel is null ? new UniformGrid(bits, symmetric, granularity, groupSize) : twoLevel;
-            IReadOnlyDictionary<string, WeightGrid> own = named.Resolve(grid, request.Target is not null);
+            IReadOnlyList<(LinearShape Linear, WeightGrid Grid)> own = named.Resolve(grid, request.Target is not null);
             (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = problems.Count == before ? target.Resolve(grid, own, scaleType) : (null, null);
             WindowDefaults windows = new WindowResolver(request, method, model, problems, Notes).Resolve(method.Windows(values, preset));
             if (method.Needs.HasFlag(MethodNeeds.Calibration) && !request.HasCalibration)

@@ -4,7 +4,6 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Recipes;
@@ -54,17 +53,18 @@ internal sealed class TargetResolver(RecipeRequest request, BitBudget? budget, I
     }
 
     /// <summary>Holds a grid against the target, layer by layer.</summary>
-    /// <param name="grid">The grid of all layers but those named.</param>
-    /// <param name="named">Layers with a grid of their own.</param>
+    /// <param name="grid">The grid of all layers but those with one of their own.</param>
+    /// <param name="own">Layers with a grid of their own, by name within the block or module path.</param>
     /// <param name="scaleType">Stored type of scales.</param>
     /// <returns>Significant bits of scales, null for all; and the layers that differ from the rest, null for none.</returns>
     public (int? ScaleDigits, IReadOnlyDictionary<string, LayerGrid>? Layers) Resolve(
-        WeightGrid grid, IReadOnlyDictionary<string, WeightGrid> named, ScaleType scaleType)
+        WeightGrid grid, IReadOnlyList<(LinearShape Linear, WeightGrid Grid)> own, ScaleType scaleType)
     {
         // A budget over the engine's blocks gives every layer one of them.
         if (request.Target is not { } target || Shards < 1 || (target == Target.LlamaCpp && budget is { ChoosesGrids: true }))
-            return (null, Differing(named.Select(layer => KeyValuePair.Create(layer.Key, LayerGrid.Of(layer.Value, null))), LayerGrid.Of(grid, null)));
-        List<Verdict> verdicts = [.. linears.Select(linear => Judge(target, linear, named.GetValueOrDefault(linear.Name, grid), scaleType))];
+            return (null, Differing(own.Select(layer => KeyValuePair.Create(layer.Linear.Name, LayerGrid.Of(layer.Grid, null))), LayerGrid.Of(grid, null)));
+        var named = own.ToDictionary(layer => layer.Linear.Name, layer => layer.Grid, StringComparer.Ordinal);
+        List<Verdict> verdicts = [.. linears.Concat(own.Select(layer => layer.Linear)).Distinct().Select(linear => Judge(target, linear, named.GetValueOrDefault(linear.Name, grid), scaleType))];
         var chosen = new Dictionary<string, LayerGrid>(StringComparer.Ordinal);
         foreach (var same in verdicts.GroupBy(verdict => verdict.Grid)) Report(target, same.Key, same);
         foreach (Verdict verdict in verdicts)
@@ -77,10 +77,21 @@ internal sealed class TargetResolver(RecipeRequest request, BitBudget? budget, I
         return (digits, Differing(chosen, LayerGrid.Of(grid, digits)));
     }
 
+    // A layer under its module path differs from what it would have under its name within the block.
     private static Dictionary<string, LayerGrid>? Differing(IEnumerable<KeyValuePair<string, LayerGrid>> layers, LayerGrid usual)
     {
-        Dictionary<string, LayerGrid> others = layers.Where(layer => layer.Value != usual).ToDictionary(StringComparer.Ordinal);
+        Dictionary<string, LayerGrid> all = layers.ToDictionary(StringComparer.Ordinal);
+        var others = all.Where(layer => layer.Value != (Within(layer.Key) ?? usual)).ToDictionary(StringComparer.Ordinal);
         return others.Count == 0 ? null : others;
+
+        LayerGrid? Within(string path)
+        {
+            for (int dot = path.IndexOf('.', StringComparison.Ordinal); dot >= 0; dot = path.IndexOf('.', dot + 1))
+            {
+                if (all.TryGetValue(path[(dot + 1)..], out LayerGrid? grid)) return grid;
+            }
+            return null;
+        }
     }
 
     private Verdict Judge(Target target, LinearShape linear, WeightGrid grid, ScaleType scaleType) => new(linear, grid, Fit(target, linear, grid, scaleType));

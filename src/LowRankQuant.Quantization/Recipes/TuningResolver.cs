@@ -1,6 +1,5 @@
 using System.Globalization;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Quantization.Recipes;
 
@@ -28,29 +27,29 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
     public TuningRecipe? Resolve(int bits, IReadOnlyList<string> twoLevel, int layers, int samples, int heldOut)
     {
         int steps = request.TuneSteps ?? (twoLevel.Count == 0 && heldOut > 0 ? method.TuneSteps(bits) : 0);
-        if (steps < 0) problems.Add($"`tune_steps` {steps}: must be at least 0 (steps over the whole model).");
+        if (steps < 0) problems.Add($"`tune.steps` {steps}: must be at least 0 (steps over the whole model).");
         if (steps <= 0)
         {
             foreach ((string option, bool given) in Details())
             {
-                if (given) problems.Add($"{option} needs `tune_steps`: it says how the whole model is tuned.");
+                if (given) problems.Add($"{option} needs `tune.steps`: it says how the whole model is tuned.");
             }
             return null;
         }
-        if (!method.Needs.HasFlag(MethodNeeds.Calibration) && !request.HasCalibration) problems.Add("`tune_steps` learns from text: give `calibration` FILE, or `calibration` self.");
+        if (!method.Needs.HasFlag(MethodNeeds.Calibration) && !request.HasCalibration) problems.Add("`tune.steps` learns from text: give `calibration` FILE, or `calibration` self.");
         if (twoLevel.Count > 0 && twoLevel.Count == layers)
-            problems.Add("`tune_steps` does not apply to two-level grids, on which all layers will lie: their scales are products of stored integers; leave it out, or choose a uniform grid.");
+            problems.Add("`tune.steps` does not apply to two-level grids, on which all layers will lie: their scales are products of stored integers; leave it out, or choose a uniform grid.");
         else if (twoLevel.Count > 0)
-            notes.Add($"`tune_steps` tunes the layers on uniform grids; {string.Join(", ", twoLevel)}, on two-level grids, stay as the method makes them.");
+            notes.Add($"`tune.steps` tunes the layers on uniform grids; {string.Join(", ", twoLevel)}, on two-level grids, stay as the method makes them.");
         double rate = request.TuneRate ?? Rates.FirstOrDefault(row => bits >= row.Bits, Rates[^1]).Rate;
-        if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune_rate` {rate:R}: must be a positive finite number, such as 0.002."));
+        if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune.rate` {rate:R}: must be a positive finite number, such as 0.002."));
         int windows = request.TuneSamples ?? Math.Max(DefaultSamples, samples);
-        if (windows < samples) problems.Add($"`tune_samples` {windows}: at least the {samples} calibration windows of the method; they are always among them.");
+        if (windows < samples) problems.Add($"`tune.samples` {windows}: at least the {samples} calibration windows of the method; they are always among them.");
         int batch = request.TuneBatch ?? Math.Min(DefaultBatch, Math.Max(1, samples));
-        if (batch < 1 || batch > Math.Max(1, samples)) problems.Add($"`tune_batch` {batch}: must be 1 to the number of calibration windows, {samples}.");
+        if (batch < 1 || batch > Math.Max(1, samples)) problems.Add($"`tune.batch` {batch}: must be 1 to the number of calibration windows, {samples}.");
         return new TuningRecipe { Steps = steps, LearningRate = rate, Batch = batch, Samples = windows };
     }
 
     private IEnumerable<(string Option, bool Given)> Details() =>
-        [("`tune_rate`", request.TuneRate is not null), ("`tune_batch`", request.TuneBatch is not null), ("`tune_samples`", request.TuneSamples is not null)];
+        [("`tune.rate`", request.TuneRate is not null), ("`tune.batch`", request.TuneBatch is not null), ("`tune.samples`", request.TuneSamples is not null)];
 }

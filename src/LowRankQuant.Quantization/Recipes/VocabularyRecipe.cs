@@ -2,7 +2,6 @@ using System.Text.Json.Serialization;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Quantization.Recipes;
 

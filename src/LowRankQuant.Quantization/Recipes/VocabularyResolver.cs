@@ -1,7 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Recipes;

@@ -1,5 +1,4 @@
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Storage;
 

@@ -1,9 +1,6 @@
 using System.Text.Json;
-using System.Text.Json.Serialization.Metadata;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Quantization.Tuning;
-using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Storage;
 

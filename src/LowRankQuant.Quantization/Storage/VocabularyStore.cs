@@ -3,7 +3,6 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Quantization.Storage;

@@ -4,10 +4,8 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods.Reconstruction;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
-using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Tuning;
 
@@ -94,7 +92,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
             double value = loss.Gradients(order.Next(), cancellation);
             if (!double.IsFinite(value))
             {
-                warning = $"tuning ended at step {step + 1} of {options.Steps}: the loss is {value}; give a smaller `tune_rate`.";
+                warning = $"tuning ended at step {step + 1} of {options.Steps}: the loss is {value}; give a smaller `tune.rate`.";
                 break;
             }
             arena.AdamStep(schedule.At(step), step + 1);
@@ -107,7 +105,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
             state.Write(folder.TuningStateFile, arena);
         }
         arena.Values.CopyFrom(state.BestValues);
-        if (state.BestStep == 0) warning ??= "tuning made the model no better than its blocks were: they are as the method made them; more `samples` or a smaller `tune_rate` may help.";
+        if (state.BestStep == 0) warning ??= "tuning made the model no better than its blocks were: they are as the method made them; more `samples` or a smaller `tune.rate` may help.";
         return new TuningReport(
             state.Step, state.BestStep, heldOut > 0 ? "held-out calibration windows" : "training windows", state.Before, state.Best, warning);
 
@@ -136,7 +134,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         linears = new TunedLinear?[layers][];
         for (int index = 0; index < layers; index++)
             linears[index] = [.. Weights(index).Select((weight, i) => weight is UniformWeight uniform
-                ? TunedLinear.Create(uniform, arena, recipe.Scheme.For(model.LinearsOf(index)[i].Name).ScaleDigits)
+                ? TunedLinear.Create(uniform, arena, recipe.Scheme.For($"{model.BlockName(index)}.{model.LinearsOf(index)[i].Name}").ScaleDigits)
                 : null)];
         return arena;
     }

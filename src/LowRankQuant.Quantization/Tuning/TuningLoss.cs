@@ -5,7 +5,6 @@ using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
-using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Tuning;
 

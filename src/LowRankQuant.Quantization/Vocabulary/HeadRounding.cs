@@ -7,8 +7,6 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
-using LowRankQuant.Quantization.Methods.Layerwise;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Quantization.Vocabulary;

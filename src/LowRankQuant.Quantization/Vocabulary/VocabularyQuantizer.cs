@@ -6,8 +6,6 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Methods.Layerwise;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Security;
 using System.Text;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Runs.Reports;
 

@@ -2,10 +2,7 @@ using System.Globalization;
 using System.Text;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
-using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Runs.Reports;
 

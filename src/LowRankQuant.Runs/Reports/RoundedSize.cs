@@ -5,7 +5,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Runs.Reports;
@@ -26,6 +26,7 @@ internal static class RoundedSize
         using SafetensorsFolder written = SafetensorsFolder.Open(output);
         FolderForm form = FolderForm.Of(model.Checkpoint);
         var tensors = new List<PendingTensor>();
+        Scheme scheme = recipe.Scheme;
         // In the result under these names or those of what they are parts of.
         var quantized = new HashSet<string>(StringComparer.Ordinal);
         for (int block = 0; block < model.Config.Layers; block++)
@@ -35,12 +36,12 @@ internal static class RoundedSize
                 .GroupBy(part => part.Fused?.Name ?? part.Module, StringComparer.Ordinal))
             {
                 quantized.UnionWith(stored.Select(part => part.Module).Append(stored.Key).Select(model.Checkpoint.WrittenName));
-                WeightGrid[] grids = [.. stored.Select(part => recipe.Scheme.For(part.Linear.Name).Grid).Distinct()];
+                WeightGrid[] grids = [.. stored.Select(part => scheme.For(part.Module).Grid).Distinct()];
                 if (grids.Length == 1 && stored.First().Fused is { } fused)
                     tensors.AddRange(Linear(model.Checkpoint.WrittenName(fused.Name), fused.OutFeatures, fused.InFeatures, grids[0], recipe.ScaleType));
                 else
                     tensors.AddRange(stored.SelectMany(part => Linear(
-                        model.Checkpoint.WrittenName(part.Module), part.Linear.OutFeatures, part.Linear.InFeatures, recipe.Scheme.For(part.Linear.Name).Grid, recipe.ScaleType)));
+                        model.Checkpoint.WrittenName(part.Module), part.Linear.OutFeatures, part.Linear.InFeatures, scheme.For(part.Module).Grid, recipe.ScaleType)));
             }
         }
         tensors.AddRange(written.Names.Where(name => !IsOfWeight(name, quantized)).Select(name => PendingTensor.Copy(written, name)));

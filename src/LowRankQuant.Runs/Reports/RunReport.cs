@@ -1,9 +1,6 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats.Peft;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
-using LowRankQuant.Quantization.Tuning;
-using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Runs.Reports;
 

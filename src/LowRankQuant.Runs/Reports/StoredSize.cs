@@ -6,8 +6,6 @@ using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Runs.Reports;
@@ -138,7 +136,7 @@ public static class StoredSize
     }
 
     /// <summary>Bits per weight that a scheme takes on the linears of a model.</summary>
-    public static double GridBits(CausalModel model, Scheme scheme) => scheme.BitsPerWeight(model.Layout.Linears.SelectMany(block => block));
+    public static double GridBits(CausalModel model, Scheme scheme) => scheme.BitsPerWeight(model.Layout.Modules);
 
     /// <summary>Bits of the model's files per parameter. Tied embeddings are one tensor and count once.</summary>
     public static double ModelBits(CausalModel model) => model.Checkpoint.StoredBytes * 8.0 / Parameters(model);

@@ -1,8 +1,10 @@
 using LowRankQuant.Cli;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Quantization;
+using LowRankQuant.Quantization.Layers;
+using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Tests.Cli;
 
@@ -32,7 +34,7 @@ internal sealed class CliHarness : IQuantizeRun, IEvaluationRun, ICorrectRun
     public EvaluationResult Figures { get; init; } = new();
 
     public async Task<int> Run(params string[] args) =>
-        await new App(new Terminal(_out, _error, false, false), new Engine(this, this, this)).RunAsync(args, TestContext.Current.CancellationToken);
+        await new App(new Terminal(_out, _error, false, false), new Engine(this, this, this, BuiltInMethods.Catalog)).RunAsync(args, TestContext.Current.CancellationToken);
 
     RunReport IQuantizeRun.Run(QuantizeJob job, IRunObserver observer, CancellationToken cancellation)
     {

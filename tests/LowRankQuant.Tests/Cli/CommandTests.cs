@@ -1,15 +1,18 @@
 using System.Text.Json;
 using LowRankQuant.Evaluation;
-using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.Cli;
 
@@ -102,9 +105,9 @@ public class CommandTests
         Assert.Equal((0, ""), (code, cli.Error));
         QuantizeJob job = cli.Quantized!;
         Recipe recipe = job.Recipe;
-        Assert.Equal((QuantizationMethod.FlexRound, 3, Granularity.Group, 64, true), (recipe.Method, recipe.Bits, recipe.Granularity, recipe.GroupSize, recipe.Symmetric));
-        Assert.Equal((7, 1e-3, 3, 9, 33, 4), (recipe.Iterations, recipe.LearningRate, recipe.Batch, recipe.Samples, recipe.SequenceLength, recipe.HeldOut));
-        Assert.Equal((GridStart.Search, ScaleType.Float32, LossWeighting.Plain, false, ulong.MaxValue), (recipe.Start, recipe.ScaleType, recipe.Loss, recipe.KeepBest, recipe.Seed));
+        Assert.Equal(("flexround", 3, Granularity.Group, 64, true), (recipe.Method.Method, recipe.Bits, recipe.Granularity, recipe.GroupSize, recipe.Symmetric));
+        Assert.Equal((7, 1e-3, 3, 9, 33, 4), (recipe.Method.Training!.Iterations, recipe.Method.Training.LearningRate, recipe.Batch, recipe.Samples, recipe.SequenceLength, recipe.HeldOut));
+        Assert.Equal((GridStart.Search, ScaleType.Float32, LossWeighting.Plain, false, ulong.MaxValue), (recipe.Method.Start, recipe.ScaleType, recipe.Loss, recipe.Method.Training.KeepBest, recipe.Seed));
         CalibrationOptions calibration = job.Calibration!;
         Assert.Equal(["text.txt", "more.jsonl"], calibration.Sources);
         Assert.Equal((TextFormat.JsonLines, "body", AddBos.Yes, 9, 4, 33), (calibration.Format, calibration.TextField, calibration.AddBos, calibration.Samples, calibration.HeldOut, calibration.SequenceLength));

@@ -1,7 +1,8 @@
-using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.Cli;
 
@@ -84,7 +85,7 @@ public sealed class IdleOptionTests
         Assert.Equal(5, (await Accepted($"--method rtn {Text} --preset paper --seed 4 --samples 4 --held-out 5 --sequence-length 32")).Recipe.HeldOut);
         Assert.Equal(AddBos.No, (await Accepted("--method lrq --calibration ids.ids --add-bos no")).Calibration!.AddBos);
         Assert.Equal(9ul, (await Accepted($"--method rtn {Text} --tune-steps 2 --eval-text some.txt --seed 9 --preset fast")).Recipe.Seed);
-        Assert.Equal(8, (await Accepted($"--method flrq+ {Text} --target-bits 3 --factor-bits 8 --weigh-outputs true --adapter-form pattern")).Recipe.Correction!.FactorBits);
+        Assert.Equal(8, (await Accepted($"--method flrq+ {Text} --target-bits 3 --factor-bits 8 --weigh-outputs true --adapter-form pattern")).Recipe.Method.FactorBits);
     }
 
     [Fact]

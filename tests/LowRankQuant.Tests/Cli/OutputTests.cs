@@ -1,9 +1,10 @@
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Evaluation;
-using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Storage;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.Cli;
 

@@ -1,8 +1,9 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Tests.EndToEnd;
 

@@ -4,6 +4,7 @@ using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Tests.EndToEnd;

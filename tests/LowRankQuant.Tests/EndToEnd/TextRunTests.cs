@@ -1,14 +1,15 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using LowRankQuant.Evaluation;
-using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Storage;
+using LowRankQuant.Runs;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.EndToEnd;
 

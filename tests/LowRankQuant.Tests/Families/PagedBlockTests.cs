@@ -4,9 +4,14 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Planning;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
+using LowRankQuant.Tests.Quantization;
 
 namespace LowRankQuant.Tests.Families;
 
@@ -94,20 +99,30 @@ public sealed class PagedBlockTests : IDisposable
         using ICheckpoint checkpoint = CheckpointOpener.Open(source);
         bool fits = method is not ("rtn" or "lrq" or "flexround");
         return RecipeResolver.Resolve(
+            BuiltInMethods.Catalog,
             new RecipeRequest
             {
                 Method = method,
                 Bits = 3,
-                Rank = method == "lqer" ? 4 : null,
                 GroupSize = method == "flrq" ? 64 : null,
                 Samples = method == "rtn" ? null : 3,
                 HeldOut = method == "rtn" ? null : 1,
                 SequenceLength = method == "rtn" ? null : Length,
                 TuneSteps = method == "flrq+" ? 0 : null,
-                Correction = !fits ? new() : new() { ExpertFloor = 4, Epochs = method == "flrq" ? 0 : null, QuantizedInputs = quantizedInputs ? true : null, Propagation = quantizedInputs ? 0.5 : null },
+                Options = Options(),
                 HasCalibration = method != "rtn",
             },
             checkpoint.Config, checkpoint.Layout, checkpoint.NativeScaleType).Recipe;
+
+        IReadOnlyDictionary<string, string> Options()
+        {
+            if (!fits) return Asked.For();
+            var options = new List<(string, object)> { ("expert_floor", 4) };
+            if (method == "lqer") options.Add(("rank", 4));
+            if (method == "flrq") options.Add(("epochs", 0));
+            if (quantizedInputs) options.AddRange([("quantized_inputs", true), ("propagation", 0.5)]);
+            return Asked.For([.. options]);
+        }
     }
 
     // The hash of the block files, and the loss of the result that they make when it is paged in the same way.
@@ -118,7 +133,7 @@ public sealed class PagedBlockTests : IDisposable
         var store = new CompressedBlockStore(recipe.Scheme);
         int[][] windows = [.. Enumerable.Range(0, 4).Select(row => Enumerable.Range(0, Length).Select(i => ((row * 31) + (i * i)) % 101).ToArray())];
         new BlockPipeline(model, recipe, run, store) { StatisticsBytes = statistics }.Run(
-            BlockMethods.Create(recipe), recipe.Method == QuantizationMethod.Rtn ? null : new CalibrationSet(windows[..3], windows[3..]), new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+            recipe.Method.Create(), recipe.Method.RoundsToNearest ? null : new CalibrationSet(windows[..3], windows[3..]), new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         for (int i = 0; i < model.Config.Layers; i++) hash.AppendData(File.ReadAllBytes(run.ResultFile(i)));
         using var rounded = new ModelRunner(model, new ModelRunnerOptions { MemoryBytes = 1 }, index =>

@@ -8,6 +8,7 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Tests.Families;

@@ -6,6 +6,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Layers;
 
 namespace LowRankQuant.Tests.Formats;
 
@@ -106,8 +107,8 @@ public sealed class BranchFileTests : IDisposable
         double size = type == ScaleType.Float16 ? 0.01 : 1e-12;
         float[] Factor(int count) => [.. Enumerable.Range(0, count).Select(_ => (float)(size * random.NextGaussian()))];
         float[] a = Factor(Rank * In), b = Factor(Out * Rank);
-        LowRankQuant.Quantization.Methods.Layerwise.FactorRounding.Rows(a, Rank, bits);
-        LowRankQuant.Quantization.Methods.Layerwise.FactorRounding.Columns(b, Rank, bits);
+        LowRankQuant.Quantization.Layers.FactorRounding.Rows(a, Rank, bits);
+        LowRankQuant.Quantization.Layers.FactorRounding.Columns(b, Rank, bits);
         return new LowRankBranch(Rank, a, b, bits);
     }
 

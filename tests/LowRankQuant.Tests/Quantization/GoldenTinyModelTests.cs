@@ -3,6 +3,7 @@ using System.Text.Json;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Tests.Quantization;
@@ -47,7 +48,7 @@ public sealed class GoldenTinyModelTests(ITestOutputHelper output)
         {
             foreach (GridStart start in new[] { GridStart.MinMax, GridStart.Search })
             {
-                EvaluationResult measured = lab.Quantize(QuantizationMethod.Rtn, bits, start);
+                EvaluationResult measured = lab.Quantize("rtn", bits, start);
                 string key = $"rtn-{(start == GridStart.MinMax ? "minmax" : "search")}.b{bits}";
                 (double perplexity, _, _) = Figure(lab.Row(key), "ppl");
                 (double divergence, _, _) = Figure(lab.Row(key), "kl");
@@ -89,7 +90,7 @@ public sealed class GoldenTinyModelTests(ITestOutputHelper output)
         double rate = row.GetProperty("lr").GetDouble();
         string method = key[..key.IndexOf('.', StringComparison.Ordinal)];
         int rank = method == "flexround" ? 0 : int.Parse(method["lrq-r".Length..], CultureInfo.InvariantCulture);
-        QuantizationMethod kind = rank == 0 ? QuantizationMethod.FlexRound : QuantizationMethod.Lrq;
+        string kind = rank == 0 ? "flexround" : "lrq";
         (double perplexity, _, _) = Figure(row, "ppl");
         (double divergence, double deviation, int runs) = Figure(row, "kl");
         double sum = 0;

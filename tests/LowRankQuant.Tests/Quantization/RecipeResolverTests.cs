@@ -1,9 +1,13 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Tests.Quantization;
 
@@ -15,24 +19,25 @@ public class RecipeResolverTests
     public void FastIsTheDefaultAndIsWholeByItself()
     {
         Recipe recipe = Resolve(Trained with { Bits = 3 }).Recipe;
-        Assert.Equal(("fast", QuantizationMethod.Lrq, 3), (recipe.Preset, recipe.Method, recipe.Bits));
+        Assert.Equal(("fast", "lrq", 3), (recipe.Preset, recipe.Method.Method, recipe.Bits));
         Assert.Equal((Granularity.Channel, 0, false), (recipe.Granularity, recipe.GroupSize, recipe.Symmetric));
-        Assert.Equal((GridStart.Search, ScaleType.Float16), (recipe.Start, recipe.ScaleType));
-        Assert.Equal((LossWeighting.Relative, true), (recipe.Loss, recipe.KeepBest));
-        Assert.True(recipe is { Samples: > 0, HeldOut: > 0, SequenceLength: 512, Iterations: > 0, Batch: 2, Rank: > 0, LearningRate: > 0 });
+        Assert.Equal((GridStart.Search, ScaleType.Float16), (recipe.Method.Start, recipe.ScaleType));
+        Assert.Equal((LossWeighting.Relative, true), (recipe.Loss, recipe.Method.Training!.KeepBest));
+        Assert.True(recipe is { Samples: > 0, HeldOut: > 0, SequenceLength: 512, Batch: 2, Method.Training: { Iterations: > 0, LearningRate: > 0 } });
+        Assert.Equal("128", recipe.Value("rank"));
     }
 
     [Fact]
     public void PaperIsThePublishedSetting()
     {
         Recipe recipe = Resolve(Trained with { Preset = "paper" }).Recipe;
-        Assert.Equal((512, 1024, 5000, 2), (recipe.Samples, recipe.SequenceLength, recipe.Iterations, recipe.Batch));
-        Assert.Equal((LossWeighting.Plain, false, 0), (recipe.Loss, recipe.KeepBest, recipe.HeldOut));
+        Assert.Equal((512, 1024, 5000, 2), (recipe.Samples, recipe.SequenceLength, recipe.Method.Training!.Iterations, recipe.Batch));
+        Assert.Equal((LossWeighting.Plain, false, 0), (recipe.Loss, recipe.Method.Training.KeepBest, recipe.HeldOut));
         // The released code trains once and keeps the last step.
-        Assert.Equal(0, recipe.Restarts);
-        Assert.Equal(0, Resolve(Trained with { Preset = "paper", Method = "flrq", Correction = new() { Residual = ResidualRounding.Lrq } }).Recipe.Restarts);
-        Assert.Null(Resolve(Trained with { Preset = "paper", Method = "flrq" }).Recipe.Restarts);
-        Assert.Null(Resolve(Trained).Recipe.Restarts);
+        Assert.Equal(0, recipe.Method.Training.Restarts);
+        Assert.Equal(0, Resolve(Trained with { Preset = "paper", Method = "flrq", Options = Asked.For(("residual", "lrq")) }).Recipe.Method.Training!.Restarts);
+        Assert.Null(Resolve(Trained with { Preset = "paper", Method = "flrq" }).Recipe.Method.Training);
+        Assert.Equal(2, Resolve(Trained).Recipe.Method.Training!.Restarts);
     }
 
     [Theory]
@@ -46,7 +51,7 @@ public class RecipeResolverTests
     public void PaperTakesRateAndStartOfTheNearestSizeAndBits(string method, int bits, double rate, GridStart start)
     {
         Recipe recipe = Resolve(Trained with { Preset = "paper", Method = method, Bits = bits }).Recipe;
-        Assert.Equal((rate, start), (recipe.LearningRate, recipe.Start));
+        Assert.Equal((rate, start), (recipe.Method.Training!.LearningRate, recipe.Method.Start));
     }
 
     [Theory]
@@ -55,9 +60,9 @@ public class RecipeResolverTests
     public void PaperKnowsLargerModels(int hidden, int intermediate, int layers, double rate, int rank)
     {
         DecoderConfig model = Model() with { HiddenSize = hidden, IntermediateSize = intermediate, Layers = layers, Heads = hidden / 128, KeyValueHeads = 8, HeadSize = 128 };
-        Recipe recipe = RecipeResolver.Resolve(Trained with { Preset = "paper", Bits = 3 }, model, ModelLayout.OfBlock(Linears(model), model.Layers), ScaleType.Float16).Recipe;
-        Assert.Equal((rate, rank), (recipe.LearningRate, recipe.Rank));
-        Assert.Equal(layers == 80 ? GridStart.MinMax : GridStart.Search, recipe.Start);
+        Recipe recipe = RecipeResolver.Resolve(BuiltInMethods.Catalog, Trained with { Preset = "paper", Bits = 3 }, model, ModelLayout.OfBlock(Linears(model), model.Layers), ScaleType.Float16).Recipe;
+        Assert.Equal((rate, $"{rank}"), (recipe.Method.Training!.LearningRate, recipe.Value("rank")));
+        Assert.Equal(layers == 80 ? GridStart.MinMax : GridStart.Search, recipe.Method.Start);
     }
 
     [Fact]
@@ -70,23 +75,19 @@ public class RecipeResolverTests
                 Method = "lrq",
                 Bits = 9,
                 GroupSize = 100,
-                Rank = 0,
-                Iterations = -1,
-                LearningRate = double.NaN,
-                Batch = 5,
+                Options = Asked.For(("rank", 0), ("iterations", -1), ("learning_rate", double.NaN), ("batch", 5)),
                 Samples = 4,
                 HeldOut = -2,
                 SequenceLength = 5000,
-            },
-            "--seed x: must be a whole number."));
-        foreach (string option in new[] { "--preset", "--bits", "--group-size", "--rank", "--iterations", "--learning-rate", "--batch", "--held-out", "--sequence-length", "--calibration", "--seed" })
+            }));
+        foreach (string option in new[] { "`preset`", "`bits`", "`group_size`", "`rank`", "`iterations`", "`learning_rate`", "`batch`", "`held_out`", "`sequence_length`", "`calibration`" })
             Assert.Single(failure.Problems, problem => problem.Contains(option, StringComparison.Ordinal));
-        Assert.Equal(11, failure.Problems.Count);
+        Assert.Equal(10, failure.Problems.Count);
     }
 
     [Fact]
     public void UnknownMethodsNameTheKnown() =>
-        Assert.Contains("rtn, flexround, lrq, lrq-hybrid", Assert.Single(Problems(Trained with { Method = "gptq" })), StringComparison.Ordinal);
+        Assert.Contains("lrq, lrq-hybrid, flexround, rtn", Assert.Single(Problems(Trained with { Method = "gptq" })), StringComparison.Ordinal);
 
     [Fact]
     public void AGroupThatDoesNotDivideNamesThoseThatDo()
@@ -101,18 +102,18 @@ public class RecipeResolverTests
     [Fact]
     public void OneScaleForAMatrixIsForRoundToNearest()
     {
-        Assert.Contains("rtn only", Assert.Single(Problems(Trained with { Granularity = Granularity.Tensor })), StringComparison.Ordinal);
+        Assert.Contains("does not work with method lrq", Assert.Single(Problems(Trained with { Granularity = Granularity.Tensor })), StringComparison.Ordinal);
         Assert.Equal(Granularity.Tensor, Resolve(new RecipeRequest { Method = "rtn", Granularity = Granularity.Tensor }).Recipe.Granularity);
     }
 
     [Fact]
     public void OptionsOfOtherMethodsAreRefused()
     {
-        IReadOnlyList<string> problems = Problems(new RecipeRequest { Method = "rtn", Rank = 4, Iterations = 3, LearningRate = 1, Batch = 1, Loss = LossWeighting.Plain, KeepBest = false, Samples = 3 });
+        IReadOnlyList<string> problems = Problems(new RecipeRequest { Method = "rtn", Options = Asked.For(("rank", 4), ("iterations", 3), ("learning_rate", 1), ("batch", 1), ("loss", "plain"), ("keep_best", false)), Samples = 3 });
         Assert.Equal(7, problems.Count);
         Assert.All(problems, problem => Assert.Contains("does not apply to method rtn", problem, StringComparison.Ordinal));
-        Assert.Contains("--rank does not apply to method flexround", Assert.Single(Problems(Trained with { Method = "flexround", Rank = 4 })), StringComparison.Ordinal);
-        Assert.Contains("--rank does not apply to method lrq-hybrid", Assert.Single(Problems(Trained with { Method = "lrq-hybrid", Rank = 4 })), StringComparison.Ordinal);
+        Assert.Contains("`rank` does not apply to method flexround", Assert.Single(Problems(Trained with { Method = "flexround", Options = Asked.For(("rank", 4)) })), StringComparison.Ordinal);
+        Assert.Contains("`rank` does not apply to method lrq-hybrid", Assert.Single(Problems(Trained with { Method = "lrq-hybrid", Options = Asked.For(("rank", 4)) })), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -120,39 +121,39 @@ public class RecipeResolverTests
     {
         Assert.Equal(0, Resolve(new RecipeRequest { Method = "rtn" }).Recipe.HeldOut);
         Recipe measured = Resolve(Trained with { Method = "rtn", Samples = 4, HeldOut = 3 }).Recipe;
-        Assert.Equal((4, 3, 0, 0.0), (measured.Samples, measured.HeldOut, measured.Iterations, measured.LearningRate));
+        Assert.Equal((4, 3, null), (measured.Samples, measured.HeldOut, measured.Method.Training));
     }
 
     [Fact]
     public void RanksAreCutToTheMatrixWithANote()
     {
-        ResolvedRecipe cut = Resolve(Trained with { Rank = 1000 });
-        Assert.Equal(576, cut.Recipe.Rank);
+        ResolvedRecipe cut = Resolve(Trained with { Options = Asked.For(("rank", 1000)) });
+        Assert.Equal("576", cut.Recipe.Value("rank"));
         Assert.Contains("Rank 1000 is cut to 576", Assert.Single(cut.Notes), StringComparison.Ordinal);
-        ResolvedRecipe some = Resolve(Trained with { Rank = 300 });
-        Assert.Equal(300, some.Recipe.Rank);
+        ResolvedRecipe some = Resolve(Trained with { Options = Asked.For(("rank", 300)) });
+        Assert.Equal("300", some.Recipe.Value("rank"));
         Assert.Contains("k, v", Assert.Single(some.Notes), StringComparison.Ordinal);
-        ResolvedRecipe full = Resolve(Trained with { Rank = RecipeRequest.FullRank });
-        Assert.Equal(576, full.Recipe.Rank);
+        ResolvedRecipe full = Resolve(Trained with { Options = Asked.For(("rank", "full")) });
+        Assert.Equal("576", full.Recipe.Value("rank"));
         Assert.Empty(full.Notes);
     }
 
     [Fact]
     public void KeepingTheBestNeedsWindowsToJudgeBy()
     {
-        Assert.Contains("--held-out", Assert.Single(Problems(Trained with { HeldOut = 0 })), StringComparison.Ordinal);
-        Assert.False(Resolve(Trained with { HeldOut = 0, KeepBest = false }).Recipe.KeepBest);
-        Assert.True(Resolve(Trained with { Preset = "paper", KeepBest = true }).Recipe is { KeepBest: true, HeldOut: > 0 });
+        Assert.Contains("`held_out`", Assert.Single(Problems(Trained with { HeldOut = 0 })), StringComparison.Ordinal);
+        Assert.False(Resolve(Trained with { HeldOut = 0, Options = Asked.For(("keep_best", false)) }).Recipe.Method.Training!.KeepBest);
+        Assert.True(Resolve(Trained with { Preset = "paper", Options = Asked.For(("keep_best", true)) }).Recipe is { Method.Training.KeepBest: true, HeldOut: > 0 });
     }
 
     [Fact]
     public void ShortModelsShortenTheWindowsOfThePresetButNotOnesAskedFor()
     {
         DecoderConfig small = Model() with { MaxPositions = 256 };
-        ResolvedRecipe resolved = RecipeResolver.Resolve(Trained, small, ModelLayout.OfBlock(Linears(small), small.Layers), ScaleType.Float16);
+        ResolvedRecipe resolved = RecipeResolver.Resolve(BuiltInMethods.Catalog, Trained, small, ModelLayout.OfBlock(Linears(small), small.Layers), ScaleType.Float16);
         Assert.Equal(256, resolved.Recipe.SequenceLength);
         Assert.Contains("256", Assert.Single(resolved.Notes), StringComparison.Ordinal);
-        Assert.Throws<RecipeException>(() => RecipeResolver.Resolve(Trained with { SequenceLength = 512 }, small, ModelLayout.OfBlock(Linears(small), small.Layers), ScaleType.Float16));
+        Assert.Throws<RecipeException>(() => RecipeResolver.Resolve(BuiltInMethods.Catalog, Trained with { SequenceLength = 512 }, small, ModelLayout.OfBlock(Linears(small), small.Layers), ScaleType.Float16));
     }
 
     [Fact]
@@ -180,7 +181,7 @@ public class RecipeResolverTests
         ResolvedRecipe cut = Resolve(Trained with { CalibrationTokens = tokens });
         Assert.Equal((samples, heldOut, length), (cut.Recipe.Samples, cut.Recipe.HeldOut, cut.Recipe.SequenceLength));
         Assert.Equal($"The calibration text has {tokens} tokens: {samples} + {heldOut} held-out windows of {length} tokens are used instead of 256 + 8 of 512; " +
-            "--samples, --held-out and --sequence-length choose others.", Assert.Single(cut.Notes));
+            "`samples`, `held_out` and `sequence_length` choose others.", Assert.Single(cut.Notes));
     }
 
     [Fact]
@@ -193,16 +194,16 @@ public class RecipeResolverTests
         Assert.Equal((15, 5), (kept.Recipe.Samples, kept.Recipe.HeldOut));
         kept = Resolve(request with { SequenceLength = 256 });
         Assert.Equal((39, 1, 256), (kept.Recipe.Samples, kept.Recipe.HeldOut, kept.Recipe.SequenceLength));
-        kept = Resolve(request with { HeldOut = 0, KeepBest = false });
+        kept = Resolve(request with { HeldOut = 0, Options = Asked.For(("keep_best", false)) });
         Assert.Equal((20, 0), (kept.Recipe.Samples, kept.Recipe.HeldOut));
         Assert.Equal(
-            "The calibration text has 10300 tokens: 20 windows of 512 fit, and 100 + 8 held-out ones are asked for. Give more text, or ask for fewer (--samples, --held-out) or shorter windows (--sequence-length).",
+            "The calibration text has 10300 tokens: 20 windows of 512 fit, and 100 + 8 held-out ones are asked for. Give more text, or ask for fewer (`samples`, `held_out`) or shorter windows (`sequence_length`).",
             Assert.Single(Problems(request with { Samples = 100 })));
         Assert.Contains("0 windows of 64 fit", Assert.Single(Problems(Trained with { CalibrationTokens = 60 })), StringComparison.Ordinal);
     }
 
-    private static ResolvedRecipe Resolve(RecipeRequest request, params string[] problems) =>
-        RecipeResolver.Resolve(request, Model(), ModelLayout.OfBlock(Linears(Model()), Model().Layers), ScaleType.Float16, problems);
+    private static ResolvedRecipe Resolve(RecipeRequest request) =>
+        RecipeResolver.Resolve(BuiltInMethods.Catalog, request, Model(), ModelLayout.OfBlock(Linears(Model()), Model().Layers), ScaleType.Float16);
 
     private static IReadOnlyList<string> Problems(RecipeRequest request) => Assert.Throws<RecipeException>(() => Resolve(request)).Problems;
 

@@ -6,11 +6,14 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Tests.Readers;
 
 namespace LowRankQuant.Tests.Quantization;
@@ -59,37 +62,28 @@ internal sealed class TinyModelLab : IDisposable
 
     /// <summary>Quantizes as the reference did (per channel, asymmetric, 32-bit scales, batch 2, plain loss, last iterate) and measures.</summary>
     public EvaluationResult Quantize(
-        QuantizationMethod method, int bits, GridStart start, int rank = 0, int iterations = 0, double rate = 0, ulong seed = 0)
+        string method, int bits, GridStart start, int rank = 0, int iterations = 0, double rate = 0, ulong seed = 0)
     {
         CancellationToken cancellation = TestContext.Current.CancellationToken;
-        var recipe = new Recipe
+        var options = new List<(string, object)> { ("start", start == GridStart.MinMax ? "minmax" : "search") };
+        bool learns = method != "rtn";
+        if (learns) options.AddRange([("iterations", iterations), ("learning_rate", rate), ("batch", 2), ("loss", "plain"), ("keep_best", false)]);
+        if (method == "lrq") options.Add(("rank", rank));
+        Recipe recipe = RecipeResolver.Resolve(
+            BuiltInMethods.Catalog,
+            new RecipeRequest { Method = method, Bits = bits, ScaleType = ScaleType.Float32, Seed = seed, HasCalibration = learns, HeldOut = learns ? 0 : null, Options = Asked.For([.. options]) },
+            _model.Config, _model.Layout, ScaleType.Float32).Recipe with
         {
-            Method = method,
-            Preset = "reference",
-            Bits = bits,
-            Granularity = Granularity.Channel,
-            GroupSize = 0,
-            Symmetric = false,
-            Start = start,
-            ScaleType = ScaleType.Float32,
-            Rank = rank,
-            Iterations = iterations,
-            LearningRate = rate,
-            Batch = 2,
-            Loss = LossWeighting.Plain,
-            KeepBest = false,
-            Seed = seed,
             Samples = 64,
             HeldOut = 0,
             SequenceLength = 128,
         };
-        bool learns = method != QuantizationMethod.Rtn;
         var calibration = learns ? new CalibrationSet(Windows("calib_ids"), []) : null;
         RunFingerprint fingerprint = RunFingerprint.Of(_model.Checkpoint, "reference", recipe, _device.Kernels.Name, "none");
         RunFolder run = RunFolder.Open(_folder.File($"{method}-{bits}-{start}-{rank}-{seed}"), fingerprint, overwrite: false);
         var store = new CompressedBlockStore(recipe.Scheme);
         IReadOnlyList<BlockReport> reports = new BlockPipeline(_model, recipe, run, store)
-            .Run(BlockMethods.Create(recipe), calibration, new MemoryBudget(1 << 30), cancellation);
+            .Run(recipe.Method.Create(), calibration, new MemoryBudget(1 << 30), cancellation);
         Assert.Equal(_model.Config.Layers, reports.Count);
         Assert.All(reports, report => Assert.Empty(report.Warnings));
         using var quantized = new ModelRunner(_model, null, index => Stored(store, run, index));

@@ -1,7 +1,10 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Targets;
 using LowRankQuant.Quantization.Vocabulary;
 
@@ -39,7 +42,7 @@ public sealed class VocabularyResolverTests
         VocabularyShape odd = Shape(tied: false) with { Width = 80 };
         ResolvedRecipe resolved = Resolve(Rounded with { Embedding = "8" }, odd);
         Assert.Equal(new UniformGrid(8, false, Granularity.Channel), resolved.Recipe.Vocabulary!.Embedding!.ToGrid());
-        Assert.Contains("--embedding 8: groups of 32 do not divide rows of 80; a whole row shares a scale.", resolved.Notes);
+        Assert.Contains("`embedding` 8: groups of 32 do not divide rows of 80; a whole row shares a scale.", resolved.Notes);
     }
 
     [Theory]
@@ -71,19 +74,19 @@ public sealed class VocabularyResolverTests
     public void OptionsThatContradictEachOtherOnATiedModelAreAnErrorThatNamesBoth(string embedding, string head)
     {
         string problem = Assert.Single(Problems(Rounded with { Embedding = embedding, Head = head }, Shape(tied: true)));
-        Assert.StartsWith($"--embedding {embedding} and --head {head} contradict each other", problem, StringComparison.Ordinal);
+        Assert.StartsWith($"`embedding` {embedding} and `head` {head} contradict each other", problem, StringComparison.Ordinal);
         Assert.Empty(Problems(Rounded with { Embedding = embedding, Head = head }, Shape(tied: false)));
     }
 
     [Fact]
     public void OtherWidthsAreErrorsAllAtOnce() =>
         Assert.Equal(
-            ["--embedding 16: must be 8, 4 (bits per weight) or off.", "--head 3: must be 8, 4 (bits per weight) or off."],
+            ["`embedding` 16: must be 8, 4 (bits per weight) or off.", "`head` 3: must be 8, 4 (bits per weight) or off."],
             Problems(Rounded with { Embedding = "16", Head = "3" }));
 
     [Fact]
     public void AModelThatNoFamilyKnowsHasNeither() =>
-        Assert.StartsWith("--head: no family knows the model", Assert.Single(Problems(Rounded with { Head = "8" }, null)), StringComparison.Ordinal);
+        Assert.StartsWith("`head`: no family knows the model", Assert.Single(Problems(Rounded with { Head = "8" }, null)), StringComparison.Ordinal);
 
     [Theory]
     [InlineData("8", null, true, "GPTQ has no place for a quantized embedding, AWQ for none at all, and vLLM does not run one that is the head too: exports there are refused.")]
@@ -119,10 +122,10 @@ public sealed class VocabularyResolverTests
         Assert.Equal(new UniformGrid(4, true, Granularity.Group, 32), Resolve(gptq).Recipe.Vocabulary!.Head!.ToGrid());
         // llama.cpp has no block for 8 bits with zero points.
         RecipeRequest blocks = Rounded with { Target = Target.LlamaCpp, Embedding = "8" };
-        Assert.Contains("give --on-misfit nearest to use it there", Assert.Single(Problems(blocks)), StringComparison.Ordinal);
+        Assert.Contains("give `on_misfit` nearest to use it there", Assert.Single(Problems(blocks)), StringComparison.Ordinal);
         ResolvedRecipe nearest = Resolve(blocks with { OnMisfit = MisfitRule.Nearest });
         Assert.Equal(new UniformGrid(8, true, Granularity.Group, 32), nearest.Recipe.Vocabulary!.Embedding!.ToGrid());
-        Assert.Contains(nearest.Notes, note => note.Contains("--embedding 8: --target llama.cpp cannot hold", StringComparison.Ordinal));
+        Assert.Contains(nearest.Notes, note => note.Contains("`embedding` 8: `target` llama.cpp cannot hold", StringComparison.Ordinal));
         // MLX multiplies scales by zero points, so scales have room for no more than 3 digits beside 8.
         Assert.Equal(3, Resolve(Rounded with { Target = Target.Mlx, Head = "8" }).Recipe.Vocabulary!.Head!.ScaleDigits);
     }
@@ -143,6 +146,6 @@ public sealed class VocabularyResolverTests
             System.Text.Json.Nodes.JsonNode.Parse(File.ReadAllText(Path.Combine(TestData.Demo, "config.json")))!.AsObject(), "config.json").Config;
         LinearShape[] linears = [new("self_attn.q_proj", 256, 256), new("mlp.down_proj", 256, 768)];
         ModelLayout layout = ModelLayout.OfBlock(linears, config.Layers, shape);
-        return RecipeResolver.Examine(request, config, layout, ScaleType.Float16, []);
+        return RecipeResolver.Examine(BuiltInMethods.Catalog, request, config, layout, ScaleType.Float16, []);
     }
 }

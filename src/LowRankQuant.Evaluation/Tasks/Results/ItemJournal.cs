@@ -1,6 +1,5 @@
 using System.Text;
 using LowRankQuant.Formats;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Evaluation.Tasks.Results;

@@ -2,8 +2,6 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Flrq;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Methods.Budget;
 

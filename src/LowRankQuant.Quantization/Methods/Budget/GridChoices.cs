@@ -3,9 +3,7 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.Gptq;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Methods.Budget;
 
@@ -28,7 +26,7 @@ internal sealed class GridChoices(ModelPlanContext context, bool choosesGrids, i
     {
         int m = slot.OutFeatures, n = slot.InFeatures, ranks = Math.Min(largestRank, Math.Min(m, n));
         double[] weight = [.. slot.WeightValues().Select(value => (double)value)];
-        foreach (WeightGrid grid in BudgetGrids.For(_scheme.For(slot.Name).Grid, choosesGrids, context.Target, n))
+        foreach (WeightGrid grid in BudgetGrids.For(_scheme.For(module).Grid, choosesGrids, context.Target, n))
         {
             double[]? limits = grid is UniformGrid uniform ? ClipSearch.Find(weight, m, n, uniform, inputs.Covariance, ClipRange.Wide, _workers).Limits : null;
             GridWeight rounded = NearestRounding.Round(weight, m, n, grid, inputs, _workers, limits);

@@ -1,6 +1,5 @@
 using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Methods.Flrq;
 

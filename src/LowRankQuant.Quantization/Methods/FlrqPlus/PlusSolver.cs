@@ -1,8 +1,6 @@
 using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.Gptq;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Methods.FlrqPlus;
 

@@ -1,7 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Methods.FlrqPlus;
 

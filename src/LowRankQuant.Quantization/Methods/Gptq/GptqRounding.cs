@@ -2,7 +2,6 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Quantization.Methods.Gptq;
 

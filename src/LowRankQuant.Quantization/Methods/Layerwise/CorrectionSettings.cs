@@ -1,5 +1,4 @@
 using System.Globalization;
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Lrq;

@@ -141,9 +141,9 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
             OutFeatures = linear.OutFeatures,
             InFeatures = linear.InFeatures,
             Inputs = inputs.Statistics,
-            Grid = context.Scheme.GridOf(linear.Name, plan?.Grid),
+            Grid = context.Scheme.GridOf(module, plan?.Grid),
             ScaleType = context.Scheme.ScaleType,
-            ScaleDigits = context.Scheme.For(linear.Name).ScaleDigits,
+            ScaleDigits = context.Scheme.For(module).ScaleDigits,
             Damping = damping,
             PlannedRank = plan?.Rank,
             // An expert that no token reached feels nothing at all, which says nothing about its rows.

@@ -1,9 +1,7 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Methods.Reconstruction;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Quantization.Methods.Layerwise;
 
@@ -29,7 +27,7 @@ internal sealed class ResidualMethod(IBlockMethod first, BlockReconstruction rec
     public QuantizedBlock Quantize(BlockContext context)
     {
         QuantizedBlock start = first.Quantize(context);
-        LayerStart[] starts = [.. context.Block.Slots.Select((slot, i) => LayerStart.OfQuantized(slot, start.Weights[i], context.Scheme.For(slot.Name)))];
+        LayerStart[] starts = [.. context.Block.Slots.Select((slot, i) => LayerStart.OfQuantized(slot, start.Weights[i], context.SchemeOf(slot)))];
         QuantizedBlock learned = reconstruction.Solve(context, starts, $"left as {first.Name} made it");
         return learned with { Warnings = [.. start.Warnings, .. learned.Warnings], Layers = Reports(context, learned.Weights) };
     }

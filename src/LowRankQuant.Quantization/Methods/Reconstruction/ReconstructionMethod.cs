@@ -19,5 +19,5 @@ public sealed class ReconstructionMethod(string name, TrainingSettings options, 
 
     /// <inheritdoc/>
     public QuantizedBlock Quantize(BlockContext context) => _reconstruction.Solve(
-        context, [.. context.Block.Slots.Select(slot => LayerStart.OfWeight(slot, context.Scheme.For(slot.Name), context.Device.HostWorkers))], "rounded to nearest");
+        context, [.. context.Block.Slots.Select(slot => LayerStart.OfWeight(slot, context.SchemeOf(slot), context.Device.HostWorkers))], "rounded to nearest");
 }

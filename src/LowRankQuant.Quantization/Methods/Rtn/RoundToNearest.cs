@@ -21,7 +21,7 @@ public sealed class RoundToNearest : IBlockMethod
         {
             context.Cancellation.ThrowIfCancellationRequested();
             float[] weight = slot.WeightValues();
-            weights.Add(FittedGrid.Find(weight, slot.OutFeatures, slot.InFeatures, context.Scheme.For(slot.Name), context.Device.HostWorkers)
+            weights.Add(FittedGrid.Find(weight, slot.OutFeatures, slot.InFeatures, context.SchemeOf(slot), context.Device.HostWorkers)
                 .Round(weight, default, context.Device.HostWorkers));
         }
         return new QuantizedBlock(weights);

@@ -2,6 +2,7 @@ using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Results;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Tests.Evaluation.Tasks;
 

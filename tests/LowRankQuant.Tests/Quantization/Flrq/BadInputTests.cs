@@ -1,6 +1,7 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Tests.LinearAlgebra;

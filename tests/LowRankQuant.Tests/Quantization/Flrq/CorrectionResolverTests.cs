@@ -1,8 +1,15 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization;
+using LowRankQuant.Quantization.Layers;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Flrq;
+using LowRankQuant.Quantization.Methods.FlrqPlus;
+using LowRankQuant.Quantization.Methods.Layerwise;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;
 
@@ -22,81 +29,78 @@ public sealed class CorrectionResolverTests
     [Fact]
     public void FlrqIsThePapersRules()
     {
-        CorrectionRecipe recipe = Resolve(Flrq).Correction!;
-        Assert.Equal((RankRule.R1Flr, 0.2, 2, 2.5, 20), (recipe.RankRule, recipe.ExtraSize, recipe.PowerIterations, recipe.ScalePower, recipe.Epochs));
-        Assert.Equal((true, 16, false, 0.0), (recipe.Clip, recipe.FactorBits, recipe.QuantizedInputs, recipe.Propagation));
-        Assert.Equal(1, Resolve(Flrq with { Bits = 3 }).Correction!.Epochs);
+        Recipe recipe = Resolve(Flrq);
+        Assert.Equal(("r1-flr", "0.2", "2", "2.5", "20"), (recipe.Value("rank_rule"), recipe.Value("extra_size"), recipe.Value("power_iterations"), recipe.Value("scale_power"), recipe.Value("epochs")));
+        Assert.Equal(("true", 16, "false", null), (recipe.Value("clip"), recipe.Method.FactorBits, recipe.Value("quantized_inputs"), recipe.Value("propagation")));
+        Assert.Equal("1", Resolve(Flrq with { Bits = 3 }).Value("epochs"));
     }
 
     [Fact]
     public void PlusSpendsABudget()
     {
-        CorrectionRecipe recipe = Resolve(Flrq with { Method = "flrq+", Correction = new() { TargetBits = 2.6 } }).Correction!;
-        Assert.Equal((2.6, BudgetWidths.Mixed, 8, 0.3), (recipe.TargetBits, recipe.Widths, recipe.FactorBits, recipe.Damping));
-        Assert.True(recipe is { QuantizedInputs: true, Propagation: 0.7, Compensate: true, Epochs: 3 });
+        Recipe recipe = Resolve(Flrq with { Method = "flrq+", Options = Asked.For(("target_bits", 2.6)) });
+        Assert.Equal((new BitBudget(2.6, ChoosesGrids: true), "mixed", 8, "0.3"), (recipe.Method.Budget!.Value, recipe.Value("widths"), recipe.Method.FactorBits, recipe.Value("damping")));
+        Assert.Equal(("true", "0.7", "true", "3"), (recipe.Value("quantized_inputs"), recipe.Value("propagation"), recipe.Value("compensate"), recipe.Value("epochs")));
     }
 
     [Fact]
-    public void OtherMethodsHaveNone() => Assert.Null(Resolve(Flrq with { Method = "rtn" }).Correction);
+    public void OtherMethodsHaveNone() => Assert.False(Resolve(Flrq with { Method = "rtn" }).Method.MayHaveBranches);
 
     [Fact]
     public void EverythingWrongIsSaidAtOnce()
     {
         RecipeException refused = Assert.Throws<RecipeException>(() => Resolve(Flrq with
         {
-            Rank = 65,
-            Iterations = 5,
-            Correction = new() { ExtraSize = -1, TargetBits = 3, FactorBits = 4, Propagation = 0.5 },
+            Options = Asked.For(("rank", 65), ("iterations", 5), ("extra_size", -1), ("target_bits", 3), ("factor_bits", 4), ("propagation", 0.5)),
         }));
         string all = string.Join('\n', refused.Problems);
-        Assert.Contains("--rank 65: larger than k (64 x 128); ask for at most 64", all);
-        Assert.Contains("--extra-size -1", all);
-        Assert.Contains("--target-bits does not apply to method flrq", all);
-        Assert.Contains("--factor-bits 4: must be 8 or 16", all);
-        Assert.Contains("--iterations does not apply to method flrq", all);
-        Assert.Contains("--propagation needs --quantized-inputs true", all);
+        Assert.Contains("`rank` 65: larger than k (64 x 128); ask for at most 64", all);
+        Assert.Contains("`extra_size` -1", all);
+        Assert.Contains("`target_bits` does not apply to method flrq", all);
+        Assert.Contains("`factor_bits` does not apply to method flrq; it is an option of flrq+.", all);
+        Assert.Contains("`iterations` does not apply to method flrq", all);
+        Assert.Contains("`propagation` needs `quantized_inputs` true", all);
     }
 
     [Fact]
     public void LrqOnTheResidualTakesLrqsOptions()
     {
-        RecipeRequest request = Flrq with { Method = "flrq+", Iterations = 20, LearningRate = 1e-3, Correction = new() { Residual = ResidualRounding.Lrq, TrainBranch = true } };
+        RecipeRequest request = Flrq with { Method = "flrq+", Options = Asked.For(("iterations", 20), ("learning_rate", 1e-3), ("residual", "lrq"), ("train_branch", true)) };
         Recipe recipe = Resolve(request);
-        Assert.Equal((20, 1e-3, 128, 256), (recipe.Iterations, recipe.LearningRate, recipe.Rank, recipe.Samples));
-        Assert.True(recipe.Correction is { Residual: ResidualRounding.Lrq, TrainBranch: true });
+        Assert.Equal((20, 1e-3, "128", 256), (recipe.Method.Training!.Iterations, recipe.Method.Training.LearningRate, recipe.Value("residual_rank"), recipe.Samples));
+        Assert.Equal(("lrq", "true"), (recipe.Value("residual"), recipe.Value("train_branch")));
         RecipeException refused = Assert.Throws<RecipeException>(() => Resolve(request with
         {
-            Rank = 0,
             HeldOut = 0,
-            Correction = request.Correction with { ResidualRank = 0, ChooseDamping = true },
+            Options = Asked.For(("rank", 0), ("residual", "lrq"), ("train_branch", true), ("residual_rank", 0), ("damping", "auto")),
         }));
         string all = string.Join('\n', refused.Problems);
-        Assert.Contains("--residual-rank 0: must be at least 1", all);
-        Assert.Contains("--train-branch true: --rank 0 leaves no branch to train", all);
-        Assert.Contains("--damping auto needs held-out windows", all);
-        Assert.Contains("--keep-best needs held-out windows", all);
-        refused = Assert.Throws<RecipeException>(() => Resolve(Flrq with { Correction = new() { TrainBranch = true, ResidualRank = 4, ChooseDamping = true } }));
+        Assert.Contains("`residual_rank` 0: must be at least 1", all);
+        Assert.Contains("`train_branch` true: `rank` 0 leaves no branch to train", all);
+        Assert.Contains("`damping` auto needs held-out windows", all);
+        Assert.Contains("`keep_best` needs held-out windows", all);
+        refused = Assert.Throws<RecipeException>(() => Resolve(Flrq with { Options = Asked.For(("train_branch", true), ("residual_rank", 4), ("damping", "auto")) }));
         all = string.Join('\n', refused.Problems);
-        Assert.Contains("--train-branch needs --residual lrq", all);
-        Assert.Contains("--residual-rank needs --residual lrq", all);
-        Assert.Contains("--damping auto does not apply to method flrq", all);
+        Assert.Contains("`train_branch` needs `residual` lrq", all);
+        Assert.Contains("`residual_rank` needs `residual` lrq", all);
+        Assert.Contains("`damping` does not apply to method flrq", all);
     }
 
     [Fact]
     public void ABudgetThatCannotBeMetIsRefused()
     {
-        RecipeException refused = Assert.Throws<RecipeException>(() => Resolve(Flrq with { Method = "flrq+", Correction = new() { TargetBits = 2.2 } }));
-        Assert.Contains("--target-bits 2.2: codes of 2 bits with their scales take 2.2812 bits a weight already", string.Join('\n', refused.Problems));
+        RecipeException refused = Assert.Throws<RecipeException>(() => Resolve(Flrq with { Method = "flrq+", Options = Asked.For(("target_bits", 2.2)) }));
+        Assert.Contains("`target_bits` 2.2: codes of 2 bits with their scales take 2.2812 bits a weight already", string.Join('\n', refused.Problems));
     }
 
     [Fact]
     public void OptionsOfLowRankCorrectionAreForIt()
     {
-        RecipeException refused = Assert.Throws<RecipeException>(() => Resolve(Flrq with { Method = "lrq", Correction = new() { ExtraSize = 0.1 } }));
-        Assert.Contains("--extra-size does not apply to method lrq", string.Join('\n', refused.Problems));
+        RecipeException refused = Assert.Throws<RecipeException>(() => Resolve(Flrq with { Method = "lrq", Options = Asked.For(("extra_size", 0.1)) }));
+        Assert.Contains("`extra_size` does not apply to method lrq", string.Join('\n', refused.Problems));
     }
 
-    private static Recipe Resolve(RecipeRequest request) => RecipeResolver.Resolve(request, new DecoderConfig
+    private static Recipe Resolve(RecipeRequest request) => RecipeResolver.Resolve(BuiltInMethods.Catalog, request, new DecoderConfig
     {
         ModelType = "llama",
         HiddenSize = 128,

@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
 using LowRankQuant.Quantization.Methods.Layerwise;

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Tests.LinearAlgebra;

@@ -1,6 +1,8 @@
 using System.Text.Json;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.LinearAlgebra;
+using LowRankQuant.Quantization.Layers;
+using LowRankQuant.Quantization.Methods.ErrorFit;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
 using LowRankQuant.Quantization.Methods.Gptq;

@@ -6,6 +6,7 @@ using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.Layerwise;
@@ -249,7 +250,7 @@ public sealed class ResidualTests : IDisposable
 
         public double Loss(IReadOnlyList<QuantizedWeight> weights, int first = 0, int count = Windows)
         {
-            using var swap = LowRankQuant.Quantization.Pipeline.SlotSwap.Dequantized(_block, weights, _device);
+            using var swap = LowRankQuant.Quantization.Methods.SlotSwap.Dequantized(_block, weights, _device);
             using var arena = new ParameterArena(_device, 16, 1);
             using var trainer = new BlockTrainer(_block, Streams, arena, new TrainingSettings { Iterations = 1, LearningRate = 0 });
             return trainer.MeanLoss(first, count, TestContext.Current.CancellationToken);

@@ -1,4 +1,5 @@
 using LowRankQuant.Numerics;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Tests.LinearAlgebra;
 

@@ -1,3 +1,4 @@
+using LowRankQuant.Quantization.Methods.Budget;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;
 

@@ -1,8 +1,12 @@
 using System.Text.Json;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Tests.Quantization.Targets;
@@ -17,7 +21,7 @@ public sealed class TargetResolverTests
         Recipe recipe = Resolve(Rounded with { Grid = "q3_k" }, 512).Recipe;
         Assert.Equal(TwoLevelGrid.Q3K, recipe.Grid);
         Assert.Equal((3, Granularity.Group, 16, true), (recipe.Bits, recipe.Granularity, recipe.GroupSize, recipe.Symmetric));
-        Assert.Equal((ScaleType.Float16, GridStart.Search), (recipe.ScaleType, recipe.Start));
+        Assert.Equal((ScaleType.Float16, GridStart.Search), (recipe.ScaleType, recipe.Method.Start));
         Assert.Equal((3, true), Both(Rounded with { Grid = "Q3_K", Bits = 3, GroupSize = 16, Symmetric = true }));
 
         static (int, bool) Both(RecipeRequest request)
@@ -32,10 +36,10 @@ public sealed class TargetResolverTests
     {
         IReadOnlyList<string> problems = Problems(
             Rounded with { Grid = "q4_k", Bits = 3, GroupSize = 64, Symmetric = true, ScaleType = ScaleType.BFloat16 }, 576);
-        foreach (string option in new[] { "--bits 3", "--group-size 64", "--symmetric true", "--scale-dtype", "rows must be a multiple of 256" })
+        foreach (string option in new[] { "`bits` 3", "`group_size` 64", "`symmetric` true", "`scale_dtype`", "rows must be a multiple of 256" })
             Assert.Single(problems, problem => problem.Contains(option, StringComparison.Ordinal));
         Assert.Equal(5, problems.Count);
-        Assert.Contains("--grid q9_k: unknown", Assert.Single(Problems(Rounded with { Grid = "q9_k" }, 512)), StringComparison.Ordinal);
+        Assert.Contains("`grid` q9_k: unknown", Assert.Single(Problems(Rounded with { Grid = "q9_k" }, 512)), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -46,7 +50,7 @@ public sealed class TargetResolverTests
         Assert.Contains("q_proj", problem, StringComparison.Ordinal);
         Assert.DoesNotContain("down_proj", problem, StringComparison.Ordinal);
         Assert.Contains("bits per weight)", problem, StringComparison.Ordinal);
-        Assert.Contains("--on-misfit nearest", problem, StringComparison.Ordinal);
+        Assert.Contains("`on_misfit` nearest", problem, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -58,10 +62,13 @@ public sealed class TargetResolverTests
         UniformGrid other = Assert.IsType<UniformGrid>(recipe.Scheme.For("self_attn.q_proj").Grid);
         // Q4_0's blocks hold 4 bits, so they are not left with 3.
         Assert.Equal(new UniformGrid(4, true, Granularity.Group, 32), other);
-        Assert.Contains(resolved.Notes, note => note.Contains($"{other}", StringComparison.Ordinal) && note.Contains("--on-misfit nearest", StringComparison.Ordinal));
-        Recipe read = JsonSerializer.Deserialize(JsonSerializer.Serialize(recipe, PipelineJson.Default.Recipe), PipelineJson.Default.Recipe)!;
+        Assert.Contains(resolved.Notes, note => note.Contains($"{other}", StringComparison.Ordinal) && note.Contains("`on_misfit` nearest", StringComparison.Ordinal));
+        // What is saved asks for the same again.
+        RecipeRequest saved = RecipeReader.Read(RecipeFile.Text(recipe), "recipe.json", BuiltInMethods.Catalog).Request;
+        Recipe read = Resolve(saved, 576).Recipe;
         Assert.Equal(recipe.Scheme.ToString(), read.Scheme.ToString());
         Assert.Equal(new TargetRecipe(Target.LlamaCpp, MisfitRule.Nearest, 1), read.Target);
+        Assert.Equal(RecipeFile.Text(recipe), RecipeFile.Text(read));
     }
 
     [Fact]
@@ -71,7 +78,7 @@ public sealed class TargetResolverTests
         Assert.Equal((ScaleType.Float16, 7), (recipe.ScaleType, recipe.ScaleDigits));
         Assert.Equal(7, recipe.Scheme.For("mlp.up_proj").ScaleDigits);
         Assert.Equal(ScaleType.BFloat16, Resolve(Rounded with { Bits = 4, Target = Target.CompressedTensors }, 576, ScaleType.BFloat16).Recipe.ScaleType);
-        Assert.Contains("--scale-dtype bf16: gptq stores scales as fp16", Assert.Single(Problems(Rounded with { Target = Target.Gptq, ScaleType = ScaleType.BFloat16 }, 512)), StringComparison.Ordinal);
+        Assert.Contains("`scale_dtype` bf16: gptq stores scales as fp16", Assert.Single(Problems(Rounded with { Target = Target.Gptq, ScaleType = ScaleType.BFloat16 }, 512)), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -104,11 +111,11 @@ public sealed class TargetResolverTests
     public void OptionsOfTargetsNeedOne()
     {
         IReadOnlyList<string> problems = Problems(Rounded with { OnMisfit = MisfitRule.Nearest, TensorParallel = 2 }, 512);
-        Assert.Single(problems, problem => problem.StartsWith("--on-misfit needs --target", StringComparison.Ordinal));
-        Assert.Single(problems, problem => problem.StartsWith("--tensor-parallel needs --target vllm", StringComparison.Ordinal));
+        Assert.Single(problems, problem => problem.StartsWith("`on_misfit` needs `target`", StringComparison.Ordinal));
+        Assert.Single(problems, problem => problem.StartsWith("`tensor_parallel` needs `target` vllm", StringComparison.Ordinal));
         Assert.Contains("only vllm cuts matrices", Assert.Single(Problems(Rounded with { Target = Target.Awq, TensorParallel = 2 }, 512)), StringComparison.Ordinal);
-        var mixed = new RecipeRequest { Method = "flrq+", HasCalibration = true, Target = Target.LlamaCpp, GroupSize = 64, Correction = new CorrectionRequest { TargetBits = 3 } };
-        Assert.Contains(Problems(mixed, 512), problem => problem.Contains("--widths fixed", StringComparison.Ordinal));
+        var mixed = new RecipeRequest { Method = "flrq+", HasCalibration = true, Target = Target.LlamaCpp, GroupSize = 64, Options = Asked.For(("target_bits", 3)) };
+        Assert.Contains(Problems(mixed, 512), problem => problem.Contains("`widths` fixed", StringComparison.Ordinal));
     }
 
     private static IReadOnlyList<string> Problems(RecipeRequest request, int hidden) =>
@@ -123,6 +130,6 @@ public sealed class TargetResolverTests
             new("self_attn.q_proj", hidden, hidden), new("self_attn.k_proj", keys, hidden), new("self_attn.v_proj", keys, hidden),
             new("self_attn.o_proj", hidden, hidden), new("mlp.gate_proj", 1536, hidden), new("mlp.up_proj", 1536, hidden), new("mlp.down_proj", hidden, 1536),
         ];
-        return RecipeResolver.Resolve(request, model, ModelLayout.OfBlock(linears, model.Layers), native);
+        return RecipeResolver.Resolve(BuiltInMethods.Catalog, request, model, ModelLayout.OfBlock(linears, model.Layers), native);
     }
 }

@@ -3,12 +3,18 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Flrq;
+using LowRankQuant.Quantization.Methods.FlrqPlus;
+using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Tuning;
 
 namespace LowRankQuant.Tests.Quantization.Tuning;
@@ -134,59 +140,35 @@ public sealed class ModelTunerTests : IDisposable
         recipe = recipe with { Tuning = recipe.Tuning! with { LearningRate = 1e6 } };
         TuningReport report = new ModelTuner(_model, recipe, run, store).Run(_calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
         Assert.Equal((0, report.Before), (report.KeptStep, report.After));
-        Assert.Contains("--tune-rate", report.Warning!, StringComparison.Ordinal);
+        Assert.Contains("`tune.rate`", report.Warning!, StringComparison.Ordinal);
         for (int index = 0; index < _model.Config.Layers; index++) Assert.Equal(File.ReadAllBytes(run.BlockFile(index)), File.ReadAllBytes(run.ResultFile(index)));
     }
 
     private (Recipe Recipe, RunFolder Run, CompressedBlockStore Store) Quantize(string name, int steps, ScaleType scales = ScaleType.Float16)
     {
-        var recipe = new Recipe
-        {
-            Method = QuantizationMethod.Svd,
-            Preset = "test",
-            Bits = 2,
-            Granularity = Granularity.Group,
-            GroupSize = 64,
-            Symmetric = false,
-            Start = GridStart.MinMax,
-            ScaleType = scales,
-            Rank = 0,
-            Iterations = 0,
-            LearningRate = 0,
-            Batch = 1,
-            Loss = LossWeighting.Plain,
-            KeepBest = false,
-            Seed = 3,
-            Samples = 8,
-            HeldOut = 1,
-            SequenceLength = Length,
-            Correction = new CorrectionRecipe
+        Recipe recipe = RecipeResolver.Resolve(
+            BuiltInMethods.Catalog,
+            new RecipeRequest
             {
-                RankRule = RankRule.Fixed,
-                Rank = 2,
-                ExtraSize = 0,
-                PowerIterations = 2,
-                Sketch = SketchForm.RankOne,
-                ScalePower = 0,
-                Epochs = 0,
-                Clip = true,
-                FactorBits = 16,
-                Damping = 0,
-                ChooseDamping = false,
-                Compensate = false,
-                WeighOutputs = false,
-                QuantizedInputs = false,
-                Propagation = 0,
-                Residual = ResidualRounding.Fitted,
-                TrainBranch = false,
-                Widths = BudgetWidths.Fixed,
+                Method = "svd",
+                Bits = 2,
+                GroupSize = 64,
+                ScaleType = scales,
+                Seed = 3,
+                Samples = 8,
+                HeldOut = 1,
+                SequenceLength = Length,
+                HasCalibration = true,
+                Options = Asked.For(("rank", 2), ("clip", true), ("expert_floor", 64)),
             },
+            _model.Config, _model.Layout, scales).Recipe with
+        {
             Tuning = new TuningRecipe { Steps = steps, LearningRate = 5e-3, Batch = 2, Samples = 10 },
         };
         RunFolder run = RunFolder.Open(_folder.File(name), RunFingerprint.Of(_model.Checkpoint, "test", recipe, _device.Kernels.Name, "none"), overwrite: false);
         var store = new CompressedBlockStore(recipe.Scheme);
         new BlockPipeline(_model, recipe, run, store).Run(
-            BlockMethods.Create(recipe), _calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+            recipe.Method.Create(), _calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
         return (recipe, run, store);
     }
 }

@@ -1,6 +1,9 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Targets;
 using LowRankQuant.Quantization.Tuning;
 using LowRankQuant.Tests.Quantization.Calibration;
@@ -28,14 +31,14 @@ public sealed class TuningResolverTests
     [Fact]
     public void PlusIsTunedWhereSomethingTellsWhenItOverFits()
     {
-        RecipeRequest plus = Lrq with { Method = "flrq+", Granularity = Granularity.Group, GroupSize = 64, Correction = new() { TargetBits = 2.7 } };
+        RecipeRequest plus = Lrq with { Method = "flrq+", Granularity = Granularity.Group, GroupSize = 64, Options = Asked.For(("target_bits", 2.7)) };
         Assert.Equal(new TuningRecipe { Steps = 64, LearningRate = 4e-3, Batch = 4, Samples = 256 }, Resolve(plus).Tuning);
-        Assert.Null(Resolve(plus with { Correction = new() { TargetBits = 3.8 } }).Tuning);
-        Assert.Equal(2e-3, Resolve(plus with { Correction = new() { TargetBits = 3.8 }, TuneSteps = 9 }).Tuning!.LearningRate);
+        Assert.Null(Resolve(plus with { Options = Asked.For(("target_bits", 3.8)) }).Tuning);
+        Assert.Equal(2e-3, Resolve(plus with { Options = Asked.For(("target_bits", 3.8)), TuneSteps = 9 }).Tuning!.LearningRate);
         Assert.Null(Resolve(plus with { HeldOut = 0 }).Tuning);
         Assert.Null(Resolve(plus with { TuneSteps = 0 }).Tuning);
         Assert.Null(Resolve(Lrq with { Method = "flrq+", Grid = "q3_k" }).Tuning);
-        Assert.Null(Resolve(plus with { Method = "flrq", Bits = 2, Correction = new() }).Tuning);
+        Assert.Null(Resolve(plus with { Method = "flrq", Bits = 2, Options = Asked.For() }).Tuning);
     }
 
     [Fact]
@@ -43,18 +46,18 @@ public sealed class TuningResolverTests
     {
         string all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(
             Lrq with { TuneSteps = 3, TuneRate = double.NaN, TuneBatch = 9, Samples = 8, Grid = "q3_k", Method = "rtn", HasCalibration = false })).Problems);
-        Assert.Contains("--tune-steps learns from text", all, StringComparison.Ordinal);
-        Assert.Contains("--tune-steps does not apply to two-level grids", all, StringComparison.Ordinal);
-        Assert.Contains("--tune-rate NaN", all, StringComparison.Ordinal);
+        Assert.Contains("`tune.steps` learns from text", all, StringComparison.Ordinal);
+        Assert.Contains("`tune.steps` does not apply to two-level grids", all, StringComparison.Ordinal);
+        Assert.Contains("`tune.rate` NaN", all, StringComparison.Ordinal);
         all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = 3, TuneBatch = 9, Samples = 8 })).Problems);
-        Assert.Contains("--tune-batch 9: must be 1 to the number of calibration windows, 8", all, StringComparison.Ordinal);
+        Assert.Contains("`tune.batch` 9: must be 1 to the number of calibration windows, 8", all, StringComparison.Ordinal);
         all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = -1, TuneRate = 1, TuneBatch = 1, TuneSamples = 1 })).Problems);
-        Assert.Contains("--tune-steps -1: must be at least 0", all, StringComparison.Ordinal);
-        Assert.Contains("--tune-rate needs --tune-steps", all, StringComparison.Ordinal);
-        Assert.Contains("--tune-batch needs --tune-steps", all, StringComparison.Ordinal);
-        Assert.Contains("--tune-samples needs --tune-steps", all, StringComparison.Ordinal);
+        Assert.Contains("`tune.steps` -1: must be at least 0", all, StringComparison.Ordinal);
+        Assert.Contains("`tune.rate` needs `tune.steps`", all, StringComparison.Ordinal);
+        Assert.Contains("`tune.batch` needs `tune.steps`", all, StringComparison.Ordinal);
+        Assert.Contains("`tune.samples` needs `tune.steps`", all, StringComparison.Ordinal);
         all = string.Join('\n', Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = 3, TuneSamples = 5, Samples = 8 })).Problems);
-        Assert.Contains("--tune-samples 5: at least the 8 calibration windows of the method", all, StringComparison.Ordinal);
+        Assert.Contains("`tune.samples` 5: at least the 8 calibration windows of the method", all, StringComparison.Ordinal);
     }
 
     // A grid that the target cannot hold becomes a two-level one: what is then left to tune is tuned, and what is not is said.
@@ -62,15 +65,15 @@ public sealed class TuningResolverTests
     public void LayersThatGetTwoLevelGridsByAMisfitStayAsTheyAre()
     {
         RecipeRequest misfit = Lrq with { Bits = 2, Granularity = Granularity.Group, GroupSize = 16, Target = Target.LlamaCpp, OnMisfit = MisfitRule.Nearest };
-        Assert.Contains("--tune-steps does not apply to two-level grids, on which all layers will lie", Assert.Single(Assert.Throws<RecipeException>(() => Resolve(misfit with { TuneSteps = 4 })).Problems), StringComparison.Ordinal);
+        Assert.Contains("`tune.steps` does not apply to two-level grids, on which all layers will lie", Assert.Single(Assert.Throws<RecipeException>(() => Resolve(misfit with { TuneSteps = 4 })).Problems), StringComparison.Ordinal);
         Assert.Null(Resolve(misfit with { Method = "flrq+", Target = Target.LlamaCpp }).Tuning);
-        RecipeRequest some = misfit with { LayerGrids = ["down=4:32:symmetric"], TuneSteps = 4 };
-        ResolvedRecipe resolved = RecipeResolver.Resolve(some, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, ModelLayout.OfBlock(Linears, CalibrationLoaderTests.Config().Layers), ScaleType.Float16);
+        RecipeRequest some = misfit with { LayerRules = [LayerRule.Of("down=4:32:symmetric")], TuneSteps = 4 };
+        ResolvedRecipe resolved = RecipeResolver.Resolve(BuiltInMethods.Catalog, some, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, ModelLayout.OfBlock(Linears, CalibrationLoaderTests.Config().Layers), ScaleType.Float16);
         Assert.Equal(4, resolved.Recipe.Tuning!.Steps);
-        Assert.Contains("--tune-steps tunes the layers on uniform grids; q, on two-level grids, stay as the method makes them.", resolved.Notes);
+        Assert.Contains("`tune.steps` tunes the layers on uniform grids; q, on two-level grids, stay as the method makes them.", resolved.Notes);
         Assert.Null(Resolve(some with { Method = "flrq+", TuneSteps = null }).Tuning);
     }
 
     private static Recipe Resolve(RecipeRequest request) =>
-        RecipeResolver.Resolve(request, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, ModelLayout.OfBlock(Linears, CalibrationLoaderTests.Config().Layers), ScaleType.Float16).Recipe;
+        RecipeResolver.Resolve(BuiltInMethods.Catalog, request, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, ModelLayout.OfBlock(Linears, CalibrationLoaderTests.Config().Layers), ScaleType.Float16).Recipe;
 }
