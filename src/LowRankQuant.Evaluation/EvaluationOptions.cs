@@ -1,3 +1,5 @@
+using LowRankQuant.Evaluation.Figures;
+
 namespace LowRankQuant.Evaluation;
 
 /// <summary>How windows are weighed in a perplexity.</summary>

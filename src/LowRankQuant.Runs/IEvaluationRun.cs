@@ -1,4 +1,5 @@
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 
 namespace LowRankQuant.Runs;
 

@@ -1,8 +1,11 @@
+using System.Security.Cryptography;
+using LowRankQuant.Evaluation;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Runs;
 
@@ -56,4 +59,22 @@ public sealed record QuantizeJob
 
     /// <summary>Only so many blocks, for measuring: nothing is written beside the run's own files; null for all.</summary>
     public int? Blocks { get; init; }
+
+    /// <summary>The texts of the recipe, as its file keeps them.</summary>
+    public RecipeTexts Texts { get; init; } = new();
+
+    /// <summary>What it asks to be measured on.</summary>
+    /// <exception cref="EvaluationException">There is no such text.</exception>
+    internal MeasuredText Measured()
+    {
+        if (EvaluationText is not { } file) return new MeasuredText(null, null, AddBos.Auto);
+        if (!File.Exists(file)) throw new EvaluationException($"'{file}' is not a file; name a text to measure on.");
+        using FileStream stream = File.OpenRead(file);
+        return new MeasuredText(Convert.ToHexStringLower(SHA256.HashData(stream)), EvaluationWindows, AddBos)
+        {
+            Format = EvaluationTextOptions.Format,
+            TextField = EvaluationTextOptions.TextField,
+            JoinRows = JoinRows,
+        };
+    }
 }

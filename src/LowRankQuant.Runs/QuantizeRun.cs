@@ -52,7 +52,7 @@ public sealed class QuantizeRun : IQuantizeRun
         IBlockMethod method = job.Recipe.Method.Create();
         ITokenizer? tokenizer = RunMeasurement.TokenizerOf(job);
         MeasuredWindows evaluation = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer) : new MeasuredWindows([], [], []);
-        MeasuredText? measured = job.Blocks is null ? MeasuredText.Of(job) : null;
+        MeasuredText? measured = job.Blocks is null ? job.Measured() : null;
         IReadOnlyList<TextWindow> windows = evaluation.Windows;
         evaluation.Tell(observer);
         IReadOnlyList<string> guesses = model.Architecture.Unknown is { } unknown ? [$"not evaluated: {unknown}."]
@@ -84,7 +84,7 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.Blocks is not null) return WithEffort(report, clock.Total);
         observer.Stage(RunStage.Writing);
         AdapterForm form = job.AdapterForm ?? AdapterForm.Codes;
-        var writer = new OutputWriter(model, job.Recipe, folder, store);
+        var writer = new OutputWriter(model, job.Recipe, folder, store) { Texts = job.Texts };
         if (job.Format == OutputFormat.Dense) writer.WriteDense(job.ShardBytes, cancellation);
         else writer.WriteCompressed(job.ShardBytes, form, cancellation);
         bool branches = Directory.Exists(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder));
@@ -132,7 +132,7 @@ public sealed class QuantizeRun : IQuantizeRun
         }
         // A run that was killed right behind its report still has them.
         folder.RemoveBlocks();
-        var wanted = MeasuredText.Of(job);
+        MeasuredText wanted = job.Measured();
         if (job.Blocks is not null || done.Measured == wanted)
         {
             observer.Note($"{folder.Output} holds this run, finished.");

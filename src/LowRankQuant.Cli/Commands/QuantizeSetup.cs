@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
@@ -8,6 +9,7 @@ using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Texts;
@@ -58,9 +60,11 @@ internal sealed class QuantizeSetup : IDisposable
     {
         var reader = new OptionReader(parsed);
         bool json = reader.Flag(options.Json);
-        RecipeRequest request = options.ReadRequest(reader);
+        RecipeDocument? document = reader.Text(options.Recipe) is { } name ? RecipeSource.Read(name, catalog) : null;
+        if (document is not null) reader.Otherwise(document.Texts.Values);
+        RecipeRequest request = options.ReadRequest(reader, document?.Request ?? new RecipeRequest());
         CpuDeviceOptions deviceOptions = CommonOptions.Device(reader, options.Threads, options.Kernels);
-        Settings settings = ReadSettings(options, reader, planning);
+        Settings settings = ReadSettings(options, reader, document?.Texts.Calibration ?? [], planning);
         CpuDevice? device = null;
         try
         {
@@ -106,10 +110,10 @@ internal sealed class QuantizeSetup : IDisposable
         TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, OutputFormat Format, AdapterForm? AdapterForm,
         long ShardBytes, long? Memory, int? Blocks, bool Overwrite);
 
-    private static Settings ReadSettings(QuantizeOptions options, OptionReader reader, bool planning)
+    private static Settings ReadSettings(QuantizeOptions options, OptionReader reader, IReadOnlyList<string> ofRecipe, bool planning)
     {
         var settings = new Settings(
-            reader.Text(options.Out), reader.Texts(options.Calibration), reader.Choice(options.CalibrationFormat, CommonOptions.TextFormats),
+            reader.Text(options.Out), reader.Texts(options.Calibration) is { Count: > 0 } given ? given : ofRecipe, reader.Choice(options.CalibrationFormat, CommonOptions.TextFormats),
             reader.Text(options.TextField), reader.Choice(options.AddBos, CommonOptions.AddBosNames), reader.Text(options.EvalText),
             reader.Choice(options.EvalTextFormat, CommonOptions.TextFormats), reader.Flag(options.JoinRows), reader.Int(options.EvalWindows, 1),
             reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
@@ -171,6 +175,7 @@ internal sealed class QuantizeSetup : IDisposable
             ShardBytes = settings.ShardBytes,
             MemoryBytes = settings.Memory,
             Blocks = settings.Blocks,
+            Texts = TextsOf(settings, sources, evalText),
         };
         return (job, notes);
 
@@ -206,6 +211,27 @@ internal sealed class QuantizeSetup : IDisposable
                 return null;
             }
             return tokens < ((long)chosen.Samples + chosen.HeldOut) * chosen.SequenceLength ? tokens : null;
+        }
+    }
+
+    // As the recipe of the result keeps them.
+    private static RecipeTexts TextsOf(Settings settings, IReadOnlyList<string> sources, string? evalText)
+    {
+        var values = new Dictionary<string, string>(StringComparer.Ordinal);
+        Keep("calibration_format", settings.CalibrationFormat is { } format ? Choices.Of(CommonOptions.TextFormats, format) : null);
+        Keep("text_field", settings.TextField);
+        Keep("add_bos", settings.AddBos is { } bos ? Choices.Of(CommonOptions.AddBosNames, bos) : null);
+        Keep("eval_text", evalText is null ? null : Path.GetFullPath(evalText));
+        Keep("eval_text_format", settings.EvalTextFormat is { } measured ? Choices.Of(CommonOptions.TextFormats, measured) : null);
+        Keep("join_rows", settings.JoinRows ? "true" : null);
+        Keep("eval_windows", settings.EvalWindows?.ToString(CultureInfo.InvariantCulture));
+        Keep("format", settings.Format == OutputFormat.CompressedTensors ? null : Choices.Of(QuantizeOptions.Formats, settings.Format));
+        Keep("adapter_form", settings.AdapterForm is { } form ? Choices.Of(QuantizeOptions.AdapterForms, form) : null);
+        return new RecipeTexts { Calibration = [.. sources.Select(source => source == CalibrationOptions.Self ? source : Path.GetFullPath(source))], Values = values };
+
+        void Keep(string key, string? value)
+        {
+            if (value is not null) values.Add(key, value);
         }
     }
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
+using LowRankQuant.Evaluation.Tasks.Definitions;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
 using static LowRankQuant.Cli.Options.OptionReader;

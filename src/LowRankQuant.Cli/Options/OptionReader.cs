@@ -9,16 +9,21 @@ namespace LowRankQuant.Cli.Options;
 /// <summary>Reads option values as text and collects whatever is not of the right form, so that all problems are told at once.</summary>
 internal sealed class OptionReader(ParseResult parsed)
 {
+    private IReadOnlyDictionary<string, string> _otherwise = new Dictionary<string, string>();
+
     public List<string> Problems { get; } = [];
 
     public static Option<string?> Create(string name, string valueName, string description) =>
         new(name) { HelpName = valueName, Description = description, Arity = ArgumentArity.ExactlyOne };
 
-    public bool Flag(Option<bool> option) => parsed.GetValue(option);
+    /// <summary>Values of options that are not given, by the key of each.</summary>
+    public void Otherwise(IReadOnlyDictionary<string, string> values) => _otherwise = values.ToDictionary(value => OptionText.NameOf(value.Key), value => value.Value, StringComparer.Ordinal);
+
+    public bool Flag(Option<bool> option) => parsed.GetValue(option) || (_otherwise.TryGetValue(option.Name, out string? text) && text == "true");
 
     public bool? Flag(Option<bool?> option) => parsed.GetValue(option);
 
-    public string? Text(Option<string?> option) => parsed.GetValue(option);
+    public string? Text(Option<string?> option) => parsed.GetValue(option) ?? _otherwise.GetValueOrDefault(option.Name);
 
     public IReadOnlyList<string> Texts(Option<string[]?> option) => parsed.GetValue(option) ?? [];
 

@@ -30,6 +30,9 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> Method { get; } = Create("--method", "NAME", $"{catalog.Names} (default: {catalog.Default.Name}); see lrq methods.");
 
+    public Option<string?> Recipe { get; } = Create(
+        "--recipe", "FILE|NAME", $"A recipe (YAML or JSON), the folder of a result to make again, or one that ships with lrq: {string.Join(", ", ReadyRecipes.Names)}. Options beside it count more.");
+
     public Option<string?> Preset { get; } = Create(
         "--preset", "NAME", "Where values that are not given come from: fast (the default) or paper (512 x 1024 tokens, 5000 iterations; hours).");
 
@@ -132,7 +135,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     public Option<bool> Json { get; } = CommonOptions.Json();
 
     // What everybody needs first; help shows the others when it is asked for all.
-    private IEnumerable<Option> NeededFirst => [Out, Method, Bits, GroupSize, Symmetric, Grid, Target, Calibration, EvalText, EvalWindows, Preset, Samples, Memory, Threads, Overwrite, Json];
+    private IEnumerable<Option> NeededFirst => [Out, Recipe, Method, Bits, GroupSize, Symmetric, Grid, Target, Calibration, EvalText, EvalWindows, Preset, Samples, Memory, Threads, Overwrite, Json];
 
     private IEnumerable<Option> More =>
     [
@@ -154,34 +157,41 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     }
 
     /// <summary>The part of the request that makes the recipe.</summary>
-    public RecipeRequest ReadRequest(OptionReader reader)
+    /// <param name="reader">The command line.</param>
+    /// <param name="basis">What a recipe file asks for, where the command line says nothing.</param>
+    public RecipeRequest ReadRequest(OptionReader reader, RecipeRequest basis)
     {
         (Granularity? granularity, int? groupSize) = ReadGroup(reader);
-        return new RecipeRequest
+        string? method = reader.Text(Method);
+        // Options of another method say nothing about this one.
+        bool same = method is null || string.Equals(method, basis.Method ?? catalog.Default.Name, StringComparison.OrdinalIgnoreCase);
+        var options = new Dictionary<string, string>(same ? basis.Options : new Dictionary<string, string>(), StringComparer.Ordinal);
+        foreach ((string key, string text) in OfMethods.Read(reader)) options[key] = text;
+        return basis with
         {
-            Preset = reader.Text(Preset),
-            Method = reader.Text(Method),
-            Options = OfMethods.Read(reader),
-            Grid = reader.Text(Grid),
-            Embedding = reader.Text(Embedding),
-            Head = reader.Text(Head),
-            LayerRules = [.. reader.Texts(Layers).SelectMany(text => text.StartsWith("re:", StringComparison.Ordinal) ? [text] : text.Split(',')).Select(LayerRule.Of)],
-            Target = reader.Choice(Target, TargetNames.Targets),
-            OnMisfit = reader.Choice(OnMisfit, TargetNames.MisfitRules),
-            TensorParallel = reader.Int(TensorParallel),
-            Bits = reader.Int(Bits),
-            Granularity = granularity,
-            GroupSize = groupSize,
-            Symmetric = reader.Flag(Symmetric),
-            ScaleType = reader.Choice(ScaleType, GridNames.ScaleTypes),
-            Seed = reader.UnsignedLong(Seed),
-            Samples = reader.Int(Samples),
-            HeldOut = reader.Int(HeldOut),
-            SequenceLength = reader.Int(SequenceLength),
-            TuneSteps = reader.Int(TuneSteps),
-            TuneRate = reader.Double(TuneRate),
-            TuneBatch = reader.Int(TuneBatch),
-            TuneSamples = reader.Int(TuneSamples),
+            Preset = reader.Text(Preset) ?? basis.Preset,
+            Method = method ?? basis.Method,
+            Options = options,
+            Grid = reader.Text(Grid) ?? basis.Grid,
+            Embedding = reader.Text(Embedding) ?? basis.Embedding,
+            Head = reader.Text(Head) ?? basis.Head,
+            LayerRules = [.. basis.LayerRules, .. reader.Texts(Layers).SelectMany(text => text.StartsWith("re:", StringComparison.Ordinal) ? [text] : text.Split(',')).Select(LayerRule.Of)],
+            Target = reader.Choice(Target, TargetNames.Targets) ?? basis.Target,
+            OnMisfit = reader.Choice(OnMisfit, TargetNames.MisfitRules) ?? basis.OnMisfit,
+            TensorParallel = reader.Int(TensorParallel) ?? basis.TensorParallel,
+            Bits = reader.Int(Bits) ?? basis.Bits,
+            Granularity = granularity ?? basis.Granularity,
+            GroupSize = granularity is null ? basis.GroupSize : groupSize,
+            Symmetric = reader.Flag(Symmetric) ?? basis.Symmetric,
+            ScaleType = reader.Choice(ScaleType, GridNames.ScaleTypes) ?? basis.ScaleType,
+            Seed = reader.UnsignedLong(Seed) ?? basis.Seed,
+            Samples = reader.Int(Samples) ?? basis.Samples,
+            HeldOut = reader.Int(HeldOut) ?? basis.HeldOut,
+            SequenceLength = reader.Int(SequenceLength) ?? basis.SequenceLength,
+            TuneSteps = reader.Int(TuneSteps) ?? basis.TuneSteps,
+            TuneRate = reader.Double(TuneRate) ?? basis.TuneRate,
+            TuneBatch = reader.Int(TuneBatch) ?? basis.TuneBatch,
+            TuneSamples = reader.Int(TuneSamples) ?? basis.TuneSamples,
         };
     }
 

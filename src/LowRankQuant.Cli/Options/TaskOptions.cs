@@ -1,5 +1,6 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
+using LowRankQuant.Evaluation.Tasks.Definitions;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Cli.Options;

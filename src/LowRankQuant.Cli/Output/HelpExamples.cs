@@ -16,6 +16,9 @@ internal sealed class HelpExamples(HelpAction help) : SynchronousCommandLineActi
             "lrq quantize model.gguf --bits 4 --calibration train.txt --eval-text test.txt --eval-windows 16 --out out/w4",
             "lrq quantize model --method flrq+ --target-bits 2.6 --group-size 64 --calibration train.txt --out out/flrq",
         ],
+        ["recipe"] = ["lrq recipe model --bits 3 --calibration train.txt > recipe.yaml", "lrq quantize model --recipe recipe.yaml --out out/w3"],
+        ["methods"] = ["lrq methods lrq"],
+        ["presets"] = ["lrq quantize model --recipe w4a16-lrq --calibration train.txt --out out/w4"],
         ["plan"] = ["lrq plan model --method lrq --grid q3_k --target llama.cpp --memory 8G --calibration train.txt"],
         ["eval"] =
         [
@@ -35,8 +38,14 @@ internal sealed class HelpExamples(HelpAction help) : SynchronousCommandLineActi
     private const string OneCommand =
         "export and convert are one command under two names. They read the same models and write the same files; export wants to be told --to, convert writes\nplain floats (--to dense) when it is not told. Say export for the result of a run that another engine shall load, convert for a model in another form.";
 
+    private const string Others =
+        "More options: 'lrq help COMMAND all' lists those for every method, 'lrq methods NAME' those of a method, 'lrq presets' where values come from that nobody gives.";
+
     private static readonly Dictionary<string, string> Notes = new(StringComparer.Ordinal)
     {
+        ["quantize"] = Others,
+        ["plan"] = Others,
+        ["recipe"] = Others,
         ["convert"] = OneCommand,
         ["export"] = OneCommand,
         [""] = "'lrq help COMMAND' explains a command. Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 stopped.",

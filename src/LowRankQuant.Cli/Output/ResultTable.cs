@@ -1,7 +1,8 @@
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
+using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Cli.Output;
 

@@ -22,6 +22,9 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// <param name="store">Reads the finished blocks.</param>
 public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder folder, CompressedBlockStore store)
 {
+    /// <summary>What the recipe's file says of texts.</summary>
+    public RecipeTexts Texts { get; init; } = new();
+
     private const string Weight = ".weight";
     private readonly FolderForm _form = FolderForm.Of(model.Checkpoint);
     private readonly VocabularyStore? _vocabulary = VocabularyStore.Of(model, recipe, folder, store);
@@ -208,7 +211,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             foreach (SafetensorsFile file in files) file.Dispose();
         }
         CopySideFiles();
-        AtomicFile.WriteAllText(Path.Combine(folder.Output, RunFolder.RecipeName), RecipeFile.Text(recipe));
+        AtomicFile.WriteAllText(Path.Combine(folder.Output, RunFolder.RecipeName), RecipeFile.Text(recipe, Texts));
         AtomicFile.WriteAllText(Path.Combine(folder.Output, "config.json"), config.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
     }
 

@@ -1,5 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using YamlDotNet.Core;
+using YamlDotNet.Core.Events;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;
@@ -14,9 +16,11 @@ namespace LowRankQuant.Quantization.Recipes;
 /// weights:  bits, group_size (N, channel, tensor), symmetric, scale_dtype; or grid: a two-level grid
 /// layers:   rules, the last that matches counts: match: a glob or re:EXPRESSION, and bits, group_size, symmetric or grid
 /// embedding, head: 8 | 4 | off
-/// target:   engine, on_misfit, tensor_parallel
+/// target:   engine, on_misfit, tensor_parallel; or the engine alone
 /// stages:   in order; one of them the method: NAME: its options; perhaps at last tune: steps, rate, batch, samples
-/// data:     samples, held_out, sequence_length
+/// data:     calibration (files, or self), calibration_format, text_field, add_bos, samples, held_out, sequence_length
+/// evaluation: eval_text, eval_text_format, join_rows, eval_windows
+/// output:   format, adapter_form, shard_size
 /// seed
 /// </code>
 /// </summary>
@@ -27,11 +31,24 @@ public static class RecipeFile
 
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
-    /// <summary>A resolved recipe as text: read again, it resolves to the same.</summary>
-    public static string Text(Recipe recipe) => Write(recipe).ToJsonString(Indented) + "\n";
+    /// <summary>A resolved recipe as JSON: read again, it resolves to the same.</summary>
+    public static string Text(Recipe recipe, RecipeTexts? texts = null) => Write(recipe, texts).ToJsonString(Indented) + "\n";
+
+    /// <summary>The same as YAML.</summary>
+    public static string Yaml(Recipe recipe, RecipeTexts? texts = null)
+    {
+        var writer = new StringWriter { NewLine = "\n" };
+        var emitter = new Emitter(writer);
+        emitter.Emit(new StreamStart());
+        emitter.Emit(new DocumentStart(null, null, isImplicit: true));
+        Emit(emitter, Write(recipe, texts));
+        emitter.Emit(new DocumentEnd(isImplicit: true));
+        emitter.Emit(new StreamEnd());
+        return writer.ToString();
+    }
 
     /// <summary>A resolved recipe as an object.</summary>
-    public static JsonObject Write(Recipe recipe)
+    public static JsonObject Write(Recipe recipe, RecipeTexts? texts = null)
     {
         JsonObject weights = Grid(recipe.Grid);
         weights["scale_dtype"] = Choices.Of(GridNames.ScaleTypes, recipe.ScaleType);
@@ -55,10 +72,50 @@ public static class RecipeFile
                 : new JsonObject { ["steps"] = tuning.Steps, ["rate"] = tuning.LearningRate, ["batch"] = tuning.Batch, ["samples"] = tuning.Samples },
         });
         file["stages"] = stages;
+        var data = new JsonObject();
+        if (texts is { Calibration.Count: > 0 }) data["calibration"] = new JsonArray([.. texts.Calibration.Select(text => (JsonNode?)text)]);
         // Without text there are no windows.
-        if (recipe.Samples > 0) file["data"] = new JsonObject { ["samples"] = recipe.Samples, ["held_out"] = recipe.HeldOut, ["sequence_length"] = recipe.SequenceLength };
+        if (recipe.Samples > 0) (data["samples"], data["held_out"], data["sequence_length"]) = (recipe.Samples, recipe.HeldOut, recipe.SequenceLength);
+        Section("data", RecipeTexts.DataKeys, data);
+        Section("evaluation", RecipeTexts.EvaluationKeys, []);
+        Section("output", RecipeTexts.OutputKeys, []);
         file["seed"] = recipe.Seed;
         return file;
+
+        void Section(string name, IEnumerable<string> keys, JsonObject section)
+        {
+            foreach (string key in keys)
+            {
+                if (texts?.Values.TryGetValue(key, out string? value) == true) section[key] = value;
+            }
+            if (section.Count > 0) file[name] = section;
+        }
+    }
+
+    private static void Emit(Emitter emitter, JsonNode? node)
+    {
+        switch (node)
+        {
+            case JsonObject map:
+                emitter.Emit(new MappingStart());
+                foreach ((string key, JsonNode? value) in map)
+                {
+                    emitter.Emit(new YamlDotNet.Core.Events.Scalar(key));
+                    Emit(emitter, value);
+                }
+                emitter.Emit(new MappingEnd());
+                break;
+            case JsonArray list:
+                emitter.Emit(new SequenceStart(null, null, isImplicit: true, SequenceStyle.Any));
+                foreach (JsonNode? item in list) Emit(emitter, item);
+                emitter.Emit(new SequenceEnd());
+                break;
+            default:
+                // Strings that YAML would take for something else are quoted by it.
+                string text = node is JsonValue single && single.TryGetValue(out string? word) ? word : node?.ToJsonString() ?? "";
+                emitter.Emit(new YamlDotNet.Core.Events.Scalar(text));
+                break;
+        }
     }
 
     private static JsonObject Grid(WeightGrid grid) => grid switch

@@ -11,9 +11,6 @@ namespace LowRankQuant.Quantization.Recipes;
 /// <summary>Reads recipe files (<see cref="RecipeFile"/> has their layout); everything that is wrong with one is said at once, with its line.</summary>
 public sealed class RecipeReader
 {
-    private static readonly string[] DataTexts = ["calibration_format", "text_field", "add_bos"];
-    private static readonly string[] EvaluationTexts = ["eval_text", "eval_text_format", "join_rows", "eval_windows"];
-    private static readonly string[] OutputTexts = ["format", "adapter_form", "shard_size"];
     private readonly MethodCatalog _catalog;
     private readonly string _file;
     private readonly List<string> _problems = [];
@@ -45,7 +42,7 @@ public sealed class RecipeReader
             throw new RecipeException(failure.Message, failure);
         }
         if (reader._problems.Count > 0) throw new RecipeException(reader._problems);
-        return new RecipeDocument { Request = reader._request with { LayerRules = reader._rules }, Calibration = reader._calibration, Texts = reader._texts };
+        return new RecipeDocument(reader._request with { LayerRules = reader._rules }, new RecipeTexts { Calibration = reader._calibration, Values = reader._texts });
     }
 
     private void Document(YamlTree tree) => Each(tree, "a recipe", new()
@@ -64,15 +61,15 @@ public sealed class RecipeReader
         ["head"] = node => _request = _request with { Head = Word(node) },
         ["target"] = TargetOf,
         ["stages"] = Stages,
-        ["data"] = node => Each(node, "data", new(DataTexts.ToDictionary(key => key, Keep))
+        ["data"] = node => Each(node, "data", new(RecipeTexts.DataKeys.ToDictionary(key => key, Keep))
         {
             ["calibration"] = Calibration,
             ["samples"] = value => _request = _request with { Samples = Whole(value) },
             ["held_out"] = value => _request = _request with { HeldOut = Whole(value) },
             ["sequence_length"] = value => _request = _request with { SequenceLength = Whole(value) },
         }),
-        ["evaluation"] = node => Each(node, "evaluation", EvaluationTexts.ToDictionary(key => key, Keep)),
-        ["output"] = node => Each(node, "output", OutputTexts.ToDictionary(key => key, Keep)),
+        ["evaluation"] = node => Each(node, "evaluation", RecipeTexts.EvaluationKeys.ToDictionary(key => key, Keep)),
+        ["output"] = node => Each(node, "output", RecipeTexts.OutputKeys.ToDictionary(key => key, Keep)),
         ["seed"] = node => _request = _request with { Seed = Parse<ulong>(node, "a whole number, 0 or more", (string text, out ulong value) => ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value)) },
     });
 

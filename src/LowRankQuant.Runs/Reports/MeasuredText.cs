@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using LowRankQuant.Evaluation;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
 
@@ -19,19 +17,4 @@ public sealed record MeasuredText(string? Sha256, int? Windows, AddBos AddBos)
 
     /// <summary>Whether rows were joined by blank lines.</summary>
     public bool JoinRows { get; init; }
-
-    /// <summary>What a job asks for.</summary>
-    /// <exception cref="EvaluationException">There is no such text.</exception>
-    public static MeasuredText Of(QuantizeJob job)
-    {
-        if (job.EvaluationText is not { } file) return new MeasuredText(null, null, AddBos.Auto);
-        if (!File.Exists(file)) throw new EvaluationException($"'{file}' is not a file; name a text to measure on.");
-        using FileStream stream = File.OpenRead(file);
-        return new MeasuredText(Convert.ToHexStringLower(SHA256.HashData(stream)), job.EvaluationWindows, job.AddBos)
-        {
-            Format = job.EvaluationTextOptions.Format,
-            TextField = job.EvaluationTextOptions.TextField,
-            JoinRows = job.JoinRows,
-        };
-    }
 }

@@ -1,4 +1,5 @@
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Quantization.Storage;
 

@@ -1,5 +1,6 @@
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;

@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using LowRankQuant.Cli;
+using LowRankQuant.Cli.Commands;
 using LowRankQuant.Cli.Output;
 
 namespace LowRankQuant.Tests.Cli;

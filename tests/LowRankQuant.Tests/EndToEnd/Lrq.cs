@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using LowRankQuant.Cli;
+using LowRankQuant.Cli.Commands;
 
 namespace LowRankQuant.Tests.EndToEnd;
 

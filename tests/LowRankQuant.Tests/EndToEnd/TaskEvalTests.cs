@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Cli;
+using LowRankQuant.Cli.Commands;
 
 namespace LowRankQuant.Tests.EndToEnd;
 

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Tests.Quantization.Calibration;

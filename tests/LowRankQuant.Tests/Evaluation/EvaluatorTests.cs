@@ -1,4 +1,5 @@
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Quantization.Calibration;

@@ -3,7 +3,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 
-namespace LowRankQuant.Quantization.Pipeline;
+namespace LowRankQuant.Quantization.Calibration;
 
 /// <summary>
 /// Forward and backward passes through a whole model with one block in memory at a time. The input of every block is kept, and a block is computed

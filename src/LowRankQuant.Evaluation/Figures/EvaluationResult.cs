@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using LowRankQuant.Evaluation.Tasks.Results;
 
-namespace LowRankQuant.Evaluation;
+namespace LowRankQuant.Evaluation.Figures;
 
 /// <summary>The figures of one evaluation; null where something was not measured.</summary>
 public sealed record EvaluationResult

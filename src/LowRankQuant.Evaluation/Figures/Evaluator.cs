@@ -5,7 +5,7 @@ using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Quantization.Calibration;
 
-namespace LowRankQuant.Evaluation;
+namespace LowRankQuant.Evaluation.Figures;
 
 /// <summary>
 /// Perplexity of a model, and how far it is from a reference: KL divergence and agreement of the most probable token. Logits are computed for some

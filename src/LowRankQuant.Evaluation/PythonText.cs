@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace LowRankQuant.Evaluation.Tasks;
+namespace LowRankQuant.Evaluation;
 
 /// <summary>Strings as Python sees them, since the harnesses' prompts and metrics are made of its methods.</summary>
 internal static class PythonText

@@ -2,7 +2,7 @@ using System.Text;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Evaluation.Tasks.Scoring;
 
-namespace LowRankQuant.Evaluation;
+namespace LowRankQuant.Evaluation.Figures;
 
 /// <summary>
 /// lm-evaluation-harness's perplexity of documents (<c>loglikelihood_rolling</c>): every token of a document is scored, the first behind a prefix

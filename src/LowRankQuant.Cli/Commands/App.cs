@@ -2,11 +2,14 @@ using System.CommandLine;
 using LowRankQuant.Cli.Commands;
 using LowRankQuant.Cli.Output;
 
-namespace LowRankQuant.Cli;
+namespace LowRankQuant.Cli.Commands;
 
 /// <summary>The program: parses, dispatches, and turns whatever goes wrong into one message and an exit code.</summary>
 internal sealed class App(Terminal terminal, Engine engine)
 {
+    // Behind help: options that are not for everybody too.
+    private const string All = "all";
+
     // Commands that keep what is finished when they are stopped.
     private static readonly string[] Resumable = ["quantize", "eval", "correct"];
 
@@ -20,6 +23,8 @@ internal sealed class App(Terminal terminal, Engine engine)
         if (args is ["help", var verb, ..])
         {
             if (root.Subcommands.All(command => command.Name != verb)) return Refuse([ParseProblems.UnknownCommand(verb, root)], "lrq");
+            // What everybody needs first is shown unless somebody asks for all.
+            if (args[^1] == All) foreach (Option option in root.Subcommands.First(command => command.Name == verb).Options) option.Hidden = false;
             args = [verb, "--help"];
         }
         ParseResult parsed = Parse(root, args);
@@ -55,6 +60,9 @@ internal sealed class App(Terminal terminal, Engine engine)
     {
         new QuantizeCommand(terminal, engine).Build(),
         new PlanCommand(terminal, engine).Build(),
+        new RecipeCommand(terminal, engine).Build(),
+        new MethodsCommand(terminal, engine).Build(),
+        new PresetsCommand(terminal, engine).Build(),
         new EvalCommand(terminal, engine).Build(),
         new CorrectCommand(terminal, engine).Build(),
         new CompareCommand(terminal).Build(),

@@ -2,8 +2,9 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Corrections;
+using LowRankQuant.Quantization.Storage;
 
-namespace LowRankQuant.Quantization.Storage;
+namespace LowRankQuant.Quantization.Corrections;
 
 /// <summary>
 /// Finished blocks of <c>lrq correct</c> in its run folder: branches as <c>MODULE.branch_a</c> [rank, in] and <c>MODULE.branch_b</c> [out, rank], F16

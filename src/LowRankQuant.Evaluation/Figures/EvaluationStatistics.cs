@@ -1,4 +1,4 @@
-namespace LowRankQuant.Evaluation;
+namespace LowRankQuant.Evaluation.Figures;
 
 /// <summary>Makes means and standard errors of windows as they come, all in double precision and in the order of the windows; keeps none of them.</summary>
 internal sealed class EvaluationStatistics(PerplexityAverage average, bool compared)

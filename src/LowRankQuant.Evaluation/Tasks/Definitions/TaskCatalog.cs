@@ -1,6 +1,6 @@
 using LowRankQuant.Evaluation.Tasks.Definitions;
 
-namespace LowRankQuant.Evaluation.Tasks;
+namespace LowRankQuant.Evaluation.Tasks.Definitions;
 
 /// <summary>The tasks there are.</summary>
 public static class TaskCatalog

@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace LowRankQuant.Cli.Options;
+namespace LowRankQuant.Cli;
 
 /// <summary>Libraries name what can be set by keys of recipes in backticks; the command line calls them options: <c>`group_size` 3</c> is <c>--group-size 3</c>.</summary>
 internal static partial class OptionText

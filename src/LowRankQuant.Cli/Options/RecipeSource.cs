@@ -1,0 +1,35 @@
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Options;
+using LowRankQuant.Quantization.Recipes;
+
+namespace LowRankQuant.Cli.Options;
+
+/// <summary>What <c>--recipe</c> names: a file, the folder of a result, or a recipe that ships with lrq.</summary>
+internal static class RecipeSource
+{
+    private const string FileName = "recipe.json";
+
+    /// <summary>Reads it; paths in a file are relative to it.</summary>
+    /// <exception cref="RecipeException">There is none, or it is unsound.</exception>
+    public static RecipeDocument Read(string name, MethodCatalog catalog)
+    {
+        string file = Directory.Exists(name) ? Path.Combine(name, FileName) : name;
+        if (File.Exists(file))
+        {
+            RecipeDocument document = RecipeReader.Read(File.ReadAllText(file), file, catalog);
+            string folder = Path.GetDirectoryName(Path.GetFullPath(file))!;
+            return document with { Texts = Located(document.Texts, folder) };
+        }
+        if (ReadyRecipes.Find(name) is { } text) return new RecipeDocument(RecipeReader.Read(text, name, catalog).Request, new RecipeTexts());
+        throw new RecipeException($"--recipe {name}: neither a file nor a recipe that ships with lrq; those are {string.Join(", ", ReadyRecipes.Names)}.");
+    }
+
+    private static RecipeTexts Located(RecipeTexts texts, string folder)
+    {
+        var values = texts.Values.ToDictionary(StringComparer.Ordinal);
+        const string measured = "eval_text";
+        if (values.TryGetValue(measured, out string? text)) values[measured] = Path.Combine(folder, text);
+        return texts with { Calibration = [.. texts.Calibration.Select(source => source == CalibrationOptions.Self ? source : Path.Combine(folder, source))], Values = values };
+    }
+}
