@@ -7,7 +7,7 @@ using LowRankQuant.Tests.Readers;
 namespace LowRankQuant.Tests.Kernels;
 
 /// <summary>Quantizers of activations against an independent implementation: steps, zero points, codes and values bit for bit, gradients, ties.</summary>
-public class ActivationGoldenTests(KernelTwins twins) : IClassFixture<KernelTwins>
+public class ActivationKernelTests(KernelTwins twins) : IClassFixture<KernelTwins>
 {
     [Fact]
     public void DynamicGridsByToken()
