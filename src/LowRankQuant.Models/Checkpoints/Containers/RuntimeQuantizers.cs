@@ -11,7 +11,7 @@ public sealed class RuntimeQuantizers
 {
     private const string WeightSuffix = ".weight";
     private readonly SafetensorsFolder _folder;
-    private readonly IReadOnlyDictionary<string, QuantizationArgs> _inputs;
+    private readonly Dictionary<string, QuantizationArgs> _inputs;
 
     /// <summary>Collects them.</summary>
     /// <param name="folder">The checkpoint's files.</param>
