@@ -175,6 +175,27 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
         Stop("fake quantizer backward");
     }
 
+    public void QuantizeActivations(in ActivationQuantizerArguments arguments, Tensor y)
+    {
+        Start();
+        inner.QuantizeActivations(arguments, y);
+        Stop("quantize activations");
+    }
+
+    public void ActivationCodes(in ActivationQuantizerArguments arguments, Span<sbyte> codes)
+    {
+        Start();
+        inner.ActivationCodes(arguments, codes);
+        Stop("activation codes");
+    }
+
+    public void QuantizeActivationsBackward(in ActivationQuantizerArguments arguments, in ActivationQuantizerGradients gradients)
+    {
+        Start();
+        inner.QuantizeActivationsBackward(arguments, gradients);
+        Stop("quantize activations backward");
+    }
+
     public void AdamStep(in AdamArguments arguments)
     {
         AdamStart = StopTimes.Now;

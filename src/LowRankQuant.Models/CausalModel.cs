@@ -37,6 +37,9 @@ public sealed class CausalModel : IDisposable
         set => _tensors.PagesExperts = value;
     }
 
+    /// <summary>Whether blocks that are loaded from now on quantize activations, keys and values where the checkpoint asks for it; else these quantizers are left out.</summary>
+    public bool RunsQuantizers { get; set; }
+
     /// <summary>What the family makes of the configuration.</summary>
     public Architecture Architecture => Checkpoint.Architecture;
 
@@ -92,7 +95,12 @@ public sealed class CausalModel : IDisposable
         With(new BlockParts(_tensors, "", -1), parts => Architecture.MakeEmbedding(parts, table ?? LoadTied(EmbeddingName, HeadName)));
 
     /// <summary>Loads block <paramref name="index"/>.</summary>
-    public IDecoderBlock LoadBlock(int index) => With(new BlockParts(_tensors, BlockName(index), index), IDecoderBlock (parts) => new DecoderBlock(parts, Architecture.Block(parts)));
+    public IDecoderBlock LoadBlock(int index) => With(new BlockParts(_tensors, BlockName(index), index), IDecoderBlock (parts) =>
+    {
+        var block = new DecoderBlock(parts, Architecture.Block(parts));
+        if (RunsQuantizers) Checkpoint.Quantizers?.Install(parts, block, Layout);
+        return block;
+    });
 
     /// <summary>Loads the final norm and the output head; with tied weights either name serves.</summary>
     /// <param name="weight">Another matrix [vocabulary, width] in the place of the stored one, owned from then on; null for the stored one.</param>

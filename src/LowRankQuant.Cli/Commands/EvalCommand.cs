@@ -39,9 +39,9 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
         EvalRequest request = _options.Read(reader, argument == ModelPath.Demo ? ModelPath.Of(argument).EvaluationText : null);
         RequestException.ThrowIfAny(reader.Problems);
         using var device = new CpuDevice(deviceOptions);
-        using CausalModel model = ModelSource.Open(ModelPath.Of(argument).Path, device, reader.Text(_options.Adapter));
+        using CausalModel model = ModelSource.Open(ModelPath.Of(argument).Path, device, reader.Text(_options.Adapter), ModelUse.Forward);
         CheckWindows(request.Windows, model);
-        using CausalModel? reference = request.Reference is null ? null : ModelSource.Open(ModelPath.Of(request.Reference).Path, device);
+        using CausalModel? reference = request.Reference is null ? null : ModelSource.Open(ModelPath.Of(request.Reference).Path, device, use: ModelUse.Forward);
         if (request.MeasuresText && reference is not null && reference.Config.VocabularySize != model.Config.VocabularySize)
         {
             throw new RequestException([
@@ -64,12 +64,13 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
             AddBos = request.AddBos,
             MemoryBytes = memory,
         };
-        EvaluationResult figures = Evaluate(job, json, cancellation);
+        EvaluationResult figures = Evaluate(job, json, cancellation) with { Quantizers = model.Checkpoint.Quantizers?.Description };
         if (json)
         {
             terminal.Out.WriteLine(JsonSerializer.Serialize(figures, RunJson.Default.EvaluationResult));
             return ExitCodes.Success;
         }
+        if (figures.Quantizers is { } running) terminal.Out.WriteLine($"{argument} with {running}:");
         if (figures.Tasks is { } tasks) terminal.Out.Write(TaskTable.Of(tasks));
         if (request.MeasuresText) terminal.Out.Write(ResultTable.Of(figures));
         return ExitCodes.Success;

@@ -76,6 +76,7 @@ internal sealed class InspectCommand(Terminal terminal)
             ["vocabulary"] = new JsonObject(StoredSize.VocabularyGrids(model).Select(matrix => KeyValuePair.Create(matrix.Module, (JsonNode?)Grid(matrix.Grid)))),
             ["bitsPerWeight"] = StoredSize.LinearBits(grids),
             ["modelBitsPerWeight"] = StoredSize.ModelBits(model),
+            ["quantizers"] = model.Checkpoint.Quantizers?.Description,
             ["warnings"] = new JsonArray([.. model.Checkpoint.Warnings.Select(warning => JsonValue.Create(warning))]),
         };
     }
@@ -126,6 +127,7 @@ internal sealed class InspectCommand(Terminal terminal)
             table.Add("scheme", scheme);
             table.Add("bits per quantized weight", Format.Bits(StoredSize.LinearBits(grids)));
         }
+        if (model.Checkpoint.Quantizers is { } quantizers) table.Add("runs with", quantizers.Description);
         foreach ((string module, LinearGrid grid) in StoredSize.VocabularyGrids(model).Where(matrix => matrix.Grid.IsQuantized))
             table.Add(module, $"{grid.Description}, {Format.Bits((double)grid.StoredBits!.Value / grid.Weights)} bits per weight");
         terminal.Out.Write(table.ToString());

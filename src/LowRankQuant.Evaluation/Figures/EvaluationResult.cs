@@ -63,6 +63,10 @@ public sealed record EvaluationResult
     /// <summary>Stored bits per weight of the whole model; filled in by who knows the files.</summary>
     public double? ModelBitsPerWeight { get; init; }
 
+    /// <summary>Quantizers of activations and caches that ran with the model; filled in by who knows the files.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Quantizers { get; init; }
+
     /// <summary>Time taken.</summary>
     public double? Seconds { get; init; }
 

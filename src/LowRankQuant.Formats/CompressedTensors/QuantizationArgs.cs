@@ -41,6 +41,21 @@ public sealed record QuantizationArgs(
         };
     }
 
+    /// <summary>
+    /// The grid of activations, or of keys and values: integers of 2 to 8 bits with static steps for the tensor or a head, or dynamic ones for a token. Null for any other.
+    /// </summary>
+    public ActivationGrid? ToActivationGrid()
+    {
+        if (Type != "int" || NumBits is < 2 or > 8) return null;
+        return (Strategy, Dynamic) switch
+        {
+            (QuantizationStrategy.Tensor, "false") => new ActivationGrid(NumBits, Symmetric, ActivationScope.Tensor),
+            (QuantizationStrategy.AttnHead, "false") => new ActivationGrid(NumBits, Symmetric, ActivationScope.Head),
+            (QuantizationStrategy.Token, "true") => new ActivationGrid(NumBits, Symmetric, ActivationScope.Token),
+            _ => null,
+        };
+    }
+
     /// <summary>The JSON object, with only the keys that every release since 0.5 reads.</summary>
     public JsonObject ToJson() => new()
     {

@@ -73,7 +73,7 @@ public interface ICheckpoint : IDisposable
     /// <summary>As <see cref="ReadQuantized"/> for uniform grids, also where columns have an activation order; a low-rank branch is not part of it.</summary>
     OrderedWeight? ReadOrdered(string name) => ReadQuantized(name) is UniformWeight weight ? new OrderedWeight(weight, null) : null;
 
-    /// <summary>Quantizers of activations or of the key-value cache that belong to the model; with them it cannot be executed here. Null without.</summary>
+    /// <summary>Quantizers of activations or of the key-value cache that belong to the model; see <see cref="CausalModel.RunsQuantizers"/>. Null without.</summary>
     RuntimeQuantizers? Quantizers => null;
 
     /// <summary>Bits that a linear weight takes in the file, its scales, zero points and branch included.</summary>

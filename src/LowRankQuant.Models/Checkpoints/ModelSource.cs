@@ -10,7 +10,7 @@ public static class ModelSource
     /// <param name="device">Where tensors go.</param>
     /// <exception cref="CheckpointException">There is nothing at the path, or what is there is unsound.</exception>
     /// <exception cref="UnsupportedModelException">
-    /// What is there is of a kind, architecture or type that is not supported, or has quantizers of activations or caches, which cannot be executed.
+    /// What is there is of a kind, architecture or type that is not supported, or has quantizers of activations or caches that are not executed for this use.
     /// </exception>
     /// <param name="adapter">An adapter to put on the model; null for the one in the model's folder, if there is one.</param>
     /// <param name="use">What is done with it.</param>
@@ -18,9 +18,23 @@ public static class ModelSource
     {
         CausalModel model = Load(path, device, adapter, use);
         if (model.Checkpoint.Quantizers is not { } quantizers) return model;
-        model.Dispose();
-        throw new UnsupportedModelException(
-            $"{path}: {quantizers.Description} cannot be executed yet; 'lrq convert {path} --to {quantizers.WeightsOnlyTarget} --weights-only --out DIR' writes the model without.");
+        try
+        {
+            if (use != ModelUse.Forward)
+            {
+                throw new UnsupportedModelException(
+                    $"{path}: {quantizers.Description}; 'lrq eval' runs them, and nothing else does: " +
+                    $"'lrq convert {path} --to {quantizers.WeightsOnlyTarget} --weights-only --out DIR' writes the model without.");
+            }
+            quantizers.CheckExecutable(model.Checkpoint);
+            model.RunsQuantizers = true;
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
     }
 
     /// <summary>As <see cref="Open"/>, also for models that can be looked at and not executed.</summary>

@@ -6,6 +6,9 @@ public enum ModelUse
     /// <summary>Anything; its architecture must be known.</summary>
     Any,
 
+    /// <summary>Its forward pass alone, by what quantizes activations and caches on the way where it asks for that.</summary>
+    Forward,
+
     /// <summary>Its weights alone, which are looked at or rounded one by one: of a folder whose architecture no family knows, linears are found by their names.</summary>
     Weights,
 }

@@ -6,7 +6,8 @@ namespace LowRankQuant.Models.Decoder;
 
 /// <summary>
 /// Grouped-query self-attention with its projections. In order: projections, norms of heads or rows, clamp, rotation (norms after it where asked for), factors
-/// of positions, causal attention with window, chunks, soft cap, biases of keys and sinks, output projection.
+/// of positions, causal attention with window, chunks, soft cap, biases of keys and sinks, output projection. Keys and values are quantized where they are made,
+/// keys in front of the rotation or behind all.
 /// </summary>
 internal sealed record Attention : IMixer
 {
@@ -61,6 +62,14 @@ internal sealed record Attention : IMixer
     /// <summary>The number under which later blocks read keys and values; null where none does.</summary>
     public int? Publishes { get; init; }
 
+    // Made when the block is put together: a copy with other sizes has sites of its own.
+    private CacheSite? _keys, _values;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<CacheSite> Caches => Key is null
+        ? []
+        : [_keys ??= new CacheSite(CacheKind.Keys, Shape.KeyValueHeads, Shape.HeadSize), _values ??= new CacheSite(CacheKind.Values, Shape.KeyValueHeads, Shape.ValueHeadSize)];
+
     private int KeyWidth => Shape.KeyValueHeads * Shape.HeadSize;
 
     private int ValueWidth => Shape.KeyValueHeads * Shape.ValueHeadSize;
@@ -88,13 +97,16 @@ internal sealed record Attention : IMixer
         if (ValueNorm is not null) v = ValueNorm.Apply(tape, v);
         if (Clip is { } limit) v = tape.Bend(Curve.Clamp(limit), v);
         if (ValueFactor != 1) v = tape.Scale(v, ValueFactor);
-        return (Placed(tape, raw, KeyNorm, pass), v);
+        if (_values is not null) v = _values.Apply(tape, v);
+        Variable k = Placed(tape, raw, KeyNorm, pass, _keys);
+        return (_keys is null ? k : _keys.Apply(tape, k), v);
     }
 
-    private Variable Placed(Tape tape, Variable x, INorm? norm, ForwardPass pass)
+    private Variable Placed(Tape tape, Variable x, INorm? norm, ForwardPass pass, CacheSite? cache = null)
     {
         if (norm is not null && !NormsAfterRotation) x = norm.Apply(tape, x);
         if (Clip is { } limit) x = tape.Bend(Curve.Clamp(limit), x);
+        if (cache is not null) x = cache.Apply(tape, x, beforeRotation: true);
         if (Rope is not null) x = pass.Rotate(tape, x, Rope.For(pass.TableLength), Shape.HeadSize);
         return norm is not null && NormsAfterRotation ? norm.Apply(tape, x) : x;
     }

@@ -22,6 +22,9 @@ internal sealed class DecoderBlock(BlockParts parts, IBlockBody body) : IDecoder
     public IReadOnlyList<RouterChoice> Routers => parts.Routers;
 
     /// <inheritdoc/>
+    public IReadOnlyList<CacheSite> Caches { get; } = body.Mixer.Caches;
+
+    /// <inheritdoc/>
     public StateSize StateSize => body.Mixer.StateSize;
 
     /// <inheritdoc/>

@@ -21,6 +21,9 @@ public interface IDecoderBlock : IDisposable
     /// <summary>Which experts the block's routers chose; empty without experts.</summary>
     IReadOnlyList<RouterChoice> Routers { get; }
 
+    /// <summary>Where keys and values that the block makes can be quantized; empty for a block that makes none.</summary>
+    IReadOnlyList<CacheSite> Caches { get; }
+
     /// <summary>What a sequence's state takes.</summary>
     StateSize StateSize { get; }
 

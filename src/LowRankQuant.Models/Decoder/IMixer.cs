@@ -9,6 +9,9 @@ internal interface IMixer
     /// <summary>What a sequence's state takes.</summary>
     StateSize StateSize { get; }
 
+    /// <summary>Where what it remembers can be quantized; empty where it remembers nothing of that kind, or another block's.</summary>
+    IReadOnlyList<CacheSite> Caches => [];
+
     /// <summary>The state of a sequence at its start.</summary>
     IMixerState CreateState(Device device, int positions);
 

@@ -86,7 +86,10 @@ public sealed class LinearSlot : IDisposable
     /// <summary>Whether the passes that follow do without the slot: an expert that has such a slot is passed over whole.</summary>
     public bool IsIdle { get; set; }
 
-    /// <summary>Shown the input [rows, inFeatures] of every <see cref="Apply"/>; null for nobody. The tensor is valid during the call.</summary>
+    /// <summary>Rounds the input in front of the product; slots that share an input share it. Null for none. Not owned.</summary>
+    public IActivationQuantizer? InputQuantizer { get; set; }
+
+    /// <summary>Shown the input [rows, inFeatures], quantized where it is, of every <see cref="Apply"/>; null for nobody. The tensor is valid during the call.</summary>
     public Action<Tensor>? InputObserver { get; set; }
 
     /// <summary>Shown dloss/doutput [rows, outFeatures] in every backward pass; null for nobody. The tensor is valid during the call.</summary>
@@ -109,6 +112,7 @@ public sealed class LinearSlot : IDisposable
     /// <summary>y = x W^T + b for every row of <paramref name="x"/> [rows, inFeatures].</summary>
     public Variable Apply(Tape tape, Variable x)
     {
+        if (InputQuantizer is not null) x = InputQuantizer.Apply(tape, x);
         InputObserver?.Invoke(x.Value);
         Variable y = Weight is PagedWeight paged && !tape.Recording
             ? paged.Use(weight => tape.Linear(x, weight, _bias))

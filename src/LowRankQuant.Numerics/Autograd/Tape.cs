@@ -8,6 +8,7 @@ public sealed class Tape : IDisposable
 {
     private readonly List<(Variable Output, Action Backward)> _operations = [];
     private readonly List<Tensor> _rented = [];
+    private Dictionary<(object Owner, Variable X), Variable>? _shared;
 
     /// <summary>Starts an empty tape.</summary>
     /// <param name="device">Where the operations run.</param>
@@ -40,6 +41,16 @@ public sealed class Tape : IDisposable
         return tensor;
     }
 
+    /// <summary>
+    /// What <paramref name="owner"/> makes of <paramref name="x"/>, made for the first of those who ask for it: linears that share an input share its quantized form too, and its
+    /// gradient is the sum of theirs. Forgotten with the recorded operations.
+    /// </summary>
+    public Variable Once(object owner, Variable x, Func<Variable> make)
+    {
+        _shared ??= [];
+        return _shared.TryGetValue((owner, x), out Variable? made) ? made : _shared[(owner, x)] = make();
+    }
+
     /// <summary>Runs the gradients of all recorded operations, last to first, starting from <paramref name="seed"/> = dloss/d<paramref name="output"/>.</summary>
     /// <exception cref="InvalidOperationException">The tape does not record.</exception>
     public void Backward(Variable output, Tensor seed)
@@ -61,12 +72,14 @@ public sealed class Tape : IDisposable
             result.ReleaseGradient();
         }
         _operations.Clear();
+        _shared?.Clear();
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _operations.Clear();
+        _shared?.Clear();
         foreach (Tensor tensor in _rented) tensor.Dispose();
         _rented.Clear();
     }

@@ -167,6 +167,15 @@ public interface IKernels
     /// <summary>The gradients of the LRQ fake quantizer, one pass over the weight; see <see cref="FakeQuantizeArguments"/>.</summary>
     void FakeQuantizeBackward(in FakeQuantizeArguments arguments, in FakeQuantizeGradients gradients);
 
+    /// <summary>y = x^, activations on their grid; y may be x. Steps and zero points of a dynamic grid are written. See <see cref="ActivationQuantizerArguments"/>.</summary>
+    void QuantizeActivations(in ActivationQuantizerArguments arguments, Tensor y);
+
+    /// <summary>The codes of activations, row by row, signed under both rules (the paper's less 2^(bits-1)); steps and zero points as in <see cref="QuantizeActivations"/>.</summary>
+    void ActivationCodes(in ActivationQuantizerArguments arguments, Span<sbyte> codes);
+
+    /// <summary>Gradients of <see cref="QuantizeActivations"/>, given the steps that it used; see <see cref="ActivationQuantizerGradients"/>.</summary>
+    void QuantizeActivationsBackward(in ActivationQuantizerArguments arguments, in ActivationQuantizerGradients gradients);
+
     /// <summary>One step of Adam (Kingma and Ba, ICLR 2015) over all parameters in one pass; see <see cref="AdamArguments"/>.</summary>
     void AdamStep(in AdamArguments arguments);
 }

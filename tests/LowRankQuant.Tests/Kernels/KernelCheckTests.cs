@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Tests.Kernels;
 
@@ -47,10 +48,22 @@ public class KernelCheckTests(KernelTwins twins) : IClassFixture<KernelTwins>
             ("dy", k => k.GroupScaleBackward(b, a, four, false)),
             ("scale", k => k.FakeQuantizeForward(Quantizer(twins.Empty(4, 4), 3))),
             ("arguments", k => k.FakeQuantizeForward(Quantizer(four, 0))),
+            ("step", k => k.QuantizeActivations(Activations(ActivationScope.Tensor, twins.Empty(2)), a)),
+            ("step", k => k.QuantizeActivations(Activations(ActivationScope.Head, four), a)),
+            ("step", k => k.QuantizeActivations(Activations(ActivationScope.Token, row), a)),
+            ("step", k => k.QuantizeActivations(Activations(ActivationScope.TokenHead, twins.Empty(4, 4)), a)),
+            ("y", k => k.QuantizeActivations(Activations(ActivationScope.Token, four), b)),
+            ("x", k => k.ActivationCodes(Activations(ActivationScope.Token, four), new sbyte[5])),
+            ("dStep", k => k.QuantizeActivationsBackward(
+                Activations(ActivationScope.Token, four), new ActivationQuantizerGradients { Upstream = a, Step = row })),
+            ("gradients", k => k.QuantizeActivationsBackward(
+                Activations(ActivationScope.Tensor, twins.Empty(1)), new ActivationQuantizerGradients { Upstream = a, Input = a, ThroughRange = true })),
             ("arguments", k => k.AdamStep(new AdamArguments { Parameters = a, Gradient = a, FirstMoment = a, SecondMoment = a, Rate = 1, Step = 0 })),
         ];
         FakeQuantizeArguments Quantizer(Tensor logScale, int maxCode) =>
             new() { Weight = a, LogScale = logScale, Zero = four, MaxCode = maxCode, Quantized = a };
+
+        ActivationQuantizerArguments Activations(ActivationScope scope, Tensor step) => new() { Grid = new ActivationGrid(8, false, scope), X = a, Step = step, ZeroPoint = step };
 
         foreach ((string name, Action<IKernels> call) in calls)
         {

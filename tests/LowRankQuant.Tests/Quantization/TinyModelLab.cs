@@ -32,6 +32,7 @@ internal sealed class TinyModelLab : IDisposable
     private readonly CausalModel _model;
     private readonly ModelRunner _full;
     private readonly string _name;
+    private int _runs;
 
     public TinyModelLab(string name)
     {
@@ -62,8 +63,16 @@ internal sealed class TinyModelLab : IDisposable
         EvaluationWindows, new EvaluationOptions { Positions = ComparedPositions.Predicting }, cancellation: TestContext.Current.CancellationToken);
 
     /// <summary>Quantizes as the reference did (per channel, asymmetric, 32-bit scales, batch 2, plain loss, last iterate) and measures.</summary>
+    /// <param name="method">The method.</param>
+    /// <param name="bits">Bits of weights.</param>
+    /// <param name="start">Grid.</param>
+    /// <param name="rank">Of LRQ.</param>
+    /// <param name="iterations">Of what learns.</param>
+    /// <param name="rate">Of what learns.</param>
+    /// <param name="seed">Of random numbers.</param>
+    /// <param name="install">Puts quantizers of activations into a block that is measured; null for none.</param>
     public EvaluationResult Quantize(
-        string method, int bits, GridStart start, int rank = 0, int iterations = 0, double rate = 0, ulong seed = 0)
+        string method, int bits, GridStart start, int rank = 0, int iterations = 0, double rate = 0, ulong seed = 0, Action<IDecoderBlock>? install = null)
     {
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         var options = new List<(string, object)> { ("start", start == GridStart.MinMax ? "minmax" : "search") };
@@ -81,15 +90,22 @@ internal sealed class TinyModelLab : IDisposable
         };
         var calibration = learns ? new CalibrationSet(Windows("calib_ids"), []) : null;
         RunFingerprint fingerprint = RunFingerprint.Of(_model.Checkpoint, "reference", recipe, _device.Kernels.Name, "none");
-        RunFolder run = RunFolder.Open(_folder.File($"{method}-{bits}-{start}-{rank}-{seed}"), fingerprint, overwrite: false);
+        RunFolder run = RunFolder.Open(_folder.File($"{method}-{bits}-{start}-{rank}-{seed}-{_runs++}"), fingerprint, overwrite: false);
         var store = new CompressedBlockStore(recipe.Scheme);
         IReadOnlyList<BlockReport> reports = new BlockPipeline(_model, recipe, run, store)
             .Run(recipe.Method.Create(), calibration, new MemoryBudget(1 << 30), cancellation);
         Assert.Equal(_model.Config.Layers, reports.Count);
         Assert.All(reports, report => Assert.Empty(report.Warnings));
-        using var quantized = new ModelRunner(_model, null, index => Stored(store, run, index));
+        using var quantized = new ModelRunner(_model, null, index => Stored(store, run, index, install));
         return new Evaluator(quantized, _full).Evaluate(
             EvaluationWindows, new EvaluationOptions { Positions = ComparedPositions.Predicting }, cancellation: cancellation);
+    }
+
+    /// <summary>Token ids of the reference.</summary>
+    public int[][] Windows(string name)
+    {
+        int[] ids = GoldenBlockTests.Read<int>(_golden, name);
+        return [.. ids.Chunk((int)_golden.ShapeOf(name)[1])];
     }
 
     public void Dispose()
@@ -102,7 +118,7 @@ internal sealed class TinyModelLab : IDisposable
         _folder.Dispose();
     }
 
-    private IDecoderBlock Stored(CompressedBlockStore store, RunFolder run, int index)
+    private IDecoderBlock Stored(CompressedBlockStore store, RunFolder run, int index, Action<IDecoderBlock>? install)
     {
         IDecoderBlock block = _model.LoadBlock(index);
         IReadOnlyList<QuantizedWeight> weights = store.Read(run.BlockFile(index), block);
@@ -112,12 +128,7 @@ internal sealed class TinyModelLab : IDisposable
             weights[i].Dequantize(values);
             block.Slots[i].Exchange(new DenseWeight(_device.From(values, weights[i].OutFeatures, weights[i].InFeatures))).Dispose();
         }
+        install?.Invoke(block);
         return block;
-    }
-
-    private int[][] Windows(string name)
-    {
-        int[] ids = GoldenBlockTests.Read<int>(_golden, name);
-        return [.. ids.Chunk((int)_golden.ShapeOf(name)[1])];
     }
 }

@@ -41,6 +41,7 @@ internal sealed class MiniSafetensors
             "F64" => MemoryMarshal.Cast<byte, double>(data).ToArray(),
             "I32" => Array.ConvertAll(MemoryMarshal.Cast<byte, int>(data).ToArray(), value => (double)value),
             "I64" => Array.ConvertAll(MemoryMarshal.Cast<byte, long>(data).ToArray(), value => (double)value),
+            "I8" => Array.ConvertAll(MemoryMarshal.Cast<byte, sbyte>(data).ToArray(), value => (double)value),
             "U8" => Array.ConvertAll(data.ToArray(), value => (double)value),
             _ => throw new NotSupportedException(type),
         };

@@ -90,17 +90,10 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
 
     private RuntimeQuantizers? FindQuantizers()
     {
-        var what = new List<string>();
-        if (_config.KvCacheScheme is { } cache) what.Add($"a quantized key-value cache (kv_cache_scheme {cache.Describe()})");
-        foreach (QuantizationScheme scheme in Modules.Select(SchemeOf).Distinct())
-        {
-            if (scheme.InputActivations is { } inputs) what.Add($"quantized inputs ({scheme.Name}: {inputs.Describe()})");
-            if (scheme.OutputActivations is { } outputs) what.Add($"quantized outputs ({scheme.Name}: {outputs.Describe()})");
-        }
-        if (what.Count == 0) return null;
         IEnumerable<string> stored = Tensors.Names.Where(name => IsCachePart(name) || (base.Owns(name) && ActivationParts.Contains(name[(name.LastIndexOf('.') + 1)..])));
-        return new RuntimeQuantizers(
-            string.Join(", ", what.Distinct(StringComparer.Ordinal)), _config, [.. stored.Select(name => PendingTensor.Copy(Tensors, name))],
+        var quantizers = new RuntimeQuantizers(
+            Tensors, _config, Modules.ToDictionary(module => module, SchemeOf, StringComparer.Ordinal), [.. stored.Select(name => PendingTensor.Copy(Tensors, name))],
             _floats.Count > 0 ? "dense" : Name);
+        return quantizers.Description.Length == 0 ? null : quantizers;
     }
 }

@@ -39,7 +39,7 @@ public abstract class QuantizedContainer
         }
     }
 
-    /// <summary>Quantizers of activations or of the key-value cache, which belong to the model and cannot be executed here; null without.</summary>
+    /// <summary>Quantizers of activations or of the key-value cache, which belong to the model; null without.</summary>
     public virtual RuntimeQuantizers? Quantizers => null;
 
     /// <summary>What the user should know about how the folder is read. A sentence each.</summary>

@@ -149,6 +149,17 @@ internal sealed class ReferenceKernels : IKernels
             gradients.Upstream.Span, arguments.Weight.Columns, arguments.Quantized.Span, Elements(arguments.Residue),
             Elements(gradients.Delta), gradients.LogScale.Span, Elements(gradients.RowOffset), Elements(gradients.ColumnOffset));
 
+    public void QuantizeActivations(in ActivationQuantizerArguments arguments, Tensor y) =>
+        Reference.QuantizeActivations<float>(arguments.Grid, arguments.X.Span, arguments.X.Columns, arguments.Step.Span, arguments.ZeroPoint.Span, y.Span);
+
+    public void ActivationCodes(in ActivationQuantizerArguments arguments, Span<sbyte> codes) =>
+        Reference.ActivationCodes<float>(arguments.Grid, arguments.X.Span, arguments.X.Columns, arguments.Step.Span, arguments.ZeroPoint.Span, codes);
+
+    public void QuantizeActivationsBackward(in ActivationQuantizerArguments arguments, in ActivationQuantizerGradients gradients) =>
+        Reference.QuantizeActivationsBackward<float>(
+            arguments.Grid, arguments.X.Span, arguments.X.Columns, arguments.Step.Span, arguments.ZeroPoint.Span, gradients.Upstream.Span, gradients.Accumulate,
+            gradients.ThroughRange, Elements(gradients.Input), Elements(gradients.Step), Elements(gradients.ZeroPoint));
+
     public void AdamStep(in AdamArguments arguments) =>
         Reference.AdamStep(
             arguments.Parameters.Span, arguments.Gradient.Span, arguments.FirstMoment.Span, arguments.SecondMoment.Span,
