@@ -21,6 +21,9 @@ public interface IDecoderBlock : IDisposable
     /// <summary>Which experts the block's routers chose; empty without experts.</summary>
     IReadOnlyList<RouterChoice> Routers { get; }
 
+    /// <summary>Which inputs can be scaled, and whether the stream can be rotated, without changing what the block computes.</summary>
+    BlockFolds Folds { get; }
+
     /// <summary>What a sequence's state takes.</summary>
     StateSize StateSize { get; }
 
@@ -32,6 +35,13 @@ public interface IDecoderBlock : IDisposable
     /// <param name="x">[rows, hidden].</param>
     /// <param name="pass">What the rows are, and what the block gets beside them.</param>
     Variable Forward(Tape tape, Variable x, ForwardPass pass);
+
+    /// <summary>The tensors of the block that transforms changed since it was loaded.</summary>
+    /// <param name="weights">Whether the weights in the slots, as they are now, are among them; a method that quantizes them stores them itself.</param>
+    ChangedTensors Changes(bool weights);
+
+    /// <summary>Takes over what transforms changed of this block when it was loaded before.</summary>
+    void Take(ChangedTensors changes);
 }
 
 /// <summary>Slots that share an input, and the stage in which they are computed: stages of a block follow each other, groups of a stage do not depend on each other.</summary>
