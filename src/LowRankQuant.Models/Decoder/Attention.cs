@@ -101,7 +101,7 @@ internal sealed record Attention : IMixer
             : Publishes is not null ? "later blocks read the values as well"
             : null;
         if (obstacle is null) folds.Values(Value!, Output, Shape.ValueHeadSize, Shape.Heads / Shape.KeyValueHeads);
-        else folds.Refuse(Output, obstacle);
+        else folds.Refuse(Output, FoldKind.Values, obstacle);
     }
 
     private (Variable Keys, Variable Values) KeysAndValues(Tape tape, Variable x, ForwardPass pass)

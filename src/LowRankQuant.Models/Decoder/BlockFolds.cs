@@ -51,7 +51,7 @@ internal sealed class InputReaders
 internal sealed class FoldList(IReadOnlyList<LinearSlot> slots, BlockTensors tensors)
 {
     private readonly List<FoldSite> _sites = [];
-    private readonly Dictionary<LinearSlot, string> _refused = [];
+    private readonly Dictionary<LinearSlot, (FoldKind Kind, string Reason)> _refused = [];
     private readonly List<(IChannelNorm Norm, InputReaders Readers)> _streamReaders = [];
     private readonly List<LinearSlot> _writers = [];
     private string? _obstacle;
@@ -64,7 +64,7 @@ internal sealed class FoldList(IReadOnlyList<LinearSlot> slots, BlockTensors ten
         if (norm is not IChannelNorm own)
         {
             string why = norm is null ? "it reads the residual stream without a norm in front" : "the norm in front is not one of whole rows";
-            foreach (LinearSlot slot in readers.Slots) Refuse(slot, why);
+            foreach (LinearSlot slot in readers.Slots) Refuse(slot, FoldKind.Norm, why);
             RefuseRotation($"{Names(readers)}: {why}");
             return;
         }
@@ -74,7 +74,7 @@ internal sealed class FoldList(IReadOnlyList<LinearSlot> slots, BlockTensors ten
         string? name = tensors.NameOf(own.Weight), reason = readers.Obstacle ?? (name is null ? "the norm in front has no stored weight" : null);
         if (reason is not null)
         {
-            foreach (LinearSlot slot in readers.Slots) Refuse(slot, reason);
+            foreach (LinearSlot slot in readers.Slots) Refuse(slot, FoldKind.Norm, reason);
             return;
         }
         _sites.Add(new FoldSite(tensors, FoldKind.Norm, ModuleOf(name!), [.. readers.Slots], Numbers(readers.Slots)) { Norm = own, Matrices = [.. readers.Matrices] });
@@ -92,12 +92,12 @@ internal sealed class FoldList(IReadOnlyList<LinearSlot> slots, BlockTensors ten
     public void Up(LinearSlot up, LinearSlot down) => _sites.Add(new FoldSite(tensors, FoldKind.Up, up.Name, [down], Numbers([down])) { Rows = up });
 
     /// <summary>Says why the input of a linear cannot be scaled.</summary>
-    public void Refuse(LinearSlot reader, string reason) => _refused[reader] = reason;
+    public void Refuse(LinearSlot reader, FoldKind kind, string reason) => _refused[reader] = (kind, reason);
 
     /// <summary>Says why nothing of the block can be scaled or rotated.</summary>
     public void RefuseAll(string reason)
     {
-        foreach (LinearSlot slot in slots) Refuse(slot, reason);
+        foreach (LinearSlot slot in slots) Refuse(slot, FoldKind.Norm, reason);
         RefuseRotation(reason);
     }
 
@@ -122,7 +122,8 @@ internal sealed class FoldList(IReadOnlyList<LinearSlot> slots, BlockTensors ten
         for (int i = 0; i < slots.Count; i++)
         {
             if (covered.Contains(i)) continue;
-            refused.Add(new RefusedFold(i, slots[i].Name, _refused.GetValueOrDefault(slots[i], "the part that reads it names no exact fold")));
+            (FoldKind kind, string reason) = _refused.GetValueOrDefault(slots[i], (FoldKind.Norm, "the part that reads it names no exact fold"));
+            refused.Add(new RefusedFold(i, slots[i].Name, kind, reason));
         }
         return new BlockFolds(tensors, _sites, refused, _streamReaders, _writers, _obstacle);
     }

@@ -18,8 +18,9 @@ public enum FoldKind
 /// <summary>An input that cannot be scaled exactly.</summary>
 /// <param name="Slot">Number of a slot that reads it.</param>
 /// <param name="Name">Name of the slot within the block.</param>
+/// <param name="Kind">What would stand in front.</param>
 /// <param name="Reason">Why not, half a sentence.</param>
-public sealed record RefusedFold(int Slot, string Name, string Reason);
+public sealed record RefusedFold(int Slot, string Name, FoldKind Kind, string Reason);
 
 /// <summary>
 /// A place in a block where channels can be divided by factors in front of linears, and the linears' columns multiplied by them, without changing what the block

@@ -63,8 +63,8 @@ internal sealed class Gemma4Body : IBlockBody
         }
         if (Own is not { } own) return;
         folds.Behind(own.Norm);
-        folds.Refuse(own.Gate, "it reads the residual stream without a norm in front");
-        folds.Refuse(own.Projection, "the other factor of its input is the block's own input, which the model's embedding makes");
+        folds.Refuse(own.Gate, FoldKind.Norm, "it reads the residual stream without a norm in front");
+        folds.Refuse(own.Projection, FoldKind.Up, "the other factor of its input is the block's own input, which the model's embedding makes");
     }
 
     private Variable WithExperts(Tape tape, Variable r)

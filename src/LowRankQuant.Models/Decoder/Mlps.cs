@@ -59,7 +59,7 @@ internal sealed class GatedMlp : IFeedForward
         folds.Writes(Down);
         // activation(gate) * up is linear in up.
         if (Clamped is null) folds.Up(Up, Down);
-        else folds.Refuse(Down, "the gate in front clamps its up half");
+        else folds.Refuse(Down, FoldKind.Up, "the gate in front clamps its up half");
     }
 }
 
@@ -87,6 +87,6 @@ internal sealed class PlainMlp : IFeedForward
         folds.Writes(Down);
         // max(x / f, 0) f is max(x, 0) for f above 0; no other activation scales with its input.
         if (Activation.Fixed == Numerics.Kernels.Activation.Relu) folds.Up(Up, Down);
-        else folds.Refuse(Down, $"the activation in front ({Activation.Fixed?.ToString() ?? "a curve with constants"}) does not scale with its input");
+        else folds.Refuse(Down, FoldKind.Up, $"the activation in front ({Activation.Fixed?.ToString() ?? "a curve with constants"}) does not scale with its input");
     }
 }
