@@ -56,7 +56,7 @@ public sealed class RotationTests
     public void BothConstructionsOfPaleyAreHadamardMatrices()
     {
         int[] orders = [.. Enumerable.Range(1, 64).Select(i => 4 * i).Where(order => PaleyMatrix.OfOrder(order) is not null)];
-        Assert.Superset(new HashSet<int> { 4, 8, 12, 20, 24, 28, 32, 36, 44, 48, 60, 68, 72, 76, 80, 84, 104, 108, 124, 128, 132, 140, 148, 152, 164, 168, 180, 192, 200, 212, 220, 224, 228, 240 }, [.. orders]);
+        Assert.Superset(new HashSet<int> { 4, 8, 12, 20, 24, 28, 32, 36, 44, 48, 60, 68, 72, 76, 80, 84, 104, 108, 124, 128, 132, 140, 148, 152, 164, 168, 180, 192, 200, 212, 220, 224, 228, 240 }, new HashSet<int>(orders));
         Assert.DoesNotContain(92, orders);
         foreach (int order in orders)
         {
@@ -160,11 +160,11 @@ public sealed class RotationTests
 
     [Theory]
     [InlineData("tinystories-656k")]
-    [InlineData("smollm2-135m")]
+    [InlineData("smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf")]
     public void RealModelsGiveTheSameLogits(string name)
     {
         using var device = new CpuDevice(new CpuDeviceOptions { Threads = 2 });
-        using var model = new CausalModel(HuggingFaceCheckpoint.Open(TestData.Path("models", name)), device);
+        using var model = new CausalModel(CheckpointOpener.Open(TestData.Path(["models", .. name.Split('/')])), device);
         int[] ids = [.. Enumerable.Range(0, 48).Select(i => ((i * 37) + (i * i * 11) + 3) % model.Config.VocabularySize)];
         float[] before = Logits(model, ids, null);
         var rotation = new RotationTransform(model, new RotationOptions { Seed = 1 });

@@ -26,7 +26,7 @@ public sealed class SmoothQuantTests
     public void RangesAndFactorsAreTheReferences()
     {
         using var scene = new Scene();
-        double worstRange = 0, worstFactor = 0;
+        double worstRange = 0, worstFormula = 0, worstFactor = 0;
         for (int index = 0; index < 2; index++)
         {
             using IDecoderBlock block = scene.Model.LoadBlock(index);
@@ -39,18 +39,25 @@ public sealed class SmoothQuantTests
                 float[] low = scene.Golden($"block{index}.{key}.min"), high = scene.Golden($"block{index}.{key}.max");
                 double largest = Math.Max(low.Max(Math.Abs), high.Max(Math.Abs));
                 worstRange = Math.Max(worstRange, Math.Max(Largest(low, ranges[i].Low), Largest(high, ranges[i].High)) / largest);
-                var factors = new SmoothFactors(sites[i], ranges[i]);
+                ChannelRange reference = new(low.Length);
+                using Tensor ends = scene.Model.Device.From([.. low, .. high], 2, low.Length);
+                reference.Add(ends);
+                SmoothFactors exact = new(sites[i], reference), own = new(sites[i], ranges[i]);
                 foreach (double alpha in new[] { 0.5, 0.8 })
                 {
                     float[] expected = scene.Golden(FormattableString.Invariant($"block{index}.a{alpha}.{key}.factor"));
-                    worstFactor = Math.Max(worstFactor, Relative(expected, factors.At(alpha)));
+                    worstFormula = Math.Max(worstFormula, Relative(expected, exact.At(alpha)));
+                    worstFactor = Math.Max(worstFactor, Relative(expected, own.At(alpha)));
                 }
             }
             scene.Stream.Advance(block, null, TestContext.Current.CancellationToken);
         }
-        TestContext.Current.TestOutputHelper?.WriteLine($"ranges {worstRange:G3} of the largest, factors {worstFactor:G3} relative");
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"ranges {worstRange:G3} of the largest; factors {worstFormula:G3} relative of the reference's ranges, {worstFactor:G3} of our own");
         Assert.True(worstRange < 1e-6, $"ranges: {worstRange}");
-        Assert.True(worstFactor < 1e-6, $"factors: {worstFactor}");
+        Assert.True(worstFormula < 1e-6, $"factors of the reference's ranges: {worstFormula}");
+        // Of ranges in 32 bits behind one or two blocks: the reference's own run in 32 bits is 8.9e-7 off, and another order of sums gives another figure.
+        Assert.True(worstFactor < 1.5e-6, $"factors of our own ranges: {worstFactor}");
     }
 
     [Fact]
