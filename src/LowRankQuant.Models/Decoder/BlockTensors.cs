@@ -21,6 +21,9 @@ internal sealed class BlockTensors(string blockName, WorkerPool workers)
     /// <summary>Threads for work on weights by the processor.</summary>
     public WorkerPool Workers => workers;
 
+    /// <summary>From a tensor's name and a value to the value as it will be stored; null where all digits are.</summary>
+    public Func<string, float, float>? Rounding { get; set; }
+
     /// <summary>Notes a tensor.</summary>
     /// <param name="tensor">As it is in memory.</param>
     /// <param name="name">Its full name.</param>
@@ -40,10 +43,11 @@ internal sealed class BlockTensors(string blockName, WorkerPool workers)
     /// <summary>What is added to a tensor when it is loaded.</summary>
     public float OffsetOf(Tensor tensor) => _stored[tensor].Offset;
 
-    /// <summary>Gives a tensor other values, as they are to be stored.</summary>
+    /// <summary>Gives a tensor other values, as they are to be stored; in memory they have the digits that are stored.</summary>
     public void Write(Tensor tensor, float[] stored, FoldUndo? undo)
     {
-        float offset = OffsetOf(tensor);
+        (string name, float offset) = _stored[tensor];
+        if (Rounding is { } rounding) stored = Array.ConvertAll(stored, value => rounding(name, value));
         float[] before = tensor.ToArray();
         bool first = _changed.Add(tensor);
         undo?.Add(() =>

@@ -27,6 +27,13 @@ internal sealed class DecoderBlock(BlockParts parts, IBlockBody body) : IDecoder
     public BlockFolds Folds => _folds ??= FindFolds();
 
     /// <inheritdoc/>
+    public Func<string, float, float>? StoredRounding
+    {
+        get => parts.Tensors.Rounding;
+        set => parts.Tensors.Rounding = value;
+    }
+
+    /// <inheritdoc/>
     public StateSize StateSize => body.Mixer.StateSize;
 
     /// <inheritdoc/>

@@ -109,7 +109,8 @@ public sealed class FoldSite
                 throw new ArgumentException($"{Source}: factor {i} is {factors[i]}; factors are positive and finite.", nameof(factors));
         }
         float[] own = factors.ToArray();
-        DivideSource(own, undo);
+        if (Norm is not null) DivideNorm(Norm, own, undo);
+        else DivideRows(Rows!, own, undo);
         foreach (LinearSlot slot in Slots) _tensors.Change(slot, values => Multiply(values, slot.InFeatures, own), undo);
         foreach (Tensor matrix in Matrices)
         {
@@ -157,27 +158,37 @@ public sealed class FoldSite
         return factor;
     }
 
-    private void DivideSource(float[] factors, FoldUndo? undo)
+    private void DivideNorm(IChannelNorm norm, float[] factors, FoldUndo? undo)
     {
-        if (Norm is { } norm)
+        double[] gains = norm.Gains();
+        norm.SetGains(_tensors, [.. gains.Select((gain, channel) => gain / factors[channel])], undo);
+        if (_tensors.Rounding is not null)
         {
-            _tensors.Write(norm.Weight, norm.StoredWeight(_tensors, (channel, value) => value / factors[channel]), undo);
-            if (norm.Bias is { } offset) Divide(offset);
-            return;
+            // What the weight is divided by once it has the digits that are stored is what the columns are multiplied by, so that nothing is lost.
+            double[] rounded = norm.Gains();
+            for (int i = 0; i < factors.Length; i++)
+            {
+                if (rounded[i] != 0) factors[i] = (float)(gains[i] / rounded[i]);
+            }
         }
-        int columns = Rows!.InFeatures;
-        _tensors.Change(Rows, values =>
+        if (norm.Bias is { } bias) Divide(bias, factors, undo);
+    }
+
+    private void DivideRows(LinearSlot rows, float[] factors, FoldUndo? undo)
+    {
+        int columns = rows.InFeatures;
+        _tensors.Change(rows, values =>
         {
             for (int i = 0; i < values.Length; i++) values[i] /= factors[i / columns];
         }, undo);
-        if (Rows.Bias is { } bias) Divide(bias);
+        if (rows.Bias is { } bias) Divide(bias, factors, undo);
+    }
 
-        void Divide(Tensor vector)
-        {
-            float[] values = vector.ToArray();
-            for (int i = 0; i < values.Length; i++) values[i] /= factors[i];
-            _tensors.Write(vector, values, undo);
-        }
+    private void Divide(Tensor vector, float[] factors, FoldUndo? undo)
+    {
+        float[] values = vector.ToArray();
+        for (int i = 0; i < values.Length; i++) values[i] /= factors[i];
+        _tensors.Write(vector, values, undo);
     }
 
     private void Multiply(float[] values, int columns, float[] factors)

@@ -24,6 +24,12 @@ public interface IDecoderBlock : IDisposable
     /// <summary>Which inputs can be scaled, and whether the stream can be rotated, without changing what the block computes.</summary>
     BlockFolds Folds { get; }
 
+    /// <summary>
+    /// From the name of a tensor and a value to the value as it will be stored; null where all digits are. Norms, biases and routers that transforms change get these values, so
+    /// that what is computed with is what is stored; what a norm's weight loses goes into the factors of its fold. Weights in slots are not touched.
+    /// </summary>
+    Func<string, float, float>? StoredRounding { get; set; }
+
     /// <summary>What a sequence's state takes.</summary>
     StateSize StateSize { get; }
 

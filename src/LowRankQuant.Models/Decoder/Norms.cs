@@ -25,15 +25,30 @@ internal interface IChannelNorm : INorm
     /// <summary>Whether the mean of a row is taken off it first.</summary>
     bool SubtractsMean { get; }
 
-    /// <summary>The weight as it is to be stored after a change of what channels are multiplied by.</summary>
+    /// <summary>What channels are multiplied by.</summary>
+    double[] Gains() => Array.ConvertAll(Weight.ToArray(), value => (double)value + WeightOffset);
+
+    /// <summary>Multiplies channels by something else.</summary>
     /// <param name="tensors">Knows how the weight is stored.</param>
-    /// <param name="change">From a channel and what it is multiplied by to what it shall be multiplied by.</param>
-    float[] StoredWeight(BlockTensors tensors, Func<int, double, double> change)
+    /// <param name="gains">What they shall be multiplied by. Where it is not 0, what is stored is not 0 either, and has its sign.</param>
+    /// <param name="undo">Takes the old weight; null where it is not needed.</param>
+    void SetGains(BlockTensors tensors, double[] gains, FoldUndo? undo)
     {
-        float[] values = Weight.ToArray();
+        string name = tensors.NameOf(Weight)!;
         double taken = WeightOffset + (double)tensors.OffsetOf(Weight);
-        for (int i = 0; i < values.Length; i++) values[i] = (float)(change(i, (double)values[i] + WeightOffset) - taken);
-        return values;
+        var stored = new float[gains.Length];
+        for (int i = 0; i < stored.Length; i++) stored[i] = Stored(gains[i]);
+        tensors.Write(Weight, stored, undo);
+
+        float Stored(double gain)
+        {
+            if (tensors.Rounding is not { } rounding || gain == 0) return (float)(gain - taken);
+            float value = rounding(name, (float)(gain - taken));
+            // Beyond the largest number of a half, or of 1 + w too near to 0 for the digits of w: the nearest that does.
+            for (double less = gain / 2; !float.IsFinite(value); less /= 2) value = rounding(name, (float)(less - taken));
+            for (int power = -24; power < 0 && (value + taken) * gain <= 0; power++) value = rounding(name, (float)(Math.CopySign(Math.ScaleB(1, power), gain) - taken));
+            return value;
+        }
     }
 
     /// <summary>Makes all channels be multiplied by 1.</summary>
@@ -42,8 +57,8 @@ internal interface IChannelNorm : INorm
     double[]? TakeWeight(BlockTensors tensors)
     {
         if (tensors.NameOf(Weight) is null) return null;
-        double[] gain = Array.ConvertAll(Weight.ToArray(), value => (double)value + WeightOffset);
-        tensors.Write(Weight, StoredWeight(tensors, (_, _) => 1), null);
+        double[] gain = Gains();
+        SetGains(tensors, [.. Enumerable.Repeat(1.0, gain.Length)], null);
         return gain;
     }
 }

@@ -3,6 +3,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.Families;
 
 namespace LowRankQuant.Tests.Transforms;
@@ -198,6 +199,49 @@ public sealed class FoldTests
         foreach (IDecoderBlock block in taken) block.Take(changes);
         float[][] resumed = lab.Run(lab.Model, taken);
         for (int i = 0; i < before.Length; i++) Assert.Equal(folded[i], resumed[i]);
+    }
+
+    [Theory]
+    [InlineData("models/llama_bias", ScaleType.BFloat16, 3)]
+    [InlineData("models/qwen3_moe", ScaleType.Float16, 3)]
+    [InlineData("models/gemma", ScaleType.BFloat16, 3)]
+    // Weights 1 + w so near to 0 that no bfloat16 w has them, and weights beyond the range of a half.
+    [InlineData("models/gemma", ScaleType.BFloat16, 1e4)]
+    [InlineData("models/llama_bias", ScaleType.Float16, 1e6)]
+    public void NormsOfSixteenBitsLoseNothing(string name, ScaleType type, double spread)
+    {
+        using var lab = new TransformLab(name);
+        IDecoderBlock[] blocks = lab.Blocks(lab.Model);
+        float[][] before = lab.Run(lab.Model, blocks);
+        SeededRandom random = SeededRandom.Derive(5);
+        foreach (IDecoderBlock block in blocks)
+        {
+            // Routers keep digits of their own.
+            block.StoredRounding = (tensor, value) => tensor.Contains("norm", StringComparison.Ordinal) ? StorageScale.RoundAny(value, type) : value;
+            foreach (FoldSite site in block.Folds.Sites.Where(site => site.Kind == FoldKind.Norm))
+                site.Fold([.. Enumerable.Range(0, site.Channels).Select(_ => (float)Math.Exp(Math.Log(spread) * ((2 * random.NextUniform()) - 1)))]);
+            ChangedTensors changes = block.Changes(weights: false);
+            foreach (string norm in changes.Names.Where(tensor => tensor.Contains("norm", StringComparison.Ordinal)).Some())
+                Assert.All(changes.Read(norm), value => Assert.True(float.IsFinite(value) && value == StorageScale.RoundAny(value, type)));
+        }
+        float[][] after = lab.Run(lab.Model, blocks);
+        for (int i = 0; i < before.Length; i++) Assert.True(TransformLab.Relative(before[i], after[i]) < 3e-6, $"stream {i} differs by {TransformLab.Relative(before[i], after[i])}");
+    }
+
+    [Fact]
+    public void AModelThatNoFamilyKnowsIsRefused()
+    {
+        using var folder = new TemporaryFolder();
+        FamilyModels.Write("models/qwen3", folder.Path);
+        string config = folder.File("config.json");
+        File.WriteAllText(config, File.ReadAllText(config).Replace("\"qwen3\"", "\"qwen9\"", StringComparison.Ordinal));
+        using var device = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
+        using var model = new CausalModel(CheckpointOpener.Open(folder.Path, use: ModelUse.Weights), device);
+        BlockFolds folds = model.FoldsOf(0);
+        Assert.Empty(folds.Sites);
+        Assert.NotEmpty(folds.Refused);
+        Assert.All(folds.Refused, refused => Assert.Contains("no family knows model_type 'qwen9'", refused.Reason, StringComparison.Ordinal));
+        Assert.Contains("qwen9", model.StreamRotationObstacle()!, StringComparison.Ordinal);
     }
 
     [Fact]

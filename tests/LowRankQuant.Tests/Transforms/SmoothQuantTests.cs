@@ -257,7 +257,7 @@ public sealed class SmoothQuantTests
         return largest;
     }
 
-    private sealed class Scene : IDisposable
+    internal sealed class Scene : IDisposable
     {
         private readonly TemporaryFolder _folder = new();
         private readonly CpuDevice _device = new(new CpuDeviceOptions { Threads = 1 });
