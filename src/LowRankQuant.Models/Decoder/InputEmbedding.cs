@@ -83,11 +83,12 @@ public sealed class InputEmbedding : IDisposable
 
     /// <summary>Rotates the table's rows, E Q, so that block 0 gets x Q.</summary>
     /// <param name="rotation">Q, of the stream's channels.</param>
+    /// <param name="rounding">To the digits that are stored; null for all digits.</param>
     /// <exception cref="InvalidOperationException">There is a <see cref="RotationObstacle"/>.</exception>
-    public void RotateStream(IChannelRotation rotation)
+    public void RotateStream(IChannelRotation rotation, Func<float, float>? rounding = null)
     {
         if (RotationObstacle is not null) throw new InvalidOperationException($"The embedding cannot be rotated: {RotationObstacle}.");
-        Rotations.Columns(Table, rotation, null);
+        Rotations.Columns(Table, rotation, null, rounding);
     }
 
     /// <inheritdoc/>

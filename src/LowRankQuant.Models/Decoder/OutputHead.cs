@@ -62,13 +62,14 @@ public sealed class OutputHead : IDisposable
 
     /// <summary>Makes the head read the rotated stream x Q: the final norm's weight g goes into the matrix, W diag(g) Q, and becomes 1.</summary>
     /// <param name="rotation">Q, of the stream's channels.</param>
+    /// <param name="rounding">Of the matrix to the digits that are stored; null for all digits.</param>
     /// <returns>The final norm as it is to be stored; the matrix is not among it, see <see cref="WeightValues"/>.</returns>
     /// <exception cref="InvalidOperationException">There is a <see cref="RotationObstacle"/>.</exception>
-    public ChangedTensors RotateStream(IChannelRotation rotation)
+    public ChangedTensors RotateStream(IChannelRotation rotation, Func<float, float>? rounding = null)
     {
         if (RotationObstacle is not null) throw new InvalidOperationException($"The output head cannot be rotated: {RotationObstacle}.");
         BlockTensors tensors = (Parts as BlockParts)?.Tensors ?? throw new InvalidOperationException("The output head does not know the names of its tensors.");
-        Rotations.Columns(_weight.Value, rotation, (Norm as IChannelNorm)?.TakeWeight(tensors));
+        Rotations.Columns(_weight.Value, rotation, (Norm as IChannelNorm)?.TakeWeight(tensors), rounding);
         return tensors.Changes(weights: false);
     }
 

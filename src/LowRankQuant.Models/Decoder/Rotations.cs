@@ -45,7 +45,11 @@ internal static class Rotations
     }
 
     /// <summary>As <see cref="Columns(float[], int, int, IChannelRotation, double[], WorkerPool)"/> for all columns of a large matrix in the memory of its device, part by part.</summary>
-    public static void Columns(Tensor matrix, IChannelRotation rotation, double[]? gain)
+    /// <param name="matrix">[rows, columns].</param>
+    /// <param name="rotation">Q.</param>
+    /// <param name="gain">Of the columns; null for ones.</param>
+    /// <param name="rounding">To the digits that are stored; null for all digits.</param>
+    public static void Columns(Tensor matrix, IChannelRotation rotation, double[]? gain, Func<float, float>? rounding)
     {
         const int part = 1024;
         for (int row = 0; row < matrix.Rows; row += part)
@@ -53,7 +57,7 @@ internal static class Rotations
             Tensor rows = matrix.RowRange(row, Math.Min(part, matrix.Rows - row));
             float[] values = rows.ToArray();
             Columns(values, matrix.Columns, 0, rotation, gain, matrix.Device.HostWorkers);
-            rows.CopyFrom(values);
+            rows.CopyFrom(rounding is null ? values : Array.ConvertAll(values, value => rounding(value)));
         }
     }
 

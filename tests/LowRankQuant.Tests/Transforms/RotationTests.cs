@@ -3,6 +3,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Transforms;
 using LowRankQuant.Quantization.Transforms.Rotation;
 using LowRankQuant.Tests.Families;
@@ -220,6 +221,18 @@ public sealed class RotationTests
         }
         float[][] after = lab.Run(lab.Model, blocks);
         for (int i = 0; i < before.Length; i++) Assert.True(TransformLab.Relative(before[i], after[i]) < 3e-6, $"stream {i} differs by {TransformLab.Relative(before[i], after[i])}");
+    }
+
+    [Fact]
+    public void EmbeddingAndHeadHaveTheDigitsThatAreStored()
+    {
+        using var lab = new TransformLab("models/qwen3");
+        var rotation = new RotationTransform(lab.Model, new RotationOptions { Seed = 1 }) { StoredRounding = (_, value) => StorageScale.RoundAny(value, ScaleType.BFloat16) };
+        ChangedTensors changes = rotation.Vocabulary(), exact = new RotationTransform(lab.Model, new RotationOptions { Seed = 1 }).Vocabulary();
+        Assert.Equal(exact.Names, changes.Names);
+        foreach (string name in changes.Names) Assert.Equal(Array.ConvertAll(exact.Read(name), value => StorageScale.RoundAny(value, ScaleType.BFloat16)), changes.Read(name));
+        using InputEmbedding embedding = rotation.LoadEmbedding();
+        Assert.Equal(changes.Read(lab.Model.EmbeddingName), embedding.Table.ToArray());
     }
 
     [Fact]

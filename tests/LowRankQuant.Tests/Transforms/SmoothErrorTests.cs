@@ -74,7 +74,7 @@ public sealed class SmoothErrorTests
         for (int i = 0; i < firsts.Length; i++) firsts[i].InputObserver = ranges[i].Add;
         scene.Outputs(folded);
         foreach (LinearSlot slot in firsts) slot.InputObserver = null;
-        using IDecoderBlock twin = Twin(scene.Model, folded);
+        using DecoderBlock twin = Twin(scene.Model, folded);
         (int Site, LinearSlot Slot)[] inputs = [(0, twin.Slots[0]), (1, twin.Slots[3]), (2, twin.Slots[4]), (3, twin.Slots[6])];
         foreach ((int site, LinearSlot slot) in inputs)
         {

@@ -19,7 +19,10 @@ public sealed class SmoothQuantTests
     // Sites of the reference by what stands in front.
     private static readonly Dictionary<string, string> Keys = new()
     {
-        ["input_layernorm"] = "qkv", ["self_attn.v_proj"] = "o", ["post_attention_layernorm"] = "gateup", ["mlp.up_proj"] = "down",
+        ["input_layernorm"] = "qkv",
+        ["self_attn.v_proj"] = "o",
+        ["post_attention_layernorm"] = "gateup",
+        ["mlp.up_proj"] = "down",
     };
 
     [Fact]
@@ -146,7 +149,7 @@ public sealed class SmoothQuantTests
     public void TheFirstOfEqualErrorsWins(double[] errors, double expected)
     {
         int tried = 0;
-        Assert.Equal(expected, SearchedSetting.Search([0.1, 0.2, 0.3], _ => errors[tried++]).Value);
+        Assert.Equal(expected, SearchedSetting.Search([0.1, 0.2, 0.3], _ => errors[tried++], TestContext.Current.CancellationToken).Value);
     }
 
     [Fact]
@@ -157,7 +160,7 @@ public sealed class SmoothQuantTests
         Assert.Contains("alphas are searched", Assert.Throws<TransformException>(() => Transform(scene, block, new SmoothQuantOptions { Search = [0.5] })).Message, StringComparison.Ordinal);
         Assert.Contains("alpha is 1.5", Assert.Throws<TransformException>(() => Transform(scene, block, new SmoothQuantOptions { Alpha = 1.5 })).Message, StringComparison.Ordinal);
         Assert.Contains("give calibration texts", Assert.Throws<TransformException>(() => new SmoothQuantTransform(new SmoothQuantOptions()).Apply(new BlockTransformContext { Block = block })).Message, StringComparison.Ordinal);
-        Assert.Throws<TransformException>(() => SearchedSetting.Search([0.1], _ => double.NaN));
+        Assert.Throws<TransformException>(() => SearchedSetting.Search([0.1], _ => double.NaN, TestContext.Current.CancellationToken));
         Assert.Empty(block.Changes(weights: true).Names);
     }
 

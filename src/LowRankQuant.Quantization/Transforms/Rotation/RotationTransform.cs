@@ -48,6 +48,12 @@ public sealed class RotationTransform : IBlockTransform
     /// <inheritdoc/>
     public bool NeedsInputs => false;
 
+    /// <summary>
+    /// From the name of a tensor and a value to the value as it will be stored, for embedding and head; null where all digits are. Blocks have their own,
+    /// <see cref="IDecoderBlock.StoredRounding"/>.
+    /// </summary>
+    public Func<string, float, float>? StoredRounding { get; init; }
+
     /// <summary>The rotation of the residual stream; null where it is not rotated.</summary>
     public HadamardRotation? Stream => _stream;
 
@@ -61,7 +67,7 @@ public sealed class RotationTransform : IBlockTransform
     public InputEmbedding LoadEmbedding()
     {
         InputEmbedding embedding = _model.LoadEmbedding();
-        if (_stream is not null) embedding.RotateStream(_stream);
+        if (_stream is not null) embedding.RotateStream(_stream, RoundingOf(_model.EmbeddingName));
         return embedding;
     }
 
@@ -102,10 +108,12 @@ public sealed class RotationTransform : IBlockTransform
         };
     }
 
+    private Func<float, float>? RoundingOf(string name) => StoredRounding is { } rounding ? value => rounding(name, value) : null;
+
     private OutputHead LoadHead(out ChangedTensors norm)
     {
         OutputHead head = _model.LoadHead();
-        norm = _stream is null ? new ChangedTensors() : head.RotateStream(_stream);
+        norm = _stream is null ? new ChangedTensors() : head.RotateStream(_stream, RoundingOf(_model.HeadName));
         return head;
     }
 }
