@@ -102,6 +102,34 @@ public sealed class CausalModel : IDisposable
         return block;
     });
 
+    /// <summary>
+    /// The folds of block <paramref name="index"/> without loading it, for reports and plans: names, channels and reasons. What it gives can neither be folded nor rotated.
+    /// </summary>
+    public BlockFolds FoldsOf(int index)
+    {
+        using TensorListing listing = Listing();
+        using var parts = new BlockParts(listing, BlockName(index), index);
+        IBlockBody body = Architecture.Block(parts);
+        var folds = new FoldList(parts.Slots, parts.Tensors);
+        body.AddFolds(folds);
+        return folds.Finish();
+    }
+
+    /// <summary>Why the residual stream of the model cannot be rotated, with the name of what is in the way; null where it can. Loads nothing.</summary>
+    public string? StreamRotationObstacle()
+    {
+        if (Architecture.Unknown is { } unknown) return unknown;
+        using (TensorListing listing = Listing())
+        {
+            using Tensor table = listing.Device.Zeros(1), weight = listing.Device.Zeros(1);
+            using var parts = new BlockParts(listing, "", -1);
+            if (Architecture.MakeEmbedding(parts, table).RotationObstacle is { } first) return first;
+            if (Architecture.MakeHead(parts, weight).RotationObstacle is { } last) return last;
+        }
+        return Enumerable.Range(0, Config.Layers).Select(index => (Index: index, Reason: FoldsOf(index).RotationObstacle)).Where(block => block.Reason is not null)
+            .Select(block => $"block {block.Index}: {block.Reason}").FirstOrDefault();
+    }
+
     /// <summary>Loads the final norm and the output head; with tied weights either name serves.</summary>
     /// <param name="weight">Another matrix [vocabulary, width] in the place of the stored one, owned from then on; null for the stored one.</param>
     public OutputHead LoadHead(Tensor? weight = null) =>
@@ -131,6 +159,8 @@ public sealed class CausalModel : IDisposable
         foreach (RopeTables tables in _tables.Values) tables.Dispose();
         Checkpoint.Dispose();
     }
+
+    private TensorListing Listing() => new(name => Layout.Find(name) is { View: null });
 
     private static T With<T>(BlockParts parts, Func<BlockParts, T> make)
     {

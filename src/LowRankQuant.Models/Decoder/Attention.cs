@@ -91,6 +91,28 @@ internal sealed record Attention : IMixer
         return Output.Apply(tape, pass.Attend(tape, Shape, q, k, v, terms));
     }
 
+    /// <inheritdoc/>
+    public void AddReaders(InputReaders readers)
+    {
+        readers.Add(Query);
+        readers.Add(Key);
+        readers.Add(Value);
+    }
+
+    /// <inheritdoc/>
+    public void AddFolds(FoldList folds)
+    {
+        folds.Writes(Output);
+        string? obstacle = Reads is { } block ? $"its values are read from block {block}"
+            : Value is null ? "its values are the keys before they are rotated"
+            : ValueNorm is not null ? "a norm of the values comes in between"
+            : Clip is { } limit ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"values are held within {limit} in between")
+            : Publishes is not null ? "later blocks read the values as well"
+            : null;
+        if (obstacle is null) folds.Values(Value!, Output, Shape.ValueHeadSize, Shape.Heads / Shape.KeyValueHeads);
+        else folds.Refuse(Output, FoldKind.Values, obstacle);
+    }
+
     private (Variable Keys, Variable Values) KeysAndValues(Tape tape, Variable x, ForwardPass pass)
     {
         Variable raw = Key!.Apply(tape, x), v = Value is null ? raw : Value.Apply(tape, x);

@@ -61,6 +61,9 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
     /// <summary>See <see cref="IDecoderBlock.DeclaredInputs"/>.</summary>
     public IReadOnlyList<SlotGroup> DeclaredInputs => _declared;
 
+    /// <summary>The tensors by the names under which they are stored.</summary>
+    public BlockTensors Tensors { get; } = new(name, source.Device.HostWorkers);
+
     /// <summary>Choices of the block's routers.</summary>
     public IReadOnlyList<RouterChoice> Routers => _routers;
 
@@ -81,9 +84,14 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
         string module = Path(part);
         IWeightSource weight = source.LoadWeight(new TensorSpec($"{module}.weight", [outFeatures, inFeatures], weightView), isExpert);
         Tensor? offset = null;
-        if (bias.IsOn) offset = source.Load(new TensorSpec($"{module}.bias", [outFeatures], biasView));
+        if (bias.IsOn)
+        {
+            offset = source.Load(new TensorSpec($"{module}.bias", [outFeatures], biasView));
+            Tensors.Add(offset, $"{module}.bias");
+        }
         else if (bias.Key is { } key) source.NoteMissingBias(module, key);
         var slot = new LinearSlot(part, outFeatures, inFeatures, weight, offset) { IsExpert = isExpert };
+        Tensors.Add(slot, module);
         _slots.Add(slot);
         _owned.Add(slot);
         return slot;
@@ -121,10 +129,15 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
     /// <summary>A tensor that is no linear's: kept as it is.</summary>
     /// <param name="part">Full name within the block.</param>
     /// <param name="shape">Its shape.</param>
-    public Tensor Tensor(string part, params int[] shape) => Own(source.Load(new TensorSpec(Path(part), shape, null)));
+    public Tensor Tensor(string part, params int[] shape) => Tensor(part, shape, null);
 
     /// <summary>A tensor that lies in another stored one.</summary>
-    public Tensor Tensor(string part, int[] shape, StoredView? view) => Own(source.Load(new TensorSpec(Path(part), shape, view)));
+    public Tensor Tensor(string part, int[] shape, StoredView? view)
+    {
+        Tensor tensor = Own(source.Load(new TensorSpec(Path(part), shape, view)));
+        Tensors.Add(tensor, Path(part));
+        return tensor;
+    }
 
     /// <summary>x / sqrt(mean(x^2) + epsilon) * (weight + offset), weight <c>part.weight</c> [size].</summary>
     public INorm RmsNorm(string part, int size, float epsilon, float offset = 0) => new RmsNorm(Tensor($"{part}.weight", size), epsilon, offset);
@@ -136,7 +149,11 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
     public INorm LayerNorm(string part, int size, float epsilon, bool bias = true, float offset = 0)
     {
         Tensor weight = Tensor($"{part}.weight", size);
-        if (offset != 0) weight.CopyFrom([.. weight.ToArray().Select(value => value + offset)]);
+        if (offset != 0)
+        {
+            weight.CopyFrom([.. weight.ToArray().Select(value => value + offset)]);
+            Tensors.SetOffset(weight, offset);
+        }
         return new LayerNorm(weight, bias ? Tensor($"{part}.bias", size) : null, epsilon);
     }
 

@@ -6,6 +6,8 @@ namespace LowRankQuant.Models.Decoder;
 /// <summary>A block of mixers, MLPs, experts and norms. It owns whatever <see cref="BlockParts"/> made for it.</summary>
 internal sealed class DecoderBlock(BlockParts parts, IBlockBody body) : IDecoderBlock
 {
+    private BlockFolds? _folds;
+
     /// <inheritdoc/>
     public int Index => parts.Index;
 
@@ -25,6 +27,16 @@ internal sealed class DecoderBlock(BlockParts parts, IBlockBody body) : IDecoder
     public IReadOnlyList<CacheSite> Caches { get; } = body.Mixer.Caches;
 
     /// <inheritdoc/>
+    public BlockFolds Folds => _folds ??= FindFolds();
+
+    /// <inheritdoc/>
+    public Func<string, float, float>? StoredRounding
+    {
+        get => parts.Tensors.Rounding;
+        set => parts.Tensors.Rounding = value;
+    }
+
+    /// <inheritdoc/>
     public StateSize StateSize => body.Mixer.StateSize;
 
     /// <inheritdoc/>
@@ -34,7 +46,20 @@ internal sealed class DecoderBlock(BlockParts parts, IBlockBody body) : IDecoder
     public Variable Forward(Tape tape, Variable x, ForwardPass pass) => body.Forward(tape, x, pass);
 
     /// <inheritdoc/>
+    public ChangedTensors Changes(bool weights) => parts.Tensors.Changes(weights);
+
+    /// <inheritdoc/>
+    public void Take(ChangedTensors changes) => parts.Tensors.Take(changes);
+
+    /// <inheritdoc/>
     public void Dispose() => parts.Dispose();
+
+    private BlockFolds FindFolds()
+    {
+        var folds = new FoldList(parts.Slots, parts.Tensors);
+        body.AddFolds(folds);
+        return folds.Finish();
+    }
 }
 
 /// <summary>
@@ -80,6 +105,27 @@ internal sealed class SequentialBody : IBlockBody
         return Step(tape, h, MlpNorm, input => Mlp.Apply(tape, input), MlpPostNorm);
     }
 
+    /// <inheritdoc/>
+    public void AddFolds(FoldList folds)
+    {
+        AddMixerFolds(folds);
+        AddMlpFolds(folds);
+    }
+
+    /// <summary>The mixer's folds alone.</summary>
+    public void AddMixerFolds(FoldList folds) => AddFolds(folds, MixerNorm, Mixer, MixerPostNorm);
+
+    /// <summary>The MLP's folds alone.</summary>
+    public void AddMlpFolds(FoldList folds) => AddFolds(folds, MlpNorm, Mlp, MlpPostNorm);
+
+    private void AddFolds(FoldList folds, INorm? norm, IFoldable part, INorm? post)
+    {
+        folds.Behind(post);
+        if (NormsOnStream) folds.Behind(norm);
+        folds.Stream(NormsOnStream ? null : norm, InputReaders.Of(part));
+        part.AddFolds(folds);
+    }
+
     private Variable Step(Tape tape, Variable x, INorm? norm, Func<Variable, Variable> part, INorm? post)
     {
         Variable y = part(NormsOnStream || norm is null ? x : norm.Apply(tape, x));
@@ -111,5 +157,17 @@ internal sealed class ParallelBody : IBlockBody
         Variable h = MixerNorm.Apply(tape, x), other = MlpNorm is null ? h : MlpNorm.Apply(tape, x);
         Variable mixed = tape.Add(x, Mixer.Apply(tape, h, pass));
         return tape.Add(mixed, Mlp.Apply(tape, other));
+    }
+
+    /// <inheritdoc/>
+    public void AddFolds(FoldList folds)
+    {
+        // One norm in front of both has the readers of both.
+        InputReaders readers = InputReaders.Of(Mixer);
+        if (MlpNorm is null) Mlp.AddReaders(readers);
+        folds.Stream(MixerNorm, readers);
+        Mixer.AddFolds(folds);
+        if (MlpNorm is not null) folds.Stream(MlpNorm, InputReaders.Of(Mlp));
+        Mlp.AddFolds(folds);
     }
 }

@@ -59,6 +59,25 @@ internal sealed record Experts : IFeedForward
         return tape.Add(sum, shared);
     }
 
+    /// <inheritdoc/>
+    public void AddReaders(InputReaders readers) => AddReaders(readers, withRouter: true);
+
+    /// <summary>As <see cref="AddReaders(InputReaders)"/> where the router may see something else than the experts.</summary>
+    public void AddReaders(InputReaders readers, bool withRouter)
+    {
+        if (withRouter) Router.AddReaders(readers);
+        foreach (GatedMlp expert in Items) expert.AddReaders(readers);
+        Shared?.AddReaders(readers);
+        if (SharedGate is not null) readers.Add(SharedGate);
+    }
+
+    /// <inheritdoc/>
+    public void AddFolds(FoldList folds)
+    {
+        foreach (GatedMlp expert in Items) expert.AddFolds(folds);
+        Shared?.AddFolds(folds);
+    }
+
     // Of every window an expert has the rows that came to it.
     private static void Within(Tape tape, int[]? windows, int[] rows, Action action)
     {

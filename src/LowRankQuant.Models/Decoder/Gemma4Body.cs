@@ -46,6 +46,27 @@ internal sealed class Gemma4Body : IBlockBody
         return Factor == 1 ? h : tape.Scale(h, Factor);
     }
 
+    /// <inheritdoc/>
+    public void AddFolds(FoldList folds)
+    {
+        Main.AddMixerFolds(folds);
+        Main.AddMlpFolds(folds);
+        if (Sparse is { } sparse)
+        {
+            folds.Behind(sparse.AfterMlp);
+            folds.Behind(sparse.AfterExperts);
+            // The router sees the stream by itself.
+            var readers = new InputReaders();
+            sparse.Experts.AddReaders(readers, withRouter: false);
+            folds.Stream(sparse.BeforeExperts, readers);
+            sparse.Experts.AddFolds(folds);
+        }
+        if (Own is not { } own) return;
+        folds.Behind(own.Norm);
+        folds.Refuse(own.Gate, FoldKind.Norm, "it reads the residual stream without a norm in front");
+        folds.Refuse(own.Projection, FoldKind.Up, "the other factor of its input is the block's own input, which the model's embedding makes");
+    }
+
     private Variable WithExperts(Tape tape, Variable r)
     {
         (Experts experts, INorm afterMlp, INorm beforeExperts, INorm afterExperts) = Sparse!.Value;

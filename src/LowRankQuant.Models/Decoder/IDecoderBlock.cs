@@ -24,6 +24,15 @@ public interface IDecoderBlock : IDisposable
     /// <summary>Where keys and values that the block makes can be quantized; empty for a block that makes none.</summary>
     IReadOnlyList<CacheSite> Caches { get; }
 
+    /// <summary>Which inputs can be scaled, and whether the stream can be rotated, without changing what the block computes.</summary>
+    BlockFolds Folds { get; }
+
+    /// <summary>
+    /// From the name of a tensor and a value to the value as it will be stored; null where all digits are. Norms, biases and routers that transforms change get these values, so
+    /// that what is computed with is what is stored; what a norm's weight loses goes into the factors of its fold. Weights in slots are not touched.
+    /// </summary>
+    Func<string, float, float>? StoredRounding { get; set; }
+
     /// <summary>What a sequence's state takes.</summary>
     StateSize StateSize { get; }
 
@@ -35,6 +44,13 @@ public interface IDecoderBlock : IDisposable
     /// <param name="x">[rows, hidden].</param>
     /// <param name="pass">What the rows are, and what the block gets beside them.</param>
     Variable Forward(Tape tape, Variable x, ForwardPass pass);
+
+    /// <summary>The tensors of the block that transforms changed since it was loaded.</summary>
+    /// <param name="weights">Whether the weights in the slots, as they are now, are among them; a method that quantizes them stores them itself.</param>
+    ChangedTensors Changes(bool weights);
+
+    /// <summary>Takes over what transforms changed of this block when it was loaded before.</summary>
+    void Take(ChangedTensors changes);
 }
 
 /// <summary>Slots that share an input, and the stage in which they are computed: stages of a block follow each other, groups of a stage do not depend on each other.</summary>

@@ -4,7 +4,7 @@ using LowRankQuant.Numerics.Autograd;
 namespace LowRankQuant.Models.Decoder;
 
 /// <summary>The part of a block that mixes positions: attention, or whatever remembers what came before.</summary>
-internal interface IMixer
+internal interface IMixer : IFoldable
 {
     /// <summary>What a sequence's state takes.</summary>
     StateSize StateSize { get; }
@@ -20,7 +20,7 @@ internal interface IMixer
 }
 
 /// <summary>The part of a block that works on every row by itself: an MLP or experts.</summary>
-internal interface IFeedForward
+internal interface IFeedForward : IFoldable
 {
     /// <summary>Applies it to every row of <paramref name="x"/> [rows, hidden].</summary>
     Variable Apply(Tape tape, Variable x);
@@ -34,4 +34,7 @@ internal interface IBlockBody
 
     /// <summary>The block's output for <paramref name="x"/> [rows, hidden].</summary>
     Variable Forward(Tape tape, Variable x, ForwardPass pass);
+
+    /// <summary>Names the folds of the block, and what reads and writes the residual stream.</summary>
+    void AddFolds(FoldList folds) => folds.RefuseRotation("the block does not say what it is put together from");
 }

@@ -74,6 +74,23 @@ public sealed class InputEmbedding : IDisposable
     /// <param name="destination">[ids, <see cref="PerLayerColumns"/>].</param>
     public void EmbedPerLayer(ReadOnlySpan<int> ids, Tensor x, Tensor destination) => PerLayer!.Embed(ids, x, destination);
 
+    /// <summary>Why what the embedding gives cannot be rotated; null where it can.</summary>
+    public string? RotationObstacle =>
+        Norm is not null ? "a norm stands behind the embedding"
+        : Projection is not null || Positions is not null ? "the embedding adds positions or is projected"
+        : PerLayer is not null ? "the embedding also makes the blocks' own inputs"
+        : null;
+
+    /// <summary>Rotates the table's rows, E Q, so that block 0 gets x Q.</summary>
+    /// <param name="rotation">Q, of the stream's channels.</param>
+    /// <param name="rounding">To the digits that are stored; null for all digits.</param>
+    /// <exception cref="InvalidOperationException">There is a <see cref="RotationObstacle"/>.</exception>
+    public void RotateStream(IChannelRotation rotation, Func<float, float>? rounding = null)
+    {
+        if (RotationObstacle is not null) throw new InvalidOperationException($"The embedding cannot be rotated: {RotationObstacle}.");
+        Rotations.Columns(Table, rotation, null, rounding);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

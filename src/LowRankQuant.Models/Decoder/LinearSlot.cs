@@ -80,6 +80,9 @@ public sealed class LinearSlot : IDisposable
     /// <summary>Whether it belongs to an expert, one of several that tokens are sent to.</summary>
     public bool IsExpert { get; init; }
 
+    /// <summary>[outFeatures], or null.</summary>
+    internal Tensor? Bias => _bias?.Value;
+
     /// <summary>What is in the slot now.</summary>
     public IWeightSource Weight { get; private set; }
 

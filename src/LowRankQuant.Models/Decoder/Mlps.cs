@@ -45,6 +45,22 @@ internal sealed class GatedMlp : IFeedForward
         Variable gate = Gate.Apply(tape, x), up = Up.Apply(tape, x);
         return Clamped is { } constants ? tape.ClampedGate(constants, gate, up) : tape.GatedActivation(Activation, gate, up);
     }
+
+    /// <inheritdoc/>
+    public void AddReaders(InputReaders readers)
+    {
+        readers.Add(Gate);
+        readers.Add(Up);
+    }
+
+    /// <inheritdoc/>
+    public void AddFolds(FoldList folds)
+    {
+        folds.Writes(Down);
+        // activation(gate) * up is linear in up.
+        if (Clamped is null) folds.Up(Up, Down);
+        else folds.Refuse(Down, FoldKind.Up, "the gate in front clamps its up half");
+    }
 }
 
 /// <summary>down(activation(up x)).</summary>
@@ -61,4 +77,16 @@ internal sealed class PlainMlp : IFeedForward
 
     /// <inheritdoc/>
     public Variable Apply(Tape tape, Variable x) => Down.Apply(tape, Activation.Apply(tape, Up.Apply(tape, x)));
+
+    /// <inheritdoc/>
+    public void AddReaders(InputReaders readers) => readers.Add(Up);
+
+    /// <inheritdoc/>
+    public void AddFolds(FoldList folds)
+    {
+        folds.Writes(Down);
+        // max(x / f, 0) f is max(x, 0) for f above 0; no other activation scales with its input.
+        if (Activation.Fixed == Numerics.Kernels.Activation.Relu) folds.Up(Up, Down);
+        else folds.Refuse(Down, FoldKind.Up, $"the activation in front ({Activation.Fixed?.ToString() ?? "a curve with constants"}) does not scale with its input");
+    }
 }

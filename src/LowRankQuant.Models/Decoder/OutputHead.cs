@@ -54,6 +54,28 @@ public sealed class OutputHead : IDisposable
         return Projection is null ? x : tape.Linear(x, new Variable(Projection));
     }
 
+    /// <summary>Why the head cannot read a rotated stream; null where it can.</summary>
+    public string? RotationObstacle =>
+        Projection is not null ? "a projection stands in front of the head"
+        : Norm is null or IChannelNorm { SubtractsMean: false } ? null
+        : "the norm in front of the head subtracts the mean of a row (LayerNorm), which a rotation does not keep";
+
+    /// <summary>Makes the head read the rotated stream x Q: the final norm's weight g goes into the matrix, W diag(g) Q, and becomes 1.</summary>
+    /// <param name="rotation">Q, of the stream's channels.</param>
+    /// <param name="rounding">Of the matrix to the digits that are stored; null for all digits.</param>
+    /// <returns>The final norm as it is to be stored; the matrix is not among it, see <see cref="WeightValues"/>.</returns>
+    /// <exception cref="InvalidOperationException">There is a <see cref="RotationObstacle"/>.</exception>
+    public ChangedTensors RotateStream(IChannelRotation rotation, Func<float, float>? rounding = null)
+    {
+        if (RotationObstacle is not null) throw new InvalidOperationException($"The output head cannot be rotated: {RotationObstacle}.");
+        BlockTensors tensors = (Parts as BlockParts)?.Tensors ?? throw new InvalidOperationException("The output head does not know the names of its tensors.");
+        Rotations.Columns(_weight.Value, rotation, (Norm as IChannelNorm)?.TakeWeight(tensors), rounding);
+        return tensors.Changes(weights: false);
+    }
+
+    /// <summary>A copy of the matrix, [vocabulary, width].</summary>
+    public float[] WeightValues() => _weight.Value.ToArray();
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -19,6 +19,25 @@ public sealed class PagedWeight(Func<Tensor> load) : IValueSource
         return action(new Variable(values));
     }
 
+    /// <summary>The same weight whose values are changed whenever they are made.</summary>
+    /// <param name="change">Given the values [outFeatures, inFeatures].</param>
+    internal PagedWeight Changed(Action<float[]> change) => new(() =>
+    {
+        Tensor values = load();
+        try
+        {
+            float[] changed = values.ToArray();
+            change(changed);
+            values.CopyFrom(changed);
+            return values;
+        }
+        catch
+        {
+            values.Dispose();
+            throw;
+        }
+    });
+
     /// <inheritdoc/>
     public Variable Weight(Tape tape)
     {

@@ -50,6 +50,13 @@ internal sealed class Router
     /// <summary>What was chosen.</summary>
     public required RouterChoice Choice { get; init; }
 
+    /// <summary>Names what reads its input.</summary>
+    public void AddReaders(InputReaders readers)
+    {
+        if (Norm is not null) readers.Refuse("the router normalises the same input by itself");
+        readers.Add(ColumnScale ?? Weight);
+    }
+
     /// <summary>Chooses for every row of <paramref name="x"/> [rows, hidden].</summary>
     /// <returns>Experts [rows * chosen], and their weights [rows * chosen, 1].</returns>
     public (int[] Chosen, Variable Weights) Apply(Tape tape, Variable x)

@@ -104,6 +104,8 @@ internal static class UnknownFamily
 
         public Variable Forward(Tape tape, Variable x, ForwardPass pass) => throw Refused();
 
+        public void AddFolds(FoldList folds) => folds.RefuseAll(reason);
+
         private UnsupportedModelException Refused() => new($"{reason}; it cannot be run.");
     }
 }

@@ -1,12 +1,14 @@
 using System.Globalization;
 using System.Text.Json;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Tests.Quantization;
 using LowRankQuant.Tests.Readers;
@@ -37,7 +39,7 @@ public sealed class WholeModelTests(ITestOutputHelper output)
         JsonElement expected = figures.RootElement.GetProperty(scheme).GetProperty("f64");
         using var lab = new TinyModelLab("tinystories-656k");
         Dictionary<string, (float Step, float Zero)> grids = scheme.Contains("static", StringComparison.Ordinal) ? StaticGrids(lab) : [];
-        EvaluationResult measured = lab.Quantize(QuantizationMethod.Rtn, bits, GridStart.MinMax, install: block => Install(lab.Model.Device, block, scheme, grids));
+        EvaluationResult measured = lab.Quantize("rtn", bits, GridStart.MinMax, install: block => Install(lab.Model.Device, block, scheme, grids));
         double loss = expected.GetProperty("nll").GetDouble(), divergence = expected.GetProperty("kl").GetDouble();
         output.WriteLine(string.Create(
             CultureInfo.InvariantCulture, $"{scheme}: loss {measured.NegativeLogLikelihood:F5}, reference {loss:F5}; divergence {measured.KlDivergence:F5}, reference {divergence:F5}"));

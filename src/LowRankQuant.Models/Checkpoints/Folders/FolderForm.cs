@@ -47,7 +47,15 @@ public sealed class FolderForm
 
     /// <summary>The form of floats: that of the source where it holds floats, else that of its family, because quantized linears may be stored apart that floats are not.</summary>
     public static FolderForm OfFloats(ICheckpoint source) =>
-        (source is AdaptedCheckpoint adapted ? adapted.Base : source) is HuggingFaceCheckpoint { Container: not null } ? new(source, source.Architecture.Layout(_ => false)) : Of(source);
+        Stored(source) is HuggingFaceCheckpoint { Container: not null } ? new(source, source.Architecture.Layout(_ => false)) : Of(source);
+
+    // What holds the tensors, beneath what is read in the place of some.
+    private static ICheckpoint Stored(ICheckpoint source) => source switch
+    {
+        AdaptedCheckpoint adapted => Stored(adapted.Base),
+        ChangedCheckpoint changed => Stored(changed.Base),
+        _ => source,
+    };
 
     /// <summary>The stored linear that a linear of the model is a part of; null where it is stored by itself.</summary>
     public FusedModule? FusedOf(string module) => _byPart.GetValueOrDefault(module);

@@ -1,0 +1,87 @@
+using System.Numerics;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Quantization.Calibration;
+
+namespace LowRankQuant.Quantization.Transforms.SmoothQuant;
+
+/// <summary>The smallest and largest values of every channel of an input over all calibration tokens, [columns of its readers]. Of an input that no token reached both are 0.</summary>
+public sealed class ChannelRange
+{
+    private readonly float[] _low;
+    private readonly float[] _high;
+    private bool _seen;
+
+    /// <summary>A range of no values yet.</summary>
+    public ChannelRange(int columns) => (_low, _high) = (new float[columns], new float[columns]);
+
+    /// <summary>Smallest values.</summary>
+    public ReadOnlySpan<float> Low => _low;
+
+    /// <summary>Largest values.</summary>
+    public ReadOnlySpan<float> High => _high;
+
+    /// <summary>Takes in rows of values, [rows, columns].</summary>
+    public void Add(Tensor rows)
+    {
+        ReadOnlySpan<float> values = rows.IsOnHost ? rows.Span : rows.ToArray();
+        int columns = _low.Length;
+        for (int start = 0; start < values.Length; start += columns) AddRow(values.Slice(start, columns));
+    }
+
+    private void AddRow(ReadOnlySpan<float> row)
+    {
+        if (!_seen)
+        {
+            row.CopyTo(_low);
+            row.CopyTo(_high);
+            _seen = true;
+            return;
+        }
+        int i = 0;
+        for (; i <= row.Length - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            var x = new Vector<float>(row[i..]);
+            Vector.Min(new Vector<float>(_low, i), x).CopyTo(_low, i);
+            Vector.Max(new Vector<float>(_high, i), x).CopyTo(_high, i);
+        }
+        for (; i < row.Length; i++)
+        {
+            _low[i] = Math.Min(_low[i], row[i]);
+            _high[i] = Math.Max(_high[i], row[i]);
+        }
+    }
+
+    /// <summary>The ranges of the inputs of sites, in one pass of all windows through the block as it is.</summary>
+    /// <param name="block">The block; observers of its slots are taken off.</param>
+    /// <param name="sites">Sites of the block.</param>
+    /// <param name="inputs">The windows in front of the block.</param>
+    /// <param name="cancellation">Asks to stop.</param>
+    /// <returns>One range a site.</returns>
+    public static IReadOnlyList<ChannelRange> Collect(IDecoderBlock block, IReadOnlyList<FoldSite> sites, ActivationStream inputs, CancellationToken cancellation)
+    {
+        ChannelRange[] ranges = [.. sites.Select(site => new ChannelRange(site.Slots[0].InFeatures))];
+        HashSet<int> following = [.. block.DeclaredInputs.SelectMany(group => group.Slots.Skip(1))];
+        var observed = new List<LinearSlot>();
+        try
+        {
+            for (int i = 0; i < ranges.Length; i++)
+            {
+                ChannelRange range = ranges[i];
+                // One linear stands for all that see the same rows; every expert sees rows of its own.
+                int? first = sites[i].Readers.Where(reader => !block.Slots[reader].IsExpert).Select(reader => (int?)reader).FirstOrDefault();
+                foreach (int reader in sites[i].Readers.Where(reader => reader == first || (block.Slots[reader].IsExpert && !following.Contains(reader))))
+                {
+                    block.Slots[reader].InputObserver = range.Add;
+                    observed.Add(block.Slots[reader]);
+                }
+            }
+            inputs.Look(block, 0, inputs.Windows, (_, _) => { }, cancellation);
+        }
+        finally
+        {
+            foreach (LinearSlot slot in observed) slot.InputObserver = null;
+        }
+        return ranges;
+    }
+}
