@@ -16,7 +16,7 @@ internal sealed class HelpExamples(HelpAction help) : SynchronousCommandLineActi
             "lrq quantize model.gguf --bits 4 --calibration train.txt --eval-text test.txt --eval-windows 16 --out out/w4",
             "lrq quantize model --method flrq+ --target-bits 2.6 --group-size 64 --calibration train.txt --out out/flrq",
         ],
-        ["recipe"] = ["lrq recipe model --bits 3 --calibration train.txt > recipe.yaml", "lrq quantize model --recipe recipe.yaml --out out/w3"],
+        ["recipe"] = ["lrq recipe model --bits 3 --calibration train.txt", "lrq quantize model --recipe recipe.yaml --out out/w3"],
         ["methods"] = ["lrq methods lrq"],
         ["presets"] = ["lrq quantize model --recipe w4a16-lrq --calibration train.txt --out out/w4"],
         ["plan"] = ["lrq plan model --method lrq --grid q3_k --target llama.cpp --memory 8G --calibration train.txt"],

@@ -52,7 +52,9 @@ public static class RecipeFile
     {
         JsonObject weights = Grid(recipe.Grid);
         weights["scale_dtype"] = Choices.Of(GridNames.ScaleTypes, recipe.ScaleType);
-        var file = new JsonObject { ["preset"] = recipe.Preset, ["weights"] = weights };
+        // Where nothing looks at text no value comes from a preset.
+        JsonObject file = recipe.Samples > 0 || recipe.Tuning is not null ? new() { ["preset"] = recipe.Preset } : [];
+        file["weights"] = weights;
         if (recipe.Layers is { } layers) file["layers"] = new JsonArray([.. layers.Select(layer => (JsonNode?)Rule(layer.Key, layer.Value))]);
         if (recipe.Vocabulary is { } vocabulary)
         {

@@ -149,6 +149,8 @@ public static class RecipeResolver
             Refuse("samples", request.Samples is not null, measured);
             Refuse("held_out", request.HeldOut is not null, measured);
             Refuse("sequence_length", request.SequenceLength is not null, measured);
+            if (request.TuneSteps > 0) return;
+            Refuse("preset", request.Preset is not null, "without `calibration` no value comes from a preset; leave it out");
 
             void Refuse(string key, bool given, string why)
             {

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Quantization.Storage;
@@ -18,7 +19,7 @@ public sealed record RunFingerprint(string Model, string Data, string Recipe, st
     /// <summary>Computes the fingerprint of a run.</summary>
     public static RunFingerprint Of(ICheckpoint checkpoint, string data, Recipe recipe, string kernels, string format) =>
         new(ModelHash(checkpoint), data, Hash(Encoding.UTF8.GetBytes(RecipeFile.Write(recipe).ToJsonString())),
-            Version(kernels), format);
+            Version(kernels) + MethodVersion(recipe.Method), format);
 
     /// <summary>Computes the fingerprint of a run of <c>lrq correct</c>.</summary>
     public static RunFingerprint OfCorrection(
@@ -53,6 +54,10 @@ public sealed record RunFingerprint(string Model, string Data, string Recipe, st
     internal void Write(string path) => AtomicFile.WriteAllBytes(path, JsonSerializer.SerializeToUtf8Bytes(this, PipelineJson.Default.RunFingerprint));
 
     private static string Version(string kernels) => $"{typeof(RunFingerprint).Assembly.GetName().Version?.ToString(3)} {kernels}";
+
+    // A method of somebody else's library has a version of its own.
+    private static string MethodVersion(MethodSettings method) =>
+        method.GetType().Assembly is var library && library == typeof(RunFingerprint).Assembly ? "" : $" {library.GetName().Name} {library.ManifestModule.ModuleVersionId}";
 
     private static string ModelHash(ICheckpoint checkpoint)
     {

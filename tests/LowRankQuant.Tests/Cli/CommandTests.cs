@@ -22,9 +22,9 @@ public class CommandTests
     private static readonly string[] Usual = ["quantize", TestData.Demo, "--out", "out", "--calibration", "text.txt"];
 
     [Theory]
-    [InlineData("quantize", "--preset --method --bits --group-size --symmetric --rank --iterations --learning-rate --batch --samples --sequence-length --start --scale-dtype")]
-    [InlineData("quantize", "--loss --keep-best --held-out --seed --threads --memory --format --shard-size --calibration --calibration-format --text-field --add-bos")]
-    [InlineData("quantize", "--eval-text --eval-text-format --join-rows --eval-windows --out --overwrite --json --blocks --kernels MODEL")]
+    [InlineData("quantize", "--recipe --preset --method --bits --group-size --symmetric --grid --target --samples --threads --memory --calibration --eval-text --eval-windows --out --overwrite --json MODEL")]
+    [InlineData("recipe", "--recipe --method --bits --json MODEL")]
+    [InlineData("methods", "--json NAME")]
     [InlineData("eval", "--tasks --data --harness --limit --offset --shots --apply-chat-template --items --against --perplexity")]
     [InlineData("eval", "--reference --text --text-format --text-field --join-rows --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
     [InlineData("correct", "--calibration --calibration-format --text-field")]
@@ -39,6 +39,47 @@ public class CommandTests
         var cli = new CliHarness();
         Assert.Equal(0, await cli.Run(verb, "--help"));
         foreach (string option in expected.Split(' ')) Assert.Matches($@"(^|\s|<){option}(\s|>|$)", cli.Out);
+    }
+
+    // What everybody needs first is one screen; the rest is a word away.
+    [Fact]
+    public async Task MoreOptionsAreListedWhereTheyAreAskedFor()
+    {
+        string[] everybody = "--layers --embedding --head --on-misfit --tensor-parallel --scale-dtype --held-out --sequence-length --seed --calibration-format --text-field --add-bos --eval-text-format --join-rows --tune-steps --tune-rate --tune-batch --tune-samples --format --adapter-form --shard-size --kernels --blocks".Split(' ');
+        var cli = new CliHarness();
+        Assert.Equal(0, await cli.Run("quantize", "--help"));
+        Assert.All(everybody, option => Assert.DoesNotContain($" {option} ", cli.Out, StringComparison.Ordinal));
+        Assert.Contains("'lrq help COMMAND all'", cli.Out, StringComparison.Ordinal);
+        cli = new CliHarness();
+        Assert.Equal(0, await cli.Run("help", "quantize", "all"));
+        Assert.All(everybody.Append("--rank").Append("--target-bits"), option => Assert.Matches($@"\s{option}\s", cli.Out));
+    }
+
+    [Fact]
+    public async Task MethodsListTheirOptionsAndWhatTheyNeed()
+    {
+        var cli = new CliHarness();
+        Assert.Equal(0, await cli.Run("methods"));
+        foreach (string name in "lrq lrq-hybrid flexround rtn flrq flrq+ svd lqer l2qer qera-approx qera-exact".Split(' ')) Assert.Matches($@"(?m)^{System.Text.RegularExpressions.Regex.Escape(name)}\s", cli.Out);
+        cli = new CliHarness();
+        Assert.Equal(0, await cli.Run("methods", "lrq"));
+        Assert.Contains("gradients through a block at a time", cli.Out, StringComparison.Ordinal);
+        Assert.Matches(@"(?m)^--rank +N\|full +128 +1024; 2048 from 30 billion parameters +Rank", cli.Out);
+        foreach (string option in "--iterations --learning-rate --batch --loss --keep-best --start".Split(' ')) Assert.Matches($@"(?m)^{option}\s", cli.Out);
+        Assert.DoesNotContain("--epochs", cli.Out, StringComparison.Ordinal);
+        cli = new CliHarness();
+        Assert.Equal(2, await cli.Run("methods", "gptq2"));
+        Assert.Contains("'gptq2' is no method; the methods are lrq,", cli.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task PresetsShowWhatTheyGive()
+    {
+        var cli = new CliHarness();
+        Assert.Equal(0, await cli.Run("presets"));
+        Assert.Matches(@"(?m)^--iterations +150 +5000 +lrq, lrq-hybrid, flexround", cli.Out);
+        Assert.Matches(@"(?m)^--samples +256 +512 .*64 for flrq, flrq\+, svd", cli.Out);
+        Assert.Matches(@"(?m)^w4a16-lrq +4-bit weights", cli.Out);
     }
 
     [Fact]

@@ -89,7 +89,7 @@ public class NewcomerTests
     {
         var cli = new CliHarness();
         Assert.Equal(0, await cli.Run("quantize", TestData.Demo, "--out", "out", "--method", "rtn", "--bits", "4", "--threads", "2", "--calibration", "text.txt"));
-        Assert.Contains("\n4-bit weights, asymmetric, one bf16 scale and zero point per output channel; round to nearest (rtn), scales from the smallest and largest weight\n", cli.Out, StringComparison.Ordinal);
+        Assert.Contains("\n4-bit weights, asymmetric, one bf16 scale and zero point per output channel; rtn: round to nearest, scales from the smallest and largest weight\n", cli.Out, StringComparison.Ordinal);
         Assert.Matches("\ncomputed on the CPU: 2 threads, [^,\n]+\n", cli.Out);
         Assert.DoesNotContain("managed", cli.Out, StringComparison.Ordinal);
     }
@@ -100,7 +100,7 @@ public class NewcomerTests
         var cli = new CliHarness();
         Assert.Equal(0, await cli.Run("quantize", TestData.Demo, "--out", "out", "--bits", "3", "--group-size", "64", "--symmetric", "--samples", "8", "--held-out", "2",
             "--iterations", "20", "--learning-rate", "0.005", "--rank", "16", "--scale-dtype", "fp16", "--calibration", "text.txt"));
-        Assert.Contains("\n3-bit weights, symmetric, one fp16 scale per group of 64; rounding learned with scaling matrices of rank 16 (lrq), first scales searched for the least error\n", cli.Out, StringComparison.Ordinal);
+        Assert.Contains("\n3-bit weights, symmetric, one fp16 scale per group of 64; lrq: rounding learned with scaling matrices of rank 16, first scales searched for the least error\n", cli.Out, StringComparison.Ordinal);
         Assert.Contains("-token windows, 8 to learn from and 2 held out (preset fast); 20 steps of 2 windows per block, learning rate 0.005, relative loss, the step that is best on held-out windows kept\n", cli.Out, StringComparison.Ordinal);
     }
 

@@ -29,7 +29,7 @@ public sealed class FlexRoundMethod : QuantizationMethod
     public override MethodSettings Resolve(MethodRequest request)
     {
         (double rate, GridStart start) = LearningRates.Of(request, ScaleForm.Full);
-        return new FlexRoundSettings { Steps = TrainingOptions.Resolve(request, rate), First = LearnedStart.Resolve(request, start) };
+        return new FlexRoundSettings { Steps = TrainingOptions.Resolve(request, rate), First = LearnedStart.Resolve(request, start), AlwaysSearched = request.AllTwoLevel };
     }
 
     private sealed record FlexRoundSettings : ReconstructionSettings

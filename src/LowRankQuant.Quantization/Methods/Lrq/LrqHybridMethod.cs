@@ -29,7 +29,7 @@ public sealed class LrqHybridMethod : QuantizationMethod
     public override MethodSettings Resolve(MethodRequest request)
     {
         (double rate, GridStart start) = LearningRates.Of(request, ScaleForm.LowRank);
-        return new HybridSettings { Steps = TrainingOptions.Resolve(request, rate), First = LearnedStart.Resolve(request, start) };
+        return new HybridSettings { Steps = TrainingOptions.Resolve(request, rate), First = LearnedStart.Resolve(request, start), AlwaysSearched = request.AllTwoLevel };
     }
 
     private sealed record HybridSettings : ReconstructionSettings

@@ -52,6 +52,7 @@ public sealed class LrqMethod : QuantizationMethod
             Rank = ResolveRank(request, Rank),
             Steps = TrainingOptions.Resolve(request, rate),
             First = LearnedStart.Resolve(request, start),
+            AlwaysSearched = request.AllTwoLevel,
         };
     }
 

@@ -18,6 +18,9 @@ internal abstract record ReconstructionSettings : MethodSettings
     /// <summary>How first grids are found.</summary>
     public required GridStart First { get; init; }
 
+    /// <summary>Whether first grids are searched for whatever anybody says, as integers of two-level grids are.</summary>
+    public bool AlwaysSearched { get; init; }
+
     /// <inheritdoc/>
     public override TrainingSettings Training => Steps;
 
@@ -25,7 +28,7 @@ internal abstract record ReconstructionSettings : MethodSettings
     public override GridStart Start => First;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<KeyValuePair<string, string>> Values => [.. Own, .. TrainingOptions.ValuesOf(Steps), TrainingOptions.Start.With(First)];
+    public override IReadOnlyList<KeyValuePair<string, string>> Values => [.. Own, .. TrainingOptions.ValuesOf(Steps), .. AlwaysSearched ? [] : new[] { TrainingOptions.Start.With(First) }];
 
     /// <inheritdoc/>
     public override IReadOnlyList<TimedPart> TimedParts => [Timed(this)];

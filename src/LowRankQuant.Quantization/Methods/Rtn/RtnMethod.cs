@@ -7,7 +7,7 @@ namespace LowRankQuant.Quantization.Methods.Rtn;
 public sealed class RtnMethod : QuantizationMethod
 {
     /// <summary>Round to nearest on the range of the weights, which needs least of all methods.</summary>
-    public static MethodSettings Plain { get; } = new RtnSettings(GridStart.MinMax);
+    public static MethodSettings Plain { get; } = new RtnSettings(GridStart.MinMax, false);
 
     private static readonly RecipeOption<GridStart> Start = Declare.Choice(
         "start", "How grids are found: from the range of the weights, or by a search for the least error", GridNames.Starts, "minmax");
@@ -32,14 +32,14 @@ public sealed class RtnMethod : QuantizationMethod
     {
         if (request.AllTwoLevel) request.Refuse("does not apply to two-level grids: their integers are always searched for; leave it out", Start);
         GridStart usual = request.Grid is Numerics.Quantized.TwoLevelGrid ? GridStart.Search : GridStart.MinMax;
-        return new RtnSettings(request.Values.Or(Start, usual));
+        return new RtnSettings(request.Values.Or(Start, usual), request.AllTwoLevel);
     }
 
-    private sealed record RtnSettings(GridStart First) : MethodSettings
+    private sealed record RtnSettings(GridStart First, bool AlwaysSearched) : MethodSettings
     {
         public override string Method => "rtn";
 
-        public override IReadOnlyList<KeyValuePair<string, string>> Values => [RtnMethod.Start.With(First)];
+        public override IReadOnlyList<KeyValuePair<string, string>> Values => AlwaysSearched ? [] : [RtnMethod.Start.With(First)];
 
         public override GridStart Start => First;
 
