@@ -13,5 +13,5 @@ public static class BuiltInMethods
 {
     /// <summary>All of them.</summary>
     public static MethodCatalog Catalog { get; } = new(
-        [new LrqMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new FlrqMethod(), new FlrqPlusMethod(), .. ErrorFitMethod.All]);
+        [new LrqMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new FlrqMethod(), new FlrqPlusMethod(), .. ErrorFitMethod.All], BuiltInTransforms.All);
 }

@@ -85,9 +85,7 @@ internal sealed class QuantizeSetup : IDisposable
     }
 
     // Whatever learns from text runs the model; rounding needs its weights alone.
-    private static ModelUse Use(MethodCatalog catalog, RecipeRequest request) => LearnsFromText(RecipeResolver.MethodOf(catalog, request)) ? ModelUse.Any : ModelUse.Weights;
-
-    private static bool LearnsFromText(QuantizationMethod method) => method.Needs.HasFlag(MethodNeeds.Calibration);
+    private static ModelUse Use(MethodCatalog catalog, RecipeRequest request) => RecipeResolver.NeedsText(catalog, request) ? ModelUse.Any : ModelUse.Weights;
 
     /// <summary>One line about the model.</summary>
     public string Describe()
@@ -133,7 +131,7 @@ internal sealed class QuantizeSetup : IDisposable
         List<string> problems = _reader.Problems;
         IReadOnlyList<string> sources = settings.Calibration;
         QuantizationMethod method = RecipeResolver.MethodOf(_catalog, request);
-        bool learns = LearnsFromText(method) || request.TuneSteps > 0, measuresOnly = !learns && sources.Count > 0;
+        bool learns = RecipeResolver.NeedsText(_catalog, request) || request.TuneSteps > 0, measuresOnly = !learns && sources.Count > 0;
         bool bundled = path.IsDemo && sources.Count == 0 && learns;
         // A calibration text that nothing learns from is there to be measured on.
         string? evalText = settings.EvalText ?? (path.IsDemo && !measuresOnly ? path.EvaluationText : null);

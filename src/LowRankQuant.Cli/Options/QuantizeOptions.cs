@@ -2,6 +2,7 @@ using System.CommandLine;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
@@ -35,6 +36,37 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> Preset { get; } = Create(
         "--preset", "NAME", "Where values that are not given come from: fast (the default) or paper (512 x 1024 tokens, 5000 iterations; hours).");
+
+    public Option<string?> Scheme { get; } = Create(
+        "--scheme", "NAME", $"Widths of weights, activations and caches by name: {NamedScheme.Names}, each perhaps with -gN for groups of N weights; other options change what it gives.");
+
+    public Option<string?> Activations { get; } = Create(
+        "--activations", "GRID", "Quantize the inputs of linears: 8:tensor (static), 8:token or 4:token, perhaps with :symmetric, or off.");
+
+    public Option<string?> ActivationRange { get; } = Create("--activation-range", "RULE", $"How static ranges of inputs are found: {RangeNames.Form} (default: minmax).");
+
+    public Option<string[]?> PerToken { get; } = new("--per-token")
+    {
+        HelpName = "PATTERN",
+        Description = "Linears whose input is quantized per token though the others are static, such as down_proj; commas between several.",
+        Arity = ArgumentArity.OneOrMore,
+        AllowMultipleArgumentsPerToken = false,
+    };
+
+    public Option<string?> Cache { get; } = Create(
+        "--cache", "GRID", "Quantize keys and values: 8:token, 8:token-head (dynamic), 8:tensor or 8:head (static), 4 in the place of 8, perhaps with :symmetric, or off.");
+
+    public Option<string?> CacheRange { get; } = Create("--cache-range", "RULE", $"How static ranges of keys and values are found: {RangeNames.Form} (default: minmax).");
+
+    public Option<string?> Keys { get; } = Create("--keys", "before|after", "Quantize keys before or after their rotation (default: before where they are dynamic, as LRQ's authors, else after, as engines store them).");
+
+    public Option<string[]?> Transform { get; } = new("--transform")
+    {
+        HelpName = "NAME[:KEY=VALUE,...]",
+        Description = $"Change blocks without changing what they compute before they are quantized: {string.Join("; ", catalog.Transforms.Select(transform => $"{transform.Name} ({transform.Summary}; {string.Join(", ", transform.Options.Select(option => option.Key))})"))}; may be repeated, in order; none for not even the scheme's.",
+        Arity = ArgumentArity.OneOrMore,
+        AllowMultipleArgumentsPerToken = false,
+    };
 
     public Option<string?> Bits { get; } = Create("--bits", "N", "Bits per weight, 2 to 8 (default: 4).");
 
@@ -135,11 +167,11 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     public Option<bool> Json { get; } = CommonOptions.Json();
 
     // What everybody needs first; help shows the others when it is asked for all.
-    private IEnumerable<Option> NeededFirst => [Out, Recipe, Method, Bits, GroupSize, Symmetric, Grid, Target, Calibration, EvalText, EvalWindows, Preset, Samples, Memory, Threads, Overwrite, Json];
+    private IEnumerable<Option> NeededFirst => [Out, Recipe, Scheme, Method, Bits, GroupSize, Symmetric, Grid, Target, Calibration, EvalText, EvalWindows, Preset, Samples, Memory, Threads, Overwrite, Json];
 
     private IEnumerable<Option> More =>
     [
-        Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows,
+        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows,
         TuneSteps, TuneRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Blocks,
     ];
 
@@ -172,6 +204,14 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
             Preset = reader.Text(Preset) ?? basis.Preset,
             Method = method ?? basis.Method,
             Options = options,
+            Scheme = reader.Text(Scheme) ?? basis.Scheme,
+            Activations = reader.Text(Activations) ?? basis.Activations,
+            ActivationRange = reader.Text(ActivationRange) ?? basis.ActivationRange,
+            PerToken = [.. basis.PerToken, .. reader.Texts(PerToken).SelectMany(text => text.StartsWith("re:", StringComparison.Ordinal) ? [text] : text.Split(','))],
+            Cache = reader.Text(Cache) ?? basis.Cache,
+            CacheRange = reader.Text(CacheRange) ?? basis.CacheRange,
+            KeysBeforeRotation = ReadKeys(reader) ?? basis.KeysBeforeRotation,
+            Transforms = ReadTransforms(reader) ?? basis.Transforms,
             Grid = reader.Text(Grid) ?? basis.Grid,
             Embedding = reader.Text(Embedding) ?? basis.Embedding,
             Head = reader.Text(Head) ?? basis.Head,
@@ -193,6 +233,43 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
             TuneBatch = reader.Int(TuneBatch) ?? basis.TuneBatch,
             TuneSamples = reader.Int(TuneSamples) ?? basis.TuneSamples,
         };
+    }
+
+    private bool? ReadKeys(OptionReader reader)
+    {
+        switch (reader.Text(Keys))
+        {
+            case null:
+                return null;
+            case RecipeFile.BeforeRotation:
+                return true;
+            case RecipeFile.BehindRotation:
+                return false;
+            case var text:
+                reader.Problems.Add($"{Keys.Name} {text}: must be {RecipeFile.BeforeRotation} or {RecipeFile.BehindRotation}.");
+                return null;
+        }
+    }
+
+    // NAME, or NAME:KEY=VALUE,KEY=VALUE.
+    private IReadOnlyList<TransformStage>? ReadTransforms(OptionReader reader)
+    {
+        IReadOnlyList<string> texts = reader.Texts(Transform);
+        if (texts.Count == 0) return null;
+        if (texts is [TransformStage.None]) return [];
+        var stages = new List<TransformStage>();
+        foreach (string text in texts)
+        {
+            string[] parts = text.Split(':', 2);
+            var options = new Dictionary<string, string>(StringComparer.Ordinal);
+            foreach (string pair in parts.Length == 1 ? [] : parts[1].Split(','))
+            {
+                if (pair.Split('=', 2) is not [{ Length: > 0 } key, { Length: > 0 } value] || !options.TryAdd(key.Replace('-', '_'), value))
+                    reader.Problems.Add($"{Transform.Name} {text}: give NAME, or NAME:KEY=VALUE,KEY=VALUE with each key once.");
+            }
+            stages.Add(new TransformStage(parts[0], options));
+        }
+        return stages;
     }
 
     private (Granularity? Granularity, int? Size) ReadGroup(OptionReader reader) => reader.Text(GroupSize)?.ToLowerInvariant() switch

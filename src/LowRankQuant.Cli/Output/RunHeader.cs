@@ -20,6 +20,7 @@ internal static class RunHeader
     public static IEnumerable<string> Lines(Recipe recipe, string device)
     {
         yield return $"{Grids(recipe.Scheme)}; {Method(recipe)}";
+        if (Activations(recipe) is { Length: > 0 } activations) yield return activations;
         if (recipe.Vocabulary is { } vocabulary) yield return Vocabulary(recipe, vocabulary);
         if (Learning(recipe) is { } learning) yield return learning;
         yield return Machine(device);
@@ -54,6 +55,8 @@ internal static class RunHeader
         return $"{start}{(grid.Symmetric ? $"one {type} scale" : $"one {type} scale and zero point")} per {share}";
     }
 
+    private static string Activations(Recipe recipe) => string.Join("; ", new[] { recipe.Activations?.ToString(), recipe.Cache?.ToString() }.OfType<string>().Concat(recipe.Transforms.Select(transform => transform.Describe())));
+
     private static string Method(Recipe recipe) => $"{recipe.Method.Method}: {recipe.Method.Describe()}";
 
     private static string Vocabulary(Recipe recipe, VocabularyRecipe vocabulary)
@@ -69,7 +72,7 @@ internal static class RunHeader
     private static string? Learning(Recipe recipe)
     {
         string tuning = recipe.Tuning is { } tuned ? Tuning(tuned) : "";
-        if (!recipe.Method.LooksAtInputs) return tuning.Length == 0 ? null : tuning;
+        if (!recipe.LooksAtText) return tuning.Length == 0 ? null : tuning;
         string windows = $"calibration: {recipe.SequenceLength}-token windows, {recipe.Samples} to learn from and {recipe.HeldOut} held out (preset {recipe.Preset})";
         string training = recipe.Method.DescribeLearning();
         if (training.Length > 0) training = "; " + training;

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using LowRankQuant.Quantization.Transforms;
 
 namespace LowRankQuant.Quantization.Methods;
 
@@ -7,10 +8,11 @@ public sealed class MethodCatalog
 {
     private readonly Dictionary<string, QuantizationMethod> _byName = new(StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>A catalog of methods, the default first.</summary>
+    /// <summary>A catalog of methods, the default first, and of transforms that may stand in front of them.</summary>
     /// <exception cref="ArgumentException">Two methods have one name, or a method has two options of one key, or there is no method at all.</exception>
-    public MethodCatalog(IEnumerable<QuantizationMethod> methods)
+    public MethodCatalog(IEnumerable<QuantizationMethod> methods, IReadOnlyList<TransformDeclaration>? transforms = null)
     {
+        Transforms = transforms ?? [];
         Methods = [.. methods];
         if (Methods.Count == 0) throw new ArgumentException("A catalog holds at least one method.", nameof(methods));
         foreach (QuantizationMethod method in Methods)
@@ -23,6 +25,9 @@ public sealed class MethodCatalog
 
     /// <summary>All of them, in the order of help.</summary>
     public IReadOnlyList<QuantizationMethod> Methods { get; }
+
+    /// <summary>Transforms that may stand in front of a method.</summary>
+    public IReadOnlyList<TransformDeclaration> Transforms { get; }
 
     /// <summary>The one that is taken where nobody says which.</summary>
     public QuantizationMethod Default => Methods[0];
@@ -40,5 +45,5 @@ public sealed class MethodCatalog
     public IEnumerable<QuantizationMethod> Taking(string key) => Methods.Where(method => method.Options.Any(option => option.Key == key));
 
     /// <summary>This catalog with more methods behind its own.</summary>
-    public MethodCatalog With(IEnumerable<QuantizationMethod> more) => new(Methods.Concat(more));
+    public MethodCatalog With(IEnumerable<QuantizationMethod> more) => new(Methods.Concat(more), Transforms);
 }

@@ -1,7 +1,9 @@
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Targets;
+using LowRankQuant.Quantization.Transforms;
 
 namespace LowRankQuant.Quantization.Recipes;
 
@@ -44,6 +46,15 @@ public sealed record Recipe
     /// <summary>The engine or container whose rules the grid obeys; null for none.</summary>
     public TargetRecipe? Target { get; init; }
 
+    /// <summary>How inputs of linears are quantized; null for floats.</summary>
+    public ActivationRecipe? Activations { get; init; }
+
+    /// <summary>How keys and values are quantized; null for floats.</summary>
+    public CacheRecipe? Cache { get; init; }
+
+    /// <summary>What is done to blocks before the method sees them, in order.</summary>
+    public IReadOnlyList<TransformSettings> Transforms { get; init; } = [];
+
     /// <summary>Seed of everything random.</summary>
     public required ulong Seed { get; init; }
 
@@ -61,6 +72,9 @@ public sealed record Recipe
 
     /// <summary>Grids of embedding and output head; null where both stay floats.</summary>
     public VocabularyRecipe? Vocabulary { get; init; }
+
+    /// <summary>Whether a run looks at calibration text at all.</summary>
+    public bool LooksAtText => Method.LooksAtInputs || Activations?.Grid.IsDynamic == false || Cache?.Grid.IsDynamic == false || Transforms.Any(transform => transform.NeedsInputs);
 
     /// <summary>Windows that pass a block together.</summary>
     public int Batch => Method.Training?.Batch ?? 1;

@@ -1,11 +1,12 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using YamlDotNet.Core;
-using YamlDotNet.Core.Events;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
+using YamlDotNet.Core;
+using YamlDotNet.Core.Events;
 
 namespace LowRankQuant.Quantization.Recipes;
 
@@ -15,9 +16,12 @@ namespace LowRankQuant.Quantization.Recipes;
 /// preset:   fast | paper
 /// weights:  bits, group_size (N, channel, tensor), symmetric, scale_dtype; or grid: a two-level grid
 /// layers:   rules, the last that matches counts: match: a glob or re:EXPRESSION, and bits, group_size, symmetric or grid
+/// scheme:   a named scheme, which gives what nothing else says
+/// activations: BITS:tensor|token[:symmetric|asymmetric], activation_range, per_token (patterns)
+/// cache:    BITS:tensor|head|token|token-head[:symmetric|asymmetric], cache_range, keys: before | after (their rotation)
 /// embedding, head: 8 | 4 | off
 /// target:   engine, on_misfit, tensor_parallel; or the engine alone
-/// stages:   in order; one of them the method: NAME: its options; perhaps at last tune: steps, rate, batch, samples
+/// stages:   in order: transforms (NAME: its options; none for not even the scheme's), the method, perhaps at last tune: steps, rate, batch, samples
 /// data:     calibration (files, or self), calibration_format, text_field, add_bos, samples, held_out, sequence_length
 /// evaluation: eval_text, eval_text_format, join_rows, eval_windows
 /// output:   format, adapter_form, shard_size
@@ -26,6 +30,12 @@ namespace LowRankQuant.Quantization.Recipes;
 /// </summary>
 public static class RecipeFile
 {
+    /// <summary>Where keys are quantized: before their rotation.</summary>
+    public const string BeforeRotation = "before";
+
+    /// <summary>Where keys are quantized: behind their rotation.</summary>
+    public const string BehindRotation = "after";
+
     /// <summary>The stage that tunes the whole model.</summary>
     public const string Tune = "tune";
 
@@ -56,6 +66,18 @@ public static class RecipeFile
         JsonObject file = recipe.Samples > 0 || recipe.Tuning is not null ? new() { ["preset"] = recipe.Preset } : [];
         file["weights"] = weights;
         if (recipe.Layers is { } layers) file["layers"] = new JsonArray([.. layers.Select(layer => (JsonNode?)Rule(layer.Key, layer.Value))]);
+        if (recipe.Activations is { } activations)
+        {
+            file["activations"] = ActivationNames.Of(activations.Grid);
+            if (!activations.Grid.IsDynamic) file["activation_range"] = RangeNames.Of(activations.Range);
+            if (activations.PerToken.Count > 0) file["per_token"] = new JsonArray([.. activations.PerToken.Select(pattern => (JsonNode?)pattern)]);
+        }
+        if (recipe.Cache is { } cache)
+        {
+            file["cache"] = ActivationNames.Of(cache.Grid);
+            file["keys"] = cache.BeforeRotation ? BeforeRotation : BehindRotation;
+            if (!cache.Grid.IsDynamic) file["cache_range"] = RangeNames.Of(cache.Range);
+        }
         if (recipe.Vocabulary is { } vocabulary)
         {
             file["embedding"] = vocabulary.Embedding is { } embedding ? embedding.Bits : "off";
@@ -66,7 +88,8 @@ public static class RecipeFile
             file["target"] = new JsonObject { ["engine"] = TargetNames.Of(target.Engine), ["on_misfit"] = Choices.Of(TargetNames.MisfitRules, target.OnMisfit) };
             if (target.Engine == Target.Vllm) file["target"]!["tensor_parallel"] = target.TensorParallel;
         }
-        var stages = new JsonArray { (JsonNode)new JsonObject { [recipe.Method.Method] = Values(recipe.Method.Values) } };
+        var stages = new JsonArray([.. recipe.Transforms.Select(transform => (JsonNode?)new JsonObject { [transform.Name] = Values(transform.Values) })]);
+        stages.Add((JsonNode)new JsonObject { [recipe.Method.Method] = Values(recipe.Method.Values) });
         stages.Add((JsonNode)new JsonObject
         {
             [Tune] = recipe.Tuning is not { } tuning

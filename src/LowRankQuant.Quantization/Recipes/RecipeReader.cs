@@ -57,6 +57,13 @@ public sealed class RecipeReader
             ["scale_dtype"] = value => _request = _request with { ScaleType = Choice(value, GridNames.ScaleTypes) },
         }),
         ["layers"] = Rules,
+        ["scheme"] = node => _request = _request with { Scheme = Word(node) },
+        ["activations"] = node => _request = _request with { Activations = Word(node) },
+        ["activation_range"] = node => _request = _request with { ActivationRange = Word(node) },
+        ["per_token"] = node => _request = _request with { PerToken = [.. Words(node, "per_token")] },
+        ["cache"] = node => _request = _request with { Cache = Word(node) },
+        ["cache_range"] = node => _request = _request with { CacheRange = Word(node) },
+        ["keys"] = node => _request = _request with { KeysBeforeRotation = Place(node) },
         ["embedding"] = node => _request = _request with { Embedding = Word(node) },
         ["head"] = node => _request = _request with { Head = Word(node) },
         ["target"] = TargetOf,
@@ -159,25 +166,40 @@ public sealed class RecipeReader
                 if (_request.Method is null) Wrong(item, $"{RecipeFile.Tune} comes behind the method, and no stage before it is one; the methods are {_catalog.Names}");
                 else if (options is not null) Tuning(options);
             }
-            else if (!_catalog.TryFind(name, out QuantizationMethod? method)) Unknown(name, item.Line, "stages", [.. _catalog.Methods.Select(known => known.Name), RecipeFile.Tune]);
+            else if (name == TransformStage.None) _request = _request with { Transforms = _request.Transforms ?? [] };
+            else if (_catalog.Transforms.FirstOrDefault(known => known.Name == name) is { } transform)
+            {
+                if (_request.Method is not null) Wrong(item, $"{name} comes before the method");
+                else _request = _request with { Transforms = [.. _request.Transforms ?? [], new TransformStage(name, Given($"transform {name}", transform.Options, options))] };
+            }
+            else if (!_catalog.TryFind(name, out QuantizationMethod? method)) Unknown(name, item.Line, "stages", [.. _catalog.Transforms.Select(known => known.Name), .. _catalog.Methods.Select(known => known.Name), RecipeFile.Tune]);
             else if (_request.Method is { } first) Wrong(item, $"{name} is a second method beside {first}; a recipe has one");
             else
             {
-                _request = _request with { Method = method.Name };
-                if (options is not null and not YamlScalar { Text: null }) Options(method, options);
+                _request = _request with { Method = method.Name, Options = Given($"method {method.Name}", method.Options, options) };
             }
         }
     }
 
-    private void Options(QuantizationMethod method, YamlTree node)
+    private Dictionary<string, string> Given(string what, IReadOnlyList<RecipeOption> options, YamlTree? node)
     {
         var given = new Dictionary<string, string>(StringComparer.Ordinal);
-        Each(node, $"method {method.Name}", method.Options.ToDictionary(option => option.Key, option => (Action<YamlTree>)(value =>
+        if (node is null or YamlScalar { Text: null }) return given;
+        Each(node, what, options.ToDictionary(option => option.Key, option => (Action<YamlTree>)(value =>
         {
             if (Word(value) is { } text) given[option.Key] = text;
         })));
-        _request = _request with { Options = given };
+        return given;
     }
+
+    private bool? Place(YamlTree node)
+    {
+        string? text = Word(node);
+        if (text is not (null or RecipeFile.BeforeRotation or RecipeFile.BehindRotation)) Wrong(node, $"'{text}' must be {RecipeFile.BeforeRotation} or {RecipeFile.BehindRotation}");
+        return text is null ? null : text == RecipeFile.BeforeRotation;
+    }
+
+    private IEnumerable<string> Words(YamlTree node, string what) => node is YamlScalar { Text: { } single } ? [single] : Items(node, what).Select(Word).OfType<string>();
 
     private void Tuning(YamlTree node) => Each(node, RecipeFile.Tune, new()
     {

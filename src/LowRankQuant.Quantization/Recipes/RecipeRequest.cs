@@ -13,6 +13,30 @@ public sealed record RecipeRequest
     /// <summary>Name of a method of the catalog.</summary>
     public string? Method { get; init; }
 
+    /// <summary>Name of a scheme, which gives what nothing else says; null for none.</summary>
+    public string? Scheme { get; init; }
+
+    /// <summary>Grid of the inputs of linears, such as <c>8:token</c>, or off.</summary>
+    public string? Activations { get; init; }
+
+    /// <summary>How ranges of static activations are found.</summary>
+    public string? ActivationRange { get; init; }
+
+    /// <summary>Linears whose input is quantized per token though the others are static, by patterns.</summary>
+    public IReadOnlyList<string> PerToken { get; init; } = [];
+
+    /// <summary>Grid of keys and values, such as <c>8:head</c>, or off.</summary>
+    public string? Cache { get; init; }
+
+    /// <summary>How ranges of static keys and values are found.</summary>
+    public string? CacheRange { get; init; }
+
+    /// <summary>Whether keys are quantized before their rotation.</summary>
+    public bool? KeysBeforeRotation { get; init; }
+
+    /// <summary>Transforms in order; null for what belongs to the scheme.</summary>
+    public IReadOnlyList<TransformStage>? Transforms { get; init; }
+
     /// <summary>What was asked for of the method's own options, texts by key.</summary>
     public IReadOnlyDictionary<string, string> Options { get; init; } = new Dictionary<string, string>();
 

@@ -1,9 +1,11 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
+using LowRankQuant.Quantization.Transforms;
 
 namespace LowRankQuant.Quantization.Recipes;
 
@@ -42,12 +44,18 @@ public static class RecipeResolver
         return new ResolvedRecipe(work.Resolve(native), work.Notes, problems);
     }
 
+    /// <summary>Whether a request needs calibration text.</summary>
+    public static bool NeedsText(MethodCatalog catalog, RecipeRequest request) =>
+        MethodOf(catalog, request).Needs.HasFlag(MethodNeeds.Calibration) || ActivationResolver.NeedsText(catalog.Transforms, request);
+
     /// <summary>The method that a request names; the default where it names none, or none that there is.</summary>
     public static QuantizationMethod MethodOf(MethodCatalog catalog, RecipeRequest request) =>
         request.Method is { } name && catalog.TryFind(name, out QuantizationMethod? method) ? method : catalog.Default;
 
-    private sealed class Resolution(MethodCatalog catalog, RecipeRequest request, DecoderConfig model, ModelLayout layout, List<string> problems)
+    private sealed class Resolution(MethodCatalog catalog, RecipeRequest asked, DecoderConfig model, ModelLayout layout, List<string> problems)
     {
+        private readonly NamedScheme? scheme = asked.Scheme is { } name ? NamedScheme.Find(name) : null;
+        private readonly RecipeRequest request = OfScheme(asked, problems);
         private readonly IReadOnlyList<LinearShape> linears = layout.Kinds;
 
         public List<string> Notes { get; } = [];
@@ -57,7 +65,7 @@ public static class RecipeResolver
         public Recipe Resolve(ScaleType native)
         {
             string preset = Preset();
-            if (request.Method is { } asked && !catalog.TryFind(asked, out _)) problems.Add($"`method` {asked}: unknown; the methods are {catalog.Names}.");
+            if (request.Method is { } named && !catalog.TryFind(named, out _)) problems.Add($"`method` {named}: unknown; the methods are {catalog.Names}.");
             QuantizationMethod method = MethodOf(catalog, request);
             RefuseForeignOptions(method);
             var values = new OptionValues(request.Options, method.Options, problems);
@@ -65,12 +73,12 @@ public static class RecipeResolver
             bool blocks = request.Target == Target.LlamaCpp && budget is { ChoosesGrids: true };
             var target = new TargetResolver(request, budget, linears, problems, Notes);
             TargetRecipe? engine = target.Options();
-            var named = new LayerGridResolver(request, budget, layout, problems);
-            TwoLevelGrid? twoLevel = new TwoLevelResolver(request, budget, named.Others, problems).Resolve();
-            ScaleType scaleType = twoLevel is null && !named.HasTwoLevel ? target.ScaleTypeFor(native) : ScaleType.Float16;
+            var rules = new LayerGridResolver(request, budget, layout, problems);
+            TwoLevelGrid? twoLevel = new TwoLevelResolver(request, budget, rules.Others, problems).Resolve();
+            ScaleType scaleType = twoLevel is null && !rules.HasTwoLevel ? target.ScaleTypeFor(native) : ScaleType.Float16;
             bool symmetric = twoLevel?.Symmetric ?? request.Symmetric ?? blocks;
             int before = problems.Count;
-            (Granularity granularity, int groupSize) = twoLevel is null ? new GroupResolver(request, method, problems).Resolve(named.Others, blocks) : (Granularity.Group, twoLevel.GroupSize);
+            (Granularity granularity, int groupSize) = twoLevel is null ? new GroupResolver(request, method, problems).Resolve(rules.Others, blocks) : (Granularity.Group, twoLevel.GroupSize);
             // Where a budget decides, the width of the baseline is the largest that fits it.
             int usual = budget is { } whole && problems.Count == before
                 ? LargestWidth(whole.TargetBits, new UniformGrid(UniformGrid.MinBits, symmetric, granularity, groupSize), scaleType)
@@ -78,9 +86,9 @@ public static class RecipeResolver
             int bits = twoLevel?.Bits ?? request.Bits ?? usual;
             if (bits is < UniformGrid.MinBits or > UniformGrid.MaxBits) problems.Add($"`bits` {bits}: must be {UniformGrid.MinBits} to {UniformGrid.MaxBits} (bits per code).");
             WeightGrid grid = twoLevel is null ? new UniformGrid(bits, symmetric, granularity, groupSize) : twoLevel;
-            IReadOnlyList<(LinearShape Linear, WeightGrid Grid)> own = named.Resolve(grid, request.Target is not null);
+            IReadOnlyList<(LinearShape Linear, WeightGrid Grid)> own = rules.Resolve(grid, request.Target is not null);
             (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = problems.Count == before ? target.Resolve(grid, own, scaleType) : (null, null);
-            WindowDefaults windows = new WindowResolver(request, method, model, problems, Notes).Resolve(method.Windows(values, preset));
+            WindowDefaults windows = new WindowResolver(request, NeedsText(catalog, asked), model, problems, Notes).Resolve(method.Windows(values, preset));
             if (method.Needs.HasFlag(MethodNeeds.Calibration) && !request.HasCalibration)
                 problems.Add($"method {method.Name} learns from text: give `calibration` FILE, or `calibration` self.");
             MethodSettings settings = method.Resolve(new MethodRequest
@@ -99,9 +107,15 @@ public static class RecipeResolver
                 Problems = problems,
                 Notes = Notes,
             });
+            var inputs = new ActivationResolver(catalog.Transforms, request, scheme, layout, problems);
+            (ActivationRecipe? activations, CacheRecipe? cache, IReadOnlyList<TransformSettings> transforms) = (inputs.Activations(), inputs.Cache(), inputs.Transforms());
+            inputs.Check(activations, cache, transforms, settings, linears.Any(IsTwoLevel));
             return new Recipe
             {
                 Method = settings,
+                Activations = activations,
+                Cache = cache,
+                Transforms = transforms,
                 Preset = preset,
                 Bits = bits,
                 Granularity = granularity,
@@ -127,6 +141,27 @@ public static class RecipeResolver
 
         private static string[] Names(IEnumerable<LinearShape> linears) => [.. linears.Select(linear => linear.Name)];
 
+        // What a scheme gives where nothing else says it; what contradicts it is told.
+        private static RecipeRequest OfScheme(RecipeRequest request, List<string> problems)
+        {
+            if (request.Scheme is not { } name) return request;
+            if (NamedScheme.Find(name) is not { } scheme)
+            {
+                problems.Add($"`scheme` {name}: unknown; the schemes are {NamedScheme.Names}, each perhaps with -gN for groups of N weights.");
+                return request;
+            }
+            if (request.Bits is { } bits && bits != scheme.Bits) problems.Add($"`bits` {bits} contradicts `scheme` {name}, which has {scheme.Bits}; leave one of them out.");
+            if (request.Grid is not null) problems.Add($"`grid` {request.Grid} contradicts `scheme` {name}, which has uniform grids; leave one of them out.");
+            if (scheme.GroupSize is { } size && (request.Granularity is Granularity.Channel or Granularity.Tensor || (request.GroupSize is { } other && other != size)))
+                problems.Add($"`group_size` contradicts `scheme` {name}, which has groups of {size}; leave one of them out.");
+            return request with
+            {
+                Bits = request.Bits ?? scheme.Bits,
+                Symmetric = request.Symmetric ?? scheme.Symmetric,
+                GroupSize = request.GroupSize ?? (request.Granularity is null ? scheme.GroupSize : null),
+            };
+        }
+
         private string Preset()
         {
             string preset = (request.Preset ?? PresetNames.Fast).ToLowerInvariant();
@@ -144,7 +179,7 @@ public static class RecipeResolver
                     ? $"`{key}` is no option of any method; those of {method.Name} are {string.Join(", ", method.Options.Select(option => option.Key))}."
                     : $"`{key}` does not apply to method {method.Name}; it is an option of {string.Join(", ", others)}.");
             }
-            if (method.Needs.HasFlag(MethodNeeds.Calibration) || request.HasCalibration) return;
+            if (NeedsText(catalog, asked) || request.HasCalibration) return;
             string measured = $"{method.Name} uses calibration text only to measure on its held-out windows; give `calibration` too, or leave it out";
             Refuse("samples", request.Samples is not null, measured);
             Refuse("held_out", request.HeldOut is not null, measured);

@@ -5,11 +5,11 @@ namespace LowRankQuant.Quantization.Recipes;
 
 /// <summary>The part of <see cref="RecipeResolver"/> that is about calibration windows: how many, how long, and fewer where a text does not fill them.</summary>
 /// <param name="request">What was asked for.</param>
-/// <param name="method">The method.</param>
+/// <param name="needsText">Whether the run looks at text.</param>
 /// <param name="model">Sizes of the model.</param>
 /// <param name="problems">Receives what cannot be run.</param>
 /// <param name="notes">Receives what the user should know.</param>
-internal sealed class WindowResolver(RecipeRequest request, QuantizationMethod method, DecoderConfig model, List<string> problems, List<string> notes)
+internal sealed class WindowResolver(RecipeRequest request, bool needsText, DecoderConfig model, List<string> problems, List<string> notes)
 {
     // Shorter windows than this say little about a model; text is cut to fewer windows first.
     private const int ShortestBundledWindow = 64;
@@ -18,7 +18,7 @@ internal sealed class WindowResolver(RecipeRequest request, QuantizationMethod m
     /// <param name="usual">Where nobody says.</param>
     public WindowDefaults Resolve(WindowDefaults usual)
     {
-        if (!method.Needs.HasFlag(MethodNeeds.Calibration) && !request.HasCalibration) return default;
+        if (!needsText && !request.HasCalibration) return default;
         int length = request.SequenceLength ?? Math.Min(usual.SequenceLength, model.MaxPositions);
         if (request.SequenceLength is null && length < usual.SequenceLength)
             notes.Add($"Windows hold {length} tokens: the model has no more positions (the preset has {usual.SequenceLength}).");

@@ -15,6 +15,12 @@ public interface IBlockTransform
     /// <summary>Transforms a block that is loaded, in place.</summary>
     /// <exception cref="TransformException">It cannot do so with this block, or something that it needs is absent.</exception>
     BlockTransformResult Apply(BlockTransformContext context);
+
+    /// <summary>Transforms a block that is loaded again as it was transformed before.</summary>
+    /// <param name="block">The block, as it is stored.</param>
+    /// <param name="state">What <see cref="BlockTransformResult.State"/> was.</param>
+    /// <exception cref="TransformException">The state is not of this block.</exception>
+    void Restore(IDecoderBlock block, IReadOnlyDictionary<string, float[]> state);
 }
 
 /// <summary>A block to be transformed, and what a transform may ask for.</summary>
@@ -47,6 +53,9 @@ public sealed record BlockTransformResult
 
     /// <summary>Inputs that the transform would have changed and could not, with the reason.</summary>
     public required IReadOnlyList<RefusedFold> Refused { get; init; }
+
+    /// <summary>Numbers that <see cref="IBlockTransform.Restore"/> needs, by the place they belong to.</summary>
+    public IReadOnlyDictionary<string, float[]> State { get; init; } = new Dictionary<string, float[]>();
 
     /// <summary>What was found in a search; null where nothing was searched.</summary>
     public SearchedSetting? Search { get; init; }

@@ -108,6 +108,9 @@ public sealed class RotationTransform : IBlockTransform
         };
     }
 
+    /// <inheritdoc/>
+    public void Restore(IDecoderBlock block, IReadOnlyDictionary<string, float[]> state) => Apply(new BlockTransformContext { Block = block });
+
     private Func<float, float>? RoundingOf(string name) => StoredRounding is { } rounding ? value => rounding(name, value) : null;
 
     private OutputHead LoadHead(out ChangedTensors norm)

@@ -51,7 +51,7 @@ public sealed class SmoothQuantTransform(SmoothQuantOptions options) : IBlockTra
             if (!(alpha is >= 0 and <= 1)) throw new TransformException($"SmoothQuant: alpha is {alpha}; it lies between 0 and 1.");
         }
         IDecoderBlock block = context.Block;
-        FoldSite[] sites = [.. block.Folds.Sites.Where(site => options.Sites == SmoothSites.All || site.Kind == FoldKind.Norm)];
+        FoldSite[] sites = SitesOf(block);
         SmoothFactors[] factors = Factors(context, sites);
         SearchedSetting? search = null;
         if (options.Search.Count > 0)
@@ -64,14 +64,31 @@ public sealed class SmoothQuantTransform(SmoothQuantOptions options) : IBlockTra
                 return errorOf(block);
             }, context.Cancellation);
         }
+        double chosen = search?.Value ?? options.Alpha;
         return new BlockTransformResult
         {
-            Sites = Fold(sites, factors, search?.Value ?? options.Alpha, null),
+            State = sites.Select((site, i) => (Key: KeyOf(site), Factors: factors[i].At(chosen))).ToDictionary(pair => pair.Key, pair => pair.Factors, StringComparer.Ordinal),
+            Sites = Fold(sites, factors, chosen, null),
             Changes = block.Changes(weights: false),
             Refused = [.. block.Folds.Refused.Where(refused => options.Sites == SmoothSites.All || refused.Kind == FoldKind.Norm)],
             Search = search,
         };
     }
+
+    /// <inheritdoc/>
+    public void Restore(IDecoderBlock block, IReadOnlyDictionary<string, float[]> state)
+    {
+        foreach (FoldSite site in SitesOf(block))
+        {
+            if (!state.TryGetValue(KeyOf(site), out float[]? factors) || factors.Length != site.Channels)
+                throw new TransformException($"{block.Name}: what is kept of smoothing has no {site.Channels} factors of {KeyOf(site)}.");
+            site.Fold(factors);
+        }
+    }
+
+    private FoldSite[] SitesOf(IDecoderBlock block) => [.. block.Folds.Sites.Where(site => options.Sites == SmoothSites.All || site.Kind == FoldKind.Norm)];
+
+    private static string KeyOf(FoldSite site) => $"{site.Kind}.{site.Source}".ToLowerInvariant();
 
     private static SmoothFactors[] Factors(BlockTransformContext context, FoldSite[] sites)
     {

@@ -1,0 +1,133 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Activations;
+using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Options;
+using LowRankQuant.Quantization.Targets;
+using LowRankQuant.Quantization.Transforms;
+
+namespace LowRankQuant.Quantization.Recipes;
+
+/// <summary>The part of <see cref="RecipeResolver"/> that is about activations, keys and values, and what is done to blocks before they are quantized.</summary>
+/// <param name="known">The transforms that there are.</param>
+/// <param name="request">What was asked for.</param>
+/// <param name="scheme">The named scheme; null for none.</param>
+/// <param name="layout">The model's linears.</param>
+/// <param name="problems">Receives what cannot be run.</param>
+internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> known, RecipeRequest request, NamedScheme? scheme, ModelLayout layout, List<string> problems)
+{
+    private static readonly RangeOptions MinMax = new(RangeRule.MinMax);
+
+    /// <summary>Whether a request needs calibration text whatever its method: static ranges come from it, and some transforms look at it.</summary>
+    public static bool NeedsText(IReadOnlyList<TransformDeclaration> known, RecipeRequest request)
+    {
+        var resolver = new ActivationResolver(known, request, request.Scheme is { } name ? NamedScheme.Find(name) : null, ModelLayout.OfBlock([], 0), []);
+        return resolver.Activations()?.Grid.IsDynamic == false || resolver.Cache()?.Grid.IsDynamic == false || resolver.Transforms().Any(transform => transform.NeedsInputs);
+    }
+
+    /// <summary>The quantizers of inputs; null for floats.</summary>
+    public ActivationRecipe? Activations()
+    {
+        ActivationGrid? grid = request.Activations is null ? scheme?.Activations
+            : Grid("activations", request.Activations, "8:tensor, 8:token or 4:token, perhaps with :symmetric or :asymmetric", ActivationScope.Tensor, ActivationScope.Token);
+        RangeOptions range = Range("activation_range", request.ActivationRange, grid is { IsDynamic: false }, "`activations` that are static");
+        if (request.PerToken.Count > 0 && grid is not { IsDynamic: false }) problems.Add("`per_token` needs `activations` that are static: it says where they are not.");
+        else CheckPatterns();
+        return grid is null ? null : new ActivationRecipe(grid, range, request.PerToken);
+    }
+
+    /// <summary>The quantizers of keys and values; null for floats.</summary>
+    public CacheRecipe? Cache()
+    {
+        CacheRecipe? usual = scheme?.Activations is null ? null : NamedScheme.UsualCache;
+        ActivationGrid? grid = request.Cache is null ? usual?.Grid : Grid(
+            "cache", request.Cache, "8:token, 8:token-head, 8:head or 8:tensor, 4 in the place of 8, perhaps with :symmetric or :asymmetric",
+            ActivationScope.Tensor, ActivationScope.Head, ActivationScope.Token, ActivationScope.TokenHead);
+        RangeOptions range = Range("cache_range", request.CacheRange, grid is { IsDynamic: false }, "a `cache` that is static");
+        if (request.KeysBeforeRotation is not null && grid is null) problems.Add("`keys` needs `cache`: it says where keys are quantized.");
+        // What has to be stored is quantized as engines store it.
+        return grid is null ? null : new CacheRecipe(grid, request.KeysBeforeRotation ?? grid.IsDynamic, range);
+    }
+
+    /// <summary>What is done to blocks before a method sees them, in order.</summary>
+    public IReadOnlyList<TransformSettings> Transforms()
+    {
+        IReadOnlyList<TransformStage> asked = request.Transforms ?? (scheme?.Transform is { } usual ? [new TransformStage(usual, new Dictionary<string, string>())] : []);
+        var settings = new List<TransformSettings>();
+        foreach (TransformStage stage in asked)
+        {
+            TransformDeclaration? transform = Find(stage.Name);
+            if (transform is null)
+            {
+                problems.Add($"`transform` {stage.Name}: unknown; the transforms are {string.Join(", ", known.Select(transform => transform.Name))}, or {TransformStage.None}.");
+                continue;
+            }
+            foreach (string key in stage.Options.Keys.Where(key => transform.Options.All(option => option.Key != key)))
+                problems.Add($"`transform` {stage.Name}: '{key}' is none of its options; those are {string.Join(", ", transform.Options.Select(option => option.Key))}.");
+            if (settings.Exists(other => other.Name == transform.Name)) problems.Add($"`transform` {stage.Name} is given twice; once does all of it.");
+            settings.Add(transform.Resolve(new OptionValues(stage.Options, transform.Options, problems), problems));
+        }
+        // A rotation mixes channels that smoothing has levelled one by one.
+        if (settings.FindIndex(transform => transform.ChangesStream) > 0) problems.Add("`transform` rotation stands behind another; the stream is rotated first.");
+        return settings;
+    }
+
+    /// <summary>Says what does not go together.</summary>
+    public void Check(ActivationRecipe? activations, CacheRecipe? cache, IReadOnlyList<TransformSettings> transforms, MethodSettings method, bool hasTwoLevel)
+    {
+        if (activations is not null)
+        {
+            if (hasTwoLevel) problems.Add("`activations` do not go with two-level grids: no container holds both; choose uniform grids.");
+            if (request.Target is not (null or Target.Vllm or Target.CompressedTensors))
+                problems.Add($"`activations` do not go with `target` {TargetNames.Of(request.Target.Value)}, which holds weights alone; take vllm or compressed-tensors.");
+            if (method.MayHaveBranches)
+                problems.Add($"`activations` do not go with the low-rank branches of {method.Method}: engines give branches inputs that are not quantized; give `rank` 0, or another method.");
+        }
+        if (transforms.Count > 0 && method.PlansModel)
+            problems.Add($"`transform` does not go with a {method.Method} that looks at the whole model before its first block; leave one of them out (`weigh_outputs` false, no `target_bits`, a number as `damping`).");
+        if (transforms.Any(transform => transform.ChangesStream) && (request.Embedding is not (null or "off") || request.Head is not (null or "off")))
+            problems.Add("`embedding` and `head` do not go with a rotation of the stream, which makes other matrices of them; leave them out.");
+        if (!request.HasCalibration && (activations?.Grid.IsDynamic == false || cache?.Grid.IsDynamic == false))
+            problems.Add("static ranges of activations come from text: give `calibration` FILE, or `calibration` self.");
+        if (!request.HasCalibration && transforms.FirstOrDefault(transform => transform.NeedsInputs) is { } looks)
+            problems.Add($"`transform` {looks.Name} looks at text: give `calibration` FILE, or `calibration` self.");
+    }
+
+    private TransformDeclaration? Find(string name) => known.FirstOrDefault(transform => transform.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
+
+    private ActivationGrid? Grid(string key, string text, string form, params ReadOnlySpan<ActivationScope> allowed)
+    {
+        if (text.Equals(ActivationNames.Off, StringComparison.OrdinalIgnoreCase)) return null;
+        ActivationGrid? grid = ActivationNames.Parse(text, allowed);
+        if (grid is null) problems.Add($"`{key}` {text}: must be {form}, or {ActivationNames.Off}.");
+        return grid;
+    }
+
+    private RangeOptions Range(string key, string? text, bool applies, string what)
+    {
+        if (text is null) return MinMax;
+        if (!applies) problems.Add($"`{key}` needs {what}: it says how their ranges are found.");
+        RangeOptions? range = RangeNames.Parse(text);
+        if (range is null) problems.Add($"`{key}` {text}: must be {RangeNames.Form}.");
+        return range ?? MinMax;
+    }
+
+    private void CheckPatterns()
+    {
+        foreach (string pattern in request.PerToken)
+        {
+            if (new LayerRule(pattern, "").Compile(out string? problem) is not { } matches) problems.Add($"`per_token` {pattern} {problem}");
+            else if (layout.Blocks.Count > 0 && !layout.Linears.SelectMany((block, i) => block.Select(linear => (Path: $"{layout.Blocks[i]}.{linear.Name}", linear.Name))).Any(linear => matches(linear.Path, linear.Name)))
+                problems.Add($"`per_token` {pattern}: no linear of the model matches it.");
+        }
+    }
+}
+
+/// <summary>A transform as somebody asks for it.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Options">Texts by key.</param>
+public sealed record TransformStage(string Name, IReadOnlyDictionary<string, string> Options)
+{
+    /// <summary>The word that asks for no transform at all, not even that of the scheme.</summary>
+    public const string None = "none";
+}
