@@ -84,7 +84,10 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.Blocks is not null) return WithEffort(report, clock.Total);
         observer.Stage(RunStage.Writing);
         AdapterForm form = job.AdapterForm ?? AdapterForm.Codes;
-        var writer = new OutputWriter(model, job.Recipe, folder, store) { Texts = job.Texts };
+        var prepared = new PreparedModel(model, job.Recipe, folder);
+        // Not disposed of: it would take the source with it.
+        CausalModel written = prepared.HasChanges ? new CausalModel(new ChangedCheckpoint(model.Checkpoint, prepared.Changes()), model.Device) : model;
+        var writer = new OutputWriter(written, job.Recipe, folder, store) { Texts = job.Texts };
         if (job.Format == OutputFormat.Dense) writer.WriteDense(job.ShardBytes, cancellation);
         else writer.WriteCompressed(job.ShardBytes, form, cancellation);
         bool branches = Directory.Exists(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder));
@@ -233,7 +236,7 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.Recipe.Tuning is null) return null;
         if (folder.ReadTuning() is { } done) return done;
         observer.Stage(RunStage.Tuning);
-        var tuner = new ModelTuner(job.Model, job.Recipe, folder, store) { Progress = (done, all) => observer.Progress(done, all) };
+        var tuner = new ModelTuner(job.Model, job.Recipe, folder, store) { Blocks = index => new PreparedModel(job.Model, job.Recipe, folder).Reload(index).Installed(), Progress = (done, all) => observer.Progress(done, all) };
         TuningReport report = tuner.Run(calibration ?? throw new ArgumentException("Tuning needs calibration.", nameof(calibration)), activations, cancellation);
         observer.Note(string.Create(CultureInfo.InvariantCulture, $"tuned: KL divergence {report.Before:G4} -> {report.After:G4} on {report.Measured}, step {report.KeptStep} of {report.Steps} kept"));
         return report;

@@ -7,6 +7,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
@@ -75,8 +76,8 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     /// <param name="tokenizer">The source's; null where it has none.</param>
     public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
     {
-        using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device) { PagesExperts = _model.PagesExperts };
-        report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null }, result);
+        using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device) { PagesExperts = _model.PagesExperts, RunsQuantizers = job.Recipe.Activations is not null || job.Recipe.Cache is not null };
+        report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result);
         var memory = new ModelRunnerOptions { MemoryBytes = job.MemoryBytes / 2, ScratchFolder = folder.Work };
         using var full = new ModelRunner(_model, memory);
         if (windows.Count > 0)
@@ -103,14 +104,30 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
                     },
                 };
             }
-            using var quantized = new ModelRunner(result, memory);
-            report = report with
+            // A cache that no checkpoint can name lives in the recipe: the result is measured with it, and as its files say.
+            bool beyond = job.Recipe.Cache is { IsStorable: false };
+            using var quantized = beyond ? new ModelRunner(result, memory, WithCache) : new ModelRunner(result, memory);
+            report = report with { Result = WithBits(Evaluate(RunStage.Result, quantized, full)) };
+            if (beyond)
             {
-                Result = Evaluate(RunStage.Result, quantized, full) with { BitsPerWeight = report.BitsPerWeight, ModelBitsPerWeight = StoredSize.ModelBits(result) },
-            };
+                using var stored = new ModelRunner(result, memory);
+                report = report with { AsStored = WithBits(Evaluate(RunStage.AsStored, stored, full)) };
+            }
         }
         full.ReleaseBlocks();
         return Judge(report with { Sample = Sample(result, tokenizer, windows) });
+
+        IDecoderBlock WithCache(int index)
+        {
+            IDecoderBlock block = result.LoadBlock(index);
+            CacheRecipe cache = job.Recipe.Cache!;
+            var quantizers = BlockQuantizers.OfCache(block, cache, _model.Device);
+            quantizers.Install();
+            block.Own(quantizers);
+            return block;
+        }
+
+        EvaluationResult WithBits(EvaluationResult figures) => figures with { BitsPerWeight = report.BitsPerWeight, ModelBitsPerWeight = StoredSize.ModelBits(result) };
 
         EvaluationResult Evaluate(string stage, ModelRunner runner, ModelRunner? reference)
         {
@@ -161,16 +178,18 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
     private IDecoderBlock RoundedBlock(int index)
     {
-        IDecoderBlock block = _model.LoadBlock(index);
+        IDecoderBlock block = new PreparedModel(_model, job.Recipe, folder).Reload(index).Installed();
         SlotSwap.ReplaceByRounded(block, job.Recipe.SchemeFrom(GridStart.MinMax), _model.Device);
         return block;
     }
 
     // Embedding and head take part in the baseline where the run quantizes them.
-    private Func<InputEmbedding>? RoundedEmbedding() => job.Recipe.Vocabulary is not { Embedding: not null } ? null
+    private Func<InputEmbedding>? RoundedEmbedding() => job.Recipe.Transforms.Any(transform => transform.ChangesStream) ? new PreparedModel(_model, job.Recipe, folder).LoadEmbedding
+        : job.Recipe.Vocabulary is not { Embedding: not null } ? null
         : () => _model.LoadEmbedding(VocabularyQuantizer.Nearest(_model, job.Recipe, VocabularyPart.Embedding));
 
-    private Func<OutputHead>? RoundedHead() => job.Recipe.Vocabulary is not { Head: not null } vocabulary ? null
+    private Func<OutputHead>? RoundedHead() => job.Recipe.Transforms.Any(transform => transform.ChangesStream) ? new PreparedModel(_model, job.Recipe, folder).LoadHead
+        : job.Recipe.Vocabulary is not { Head: not null } vocabulary ? null
         : () => _model.LoadHead(VocabularyQuantizer.Nearest(_model, job.Recipe, vocabulary.Tied ? VocabularyPart.Embedding : VocabularyPart.Head));
 
     private string? Sample(CausalModel result, ITokenizer? tokenizer, IReadOnlyList<TextWindow> windows)

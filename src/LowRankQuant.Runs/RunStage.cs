@@ -31,4 +31,7 @@ internal static class RunStage
 
     /// <summary>The quantized model.</summary>
     public const string Result = "measuring the result";
+
+    /// <summary>The result as its files say, where the recipe says more.</summary>
+    public const string AsStored = "measuring the result as it is stored";
 }

@@ -27,6 +27,7 @@ internal static class ResultTable
         const string baseline = "rtn";
         if (report.Rtn is { } rtn) Add(table, report.Method == baseline ? "rtn min-max" : baseline, rtn, rtn.BitsPerWeight, report.RtnBytes);
         Add(table, report.Method, (report.Result ?? new EvaluationResult()) with { ModelBitsPerWeight = report.ResultBitsPerParameter }, report.BitsPerWeight, report.ResultBytes);
+        if (report.AsStored is { } stored) Add(table, $"{report.Method}, as stored", stored with { ModelBitsPerWeight = report.ResultBitsPerParameter }, report.BitsPerWeight, report.ResultBytes);
         return table.ToString();
     }
 

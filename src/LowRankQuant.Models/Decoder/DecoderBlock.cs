@@ -37,6 +37,9 @@ internal sealed class DecoderBlock(BlockParts parts, IBlockBody body) : IDecoder
     }
 
     /// <inheritdoc/>
+    public void Own(IDisposable part) => parts.Own(part);
+
+    /// <inheritdoc/>
     public StateSize StateSize => body.Mixer.StateSize;
 
     /// <inheritdoc/>

@@ -33,6 +33,9 @@ public interface IDecoderBlock : IDisposable
     /// </summary>
     Func<string, float, float>? StoredRounding { get; set; }
 
+    /// <summary>Something that is disposed of together with the block, such as quantizers that are in it.</summary>
+    void Own(IDisposable part);
+
     /// <summary>What a sequence's state takes.</summary>
     StateSize StateSize { get; }
 

@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 
@@ -31,6 +32,9 @@ public sealed class BlockContext
 
     /// <summary>Inputs and targets, or null when the method needs no calibration.</summary>
     public BlockStreams? Streams { get; init; }
+
+    /// <summary>Quantizers of activations, keys and values, not installed; null where all are floats.</summary>
+    public BlockQuantizers? Quantizers { get; init; }
 
     /// <summary>Widths and ranks planned for the whole model; null where the recipe asks for none.</summary>
     public ModelPlan? Plan { get; init; }

@@ -65,6 +65,19 @@ public enum MethodNeeds
     Sensitivity = 8,
 }
 
+/// <summary>What is quantized beside weights.</summary>
+public enum QuantizedInputs
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>Activations, keys or values with steps from every token's own values.</summary>
+    Dynamic,
+
+    /// <summary>Activations with static steps, and perhaps keys and values.</summary>
+    Static,
+}
+
 /// <summary>Calibration windows where nobody says how many.</summary>
 /// <param name="Samples">To learn from.</param>
 /// <param name="HeldOut">To measure on.</param>
@@ -103,6 +116,9 @@ public sealed record MethodRequest
 
     /// <summary>Stored type of scales.</summary>
     public required ScaleType ScaleType { get; init; }
+
+    /// <summary>What is quantized beside weights.</summary>
+    public required QuantizedInputs Quantizes { get; init; }
 
     /// <summary>The kinds of linears that blocks have.</summary>
     public required IReadOnlyList<LinearShape> Linears { get; init; }

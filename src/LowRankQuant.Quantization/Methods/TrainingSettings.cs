@@ -31,6 +31,18 @@ public sealed record TrainingSettings
     /// </summary>
     public double SpikeLimit { get; init; } = double.PositiveInfinity;
 
+    /// <summary>What is quantized beside weights.</summary>
+    public QuantizedInputs Quantizes { get; init; }
+
+    /// <summary>Whether the quantizers of activations, keys and values are in the block while it is trained.</summary>
+    public bool Inside { get; init; }
+
+    /// <summary>Whether static steps of inputs are learned along (LSQ, Esser et al., ICLR 2020), as log s; needs <see cref="Inside"/>.</summary>
+    public bool LearnSteps { get; init; }
+
+    /// <summary>First learning rate of these steps; the same cosine takes it to 0.</summary>
+    public double StepRate { get; init; }
+
     /// <summary>Held-out measurements over the training, the last one at its end.</summary>
     public int KeepBestChecks { get; init; } = 4;
 }

@@ -43,13 +43,14 @@ internal sealed class ActivationStreams : IDisposable
     /// <param name="folder">Where they go when it is not enough.</param>
     /// <param name="recipe">Batch and loss.</param>
     /// <param name="keepInput">Whether a block's input on the full-precision stream is kept beside its target.</param>
-    /// <param name="embedding">The embedding of the quantized stream; null for the model's own. Stays the caller's.</param>
+    /// <param name="original">The embedding of the full-precision stream. Stays the caller's.</param>
+    /// <param name="embedding">The embedding of the quantized stream; null for the same. Stays the caller's.</param>
     public static ActivationStreams Create(
-        CausalModel model, CalibrationSet calibration, MemoryBudget budget, string folder, Recipe recipe, bool keepInput, InputEmbedding? embedding)
+        CausalModel model, CalibrationSet calibration, MemoryBudget budget, string folder, Recipe recipe, bool keepInput, InputEmbedding original, InputEmbedding? embedding)
     {
         int[][] windows = [.. calibration.Windows, .. calibration.HeldOutWindows];
         var options = new StreamOptions(budget, folder, recipe.Batch);
-        ActivationStream full = ActivationStream.Embed(model, windows, options);
+        ActivationStream full = ActivationStream.Embed(model, original, windows, options);
         ActivationStream? quantized = embedding is null ? null : ActivationStream.Embed(model, embedding, windows, options);
         return new ActivationStreams(model.Device, full, quantized, calibration.Windows.Length, recipe.Loss, keepInput);
     }

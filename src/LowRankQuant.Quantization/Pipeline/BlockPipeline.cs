@@ -1,3 +1,4 @@
+using System.Globalization;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
@@ -7,6 +8,7 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
+using LowRankQuant.Quantization.Transforms;
 using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Quantization.Pipeline;
@@ -18,6 +20,8 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// </summary>
 public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder folder, IBlockStore store)
 {
+    private readonly PreparedModel _prepared = new(model, recipe, folder);
+
     // Enough windows for a before-and-after figure; more would only cost time.
     private const int MeasuredWindows = 16;
 
@@ -66,8 +70,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             }
             else
             {
-                using IDecoderBlock block = model.LoadBlock(index);
-                report = finished ? Replay(block, streams!, cancellation) : Quantize(method, block, streams, cancellation);
+                report = finished ? Replay(index, streams!, cancellation) : Quantize(method, index, streams, cancellation);
             }
             reports.Add(report);
             BlockProgress?.Report(report);
@@ -79,10 +82,11 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
 
     private ActivationStreams? Streams(IBlockMethod method, CalibrationSet? calibration, MemoryBudget budget)
     {
-        if (!method.NeedsCalibration) return null;
+        if (!method.NeedsCalibration && !recipe.LooksAtText) return null;
+        using InputEmbedding original = _prepared.LoadEmbedding();
         using InputEmbedding? embedding = Vocabulary?.LoadEmbedding();
         return ActivationStreams.Create(
-            model, calibration ?? throw new ArgumentNullException(nameof(calibration)), budget, folder.Work, recipe, method.NeedsFullPrecisionInput, embedding);
+            model, calibration ?? throw new ArgumentNullException(nameof(calibration)), budget, folder.Work, recipe, method.NeedsFullPrecisionInput, original, embedding);
     }
 
     // With every block and the head finished there is nothing to replay the streams for.
@@ -93,11 +97,14 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         return last;
     }
 
-    private BlockReport Replay(IDecoderBlock block, ActivationStreams streams, CancellationToken cancellation)
+    private BlockReport Replay(int index, ActivationStreams streams, CancellationToken cancellation)
     {
-        BlockReport report = folder.ReadReport(block.Index);
+        BlockReport report = folder.ReadReport(index);
+        using PreparedBlock prepared = _prepared.Reload(index);
+        IDecoderBlock block = prepared.Block;
         IReadOnlyList<QuantizedWeight> stored = Stored(block);
         streams.AdvanceFullPrecision(block, cancellation);
+        using (prepared.Quantizers?.Use())
         using (SlotSwap.Dequantized(block, stored, model.Device)) streams.AdvanceQuantized(block, cancellation);
         return report;
     }
@@ -115,9 +122,11 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         }
     }
 
-    private BlockReport Quantize(IBlockMethod method, IDecoderBlock block, ActivationStreams? streams, CancellationToken cancellation)
+    private BlockReport Quantize(IBlockMethod method, int index, ActivationStreams? streams, CancellationToken cancellation)
     {
         long start = Time.GetTimestamp();
+        using PreparedBlock prepared = _prepared.Prepare(index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation);
+        IDecoderBlock block = prepared.Block;
         double? before = null, heldOutBefore = null, after = null, heldOut = null;
         long[][] experts = [];
         Action? trim = model.PagesExperts ? model.Trim : null;
@@ -127,6 +136,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             streams.AdvanceFullPrecision(block, cancellation);
             experts = [.. block.Routers.Select(router => (long[])router.Tokens.Clone())];
             using SlotSwap rounded = SlotSwap.RoundedToNearest(block, recipe.Scheme, model.Device);
+            using IDisposable? used = prepared.Quantizers?.Use();
             before = streams.Loss(block, 0, Math.Min(MeasuredWindows, streams.TrainingWindows), cancellation);
             if (streams.HeldOutWindows > 0) heldOutBefore = streams.Loss(block, streams.TrainingWindows, streams.HeldOutWindows, cancellation);
         }
@@ -138,6 +148,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             Scheme = recipe.Scheme,
             Streams = streams?.Streams,
             Plan = Plan,
+            Quantizers = prepared.Quantizers,
             StatisticsBytes = StatisticsBytes,
             Trim = trim,
             Seed = recipe.Seed,
@@ -147,6 +158,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         if (streams is not null)
         {
             using SlotSwap stored = SlotSwap.Dequantized(block, result.Weights, model.Device);
+            using IDisposable? used = prepared.Quantizers?.Use();
             (after, heldOut) = streams.AdvanceQuantized(block, cancellation, MeasuredWindows);
         }
         var report = new BlockReport(block.Index, before, after, heldOut, heldOutBefore, Time.GetElapsedTime(start).TotalSeconds)
@@ -155,10 +167,20 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             ExpertTokens = experts,
             Warnings = result.Warnings,
             Layers = result.Layers,
+            Activations = prepared.Quantizers?.Reports ?? [],
+            Transforms = [.. prepared.Transforms.Zip(recipe.Transforms).Select(pair => Describe(pair.Second, pair.First))],
         };
         var named = new List<(string Name, QuantizedWeight Weight)>();
         for (int i = 0; i < result.Weights.Count; i++) named.Add(($"{block.Name}.{block.Slots[i].Name}", result.Weights[i]));
+        _prepared.Keep(prepared);
         folder.WriteBlock(block.Index, store.Tensors(named), report);
         return report;
+    }
+
+    private static string Describe(TransformSettings transform, BlockTransformResult result)
+    {
+        string search = result.Search is { } found ? string.Create(CultureInfo.InvariantCulture, $", {found.Value} chosen") : "";
+        string refused = result.Refused.Count == 0 ? "" : $"; not {string.Join(", ", result.Refused.Select(other => $"{other.Name} ({other.Reason})"))}";
+        return $"{transform.Name}: {string.Join(", ", result.Sites.Select(site => site.Source))}{search}{refused}";
     }
 }

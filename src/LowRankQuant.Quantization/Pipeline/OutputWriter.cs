@@ -27,6 +27,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
 
     private const string Weight = ".weight";
     private readonly FolderForm _form = FolderForm.Of(model.Checkpoint);
+    private readonly ActivationTensors _activations = new(model, recipe, folder, store);
     private readonly VocabularyStore? _vocabulary = VocabularyStore.Of(model, recipe, folder, store);
 
     /// <summary>
@@ -56,6 +57,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     // The block file's tensors as they are; linears that the family stores together are packed as one.
     private List<PendingTensor> CompressedTensors(SafetensorsFile file, int index)
     {
+        if (recipe.Activations is not null) return [.. _activations.Linears(file, index, Joined), .. _activations.Caches(index)];
         HashSet<string> joined = new(StringComparer.Ordinal);
         var tensors = new List<PendingTensor>();
         foreach (FusedModule module in model.LinearsOf(index).Select(linear => _form.FusedOf($"{model.BlockName(index)}.{linear.Name}")).OfType<FusedModule>().Distinct())
@@ -69,7 +71,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             }));
         }
         tensors.AddRange(file.Names.Where(name => IsBase(name) && !joined.Contains(name[..name.LastIndexOf('.')])).Select(name => PendingTensor.Copy(file, name)));
-        return tensors;
+        return [.. tensors, .. _activations.Caches(index)];
     }
 
     private QuantizedWeight Joined(SafetensorsFile file, FusedModule module) => module.Join([.. module.Parts.Select(part =>
@@ -133,13 +135,14 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         HashSet<string> known = [.. model.Modules.Select(module => module.Name), head];
         IEnumerable<string> heads = Vocabulary.Any(matrix => matrix.Module == head) ? [] : [model.Checkpoint.WrittenName(head)];
         string[] ignore = [.. heads.Concat(model.Checkpoint.OtherMatrices(known.Contains)).Distinct(StringComparer.Ordinal)];
-        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, ignore) : TwoLevelConfig.Build(twoLevel, uniform, ignore);
+        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, ignore, kvCache: ActivationTensors.CacheArgs(recipe.Cache)) : TwoLevelConfig.Build(twoLevel, uniform, ignore);
 
         void Add(string module, WeightGrid grid, bool isTable)
         {
+            string own = module;
             module = model.Checkpoint.WrittenName(module);
             if (grid is TwoLevelGrid native) twoLevel.Add((module, native.Name));
-            else uniform.Add(new QuantizedModule(module, (UniformGrid)grid) { IsTable = isTable });
+            else uniform.Add(isTable || !_activations.Has(own) ? new QuantizedModule(module, (UniformGrid)grid) { IsTable = isTable } : _activations.Described(module, own, (UniformGrid)grid));
         }
     }
 

@@ -45,6 +45,8 @@ internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> kno
             ActivationScope.Tensor, ActivationScope.Head, ActivationScope.Token, ActivationScope.TokenHead);
         RangeOptions range = Range("cache_range", request.CacheRange, grid is { IsDynamic: false }, "a `cache` that is static");
         if (request.KeysBeforeRotation is not null && grid is null) problems.Add("`keys` needs `cache`: it says where keys are quantized.");
+        if (grid is { IsDynamic: false } && request.KeysBeforeRotation == true)
+            problems.Add("`keys` before does not go with a static `cache`: what is static is stored, and engines store keys behind their rotation.");
         // What has to be stored is quantized as engines store it.
         return grid is null ? null : new CacheRecipe(grid, request.KeysBeforeRotation ?? grid.IsDynamic, range);
     }
@@ -116,7 +118,11 @@ internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> kno
     {
         foreach (string pattern in request.PerToken)
         {
-            if (new LayerRule(pattern, "").Compile(out string? problem) is not { } matches) problems.Add($"`per_token` {pattern} {problem}");
+            if (QuantizerFitting.IsAuto(pattern))
+            {
+                if (QuantizerFitting.AutoLimit(pattern) is null) problems.Add($"`per_token` {pattern}: give auto, or auto:LIMIT with a relative error such as 0.3.");
+            }
+            else if (LinearPattern.Compile(pattern, out string? problem) is not { } matches) problems.Add($"`per_token` {pattern} {problem}");
             else if (layout.Blocks.Count > 0 && !layout.Linears.SelectMany((block, i) => block.Select(linear => (Path: $"{layout.Blocks[i]}.{linear.Name}", linear.Name))).Any(linear => matches(linear.Path, linear.Name)))
                 problems.Add($"`per_token` {pattern}: no linear of the model matches it.");
         }

@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Options;
 
 namespace LowRankQuant.Quantization.Recipes;
 
@@ -10,7 +11,7 @@ namespace LowRankQuant.Quantization.Recipes;
 /// The part of <see cref="RecipeResolver"/> that is about <c>layers</c>: some linears get a grid of their own, as the mixtures of llama.cpp, GPTQModel
 /// (<c>dynamic</c>) and AutoRound (<c>extra_config</c>) have. Of several rules that match a linear the last counts.
 /// <code>
-/// PATTERN   see <see cref="LayerRule"/>: down_proj, mlp.*, layers.0.*, re:layers\.(0|31)\.
+/// PATTERN   see <see cref="LinearPattern"/>: down_proj, mlp.*, layers.0.*, re:layers\.(0|31)\.
 /// GRID      a two-level grid (q4_k), or BITS[:GROUP][:symmetric|asymmetric], where what is left out is that of the other layers
 /// </code>
 /// </summary>
@@ -85,7 +86,7 @@ internal sealed class LayerGridResolver
             _problems.Add($"`layers` {item}: give {Form}.");
             return;
         }
-        if (rule.Compile(out string? problem) is not { } matches)
+        if (LinearPattern.Compile(rule.Match, out string? problem) is not { } matches)
         {
             _problems.Add($"`layers` {item}: {rule.Match} {problem}");
             return;

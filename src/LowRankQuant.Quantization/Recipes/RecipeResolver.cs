@@ -91,6 +91,8 @@ public static class RecipeResolver
             WindowDefaults windows = new WindowResolver(request, NeedsText(catalog, asked), model, problems, Notes).Resolve(method.Windows(values, preset));
             if (method.Needs.HasFlag(MethodNeeds.Calibration) && !request.HasCalibration)
                 problems.Add($"method {method.Name} learns from text: give `calibration` FILE, or `calibration` self.");
+            var inputs = new ActivationResolver(catalog.Transforms, request, scheme, layout, problems);
+            (ActivationRecipe? activations, CacheRecipe? cache, IReadOnlyList<TransformSettings> transforms) = (inputs.Activations(), inputs.Cache(), inputs.Transforms());
             MethodSettings settings = method.Resolve(new MethodRequest
             {
                 Values = values,
@@ -100,6 +102,7 @@ public static class RecipeResolver
                 EngineBlocks = blocks,
                 Target = request.Target,
                 ScaleType = scaleType,
+                Quantizes = activations is { Grid.IsDynamic: false } ? QuantizedInputs.Static : activations is not null || cache is not null ? QuantizedInputs.Dynamic : QuantizedInputs.None,
                 Linears = linears,
                 Parameters = Parameters,
                 Samples = windows.Samples,
@@ -107,8 +110,6 @@ public static class RecipeResolver
                 Problems = problems,
                 Notes = Notes,
             });
-            var inputs = new ActivationResolver(catalog.Transforms, request, scheme, layout, problems);
-            (ActivationRecipe? activations, CacheRecipe? cache, IReadOnlyList<TransformSettings> transforms) = (inputs.Activations(), inputs.Cache(), inputs.Transforms());
             inputs.Check(activations, cache, transforms, settings, linears.Any(IsTwoLevel));
             return new Recipe
             {

@@ -1,3 +1,4 @@
+using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Layers;
 
 namespace LowRankQuant.Quantization.Storage;
@@ -23,4 +24,10 @@ public sealed record BlockReport(
 
     /// <summary>What went wrong and how it was handled.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
+
+    /// <summary>Quantized inputs and what quantizing them loses; empty where they stay floats.</summary>
+    public IReadOnlyList<SiteReport> Activations { get; init; } = [];
+
+    /// <summary>What transforms did, a sentence each; empty without.</summary>
+    public IReadOnlyList<string> Transforms { get; init; } = [];
 }

@@ -70,6 +70,16 @@ public sealed class RunFolder
     /// <summary>Path of a finished block's tensors.</summary>
     public string BlockFile(int index) => Path.Combine(BlocksFolder, $"block-{index:D5}.safetensors");
 
+    /// <summary>Path of what was found for a block before it was quantized.</summary>
+    public string PreparedFile(int index) => Path.Combine(PreparedFolder, $"prepared-{index:D5}.safetensors");
+
+    /// <summary>Stores it; a block's own file comes behind. It stays with a finished run, so that the run can be measured again.</summary>
+    public void WritePrepared(int index, IReadOnlyList<PendingTensor> tensors)
+    {
+        Directory.CreateDirectory(PreparedFolder);
+        SafetensorsWriter.Write(PreparedFile(index), tensors, SafetensorsWriter.PyTorchMetadata);
+    }
+
     /// <summary>Path of a block's tensors as the result takes them: tuned where the model was tuned, else as the method made them.</summary>
     public string ResultFile(int index) => IsTuned ? Path.Combine(TunedFolder, Path.GetFileName(BlockFile(index))) : BlockFile(index);
 
@@ -161,6 +171,8 @@ public sealed class RunFolder
     private bool IsTuned => Directory.Exists(TunedFolder);
 
     private string TunedFolder => Path.Combine(Work, "tuned");
+
+    private string PreparedFolder => Path.Combine(Work, "prepared");
 
     private string BlocksFolder => Path.Combine(Work, "blocks");
 

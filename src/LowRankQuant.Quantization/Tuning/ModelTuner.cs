@@ -35,6 +35,9 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
     /// <summary>Told what is done and what there is in all: blocks through which the full-precision model was asked, then steps.</summary>
     public Action<int, int>? Progress { get; init; }
 
+    /// <summary>Gives a block before it is quantized, with its transforms and quantizers; the source's unless somebody says.</summary>
+    public Func<int, IDecoderBlock>? Blocks { get; init; }
+
     /// <summary>Tunes, and writes the blocks as they are then beside those that the method made.</summary>
     /// <param name="calibration">Token ids.</param>
     /// <param name="budget">Memory for activations.</param>
@@ -58,7 +61,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
 
         IDecoderBlock Load(int index)
         {
-            IDecoderBlock block = model.LoadBlock(index);
+            IDecoderBlock block = Source(index);
             QuantizedWeight[] weights = Weights(index);
             for (int i = 0; i < weights.Length; i++) block.Slots[i].Exchange(Source(linears[index][i], weights[i])).Dispose();
             return block;
@@ -67,6 +70,8 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         List<(string Name, QuantizedWeight Weight)> Stored(int index) =>
             [.. Weights(index).Select((weight, i) => ($"{model.BlockName(index)}.{model.LinearsOf(index)[i].Name}", linears[index][i] is { } linear ? linear.Stored((UniformWeight)weight) : weight))];
     }
+
+    private IDecoderBlock Source(int index) => Blocks?.Invoke(index) ?? model.LoadBlock(index);
 
     private IWeightSource Source(TunedLinear? linear, QuantizedWeight weight)
     {

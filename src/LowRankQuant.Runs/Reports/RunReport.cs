@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats.Peft;
@@ -31,6 +32,10 @@ public sealed record RunReport
 
     /// <summary>The model as stored.</summary>
     public EvaluationResult? Result { get; init; }
+
+    /// <summary>The model as its files say, without what no checkpoint can hold, such as a cache quantized per token; null where the two are the same.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public EvaluationResult? AsStored { get; init; }
 
     /// <summary>Bits per weight of the linears in the result's files: codes, scales, zero points, low-rank branches; 16 where it holds plain floats.</summary>
     public double? BitsPerWeight { get; init; }

@@ -28,20 +28,27 @@ internal sealed class BlockReconstruction(TrainingSettings options, Func<int, in
         IReadOnlyList<LinearSlot> slots = context.Block.Slots;
         ScaleShape[] shapes = [.. slots.Select(slot => shapeFor(slot.OutFeatures, slot.InFeatures))];
         long count = slots.Select((slot, i) => LearnedScale.ParameterCount(slot, shapes[i], starts[i].Grid) + BranchParameters(starts[i])).Sum();
-        using var arena = new ParameterArena(context.Device, count, slots.Count * MostParameters);
+        LearnedSteps? steps = options is { Inside: true, LearnSteps: true } && context.Quantizers is { } quantizers ? new LearnedSteps(quantizers) : null;
+        using var arena = new ParameterArena(context.Device, count + (steps?.Count ?? 0), (slots.Count * MostParameters) + (steps?.Count ?? 0));
         var learned = new LearnedScale[slots.Count];
         for (int i = 0; i < learned.Length; i++)
             learned[i] = LearnedScale.Create(slots[i], shapes[i], starts[i], arena, Seeds.Factor(context.Seed, context.Block.Index, i), trainBranches);
+        steps?.Take(arena);
         var dense = new IWeightSource[slots.Count];
         for (int i = 0; i < dense.Length; i++) dense[i] = slots[i].Exchange(learned[i]);
+        if (options.Inside) context.Quantizers?.Install();
+        steps?.Install();
         try
         {
             using var trainer = new BlockTrainer(context.Block, streams, arena, options);
             var session = new TrainingSession(context, options, trainer, arena, streams);
-            return session.Run(RateCut, fallback) with { Weights = [.. learned.Select(scale => scale.ToQuantizedWeight())] };
+            QuantizedBlock result = session.Run(RateCut, fallback);
+            steps?.Keep(context.Scheme.ScaleType);
+            return result with { Weights = [.. learned.Select(scale => scale.ToQuantizedWeight())] };
         }
         finally
         {
+            context.Quantizers?.Remove();
             for (int i = 0; i < dense.Length; i++) slots[i].Exchange(dense[i]);
             foreach (LearnedScale scale in learned) scale.Dispose();
         }

@@ -41,14 +41,15 @@ internal sealed class BlockTrainer : IDisposable
     /// <param name="windows">Numbers of the windows.</param>
     /// <param name="rate">Learning rate.</param>
     /// <param name="step">Adam step, from 1.</param>
-    public double Step(ReadOnlySpan<int> windows, double rate, int step)
+    /// <param name="stepRate">Learning rate of static steps of activations.</param>
+    public double Step(ReadOnlySpan<int> windows, double rate, int step, double stepRate = 0)
     {
         double loss = Gradients(windows);
         if (!double.IsFinite(loss)) return loss;
         double usual = step == 1 ? loss : _usualLoss, limit = _options.SpikeLimit * usual;
         if (loss > limit) _arena.ScaleGradients(limit / loss);
         _usualLoss = (UsualLossDecay * usual) + ((1 - UsualLossDecay) * Math.Min(loss, limit));
-        _arena.AdamStep(rate, step);
+        _arena.AdamStep(rate, step, stepRate);
         return loss;
     }
 

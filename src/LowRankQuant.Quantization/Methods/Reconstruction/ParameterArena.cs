@@ -15,6 +15,7 @@ internal sealed class ParameterArena : IDisposable
     private readonly Tensor _secondMoment;
     private readonly List<Variable> _variables = [];
     private long _used;
+    private long? _second;
 
     /// <summary>An arena for <paramref name="count"/> numbers in <paramref name="parts"/> parameters.</summary>
     public ParameterArena(Device device, long count, int parts)
@@ -56,29 +57,44 @@ internal sealed class ParameterArena : IDisposable
         return variable;
     }
 
+    /// <summary>What is taken from here on learns at another rate.</summary>
+    public void BeginSecond() => _second = _used;
+
     public void ClearGradients()
     {
         foreach (Variable variable in _variables) variable.ClearGradient();
     }
 
     /// <summary>One Adam step, <paramref name="step"/> counted from 1.</summary>
-    public void AdamStep(double rate, int step)
+    /// <param name="rate">Learning rate.</param>
+    /// <param name="step">The step.</param>
+    /// <param name="secondRate">Learning rate of what was taken behind <see cref="BeginSecond"/>.</param>
+    public void AdamStep(double rate, int step, double secondRate = 0)
     {
         // What no token of the step passed through, such as an expert, has no gradient, and not that of an earlier step.
         foreach (Variable variable in _variables.Where(variable => !variable.HasGradient)) Device.Kernels.Fill(variable.Gradient!, 0);
-        Device.Kernels.AdamStep(new AdamArguments
+        if (_second is not { } border)
         {
-            Parameters = _values,
-            Gradient = _gradients,
-            FirstMoment = _firstMoment,
-            SecondMoment = _secondMoment,
-            Rate = (float)rate,
-            Step = step,
-            Beta1 = 0.9f,
-            Beta2 = 0.999f,
-            Epsilon = 1e-8f,
-        });
+            Step(_values, _gradients, _firstMoment, _secondMoment, rate, step);
+            return;
+        }
+        int first = checked((int)border), second = checked((int)(_values.Count - border));
+        Step(_values.Slice(0, first), _gradients.Slice(0, first), _firstMoment.Slice(0, first), _secondMoment.Slice(0, first), rate, step);
+        Step(_values.Slice(border, second), _gradients.Slice(border, second), _firstMoment.Slice(border, second), _secondMoment.Slice(border, second), secondRate, step);
     }
+
+    private void Step(Tensor values, Tensor gradients, Tensor firstMoment, Tensor secondMoment, double rate, int step) => Device.Kernels.AdamStep(new AdamArguments
+    {
+        Parameters = values,
+        Gradient = gradients,
+        FirstMoment = firstMoment,
+        SecondMoment = secondMoment,
+        Rate = (float)rate,
+        Step = step,
+        Beta1 = 0.9f,
+        Beta2 = 0.999f,
+        Epsilon = 1e-8f,
+    });
 
     /// <summary>Multiplies all gradients.</summary>
     public void ScaleGradients(double factor) => Device.Kernels.Scale(_gradients, (float)factor, _gradients);

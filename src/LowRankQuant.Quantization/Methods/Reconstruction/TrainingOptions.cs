@@ -9,6 +9,7 @@ public static class TrainingOptions
     private const int FastIterations = 150, PaperIterations = 5000;
     private const int UsualBatch = 2;
     private const int PaperRestarts = 0;
+    private const double UsualStepRate = 1e-3;
 
     // Held-out windows where somebody keeps the best iterate on top of a preset that has none.
     private const int KeepBestHeldOut = 8;
@@ -40,8 +41,19 @@ public static class TrainingOptions
     /// <summary>How first grids are found.</summary>
     public static RecipeOption<GridStart> Start { get; } = Declare.Choice("start", "First grid", GridNames.Starts, "search", "of the released scripts, by size and bits");
 
+    /// <summary>Whether quantizers of activations are in the block while it is trained.</summary>
+    public static RecipeOption<bool> Inside { get; } = Declare.Flag(
+        "inside", "With quantized activations: train with their quantizers in the block", "true where activations are static", "false, as the released code");
+
+    /// <summary>Whether static steps are learned.</summary>
+    public static RecipeOption<bool> LearnSteps { get; } = Declare.Flag("learn_steps", "With static activations `inside`: learn their steps along", "true", "false");
+
+    /// <summary>Learning rate of static steps.</summary>
+    public static RecipeOption<double> StepRate { get; } = Declare.Number(
+        "step_rate", "With `learn_steps`: first learning rate of the steps, as logarithms", "first learning rate of steps", double.Epsilon, double.PositiveInfinity, "0.001");
+
     /// <summary>Those that say how blocks are trained.</summary>
-    public static IReadOnlyList<RecipeOption> All { get; } = [Iterations, LearningRate, Batch, Loss, KeepBest];
+    public static IReadOnlyList<RecipeOption> All { get; } = [Iterations, LearningRate, Batch, Loss, KeepBest, Inside, LearnSteps, StepRate];
 
     /// <summary>Calibration windows of a method that trains.</summary>
     public static WindowDefaults Windows(OptionValues values, string preset)
@@ -67,6 +79,7 @@ public static class TrainingOptions
             SpikeLimit = loss == LossWeighting.Relative ? RelativeSpikeLimit : double.PositiveInfinity,
         };
         if (request.IsPaper) settings = settings with { Restarts = PaperRestarts };
+        settings = WithActivations(request, settings);
         if (request.Samples >= 1 && settings.Batch > request.Samples)
             request.Problems.Add($"`batch` {settings.Batch}: at most the number of samples, {request.Samples}; use a smaller batch or more `samples`.");
         if (settings.KeepBest && request.HeldOut == 0) request.Problems.Add("`keep_best` needs held-out windows to judge by: give `held_out` 1 or more, or `keep_best` false.");
@@ -74,8 +87,29 @@ public static class TrainingOptions
     }
 
     /// <summary>The values of settings, by key.</summary>
-    public static IEnumerable<KeyValuePair<string, string>> ValuesOf(TrainingSettings settings) =>
-    [
-        Iterations.With(settings.Iterations), LearningRate.With(settings.LearningRate), Batch.With(settings.Batch), Loss.With(settings.Loss), KeepBest.With(settings.KeepBest),
-    ];
+    public static IEnumerable<KeyValuePair<string, string>> ValuesOf(TrainingSettings settings)
+    {
+        yield return Iterations.With(settings.Iterations);
+        yield return LearningRate.With(settings.LearningRate);
+        yield return Batch.With(settings.Batch);
+        yield return Loss.With(settings.Loss);
+        yield return KeepBest.With(settings.KeepBest);
+        if (settings.Quantizes == QuantizedInputs.None) yield break;
+        yield return Inside.With(settings.Inside);
+        if (settings.Quantizes != QuantizedInputs.Static || !settings.Inside) yield break;
+        yield return LearnSteps.With(settings.LearnSteps);
+        if (settings.LearnSteps) yield return StepRate.With(settings.StepRate);
+    }
+
+    private static TrainingSettings WithActivations(MethodRequest request, TrainingSettings settings)
+    {
+        OptionValues values = request.Values;
+        if (request.Quantizes == QuantizedInputs.None) request.Refuse("needs `activations` or `cache`: it says how their quantizers take part in training", Inside, LearnSteps, StepRate);
+        bool isStatic = request.Quantizes == QuantizedInputs.Static, inside = request.Quantizes != QuantizedInputs.None && values.Or(Inside, isStatic && !request.IsPaper);
+        if (!isStatic && request.Quantizes != QuantizedInputs.None) request.Refuse("needs static activations: steps per token come from their own values", LearnSteps, StepRate);
+        else if (!inside && request.Quantizes != QuantizedInputs.None) request.Refuse("needs `inside` true: steps are learned where they are used", LearnSteps, StepRate);
+        bool learn = isStatic && inside && values.Or(LearnSteps, !request.IsPaper);
+        if (!learn && values.Find(LearnSteps) == false) request.Refuse("needs `learn_steps` true", StepRate);
+        return settings with { Quantizes = request.Quantizes, Inside = inside, LearnSteps = learn, StepRate = learn ? values.Or(StepRate, UsualStepRate) : 0 };
+    }
 }

@@ -37,7 +37,7 @@ internal sealed class TrainingSession(
     /// <summary>One training; returns the iteration whose parameters are now in the arena, or null when the loss diverged.</summary>
     private int? Train(double rate)
     {
-        var schedule = new CosineSchedule(rate, options.Iterations);
+        CosineSchedule schedule = new(rate, options.Iterations), steps = new(options.StepRate, options.Iterations);
         var order = new WindowOrder(streams.TrainingWindows, options.Batch, Seeds.Order(context.Seed, context.Block.Index));
         bool keepBest = options.KeepBest && streams.HeldOutWindows > 0;
         double atStart = MeasuredLoss(), best = atStart;
@@ -46,7 +46,7 @@ internal sealed class TrainingSession(
         for (int i = 0; i < options.Iterations; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
-            double loss = trainer.Step(order.Next(), schedule.At(i), i + 1);
+            double loss = trainer.Step(order.Next(), schedule.At(i), i + 1, steps.At(i));
             if (!double.IsFinite(loss)) return null;
             context.Progress?.Report(new BlockProgress(context.Block.Index, i + 1, options.Iterations, loss));
             if (!keepBest || !IsCheck(i + 1)) continue;

@@ -1,0 +1,202 @@
+using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Activations;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
+using LowRankQuant.Quantization.Transforms;
+using LowRankQuant.Quantization.Transforms.Rotation;
+
+namespace LowRankQuant.Quantization.Pipeline;
+
+/// <summary>
+/// The model as a run quantizes it: blocks with the recipe's transforms, and with the quantizers of their activations, keys and values. What was found for a block is kept among
+/// the working files, so that the block comes out the same whenever it is loaded again.
+/// <code>
+/// prepared-NNNNN.safetensors   transform.I.PLACE                       F32    numbers of transform I
+///                              changed.TENSOR                          F32    tensors of the block that are no weights of linears and are others now
+///                              input.LINEAR.scale, .zero_point         F32    static steps, as they are stored
+///                              cache.I.scale, .zero_point              F32
+/// </code>
+/// </summary>
+public sealed class PreparedModel
+{
+    private const string TransformPrefix = "transform.", ChangedPrefix = "changed.";
+    private readonly CausalModel _model;
+    private readonly Recipe _recipe;
+    private readonly RunFolder _folder;
+    private readonly IReadOnlyList<IBlockTransform> _transforms;
+
+    /// <summary>Makes the transforms.</summary>
+    /// <param name="model">The source.</param>
+    /// <param name="recipe">What is done.</param>
+    /// <param name="folder">The run.</param>
+    /// <exception cref="TransformException">A transform does not go with the model.</exception>
+    public PreparedModel(CausalModel model, Recipe recipe, RunFolder folder)
+    {
+        (_model, _recipe, _folder) = (model, recipe, folder);
+        _transforms = [.. recipe.Transforms.Select(transform => transform.Create(model, recipe.Seed))];
+    }
+
+    /// <summary>The source.</summary>
+    public CausalModel Model => _model;
+
+    /// <summary>Whether blocks are as the source has them.</summary>
+    public bool IsPlain => _transforms.Count == 0 && _recipe is { Activations: null, Cache: null };
+
+    private RotationTransform? Rotation => _transforms.OfType<RotationTransform>().FirstOrDefault(rotation => rotation.Stream is not null);
+
+    /// <summary>The embedding in full precision.</summary>
+    public InputEmbedding LoadEmbedding() => Rotation is { } rotation ? rotation.LoadEmbedding() : _model.LoadEmbedding();
+
+    /// <summary>The output head in full precision.</summary>
+    public OutputHead LoadHead() => Rotation is { } rotation ? rotation.LoadHead() : _model.LoadHead();
+
+    /// <summary>Loads a block for the first time: transforms it, and finds its quantizers.</summary>
+    /// <param name="index">Its number.</param>
+    /// <param name="inputs">Windows in front of it on the full-precision stream, which stay there; null where nothing looks at text.</param>
+    /// <param name="windows">The first so many are looked at.</param>
+    /// <param name="cancellation">Asks to stop.</param>
+    public PreparedBlock Prepare(int index, ActivationStream? inputs, int windows, CancellationToken cancellation)
+    {
+        IDecoderBlock block = Load(index);
+        try
+        {
+            var kept = new List<PendingTensor>();
+            var results = new List<BlockTransformResult>();
+            for (int i = 0; i < _transforms.Count; i++)
+            {
+                using BlockError? error = inputs is null ? null : new BlockError(this, block, inputs, windows, cancellation);
+                BlockTransformResult result = _transforms[i].Apply(new BlockTransformContext { Block = block, Inputs = inputs, Error = error is null ? null : error.Of, Cancellation = cancellation });
+                results.Add(result);
+                foreach ((string place, float[] values) in result.State) kept.Add(PendingTensor.FromSingles($"{TransformPrefix}{i}.{place}", SafetensorsType.F32, [values.Length], values));
+            }
+            foreach (string name in results.Count == 0 ? [] : results[^1].Changes.Names)
+            {
+                float[] values = results[^1].Changes.Read(name);
+                kept.Add(PendingTensor.FromSingles(ChangedPrefix + name, SafetensorsType.F32, [values.Length], values));
+            }
+            BlockQuantizers? quantizers = _recipe is { Activations: null, Cache: null } ? null
+                : Fitting(block).Find(_recipe.Activations, _recipe.Cache, inputs, windows, measured: true, cancellation);
+            return new PreparedBlock(block, quantizers, results, kept);
+        }
+        catch
+        {
+            block.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Loads a block that has been prepared before.</summary>
+    /// <param name="index">Its number.</param>
+    public PreparedBlock Reload(int index)
+    {
+        IDecoderBlock block = Load(index);
+        if (IsPlain) return new PreparedBlock(block, null, [], []);
+        try
+        {
+            using SafetensorsFile file = SafetensorsFile.Open(_folder.PreparedFile(index));
+            for (int i = 0; i < _transforms.Count; i++)
+            {
+                string prefix = $"{TransformPrefix}{i}.";
+                _transforms[i].Restore(block, file.Names.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).ToDictionary(name => name[prefix.Length..], name => Values(file, name), StringComparer.Ordinal));
+            }
+            BlockQuantizers? quantizers = _recipe is { Activations: null, Cache: null } ? null : BlockQuantizers.Read(block, _recipe.Activations, _recipe.Cache, file, _model.Device);
+            return new PreparedBlock(block, quantizers, [], []);
+        }
+        catch
+        {
+            block.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Keeps what was found for a block.</summary>
+    public void Keep(PreparedBlock prepared)
+    {
+        if (!IsPlain) _folder.WritePrepared(prepared.Block.Index, [.. prepared.Kept, .. prepared.Quantizers?.Tensors() ?? []]);
+    }
+
+    /// <summary>Whether tensors that are no weights of linears are others than the source has.</summary>
+    public bool HasChanges => _transforms.Count > 0;
+
+    /// <summary>The tensors that transforms changed in all blocks, and around them; blocks have to be prepared.</summary>
+    public ChangedTensors Changes()
+    {
+        ChangedTensors changes = Rotation?.Vocabulary() ?? new ChangedTensors();
+        if (_transforms.Count == 0) return changes;
+        for (int i = 0; i < _model.Config.Layers; i++)
+        {
+            string path = _folder.PreparedFile(i);
+            using SafetensorsFile file = SafetensorsFile.Open(path);
+            foreach (string name in file.Names.Where(name => name.StartsWith(ChangedPrefix, StringComparison.Ordinal)).ToArray())
+            {
+                changes.Add(name[ChangedPrefix.Length..], () =>
+                {
+                    using SafetensorsFile again = SafetensorsFile.Open(path);
+                    return Values(again, name);
+                });
+            }
+        }
+        return changes;
+    }
+
+    /// <summary>Finds quantizers of a block.</summary>
+    internal QuantizerFitting Fitting(IDecoderBlock block) => new(block, _model.Device, _recipe.ScaleType);
+
+    /// <summary>What is done.</summary>
+    internal Recipe Recipe => _recipe;
+
+    // What transforms change is computed with as it will be stored.
+    private IDecoderBlock Load(int index)
+    {
+        IDecoderBlock block = _model.LoadBlock(index);
+        if (_transforms.Count > 0)
+            block.StoredRounding = (name, value) => _model.Checkpoint.OwnTypeOf(name) is null ? StorageScale.RoundAny(value, _recipe.ScaleType) : value;
+        return block;
+    }
+
+    private static float[] Values(SafetensorsFile file, string name)
+    {
+        var values = new float[file.ShapeOf(name)[0]];
+        file.ReadSingles(name, values);
+        return values;
+    }
+}
+
+/// <summary>A block with its transforms done and its quantizers at hand.</summary>
+public sealed class PreparedBlock : IDisposable
+{
+    internal PreparedBlock(IDecoderBlock block, BlockQuantizers? quantizers, IReadOnlyList<BlockTransformResult> transforms, IReadOnlyList<PendingTensor> kept) =>
+        (Block, Quantizers, Transforms, Kept) = (block, quantizers, transforms, kept);
+
+    /// <summary>The block, its weights floats.</summary>
+    public IDecoderBlock Block { get; }
+
+    /// <summary>Its quantizers, not installed; null where everything but weights stays floats.</summary>
+    public BlockQuantizers? Quantizers { get; }
+
+    /// <summary>What the transforms did; empty where the block was loaded again.</summary>
+    public IReadOnlyList<BlockTransformResult> Transforms { get; }
+
+    internal IReadOnlyList<PendingTensor> Kept { get; }
+
+    /// <summary>The block with its quantizers installed, which it owns from now on.</summary>
+    public IDecoderBlock Installed()
+    {
+        if (Quantizers is null) return Block;
+        Quantizers.Install();
+        Block.Own(Quantizers);
+        return Block;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Quantizers?.Dispose();
+        Block.Dispose();
+    }
+}
