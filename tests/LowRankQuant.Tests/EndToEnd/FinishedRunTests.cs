@@ -78,7 +78,7 @@ public sealed class FinishedRunTests : IDisposable
         Assert.True(run.Code == 0, run.Error);
         RunReport report = JsonSerializer.Deserialize(run.Out, RunJson.Default.RunReport)!;
         JsonNode recipe = JsonNode.Parse(File.ReadAllText(Path.Combine(Output, RunFolder.RecipeName)))!;
-        string[] same = method == "flrq+" ? ["--bits", $"{recipe["bits"]}", "--group-size", "64"] : [.. grid.TakeWhile(option => option is not ("--epochs" or "--iterations" or "--start"))];
+        string[] same = method == "flrq+" ? ["--bits", $"{recipe["weights"]!["bits"]}", "--group-size", "64"] : [.. grid.TakeWhile(option => option is not ("--epochs" or "--iterations" or "--start"))];
         string[] shards = method == "rtn" ? ["--shard-size", "700K"] : [];
         CliResult baseline = await Lrq.Run(Lrq.Rounding(rounded, [.. same, .. shards, "--json"]));
         Assert.True(baseline.Code == 0, baseline.Error);

@@ -37,8 +37,9 @@ public sealed partial class PlanTests
         PlanReport plan = JsonSerializer.Deserialize(result.Out, RunJson.Default.PlanReport)!;
         Assert.False(plan.Works);
         Assert.Null(plan.Seconds);
-        foreach (string what in new[] { "--target vllm cannot hold w2 asymmetric Q2_K", "memory budget is 1 MiB", "--learning-rate -1" })
+        foreach (string what in new[] { "`target` vllm cannot hold w2 asymmetric Q2_K", "memory budget is 1 MiB", "`learning_rate` -1" })
             Assert.Single(plan.Problems, problem => problem.Contains(what, StringComparison.Ordinal));
+        Assert.Contains("--learning-rate -1", result.Error, StringComparison.Ordinal);
         Assert.Equal(3, result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
     }
 

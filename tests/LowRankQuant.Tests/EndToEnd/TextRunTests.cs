@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Cli;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models;
@@ -32,7 +33,8 @@ public sealed class TextRunTests : IDisposable
         Assert.Contains("3 + 1 held-out windows of 512 tokens are used instead of 256 + 8 of 512; --samples, --held-out and --sequence-length choose others.", result.Out, StringComparison.Ordinal);
         Assert.Contains("which make 3 windows of 512 tokens, the last perhaps shorter; --eval-windows asks for 16.", result.Out, StringComparison.Ordinal);
         JsonNode recipe = JsonNode.Parse(File.ReadAllText(Path.Combine(output, "recipe.json")))!;
-        Assert.Equal((3, 1, 512), ((int)recipe["samples"]!, (int)recipe["heldOut"]!, (int)recipe["sequenceLength"]!));
+        JsonNode data = recipe["data"]!;
+        Assert.Equal((3, 1, 512), ((int)data["samples"]!, (int)data["held_out"]!, (int)data["sequence_length"]!));
         // The same text gives the same recipe: the run is found again.
         Assert.Contains("holds this run, finished", (await Lrq.Run(command)).Out, StringComparison.Ordinal);
 
@@ -66,7 +68,7 @@ public sealed class TextRunTests : IDisposable
             Assert.Equal(0, result.Code);
             string warning = (string)Assert.Single(JsonNode.Parse(result.Out)!["warnings"]!.AsArray())!;
             Assert.Contains(message, warning, StringComparison.Ordinal);
-            Assert.Contains("warning: " + warning, result.Error, StringComparison.Ordinal);
+            Assert.Contains("warning: " + OptionText.Of(warning), result.Error, StringComparison.Ordinal);
         }
         CliResult clean = await Lrq.Run([.. command, "--eval-text", Part("evaluation.txt", 6000), "--out", _folder.File("clean")]);
         Assert.Empty(JsonNode.Parse(clean.Out)!["warnings"]!.AsArray());
