@@ -75,6 +75,7 @@ public sealed class QuantizeRun : IQuantizeRun
             Tuning = tuning,
             Method = method.Name,
             Scheme = job.Recipe.Scheme.ToString(),
+            Quantizers = job.Recipe.DescribeQuantizers() is { Length: > 0 } quantizers ? quantizers : null,
             Output = folder.Output,
             Blocks = blocks,
             Vocabulary = vocabulary,

@@ -20,7 +20,7 @@ internal static class RunHeader
     public static IEnumerable<string> Lines(Recipe recipe, string device)
     {
         yield return $"{Grids(recipe.Scheme)}; {Method(recipe)}";
-        if (Activations(recipe) is { Length: > 0 } activations) yield return activations;
+        if (recipe.DescribeQuantizers() is { Length: > 0 } quantizers) yield return quantizers;
         if (recipe.Vocabulary is { } vocabulary) yield return Vocabulary(recipe, vocabulary);
         if (Learning(recipe) is { } learning) yield return learning;
         yield return Machine(device);
@@ -55,7 +55,6 @@ internal static class RunHeader
         return $"{start}{(grid.Symmetric ? $"one {type} scale" : $"one {type} scale and zero point")} per {share}";
     }
 
-    private static string Activations(Recipe recipe) => string.Join("; ", new[] { recipe.Activations?.ToString(), recipe.Cache?.ToString() }.OfType<string>().Concat(recipe.Transforms.Select(transform => transform.Describe())));
 
     private static string Method(Recipe recipe) => $"{recipe.Method.Method}: {recipe.Method.Describe()}";
 

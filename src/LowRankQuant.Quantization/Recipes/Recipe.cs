@@ -55,6 +55,10 @@ public sealed record Recipe
     /// <summary>What is done to blocks before the method sees them, in order.</summary>
     public IReadOnlyList<TransformSettings> Transforms { get; init; } = [];
 
+    /// <summary>Activations, caches and transforms in words; empty where the weights alone are quantized.</summary>
+    public string DescribeQuantizers() =>
+        string.Join("; ", new[] { Activations?.ToString(), Cache?.ToString() }.OfType<string>().Concat(Transforms.Select(transform => transform.Describe())));
+
     /// <summary>Seed of everything random.</summary>
     public required ulong Seed { get; init; }
 

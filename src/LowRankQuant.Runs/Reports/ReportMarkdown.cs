@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
+using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Storage;
 
@@ -10,11 +11,14 @@ namespace LowRankQuant.Runs.Reports;
 /// <summary>report.md: the report for people.</summary>
 internal static class ReportMarkdown
 {
+    private const int WorstInputs = 8;
+
     /// <summary>Writes it.</summary>
     public static string Write(RunReport report)
     {
         var text = new StringBuilder();
         Line($"# {report.Method}, {report.Scheme}\n");
+        if (report.Quantizers is { } quantizers) Line($"{char.ToUpperInvariant(quantizers[0])}{quantizers[1..]}.\n");
         if (report.Warnings.Count > 0)
         {
             foreach (string warning in report.Warnings) Line($"**Warning:** {warning}\n");
@@ -27,7 +31,10 @@ internal static class ReportMarkdown
             Row(report.SourceTypes is { } types ? $"source ({types})" : "full precision", report.FullPrecision, report.SourceBytes);
             Row("round to nearest", report.Rtn, report.RtnBytes);
             Row(report.Method, report.Result, report.ResultBytes);
+            if (report.AsStored is not null) Row($"{report.Method}, as stored", report.AsStored with { ModelBitsPerWeight = report.ResultBitsPerParameter }, report.ResultBytes);
             Line($"\n± is one standard error. Bits per weight are those of the quantized linears, scales, zero points and low-rank branches counted; the file holds embedding and head too, and bits per parameter are its bytes over all parameters.\n");
+            if (report.AsStored is not null)
+                Line($"As stored: what the files alone say. No container holds a cache quantized per token or before the rotation of keys; recipe.json does, and the row above has it.\n");
         }
         Line($"## Size\n\n| | bytes |\n| --- | --- |");
         Line($"| all parameters in bf16 | {report.Bf16Bytes:N0} |\n| source file | {report.SourceBytes:N0} |\n| result | {report.ResultBytes:N0} |");
@@ -51,6 +58,7 @@ internal static class ReportMarkdown
         foreach (BlockReport block in report.Blocks)
             Line($"| {block.Index} | {Number(block.LossBefore)} | {Number(block.LossAfter)} | {Number(block.HeldOutLossBefore)} | {Number(block.HeldOutLoss)} | {block.Seconds:F1} |");
         LayerTable();
+        InputTable();
         if (report.Sample is not null) Line($"\n## A sample of its text\n\n> {report.Sample.ReplaceLineEndings("\n> ")}\n");
         Line($"## Cost\n\n{report.Seconds:F0} s, peak memory {report.PeakMemoryBytes / (1 << 20):N0} MiB. SHA-256 of the tensors: `{report.OutputHash}`.");
         return text.ToString();
@@ -67,6 +75,15 @@ internal static class ReportMarkdown
                 foreach (LayerReport layer in block.Layers)
                     Line($"| {block.Index} | {layer.Name} | {layer.Bits} | {layer.Rank} | {layer.BitsPerWeight:F3} | {Number(layer.ErrorBefore)} | {Number(layer.ErrorAfter)} |");
             }
+        }
+
+        void InputTable()
+        {
+            (int Block, SiteReport Site)[] worst = [.. report.Blocks.SelectMany(block => block.Activations.Select(site => (block.Index, site))).OrderByDescending(site => site.site.Error).Take(WorstInputs)];
+            if (worst.Length == 0) return;
+            Line($"\n## Quantized inputs that lose most\n\n| block | input of | grid | step | error |\n| --- | --- | --- | --- | --- |");
+            foreach ((int block, SiteReport site) in worst) Line($"| {block} | {site.Name} | {site.Grid} | {Number(site.Step)} | {Number(site.Error)} |");
+            Line($"\nThe error is that of the rounded input over the length of the input, on calibration windows.");
         }
 
         void Row(string name, EvaluationResult? result, long? bytes)

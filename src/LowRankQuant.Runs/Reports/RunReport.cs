@@ -15,6 +15,10 @@ public sealed record RunReport
     /// <summary>Grid, start and scale type in words.</summary>
     public required string Scheme { get; init; }
 
+    /// <summary>Activations, caches and transforms in words; null where the weights alone are quantized.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Quantizers { get; init; }
+
     /// <summary>The output folder.</summary>
     public required string Output { get; init; }
 
