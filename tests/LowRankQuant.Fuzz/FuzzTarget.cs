@@ -3,6 +3,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Fuzz.Targets;
 using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;

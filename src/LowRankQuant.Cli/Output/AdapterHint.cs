@@ -1,3 +1,4 @@
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 
 namespace LowRankQuant.Cli.Output;

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Numerics.Quantized;
 

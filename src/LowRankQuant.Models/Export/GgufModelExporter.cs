@@ -1,5 +1,7 @@
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Export.Gguf;
 
 namespace LowRankQuant.Models.Export;

@@ -4,6 +4,7 @@ using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gptq;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;

@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Mlx;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;

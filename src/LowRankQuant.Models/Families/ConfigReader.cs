@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Kernels;
 

@@ -1,6 +1,8 @@
 using System.Globalization;
+using LowRankQuant.Formats;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 

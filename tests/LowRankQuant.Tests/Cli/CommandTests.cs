@@ -1,6 +1,7 @@
 using System.Text.Json;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;

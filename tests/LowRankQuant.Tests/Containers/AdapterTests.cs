@@ -7,6 +7,7 @@ using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics;
 using LowRankQuant.Tests.EndToEnd;
 using LowRankQuant.Tests.Models;

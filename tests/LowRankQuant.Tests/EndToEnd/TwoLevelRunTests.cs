@@ -1,6 +1,7 @@
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;

@@ -3,6 +3,8 @@ using System.Text.Json;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Numerics;
 using LowRankQuant.Tests.EndToEnd;
 using LowRankQuant.Tests.Quantization;

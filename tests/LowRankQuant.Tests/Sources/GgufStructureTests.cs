@@ -1,4 +1,5 @@
 using System.Text;
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Tests.EndToEnd;

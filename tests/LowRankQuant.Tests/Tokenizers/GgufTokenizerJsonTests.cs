@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Tokenizers;
 
 namespace LowRankQuant.Tests.Tokenizers;

@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Tokenizers;
 
 namespace LowRankQuant.Models.Export.Gguf;

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 
 namespace LowRankQuant.Models.Families;
 

@@ -1,3 +1,5 @@
+using LowRankQuant.Formats;
+
 namespace LowRankQuant.Models.Families;
 
 /// <summary>Qwen 2 and 3 in GGUF, dense and with experts. llama.cpp has no windows there, and chosen experts' weights are divided by their sum or not by generation.</summary>

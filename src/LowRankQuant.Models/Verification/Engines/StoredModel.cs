@@ -3,6 +3,7 @@ using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Numerics.Quantized;
 

@@ -4,6 +4,8 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;

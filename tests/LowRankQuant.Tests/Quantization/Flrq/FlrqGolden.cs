@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
@@ -41,7 +42,7 @@ internal static class FlrqGolden
         }
         string[] parts = layer.Split('_');
         string kind = parts[2] is "gate" or "up" or "down" ? "mlp" : "self_attn";
-        using var folder = LowRankQuant.Models.Checkpoints.HuggingFaceCheckpoint.Open(TestData.Path("models", "tinystories-656k"));
+        using var folder = HuggingFaceCheckpoint.Open(TestData.Path("models", "tinystories-656k"));
         return Read(folder, $"model.layers.{parts[1][1..]}.{kind}.{parts[2]}_proj.weight");
     }
 

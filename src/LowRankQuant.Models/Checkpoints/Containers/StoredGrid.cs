@@ -1,6 +1,6 @@
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Models.Export;
+namespace LowRankQuant.Models.Checkpoints.Containers;
 
 /// <summary>The same weight as a container stores it: every code stays, scales and zero points are repeated or put in another type without change.</summary>
 internal static class StoredGrid

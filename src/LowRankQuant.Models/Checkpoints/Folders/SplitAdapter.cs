@@ -3,7 +3,7 @@ using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Folders;
 
 /// <summary>
 /// An adapter whose modules are those of its family's folders, read as branches of the model's linears: a branch of a fused projection is one for every linear in it.

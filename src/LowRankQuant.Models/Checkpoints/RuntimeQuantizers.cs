@@ -1,10 +1,11 @@
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Models.Checkpoints.Containers;
+namespace LowRankQuant.Models.Checkpoints;
 
 /// <summary>Quantizers of activations and of the key-value cache that a compressed-tensors checkpoint asks its engine for.</summary>
 public sealed class RuntimeQuantizers

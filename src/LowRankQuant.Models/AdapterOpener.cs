@@ -2,9 +2,12 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Branches;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Peft;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Checkpoints.Gguf;
+using LowRankQuant.Models.Families;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models;
 
 /// <summary>Opens whatever adapter a path names: a folder with lrq's branch file, a PEFT folder, or a GGUF LoRA file.</summary>
 public static class AdapterOpener

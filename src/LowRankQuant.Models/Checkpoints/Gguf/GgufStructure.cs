@@ -1,9 +1,10 @@
 using System.Globalization;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>Compares the tensors of a GGUF file with its metadata: surplus and missing blocks and tensors are refused by name, not left unread.</summary>
 internal static class GgufStructure

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models;
+namespace LowRankQuant.Models.Families;
 
 /// <summary>A sound checkpoint that this version cannot run: its architecture, tensor type or an option is not supported.</summary>
 public sealed class UnsupportedModelException : Exception

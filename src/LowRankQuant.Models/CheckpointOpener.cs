@@ -1,6 +1,10 @@
 using LowRankQuant.Formats;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Checkpoints.Gguf;
+using LowRankQuant.Models.Families;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models;
 
 /// <summary>Opens whatever model a path names, by what is there and not by what it is called alone.</summary>
 public static class CheckpointOpener
@@ -43,7 +47,7 @@ public static class CheckpointOpener
         if (ForeignModels.Describe(path) is { } other) throw new UnsupportedModelException($"{path} {other}");
         if (HasGgufMagic(path) || path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) return GgufCheckpoint.Open(path);
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
-        if (Path.GetFileName(path).StartsWith("adapter_model", StringComparison.Ordinal)) throw AdapterAlone(path);
+        if (Path.GetFileName(path).StartsWith("adapter_model", StringComparison.Ordinal)) throw ForeignModels.AdapterAlone(path);
         if (IsTensors(path) || Path.GetFileName(path) == ModelConfigFile.Name)
             throw new UnsupportedModelException($"{path} is one file of a Hugging Face folder; name the folder: {folder}.");
         throw new UnsupportedModelException($"{path} is not a model that lrq reads; a model is {Supported}.");
@@ -65,17 +69,13 @@ public static class CheckpointOpener
         if (names.FirstOrDefault(name => name.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) is { } gguf)
             throw new CheckpointException($"{folder} is no Hugging Face folder; for the GGUF file in it name the file: {Path.Combine(folder, gguf)}.");
         if (names.Contains(ModelConfigFile.Name)) return HuggingFaceCheckpoint.Open(folder, use);
-        if (AdapterOpener.IsIn(folder)) throw AdapterAlone(folder);
+        if (AdapterOpener.IsIn(folder)) throw ForeignModels.AdapterAlone(folder);
         string what = names.Length == 0 ? "holds no files" : "holds no config.json";
         throw new CheckpointException($"{folder} {what}; a model is {Supported}.{ForeignModels.NestedHint(folder)}");
     }
 
     private static bool IsTensors(string name) =>
         name.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".safetensors.index.json", StringComparison.OrdinalIgnoreCase);
-
-    /// <summary>The exception for an adapter where a model is asked for.</summary>
-    internal static UnsupportedModelException AdapterAlone(string path) =>
-        new($"{path} holds an adapter and no model; name its model, and the adapter by --adapter of lrq eval.");
 
     /// <summary>Whether a file begins as GGUF files do.</summary>
     internal static bool HasGgufMagic(string path)

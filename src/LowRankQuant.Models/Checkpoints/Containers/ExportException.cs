@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Export;
+namespace LowRankQuant.Models.Checkpoints.Containers;
 
 /// <summary>A model that a target format cannot hold as asked; all reasons at once, found before anything is written.</summary>
 public sealed class ExportException : Exception

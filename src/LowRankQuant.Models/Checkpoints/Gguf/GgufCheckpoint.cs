@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Formats.Safetensors;
@@ -9,7 +10,7 @@ using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>
 /// A GGUF file (or its first part) seen as a Hugging Face checkpoint: names are translated, experts and projections that lie behind each other in one tensor come
@@ -73,7 +74,7 @@ public sealed class GgufCheckpoint : ICheckpoint
         GgufFile file = GgufFile.Open(path);
         try
         {
-            if (GgufLoraAdapter.Is(file)) throw CheckpointOpener.AdapterAlone(path);
+            if (GgufLoraAdapter.Is(file)) throw ForeignModels.AdapterAlone(path);
             var config = GgufConfig.Read(file);
             return new GgufCheckpoint(file, config, GgufStructure.Check(file, config.Model));
         }

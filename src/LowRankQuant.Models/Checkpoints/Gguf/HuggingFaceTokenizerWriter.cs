@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Tokenizers;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>Writes a GGUF vocabulary as tokenizer.json and tokenizer_config.json.</summary>
 internal static class HuggingFaceTokenizerWriter

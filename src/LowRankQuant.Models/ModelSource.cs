@@ -1,6 +1,9 @@
+using LowRankQuant.Formats;
+using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models;
 
 /// <summary>From a path to a model.</summary>
 public static class ModelSource

@@ -1,8 +1,9 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Tokenizers;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>The vocabulary and the chat templates in a GGUF file's metadata.</summary>
 internal static class GgufVocabularyReader

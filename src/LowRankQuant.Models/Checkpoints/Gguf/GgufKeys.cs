@@ -2,7 +2,7 @@ using System.Globalization;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Families;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>
 /// The keys of a GGUF file's architecture: those that are read elsewhere, those that change the function and are read with one value alone, and those that

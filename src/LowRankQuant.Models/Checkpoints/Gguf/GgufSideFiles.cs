@@ -3,7 +3,7 @@ using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Tokenizers;
 using JsonNode = System.Text.Json.Nodes.JsonNode;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>
 /// Tokenizer, chat template and generation settings of a GGUF file in Hugging Face layout. Files of that layout that stand beside the GGUF file are

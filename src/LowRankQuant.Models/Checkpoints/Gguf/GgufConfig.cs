@@ -1,8 +1,9 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Families;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>The configuration that a GGUF file's metadata stands for.</summary>
 /// <param name="Json">As config.json has it.</param>

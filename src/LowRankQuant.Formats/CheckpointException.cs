@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models;
+namespace LowRankQuant.Formats;
 
 /// <summary>A checkpoint that cannot be used: a file, tensor or configuration value is absent, misshapen or out of range.</summary>
 public sealed class CheckpointException : Exception

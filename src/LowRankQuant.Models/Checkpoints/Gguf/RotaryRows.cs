@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>
 /// Row order of query and key projections. Interleaved order keeps the two halves of a rotary pair side by side (rows 2j, 2j + 1 of a head), half-split

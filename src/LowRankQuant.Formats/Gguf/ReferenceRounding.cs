@@ -1,4 +1,6 @@
-namespace LowRankQuant.Formats.Gguf.Blocks;
+using LowRankQuant.Formats.Gguf.Blocks;
+
+namespace LowRankQuant.Formats.Gguf;
 
 /// <summary>
 /// Floats to blocks of 32 as ggml's reference code rounds them, byte for byte: for embeddings, output heads and other weights that no method has put

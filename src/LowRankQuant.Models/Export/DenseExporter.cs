@@ -1,7 +1,9 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Export;
 
 /// <summary>Writes any checkpoint as a Hugging Face folder of plain floats: tensors, config.json, tokenizer.</summary>
 public static class DenseExporter

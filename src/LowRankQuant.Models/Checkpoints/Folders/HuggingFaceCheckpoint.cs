@@ -10,7 +10,7 @@ using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Folders;
 
 /// <summary>
 /// A Hugging Face folder: config.json, safetensors files, tokenizer; its linears in plain floats or in a container. Tensors have their standard names, see

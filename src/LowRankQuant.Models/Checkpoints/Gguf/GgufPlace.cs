@@ -1,7 +1,7 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>Where a tensor of the model lies in a tensor of a GGUF file.</summary>
 /// <param name="Tensor">That of the file.</param>

@@ -3,7 +3,7 @@ using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>
 /// A GGUF LoRA file: low-rank branches under the names of the base file, each with its own rank. Rows of B of q and k, which the file keeps in

@@ -1,6 +1,7 @@
+using LowRankQuant.Formats.Gguf.Blocks;
 using LowRankQuant.Formats.Gguf.Blocks.Codebooks;
 
-namespace LowRankQuant.Formats.Gguf.Blocks;
+namespace LowRankQuant.Formats.Gguf;
 
 /// <summary>Decodes any run of elements of a tensor that is stored in blocks.</summary>
 internal static class BlockReader

@@ -1,6 +1,6 @@
 using LowRankQuant.Models.Decoder;
 
-namespace LowRankQuant.Models.Checkpoints;
+namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>
 /// Finds the parameters of Llama 3 scaling behind a table t_j = f_j / f'_j of divisors. With x = f / (2 pi) a number of the ramp is
