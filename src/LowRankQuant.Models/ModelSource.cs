@@ -27,7 +27,7 @@ public static class ModelSource
             {
                 throw new UnsupportedModelException(
                     $"{path}: {quantizers.Description}; 'lrq eval' runs them, and nothing else does: " +
-                    $"'lrq convert {path} --to {quantizers.WeightsOnlyTarget} --weights-only --out DIR' writes the model without.");
+                    $"'lrq convert {path} `to` {quantizers.WeightsOnlyTarget} `weights_only` `out` DIR' writes the model without.");
             }
             quantizers.CheckExecutable(model.Checkpoint);
             model.RunsQuantizers = true;

@@ -77,7 +77,7 @@ internal sealed class InspectCommand(Terminal terminal)
             ["bitsPerWeight"] = StoredSize.LinearBits(grids),
             ["modelBitsPerWeight"] = StoredSize.ModelBits(model),
             ["quantizers"] = model.Checkpoint.Quantizers?.Description,
-            ["warnings"] = new JsonArray([.. model.Checkpoint.Warnings.Select(warning => JsonValue.Create(warning))]),
+            ["warnings"] = new JsonArray([.. model.Checkpoint.Warnings.Select(warning => JsonValue.Create(OptionText.Of(warning)))]),
         };
     }
 

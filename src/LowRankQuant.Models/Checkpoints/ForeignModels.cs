@@ -50,7 +50,7 @@ internal static partial class ForeignModels
 
     /// <summary>The exception for an adapter where a model is asked for.</summary>
     public static UnsupportedModelException AdapterAlone(string path) =>
-        new($"{path} holds an adapter and no model; name its model, and the adapter by --adapter of lrq eval.");
+        new($"{path} holds an adapter and no model; name its model, and the adapter by `adapter` of lrq eval.");
 
     /// <summary>A word about models of the hub for a path that does not exist; empty where it is none.</summary>
     public static string HubHint(string path) =>

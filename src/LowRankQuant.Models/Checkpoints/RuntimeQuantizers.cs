@@ -19,7 +19,7 @@ public sealed class RuntimeQuantizers
     /// <param name="config">Its configuration.</param>
     /// <param name="schemes">Scheme of every quantized module.</param>
     /// <param name="tensors">Stored scales and zero points of the quantizers, to be copied.</param>
-    /// <param name="weightsOnlyTarget">The container, as <c>--to</c> names it, that holds the weights without them.</param>
+    /// <param name="weightsOnlyTarget">The container, as <c>to</c> names it, that holds the weights without them.</param>
     internal RuntimeQuantizers(
         SafetensorsFolder folder, CompressedTensorsConfig config, IReadOnlyDictionary<string, QuantizationScheme> schemes, IReadOnlyList<PendingTensor> tensors,
         string weightsOnlyTarget)
@@ -62,7 +62,7 @@ public sealed class RuntimeQuantizers
     /// <summary>Their stored scales and zero points, to be copied.</summary>
     public IReadOnlyList<PendingTensor> Tensors { get; }
 
-    /// <summary>The container, as <c>--to</c> names it, that holds the weights without them.</summary>
+    /// <summary>The container, as <c>to</c> names it, that holds the weights without them.</summary>
     public string WeightsOnlyTarget { get; }
 
     /// <summary>Looks whether forward passes can run with all of them.</summary>
@@ -126,5 +126,5 @@ public sealed class RuntimeQuantizers
     }
 
     private UnsupportedModelException Refused(ICheckpoint checkpoint, string why) => new(
-        $"{checkpoint.Location}: {why}; 'lrq convert {checkpoint.Location} --to {WeightsOnlyTarget} --weights-only --out DIR' writes the model without.");
+        $"{checkpoint.Location}: {why}; 'lrq convert {checkpoint.Location} `to` {WeightsOnlyTarget} `weights_only` `out` DIR' writes the model without.");
 }

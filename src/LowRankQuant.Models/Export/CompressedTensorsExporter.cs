@@ -29,7 +29,7 @@ public sealed class CompressedTensorsExporter : FolderExporter
         foreach (ExportLinear linear in source.StoredLinears.Where(linear => linear.ScaleType != common))
             yield return new Misfit(
                 linear.Module, $"{linear.ScaleType} scales where others have {common}, and loaders cast all to one type",
-                "quantize again with one --scale-dtype");
+                "quantize again with one `scale_dtype`");
     }
 
     /// <inheritdoc/>

@@ -19,7 +19,7 @@ internal static class GgufRope
 
     /// <summary>Why a folder cannot hold a table of divisors.</summary>
     public static string NoFolderForm(string location) =>
-        $"{location}: the divisors of the rotary frequencies ('{GgufNames.RopeFactors}') follow from no parameters that a config.json can hold; write another GGUF file (--to gguf).";
+        $"{location}: the divisors of the rotary frequencies ('{GgufNames.RopeFactors}') follow from no parameters that a config.json can hold; write another GGUF file (`to` gguf).";
 
     /// <summary>Puts what <c>rope_scaling</c> of config.json and the keys beside it say into the configuration; an architecture with a key of its own for the base does it itself.</summary>
     /// <exception cref="UnsupportedModelException">A value asks for angles that are not known.</exception>

@@ -10,7 +10,7 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Models.Verification.Engines;
 
 /// <summary>What engines look at when they load a model.</summary>
-/// <param name="Container">Name of the container: that of <c>--to</c>, <c>auto-round</c>, <c>gguf</c> or <c>dense</c>.</param>
+/// <param name="Container">Name of the container: that of <c>to</c>, <c>auto-round</c>, <c>gguf</c> or <c>dense</c>.</param>
 /// <param name="Linears">Quantized linears.</param>
 /// <param name="Quantizers">Quantizers of activations and caches.</param>
 /// <param name="Quantization">The container's object in config.json; null without.</param>

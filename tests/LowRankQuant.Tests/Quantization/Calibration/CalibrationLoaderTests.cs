@@ -156,7 +156,7 @@ public sealed class CalibrationLoaderTests : IDisposable
         Assert.Equal(["abcd", "efgh"], Texts(Load(options).Windows));
         Assert.Equal(11, CalibrationLoader.CountTokens(options, new CharacterTokenizer(), Config(), cancellation: Token));
         Assert.Equal(8, CalibrationLoader.CountTokens(options with { Samples = 1, HeldOut = 1 }, new CharacterTokenizer(), Config(), cancellation: Token));
-        Assert.Contains("--sequence-length", Assert.Throws<CalibrationException>(() => Load(options with { SequenceLength = 12 })).Message);
+        Assert.Contains("`sequence_length`", Assert.Throws<CalibrationException>(() => Load(options with { SequenceLength = 12 })).Message);
     }
 
     [Fact]
@@ -181,7 +181,7 @@ public sealed class CalibrationLoaderTests : IDisposable
     [InlineData("a.ids", "[1, 2.5, 2, 3]", "2.5 is no token id")]
     [InlineData("a.ids", "[1, 99999999999]", "99999999999 is no token id")]
     [InlineData("a.ids", "{\"a\": 1}", "line 1 is no array")]
-    [InlineData("a.jsonl", "{\"text\": \"abcd\"}\n{\"body\": \"x\"}", "line 2 has no field 'text'; it has 'body'. Name the field that holds the text by --text-field")]
+    [InlineData("a.jsonl", "{\"text\": \"abcd\"}\n{\"body\": \"x\"}", "line 2 has no field 'text'; it has 'body'. Name the field that holds the text by `text_field`")]
     [InlineData("a.jsonl", "{\"text\": 3}", "line 1: field 'text' is a number, 3; it must be a text")]
     [InlineData("a.jsonl", "{\"text\": ", "line 1, column 10: not sound JSON: the text ends within a value")]
     [InlineData("a.json", "[\"ab\", 3]", "element 1 (line 1) is 3")]

@@ -34,12 +34,12 @@ public sealed class TextSourceTests : IDisposable
         TextSource source = Source(name, content);
         Assert.Equal(format, source.Format);
         bool told = format == TextFormat.JsonLines && name != "a.ndjson";
-        Assert.Equal(told, source.Warnings.Any(warning => warning.Contains("is read as JSON lines; --calibration-format text takes it as it stands", StringComparison.Ordinal)));
+        Assert.Equal(told, source.Warnings.Any(warning => warning.Contains("is read as JSON lines; `calibration_format` text takes it as it stands", StringComparison.Ordinal)));
     }
 
     [Fact]
     public void PlainTextNamedAsJsonIsRefused() => Assert.Contains(
-        "it is named as JSON and begins with 'O'; if it is plain text, say so by --calibration-format text",
+        "it is named as JSON and begins with 'O'; if it is plain text, say so by `calibration_format` text",
         Assert.Throws<TextSourceException>(() => Source("a.jsonl", "Once upon a time")).Message, StringComparison.Ordinal);
 
     [Theory]
@@ -118,11 +118,11 @@ public sealed class TextSourceTests : IDisposable
     }
 
     [Theory]
-    [InlineData("""{"messages":[{"role":"user","content":"Hi"}]}""", "line 1 holds a conversation ('messages'), and the model has no chat template to put it into text; name a field of plain text by --text-field")]
+    [InlineData("""{"messages":[{"role":"user","content":"Hi"}]}""", "line 1 holds a conversation ('messages'), and the model has no chat template to put it into text; name a field of plain text by `text_field`")]
     [InlineData("""{"instruction":"a","output":"b"}""", "line 1 holds a conversation ('instruction' and 'output')")]
-    [InlineData("[1, 2, 3]", "line 1 holds token ids; say so by --calibration-format ids")]
-    [InlineData("""{"input_ids":[1, 2]}""", "line 1 holds token ids in 'input_ids'; say so by --calibration-format ids")]
-    [InlineData("""{"body":"x","n":1}""", "line 1 has no field 'text'; it has 'body', 'n'. Name the field that holds the text by --text-field")]
+    [InlineData("[1, 2, 3]", "line 1 holds token ids; say so by `calibration_format` ids")]
+    [InlineData("""{"input_ids":[1, 2]}""", "line 1 holds token ids in 'input_ids'; say so by `calibration_format` ids")]
+    [InlineData("""{"body":"x","n":1}""", "line 1 has no field 'text'; it has 'body', 'n'. Name the field that holds the text by `text_field`")]
     [InlineData("""{"text":{"a":1}}""", "field 'text' is an object, {\"a\":1}; it must be a text")]
     [InlineData("""{"text":"a","text":"b"}""", "the key 'text' is there twice in one object")]
     [InlineData("""{"text":"a",}""", "line 1, column 13: not sound JSON: '}' where a value or key must stand (a comma too many in front of it?)")]
