@@ -100,6 +100,13 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     internal IReadOnlyList<string> LayerTypes(int layers, Func<int, bool> isFull) =>
         Words("layer_types", layers) ?? [.. Enumerable.Range(0, layers).Select(layer => isFull(layer) ? "full_attention" : "sliding_attention")];
 
+    /// <summary>The window of every layer where <c>use_sliding_window</c> switches windows on, from <c>max_window_layers</c> on; 0 for none.</summary>
+    internal int[] SwitchedWindows(int layers)
+    {
+        int window = Flag("use_sliding_window", false) ? Window("sliding_window") : 0, first = Count("max_window_layers", 28);
+        return [.. LayerTypes(layers, layer => layer < first).Select(type => type == "sliding_attention" ? window : 0)];
+    }
+
     /// <summary>Sizes and choices under the keys that most families have; a family changes what it has otherwise.</summary>
     internal DecoderConfig Decoder(FamilyDefaults? family = null)
     {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using LowRankQuant.Models.Tokenizers.Pipeline;
 
 namespace LowRankQuant.Models.Tokenizers;
 

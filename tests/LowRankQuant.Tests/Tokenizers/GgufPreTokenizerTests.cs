@@ -7,6 +7,8 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Tests.Models.Export;
 
 namespace LowRankQuant.Tests.Tokenizers;

@@ -3,6 +3,8 @@ using System.Text.Json;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 
 namespace LowRankQuant.Tests.Tokenizers;
 

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 using JsonNode = System.Text.Json.Nodes.JsonNode;
 
 namespace LowRankQuant.Models.Checkpoints.Gguf;

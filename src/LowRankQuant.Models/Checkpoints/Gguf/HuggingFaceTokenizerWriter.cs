@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
 
 namespace LowRankQuant.Models.Checkpoints.Gguf;
 

@@ -1,6 +1,9 @@
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
+using LowRankQuant.Models.Tokenizers.Pipeline;
+using LowRankQuant.Models.Tokenizers.SentencePiece;
 
 namespace LowRankQuant.Models.Export.Gguf;
 

@@ -3,7 +3,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Kernels;
 
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>
 /// Gemma 4 in GGUF: sizes of heads of both kinds of layers, key heads and widths by layer, frequencies of the pairs that stand still as a table, inputs of the blocks' own,
