@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Flrq;

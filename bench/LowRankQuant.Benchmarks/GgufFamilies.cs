@@ -14,6 +14,7 @@ using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Families.Catalog;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Benchmarks;
 

@@ -8,6 +8,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Benchmarks;
 

@@ -11,6 +11,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Benchmarks;

@@ -7,6 +7,7 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Corrections;
 using LowRankQuant.Quantization.Pipeline;

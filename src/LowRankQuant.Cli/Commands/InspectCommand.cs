@@ -8,6 +8,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 

@@ -8,6 +8,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;

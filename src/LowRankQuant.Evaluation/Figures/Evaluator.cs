@@ -3,7 +3,6 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Evaluation.Figures;

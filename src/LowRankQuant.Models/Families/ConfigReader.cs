@@ -3,7 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Models.Families;
 
@@ -187,11 +187,11 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
         string name = Text(key) ?? fallback;
         return name switch
         {
-            "silu" or "swish" => Numerics.Kernels.Activation.Silu,
-            "gelu" => Numerics.Kernels.Activation.GeluErf,
-            "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => Numerics.Kernels.Activation.GeluTanh,
-            "relu" => Numerics.Kernels.Activation.Relu,
-            "relu2" or "relu_squared" => Numerics.Kernels.Activation.ReluSquared,
+            "silu" or "swish" => Numerics.Activation.Silu,
+            "gelu" => Numerics.Activation.GeluErf,
+            "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => Numerics.Activation.GeluTanh,
+            "relu" => Numerics.Activation.Relu,
+            "relu2" or "relu_squared" => Numerics.Activation.ReluSquared,
             _ => throw new UnsupportedModelException($"{file}: {key} '{name}' is not supported; supported are silu, gelu, gelu_new, gelu_pytorch_tanh, relu and relu2."),
         };
     }

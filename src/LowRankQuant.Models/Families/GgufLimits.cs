@@ -46,7 +46,7 @@ internal static class GgufLimits
         RopeConfig rope = subject.Config.Rope;
         if (architecture.Pairs != GgufPairs.None && rope.Scaling == RopeScaling.Yarn && !rope.Truncate && architecture.RoundsRamp && RampMoves(rope))
             yield return "rope_scaling: llama.cpp rounds the borders of YaRN's ramp to whole dimensions, which this model does not (truncate false); its angles differ a little there.";
-        if (subject.Config.Activation == Numerics.Kernels.Activation.GeluErf && architecture.Activations.Contains(Numerics.Kernels.Activation.GeluTanh))
+        if (subject.Config.Activation == Numerics.Activation.GeluErf && architecture.Activations.Contains(Numerics.Activation.GeluTanh))
             yield return $"hidden_act: the {architecture.Name} architecture of llama.cpp computes the tanh form of GELU, which differs from this model's by at most 0.0005.";
         if (Context(architecture, subject) is int context && context < subject.Config.MaxPositions)
         {

@@ -6,7 +6,7 @@ using LowRankQuant.Evaluation.Tasks.Results;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Models.Tokenizers.HuggingFace;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Fuzz.Targets;

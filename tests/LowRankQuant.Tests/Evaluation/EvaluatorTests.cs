@@ -10,6 +10,7 @@ using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Tests.Evaluation;

@@ -8,6 +8,7 @@ using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.Readers;
 
 namespace LowRankQuant.Tests.Evaluation;

@@ -5,6 +5,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;

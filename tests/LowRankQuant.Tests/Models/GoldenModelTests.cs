@@ -5,6 +5,7 @@ using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Tests.Models;
 

@@ -6,6 +6,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.EndToEnd;
 using LowRankQuant.Tests.Quantization;
 

@@ -4,6 +4,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Transforms;
 using LowRankQuant.Quantization.Transforms.Rotation;

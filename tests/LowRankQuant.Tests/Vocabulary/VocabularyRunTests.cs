@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Vocabulary;

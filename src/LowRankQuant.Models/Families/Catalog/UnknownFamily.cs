@@ -3,7 +3,6 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Families.Catalog;
 

@@ -1,7 +1,7 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Models.Families.Gguf;
 

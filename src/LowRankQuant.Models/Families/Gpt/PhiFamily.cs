@@ -1,6 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families.Gguf;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Models.Families.Gpt;
 

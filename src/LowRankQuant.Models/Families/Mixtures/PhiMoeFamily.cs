@@ -1,7 +1,7 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families.Gguf;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Families.Mixtures;
 

@@ -4,6 +4,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Tests.Evaluation.Tasks;
 

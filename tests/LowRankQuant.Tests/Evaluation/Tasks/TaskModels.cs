@@ -7,6 +7,7 @@ using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Tests.Evaluation.Tasks;

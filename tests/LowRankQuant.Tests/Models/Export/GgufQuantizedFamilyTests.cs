@@ -6,6 +6,7 @@ using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.Families;
 
 namespace LowRankQuant.Tests.Models.Export;

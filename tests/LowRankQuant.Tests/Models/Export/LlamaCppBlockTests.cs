@@ -5,6 +5,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.Formats;
 
 namespace LowRankQuant.Tests.Models.Export;

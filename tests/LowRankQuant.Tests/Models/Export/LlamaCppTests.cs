@@ -11,6 +11,7 @@ using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Tests.Models.Export;
 

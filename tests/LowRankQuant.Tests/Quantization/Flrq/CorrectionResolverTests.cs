@@ -1,5 +1,5 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Layers;

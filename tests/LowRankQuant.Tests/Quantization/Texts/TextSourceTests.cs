@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
 

@@ -1,6 +1,6 @@
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Numerics.Kernels;
+namespace LowRankQuant.Numerics;
 
 /// <summary>
 /// Quantization of activations, see <see cref="ActivationGrid"/>. Every row consists of units, runs of columns of one size, each with a step and a zero point: of its own where

@@ -2,7 +2,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
-namespace LowRankQuant.Numerics.LinearAlgebra;
+namespace LowRankQuant.Numerics.LinearAlgebra.Vectors;
 
 /// <summary>Loops over contiguous vectors (BLAS level 1). The order of every sum is fixed by the length and the machine's vector width.</summary>
 internal static class VectorKernels

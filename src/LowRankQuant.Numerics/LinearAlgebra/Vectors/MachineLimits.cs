@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace LowRankQuant.Numerics.LinearAlgebra;
+namespace LowRankQuant.Numerics.LinearAlgebra.Vectors;
 
 /// <summary>Limits of a floating-point type, as constants once the type is known to the compiler.</summary>
 internal static class MachineLimits<T>

@@ -1,6 +1,4 @@
-using LowRankQuant.Numerics.Kernels;
-
-namespace LowRankQuant.Numerics;
+namespace LowRankQuant.Numerics.Cpu;
 
 /// <summary>Which implementation of the kernels a <see cref="CpuDevice"/> uses.</summary>
 public enum CpuKernelKind

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Kernels;
+namespace LowRankQuant.Numerics;
 
 /// <summary>What one Adam step multiplies by, computed in double precision.</summary>
 internal readonly struct AdamFactors

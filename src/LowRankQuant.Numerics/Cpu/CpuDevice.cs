@@ -1,8 +1,7 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
-using LowRankQuant.Numerics.Kernels;
 
-namespace LowRankQuant.Numerics;
+namespace LowRankQuant.Numerics.Cpu;
 
 /// <summary>The processor's main memory: 64-byte aligned blocks from a pool of sizes, kernels on a <see cref="WorkerPool"/>.</summary>
 public sealed class CpuDevice : Device

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Kernels;
+namespace LowRankQuant.Numerics;
 
 /// <summary>Pointwise non-linearities.</summary>
 public enum Activation

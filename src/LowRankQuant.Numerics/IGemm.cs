@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Kernels;
+namespace LowRankQuant.Numerics;
 
 /// <summary>A matrix product on raw row-major memory: c [m, n] = op(a) [m, k] op(b) [k, n], or += when accumulating.</summary>
 internal unsafe interface IGemm

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Kernels;
+namespace LowRankQuant.Numerics;
 
 /// <summary>
 /// The operations of a device, at the level of the formulas that use them. Tensors are row-major 32-bit floats of one device; unless said otherwise a

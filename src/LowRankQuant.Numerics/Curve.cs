@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Kernels;
+namespace LowRankQuant.Numerics;
 
 /// <summary>
 /// Pointwise functions with constants of their own (the fixed ones are <see cref="Activation"/>):
