@@ -8,7 +8,6 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Families.Catalog;

@@ -7,7 +7,6 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Tokenizers;
-using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Benchmarks;

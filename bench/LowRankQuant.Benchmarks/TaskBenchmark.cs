@@ -7,7 +7,6 @@ using LowRankQuant.Evaluation.Tasks.Definitions;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Evaluation.Tasks.Scoring;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;

@@ -1,5 +1,4 @@
 using LowRankQuant.Formats;
-using LowRankQuant.Models;
 
 namespace LowRankQuant.Cli;
 

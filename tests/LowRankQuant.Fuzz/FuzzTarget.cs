@@ -1,7 +1,6 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
 using LowRankQuant.Fuzz.Targets;
-using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;

@@ -1,15 +1,12 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
-using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Commands;

@@ -1,11 +1,9 @@
 using System.CommandLine;
-using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Targets;
 using static LowRankQuant.Cli.Options.OptionReader;

@@ -1,5 +1,4 @@
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 
 namespace LowRankQuant.Cli.Output;
 

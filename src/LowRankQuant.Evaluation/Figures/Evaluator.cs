@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using LowRankQuant.Formats;
-using LowRankQuant.Models;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;

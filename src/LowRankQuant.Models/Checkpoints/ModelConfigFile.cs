@@ -3,7 +3,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Models.Families.Catalog;
 
 namespace LowRankQuant.Models.Checkpoints;
 

@@ -3,7 +3,6 @@ using LowRankQuant.Formats.Branches;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics.Quantized;
 

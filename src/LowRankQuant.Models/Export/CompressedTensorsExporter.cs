@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;

@@ -1,5 +1,3 @@
-using LowRankQuant.Models.Tokenizers.Pipeline;
-
 namespace LowRankQuant.Models.Tokenizers;
 
 /// <summary>A token that is found in the text before the model sees it, as in added_tokens of tokenizer.json.</summary>

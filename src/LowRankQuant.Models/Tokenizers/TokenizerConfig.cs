@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text.Json;
-using LowRankQuant.Models.Tokenizers.Pipeline;
 
 namespace LowRankQuant.Models.Tokenizers;
 

@@ -1,4 +1,3 @@
-using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Quantization.Storage;

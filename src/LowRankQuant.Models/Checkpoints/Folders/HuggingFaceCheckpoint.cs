@@ -4,7 +4,6 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints.Containers;
-using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Families.Catalog;

@@ -1,5 +1,4 @@
 using LowRankQuant.Formats;
-using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 

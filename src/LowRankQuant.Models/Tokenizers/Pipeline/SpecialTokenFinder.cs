@@ -1,5 +1,3 @@
-using LowRankQuant.Models.Tokenizers.Pipeline;
-
 namespace LowRankQuant.Models.Tokenizers.Pipeline;
 
 /// <summary>

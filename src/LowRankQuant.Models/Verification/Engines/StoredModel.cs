@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Numerics.Quantized;
