@@ -5,7 +5,6 @@ using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Tests.Quantization.Calibration;
 
 namespace LowRankQuant.Tests.Evaluation;

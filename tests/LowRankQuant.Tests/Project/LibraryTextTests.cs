@@ -26,7 +26,7 @@ public partial class LibraryTextTests
         ];
         Assert.Contains(libraries, file => Path.GetFileName(file) == "LowRankQuant.Models.dll");
         string[] named = [.. libraries.SelectMany(Texts).Where(text => Option().IsMatch(text.Text)).Select(text => $"{text.Owner}: {text.Text}")];
-        Assert.Empty(named.Where(text => !Array.Exists(Others, text.Contains)));
+        Assert.DoesNotContain(named, text => !Array.Exists(Others, text.Contains));
         // Neither the search nor the list is stale.
         Assert.All(Others, other => Assert.Contains(named, text => text.Contains(other, StringComparison.Ordinal)));
     }

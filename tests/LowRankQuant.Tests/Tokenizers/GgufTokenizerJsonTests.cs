@@ -1,6 +1,5 @@
 using System.Text;
 using System.Text.Json;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Models.Tokenizers.Gguf;

@@ -1,8 +1,6 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks.Scoring;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Cpu;
 

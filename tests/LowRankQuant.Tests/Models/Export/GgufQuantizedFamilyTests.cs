@@ -3,9 +3,7 @@ using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
-using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
-using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.Families;
 

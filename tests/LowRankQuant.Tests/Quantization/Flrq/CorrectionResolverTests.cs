@@ -2,13 +2,8 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
-using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Methods.Flrq;
-using LowRankQuant.Quantization.Methods.FlrqPlus;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;

@@ -4,7 +4,6 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Flrq;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Tests.Readers;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;

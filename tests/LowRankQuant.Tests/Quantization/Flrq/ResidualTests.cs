@@ -1,5 +1,4 @@
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
@@ -11,7 +10,6 @@ using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Flrq;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;
