@@ -1,11 +1,11 @@
 using System.Diagnostics;
 using System.Globalization;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Benchmarks;
 

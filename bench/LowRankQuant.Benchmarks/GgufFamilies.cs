@@ -6,12 +6,14 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Families;
+using LowRankQuant.Models.Families.Catalog;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Benchmarks;
 

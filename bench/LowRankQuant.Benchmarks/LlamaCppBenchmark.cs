@@ -1,12 +1,13 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Tokenizers;
-using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Benchmarks;
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 using LowRankQuant.Numerics.LinearAlgebra;
 
 namespace LowRankQuant.Benchmarks;

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
+using LowRankQuant.Models.Families.Catalog;
 
 namespace LowRankQuant.Benchmarks;
 

@@ -1,5 +1,5 @@
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Benchmarks;
 

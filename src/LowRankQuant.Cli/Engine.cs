@@ -1,7 +1,6 @@
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli;
 

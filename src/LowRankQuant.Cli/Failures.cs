@@ -1,15 +1,13 @@
 using System.Globalization;
 using System.Text;
-using LowRankQuant.Cli.Options;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
-using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
-using LowRankQuant.Models.Export;
+using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;

@@ -1,4 +1,4 @@
-using LowRankQuant.Models;
+using LowRankQuant.Formats;
 
 namespace LowRankQuant.Cli;
 

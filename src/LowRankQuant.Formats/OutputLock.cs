@@ -75,7 +75,7 @@ public sealed class OutputLock : IDisposable
         catch (Exception failure) when (failure is UnauthorizedAccessException or IOException)
         {
             taken.Dispose();
-            throw new IOException($"{output} cannot be written: {failure.Message.TrimEnd('.')}; choose another --out.", failure);
+            throw new IOException($"{output} cannot be written: {failure.Message.TrimEnd('.')}; choose another `out`.", failure);
         }
         catch
         {
@@ -118,7 +118,7 @@ public sealed class OutputLock : IDisposable
                 // Held by somebody who writes it in this moment.
             }
         }
-        throw new OutputLockedException($"{output} is being taken by another process; start again when that one is done, or choose another --out.");
+        throw new OutputLockedException($"{output} is being taken by another process; start again when that one is done, or choose another `out`.");
     }
 
     private bool TryCreate()

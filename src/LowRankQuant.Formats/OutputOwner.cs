@@ -96,10 +96,10 @@ internal sealed record OutputOwner(string Id, int Process, string Start, string 
         {
             return Boot.Length > 0 && Host == Environment.MachineName && SameMachine() && Boot != ThisBoot()
                 ? null
-                : $"{output} is held by {Describe()}, and whether that still runs cannot be seen from {Environment.MachineName}: choose another --out, or delete {file} when it is certain that it does not.";
+                : $"{output} is held by {Describe()}, and whether that still runs cannot be seen from {Environment.MachineName}: choose another `out`, or delete {file} when it is certain that it does not.";
         }
         return Boot == ThisBoot() && StartOf(Process) is { } start && (start == Start || start.Length == 0 || Start.Length == 0)
-            ? $"{output} is held by {Describe()}: wait for it, stop it, or choose another --out."
+            ? $"{output} is held by {Describe()}: wait for it, stop it, or choose another `out`."
             : null;
     }
 

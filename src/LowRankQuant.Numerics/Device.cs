@@ -1,5 +1,3 @@
-using LowRankQuant.Numerics.Kernels;
-
 namespace LowRankQuant.Numerics;
 
 /// <summary>Where tensors live and by what code they are computed. Callers never look behind this class, so another kind of device is another subclass.</summary>

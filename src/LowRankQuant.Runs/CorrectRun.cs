@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Peft;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Quantization.Calibration;

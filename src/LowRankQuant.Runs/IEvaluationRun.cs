@@ -1,4 +1,3 @@
-using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 
 namespace LowRankQuant.Runs;

@@ -1,6 +1,6 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
-using LowRankQuant.Models;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Planning;

@@ -1,8 +1,8 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
 using LowRankQuant.Fuzz.Targets;
-using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;

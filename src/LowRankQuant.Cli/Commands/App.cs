@@ -1,5 +1,4 @@
 using System.CommandLine;
-using LowRankQuant.Cli.Commands;
 using LowRankQuant.Cli.Output;
 
 namespace LowRankQuant.Cli.Commands;

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
-using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Results;

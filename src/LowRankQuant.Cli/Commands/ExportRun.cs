@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export;
 
@@ -30,7 +31,7 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
 
             void Warn(string warning)
             {
-                warnings.Add(warning);
+                warnings.Add(OptionText.Of(warning));
                 narrator.Warn(warning);
             }
         }
@@ -43,7 +44,7 @@ internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
         if (adapter?.IsRounded == true)
         {
             warnings.Add($"{adapter.Path}: the branches are rounded to the type asked for; the model keeps their values.");
-            terminal.Error.WriteLine($"warning: {OptionText.Of(warnings[^1])}");
+            terminal.Error.WriteLine($"warning: {warnings[^1]}");
         }
         if (!json) return ExitCodes.Success;
         var result = new JsonObject

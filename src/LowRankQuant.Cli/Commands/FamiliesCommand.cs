@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Models.Families;
+using LowRankQuant.Models.Families.Catalog;
 
 namespace LowRankQuant.Cli.Commands;
 

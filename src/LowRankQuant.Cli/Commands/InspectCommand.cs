@@ -1,14 +1,12 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics;
-using LowRankQuant.Runs;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Commands;
@@ -77,7 +75,7 @@ internal sealed class InspectCommand(Terminal terminal)
             ["bitsPerWeight"] = StoredSize.LinearBits(grids),
             ["modelBitsPerWeight"] = StoredSize.ModelBits(model),
             ["quantizers"] = model.Checkpoint.Quantizers?.Description,
-            ["warnings"] = new JsonArray([.. model.Checkpoint.Warnings.Select(warning => JsonValue.Create(warning))]),
+            ["warnings"] = new JsonArray([.. model.Checkpoint.Warnings.Select(warning => JsonValue.Create(OptionText.Of(warning)))]),
         };
     }
 

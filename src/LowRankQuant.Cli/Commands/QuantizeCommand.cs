@@ -3,7 +3,6 @@ using System.Text.Json;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 

@@ -5,16 +5,15 @@ using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Tokenizers;
-using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Commands;
 

@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Formats;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Verification;
 using LowRankQuant.Models.Verification.Engines;
@@ -45,7 +46,12 @@ internal sealed class VerifyCommand(Terminal terminal)
                 ? Compare(path, run!)
                 : new CheckpointVerifier(container, run) { Progress = (done, total) => narrator.Progress(done, total) }.Run(cancellation);
         }
-        report = report with { Notes = [.. (container?.Warnings ?? []).Concat(run?.Warnings ?? []), .. report.Notes] };
+        report = report with
+        {
+            Notes = [.. (container?.Warnings ?? []).Concat(run?.Warnings ?? []).Concat(report.Notes).Select(OptionText.Of)],
+            Differences = [.. report.Differences.Select(difference => difference with { Detail = OptionText.Of(difference.Detail) })],
+            Engines = [.. report.Engines.Select(verdict => verdict with { Reason = OptionText.Of(verdict.Reason) })],
+        };
         Print(report, run, json ? terminal.Error : terminal.Out);
         if (json) terminal.Out.WriteLine(ToJson(path, run, report).ToJsonString());
         return report.Differences.Count == 0 ? ExitCodes.Success : ExitCodes.Failed;
@@ -62,7 +68,7 @@ internal sealed class VerifyCommand(Terminal terminal)
         string linears = report.Linears > 0 ? $", {report.Linears} quantized linears" : "";
         writer.WriteLine($"{report.Kind}: {report.Tensors} tensors read{linears}.");
         if (run is not null) writer.WriteLine($"Against {run.Location}: {Compared(report)}.");
-        foreach (string note in report.Notes) writer.WriteLine($"note: {OptionText.Of(note)}");
+        foreach (string note in report.Notes) writer.WriteLine($"note: {note}");
         foreach (Difference difference in report.Differences.Take(MostDifferences)) writer.WriteLine($"different: {difference}");
         if (report.Differences.Count > MostDifferences) writer.WriteLine($"different: {report.Differences.Count - MostDifferences} more");
         if (run is not null && report.Differences.Count == 0) writer.WriteLine("No difference.");

@@ -1,9 +1,7 @@
 using System.CommandLine;
-using LowRankQuant.Evaluation.Tasks;
-using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Cli.Options;

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gptq;
@@ -7,7 +6,6 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using static LowRankQuant.Cli.Options.OptionReader;
 
 namespace LowRankQuant.Cli.Options;

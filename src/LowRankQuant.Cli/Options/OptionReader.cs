@@ -1,15 +1,13 @@
 using System.CommandLine;
 using System.Globalization;
-using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Cli.Options;
 
 /// <summary>Reads option values as text and collects whatever is not of the right form, so that all problems are told at once.</summary>
 internal sealed class OptionReader(ParseResult parsed)
 {
-    private IReadOnlyDictionary<string, string> _otherwise = new Dictionary<string, string>();
+    private Dictionary<string, string> _otherwise = [];
 
     public List<string> Problems { get; } = [];
 

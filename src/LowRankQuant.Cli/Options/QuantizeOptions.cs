@@ -1,12 +1,10 @@
 using System.CommandLine;
-using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Targets;
 using static LowRankQuant.Cli.Options.OptionReader;

@@ -1,4 +1,4 @@
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models;
 
 namespace LowRankQuant.Cli.Output;
 

@@ -1,7 +1,4 @@
-using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
-using LowRankQuant.Quantization.Pipeline;
-using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Output;

@@ -1,13 +1,8 @@
 using System.Globalization;
-using LowRankQuant.Cli.Options;
-using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
-using LowRankQuant.Quantization.Tuning;
-using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Cli.Output;
 

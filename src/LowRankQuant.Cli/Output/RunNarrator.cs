@@ -1,11 +1,8 @@
 using System.Globalization;
 using System.Text;
-using LowRankQuant.Cli.Options;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Output;
 

@@ -1,8 +1,7 @@
 using System.Diagnostics;
-using LowRankQuant.Models;
+using LowRankQuant.Formats;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Evaluation.Figures;

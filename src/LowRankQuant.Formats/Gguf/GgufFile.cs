@@ -1,5 +1,4 @@
 using System.Globalization;
-using LowRankQuant.Formats.Gguf.Blocks;
 using LowRankQuant.Formats.Safetensors;
 
 namespace LowRankQuant.Formats.Gguf;

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using LowRankQuant.Formats.Gguf.Blocks;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Formats.Gguf;

@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Numerics;
 

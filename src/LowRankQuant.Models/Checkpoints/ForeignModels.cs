@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using LowRankQuant.Formats;
+using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints;
 
@@ -46,6 +47,10 @@ internal static partial class ForeignModels
     /// <summary>Whether a file of a folder would be the model itself: there may be others of its kind that do not matter, such as training arguments.</summary>
     public static bool IsModel(string name) =>
         ByExtension.ContainsKey(Path.GetExtension(name)) && ModelStarts.Any(start => name.StartsWith(start, StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>The exception for an adapter where a model is asked for.</summary>
+    public static UnsupportedModelException AdapterAlone(string path) =>
+        new($"{path} holds an adapter and no model; name its model, and the adapter by `adapter` of lrq eval.");
 
     /// <summary>A word about models of the hub for a path that does not exist; empty where it is none.</summary>
     public static string HubHint(string path) =>

@@ -50,7 +50,7 @@ public static class ModelConfigFile
         if (config.ContainsKey("dtype")) config["dtype"] = name;
         if (!config.ContainsKey("dtype") || config.ContainsKey("torch_dtype")) config["torch_dtype"] = name;
         // The text model of a multimodal one may have a type of its own; the other parts keep theirs.
-        JsonObject text = Families.ModelFamilies.TextPart(config);
+        JsonObject text = Families.Catalog.ModelFamilies.TextPart(config);
         foreach (string key in TypeKeys.Where(text.ContainsKey)) text[key] = name;
         foreach (string key in QuantizationKeys) config.Remove(key);
         return config;

@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Models.ChatTemplates;
 
 namespace LowRankQuant.Models.Checkpoints;

@@ -1,5 +1,5 @@
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Models.Decoder;
 
@@ -86,7 +86,7 @@ internal sealed class PlainMlp : IFeedForward
     {
         folds.Writes(Down);
         // max(x / f, 0) f is max(x, 0) for f above 0; no other activation scales with its input.
-        if (Activation.Fixed == Numerics.Kernels.Activation.Relu) folds.Up(Up, Down);
+        if (Activation.Fixed == Numerics.Activation.Relu) folds.Up(Up, Down);
         else folds.Refuse(Down, FoldKind.Up, $"the activation in front ({Activation.Fixed?.ToString() ?? "a curve with constants"}) does not scale with its input");
     }
 }

@@ -1,4 +1,5 @@
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Models.Decoder;
 

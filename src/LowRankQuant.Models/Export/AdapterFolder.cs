@@ -3,7 +3,6 @@ using LowRankQuant.Formats.Branches;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics.Quantized;
 
@@ -27,7 +26,7 @@ internal static class AdapterFolder
         {
             yield return new Misfit(
                 module.Module, $"its branch has rank {module.Rank}, and at most {limit} may be written",
-                "quantize again with a smaller --rank, or allow more by --max-rank");
+                "quantize again with a smaller `rank`, or allow more by `max_rank`");
         }
         if (options.AdapterType is AdapterType.Float16 or AdapterType.Blocks8)
         {
@@ -35,12 +34,12 @@ internal static class AdapterFolder
             {
                 if (source.Adapter.Read(module) is not { } branch || Largest(branch) is not (> LargestHalf and float largest)) continue;
                 string what = FormattableString.Invariant($"a factor of its branch holds {largest:G4}, and {LargestHalf} is the largest half");
-                yield return new Misfit(module, what, "give --adapter-dtype fp32");
+                yield return new Misfit(module, what, "give `adapter_dtype` fp32");
             }
         }
         if (padded && modules.Max(module => module.Rank) is var rank && PaddedRank(modules) > limit && rank <= limit)
             yield return new Misfit(
-                "--max-rank", $"{limit} is none of vLLM's ranks, and rank {rank} pads to {PaddedRank(modules)}", $"give --max-rank {PaddedRank(modules)}");
+                "`max_rank`", $"{limit} is none of vLLM's ranks, and rank {rank} pads to {PaddedRank(modules)}", $"give `max_rank` {PaddedRank(modules)}");
     }
 
     /// <summary>Writes the folder.</summary>

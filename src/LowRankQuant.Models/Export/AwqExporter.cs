@@ -4,6 +4,7 @@ using LowRankQuant.Formats.Awq;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;
@@ -25,14 +26,14 @@ public sealed class AwqExporter : FolderExporter
     /// <inheritdoc/>
     protected override IEnumerable<Misfit> ModelMisfits(ExportSource source, ExportOptions options)
     {
-        if (source.HeadIsQuantized) yield return new Misfit(source.Head, "it is quantized, and AWQ loaders keep it dense", "export --to compressed-tensors");
+        if (source.HeadIsQuantized) yield return new Misfit(source.Head, "it is quantized, and AWQ loaders keep it dense", "export `to` compressed-tensors");
         foreach (Misfit misfit in TableMisfits(source, "AWQ loaders")) yield return misfit;
         if (GroupSize(source) == 0)
         {
             string sizes = string.Join(", ", source.StoredLinears.Select(linear => linear.EffectiveGroupSize).Distinct().Order());
             yield return new Misfit(
                 "groups", $"scales are shared by {sizes} inputs, and AWQ has groups of {EngineRules.Words(Rules.GroupSizes)}, one size for all",
-                $"quantize again with --group-size {EngineRules.Words(Rules.GroupSizes)}");
+                $"quantize again with `group_size` {EngineRules.Words(Rules.GroupSizes)}");
         }
     }
 
@@ -40,10 +41,10 @@ public sealed class AwqExporter : FolderExporter
     protected override IEnumerable<Misfit> LinearMisfits(ExportLinear linear, UniformWeight weight, ExportOptions options)
     {
         if (linear.Grid.Bits != AwqLayout.Bits)
-            yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, and AWQ has 4", "quantize again with --bits 4");
+            yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, and AWQ has 4", "quantize again with `bits` 4");
         if (linear.Ordered) yield return OrderMisfit(linear);
         if (linear.OutFeatures % Rules.OutputTile != 0)
-            yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {Rules.OutputTile}", "export --to compressed-tensors");
+            yield return new Misfit(linear.Module, $"{linear.OutFeatures} outputs are no multiple of {Rules.OutputTile}", "export `to` compressed-tensors");
         if (!StoredGrid.Fits(weight, ScaleType.Float16)) yield return ScaleMisfit(linear, ScaleType.Float16);
     }
 

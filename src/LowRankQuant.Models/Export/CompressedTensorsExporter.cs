@@ -1,7 +1,7 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;
@@ -28,7 +28,7 @@ public sealed class CompressedTensorsExporter : FolderExporter
         foreach (ExportLinear linear in source.StoredLinears.Where(linear => linear.ScaleType != common))
             yield return new Misfit(
                 linear.Module, $"{linear.ScaleType} scales where others have {common}, and loaders cast all to one type",
-                "quantize again with one --scale-dtype");
+                "quantize again with one `scale_dtype`");
     }
 
     /// <inheritdoc/>

@@ -25,7 +25,7 @@ public sealed class DenseFolderExporter : IExporter
     {
         if (source.Checkpoint.Quantizers is not { } quantizers || options.WeightsOnly)
             return TensorCollisions.Find(source.Checkpoint.Location, DenseExporter.Tensors(source.Checkpoint, options.DenseType));
-        const string Remedy = "give --weights-only to leave that behind";
+        const string Remedy = "give `weights_only` to leave that behind";
         return [new Misfit(source.Checkpoint.Location, $"plain floats have no place for {quantizers.Description}", Remedy).ToString()];
     }
 

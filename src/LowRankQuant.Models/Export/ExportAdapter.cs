@@ -1,5 +1,4 @@
 using LowRankQuant.Formats;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;

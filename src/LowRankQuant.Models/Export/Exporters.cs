@@ -1,5 +1,6 @@
 using LowRankQuant.Formats;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
 
 namespace LowRankQuant.Models.Export;
@@ -44,24 +45,24 @@ public static class Exporters
         const string Item = "low-rank branches";
         if (source.Adapter is null)
         {
-            if (options.Adapter is not null) yield return new Misfit(Item, "the model has none", "leave --adapter out");
-            if (options.AdapterType is not null) yield return new Misfit(Item, "the model has none", "leave --adapter-dtype out");
+            if (options.Adapter is not null) yield return new Misfit(Item, "the model has none", "leave `adapter` out");
+            if (options.AdapterType is not null) yield return new Misfit(Item, "the model has none", "leave `adapter_dtype` out");
             yield break;
         }
         if (options.Adapter is { } asked && !exporter.Adapters.Contains(asked))
             yield return new Misfit(
                 Item, $"engines of {exporter.Name} do not load this kind of adapter",
-                "choose another --adapter, or --to dense, which adds branches to the weights");
+                "choose another `adapter`, or `to` dense, which adds branches to the weights");
         else if (options.Adapter is null && exporter.Adapters.Count == 0 && !exporter.MergesBranches)
             yield return new Misfit(
-                Item, $"engines of {exporter.Name} load no adapter that lrq writes", "export --to dense, which adds branches to the weights");
+                Item, $"engines of {exporter.Name} load no adapter that lrq writes", "export `to` dense, which adds branches to the weights");
         if (options is { AdapterType: not null, Adapter: null } && exporter.MergesBranches)
             yield return new Misfit(
-                Item, $"{exporter.Name} adds them to the weights, so that no adapter has a type", "name the adapter by --adapter, or leave --adapter-dtype out");
+                Item, $"{exporter.Name} adds them to the weights, so that no adapter has a type", "name the adapter by `adapter`, or leave `adapter_dtype` out");
         if (options.AdapterType is { } type && exporter.Adapters is [var first, ..] && !Holds(options.Adapter ?? first, type))
             yield return new Misfit(
                 Item, first == ExportAdapter.GgufLora ? "a GGUF LoRA file holds fp32, fp16 or q8_0" : "a PEFT folder holds fp32, fp16 or bf16",
-                "choose another --adapter-dtype");
+                "choose another `adapter_dtype`");
         if ((options.Adapter ?? (exporter.MergesBranches ? null : ExportAdapter.Peft)) is null) yield break;
         foreach (Misfit misfit in AdapterFolder.FindMisfits(source, options, exporter.MergesBranches)) yield return misfit;
     }

@@ -94,19 +94,19 @@ public abstract class FolderExporter : IExporter
 
     /// <summary>A misfit of scales that have more digits than the container's type.</summary>
     private protected static Misfit ScaleMisfit(ExportLinear linear, ScaleType type) => new(
-        linear.Module, $"{linear.ScaleType} scales are no {type} values", $"quantize again with --scale-dtype {(type == ScaleType.Float16 ? "fp16" : "bf16")}");
+        linear.Module, $"{linear.ScaleType} scales are no {type} values", $"quantize again with `scale_dtype` {(type == ScaleType.Float16 ? "fp16" : "bf16")}");
 
     /// <summary>A misfit of an embedding in codes, which most loaders look up as floats.</summary>
     private protected static IEnumerable<Misfit> TableMisfits(ExportSource source, string loaders) => source.Table is not { } table ? [] :
     [
         new Misfit(
             table.Module, $"the embedding is quantized{(source.Checkpoint.Config.TiedEmbeddings ? ", and is the output head too" : "")}, and {loaders} look it up as floats",
-            "export --to compressed-tensors, mlx, gguf or dense, or quantize with --embedding off"),
+            "export `to` compressed-tensors, mlx, gguf or dense, or quantize with `embedding` off"),
     ];
 
     /// <summary>A misfit of columns in another order than their groups.</summary>
     private protected static Misfit OrderMisfit(ExportLinear linear) =>
-        new(linear.Module, "its columns have an activation order (g_idx), which only gptq holds", "export --to gptq or dense");
+        new(linear.Module, "its columns have an activation order (g_idx), which only gptq holds", "export `to` gptq or dense");
 
     private List<PendingTensor> Tensors(ExportSource source, ExportOptions options)
     {
@@ -128,15 +128,15 @@ public abstract class FolderExporter : IExporter
         {
             misfits.Add(new Misfit(
                 source.Checkpoint.Location, $"{Name} has no place for {quantizers.Description}",
-                "give --weights-only to leave that behind, or export --to compressed-tensors"));
+                "give `weights_only` to leave that behind, or export `to` compressed-tensors"));
         }
-        misfits.AddRange(source.OffGrid.Select(module => new Misfit(module, "it lies on no uniform grid with integer zero points", "export --to dense")));
+        misfits.AddRange(source.OffGrid.Select(module => new Misfit(module, "it lies on no uniform grid with integer zero points", "export `to` dense")));
         misfits.AddRange(source.TwoLevel.Select(module =>
-            new Misfit(module, "its grid has two levels of scales, which only gguf holds", "export --to gguf or dense")));
+            new Misfit(module, "its grid has two levels of scales, which only gguf holds", "export `to` gguf or dense")));
         if (source.StoredLinears.Count == 0)
         {
             if (misfits.Count == 0)
-                misfits.Add(new Misfit(source.Checkpoint.Location, "no linear is stored on an integer grid", "quantize it first, or export --to dense"));
+                misfits.Add(new Misfit(source.Checkpoint.Location, "no linear is stored on an integer grid", "quantize it first, or export `to` dense"));
             return misfits;
         }
         misfits.AddRange(ModelMisfits(source, options));

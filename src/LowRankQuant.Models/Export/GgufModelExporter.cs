@@ -1,5 +1,7 @@
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Export.Gguf;
 
 namespace LowRankQuant.Models.Export;
@@ -30,14 +32,14 @@ public sealed class GgufModelExporter : IExporter
     {
         List<string> problems = [];
         if (source.Checkpoint.Quantizers is { } quantizers && !options.WeightsOnly)
-            problems.Add($"{source.Checkpoint.Location}: GGUF has no place for {quantizers.Description}; give --weights-only to leave that behind.");
+            problems.Add($"{source.Checkpoint.Location}: GGUF has no place for {quantizers.Description}; give `weights_only` to leave that behind.");
         // Without this they would be rounded to F16 like any float.
         problems.AddRange(source.Linears.Where(linear => linear.Ordered).Select(linear =>
-            $"{linear.Module}: its columns have an activation order (g_idx), which only gptq holds; export --to gptq or dense."));
+            $"{linear.Module}: its columns have an activation order (g_idx), which only gptq holds; export `to` gptq or dense."));
         if (source.Checkpoint is not GgufCheckpoint)
-            problems.AddRange(source.OffGrid.Where(module => !IsMxfp4(source.Checkpoint, module)).Select(module => $"{module}: its values lie on no grid that GGUF's blocks hold; export --to dense."));
+            problems.AddRange(source.OffGrid.Where(module => !IsMxfp4(source.Checkpoint, module)).Select(module => $"{module}: its values lie on no grid that GGUF's blocks hold; export `to` dense."));
         if (source.Adapter is not null && !options.Overwrite && File.Exists(AdapterPath(options.Output)))
-            problems.Add($"{AdapterPath(options.Output)} is there already; choose another --out, or give --overwrite.");
+            problems.Add($"{AdapterPath(options.Output)} is there already; choose another `out`, or give `overwrite`.");
         problems.AddRange(GgufExporter.Problems(source.Checkpoint));
         if (problems.Count == 0) problems.AddRange(GgufTensorPlan.For(source.Checkpoint, options.Gguf).Problems);
         if (problems.Count == 0) problems.AddRange(GgufTokenizerPlan.For(source.Checkpoint, options.Gguf).Problems);

@@ -4,6 +4,7 @@ using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gptq;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;
@@ -25,7 +26,7 @@ public sealed class GptqExporter : FolderExporter
         UniformGrid grid = Stored(source.StoredLinears[0]);
         return grid.Symmetric || Form(grid, options) != GptqZeroPoints.MinusOne
             ? []
-            : [$"{Rules.Engine} refuses v1 with sym false (seen with {Rules}); vLLM's gptq kernel reads it. For {Rules.Engine} write v2 (--gptq-format v2)."];
+            : [$"{Rules.Engine} refuses v1 with sym false (seen with {Rules}); vLLM's gptq kernel reads it. For {Rules.Engine} write v2 (`gptq_format` v2)."];
     }
 
     /// <inheritdoc/>
@@ -36,7 +37,7 @@ public sealed class GptqExporter : FolderExporter
         foreach (ExportLinear linear in source.StoredLinears.Where(linear => Stored(linear) != common && !linear.IsTable))
             yield return new Misfit(
                 linear.Module, $"it has {linear.Grid}, the others {common}, and the configuration has room for one",
-                "export --to compressed-tensors, or quantize with --widths fixed");
+                "export `to` compressed-tensors, or quantize with `widths` fixed");
     }
 
     /// <inheritdoc/>
@@ -44,13 +45,13 @@ public sealed class GptqExporter : FolderExporter
     {
         int bits = linear.Grid.Bits;
         if (!Rules.Widths.Contains(bits))
-            yield return new Misfit(linear.Module, $"{bits} bits, and GPTQ has {EngineRules.Words(Rules.Widths, "and")}", $"quantize again with --bits {(bits < 8 && bits > 4 ? 8 : 4)}");
+            yield return new Misfit(linear.Module, $"{bits} bits, and GPTQ has {EngineRules.Words(Rules.Widths, "and")}", $"quantize again with `bits` {(bits < 8 && bits > 4 ? 8 : 4)}");
         if (linear.InFeatures % Rules.InputTile != 0 || linear.OutFeatures % Rules.OutputTile != 0)
             yield return new Misfit(
-                linear.Module, $"[{linear.OutFeatures}, {linear.InFeatures}] is not made of runs of {Rules.OutputTile}", "export --to compressed-tensors");
+                linear.Module, $"[{linear.OutFeatures}, {linear.InFeatures}] is not made of runs of {Rules.OutputTile}", "export `to` compressed-tensors");
         if (!StoredGrid.Fits(weight, ScaleType.Float16)) yield return ScaleMisfit(linear, ScaleType.Float16);
         if (Form(linear.Grid, options) == GptqZeroPoints.MinusOne && weight.ZeroPoints?.Contains((byte)0) == true)
-            yield return new Misfit(linear.Module, "a zero point is 0, which v1 cannot say", "write v2 (--gptq-format v2)");
+            yield return new Misfit(linear.Module, "a zero point is 0, which v1 cannot say", "write v2 (`gptq_format` v2)");
     }
 
     /// <inheritdoc/>

@@ -3,7 +3,7 @@ namespace LowRankQuant.Models.Export;
 /// <summary>Writes models in one container. A new container is a class and a line in <see cref="Exporters"/>.</summary>
 public interface IExporter
 {
-    /// <summary>The value of <c>--to</c>.</summary>
+    /// <summary>The value of <c>to</c>.</summary>
     string Name { get; }
 
     /// <summary>Whether the output is one file; else it is a folder.</summary>

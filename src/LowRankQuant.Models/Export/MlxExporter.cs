@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Mlx;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;
@@ -31,7 +32,7 @@ public sealed class MlxExporter : FolderExporter
     {
         ScaleType common = DenseType(source);
         foreach (ExportLinear linear in source.StoredLinears.Where(linear => linear.ScaleType != common))
-            yield return new Misfit(linear.Module, $"{linear.ScaleType} scales where others have {common}", "quantize again with one --scale-dtype");
+            yield return new Misfit(linear.Module, $"{linear.ScaleType} scales where others have {common}", "quantize again with one `scale_dtype`");
     }
 
     /// <inheritdoc/>
@@ -39,14 +40,14 @@ public sealed class MlxExporter : FolderExporter
     {
         if (linear.Ordered) yield return OrderMisfit(linear);
         if (!Rules.Widths.Contains(linear.Grid.Bits))
-            yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, which MLX lacks", "quantize again with --bits 6 or 8");
+            yield return new Misfit(linear.Module, $"{linear.Grid.Bits} bits, which MLX lacks", "quantize again with `bits` 6 or 8");
         if (GroupSize(linear) == 0)
             yield return new Misfit(
                 linear.Module, $"scales are shared by {linear.EffectiveGroupSize} inputs, and MLX has groups of {EngineRules.Words(Rules.GroupSizes, "and")}",
-                $"quantize again with --group-size {EngineRules.Words(Rules.GroupSizes)}");
+                $"quantize again with `group_size` {EngineRules.Words(Rules.GroupSizes)}");
         else if (MlxWeight.FromGrid(StoredGrid.Put(weight, Grid(linear), linear.ScaleType)) is null)
             yield return new Misfit(
-                linear.Module, $"a bias -s z has more digits than {linear.ScaleType}", "quantize again with --symmetric, whose biases are exact");
+                linear.Module, $"a bias -s z has more digits than {linear.ScaleType}", "quantize again with `symmetric`, whose biases are exact");
     }
 
     /// <inheritdoc/>

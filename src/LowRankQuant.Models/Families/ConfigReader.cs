@@ -1,8 +1,9 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Models.Families;
 
@@ -99,6 +100,13 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     internal IReadOnlyList<string> LayerTypes(int layers, Func<int, bool> isFull) =>
         Words("layer_types", layers) ?? [.. Enumerable.Range(0, layers).Select(layer => isFull(layer) ? "full_attention" : "sliding_attention")];
 
+    /// <summary>The window of every layer where <c>use_sliding_window</c> switches windows on, from <c>max_window_layers</c> on; 0 for none.</summary>
+    internal int[] SwitchedWindows(int layers)
+    {
+        int window = Flag("use_sliding_window", false) ? Window("sliding_window") : 0, first = Count("max_window_layers", 28);
+        return [.. LayerTypes(layers, layer => layer < first).Select(type => type == "sliding_attention" ? window : 0)];
+    }
+
     /// <summary>Sizes and choices under the keys that most families have; a family changes what it has otherwise.</summary>
     internal DecoderConfig Decoder(FamilyDefaults? family = null)
     {
@@ -179,11 +187,11 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
         string name = Text(key) ?? fallback;
         return name switch
         {
-            "silu" or "swish" => Numerics.Kernels.Activation.Silu,
-            "gelu" => Numerics.Kernels.Activation.GeluErf,
-            "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => Numerics.Kernels.Activation.GeluTanh,
-            "relu" => Numerics.Kernels.Activation.Relu,
-            "relu2" or "relu_squared" => Numerics.Kernels.Activation.ReluSquared,
+            "silu" or "swish" => Numerics.Activation.Silu,
+            "gelu" => Numerics.Activation.GeluErf,
+            "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => Numerics.Activation.GeluTanh,
+            "relu" => Numerics.Activation.Relu,
+            "relu2" or "relu_squared" => Numerics.Activation.ReluSquared,
             _ => throw new UnsupportedModelException($"{file}: {key} '{name}' is not supported; supported are silu, gelu, gelu_new, gelu_pytorch_tanh, relu and relu2."),
         };
     }

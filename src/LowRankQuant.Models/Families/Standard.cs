@@ -1,5 +1,5 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Models.Families;
 

@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;

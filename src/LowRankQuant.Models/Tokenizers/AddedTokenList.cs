@@ -1,5 +1,15 @@
 namespace LowRankQuant.Models.Tokenizers;
 
+/// <summary>A token that is found in the text before the model sees it, as in added_tokens of tokenizer.json.</summary>
+internal sealed record AddedToken(int Id, string Content)
+{
+    internal bool SingleWord { get; init; }
+    internal bool StripLeft { get; init; }
+    internal bool StripRight { get; init; }
+    internal bool Normalized { get; init; }
+    internal bool Special { get; init; }
+}
+
 /// <summary>
 /// Puts the tokens that files beside a vocabulary add together with its own. An id has one text and a text one id, whichever file says so: what
 /// contradicts that is refused, because the row of the embedding that is meant cannot be told.

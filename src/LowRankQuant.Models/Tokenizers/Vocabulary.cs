@@ -2,6 +2,17 @@ using System.Globalization;
 
 namespace LowRankQuant.Models.Tokenizers;
 
+/// <summary>What a token of a SentencePiece or GGUF vocabulary is; the numbers are those of both formats.</summary>
+internal enum TokenKind
+{
+    Normal = 1,
+    Unknown = 2,
+    Control = 3,
+    UserDefined = 4,
+    Unused = 5,
+    Byte = 6,
+}
+
 /// <summary>Token texts and ids, both ways.</summary>
 internal sealed class Vocabulary
 {

@@ -2,6 +2,8 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Families;

@@ -1,8 +1,11 @@
 using System.Globalization;
+using LowRankQuant.Formats;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 
 namespace LowRankQuant.Models.Verification;
 

@@ -1,5 +1,7 @@
 using System.Text;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Pipeline;
+using LowRankQuant.Models.Tokenizers.SentencePiece;
 
 namespace LowRankQuant.Models.Verification;
 

@@ -1,5 +1,3 @@
-using LowRankQuant.Numerics.Kernels;
-
 namespace LowRankQuant.Numerics.Autograd;
 
 /// <summary>Pointwise non-linearities, plain and gated.</summary>

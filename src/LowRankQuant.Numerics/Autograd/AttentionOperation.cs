@@ -1,5 +1,3 @@
-using LowRankQuant.Numerics.Kernels;
-
 namespace LowRankQuant.Numerics.Autograd;
 
 /// <summary>Causal grouped-query attention; the backward pass recomputes the scores instead of storing them.</summary>

@@ -1,5 +1,3 @@
-using LowRankQuant.Numerics.Kernels;
-
 namespace LowRankQuant.Numerics.Autograd;
 
 /// <summary>Functions with constants, the gate of gpt-oss, products by elements and by rows, views, and rows picked out and put back.</summary>

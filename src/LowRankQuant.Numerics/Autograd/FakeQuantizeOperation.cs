@@ -1,5 +1,3 @@
-using LowRankQuant.Numerics.Kernels;
-
 namespace LowRankQuant.Numerics.Autograd;
 
 /// <summary>The learned-scale fake quantizer of LRQ and FlexRound; the formulas stand at <see cref="FakeQuantizeArguments"/>.</summary>

@@ -31,7 +31,7 @@ public sealed class Tape : IDisposable
     /// </summary>
     public int[]? Windows { get; set; }
 
-    internal Kernels.IKernels Kernels => Device.Kernels;
+    internal IKernels Kernels => Device.Kernels;
 
     /// <summary>A tensor of undefined contents that lives as long as the tape.</summary>
     public Tensor Rent(params ReadOnlySpan<int> shape)

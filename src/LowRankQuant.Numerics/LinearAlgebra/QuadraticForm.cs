@@ -1,3 +1,5 @@
+using LowRankQuant.Numerics.LinearAlgebra.Vectors;
+
 namespace LowRankQuant.Numerics.LinearAlgebra;
 
 /// <summary>d^T H d for symmetric H: the output energy of a weight error d under the input covariance H.</summary>

@@ -1,4 +1,5 @@
 using System.Numerics;
+using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 
 namespace LowRankQuant.Numerics.LinearAlgebra;
 

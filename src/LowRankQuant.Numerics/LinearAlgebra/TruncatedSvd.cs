@@ -1,3 +1,5 @@
+using LowRankQuant.Numerics.LinearAlgebra.Vectors;
+
 namespace LowRankQuant.Numerics.LinearAlgebra;
 
 /// <summary>

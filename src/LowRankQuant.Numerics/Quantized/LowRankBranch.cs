@@ -24,7 +24,7 @@ public sealed record LowRankBranch(int Rank, float[] A, float[] B, int BitsPerFa
         for (int row = 0; row < rows; row++)
         {
             for (int term = 0; term < Rank; term++)
-                LinearAlgebra.VectorKernels.AddScaled(B[(row * Rank) + term], A.AsSpan(term * columns, columns), weight.Slice(row * columns, columns));
+                LinearAlgebra.Vectors.VectorKernels.AddScaled(B[(row * Rank) + term], A.AsSpan(term * columns, columns), weight.Slice(row * columns, columns));
         }
     }
 }

@@ -22,7 +22,7 @@ public static class StorageScale
         float floor = type == ScaleType.Float16 ? SmallestHalf : SmallestSingle;
         float rounded = Math.Max(RoundAny(digits is { } kept ? KeepDigits(scale, kept) : scale, type), floor);
         if (!float.IsFinite(rounded))
-            throw new ArgumentOutOfRangeException(nameof(scale), scale, $"The scale does not fit {type}; store it as Float32 (--scale-dtype fp32).");
+            throw new ArgumentOutOfRangeException(nameof(scale), scale, $"The scale does not fit {type}; store it as Float32 (`scale_dtype` fp32).");
         return rounded;
     }
 

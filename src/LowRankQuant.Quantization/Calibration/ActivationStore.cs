@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using Microsoft.Win32.SafeHandles;
 
 namespace LowRankQuant.Quantization.Calibration;

@@ -1,7 +1,6 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
-using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Quantization.Calibration;
 

@@ -1,7 +1,6 @@
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Corrections;
 using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Quantization.Corrections;

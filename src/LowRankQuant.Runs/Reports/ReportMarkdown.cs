@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Layers;

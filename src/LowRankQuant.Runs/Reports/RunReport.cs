@@ -1,5 +1,4 @@
 using System.Text.Json.Serialization;
-using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Quantization.Storage;

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 

@@ -1,8 +1,11 @@
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
 
 namespace LowRankQuant.Fuzz.Targets;
 

@@ -1,10 +1,12 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Data;
+using LowRankQuant.Evaluation.Tasks.Definitions;
 using LowRankQuant.Evaluation.Tasks.Results;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
+using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Fuzz.Targets;

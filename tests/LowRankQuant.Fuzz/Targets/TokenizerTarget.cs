@@ -1,5 +1,6 @@
 using System.Text;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 
 namespace LowRankQuant.Fuzz.Targets;
 

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text.Json;
-using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
@@ -8,8 +7,6 @@ using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;
-using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Tests.Quantization;
 using LowRankQuant.Tests.Readers;
 

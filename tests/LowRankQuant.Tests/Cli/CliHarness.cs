@@ -1,10 +1,8 @@
 using LowRankQuant.Cli;
 using LowRankQuant.Cli.Commands;
-using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 

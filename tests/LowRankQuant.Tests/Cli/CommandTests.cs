@@ -1,14 +1,12 @@
 using System.Text.Json;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
-using LowRankQuant.Models;
+using LowRankQuant.Formats;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;

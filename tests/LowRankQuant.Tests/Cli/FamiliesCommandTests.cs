@@ -1,5 +1,5 @@
 using System.Text.Json.Nodes;
-using LowRankQuant.Models.Families;
+using LowRankQuant.Models.Families.Catalog;
 
 namespace LowRankQuant.Tests.Cli;
 

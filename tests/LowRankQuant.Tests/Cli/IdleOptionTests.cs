@@ -1,8 +1,6 @@
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.Cli;
 

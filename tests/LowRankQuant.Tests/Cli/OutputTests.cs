@@ -1,10 +1,7 @@
 using LowRankQuant.Cli.Output;
-using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
-using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.Cli;

@@ -1,6 +1,7 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Tests.EndToEnd;
 
 namespace LowRankQuant.Tests.Containers;

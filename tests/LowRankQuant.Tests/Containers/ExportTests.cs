@@ -1,7 +1,8 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.EndToEnd;

@@ -1,4 +1,5 @@
 using LowRankQuant.Formats;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Tests.EndToEnd;

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Tests.EndToEnd;

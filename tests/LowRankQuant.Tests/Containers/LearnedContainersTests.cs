@@ -1,4 +1,5 @@
 using LowRankQuant.Formats;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.EndToEnd;

@@ -1,7 +1,7 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Tests.EndToEnd;
 
 namespace LowRankQuant.Tests.Containers;

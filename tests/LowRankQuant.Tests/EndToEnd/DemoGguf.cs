@@ -1,4 +1,4 @@
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Tests.Formats;
 
 namespace LowRankQuant.Tests.EndToEnd;

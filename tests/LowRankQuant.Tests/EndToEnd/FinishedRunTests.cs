@@ -1,8 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
-using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.EndToEnd;

@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Tests.EndToEnd;

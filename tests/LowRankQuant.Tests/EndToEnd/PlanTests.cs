@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;

@@ -3,9 +3,9 @@ using LowRankQuant.Formats.Branches;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Quantization.Layers;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Tests.EndToEnd;
 

@@ -4,14 +4,11 @@ using LowRankQuant.Cli;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.EndToEnd;
 

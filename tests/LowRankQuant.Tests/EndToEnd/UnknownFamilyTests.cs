@@ -1,8 +1,10 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Families;
+using LowRankQuant.Models.Families.Catalog;
 
 namespace LowRankQuant.Tests.EndToEnd;
 
@@ -142,7 +144,7 @@ public sealed class UnknownFamilyTests
         Assert.True(File.Exists(Path.Combine(output, "modeling_odd.py")));
         using ICheckpoint read = CheckpointOpener.Open(output, use: ModelUse.Weights);
         Assert.Equal(["backbone.blocks.0", "backbone.blocks.1", "backbone.blocks.10"], read.Layout.Blocks);
-        Assert.Throws<LowRankQuant.Models.UnsupportedModelException>(() => CheckpointOpener.Open(output));
+        Assert.Throws<UnsupportedModelException>(() => CheckpointOpener.Open(output));
         Assert.Contains("not said", (await Lrq.Run("inspect", output)).Out, StringComparison.Ordinal);
     }
 

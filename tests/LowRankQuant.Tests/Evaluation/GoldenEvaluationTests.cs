@@ -3,8 +3,11 @@ using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Checkpoints.Gguf;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.Readers;
 
 namespace LowRankQuant.Tests.Evaluation;

@@ -1,10 +1,10 @@
 using LowRankQuant.Evaluation;
-using LowRankQuant.Runs;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Runs;
 using LowRankQuant.Tests.Quantization.Calibration;
 
 namespace LowRankQuant.Tests.Evaluation;
@@ -67,7 +67,7 @@ public sealed class TextFileWindowsTests : IDisposable
         File.WriteAllBytes(path, [65, 0xFF, 65]);
         Assert.Contains("is not UTF-8", Assert.Throws<TextSourceException>(() => file.Count()).Message, StringComparison.Ordinal);
         File.WriteAllText(path, "text");
-        Assert.Contains("--add-bos yes", Assert.Throws<EvaluationException>(() => new TextFileWindows(Source("a.txt"), new CharacterTokenizer(), config, AddBos.Yes, new())).Message, StringComparison.Ordinal);
+        Assert.Contains("`add_bos` yes", Assert.Throws<EvaluationException>(() => new TextFileWindows(Source("a.txt"), new CharacterTokenizer(), config, AddBos.Yes, new())).Message, StringComparison.Ordinal);
         File.Delete(path);
         Assert.Contains("is not a file", Assert.Throws<TextSourceException>(() => file.Count()).Message, StringComparison.Ordinal);
     }
@@ -113,19 +113,19 @@ public sealed class TextFileWindowsTests : IDisposable
         File.WriteAllText(_folder.File("a.ids.jsonl"), "[97, 98]\n{\"input_ids\": [99], \"attention_mask\": [1]}\n");
         var file = new TextFileWindows(Source("a.ids.jsonl"), new CharacterTokenizer(bos: 2, eos: 1, addsBos: true), Config, AddBos.Auto, new TextWindowOptions());
         Assert.Equal("abc", Text(Assert.Single(file)));
-        Assert.Contains("--join-rows", Assert.Throws<EvaluationException>(() => new TextFileWindows(Source("a.ids.jsonl"), new CharacterTokenizer(), Config, AddBos.No, new(), joinRows: true)).Message, StringComparison.Ordinal);
+        Assert.Contains("`join_rows`", Assert.Throws<EvaluationException>(() => new TextFileWindows(Source("a.ids.jsonl"), new CharacterTokenizer(), Config, AddBos.No, new(), joinRows: true)).Message, StringComparison.Ordinal);
     }
 
     [Theory]
     [InlineData(10, null, "has 10 tokens: it is measured as one window of 10 instead of 64")]
-    [InlineData(130, 16, "has 130 tokens, which make 3 windows of 64 tokens, the last perhaps shorter; --windows asks for 16")]
+    [InlineData(130, 16, "has 130 tokens, which make 3 windows of 64 tokens, the last perhaps shorter; `windows` asks for 16")]
     [InlineData(130, 2, null)]
     [InlineData(64, null, null)]
     public void AShortTextIsToldOf(int characters, int? windows, string? message)
     {
         File.WriteAllText(_folder.File("a.txt"), new string('x', characters));
         var file = new TextFileWindows(Source("a.txt"), new CharacterTokenizer(), Config, AddBos.No, new TextWindowOptions { Windows = windows });
-        string? shortage = file.Shortage(file.Count(), "--windows");
+        string? shortage = file.Shortage(file.Count(), "`windows`");
         if (message is null) Assert.Null(shortage);
         else Assert.Contains(message, shortage, StringComparison.Ordinal);
     }

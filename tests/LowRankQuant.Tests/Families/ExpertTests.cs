@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.EndToEnd;

@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
+using LowRankQuant.Models.Families.Catalog;
 using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Tests.Families;

@@ -1,9 +1,10 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Tests.Families;
 

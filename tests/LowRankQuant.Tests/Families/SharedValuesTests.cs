@@ -1,10 +1,10 @@
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Tests.Families;
 

@@ -6,7 +6,6 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Layers;
 
 namespace LowRankQuant.Tests.Formats;
 

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Tests.Formats;

@@ -23,7 +23,7 @@ public sealed class OutputLockTests : IDisposable
             Assert.Null(held.TakenOver);
             string message = Assert.Throws<OutputLockedException>(() => OutputLock.TakeFolder(Output)).Message;
             Assert.StartsWith($"{Output} is held by process {Environment.ProcessId} on {Environment.MachineName} since {DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}", message, StringComparison.Ordinal);
-            Assert.Contains("choose another --out", message, StringComparison.Ordinal);
+            Assert.Contains("choose another `out`", message, StringComparison.Ordinal);
             Assert.DoesNotContain('\n', message);
             Assert.Equal(message, OutputLock.Conflict(Output));
         }
@@ -136,7 +136,7 @@ public sealed class OutputLockTests : IDisposable
     {
         File.WriteAllText(Output, "x");
         Assert.Contains($"{Output} cannot be written", Assert.Throws<IOException>(() => OutputLock.TakeFolder(Output)).Message, StringComparison.Ordinal);
-        Assert.Contains("choose another --out", Assert.Throws<IOException>(() => OutputLock.TakeFolder(Path.Combine(Output, "within"))).Message, StringComparison.Ordinal);
+        Assert.Contains("choose another `out`", Assert.Throws<IOException>(() => OutputLock.TakeFolder(Path.Combine(Output, "within"))).Message, StringComparison.Ordinal);
     }
 
     // What a process of another kind has left: this one's, altered.

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Kernels.Blas;
 using LowRankQuant.Numerics.Kernels.Simd;
 

@@ -1,5 +1,4 @@
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Tests.Kernels;

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Kernels.Scalar;
 using LowRankQuant.Numerics.Kernels.Simd;
 

@@ -1,5 +1,4 @@
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Kernels.Scalar;
 using static LowRankQuant.Tests.Kernels.FiniteDifferences;
 

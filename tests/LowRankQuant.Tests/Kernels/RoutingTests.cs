@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 using static LowRankQuant.Tests.Kernels.FiniteDifferences;
 
 namespace LowRankQuant.Tests.Kernels;

@@ -1,5 +1,4 @@
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Kernels;
 using static LowRankQuant.Tests.Kernels.KernelTwins;
 
 namespace LowRankQuant.Tests.Kernels;

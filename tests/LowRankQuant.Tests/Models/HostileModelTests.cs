@@ -3,6 +3,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Tests.Formats;
 
 namespace LowRankQuant.Tests.Models;

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Tests.EndToEnd;

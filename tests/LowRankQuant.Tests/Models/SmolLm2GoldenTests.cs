@@ -2,8 +2,9 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Numerics;
+using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Checkpoints.Gguf;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.EndToEnd;
 using LowRankQuant.Tests.Quantization;
 

@@ -64,14 +64,14 @@ internal sealed class NamespaceGraph
             stack.Push(name);
             foreach (string next in _edges[name].Keys)
             {
-                if (!number.ContainsKey(next))
+                if (!number.TryGetValue(next, out int known))
                 {
                     Visit(next);
                     low[name] = Math.Min(low[name], low[next]);
                 }
                 else if (stack.Contains(next))
                 {
-                    low[name] = Math.Min(low[name], number[next]);
+                    low[name] = Math.Min(low[name], known);
                 }
             }
             if (low[name] != number[name]) return;

@@ -4,8 +4,6 @@ using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Grids;
-using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Tests.Quantization;
 

@@ -1,12 +1,10 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Tests.Quantization;

@@ -1,4 +1,7 @@
+using LowRankQuant.Formats;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Tests.EndToEnd;
 
 namespace LowRankQuant.Tests.Sources;
@@ -137,7 +140,7 @@ public sealed class FilesTests
     private static void Refused(string path, params string[] words)
     {
         Exception error = Assert.ThrowsAny<Exception>(() => CheckpointOpener.Open(path));
-        Assert.True(error is LowRankQuant.Models.CheckpointException or LowRankQuant.Models.UnsupportedModelException or LowRankQuant.Formats.CheckpointFormatException, error.ToString());
+        Assert.True(error is CheckpointException or UnsupportedModelException or LowRankQuant.Formats.CheckpointFormatException, error.ToString());
         Assert.DoesNotContain('\n', error.Message);
         foreach (string word in words) Assert.Contains(word, error.Message, StringComparison.Ordinal);
     }

@@ -1,5 +1,6 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Tests.EndToEnd;
 

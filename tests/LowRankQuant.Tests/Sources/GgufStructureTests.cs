@@ -1,6 +1,6 @@
 using System.Text;
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Tests.EndToEnd;
 
 namespace LowRankQuant.Tests.Sources;

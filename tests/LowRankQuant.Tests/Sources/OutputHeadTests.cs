@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;

@@ -3,6 +3,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Tests.EndToEnd;
 
 namespace LowRankQuant.Tests.Sources;

@@ -3,9 +3,12 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.LlamaCpp;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Tests.Models.Export;
 
 namespace LowRankQuant.Tests.Tokenizers;

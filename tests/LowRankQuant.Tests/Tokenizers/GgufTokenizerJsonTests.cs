@@ -1,7 +1,9 @@
 using System.Text;
 using System.Text.Json;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 
 namespace LowRankQuant.Tests.Tokenizers;
 

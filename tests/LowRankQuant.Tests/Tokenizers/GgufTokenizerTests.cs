@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
 
 namespace LowRankQuant.Tests.Tokenizers;
 

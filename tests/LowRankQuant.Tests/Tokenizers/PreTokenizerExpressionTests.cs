@@ -1,5 +1,8 @@
 using System.Text.Json;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
+using LowRankQuant.Models.Tokenizers.Patterns;
+using LowRankQuant.Models.Tokenizers.Pipeline;
 
 namespace LowRankQuant.Tests.Tokenizers;
 

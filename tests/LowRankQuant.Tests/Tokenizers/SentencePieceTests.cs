@@ -1,6 +1,8 @@
 using System.Text;
 using System.Text.Json;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
+using LowRankQuant.Models.Tokenizers.SentencePiece;
 
 namespace LowRankQuant.Tests.Tokenizers;
 

@@ -1,5 +1,5 @@
 using System.Text;
-using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
 
 namespace LowRankQuant.Tests.Tokenizers;
 

@@ -1,6 +1,9 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
+using LowRankQuant.Models.Tokenizers.SentencePiece;
 
 namespace LowRankQuant.Tests.Tokenizers;
 

@@ -1,4 +1,6 @@
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Models.Verification;
 
 namespace LowRankQuant.Tests.Tokenizers;

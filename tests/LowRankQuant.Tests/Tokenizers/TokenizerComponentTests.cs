@@ -1,6 +1,11 @@
 using System.Text;
 using System.Text.Json;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Bpe;
+using LowRankQuant.Models.Tokenizers.Gguf;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
+using LowRankQuant.Models.Tokenizers.Patterns;
+using LowRankQuant.Models.Tokenizers.Pipeline;
 
 namespace LowRankQuant.Tests.Tokenizers;
 

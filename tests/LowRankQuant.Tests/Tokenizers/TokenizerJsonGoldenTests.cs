@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 
 namespace LowRankQuant.Tests.Tokenizers;
 

@@ -3,6 +3,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.Evaluation;
 using LowRankQuant.Tests.Families;
 

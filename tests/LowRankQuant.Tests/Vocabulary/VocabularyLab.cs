@@ -1,5 +1,4 @@
 using System.Text.Json;
-using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Numerics;

@@ -1,12 +1,10 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Families;
+using LowRankQuant.Models.Families.Catalog;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Targets;
-using LowRankQuant.Quantization.Vocabulary;
 
 namespace LowRankQuant.Tests.Vocabulary;
 

@@ -1,10 +1,9 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Storage;
-using LowRankQuant.Quantization.Vocabulary;
-using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 using LowRankQuant.Tests.EndToEnd;
 

@@ -1,5 +1,3 @@
-using LowRankQuant.Evaluation.Tasks.Definitions;
-
 namespace LowRankQuant.Evaluation.Tasks.Definitions;
 
 /// <summary>The tasks there are.</summary>

@@ -8,6 +8,7 @@ using LowRankQuant.Formats.Gptq;
 using LowRankQuant.Formats.Mlx;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Formats.TwoLevel;
+using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
 

@@ -2,7 +2,6 @@ using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Mlx;
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Models.Export;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;

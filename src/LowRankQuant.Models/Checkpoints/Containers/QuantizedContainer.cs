@@ -20,7 +20,7 @@ public abstract class QuantizedContainer
         _storedBits = new Lazy<Dictionary<string, long>>(CountBits);
     }
 
-    /// <summary>Name of the container as <c>quant_method</c> or <c>--to</c> say it.</summary>
+    /// <summary>Name of the container as <c>quant_method</c> or <c>to</c> say it.</summary>
     public abstract string Name { get; }
 
     /// <summary>What a folder of the container is called in reports.</summary>

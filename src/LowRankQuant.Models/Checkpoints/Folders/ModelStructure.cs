@@ -1,7 +1,9 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
+using LowRankQuant.Models.Families.Catalog;
 
 namespace LowRankQuant.Models.Checkpoints.Folders;
 

@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
 
 namespace LowRankQuant.Models.Checkpoints.Folders;

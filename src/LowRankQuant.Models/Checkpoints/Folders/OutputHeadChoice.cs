@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints.Folders;

@@ -1,6 +1,9 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 

@@ -1,7 +1,9 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 

@@ -1,6 +1,8 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export.Gguf;

@@ -1,6 +1,9 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;

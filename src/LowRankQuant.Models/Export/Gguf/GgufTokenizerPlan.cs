@@ -1,12 +1,16 @@
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
+using LowRankQuant.Models.Tokenizers.Pipeline;
+using LowRankQuant.Models.Tokenizers.SentencePiece;
 
 namespace LowRankQuant.Models.Export.Gguf;
 
 /// <summary>The vocabulary of a file, and what it cannot hold of the source's tokenizer, decided before anything is written.</summary>
 internal sealed record GgufTokenizerPlan
 {
-    private const string Option = "--lossy-vocabulary";
+    private const string Option = "`lossy_vocabulary`";
 
     /// <summary>The vocabulary; null for a file without one, or where there are problems, or where the source's own keys are passed on.</summary>
     public GgufVocabulary? Vocabulary { get; private init; }

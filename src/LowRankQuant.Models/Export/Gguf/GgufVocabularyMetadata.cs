@@ -1,6 +1,6 @@
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.ChatTemplates;
-using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.Gguf;
 
 namespace LowRankQuant.Models.Export.Gguf;
 

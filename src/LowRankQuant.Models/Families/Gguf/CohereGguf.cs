@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>Command R in GGUF. Norms of heads llama.cpp takes for granted from 64 layers on, and has none below; of Cohere 2 every fourth layer is full and without rotation.</summary>
 internal static class CohereGguf

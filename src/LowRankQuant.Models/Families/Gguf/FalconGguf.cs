@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>Falcon in GGUF: of two norms that of the MLP has the usual name; no ALiBi, and attention beside the MLP only.</summary>
 internal static class FalconGguf

@@ -1,8 +1,9 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>
 /// Gemma 4 in GGUF: sizes of heads of both kinds of layers, key heads and widths by layer, frequencies of the pairs that stand still as a table, inputs of the blocks' own,

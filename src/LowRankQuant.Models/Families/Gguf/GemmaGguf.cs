@@ -1,6 +1,6 @@
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>
 /// Gemma 1 to 3 in GGUF: norms hold 1 + w. Which layers have windows, and the scale of the scores, llama.cpp decides by the number of layers: 46 (Gemma 2) and 62

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>GLM-4 and GLM-4.5 to 4.7 in GGUF. Blocks that predict further tokens are left out.</summary>
 internal static class GlmGguf

@@ -1,6 +1,6 @@
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>
 /// Older families in GGUF: GPT-2, GPT-BigCode (starcoder there), GPT-NeoX, BLOOM, MPT. q, k and v lie in one tensor, all queries first, then all keys, then all values,

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>gpt-oss in GGUF: biases everywhere, sinks, windows in even layers and the clamp of the gate built in.</summary>
 internal static class GptOssGguf

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>Granite (dense) in GGUF: its four multipliers have keys.</summary>
 internal static class GraniteGguf

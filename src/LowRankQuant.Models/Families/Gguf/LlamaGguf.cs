@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>Files of the llama architecture: Llama itself, Mistral within its window, Mixtral.</summary>
 internal static class LlamaGguf

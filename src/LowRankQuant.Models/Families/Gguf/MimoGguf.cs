@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>MiMo V2 in GGUF: key heads and kinds of layers by layer, values of a size and a factor of their own.</summary>
 internal static class MimoGguf

@@ -1,6 +1,6 @@
 using System.Text.Json.Nodes;
 
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>Ministral 3 in GGUF: its temperature by position and YaRN's logarithm have keys of their own.</summary>
 internal static class MistralGguf

@@ -1,6 +1,6 @@
 using System.Text.Json.Nodes;
 
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>Further families with experts in GGUF: ERNIE 4.5, MiniMax M2, DBRX.</summary>
 internal static class MoeGguf

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>OLMo 2 and 3 and OLMoE in GGUF; llama.cpp has no clamp of q, k and v there, and OLMo 3's windows in all but every fourth layer.</summary>
 internal static class OlmoGguf

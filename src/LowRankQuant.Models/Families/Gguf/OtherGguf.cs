@@ -1,6 +1,6 @@
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>Dense families that are Llama in GGUF but for names, norms, activations or one choice.</summary>
 internal static class OtherGguf

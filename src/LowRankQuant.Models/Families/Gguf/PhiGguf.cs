@@ -1,6 +1,6 @@
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>Phi in GGUF: 2 with its names, 3 and 4 with q, k and v and with gate and up in one tensor, 3.5 with experts.</summary>
 internal static class PhiGguf

@@ -1,4 +1,6 @@
-namespace LowRankQuant.Models.Families;
+using LowRankQuant.Formats;
+
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>Qwen 2 and 3 in GGUF, dense and with experts. llama.cpp has no windows there, and chosen experts' weights are divided by their sum or not by generation.</summary>
 internal static class QwenGguf
@@ -67,7 +69,7 @@ internal static class QwenGguf
         GgufField.Implied(Weighs, _ => normalized),
     ];
 
-    private static int Window(GgufSubject subject) => QwenFamily.Windows(subject.Reader, subject.Config.Layers).Max();
+    private static int Window(GgufSubject subject) => subject.Reader.SwitchedWindows(subject.Config.Layers).Max();
 
     private static IEnumerable<string> Weighed(GgufSubject subject, string architecture, bool normalized)
     {

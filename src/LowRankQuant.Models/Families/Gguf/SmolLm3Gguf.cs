@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Families;
+namespace LowRankQuant.Models.Families.Gguf;
 
 /// <summary>SmolLM 3 in GGUF: every fourth layer is taken for one without rotation; rows of q and k lie in the other order in all of them.</summary>
 internal static class SmolLm3Gguf

@@ -25,7 +25,7 @@ internal sealed class GptqModelRules : IEngineRules
                 ? new EngineVerdict(Rules, EngineSupport.Loads, "v1 with zero points, because meta.quantizer names GPTQModel itself; other readers may take zero points of 0 otherwise")
                 : new EngineVerdict(
                     Rules, EngineSupport.Refuses,
-                    $"v1 with sym false is loaded only where meta.quantizer names gptqmodel {EngineTable.FirstAsymmetricV1} or later; write v2 (--gptq-format v2)");
+                    $"v1 with sym false is loaded only where meta.quantizer names gptqmodel {EngineTable.FirstAsymmetricV1} or later; write v2 (`gptq_format` v2)");
         }
         if (first && model.FirstThat(linear => linear.Grid.Bits == 3) is { } three)
             return new EngineVerdict(Rules, EngineSupport.Loads, $"from release 7 on; older ones misread 3-bit v1 zero points: {three}");

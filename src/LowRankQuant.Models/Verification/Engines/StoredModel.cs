@@ -2,14 +2,14 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Verification.Engines;
 
 /// <summary>What engines look at when they load a model.</summary>
-/// <param name="Container">Name of the container: that of <c>--to</c>, <c>auto-round</c>, <c>gguf</c> or <c>dense</c>.</param>
+/// <param name="Container">Name of the container: that of <c>to</c>, <c>auto-round</c>, <c>gguf</c> or <c>dense</c>.</param>
 /// <param name="Linears">Quantized linears.</param>
 /// <param name="Quantizers">Quantizers of activations and caches.</param>
 /// <param name="Quantization">The container's object in config.json; null without.</param>

@@ -3,7 +3,6 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Quantization.Pipeline;
 
 namespace LowRankQuant.Quantization.Methods.Budget;
 

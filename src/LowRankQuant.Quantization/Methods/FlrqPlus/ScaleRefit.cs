@@ -1,4 +1,5 @@
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Quantization.Layers;
 

@@ -1,6 +1,5 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Quantization.Methods.Reconstruction;
 

@@ -1,7 +1,6 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Results;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Tests.Evaluation.Tasks;
@@ -122,9 +121,9 @@ public class ComparisonTests
         File.WriteAllLines(mixed, [records[0].ToJson(), known[1].ToJson()]);
         Assert.Equal("v0.3", TaskReport.OfItems(own, own, null).Harness);
         Assert.Equal("v0.3", TaskReport.OfItems(own, null, Harness.V03).Harness);
-        Assert.Contains("--harness v0.4: the items of", Fails(() => TaskReport.OfItems(own, null, Harness.V04)), StringComparison.Ordinal);
+        Assert.Contains("`harness` v0.4: the items of", Fails(() => TaskReport.OfItems(own, null, Harness.V04)), StringComparison.Ordinal);
         Assert.Contains("does not say by whose conventions its items were scored", Fails(() => TaskReport.OfItems(old, null, null)), StringComparison.Ordinal);
-        Assert.Contains("say so by --harness (v0.4, v0.3, hendrycks)", Fails(() => TaskReport.OfItems(own, old, null)), StringComparison.Ordinal);
+        Assert.Contains("say so by `harness` (v0.4, v0.3, hendrycks)", Fails(() => TaskReport.OfItems(own, old, null)), StringComparison.Ordinal);
         TaskReport told = TaskReport.OfItems(own, old, Harness.V03);
         Assert.Contains("keeps neither conventions nor data hash", Assert.Single(told.Notes), StringComparison.Ordinal);
         Assert.Contains("mixes items of the conventions unknown, v0.3", Fails(() => TaskReport.OfItems(mixed, null, null)), StringComparison.Ordinal);
@@ -139,7 +138,7 @@ public class ComparisonTests
     [InlineData("""{"index":1}""", "keys are missing")]
     [InlineData("""{"task":"x","index":1,"gold":2,"prediction":0,"logLikelihoods":[-1,-2]}""", "'gold' is 2 of 2 choices")]
     [InlineData("""{"task":"x","index":1,"gold":1,"logLikelihoods":[-1,-2]}""", "'prediction' is missing")]
-    [InlineData("""{"task":"x","index":1,"gold":1,"prediction":0,"logLikelihoods":[-1,""", "column 67: is no item of --items: not sound JSON: the text ends within a value")]
+    [InlineData("""{"task":"x","index":1,"gold":1,"prediction":0,"logLikelihoods":[-1,""", "column 67: is no item of `items`: not sound JSON: the text ends within a value")]
     public void UnsoundItemsAreToldInPlainWords(string line, string message)
     {
         string told = Assert.Throws<EvaluationException>(() => ItemFile.Parse(line, "line 1")).Message;

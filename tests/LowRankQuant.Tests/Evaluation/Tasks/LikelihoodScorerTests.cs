@@ -1,9 +1,8 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks.Scoring;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Tests.Evaluation.Tasks;
 

@@ -1,9 +1,11 @@
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Tokenizers;
-using LowRankQuant.Numerics;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Tests.Evaluation.Tasks;

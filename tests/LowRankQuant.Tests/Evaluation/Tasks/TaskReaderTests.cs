@@ -76,7 +76,7 @@ public class TaskReaderTests
             item.Question.Requests[3].Context);
         Assert.Equal(" D", item.Question.Requests[3].Continuation);
         Assert.Contains("  prehistory", Load(new TaskSelection { Harness = Harness.Hendrycks }).Question.Requests[0].Context, StringComparison.Ordinal);
-        Assert.Contains("--offset 9", Fails(new TaskSelection { Offset = 9 }), StringComparison.Ordinal);
+        Assert.Contains("`offset` 9", Fails(new TaskSelection { Offset = 9 }), StringComparison.Ordinal);
 
         TaskItem Load(TaskSelection selection) => Mmlu.Task.Load(new DataFolder(folder.Path), selection)[0];
         string Fails(TaskSelection selection) => Assert.Throws<EvaluationException>(() => Load(selection)).Message;

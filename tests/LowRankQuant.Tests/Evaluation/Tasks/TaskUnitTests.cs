@@ -6,8 +6,9 @@ using LowRankQuant.Evaluation.Tasks.Data;
 using LowRankQuant.Evaluation.Tasks.Definitions;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Evaluation.Tasks.Results;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Tests.Evaluation.Tasks;

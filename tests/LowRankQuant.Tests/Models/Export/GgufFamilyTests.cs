@@ -4,11 +4,13 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Containers;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Families;
-using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Tests.Models.Export;
@@ -318,7 +320,7 @@ public sealed class GgufFamilyTests : IDisposable
         EosIds = [],
         TiedEmbeddings = false,
         Rope = new RopeConfig { Theta = 2, RotatedSize = config.Rope.RotatedSize, Interleaved = config.Rope.Interleaved, Scaling = config.Rope.Scaling },
-        Activation = config.Activation == Numerics.Kernels.Activation.GeluErf ? Numerics.Kernels.Activation.GeluTanh : config.Activation,
+        Activation = config.Activation == Numerics.Activation.GeluErf ? Numerics.Activation.GeluTanh : config.Activation,
     };
 
     private string Write(string name)

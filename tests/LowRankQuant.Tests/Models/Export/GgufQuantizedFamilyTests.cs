@@ -2,9 +2,9 @@ using LowRankQuant.Formats.Gguf;
 using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Export;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Export.Gguf;
-using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.Families;
 
 namespace LowRankQuant.Tests.Models.Export;

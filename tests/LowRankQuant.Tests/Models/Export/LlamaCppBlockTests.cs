@@ -1,9 +1,10 @@
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.Formats;
 
 namespace LowRankQuant.Tests.Models.Export;

@@ -6,10 +6,11 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Export;
+using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Tests.Models.Export;
 

@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
 

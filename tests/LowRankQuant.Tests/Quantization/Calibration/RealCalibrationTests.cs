@@ -1,5 +1,6 @@
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Tests.Quantization.Calibration;

@@ -1,9 +1,9 @@
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Tests.LinearAlgebra;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;

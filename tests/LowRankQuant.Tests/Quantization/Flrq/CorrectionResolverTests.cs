@@ -1,14 +1,9 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
-using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Methods.Flrq;
-using LowRankQuant.Quantization.Methods.FlrqPlus;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;

@@ -3,7 +3,6 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
-using LowRankQuant.Quantization.Methods.Layerwise;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;
 

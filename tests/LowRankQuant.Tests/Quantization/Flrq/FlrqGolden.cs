@@ -1,9 +1,9 @@
 using System.Text.Json;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Flrq;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Tests.Readers;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;
@@ -41,7 +41,7 @@ internal static class FlrqGolden
         }
         string[] parts = layer.Split('_');
         string kind = parts[2] is "gate" or "up" or "down" ? "mlp" : "self_attn";
-        using var folder = LowRankQuant.Models.Checkpoints.HuggingFaceCheckpoint.Open(TestData.Path("models", "tinystories-656k"));
+        using var folder = HuggingFaceCheckpoint.Open(TestData.Path("models", "tinystories-656k"));
         return Read(folder, $"model.layers.{parts[1][1..]}.{kind}.{parts[2]}_proj.weight");
     }
 

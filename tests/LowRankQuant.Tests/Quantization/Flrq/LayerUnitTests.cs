@@ -3,10 +3,8 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.ErrorFit;
-using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
 using LowRankQuant.Quantization.Methods.Gptq;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Tests.LinearAlgebra;
 using LowRankQuant.Tests.Readers;
 

@@ -2,7 +2,6 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Tests.LinearAlgebra;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;

@@ -1,15 +1,15 @@
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Flrq;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;

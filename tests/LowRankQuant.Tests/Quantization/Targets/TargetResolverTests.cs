@@ -1,12 +1,9 @@
-using System.Text.Json;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
-using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Tests.Quantization.Targets;

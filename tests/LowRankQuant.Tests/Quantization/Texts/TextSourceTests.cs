@@ -1,8 +1,7 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
 

@@ -2,10 +2,8 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Targets;
-using LowRankQuant.Quantization.Tuning;
 using LowRankQuant.Tests.Quantization.Calibration;
 
 namespace LowRankQuant.Tests.Quantization.Tuning;
