@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.LlamaCpp;
 using LowRankQuant.Models;

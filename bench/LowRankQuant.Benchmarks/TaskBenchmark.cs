@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Data;
+using LowRankQuant.Evaluation.Tasks.Definitions;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Evaluation.Tasks.Scoring;
 using LowRankQuant.Models;

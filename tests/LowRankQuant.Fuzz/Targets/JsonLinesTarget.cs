@@ -1,6 +1,7 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Data;
+using LowRankQuant.Evaluation.Tasks.Definitions;
 using LowRankQuant.Evaluation.Tasks.Results;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;

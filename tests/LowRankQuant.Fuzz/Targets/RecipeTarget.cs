@@ -1,5 +1,6 @@
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Data;
+using LowRankQuant.Evaluation.Tasks.Definitions;
 
 namespace LowRankQuant.Fuzz.Targets;
 
