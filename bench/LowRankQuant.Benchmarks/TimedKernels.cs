@@ -189,6 +189,13 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
         Stop("activation codes");
     }
 
+    public void MultiplyCodes(in IntegerProductArguments arguments, Tensor y)
+    {
+        Start();
+        inner.MultiplyCodes(arguments, y);
+        Stop("multiply codes");
+    }
+
     public void QuantizeActivationsBackward(in ActivationQuantizerArguments arguments, in ActivationQuantizerGradients gradients)
     {
         Start();
