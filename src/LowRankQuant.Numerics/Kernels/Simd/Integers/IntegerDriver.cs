@@ -93,17 +93,18 @@ internal sealed unsafe class IntegerDriver<TTile> : IntegerDriver
         using ScratchPool.Lease packed = _scratch.Rent((long)job.Words * TTile.Columns), terms = _scratch.Rent(3L * runs * TTile.Columns);
         PackColumns(job, first, columns, (int*)packed.Pointer, terms.Pointer);
         int* sums = stackalloc int[TTile.Rows * TTile.Columns];
-        float* edge = stackalloc float[TTile.Rows * TTile.Columns];
+        // Runs are added up here: rows of y may be apart by what throws each other out of the first-level cache.
+        float* partial = stackalloc float[TTile.Rows * TTile.Columns];
         for (int row = 0; row < job.Rows; row += TTile.Rows)
         {
             int rows = Math.Min(TTile.Rows, job.Rows - row);
             int* a = job.Packed + ((long)row * job.Words), b = (int*)packed.Pointer;
-            float* target = job.Y + ((nint)(job.Row + row) * job.Weight.OutFeatures) + first, to = columns == TTile.Columns ? target : edge;
-            nint stride = columns == TTile.Columns ? job.Weight.OutFeatures : TTile.Columns;
+            float* target = job.Y + ((nint)(job.Row + row) * job.Weight.OutFeatures) + first;
             for (int run = 0; run < runs; run++)
             {
                 int words = Words(job.Runs.LengthOf(run));
                 TTile.Multiply(words, a, b, job.Flush, sums);
+                bool last = run == runs - 1, direct = last && columns == TTile.Columns;
                 float* scales = terms.Pointer + (run * 3 * TTile.Columns);
                 int* rowSums = job.Sums + ((long)(((row / TTile.Rows) * runs) + run) * TTile.Rows);
                 var scaling = new TileScaling
@@ -116,14 +117,15 @@ internal sealed unsafe class IntegerDriver<TTile> : IntegerDriver
                     RowSums = rowSums,
                     ColumnZeros = job.Weight.Grid.Symmetric ? null : (int*)scales + TTile.Columns,
                     ColumnSums = (int*)scales + (2 * TTile.Columns),
-                    Steps = run == runs - 1 ? job.Steps + row : null,
+                    Steps = last ? job.Steps + row : null,
                     First = run == 0,
                 };
-                scaling.Apply(to, stride);
+                scaling.Apply(partial, direct ? target : partial, direct ? job.Weight.OutFeatures : TTile.Columns);
                 a += words * TTile.Rows;
                 b += words * TTile.Columns;
             }
-            for (int r = 0; to == edge && r < rows; r++) new Span<float>(edge + (r * TTile.Columns), columns).CopyTo(new Span<float>(target + ((nint)r * job.Weight.OutFeatures), columns));
+            if (columns == TTile.Columns) continue;
+            for (int r = 0; r < rows; r++) new Span<float>(partial + (r * TTile.Columns), columns).CopyTo(new Span<float>(target + ((nint)r * job.Weight.OutFeatures), columns));
         }
     }
 

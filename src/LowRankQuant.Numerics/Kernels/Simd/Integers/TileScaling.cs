@@ -38,26 +38,54 @@ internal unsafe ref struct TileScaling
     /// <summary>Whether nothing is in y yet.</summary>
     public required bool First { get; init; }
 
-    /// <summary>Writes y, whose rows are <paramref name="stride"/> floats apart.</summary>
-    public readonly void Apply(float* y, nint stride)
+    /// <summary>Writes y.</summary>
+    /// <param name="before">What is in y from the runs before, [rows, Columns]; not read for the first.</param>
+    /// <param name="y">May be the same memory.</param>
+    /// <param name="stride">Floats between rows of y.</param>
+    public readonly void Apply(float* before, float* y, nint stride)
     {
-        for (int r = 0; r < Rows; r++, y += stride)
+        if (Vector512.IsHardwareAccelerated && Columns % 16 == 0)
         {
-            int* sums = Sums + (r * Columns);
-            Vector256<float> step = Vector256.Create(Steps == null ? 1 : Steps[r]);
-            for (int c = 0; c < Columns; c += 8)
-            {
-                Vector256<int> t = Vector256.Load(sums + c);
-                if (RowZeros != null)
-                {
-                    t -= Vector256.Load(ColumnSums + c) * Vector256.Create(RowZeros[r]);
-                    if (ColumnZeros != null) t -= Vector256.Load(ColumnZeros + c) * Vector256.Create(RowSums[r]);
-                }
-                Vector256<float> value = Vector256.ConvertToSingle(t), scale = Vector256.Load(Scales + c);
-                value = First ? value * scale : Vector256.FusedMultiplyAdd(value, scale, Vector256.Load(y + c));
-                if (Steps != null) value *= step;
-                value.Store(y + c);
-            }
+            for (int c = 0; c < Columns; c += 16) Wide(before + c, y + c, stride, c);
+        }
+        else
+        {
+            for (int c = 0; c < Columns; c += 8) Narrow(before + c, y + c, stride, c);
+        }
+    }
+
+    // What belongs to outputs stays in registers while the rows pass by.
+    private readonly void Wide(float* before, float* y, nint stride, int c)
+    {
+        Vector512<float> scale = Vector512.Load(Scales + c);
+        Vector512<int> sum = RowZeros == null ? default : Vector512.Load(ColumnSums + c), zero = ColumnZeros == null ? default : Vector512.Load(ColumnZeros + c);
+        int* sums = Sums + c;
+        for (int r = 0; r < Rows; r++, y += stride, before += Columns, sums += Columns)
+        {
+            Vector512<int> t = Vector512.Load(sums);
+            if (RowZeros != null) t -= sum * Vector512.Create(RowZeros[r]);
+            if (RowZeros != null && ColumnZeros != null) t -= zero * Vector512.Create(RowSums[r]);
+            Vector512<float> value = Vector512.ConvertToSingle(t);
+            value = First ? value * scale : Vector512.FusedMultiplyAdd(value, scale, Vector512.Load(before));
+            if (Steps != null) value *= Vector512.Create(Steps[r]);
+            value.Store(y);
+        }
+    }
+
+    private readonly void Narrow(float* before, float* y, nint stride, int c)
+    {
+        Vector256<float> scale = Vector256.Load(Scales + c);
+        Vector256<int> sum = RowZeros == null ? default : Vector256.Load(ColumnSums + c), zero = ColumnZeros == null ? default : Vector256.Load(ColumnZeros + c);
+        int* sums = Sums + c;
+        for (int r = 0; r < Rows; r++, y += stride, before += Columns, sums += Columns)
+        {
+            Vector256<int> t = Vector256.Load(sums);
+            if (RowZeros != null) t -= sum * Vector256.Create(RowZeros[r]);
+            if (RowZeros != null && ColumnZeros != null) t -= zero * Vector256.Create(RowSums[r]);
+            Vector256<float> value = Vector256.ConvertToSingle(t);
+            value = First ? value * scale : Vector256.FusedMultiplyAdd(value, scale, Vector256.Load(before));
+            if (Steps != null) value *= Vector256.Create(Steps[r]);
+            value.Store(y);
         }
     }
 }
