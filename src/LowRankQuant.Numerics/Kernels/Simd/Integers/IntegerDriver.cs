@@ -28,9 +28,9 @@ internal sealed unsafe class IntegerDriver<TTile> : IntegerDriver
     public override void Multiply(CodedActivations x, UniformWeight weight, float* y, int flush, WorkerPool? pool)
     {
         var runs = new RunCuts(weight.EffectiveGroupSize, weight.InFeatures);
-        int blocks = (x.Rows + RowBlock - 1) / RowBlock, tiles = (((x.Rows + blocks - 1) / blocks) + TTile.Rows - 1) / TTile.Rows, words = 0;
-        for (int run = 0; run < runs.Count; run++) words += Words(runs.LengthOf(run));
-        long panel = (long)words * TTile.Rows, terms = (long)tiles * TTile.Rows;
+        int blocks = (x.Rows + RowBlock - 1) / RowBlock, tiles = (((x.Rows + blocks - 1) / blocks) + TTile.Rows - 1) / TTile.Rows;
+        int[] words = [.. Enumerable.Range(0, runs.Count).Select(run => Words(runs.LengthOf(run)))];
+        long panel = (long)words.Sum() * TTile.Rows, terms = (long)tiles * TTile.Rows;
         using ScratchPool.Lease packed = _scratch.Rent(panel * tiles), steps = _scratch.Rent(terms), zeros = _scratch.Rent(terms), sums = _scratch.Rent(terms * runs.Count);
         fixed (sbyte* codes = x.Codes)
         fixed (byte* weightCodes = weight.Codes)
@@ -89,6 +89,7 @@ internal sealed unsafe class IntegerDriver<TTile> : IntegerDriver
 
     private void Panel(Job job, int tile)
     {
+        int[] words = job.RunWords;
         int first = tile * TTile.Columns, columns = Math.Min(TTile.Columns, job.Weight.OutFeatures - first), runs = job.Runs.Count;
         using ScratchPool.Lease packed = _scratch.Rent((long)job.Words * TTile.Columns), terms = _scratch.Rent(3L * runs * TTile.Columns);
         PackColumns(job, first, columns, (int*)packed.Pointer, terms.Pointer);
@@ -102,8 +103,7 @@ internal sealed unsafe class IntegerDriver<TTile> : IntegerDriver
             float* target = job.Y + ((nint)(job.Row + row) * job.Weight.OutFeatures) + first;
             for (int run = 0; run < runs; run++)
             {
-                int words = Words(job.Runs.LengthOf(run));
-                TTile.Multiply(words, a, b, job.Flush, sums);
+                TTile.Multiply(words[run], a, b, job.Flush, sums);
                 bool last = run == runs - 1, direct = last && columns == TTile.Columns;
                 float* scales = terms.Pointer + (run * 3 * TTile.Columns);
                 int* rowSums = job.Sums + ((long)(((row / TTile.Rows) * runs) + run) * TTile.Rows);
@@ -121,8 +121,8 @@ internal sealed unsafe class IntegerDriver<TTile> : IntegerDriver
                     First = run == 0,
                 };
                 scaling.Apply(partial, direct ? target : partial, direct ? job.Weight.OutFeatures : TTile.Columns);
-                a += words * TTile.Rows;
-                b += words * TTile.Columns;
+                a += words[run] * TTile.Rows;
+                b += words[run] * TTile.Columns;
             }
             if (columns == TTile.Columns) continue;
             for (int r = 0; r < rows; r++) new Span<float>(partial + (r * TTile.Columns), columns).CopyTo(new Span<float>(target + ((nint)r * job.Weight.OutFeatures), columns));
@@ -155,7 +155,7 @@ internal sealed unsafe class IntegerDriver<TTile> : IntegerDriver
 
     /// <summary>A block of rows with everything that its chunks need.</summary>
     private sealed class Job(
-        CodedActivations x, UniformWeight weight, RunCuts runs, int words, int row, int rows, byte* codes, byte* weightCodes, int* packed, float* steps, int* zeros, int* sums,
+        CodedActivations x, UniformWeight weight, RunCuts runs, int[] words, int row, int rows, byte* codes, byte* weightCodes, int* packed, float* steps, int* zeros, int* sums,
         float* y, int flush)
     {
         public CodedActivations X => x;
@@ -165,7 +165,10 @@ internal sealed unsafe class IntegerDriver<TTile> : IntegerDriver
         public RunCuts Runs => runs;
 
         /// <summary>Words of all runs of a row.</summary>
-        public int Words => words;
+        public int Words { get; } = words.Sum();
+
+        /// <summary>Words of every run.</summary>
+        public int[] RunWords => words;
 
         /// <summary>First row.</summary>
         public int Row => row;

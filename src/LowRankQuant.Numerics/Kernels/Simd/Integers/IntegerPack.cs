@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -22,6 +23,7 @@ internal static unsafe class IntegerPack
     /// <param name="zeros">What is taken off every code of a row.</param>
     /// <param name="panel">The panel.</param>
     /// <param name="width">Rows of the panel.</param>
+    [SkipLocalsInit]
     public static void Run(byte* source, nint stride, int rows, int length, int codesPerWord, byte flip, int* zeros, int* panel, int width)
     {
         int* stretch = stackalloc int[Stretch * MostRows];
