@@ -1,5 +1,3 @@
-using System.Runtime.Intrinsics;
-
 namespace LowRankQuant.Numerics.Kernels.Simd.Integers;
 
 /// <summary>
