@@ -7,6 +7,9 @@ internal static class Program
         ["gemm"] = (
             GemmBenchmark.Run,
             "matrix products, managed against a system BLAS [--threads N] [--blas LIBRARY] [--repeats N] [--only WORD] [--bits N] [--clock cpu]"),
+        ["integers"] = (
+            IntegerBenchmark.Run,
+            "products of integer codes against products of floats, a table [--threads N] [--repeats N] [--only SCHEME] [--shapes ROWSxINxOUT] [--clock cpu]"),
         ["block"] = (
             BlockBenchmark.Run,
             "one Llama block forward and backward, as JSON lines [--threads N] [--repeats N] [--warmup N] [--batch N] [--length N]"),

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Benchmarks;
 
@@ -186,6 +187,13 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
         Start();
         inner.ActivationCodes(arguments, codes);
         Stop("activation codes");
+    }
+
+    public void MultiplyCodes(in IntegerProductArguments arguments, Tensor y)
+    {
+        Start();
+        inner.MultiplyCodes(arguments, y);
+        Stop("multiply codes");
     }
 
     public void QuantizeActivationsBackward(in ActivationQuantizerArguments arguments, in ActivationQuantizerGradients gradients)

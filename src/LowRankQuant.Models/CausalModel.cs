@@ -41,6 +41,19 @@ public sealed class CausalModel : IDisposable
     /// <summary>Whether blocks that are loaded from now on quantize activations, keys and values where the checkpoint asks for it; else these quantizers are left out.</summary>
     public bool RunsQuantizers { get; set; }
 
+    /// <summary>
+    /// Whether linears of blocks that are loaded from now on keep their codes, where input and weight are both rounded to integers, and multiply these
+    /// (<see cref="LinearSlot.MultipliesCodes"/>); else rounded floats are multiplied. Needs <see cref="RunsQuantizers"/>. <see cref="Products"/> tells what came of it.
+    /// </summary>
+    public bool MultipliesCodes
+    {
+        get => _tensors.KeepsCodes is not null;
+        set => _tensors.KeepsCodes = value && Checkpoint.Quantizers is { HasInputs: true } quantizers ? name => RunsQuantizers && quantizers.HasCodes(Layout, name) : null;
+    }
+
+    /// <summary>By what products the linears of the blocks loaded so far are computed.</summary>
+    public LinearProducts Products { get; } = new();
+
     /// <summary>What the family makes of the configuration.</summary>
     public Architecture Architecture => Checkpoint.Architecture;
 
@@ -100,6 +113,7 @@ public sealed class CausalModel : IDisposable
     {
         var block = new DecoderBlock(parts, Architecture.Block(parts));
         if (RunsQuantizers) Checkpoint.Quantizers?.Install(parts, block, Layout);
+        Products.Note(block);
         return block;
     });
 

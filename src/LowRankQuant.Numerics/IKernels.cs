@@ -1,3 +1,5 @@
+using LowRankQuant.Numerics.Kernels;
+
 namespace LowRankQuant.Numerics;
 
 /// <summary>
@@ -172,6 +174,9 @@ public interface IKernels
 
     /// <summary>The codes of activations, row by row, signed under both rules (the paper's less 2^(bits-1)); steps and zero points as in <see cref="QuantizeActivations"/>.</summary>
     void ActivationCodes(in ActivationQuantizerArguments arguments, Span<sbyte> codes);
+
+    /// <summary>y [rows, outFeatures] = x^ W^ transposed, from the codes of both: exact sums of integers, scaled in one order. See <see cref="IntegerProductArguments"/>.</summary>
+    void MultiplyCodes(in IntegerProductArguments arguments, Tensor y);
 
     /// <summary>Gradients of <see cref="QuantizeActivations"/>, given the steps that it used; see <see cref="ActivationQuantizerGradients"/>.</summary>
     void QuantizeActivationsBackward(in ActivationQuantizerArguments arguments, in ActivationQuantizerGradients gradients);

@@ -37,11 +37,16 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
         long? memory = reader.Size(_memory);
         string argument = parsed.GetValue(_options.Model)!;
         EvalRequest request = _options.Read(reader, argument == ModelPath.Demo ? ModelPath.Of(argument).EvaluationText : null);
+        bool codes = reader.Choice(_options.Products, EvalOptions.ProductNames) != EvalOptions.ProductKind.Floats;
         RequestException.ThrowIfAny(reader.Problems);
         using var device = new CpuDevice(deviceOptions);
         using CausalModel model = ModelSource.Open(ModelPath.Of(argument).Path, device, reader.Text(_options.Adapter), ModelUse.Forward);
         CheckWindows(request.Windows, model);
         using CausalModel? reference = request.Reference is null ? null : ModelSource.Open(ModelPath.Of(request.Reference).Path, device, use: ModelUse.Forward);
+        if (reader.Text(_options.Products) is not null && !HasInputQuantizers(model) && (reference is null || !HasInputQuantizers(reference)))
+            throw new RequestException([$"--products is for models whose inputs are rounded to integers, and {argument} has none; leave it out."]);
+        model.MultipliesCodes = codes;
+        if (reference is not null) reference.MultipliesCodes = codes;
         if (request.MeasuresText && reference is not null && reference.Config.VocabularySize != model.Config.VocabularySize)
         {
             throw new RequestException([
@@ -64,13 +69,17 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
             AddBos = request.AddBos,
             MemoryBytes = memory,
         };
-        EvaluationResult figures = Evaluate(job, json, cancellation) with { Quantizers = model.Checkpoint.Quantizers?.Description };
+        EvaluationResult figures = Evaluate(job, json, cancellation) with
+        {
+            Quantizers = model.Checkpoint.Quantizers?.Description,
+            Products = model.Checkpoint.Quantizers is null ? null : model.Products.Describe(),
+        };
         if (json)
         {
             terminal.Out.WriteLine(JsonSerializer.Serialize(figures, RunJson.Default.EvaluationResult));
             return ExitCodes.Success;
         }
-        if (figures.Quantizers is { } running) terminal.Out.WriteLine($"{argument} with {running}:");
+        if (figures.Quantizers is { } running) terminal.Out.WriteLine($"{argument} with {running}, products: {figures.Products}:");
         if (figures.Tasks is { } tasks) terminal.Out.Write(TaskTable.Of(tasks));
         if (request.MeasuresText) terminal.Out.Write(ResultTable.Of(figures));
         return ExitCodes.Success;
@@ -88,6 +97,8 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
             throw new StoppedException(job.Tasks is null ? "Nothing is kept." : "Nothing is kept; with --items FILE the same command goes on where it stopped.");
         }
     }
+
+    private static bool HasInputQuantizers(CausalModel model) => model.Checkpoint.Quantizers is { HasInputs: true };
 
     private static void CheckWindows(TextWindowOptions windows, CausalModel model)
     {

@@ -2,6 +2,7 @@ using System.CommandLine;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Definitions;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
 using static LowRankQuant.Cli.Options.OptionReader;
@@ -14,6 +15,14 @@ internal sealed class EvalOptions
     public static IReadOnlyList<KeyValuePair<string, PerplexityKind>> PerplexityNames { get; } =
         [new("windows", PerplexityKind.Windows), new("rolling", PerplexityKind.Rolling), new("llama.cpp", PerplexityKind.LlamaCpp)];
 
+    public static IReadOnlyList<KeyValuePair<string, ProductKind>> ProductNames { get; } = [new(LinearProducts.Integers, ProductKind.Codes), new(LinearProducts.Floats, ProductKind.Floats)];
+
+    public enum ProductKind
+    {
+        Codes,
+        Floats,
+    }
+
     private enum PartialWindow
     {
         Keep,
@@ -23,6 +32,9 @@ internal sealed class EvalOptions
     public Argument<string> Model { get; } = CommonOptions.Model();
 
     public Option<string?> Reference { get; } = Create("--reference", "MODEL", "The model that figures are compared with: KL divergence and top-1 agreement of a text (not of --perplexity rolling, which defines none), paired differences of tasks.");
+
+    public Option<string?> Products { get; } = Create(
+        "--products", "int8|float", "Where inputs and weights are both rounded to integers, multiply the codes, which is exact and faster, or the rounded floats (default: int8).");
 
     public Option<string?> Adapter { get; } = Create(
         "--adapter", "PATH",
@@ -78,7 +90,7 @@ internal sealed class EvalOptions
     {
         command.Arguments.Add(Model);
         Option[] options =
-            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, Adapter, Text, TextFormat, TextField, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
+            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, Adapter, Products, Text, TextFormat, TextField, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
         foreach (Option option in options) command.Options.Add(option);
         return command;
     }

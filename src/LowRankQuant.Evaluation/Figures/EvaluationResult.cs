@@ -67,6 +67,10 @@ public sealed record EvaluationResult
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Quantizers { get; init; }
 
+    /// <summary>By what products linears were computed where a model has quantizers: <c>int8</c>, <c>float</c>, or how many by which; filled in by who knows the model.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Products { get; init; }
+
     /// <summary>Time taken.</summary>
     public double? Seconds { get; init; }
 

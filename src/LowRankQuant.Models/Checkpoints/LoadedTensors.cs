@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints;
 
@@ -14,6 +15,9 @@ internal sealed class LoadedTensors(ICheckpoint checkpoint, Device device, Func<
 
     /// <summary>Whether weights of experts stay in their files until they are computed with.</summary>
     public bool PagesExperts { get; set; }
+
+    /// <summary>Weights that stay codes where they are stored as such on a uniform grid, told by their names; null for none.</summary>
+    public Func<string, bool>? KeepsCodes { get; set; }
 
     /// <inheritdoc/>
     public bool IsStored(string name) => checkpoint.Layout.Find(name) is { View: null };
@@ -33,7 +37,8 @@ internal sealed class LoadedTensors(ICheckpoint checkpoint, Device device, Func<
     public IWeightSource LoadWeight(TensorSpec spec, bool isExpert)
     {
         Tensor Load() => checkpoint.Load(device, spec.Name, [.. spec.Shape]);
-        return isExpert && PagesExperts ? new PagedWeight(Load) : new DenseWeight(Load());
+        if (isExpert && PagesExperts) return new PagedWeight(Load);
+        return KeepsCodes?.Invoke(spec.Name) == true && checkpoint.ReadQuantized(spec.Name) is UniformWeight { Branch: null } codes ? new CodedWeight(codes) : new DenseWeight(Load());
     }
 
     /// <inheritdoc/>

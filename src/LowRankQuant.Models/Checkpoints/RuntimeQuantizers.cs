@@ -82,6 +82,16 @@ public sealed class RuntimeQuantizers
         }
     }
 
+    /// <summary>Whether there are any of inputs, so that products could be of integer codes.</summary>
+    public bool HasInputs => _inputs.Count > 0;
+
+    /// <summary>Whether the input of a linear is rounded, one step a row.</summary>
+    /// <param name="layout">Tells where the files have it.</param>
+    /// <param name="weight">Name of its weight.</param>
+    internal bool HasCodes(ModelLayout layout, string weight) =>
+        weight.EndsWith(WeightSuffix, StringComparison.Ordinal) && _inputs.TryGetValue(StoredModule(layout, weight[..^WeightSuffix.Length]), out QuantizationArgs? args)
+        && args.ToActivationGrid() is { IsPerHead: false };
+
     /// <summary>Puts them into a block that has just been loaded.</summary>
     /// <param name="parts">Owns them.</param>
     /// <param name="block">The block.</param>

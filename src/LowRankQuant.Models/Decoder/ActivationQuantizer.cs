@@ -14,12 +14,26 @@ public interface IActivationQuantizer
     Variable Apply(Tape tape, Variable x);
 }
 
+/// <summary>A quantizer whose codes can be had in the place of their values.</summary>
+public interface ICodeQuantizer : IActivationQuantizer
+{
+    /// <summary>Whether <see cref="Codes"/> can be had: rows have one step.</summary>
+    bool HasCodes { get; }
+
+    /// <summary>The codes whose values <see cref="IActivationQuantizer.Apply"/> gives; as there, those who share an input share them.</summary>
+    /// <exception cref="InvalidOperationException">The tape records.</exception>
+    CodedActivations Codes(Tape tape, Variable x);
+}
+
 /// <summary>A quantizer on an integer grid.</summary>
-public sealed class GridQuantizer : IActivationQuantizer, IDisposable
+public sealed class GridQuantizer : ICodeQuantizer, IDisposable
 {
     private readonly int _heads;
     private readonly StaticSteps? _steps;
     private readonly bool _owned;
+
+    // What codes of an input are kept under, beside its quantized floats.
+    private readonly object _codes = new();
 
     private GridQuantizer(ActivationGrid grid, int heads, StaticSteps? steps, bool owned)
     {
@@ -53,6 +67,12 @@ public sealed class GridQuantizer : IActivationQuantizer, IDisposable
 
     /// <summary>A quantizer with steps, and perhaps zero points, that somebody else owns and learns.</summary>
     public static GridQuantizer Learned(ActivationGrid grid, StaticSteps steps) => new(grid, (int)steps.Step.Value.Count, steps, owned: false);
+
+    /// <inheritdoc/>
+    public bool HasCodes => !Grid.IsPerHead;
+
+    /// <inheritdoc/>
+    public CodedActivations Codes(Tape tape, Variable x) => tape.Once(_codes, x, () => tape.ActivationCodes(x, Grid, _steps));
 
     /// <inheritdoc/>
     public Variable Apply(Tape tape, Variable x) => tape.Once(this, x, () => tape.QuantizeActivations(x, Grid, _steps, _heads));

@@ -112,9 +112,16 @@ public sealed class LinearSlot : IDisposable
         ? values.ToArray()
         : throw new InvalidOperationException($"{Name}: a {Weight.GetType().Name} has no values without a tape.");
 
+    /// <summary>
+    /// Whether weight and input are both codes, so that <see cref="Apply"/> multiplies integers where nobody needs floats: on a tape that does not record, without an observer
+    /// of the input.
+    /// </summary>
+    public bool MultipliesCodes => Weight is CodedWeight && InputQuantizer is ICodeQuantizer { HasCodes: true };
+
     /// <summary>y = x W^T + b for every row of <paramref name="x"/> [rows, inFeatures].</summary>
     public Variable Apply(Tape tape, Variable x)
     {
+        if (MultipliesCodes && !tape.Recording && InputObserver is null) return tape.Linear(((ICodeQuantizer)InputQuantizer!).Codes(tape, x), ((CodedWeight)Weight).Codes, _bias);
         if (InputQuantizer is not null) x = InputQuantizer.Apply(tape, x);
         InputObserver?.Invoke(x.Value);
         Variable y = Weight is PagedWeight paged && !tape.Recording

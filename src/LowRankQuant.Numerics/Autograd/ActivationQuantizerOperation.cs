@@ -76,7 +76,8 @@ public static class ActivationQuantizerOperation
         target.CopyFrom(sum);
     }
 
-    private static Tensor Exponentials(Tape tape, Tensor logarithms)
+    /// <summary>e^x of every element, in memory of the tape.</summary>
+    internal static Tensor Exponentials(Tape tape, Tensor logarithms)
     {
         float[] values = logarithms.ToArray();
         for (int i = 0; i < values.Length; i++) values[i] = (float)Math.Exp(values[i]);

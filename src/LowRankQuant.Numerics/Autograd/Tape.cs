@@ -8,7 +8,7 @@ public sealed class Tape : IDisposable
 {
     private readonly List<(Variable Output, Action Backward)> _operations = [];
     private readonly List<Tensor> _rented = [];
-    private Dictionary<(object Owner, Variable X), Variable>? _shared;
+    private Dictionary<(object Owner, Variable X), object>? _shared;
 
     /// <summary>Starts an empty tape.</summary>
     /// <param name="device">Where the operations run.</param>
@@ -45,10 +45,14 @@ public sealed class Tape : IDisposable
     /// What <paramref name="owner"/> makes of <paramref name="x"/>, made for the first of those who ask for it: linears that share an input share its quantized form too, and its
     /// gradient is the sum of theirs. Forgotten with the recorded operations.
     /// </summary>
-    public Variable Once(object owner, Variable x, Func<Variable> make)
+    public T Once<T>(object owner, Variable x, Func<T> make)
+        where T : class
     {
         _shared ??= [];
-        return _shared.TryGetValue((owner, x), out Variable? made) ? made : _shared[(owner, x)] = make();
+        if (_shared.TryGetValue((owner, x), out object? known)) return (T)known;
+        T made = make();
+        _shared[(owner, x)] = made;
+        return made;
     }
 
     /// <summary>Runs the gradients of all recorded operations, last to first, starting from <paramref name="seed"/> = dloss/d<paramref name="output"/>.</summary>

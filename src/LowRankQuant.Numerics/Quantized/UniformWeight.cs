@@ -49,6 +49,13 @@ public sealed class UniformWeight : QuantizedWeight
     /// <summary>Inputs that share one scale within a row.</summary>
     public int EffectiveGroupSize => Grid.Granularity == Granularity.Group ? Grid.GroupSize : InFeatures;
 
+    /// <summary>Scale and zero point of a group of a row.</summary>
+    internal (float Scale, int Zero) GroupOf(int row, int group)
+    {
+        int at = Grid.Granularity == Granularity.Tensor ? 0 : (row * Grid.GroupsPerRow(InFeatures)) + group;
+        return (Scales[at], ZeroPoints is null ? Grid.SymmetricZero : ZeroPoints[at]);
+    }
+
     /// <inheritdoc/>
     public override UniformWeight WithBranch(LowRankBranch? branch) => new(OutFeatures, InFeatures, Grid, Codes, Scales, ZeroPoints, ScaleType, branch);
 

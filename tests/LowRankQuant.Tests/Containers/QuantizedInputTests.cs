@@ -8,6 +8,7 @@ using LowRankQuant.Models.Generation;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Cpu;
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.EndToEnd;
 using LowRankQuant.Tests.Models;
 
@@ -23,11 +24,15 @@ public sealed class QuantizedInputTests
     /// logits have to be those of the reference for one choice at these ties, found token by token, and for no other change.
     /// </summary>
     [Theory]
-    [InlineData("w8a8-channel-token")]
-    [InlineData("w4a8-g32-token")]
-    [InlineData("w4a8-channel-token-pack")]
-    [InlineData("mixed")]
-    public void SymmetricGridsByTokenGiveTheReferenceUpToTheirOwnTies(string name)
+    [InlineData("w8a8-channel-token", false)]
+    [InlineData("w8a8-channel-token", true)]
+    [InlineData("w4a8-g32-token", false)]
+    [InlineData("w4a8-g32-token", true)]
+    [InlineData("w4a8-channel-token-pack", false)]
+    [InlineData("w4a8-channel-token-pack", true)]
+    [InlineData("mixed", false)]
+    [InlineData("mixed", true)]
+    public void SymmetricGridsByTokenGiveTheReferenceUpToTheirOwnTies(string name, bool codes)
     {
         using SafetensorsFile golden = SafetensorsFile.Open(TestData.Path("golden", "compressed-tensors", name + ".golden.safetensors"));
         using SafetensorsFile inputs = SafetensorsFile.Open(TestData.Path("golden", "compressed-tensors", "base_logits.safetensors"));
@@ -37,6 +42,7 @@ public sealed class QuantizedInputTests
         golden.ReadSingles("logits_f32", expected);
         using var device = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
         using CausalModel model = ModelSource.Open(TestData.Path("golden", "compressed-tensors", name), device, use: ModelUse.Forward);
+        model.MultipliesCodes = codes;
         int length = (int)inputs.ShapeOf("input_ids")[1], vocabulary = model.Config.VocabularySize, ties = 0, turned = 0;
         IDecoderBlock[] blocks = [.. Enumerable.Range(0, model.Config.Layers).Select(model.LoadBlock)];
         using InputEmbedding embedding = model.LoadEmbedding();
@@ -81,7 +87,9 @@ public sealed class QuantizedInputTests
             }
         }
         Assert.InRange(turned, 0, ties / 2);
-        TestContext.Current.TestOutputHelper!.WriteLine($"{name}: {turned} of {ties} ties turned");
+        int quantized = blocks.SelectMany(block => block.Slots).Count(slot => slot.InputQuantizer is not null);
+        Assert.Equal(codes ? quantized : 0, blocks.SelectMany(block => block.Slots).Count(slot => slot.MultipliesCodes));
+        TestContext.Current.TestOutputHelper!.WriteLine($"{name}: {turned} of {ties} ties turned; products: {model.Products.Describe()}");
         foreach (IDecoderBlock block in blocks) block.Dispose();
 
         float[] Logits(int[] window)
@@ -105,12 +113,19 @@ public sealed class QuantizedInputTests
         File.WriteAllText(ids, "[1,5,9,77,100,3,8,21,34,55,89,13]\n[1,50,19,7,10,33,81,2,3,5,8,13]\n");
         CliResult plain = await Lrq.Run("eval", path, "--ids", ids, "--reference", cache, "--threads", "1");
         Assert.True(plain.Code == 0, plain.Error);
-        Assert.Contains("with quantized inputs (group_0: int8 asymmetric tensor)", plain.Out, StringComparison.Ordinal);
+        Assert.Contains("with quantized inputs (group_0: int8 asymmetric tensor), products: int8:", plain.Out, StringComparison.Ordinal);
         JsonNode one = await Eval(path, "--ids", ids, "--reference", path, "--threads", "1"), two = await Eval(path, "--ids", ids, "--reference", cache, "--threads", "2");
         Assert.Equal(0, (double)one["klDivergence"]!);
         Assert.Equal((double)one["negativeLogLikelihood"]!, (double)two["negativeLogLikelihood"]!);
         Assert.NotEqual(0, (double)two["klDivergence"]!);
         Assert.Equal("quantized inputs (group_0: int8 asymmetric tensor)", (string?)one["quantizers"]);
+        JsonNode floats = await Eval(path, "--ids", ids, "--threads", "1", "--products", "float");
+        Assert.Equal(["int8", "float"], new[] { one, floats }.Select(figures => (string?)figures["products"]));
+        Assert.Equal((double)one["negativeLogLikelihood"]!, (double)floats["negativeLogLikelihood"]!, 1e-4);
+        Assert.NotEqual((double)one["negativeLogLikelihood"]!, (double)floats["negativeLogLikelihood"]!);
+        CliResult idle = await Lrq.Run("eval", cache, "--ids", ids, "--products", "float");
+        Assert.Equal(2, idle.Code);
+        Assert.Contains("--products is for models whose inputs are rounded to integers", idle.Error, StringComparison.Ordinal);
         CliResult seen = await Lrq.Run("inspect", cache);
         Assert.Contains("a quantized key-value cache (kv_cache_scheme int8 asymmetric attn_head)", seen.Out, StringComparison.Ordinal);
         CliResult refused = await Lrq.Run("quantize", path, "--method", "rtn", "--bits", "4", "--out", output);
@@ -165,6 +180,7 @@ public sealed class QuantizedInputTests
         File.WriteAllText(quiz, """{"name":"quiz","file":"quiz.jsonl","context":"{{q}}","choices":["options"],"answer":"right"}""");
         JsonNode asked = await Eval(output, "--tasks", quiz, "--items", folder.File("items.jsonl"), "--threads", "1");
         Assert.StartsWith("quantized inputs", (string)asked["quantizers"]!, StringComparison.Ordinal);
+        Assert.Equal("int8", (string?)asked["products"]);
         Edit(output, quantization => quantization["config_groups"]!["group_0"]!["input_activations"] = null);
         await Eval(output, "--tasks", quiz, "--items", folder.File("plain.jsonl"), "--threads", "1");
         double[] Scores(string name) => [.. JsonNode.Parse(File.ReadLines(folder.File(name)).First())!["logLikelihoods"]!.AsArray().Select(score => (double)score!)];
@@ -241,7 +257,7 @@ public sealed class QuantizedInputTests
     }
 
     /// <summary>A quantizer whose ties, values within float32 error of the middle between two codes, can be turned one by one.</summary>
-    private sealed class TieChoice(GridQuantizer inner) : IActivationQuantizer
+    private sealed class TieChoice(GridQuantizer inner) : ICodeQuantizer
     {
         private const double Near = 3e-5;
 
@@ -249,25 +265,46 @@ public sealed class QuantizedInputTests
 
         public HashSet<(int Row, float Value)> Ties { get; } = [];
 
+        public bool HasCodes => inner.HasCodes;
+
         public Variable Apply(Tape tape, Variable x) => tape.Once(this, x, () =>
         {
             Variable y = inner.Apply(tape, x);
+            Turn(x.Value, (row, j, step, low) =>
+            {
+                Span<float> rounded = y.Value.RowRange(row, 1).Span;
+                rounded[j] = (rounded[j] == low * step ? low + 1 : low) * step;
+            });
+            return y;
+        });
+
+        public CodedActivations Codes(Tape tape, Variable x) => tape.Once(Turned, x, () =>
+        {
+            CodedActivations y = inner.Codes(tape, x);
+            Turn(x.Value, (row, j, _, low) =>
+            {
+                ref sbyte code = ref y.Codes[(row * y.Columns) + j];
+                code = (sbyte)(code == low ? low + 1 : low);
+            });
+            return y;
+        });
+
+        private void Turn(Tensor x, Action<int, int, float, float> turn)
+        {
             Ties.Clear();
             int half = inner.Grid.Half;
-            for (int row = 0; row < x.Value.Rows; row++)
+            for (int row = 0; row < x.Rows; row++)
             {
-                float[] values = x.Value.RowRange(row, 1).ToArray();
+                float[] values = x.RowRange(row, 1).ToArray();
                 float step = values.Max(Math.Abs) / (inner.Grid.Levels / 2f);
-                Span<float> rounded = y.Value.RowRange(row, 1).Span;
                 for (int j = 0; j < values.Length; j++)
                 {
                     double position = (double)values[j] / step, low = Math.Floor(position);
                     if (!(Math.Abs(position - low - 0.5) < Near) || low < -half || low + 1 > half - 1) continue;
                     Ties.Add((row, values[j]));
-                    if (Turned.Contains((row, values[j]))) rounded[j] = (float)(rounded[j] == (float)low * step ? low + 1 : low) * step;
+                    if (Turned.Contains((row, values[j]))) turn(row, j, step, (float)low);
                 }
             }
-            return y;
-        });
+        }
     }
 }

@@ -155,6 +155,8 @@ internal sealed class ReferenceKernels : IKernels
     public void ActivationCodes(in ActivationQuantizerArguments arguments, Span<sbyte> codes) =>
         Reference.ActivationCodes<float>(arguments.Grid, arguments.X.Span, arguments.X.Columns, arguments.Step.Span, arguments.ZeroPoint.Span, codes);
 
+    public void MultiplyCodes(in IntegerProductArguments arguments, Tensor y) => Reference.MultiplyCodes(arguments.X, arguments.Weight, y.Span);
+
     public void QuantizeActivationsBackward(in ActivationQuantizerArguments arguments, in ActivationQuantizerGradients gradients) =>
         Reference.QuantizeActivationsBackward<float>(
             arguments.Grid, arguments.X.Span, arguments.X.Columns, arguments.Step.Span, arguments.ZeroPoint.Span, gradients.Upstream.Span, gradients.Accumulate,

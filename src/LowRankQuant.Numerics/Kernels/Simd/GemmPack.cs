@@ -56,6 +56,12 @@ internal static unsafe class GemmPack
             {
                 int r = 0;
                 for (; r <= count - 8; r += 8) Transpose8(source + (r * stride) + p, stride, panel + (p * width) + r, width);
+                if (r <= count - 4)
+                {
+                    Transpose4(source + (r * stride) + p, stride, panel + (p * width) + r, width);
+                    Transpose4(source + (r * stride) + p + 4, stride, panel + ((p + 4) * width) + r, width);
+                    r += 4;
+                }
                 if (r < width) Gather(source, stride, r, count, p, p + 8, panel, width);
             }
         }

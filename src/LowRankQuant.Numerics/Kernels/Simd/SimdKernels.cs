@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using LowRankQuant.Numerics.Kernels.Simd.Integers;
 using LowRankQuant.Numerics.Kernels.Simd.Vectors;
 
 namespace LowRankQuant.Numerics.Kernels.Simd;
@@ -22,8 +23,9 @@ internal sealed class SimdKernels(WorkerPool pool, IGemm gemm, int maximumBits =
     private static IKernels Create(WorkerPool pool, IGemm gemm, int maximumBits)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumBits, 128);
-        if (maximumBits >= 512 && Supports(512)) return new VectorKernels<V512, D512>(pool, gemm);
-        if (maximumBits >= 256 && Supports(256)) return new VectorKernels<V256, D256>(pool, gemm);
-        return new VectorKernels<V128, D128>(pool, gemm);
+        var integers = new IntegerGemm(pool, maximumBits);
+        if (maximumBits >= 512 && Supports(512)) return new VectorKernels<V512, D512>(pool, gemm, integers);
+        if (maximumBits >= 256 && Supports(256)) return new VectorKernels<V256, D256>(pool, gemm, integers);
+        return new VectorKernels<V128, D128>(pool, gemm, integers);
     }
 }

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using LowRankQuant.Numerics.Kernels.Scalar;
 using LowRankQuant.Numerics.Quantized;
 
@@ -50,7 +52,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
                         V code = V.Max(low, V.Min(high, V.Round((V.Load(x + begin + j, count - j) / step) + offset)));
                         (code + shift).Store(run + j, count - j);
                     }
-                    for (int j = 0; j < count; j++) to[begin + j] = sbyte.CreateTruncating(run[j]);
+                    ToBytes(run, to + begin, count);
                 }
             });
         }
@@ -94,6 +96,26 @@ internal sealed unsafe partial class VectorKernels<V, D>
             if (dZero != null) dZero[unit] = -grid.Step * (float)total.Clipped;
             if (throughRange) Reference.AddThroughRange(p.Grid, new ReadOnlySpan<float>(x, p.Size), grid.Step, (float)total.Terms, new Span<float>(dx + at, p.Size));
         });
+    }
+
+    // What is no number becomes 0, as in the twin.
+    private static void ToBytes(float* codes, sbyte* bytes, int count)
+    {
+        int j = 0;
+        if (Avx512F.IsSupported)
+        {
+            for (; j <= count - 16; j += 16) Avx512F.ConvertToVector128SByte(Vector512.ConvertToInt32Native(Vector512.Load(codes + j))).Store(bytes + j);
+        }
+        else
+        {
+            for (; j <= count - 32; j += 32)
+            {
+                Vector256<short> low = Vector256.Narrow(Vector256.ConvertToInt32Native(Vector256.Load(codes + j)), Vector256.ConvertToInt32Native(Vector256.Load(codes + j + 8)));
+                Vector256<short> high = Vector256.Narrow(Vector256.ConvertToInt32Native(Vector256.Load(codes + j + 16)), Vector256.ConvertToInt32Native(Vector256.Load(codes + j + 24)));
+                Vector256.Narrow(low, high).Store(bytes + j);
+            }
+        }
+        for (; j < count; j++) bytes[j] = sbyte.CreateTruncating(codes[j]);
     }
 
     private static float* PointerOf(Tensor? tensor) => tensor is null ? null : tensor.Pointer;

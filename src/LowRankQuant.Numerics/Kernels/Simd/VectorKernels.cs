@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics.Kernels.Simd.Integers;
 using LowRankQuant.Numerics.Kernels.Simd.Vectors;
 
 namespace LowRankQuant.Numerics.Kernels.Simd;
@@ -6,7 +7,7 @@ namespace LowRankQuant.Numerics.Kernels.Simd;
 /// The kernels on registers V of floats and D of doubles. Work is cut by shape alone, chunks write memory of their own, and partial sums are added
 /// in the order of the chunks: no result depends on the number of threads. Arguments have been checked by <see cref="CheckedKernels"/>.
 /// </summary>
-internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm gemm) : IKernels
+internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm gemm, IntegerGemm integers) : IKernels
     where V : struct, IVector<V>, IWidening<V, D>
     where D : struct, IDoubleVector<D>
 {
@@ -23,6 +24,8 @@ internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm 
         if (m == 0 || n == 0) return;
         gemm.Multiply(transposeA, transposeB, m, n, k, a.Pointer, a.Columns, b.Pointer, b.Columns, c.Pointer, n, accumulate);
     }
+
+    public void MultiplyCodes(in IntegerProductArguments arguments, Tensor y) => integers.Multiply(arguments.X, arguments.Weight, y.Pointer);
 
     /// <summary>Rows of one chunk; at most 256 chunks where each leaves a partial sum.</summary>
     private static int RowsPerChunk(int rows, int columns) => Math.Max(Math.Max(1, ChunkElements / Math.Max(1, columns)), (rows + 255) / 256);
