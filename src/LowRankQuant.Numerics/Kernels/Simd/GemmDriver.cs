@@ -1,3 +1,5 @@
+using LowRankQuant.Numerics.Kernels.Simd.Vectors;
+
 namespace LowRankQuant.Numerics.Kernels.Simd;
 
 /// <summary>Blocked products with one tile kernel; <see cref="GemmDriver{TKernel}"/> is the implementation.</summary>

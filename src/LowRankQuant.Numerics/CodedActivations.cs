@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
+using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Numerics.Quantized;
+namespace LowRankQuant.Numerics;
 
 /// <summary>
 /// Activations as signed integer codes: x^ = (code - zero) * step, with one step and zero point for all rows, or one a row. What products of integers read in the place of

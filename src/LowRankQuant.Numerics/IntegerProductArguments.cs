@@ -1,6 +1,6 @@
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Numerics.Kernels;
+namespace LowRankQuant.Numerics;
 
 /// <summary>
 /// A product of integer codes. A row of the weight is cut into runs: its groups, and within a group pieces of at most <see cref="LongestRun"/> inputs. With the steps s, zero

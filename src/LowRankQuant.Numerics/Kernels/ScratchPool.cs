@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels;
 
 /// <summary>Aligned work memory that kernels borrow for the time of one call and that is kept for the next.</summary>
 internal sealed unsafe class ScratchPool

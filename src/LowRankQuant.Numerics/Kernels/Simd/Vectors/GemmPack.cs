@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Vectors;
 
 /// <summary>
 /// Copies a stretch of a matrix into a panel [k, width], which the tile kernels read from front to back. Rows beyond the matrix's edge are
