@@ -1,11 +1,11 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using YamlDotNet.Core;
-using YamlDotNet.Core.Events;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
+using YamlDotNet.Core;
+using YamlDotNet.Core.Events;
 
 namespace LowRankQuant.Quantization.Recipes;
 
