@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 using LowRankQuant.Numerics.LinearAlgebra;
+using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 
 namespace LowRankQuant.Benchmarks;
 

@@ -2,9 +2,9 @@ using System.CommandLine;
 using System.Text.Json;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Results;
+using LowRankQuant.Runs.Reports;
 using static LowRankQuant.Cli.Options.OptionReader;
 
 namespace LowRankQuant.Cli.Commands;

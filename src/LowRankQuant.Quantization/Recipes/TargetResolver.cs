@@ -1,9 +1,9 @@
-using LowRankQuant.Quantization.Options;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Recipes;

@@ -1,7 +1,7 @@
 using System.Text.Json;
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Numerics;
+using LowRankQuant.Runs.Reports;
 using LowRankQuant.Tests.EndToEnd;
 
 namespace LowRankQuant.Tests.Vocabulary;

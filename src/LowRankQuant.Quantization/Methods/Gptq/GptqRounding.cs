@@ -1,6 +1,6 @@
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 using LowRankQuant.Numerics.LinearAlgebra;
+using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Layers;
 

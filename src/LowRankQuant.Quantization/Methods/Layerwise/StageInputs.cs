@@ -1,6 +1,6 @@
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 using LowRankQuant.Numerics.LinearAlgebra;
+using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 using LowRankQuant.Quantization.Layers;
 
 namespace LowRankQuant.Quantization.Methods.Layerwise;
