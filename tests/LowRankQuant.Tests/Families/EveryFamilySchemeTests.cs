@@ -1,0 +1,71 @@
+using System.Text.Json.Nodes;
+using LowRankQuant.Tests.EndToEnd;
+
+namespace LowRankQuant.Tests.Families;
+
+/// <summary>Schemes with quantized activations and caches on every family: the run, its folder read back and measured as its files say, and the rules of engines.</summary>
+public abstract class EveryFamilySchemeTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    /// <summary>Every second case, so that two classes run side by side.</summary>
+    protected static TheoryData<string> Half(int first) => [.. FamilyModels.Cases.Where((_, i) => i % 2 == first)];
+
+    protected async Task QuantizeBySchemes(string name)
+    {
+        string source = _folder.File("source"), ids = _folder.File("ids.jsonl");
+        FamilyModels.Write(name, source);
+        File.WriteAllLines(ids, Enumerable.Range(0, 8).Select(row => $"[{string.Join(", ", Enumerable.Range(0, 24).Select(i => ((row * 131) + (i * i * 7)) % FamilyModels.Vocabulary))}]"));
+        string[] calibrated = ["--calibration", ids, "--calibration-format", "ids", "--samples", "4", "--held-out", "2", "--sequence-length", "24", "--threads", "1"];
+        foreach (string options in new[] { "w8a8 --method rtn", "w8a8-dynamic --method lrq --iterations 2 --rank 8", "w4a8 --method flexround --iterations 2" })
+        {
+            string scheme = options.Split(' ')[0], output = _folder.File(scheme);
+            CliResult run = await Lrq.Run(["quantize", source, "--scheme", .. options.Split(' '), .. calibrated, "--out", output]);
+            Assert.True(run.Code == 0, $"{name}, {scheme}: {run.Error}");
+            await Check(source, output, $"{name}, {scheme}");
+        }
+    }
+
+    public void Dispose()
+    {
+        _folder.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
+    private static async Task Check(string source, string output, string what)
+    {
+        JsonNode report = JsonNode.Parse(File.ReadAllText(Path.Combine(output, "report.json")))!, stored = (report["asStored"] ?? report["result"])!;
+        Assert.All(report["blocks"]!.AsArray(), block => Assert.NotEmpty(block!["activations"]!.AsArray()));
+        CliResult eval = await Lrq.Run("eval", output, "--reference", source, "--ids", Path.Combine(output, "heldout.ids.jsonl"), "--products", "float", "--threads", "1", "--json");
+        Assert.True(eval.Code == 0, $"{what}: {eval.Error}");
+        JsonNode measured = JsonNode.Parse(eval.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1])!;
+        // Some of the models are so sure of one token that their divergence is nothing but rounding.
+        foreach (string figure in new[] { "negativeLogLikelihood", "klDivergence" })
+        {
+            double expected = (double)stored[figure]!, actual = (double)measured[figure]!;
+            Assert.True(Math.Abs(expected - actual) <= (1e-6 * Math.Abs(expected)) + 1e-12, $"{what}: {figure} {actual} of the folder, {expected} in the report");
+        }
+        CliResult verified = await Lrq.Run("verify", output);
+        Assert.True(verified.Code == 0, $"{what}: {verified.Out}{verified.Error}");
+    }
+}
+
+/// <summary>The first, third and so on.</summary>
+public sealed class EveryFamilySchemeOddTests : EveryFamilySchemeTests
+{
+    public static TheoryData<string> Cases => Half(0);
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public Task SchemesQuantizeEveryFamily(string name) => QuantizeBySchemes(name);
+}
+
+/// <summary>The second, fourth and so on.</summary>
+public sealed class EveryFamilySchemeEvenTests : EveryFamilySchemeTests
+{
+    public static TheoryData<string> Cases => Half(1);
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public Task SchemesQuantizeEveryFamily(string name) => QuantizeBySchemes(name);
+}
