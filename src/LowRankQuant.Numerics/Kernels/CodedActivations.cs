@@ -1,10 +1,11 @@
 using System.Runtime.InteropServices;
+using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Numerics.Quantized;
+namespace LowRankQuant.Numerics.Kernels;
 
 /// <summary>
 /// Activations as signed integer codes: x^ = (code - zero) * step, with one step and zero point for all rows, or one a row. What products of integers read in the place of
-/// floats (<see cref="Kernels.IKernels.MultiplyCodes"/>). The tensors are somebody else's.
+/// floats (<see cref="IKernels.MultiplyCodes"/>). The tensors are somebody else's.
 /// </summary>
 public sealed class CodedActivations
 {
