@@ -26,7 +26,7 @@ public class CommandTests
     [InlineData("quantize", "--loss --keep-best --held-out --seed --threads --memory --format --shard-size --calibration --calibration-format --text-field --add-bos")]
     [InlineData("quantize", "--eval-text --eval-text-format --join-rows --eval-windows --out --overwrite --json --blocks --kernels MODEL")]
     [InlineData("eval", "--tasks --data --harness --limit --offset --shots --apply-chat-template --items --against --perplexity")]
-    [InlineData("eval", "--reference --text --text-format --text-field --join-rows --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
+    [InlineData("eval", "--reference --products --text --text-format --text-field --join-rows --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
     [InlineData("correct", "--calibration --calibration-format --text-field")]
     [InlineData("compare", "--against --harness --json ITEMS")]
     [InlineData("inspect", "--json --tensors PATH")]
