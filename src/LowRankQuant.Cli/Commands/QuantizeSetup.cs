@@ -155,6 +155,8 @@ internal sealed class QuantizeSetup : IDisposable
             ? [.. resolved.Notes, $"{method.Name} learns nothing from --calibration, and with --held-out 0 nothing is measured on it: its windows are written to calibration.ids.jsonl and that is all."]
             : resolved.Notes;
         if (settings.AdapterForm is not null) CheckAdapterForm(recipe, settings.Format, problems);
+        if (settings.Format == OutputFormat.Dense && recipe is not { Activations: null, Cache: null })
+            problems.Add("--format dense holds floats and cannot say how activations and caches are quantized; leave it out, or quantize weights alone.");
         var job = new QuantizeJob
         {
             Model = model,

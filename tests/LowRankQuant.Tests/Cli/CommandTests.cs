@@ -24,7 +24,7 @@ public class CommandTests
     [InlineData("recipe", "--recipe --method --bits --json MODEL")]
     [InlineData("methods", "--json NAME")]
     [InlineData("eval", "--tasks --data --harness --limit --offset --shots --apply-chat-template --items --against --perplexity")]
-    [InlineData("eval", "--reference --text --text-format --text-field --join-rows --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
+    [InlineData("eval", "--reference --products --text --text-format --text-field --join-rows --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
     [InlineData("correct", "--calibration --calibration-format --text-field")]
     [InlineData("compare", "--against --harness --json ITEMS")]
     [InlineData("inspect", "--json --tensors PATH")]

@@ -50,7 +50,7 @@ public sealed class SchemeRunTests : IDisposable
         Assert.Equal("int-quantized", (string)scheme["format"]!);
         JsonNode inputs = scheme["config_groups"]!.AsObject().First().Value!["input_activations"]!;
         Assert.Equal((8, false, false, "tensor"), ((int)inputs["num_bits"]!, (bool)inputs["symmetric"]!, (bool)inputs["dynamic"]!, (string)inputs["strategy"]!));
-        using ICheckpoint source = CheckpointOpener.Open("demo"), result = CheckpointOpener.Open(output);
+        using ICheckpoint source = CheckpointOpener.Open(TestData.Demo), result = CheckpointOpener.Open(output);
         Assert.True(result.Contains("model.layers.0.mlp.down_proj.input_scale"));
         const string norm = "model.layers.0.input_layernorm.weight";
         float[] before = new float[source.ShapeOf(norm)[0]], after = new float[before.Length];
@@ -60,7 +60,7 @@ public sealed class SchemeRunTests : IDisposable
     }
 
     [Theory]
-    [InlineData("--scheme w8a8 --format dense", "format")]
+    [InlineData("--scheme w8a8 --format dense", "--format dense holds floats")]
     [InlineData("--scheme w9a8", "w9a8")]
     [InlineData("--scheme w8a8 --method flrq", "flrq")]
     [InlineData("--scheme w8a8 --bits 4", "--bits")]
