@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
-using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Kernels.Simd.Integers;
 using LowRankQuant.Numerics.Quantized;
 

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Kernels;
 
 namespace LowRankQuant.Benchmarks;
 

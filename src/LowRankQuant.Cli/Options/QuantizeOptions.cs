@@ -250,7 +250,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     }
 
     // NAME, or NAME:KEY=VALUE,KEY=VALUE.
-    private IReadOnlyList<TransformStage>? ReadTransforms(OptionReader reader)
+    private List<TransformStage>? ReadTransforms(OptionReader reader)
     {
         IReadOnlyList<string> texts = reader.Texts(Transform);
         if (texts.Count == 0) return null;

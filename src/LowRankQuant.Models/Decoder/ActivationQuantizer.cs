@@ -1,6 +1,5 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Decoder;

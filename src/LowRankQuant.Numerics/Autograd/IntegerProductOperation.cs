@@ -1,4 +1,3 @@
-using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Numerics.Autograd;

@@ -1,6 +1,5 @@
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;

@@ -8,8 +8,6 @@ using LowRankQuant.Models.Generation;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Cpu;
-using LowRankQuant.Numerics.Kernels;
-using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.EndToEnd;
 using LowRankQuant.Tests.Models;
 

@@ -1,6 +1,5 @@
 using LowRankQuant.Cli;
 using LowRankQuant.Cli.Commands;
-using LowRankQuant.Formats;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Methods;
 

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Quantization.Storage;
@@ -51,7 +52,8 @@ public sealed class SchemeRunTests : IDisposable
         JsonNode inputs = scheme["config_groups"]!.AsObject().First().Value!["input_activations"]!;
         Assert.Equal((8, false, false, "tensor"), ((int)inputs["num_bits"]!, (bool)inputs["symmetric"]!, (bool)inputs["dynamic"]!, (string)inputs["strategy"]!));
         using ICheckpoint source = CheckpointOpener.Open(TestData.Demo), result = CheckpointOpener.Open(output);
-        Assert.True(result.Contains("model.layers.0.mlp.down_proj.input_scale"));
+        using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(output, "model.safetensors"));
+        Assert.Equal([1], file.ShapeOf("model.layers.0.mlp.down_proj.input_scale"));
         const string norm = "model.layers.0.input_layernorm.weight";
         float[] before = new float[source.ShapeOf(norm)[0]], after = new float[before.Length];
         source.Read(norm, before);

@@ -3,7 +3,6 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
-using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Kernels.Simd;
 using LowRankQuant.Numerics.Kernels.Simd.Integers;
 using LowRankQuant.Numerics.Quantized;
