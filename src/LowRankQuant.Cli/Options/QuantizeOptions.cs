@@ -46,7 +46,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     public Option<string[]?> PerToken { get; } = new("--per-token")
     {
         HelpName = "PATTERN",
-        Description = "Linears whose input is quantized per token though the others are static, such as down_proj; commas between several.",
+        Description = "Linears whose input is quantized per token though the others are static, such as down_proj, or auto[:LIMIT]: those whose rounded input is further off than LIMIT of its length (default .3); commas between several.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };

@@ -32,6 +32,9 @@ public sealed record BlockTransformContext
     /// <summary>The calibration windows in front of the block, on the full-precision stream; null where no transform needs them. Stays where it is.</summary>
     public ActivationStream? Inputs { get; init; }
 
+    /// <summary>The first so many of <see cref="Inputs"/> may be looked at, since the others are held out; null for all.</summary>
+    public int? Windows { get; init; }
+
     /// <summary>
     /// How far the block as it stands, once its weights and activations are quantized, is from what it gave before any transform: mean squared difference of its outputs, or
     /// anything that is smaller where the block is better. Null where nothing is searched.

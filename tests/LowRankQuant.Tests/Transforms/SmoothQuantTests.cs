@@ -37,7 +37,7 @@ public sealed class SmoothQuantTests
             using IDecoderBlock block = scene.Model.LoadBlock(index);
             IReadOnlyList<FoldSite> sites = block.Folds.Sites;
             Assert.Equal(Keys.Keys.Order(), sites.Select(site => site.Source).Order());
-            IReadOnlyList<ChannelRange> ranges = ChannelRange.Collect(block, sites, scene.Stream, TestContext.Current.CancellationToken);
+            IReadOnlyList<ChannelRange> ranges = ChannelRange.Collect(block, sites, scene.Stream, null, TestContext.Current.CancellationToken);
             for (int i = 0; i < sites.Count; i++)
             {
                 string key = Keys[sites[i].Source];

@@ -52,13 +52,14 @@ public sealed class ChannelRange
         }
     }
 
-    /// <summary>The ranges of the inputs of sites, in one pass of all windows through the block as it is.</summary>
+    /// <summary>The ranges of the inputs of sites, in one pass of calibration windows through the block as it is.</summary>
     /// <param name="block">The block; observers of its slots are taken off.</param>
     /// <param name="sites">Sites of the block.</param>
-    /// <param name="inputs">The windows in front of the block.</param>
+    /// <param name="inputs">Windows in front of the block.</param>
+    /// <param name="windows">The first so many are looked at; null for all.</param>
     /// <param name="cancellation">Asks to stop.</param>
     /// <returns>One range a site.</returns>
-    public static IReadOnlyList<ChannelRange> Collect(IDecoderBlock block, IReadOnlyList<FoldSite> sites, ActivationStream inputs, CancellationToken cancellation)
+    public static IReadOnlyList<ChannelRange> Collect(IDecoderBlock block, IReadOnlyList<FoldSite> sites, ActivationStream inputs, int? windows, CancellationToken cancellation)
     {
         ChannelRange[] ranges = [.. sites.Select(site => new ChannelRange(site.Slots[0].InFeatures))];
         HashSet<int> following = [.. block.DeclaredInputs.SelectMany(group => group.Slots.Skip(1))];
@@ -76,7 +77,7 @@ public sealed class ChannelRange
                     observed.Add(block.Slots[reader]);
                 }
             }
-            inputs.Look(block, 0, inputs.Windows, (_, _) => { }, cancellation);
+            inputs.Look(block, 0, windows ?? inputs.Windows, (_, _) => { }, cancellation);
         }
         finally
         {
