@@ -178,7 +178,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
     private IDecoderBlock RoundedBlock(int index)
     {
-        IDecoderBlock block = new PreparedModel(_model, job.Recipe, folder).Reload(index).Installed();
+        IDecoderBlock block = new PreparedModel(_model, job.Recipe, folder).Reload(index, asFound: true).Installed();
         SlotSwap.ReplaceByRounded(block, job.Recipe.SchemeFrom(GridStart.MinMax), _model.Device);
         return block;
     }

@@ -12,7 +12,7 @@ namespace LowRankQuant.Quantization.Activations;
 /// </summary>
 public sealed class BlockQuantizers : IDisposable
 {
-    private const string InputPrefix = "input.", CachePrefix = "cache.", Scale = ".scale", ZeroPoint = ".zero_point";
+    private const string InputPrefix = "input.", CachePrefix = "cache.", Scale = ".scale", Found = ".found_scale", ZeroPoint = ".zero_point";
     private readonly IDecoderBlock _block;
     private readonly Device _device;
     private readonly List<InputQuantizer> _inputs;
@@ -64,7 +64,7 @@ public sealed class BlockQuantizers : IDisposable
     {
         InputQuantizer old = _inputs[place];
         old.Quantizer.Dispose();
-        _inputs[place] = InputQuantizer.Static(_device, old.Slots, old.Quantizer.Grid, steps, old.ZeroPoints);
+        _inputs[place] = InputQuantizer.Static(_device, old.Slots, old.Quantizer.Grid, steps, old.ZeroPoints) with { Found = old.Found ?? old.Steps };
     }
 
     /// <summary>Static steps and zero points as tensors, by the names of slots and caches.</summary>
@@ -75,6 +75,7 @@ public sealed class BlockQuantizers : IDisposable
             foreach (LinearSlot slot in input.Slots)
             {
                 foreach (PendingTensor tensor in Pair(InputPrefix + slot.Name, input.Steps, input.ZeroPoints)) yield return tensor;
+                if (input.Found is { } found) yield return PendingTensor.FromSingles(InputPrefix + slot.Name + Found, SafetensorsType.F32, [found.Length], found);
             }
         }
         for (int i = 0; i < _caches.Count; i++)
@@ -97,15 +98,16 @@ public sealed class BlockQuantizers : IDisposable
     /// <param name="caches">Quantizers of keys and values; null for none.</param>
     /// <param name="file">The tensors.</param>
     /// <param name="device">Where the block computes.</param>
+    /// <param name="asFound">With the steps that were found, in the place of those that were learned from there.</param>
     /// <exception cref="CheckpointFormatException">A tensor is missing or unsound.</exception>
-    public static BlockQuantizers Read(IDecoderBlock block, ActivationRecipe? activations, CacheRecipe? caches, ISafetensorsSource file, Device device)
+    public static BlockQuantizers Read(IDecoderBlock block, ActivationRecipe? activations, CacheRecipe? caches, ISafetensorsSource file, Device device, bool asFound = false)
     {
         var inputs = new List<InputQuantizer>();
         if (activations is not null)
         {
             var perToken = new List<LinearSlot>();
             // Slots that share an input have the same steps, and slots that do not but have the same may share a quantizer too.
-            foreach (IGrouping<(float, float)?, LinearSlot> same in block.Slots.GroupBy(slot => StepsOf(file, activations.Grid, InputPrefix + slot.Name)))
+            foreach (IGrouping<(float, float)?, LinearSlot> same in block.Slots.GroupBy(slot => StepsOf(file, activations.Grid, InputPrefix + slot.Name, asFound)))
             {
                 if (same.Key is not { } pair) perToken.AddRange(same);
                 else inputs.Add(InputQuantizer.Static(device, [.. same], activations.Grid, [pair.Item1], activations.Grid.Symmetric ? [] : [pair.Item2]));
@@ -131,10 +133,10 @@ public sealed class BlockQuantizers : IDisposable
         foreach (CacheQuantizer cache in _caches) cache.Quantizer.Dispose();
     }
 
-    private static (float, float)? StepsOf(ISafetensorsSource file, ActivationGrid grid, string name)
+    private static (float, float)? StepsOf(ISafetensorsSource file, ActivationGrid grid, string name, bool asFound)
     {
         if (!file.Contains(name + Scale)) return null;
-        return (Values(file, name + Scale)[0], grid.Symmetric ? 0 : Values(file, name + ZeroPoint)[0]);
+        return (Values(file, asFound && file.Contains(name + Found) ? name + Found : name + Scale)[0], grid.Symmetric ? 0 : Values(file, name + ZeroPoint)[0]);
     }
 
     private static IEnumerable<PendingTensor> Pair(string name, float[] steps, float[] zeroPoints)
@@ -163,6 +165,9 @@ public sealed class BlockQuantizers : IDisposable
 /// <param name="ZeroPoints">As many zero points; empty where they are 0 or come from the values.</param>
 internal sealed record InputQuantizer(IReadOnlyList<LinearSlot> Slots, GridQuantizer Quantizer, float[] Steps, float[] ZeroPoints)
 {
+    /// <summary>The step that was found from ranges, where <see cref="Steps"/> was learned from there; else null.</summary>
+    public float[]? Found { get; init; }
+
     public static InputQuantizer Dynamic(IReadOnlyList<LinearSlot> slots, ActivationGrid grid) => new(slots, GridQuantizer.Dynamic(grid), [], []);
 
     public static InputQuantizer Static(Device device, IReadOnlyList<LinearSlot> slots, ActivationGrid grid, float[] steps, float[] zeroPoints) =>

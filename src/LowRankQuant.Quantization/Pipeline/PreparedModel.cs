@@ -18,6 +18,7 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// prepared-NNNNN.safetensors   transform.I.PLACE                       F32    numbers of transform I
 ///                              changed.TENSOR                          F32    tensors of the block that are no weights of linears and are others now
 ///                              input.LINEAR.scale, .zero_point         F32    static steps, as they are stored
+///                              input.LINEAR.found_scale                F32    the step that was found, where another was learned
 ///                              cache.I.scale, .zero_point              F32
 /// </code>
 /// </summary>
@@ -91,7 +92,8 @@ public sealed class PreparedModel
 
     /// <summary>Loads a block that has been prepared before.</summary>
     /// <param name="index">Its number.</param>
-    public PreparedBlock Reload(int index)
+    /// <param name="asFound">With static steps as ranges gave them, in the place of those that were learned from there.</param>
+    public PreparedBlock Reload(int index, bool asFound = false)
     {
         IDecoderBlock block = Load(index);
         if (IsPlain) return new PreparedBlock(block, null, [], []);
@@ -103,7 +105,7 @@ public sealed class PreparedModel
                 string prefix = $"{TransformPrefix}{i}.";
                 _transforms[i].Restore(block, file.Names.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).ToDictionary(name => name[prefix.Length..], name => Values(file, name), StringComparer.Ordinal));
             }
-            BlockQuantizers? quantizers = _recipe is { Activations: null, Cache: null } ? null : BlockQuantizers.Read(block, _recipe.Activations, _recipe.Cache, file, _model.Device);
+            BlockQuantizers? quantizers = _recipe is { Activations: null, Cache: null } ? null : BlockQuantizers.Read(block, _recipe.Activations, _recipe.Cache, file, _model.Device, asFound);
             return new PreparedBlock(block, quantizers, [], []);
         }
         catch

@@ -61,6 +61,18 @@ public sealed class SchemeRunTests : IDisposable
         Assert.NotEqual(before, after);
     }
 
+    [Fact]
+    public async Task RoundToNearestBesideTheResultHasStepsThatNobodyLearned()
+    {
+        string learned = _folder.File("learned"), outside = _folder.File("outside");
+        Assert.Equal(0, (await Lrq.Run(Run("w8a8", learned, 1))).Code);
+        Assert.Equal(0, (await Lrq.Run(Run("w8a8", outside, 1, "--inside", "false"))).Code);
+        Assert.Equal(Divergence(learned, "rtn"), Divergence(outside, "rtn"));
+        Assert.NotEqual(Divergence(learned, "result"), Divergence(outside, "result"));
+
+        static double Divergence(string output, string row) => (double)JsonNode.Parse(File.ReadAllText(Path.Combine(output, "report.json")))![row]!["klDivergence"]!;
+    }
+
     [Theory]
     [InlineData("--scheme w8a8 --format dense", "--format dense holds floats")]
     [InlineData("--scheme w9a8", "w9a8")]
