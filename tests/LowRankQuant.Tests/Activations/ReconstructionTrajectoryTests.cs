@@ -49,7 +49,7 @@ public sealed class ReconstructionTrajectoryTests(ITestOutputHelper output)
         using IDecoderBlock block = model.LoadBlock(0);
         BlockStreams streams = Streams(model, block);
         using BlockQuantizers quantizers = Quantizers(device, block, common, isStatic, run.EndsWith("after", StringComparison.Ordinal));
-        LearnedSteps? steps = run.EndsWith("lsq", StringComparison.Ordinal) ? new LearnedSteps(quantizers) : null;
+        using LearnedSteps? steps = run.EndsWith("lsq", StringComparison.Ordinal) ? new LearnedSteps(quantizers) : null;
         using var arena = new ParameterArena(device, 4_000_000, 64);
         LearnedScale[] learned = [.. Enumerable.Range(0, Keys.Length).Select(i => Learn(block.Slots[i], Keys[i], i, bits, full, common, arena))];
         steps?.Take(arena);

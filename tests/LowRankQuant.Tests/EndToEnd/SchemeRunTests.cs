@@ -76,6 +76,8 @@ public sealed class SchemeRunTests : IDisposable
     [Theory]
     [InlineData("--scheme w8a8 --format dense", "--format dense holds floats")]
     [InlineData("--scheme w9a8", "w9a8")]
+    [InlineData("--scheme w8a8 --preset paper --inside true --step-rate 0.1", "--step-rate needs --learn-steps true")]
+    [InlineData("--scheme w4a8 --learn-steps true", "--learn-steps needs static activations")]
     [InlineData("--scheme w8a8 --method flrq", "flrq")]
     [InlineData("--scheme w8a8 --bits 4", "--bits")]
     public async Task WhatDoesNotGoTogetherIsRefusedBeforeTheWork(string options, string expected)

@@ -28,7 +28,7 @@ internal sealed class BlockReconstruction(TrainingSettings options, Func<int, in
         IReadOnlyList<LinearSlot> slots = context.Block.Slots;
         ScaleShape[] shapes = [.. slots.Select(slot => shapeFor(slot.OutFeatures, slot.InFeatures))];
         long count = slots.Select((slot, i) => LearnedScale.ParameterCount(slot, shapes[i], starts[i].Grid) + BranchParameters(starts[i])).Sum();
-        LearnedSteps? steps = options is { Inside: true, LearnSteps: true } && context.Quantizers is { } quantizers ? new LearnedSteps(quantizers) : null;
+        using LearnedSteps? steps = options is { Inside: true, LearnSteps: true } && context.Quantizers is { } quantizers ? new LearnedSteps(quantizers) : null;
         using var arena = new ParameterArena(context.Device, count + (steps?.Count ?? 0), (slots.Count * MostParameters) + (steps?.Count ?? 0));
         var learned = new LearnedScale[slots.Count];
         for (int i = 0; i < learned.Length; i++)

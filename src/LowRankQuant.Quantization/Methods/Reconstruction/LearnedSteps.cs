@@ -11,7 +11,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// factor; zero points stay.
 /// </summary>
 /// <param name="quantizers">The quantizers of the block.</param>
-internal sealed class LearnedSteps(BlockQuantizers quantizers)
+internal sealed class LearnedSteps(BlockQuantizers quantizers) : IDisposable
 {
     private readonly int[] _places = [.. Enumerable.Range(0, quantizers.Inputs.Count).Where(place => quantizers.Inputs[place].Steps.Length > 0)];
     private Variable[] _logs = [];
@@ -45,7 +45,12 @@ internal sealed class LearnedSteps(BlockQuantizers quantizers)
         for (int i = 0; i < _places.Length; i++)
         {
             quantizers.SetSteps(_places[i], [StorageScale.Round(MathF.Exp(_logs[i].Value.ToArray()[0]), type)]);
-            _zeros[i].Dispose();
         }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (Tensor zero in _zeros) zero.Dispose();
     }
 }

@@ -109,7 +109,7 @@ public static class TrainingOptions
         if (!isStatic && request.Quantizes != QuantizedInputs.None) request.Refuse("needs static activations: steps per token come from their own values", LearnSteps, StepRate);
         else if (!inside && request.Quantizes != QuantizedInputs.None) request.Refuse("needs `inside` true: steps are learned where they are used", LearnSteps, StepRate);
         bool learn = isStatic && inside && values.Or(LearnSteps, !request.IsPaper);
-        if (!learn && values.Find(LearnSteps) == false) request.Refuse("needs `learn_steps` true", StepRate);
+        if (isStatic && inside && !learn) request.Refuse("needs `learn_steps` true", StepRate);
         return settings with { Quantizes = request.Quantizes, Inside = inside, LearnSteps = learn, StepRate = learn ? values.Or(StepRate, UsualStepRate) : 0 };
     }
 }
