@@ -60,6 +60,9 @@ public sealed record QuantizeJob
     /// <summary>Only so many blocks, for measuring: nothing is written beside the run's own files; null for all.</summary>
     public int? Blocks { get; init; }
 
+    /// <summary>Blocks of a finished run that are done again; null for a run from its beginning.</summary>
+    public RedoneBlocks? Redo { get; init; }
+
     /// <summary>The texts of the recipe, as its file keeps them.</summary>
     public RecipeTexts Texts { get; init; } = new();
 
@@ -78,3 +81,8 @@ public sealed record QuantizeJob
         };
     }
 }
+
+/// <summary>Blocks of a finished run that are done again.</summary>
+/// <param name="Blocks">Their numbers, rising.</param>
+/// <param name="Before">The recipe that the run was finished with.</param>
+public sealed record RedoneBlocks(IReadOnlyList<int> Blocks, Recipe Before);

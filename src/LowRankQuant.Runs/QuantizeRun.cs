@@ -28,16 +28,17 @@ public sealed class QuantizeRun : IQuantizeRun
         if (held.TakenOver is { } note) observer.Note(note);
         string reportFile = Path.Combine(Path.GetFullPath(job.Output), RunFolder.ReportName);
         // What would stop the run at its end is found before the work begins, and before anything is deleted; a finished run needs no work.
-        bool looked = !File.Exists(reportFile);
+        bool looked = job.Redo is not null || !File.Exists(reportFile);
         if (looked) RunPreflight.Require(job);
         CalibrationSet? calibration = LoadCalibration(job, observer, cancellation);
         var fingerprint = RunFingerprint.Of(
-            job.Model.Checkpoint, calibration?.Fingerprint ?? "none", job.Recipe, job.Model.Device.Kernels.Name, $"{job.Format} {job.ShardBytes}");
+            job.Model.Checkpoint, calibration?.Fingerprint ?? RunFingerprint.NoData, job.Recipe, job.Model.Device.Kernels.Name, $"{job.Format} {job.ShardBytes}");
         bool finished = !looked && RunFolder.Holds(job.Output, fingerprint);
         if (!looked && !finished) RunPreflight.Require(job);
         MemoryPlan plan = MemoryPlan.For(job.Model.Config, job.Model.Layout, job.Recipe, job.MemoryBytes);
         if (job.Blocks is null && !finished) DiskPlan.For(job.Model, job.Recipe, plan, job.Format == OutputFormat.Dense).Check(job.Output);
         job.Model.PagesExperts = plan.IsPaged;
+        if (job.Redo is { } redo) RunRedo.Begin(job, redo, calibration, fingerprint, observer, cancellation);
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);
         if (finished) return Again(job, reportFile, calibration, folder, new RunClock(folder, start), observer, cancellation);
@@ -49,7 +50,6 @@ public sealed class QuantizeRun : IQuantizeRun
         QuantizeJob job, MemoryPlan plan, CalibrationSet? calibration, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
     {
         CausalModel model = job.Model;
-        IBlockMethod method = job.Recipe.Method.Create();
         ITokenizer? tokenizer = RunMeasurement.TokenizerOf(job);
         MeasuredWindows evaluation = job.Blocks is null ? RunMeasurement.Windows(job, calibration, tokenizer) : new MeasuredWindows([], [], []);
         MeasuredText? measured = job.Blocks is null ? job.Measured() : null;
@@ -64,17 +64,18 @@ public sealed class QuantizeRun : IQuantizeRun
         observer.Note(plan.Describe());
         var activations = new MemoryBudget(plan.ActivationBytes);
         ModelPlan? widths = PlanModel(job, plan, calibration, activations, folder, observer, cancellation);
-        var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.Method.FactorBits);
+        var store = new CompressedBlockStore(job.Recipe.Scheme, widths, job.Recipe.FactorBits);
         var vocabulary = new List<VocabularyReport>();
         VocabularyQuantizer? quantizer = VocabularyStore.Of(model, job.Recipe, folder, store) is not { } matrices ? null
             : new VocabularyQuantizer(model, job.Recipe, matrices) { Progress = new Reporter<VocabularyReport>(done => Tell(done, vocabulary, observer)) };
-        IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, method, plan, calibration, activations, widths, store, quantizer, folder, clock, observer, cancellation);
+        IReadOnlyList<BlockReport> blocks = QuantizeBlocks(job, plan, calibration, activations, widths, store, quantizer, folder, clock, observer, cancellation);
         TuningReport? tuning = job.Blocks is null ? Tune(job, calibration, activations, folder, store, observer, cancellation) : null;
         var report = new RunReport
         {
             Tuning = tuning,
-            Method = method.Name,
+            Method = job.Recipe.Method.Method,
             Scheme = job.Recipe.Scheme.ToString(),
+            OwnBlocks = [.. job.Recipe.Blocks.Select(own => own.Describe())],
             Quantizers = job.Recipe.DescribeQuantizers() is { Length: > 0 } quantizers ? quantizers : null,
             Output = folder.Output,
             Blocks = blocks,
@@ -209,7 +210,7 @@ public sealed class QuantizeRun : IQuantizeRun
     }
 
     private static IReadOnlyList<BlockReport> QuantizeBlocks(
-        QuantizeJob job, IBlockMethod method, MemoryPlan memory, CalibrationSet? calibration, MemoryBudget activations, ModelPlan? plan, CompressedBlockStore store,
+        QuantizeJob job, MemoryPlan memory, CalibrationSet? calibration, MemoryBudget activations, ModelPlan? plan, CompressedBlockStore store,
         VocabularyQuantizer? vocabulary, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
     {
         int count = Math.Min(job.Blocks ?? int.MaxValue, job.Model.Config.Layers), finished = 0;
@@ -227,7 +228,7 @@ public sealed class QuantizeRun : IQuantizeRun
                 clock.Save();
             }),
         };
-        return pipeline.Run(method, calibration, activations, cancellation, job.Blocks);
+        return pipeline.Run(calibration, activations, cancellation, job.Blocks);
     }
 
     private static TuningReport? Tune(

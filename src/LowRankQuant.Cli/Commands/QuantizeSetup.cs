@@ -26,9 +26,12 @@ internal sealed class QuantizeSetup : IDisposable
     private readonly Settings _settings;
     private readonly OptionReader _reader;
     private readonly bool _planning;
+    private readonly RedoSetup? _redo;
 
-    private QuantizeSetup(MethodCatalog catalog, ModelPath path, CausalModel model, CpuDevice device, RecipeRequest request, Settings settings, OptionReader reader, bool json, bool planning)
+    private QuantizeSetup(
+        MethodCatalog catalog, ModelPath path, CausalModel model, CpuDevice device, RecipeRequest request, RedoSetup? redo, Settings settings, OptionReader reader, bool json, bool planning)
     {
+        _redo = redo;
         _catalog = catalog;
         _path = path;
         Model = model;
@@ -59,9 +62,10 @@ internal sealed class QuantizeSetup : IDisposable
     {
         var reader = new OptionReader(parsed);
         bool json = reader.Flag(options.Json);
-        RecipeDocument? document = reader.Text(options.Recipe) is { } name ? RecipeSource.Read(name, catalog) : null;
+        RedoSetup? redo = RedoSetup.Read(options, reader, catalog);
+        RecipeDocument? document = redo?.Document ?? (reader.Text(options.Recipe) is { } name ? RecipeSource.Read(name, catalog) : null);
         if (document is not null) reader.Otherwise(document.Texts.Values);
-        RecipeRequest request = options.ReadRequest(reader, document?.Request ?? new RecipeRequest());
+        RecipeRequest request = options.ReadRequest(reader, redo is not null ? new RecipeRequest() : document?.Request ?? new RecipeRequest());
         CpuDeviceOptions deviceOptions = CommonOptions.Device(reader, options.Threads, options.Kernels);
         Settings settings = ReadSettings(options, reader, document?.Texts.Calibration ?? [], planning);
         CpuDevice? device = null;
@@ -69,7 +73,11 @@ internal sealed class QuantizeSetup : IDisposable
         {
             ModelPath path = ModelPath.Of(parsed.GetValue(options.Model)!);
             device = new CpuDevice(deviceOptions);
-            return new QuantizeSetup(catalog, path, ModelSource.Open(path.Path, device, use: Use(catalog, request)), device, request, settings, reader, json, planning);
+            bool learns = RecipeResolver.NeedsText(catalog, request) || (redo is not null && RecipeResolver.NeedsText(catalog, redo.Document.Request));
+            // Whatever learns from text runs the model; rounding needs its weights alone.
+            CausalModel model = ModelSource.Open(path.Path, device, use: learns ? ModelUse.Any : ModelUse.Weights);
+            if (redo is not null) request = redo.Join(request, model.Layout, reader.Problems);
+            return new QuantizeSetup(catalog, path, model, device, request, redo, settings, reader, json, planning);
         }
         catch (Exception failure) when (reader.Problems.Count > 0)
         {
@@ -82,9 +90,6 @@ internal sealed class QuantizeSetup : IDisposable
             throw;
         }
     }
-
-    // Whatever learns from text runs the model; rounding needs its weights alone.
-    private static ModelUse Use(MethodCatalog catalog, RecipeRequest request) => RecipeResolver.NeedsText(catalog, request) ? ModelUse.Any : ModelUse.Weights;
 
     /// <summary>One line about the model.</summary>
     public string Describe()
@@ -142,6 +147,7 @@ internal sealed class QuantizeSetup : IDisposable
         if (settings.JoinRows && evalText is null) problems.Add("--join-rows needs --eval-text: it says how the rows of that text follow each other.");
         if (settings.EvalTextFormat is not null && settings.EvalText is null) problems.Add("--eval-text-format needs --eval-text: it says what that file holds.");
         if (model.Architecture.Unknown is { } unknown) CheckUnknown(unknown, request, settings, problems);
+        if (_redo is not null) RedoSetup.Check(settings.Output, settings.Format, settings.AdapterForm, problems);
         CheckOutput(settings, path, [.. sources, .. evalText is null ? Array.Empty<string>() : [evalText]], problems);
         if (settings.Blocks > model.Config.Layers) problems.Add($"--blocks {settings.Blocks}: the model has {model.Config.Layers}.");
         request = request with { HasCalibration = sources.Count > 0 || (_planning && learns), BundledTokens = bundled ? CountTokens(model, path.CalibrationText) : null };
@@ -174,6 +180,7 @@ internal sealed class QuantizeSetup : IDisposable
             ShardBytes = settings.ShardBytes,
             MemoryBytes = settings.Memory,
             Blocks = settings.Blocks,
+            Redo = _redo is null ? null : new RedoneBlocks(_redo.Blocks, Examine(_redo.Document.Request with { HasCalibration = _redo.Document.Texts.Calibration.Count > 0 }, []).Recipe),
             Texts = TextsOf(settings, sources, evalText),
         };
         return (job, notes);
@@ -225,6 +232,7 @@ internal sealed class QuantizeSetup : IDisposable
         Keep("join_rows", settings.JoinRows ? "true" : null);
         Keep("eval_windows", settings.EvalWindows?.ToString(CultureInfo.InvariantCulture));
         Keep("format", settings.Format == OutputFormat.CompressedTensors ? null : Choices.Of(QuantizeOptions.Formats, settings.Format));
+        Keep("shard_size", settings.ShardBytes == SafetensorsFolderWriter.DefaultShardSize ? null : settings.ShardBytes.ToString(CultureInfo.InvariantCulture));
         Keep("adapter_form", settings.AdapterForm is { } form ? Choices.Of(QuantizeOptions.AdapterForms, form) : null);
         return new RecipeTexts { Calibration = [.. sources.Select(source => source == CalibrationOptions.Self ? source : Path.GetFullPath(source))], Values = values };
 

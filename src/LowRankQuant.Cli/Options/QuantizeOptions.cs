@@ -160,6 +160,9 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> Blocks { get; } = Create("--blocks", "N", "Only the first N blocks, to measure time and memory; no result is written.");
 
+    public Option<string?> RedoBlocks { get; } = Create(
+        "--redo-blocks", "LIST", "Do these blocks of the finished run in --out again (7,9 or 12-15), with a method, its options, a seed or grids of their own where given, and what follows from them.");
+
     public Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Delete what another run left in the output folder." };
 
     public Option<bool> Json { get; } = CommonOptions.Json();
@@ -170,7 +173,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     private IEnumerable<Option> More =>
     [
         Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows,
-        TuneSteps, TuneRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Blocks,
+        TuneSteps, TuneRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Blocks, RedoBlocks,
     ];
 
     public Command AddTo(Command command)

@@ -8,7 +8,7 @@ namespace LowRankQuant.Cli.Options;
 /// <summary>What <c>--recipe</c> names: a file, the folder of a result, or a recipe that ships with lrq.</summary>
 internal static class RecipeSource
 {
-    private const string FileName = "recipe.json";
+    public const string FileName = "recipe.json";
 
     /// <summary>Reads it; paths in a file are relative to it.</summary>
     /// <exception cref="RecipeException">There is none, or it is unsound.</exception>

@@ -15,6 +15,7 @@ internal static class RunHeader
     public static IEnumerable<string> Lines(Recipe recipe, string device)
     {
         yield return $"{Grids(recipe.Scheme)}; {Method(recipe)}";
+        foreach (BlockRecipe own in recipe.Blocks) yield return own.Describe();
         if (recipe.DescribeQuantizers() is { Length: > 0 } quantizers) yield return quantizers;
         if (recipe.Vocabulary is { } vocabulary) yield return Vocabulary(recipe, vocabulary);
         if (Learning(recipe) is { } learning) yield return learning;

@@ -4,6 +4,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Recipes;
@@ -43,22 +44,21 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
     /// <summary>Clock for durations.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
-    /// <summary>Runs the method over all blocks that are not finished yet.</summary>
-    /// <param name="method">The method.</param>
+    /// <summary>Runs the recipe's methods over all blocks that are not finished yet.</summary>
     /// <param name="calibration">Token ids, or null when the method needs none.</param>
     /// <param name="activationBudget">Memory for activations; what does not fit goes to the run folder.</param>
     /// <param name="cancellation">Asks to stop; finished blocks stay.</param>
     /// <param name="blocks">Stop after so many blocks; null for all.</param>
     /// <returns>One report per block.</returns>
     public IReadOnlyList<BlockReport> Run(
-        IBlockMethod method, CalibrationSet? calibration, MemoryBudget activationBudget, CancellationToken cancellation, int? blocks = null)
+        CalibrationSet? calibration, MemoryBudget activationBudget, CancellationToken cancellation, int? blocks = null)
     {
         int count = Math.Min(blocks ?? model.Config.Layers, model.Config.Layers);
         var reports = new List<BlockReport>(count);
         Vocabulary?.QuantizeEmbedding();
         // Nothing is written of some blocks alone, and the head is behind them all.
         bool headIsPending = blocks is null && Vocabulary is { HeadIsPending: true };
-        using ActivationStreams? streams = Streams(method, calibration, activationBudget);
+        using ActivationStreams? streams = Streams(calibration, activationBudget);
         for (int index = 0; index < count; index++)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -70,7 +70,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             }
             else
             {
-                report = finished ? Replay(index, streams!, cancellation) : Quantize(method, index, streams, cancellation);
+                report = finished ? Replay(index, streams!, cancellation) : Quantize(index, streams, cancellation);
             }
             reports.Add(report);
             BlockProgress?.Report(report);
@@ -80,13 +80,13 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         return reports;
     }
 
-    private ActivationStreams? Streams(IBlockMethod method, CalibrationSet? calibration, MemoryBudget budget)
+    private ActivationStreams? Streams(CalibrationSet? calibration, MemoryBudget budget)
     {
-        if (!method.NeedsCalibration && !recipe.LooksAtText) return null;
+        if (!recipe.LooksAtText) return null;
         using InputEmbedding original = _prepared.LoadEmbedding();
         using InputEmbedding? embedding = Vocabulary?.LoadEmbedding();
         return ActivationStreams.Create(
-            model, calibration ?? throw new ArgumentNullException(nameof(calibration)), budget, folder.Work, recipe, method.NeedsFullPrecisionInput, original, embedding);
+            model, calibration ?? throw new ArgumentNullException(nameof(calibration)), budget, folder.Work, recipe, recipe.Methods.Any(method => method.Create().NeedsFullPrecisionInput), original, embedding);
     }
 
     // With every block and the head finished there is nothing to replay the streams for.
@@ -122,9 +122,10 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         }
     }
 
-    private BlockReport Quantize(IBlockMethod method, int index, ActivationStreams? streams, CancellationToken cancellation)
+    private BlockReport Quantize(int index, ActivationStreams? streams, CancellationToken cancellation)
     {
         long start = Time.GetTimestamp();
+        Scheme scheme = recipe.SchemeOf(index);
         using PreparedBlock prepared = _prepared.Prepare(index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation);
         IDecoderBlock block = prepared.Block;
         double? before = null, heldOutBefore = null, after = null, heldOut = null;
@@ -135,23 +136,23 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             foreach (RouterChoice router in block.Routers) router.Reset();
             streams.AdvanceFullPrecision(block, cancellation);
             experts = [.. block.Routers.Select(router => (long[])router.Tokens.Clone())];
-            using SlotSwap rounded = SlotSwap.RoundedToNearest(block, recipe.Scheme, model.Device);
+            using SlotSwap rounded = SlotSwap.RoundedToNearest(block, scheme, model.Device);
             using IDisposable? used = prepared.Quantizers?.Use();
             before = streams.Loss(block, 0, Math.Min(MeasuredWindows, streams.TrainingWindows), cancellation);
             if (streams.HeldOutWindows > 0) heldOutBefore = streams.Loss(block, streams.TrainingWindows, streams.HeldOutWindows, cancellation);
         }
         trim?.Invoke();
-        QuantizedBlock result = method.Quantize(new BlockContext
+        QuantizedBlock result = recipe.MethodOf(index).Create().Quantize(new BlockContext
         {
             Block = block,
             Device = model.Device,
-            Scheme = recipe.Scheme,
+            Scheme = scheme,
             Streams = streams?.Streams,
             Plan = Plan,
             Quantizers = prepared.Quantizers,
             StatisticsBytes = StatisticsBytes,
             Trim = trim,
-            Seed = recipe.Seed,
+            Seed = recipe.SeedOf(index),
             Progress = StepProgress,
             Cancellation = cancellation,
         });

@@ -167,7 +167,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             // PEFT knows the linears of the source's library alone.
             if (form != AdapterForm.Codes) modules = FusedBranches.Join(modules, name => _form.FusedOf(name) is { } whole && GridOf(whole) is not null ? whole : null);
             modules = [.. modules.Select(module => module with { Module = model.Checkpoint.WrittenName(module.Module) })];
-            AdapterOutput.Write(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder), modules, form, null, "..", recipe.Method.FactorBits);
+            AdapterOutput.Write(Path.Combine(folder.Output, CheckpointOpener.AdapterFolder), modules, form, null, "..", recipe.FactorBits);
         }
         finally
         {

@@ -69,7 +69,8 @@ public sealed class PreparedModel
             var results = new List<BlockTransformResult>();
             for (int i = 0; i < _transforms.Count; i++)
             {
-                using BlockError? error = inputs is null ? null : new BlockError(this, block, inputs, windows, cancellation);
+                // What the block gives as it is takes a pass over all windows, which only a search looks at.
+                using BlockError? error = inputs is null || !_transforms[i].Searches ? null : new BlockError(this, block, inputs, windows, cancellation);
                 BlockTransformResult result = _transforms[i].Apply(new BlockTransformContext { Block = block, Inputs = inputs, Windows = windows, Error = error is null ? null : error.Of, Cancellation = cancellation });
                 results.Add(result);
                 foreach ((string place, float[] values) in result.State) kept.Add(PendingTensor.FromSingles($"{TransformPrefix}{i}.{place}", SafetensorsType.F32, [values.Length], values));

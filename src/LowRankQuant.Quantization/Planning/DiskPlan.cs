@@ -29,7 +29,7 @@ public sealed record DiskPlan(long Bytes)
             long grid = scheme.For(name).Grid.StoredBits(outFeatures, inFeatures, recipe.ScaleType);
             // A plan may widen codes, and block files hold branches in at least twice the bits that are counted.
             double more = recipe.Method.Budget is { } budget ? Math.Max(0, budget.TargetBits - recipe.Bits) : 0, weights = (double)outFeatures * inFeatures;
-            double branch = recipe.Method.MayHaveBranches ? 2 * Math.Max(weights, recipe.Method.FactorBits * (double)recipe.Method.BranchElements(outFeatures, inFeatures, recipe.Bits)) : 0;
+            double branch = recipe.MayHaveBranches ? 2 * Math.Max(weights, recipe.FactorBits * (double)recipe.Methods.Max(method => method.BranchElements(outFeatures, inFeatures, recipe.Bits))) : 0;
             blockBits += grid + (long)((weights * more) + branch);
         }
         if (recipe.Vocabulary is { } vocabulary && model.Layout.Vocabulary is { } shape)

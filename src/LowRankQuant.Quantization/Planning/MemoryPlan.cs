@@ -30,9 +30,20 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
     /// <exception cref="OutOfBudgetException">The budget does not even hold one block's work.</exception>
     public static MemoryPlan For(DecoderConfig config, ModelLayout layout, Recipe recipe, long? memory)
     {
+        MemoryPlan[] plans = [.. recipe.Methods.Distinct().Select(method => ForMethod(config, layout, recipe with { Method = method }, memory))];
+        return new MemoryPlan(plans.Max(plan => plan.FixedBytes), plans.Min(plan => plan.ActivationBytes), plans.Max(plan => plan.StreamBytes))
+        {
+            IsPaged = plans.Any(plan => plan.IsPaged),
+            StatisticsBytes = plans.Max(plan => plan.StatisticsBytes),
+        };
+    }
+
+    // Of a run whose blocks all go by one method.
+    private static MemoryPlan ForMethod(DecoderConfig config, ModelLayout layout, Recipe recipe, long? memory)
+    {
         var block = new BlockMemory(config, layout, recipe);
         IBlockMethod method = recipe.Method.Create();
-        bool calibrates = method.NeedsCalibration;
+        bool calibrates = recipe.LooksAtText;
         long embedding = Math.Max((long)config.VocabularySize * config.HiddenSize * 4, Vocabulary(layout, recipe, calibrates));
         long fixedBytes = ProcessBytes + Math.Max(block.Whole(), embedding);
         long streams = calibrates ? (method.NeedsFullPrecisionInput ? 3L : 2L) * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;

@@ -26,7 +26,7 @@ internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, 
         long parameters = 0, length = recipe.SequenceLength, weights = layout.LargestBlock.Sum(linear => (long)linear.OutFeatures * linear.InFeatures);
         foreach ((string name, int outFeatures, int inFeatures) in layout.Modules)
         {
-            parameters += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + recipe.Method.BranchElements(outFeatures, inFeatures, recipe.Bits);
+            parameters += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + recipe.Methods.Max(method => method.BranchElements(outFeatures, inFeatures, recipe.Bits));
         }
         long hidden = config.HiddenSize, table = config.VocabularySize * hidden;
         // Per token: values and gradients of about 12 tensors of the width and 4 of the MLP's.

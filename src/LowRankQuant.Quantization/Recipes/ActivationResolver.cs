@@ -82,17 +82,23 @@ internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> kno
             if (hasTwoLevel) problems.Add("`activations` do not go with two-level grids: no container holds both; choose uniform grids.");
             if (request.Target is not (null or Target.Vllm or Target.CompressedTensors))
                 problems.Add($"`activations` do not go with `target` {TargetNames.Of(request.Target.Value)}, which holds weights alone; take vllm or compressed-tensors.");
-            if (method.MayHaveBranches)
-                problems.Add($"`activations` do not go with the low-rank branches of {method.Method}: engines give branches inputs that are not quantized; give `rank` 0, or another method.");
         }
-        if (transforms.Count > 0 && method.PlansModel)
-            problems.Add($"`transform` does not go with a {method.Method} that looks at the whole model before its first block; leave one of them out (`weigh_outputs` false, no `target_bits`, a number as `damping`).");
+        CheckMethod(activations, transforms, method, problems);
         if (transforms.Any(transform => transform.ChangesStream) && (request.Embedding is not (null or "off") || request.Head is not (null or "off")))
             problems.Add("`embedding` and `head` do not go with a rotation of the stream, which makes other matrices of them; leave them out.");
         if (!request.HasCalibration && (activations?.Grid.IsDynamic == false || cache?.Grid.IsDynamic == false))
             problems.Add("static ranges of activations come from text: give `calibration` FILE, or `calibration` self.");
         if (!request.HasCalibration && transforms.FirstOrDefault(transform => transform.NeedsInputs) is { } looks)
             problems.Add($"`transform` {looks.Name} looks at text: give `calibration` FILE, or `calibration` self.");
+    }
+
+    /// <summary>Says what does not go together with a method.</summary>
+    public static void CheckMethod(ActivationRecipe? activations, IReadOnlyList<TransformSettings> transforms, MethodSettings method, List<string> problems)
+    {
+        if (activations is not null && method.MayHaveBranches)
+            problems.Add($"`activations` do not go with the low-rank branches of {method.Method}: engines give branches inputs that are not quantized; give `rank` 0, or another method.");
+        if (transforms.Count > 0 && method.PlansModel)
+            problems.Add($"`transform` does not go with a {method.Method} that looks at the whole model before its first block; leave one of them out (`weigh_outputs` false, no `target_bits`, a number as `damping`).");
     }
 
     private TransformDeclaration? Find(string name) => known.FirstOrDefault(transform => transform.Name.Equals(name, StringComparison.OrdinalIgnoreCase));

@@ -77,8 +77,29 @@ public sealed record Recipe
     /// <summary>Grids of embedding and output head; null where both stay floats.</summary>
     public VocabularyRecipe? Vocabulary { get; init; }
 
+    /// <summary>Blocks that are quantized in a way of their own; each block is named once at most.</summary>
+    public IReadOnlyList<BlockRecipe> Blocks { get; init; } = [];
+
+    /// <summary>All methods of the run, that of most blocks first.</summary>
+    public IEnumerable<MethodSettings> Methods => Blocks.Select(own => own.Method).Prepend(Method);
+
+    /// <summary>The method of a block.</summary>
+    public MethodSettings MethodOf(int block) => OwnOf(block)?.Method ?? Method;
+
+    /// <summary>The seed of a block.</summary>
+    public ulong SeedOf(int block) => OwnOf(block)?.Seed ?? Seed;
+
+    /// <summary>The scheme with first grids as the method of a block finds them.</summary>
+    public Scheme SchemeOf(int block) => SchemeFrom(MethodOf(block).Start);
+
+    /// <summary>Whether a layer may get a low-rank branch.</summary>
+    public bool MayHaveBranches => Methods.Any(method => method.MayHaveBranches);
+
+    /// <summary>Bits of an element of a branch's factors.</summary>
+    public int FactorBits => (Methods.FirstOrDefault(method => method.MayHaveBranches) ?? Method).FactorBits;
+
     /// <summary>Whether a run looks at calibration text at all.</summary>
-    public bool LooksAtText => Method.LooksAtInputs || Activations?.Grid.IsDynamic == false || Cache?.Grid.IsDynamic == false || Transforms.Any(transform => transform.NeedsInputs);
+    public bool LooksAtText => Methods.Any(method => method.LooksAtInputs) || Activations?.Grid.IsDynamic == false || Cache?.Grid.IsDynamic == false || Transforms.Any(transform => transform.NeedsInputs);
 
     /// <summary>Windows that pass a block together.</summary>
     public int Batch => Method.Training?.Batch ?? 1;
@@ -103,4 +124,6 @@ public sealed record Recipe
 
         Scheme With(WeightGrid grid, int? digits) => new(grid, grid is UniformGrid ? start : GridStart.Search, ScaleType) { ScaleDigits = digits };
     }
+
+    private BlockRecipe? OwnOf(int block) => Blocks.FirstOrDefault(own => own.Blocks.Contains(block));
 }

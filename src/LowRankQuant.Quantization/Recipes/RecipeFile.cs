@@ -16,6 +16,7 @@ namespace LowRankQuant.Quantization.Recipes;
 /// preset:   fast | paper
 /// weights:  bits, group_size (N, channel, tensor), symmetric, scale_dtype; or grid: a two-level grid
 /// layers:   rules, the last that matches counts: match: a glob or re:EXPRESSION, and bits, group_size, symmetric or grid
+/// blocks:   rules, the last that names a block says more: blocks: 7,9,12-15; stage: a method (NAME: its options); seed. Their grids are rules of layers
 /// scheme:   a named scheme, which gives what nothing else says
 /// activations: BITS:tensor|token[:symmetric|asymmetric], activation_range, per_token (patterns)
 /// cache:    BITS:tensor|head|token|token-head[:symmetric|asymmetric], cache_range, keys: before | after (their rotation)
@@ -97,6 +98,7 @@ public static class RecipeFile
                 : new JsonObject { ["steps"] = tuning.Steps, ["rate"] = tuning.LearningRate, ["batch"] = tuning.Batch, ["samples"] = tuning.Samples },
         });
         file["stages"] = stages;
+        if (recipe.Blocks.Count > 0) file["blocks"] = new JsonArray([.. recipe.Blocks.Select(own => (JsonNode?)Own(own))]);
         var data = new JsonObject();
         if (texts is { Calibration.Count: > 0 }) data["calibration"] = new JsonArray([.. texts.Calibration.Select(text => (JsonNode?)text)]);
         // Without text there are no windows.
@@ -153,6 +155,13 @@ public static class RecipeFile
             ["symmetric"] = uniform.Symmetric,
         },
         _ => throw new ArgumentOutOfRangeException(nameof(grid), grid, "Unknown grid."),
+    };
+
+    private static JsonObject Own(BlockRecipe own) => new()
+    {
+        ["blocks"] = BlockList.Text(own.Blocks),
+        ["stage"] = new JsonObject { [own.Method.Method] = Values(own.Method.Values) },
+        ["seed"] = own.Seed,
     };
 
     private static JsonObject Rule(string layer, LayerGrid grid)

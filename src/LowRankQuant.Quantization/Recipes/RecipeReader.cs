@@ -17,6 +17,7 @@ public sealed class RecipeReader
     private readonly Dictionary<string, string> _texts = new(StringComparer.Ordinal);
     private readonly List<string> _calibration = [];
     private readonly List<LayerRule> _rules = [];
+    private readonly List<BlockRule> _blocks = [];
     private RecipeRequest _request = new();
 
     private RecipeReader(MethodCatalog catalog, string file)
@@ -42,7 +43,7 @@ public sealed class RecipeReader
             throw new RecipeException(failure.Message, failure);
         }
         if (reader._problems.Count > 0) throw new RecipeException(reader._problems);
-        return new RecipeDocument(reader._request with { LayerRules = reader._rules }, new RecipeTexts { Calibration = reader._calibration, Values = reader._texts });
+        return new RecipeDocument(reader._request with { LayerRules = reader._rules, BlockRules = reader._blocks }, new RecipeTexts { Calibration = reader._calibration, Values = reader._texts });
     }
 
     private void Document(YamlTree tree) => Each(tree, "a recipe", new()
@@ -57,6 +58,7 @@ public sealed class RecipeReader
             ["scale_dtype"] = value => _request = _request with { ScaleType = Choice(value, GridNames.ScaleTypes) },
         }),
         ["layers"] = Rules,
+        ["blocks"] = OwnBlocks,
         ["scheme"] = node => _request = _request with { Scheme = Word(node) },
         ["activations"] = node => _request = _request with { Activations = Word(node) },
         ["activation_range"] = node => _request = _request with { ActivationRange = Word(node) },
@@ -77,7 +79,7 @@ public sealed class RecipeReader
         }),
         ["evaluation"] = node => Each(node, "evaluation", RecipeTexts.EvaluationKeys.ToDictionary(key => key, Keep)),
         ["output"] = node => Each(node, "output", RecipeTexts.OutputKeys.ToDictionary(key => key, Keep)),
-        ["seed"] = node => _request = _request with { Seed = Parse<ulong>(node, "a whole number, 0 or more", (string text, out ulong value) => ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value)) },
+        ["seed"] = node => _request = _request with { Seed = Seed(node) },
     });
 
     private void Each(YamlTree tree, string what, Dictionary<string, Action<YamlTree>> keys)
@@ -130,6 +132,41 @@ public sealed class RecipeReader
         }
     }
 
+    // Blocks, and what is their own: a stage, which is a method, or its name alone; a seed.
+    private void OwnBlocks(YamlTree node)
+    {
+        foreach (YamlTree item in Items(node, "blocks"))
+        {
+            IReadOnlyList<int>? blocks = null;
+            (string Method, Dictionary<string, string> Options)? stage = null;
+            ulong? seed = null;
+            Each(item, "a rule of blocks", new()
+            {
+                ["blocks"] = value => blocks = Blocks(value),
+                ["stage"] = value => stage = OwnMethod(value),
+                ["seed"] = value => seed = Seed(value),
+            });
+            if (blocks is null || (stage is null && seed is null)) Wrong(item, "a rule of blocks has blocks, and a stage (a method) or a seed");
+            else _blocks.Add(new BlockRule(blocks, stage?.Method, stage?.Options ?? [], seed));
+        }
+    }
+
+    private IReadOnlyList<int>? Blocks(YamlTree node)
+    {
+        string text = string.Join(',', Words(node, "blocks"));
+        if (BlockList.Parse(text) is { } blocks) return blocks;
+        Wrong(node, $"'{text}' must be {BlockList.Form}");
+        return null;
+    }
+
+    private (string Method, Dictionary<string, string> Options)? OwnMethod(YamlTree node)
+    {
+        (string name, YamlTree? options) = Stage(node);
+        if (_catalog.TryFind(name, out QuantizationMethod? method)) return (method.Name, Given($"method {method.Name}", method.Options, options));
+        Wrong(node, $"a stage of blocks is one method, its name with its options under it; the methods are {_catalog.Names}");
+        return null;
+    }
+
     private void TargetOf(YamlTree node)
     {
         if (node is YamlScalar)
@@ -151,13 +188,7 @@ public sealed class RecipeReader
         bool tuned = false;
         foreach (YamlTree item in Items(node, "stages"))
         {
-            // A stage without options may be its name alone.
-            (string name, YamlTree? options) = item switch
-            {
-                YamlMap { Pairs: [var single] } => (single.Key, single.Value),
-                YamlScalar { Text: { } word } => (word, null),
-                _ => ("", null),
-            };
+            (string name, YamlTree? options) = Stage(item);
             if (name.Length == 0) Wrong(item, "a stage is one key, its name, with its options under it");
             else if (tuned) Wrong(item, $"'{name}' stands behind {RecipeFile.Tune}, which comes last");
             else if (name == RecipeFile.Tune)
@@ -180,6 +211,14 @@ public sealed class RecipeReader
             }
         }
     }
+
+    // A stage without options may be its name alone.
+    private static (string Name, YamlTree? Options) Stage(YamlTree node) => node switch
+    {
+        YamlMap { Pairs: [var single] } => (single.Key, single.Value),
+        YamlScalar { Text: { } word } => (word, null),
+        _ => ("", null),
+    };
 
     private Dictionary<string, string> Given(string what, IReadOnlyList<RecipeOption> options, YamlTree? node)
     {
@@ -250,6 +289,9 @@ public sealed class RecipeReader
     }
 
     private int? Whole(YamlTree node) => Parse(node, "a whole number", (string text, out int value) => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value));
+
+    private ulong? Seed(YamlTree node) =>
+        Parse(node, "a whole number, 0 or more", (string text, out ulong value) => ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value));
 
     private bool? YesNo(YamlTree node) => Parse(node, "true or false", (string text, out bool value) => bool.TryParse(text, out value));
 

@@ -46,6 +46,9 @@ public sealed record RecipeRequest
     /// <summary>Grids of their own for some layers; of several rules that match a layer the last counts.</summary>
     public IReadOnlyList<LayerRule> LayerRules { get; init; } = [];
 
+    /// <summary>Blocks with a method, options or a seed of their own; of several rules that name a block the last says more.</summary>
+    public IReadOnlyList<BlockRule> BlockRules { get; init; } = [];
+
     /// <summary>Bits of the input embedding as they were asked for: 8, 4 or off.</summary>
     public string? Embedding { get; init; }
 

@@ -46,7 +46,7 @@ public static class RecipeResolver
 
     /// <summary>Whether a request needs calibration text.</summary>
     public static bool NeedsText(MethodCatalog catalog, RecipeRequest request) =>
-        MethodOf(catalog, request).Needs.HasFlag(MethodNeeds.Calibration) || ActivationResolver.NeedsText(catalog.Transforms, request);
+        BlockResolver.MethodsOf(catalog, request).Prepend(MethodOf(catalog, request)).Any(method => method.Needs.HasFlag(MethodNeeds.Calibration)) || ActivationResolver.NeedsText(catalog.Transforms, request);
 
     /// <summary>The method that a request names; the default where it names none, or none that there is.</summary>
     public static QuantizationMethod MethodOf(MethodCatalog catalog, RecipeRequest request) =>
@@ -67,7 +67,8 @@ public static class RecipeResolver
             string preset = Preset();
             if (request.Method is { } named && !catalog.TryFind(named, out _)) problems.Add($"`method` {named}: unknown; the methods are {catalog.Names}.");
             QuantizationMethod method = MethodOf(catalog, request);
-            RefuseForeignOptions(method);
+            RefuseForeignOptions(method, request.Options, problems);
+            RefuseWithoutText(method);
             var values = new OptionValues(request.Options, method.Options, problems);
             BitBudget? budget = method.Budget(values);
             bool blocks = request.Target == Target.LlamaCpp && budget is { ChoosesGrids: true };
@@ -89,31 +90,17 @@ public static class RecipeResolver
             IReadOnlyList<(LinearShape Linear, WeightGrid Grid)> own = rules.Resolve(grid, request.Target is not null);
             (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = problems.Count == before ? target.Resolve(grid, own, scaleType) : (null, null);
             WindowDefaults windows = new WindowResolver(request, NeedsText(catalog, asked), model, problems, Notes).Resolve(method.Windows(values, preset));
-            if (method.Needs.HasFlag(MethodNeeds.Calibration) && !request.HasCalibration)
-                problems.Add($"method {method.Name} learns from text: give `calibration` FILE, or `calibration` self.");
+            if (!request.HasCalibration && BlockResolver.MethodsOf(catalog, request).Prepend(method).FirstOrDefault(used => used.Needs.HasFlag(MethodNeeds.Calibration)) is { } learning)
+                problems.Add($"method {learning.Name} learns from text: give `calibration` FILE, or `calibration` self.");
             var inputs = new ActivationResolver(catalog.Transforms, request, scheme, layout, problems);
             (ActivationRecipe? activations, CacheRecipe? cache, IReadOnlyList<TransformSettings> transforms) = (inputs.Activations(), inputs.Cache(), inputs.Transforms());
-            MethodSettings settings = method.Resolve(new MethodRequest
-            {
-                Values = values,
-                Preset = preset,
-                Grid = grid,
-                AllTwoLevel = linears.Count > 0 && linears.All(IsTwoLevel),
-                EngineBlocks = blocks,
-                Target = request.Target,
-                ScaleType = scaleType,
-                Quantizes = activations is { Grid.IsDynamic: false } ? QuantizedInputs.Static : activations is not null || cache is not null ? QuantizedInputs.Dynamic : QuantizedInputs.None,
-                Linears = linears,
-                Parameters = Parameters,
-                Samples = windows.Samples,
-                HeldOut = windows.HeldOut,
-                Problems = problems,
-                Notes = Notes,
-            });
+            ulong seed = request.Seed ?? UsualSeed;
+            MethodSettings settings = Settings(method, values, grid, problems, Notes);
             inputs.Check(activations, cache, transforms, settings, linears.Any(IsTwoLevel));
             return new Recipe
             {
                 Method = settings,
+                Blocks = new BlockResolver(catalog, request, layout.Blocks.Count, problems).Resolve(method, settings, seed, OfBlock),
                 Activations = activations,
                 Cache = cache,
                 Transforms = transforms,
@@ -127,7 +114,7 @@ public static class RecipeResolver
                 ScaleDigits = digits,
                 Layers = layers,
                 Target = engine,
-                Seed = request.Seed ?? UsualSeed,
+                Seed = seed,
                 Samples = windows.Samples,
                 HeldOut = windows.HeldOut,
                 SequenceLength = windows.SequenceLength,
@@ -135,6 +122,40 @@ public static class RecipeResolver
                 Tuning = new TuningResolver(request, method, problems, Notes).Resolve(
                     bits, blocks ? Names(linears) : Names(linears.Where(IsTwoLevel)), linears.Count, windows.Samples, windows.HeldOut),
             };
+
+            MethodSettings Settings(QuantizationMethod how, OptionValues asked, WeightGrid its, List<string> wrong, List<string> notes) => how.Resolve(new MethodRequest
+            {
+                Values = asked,
+                Preset = preset,
+                Grid = its,
+                AllTwoLevel = linears.Count > 0 && linears.All(IsTwoLevel),
+                EngineBlocks = blocks,
+                Target = request.Target,
+                ScaleType = scaleType,
+                Quantizes = activations is { Grid.IsDynamic: false } ? QuantizedInputs.Static : activations is not null || cache is not null ? QuantizedInputs.Dynamic : QuantizedInputs.None,
+                Linears = linears,
+                Parameters = Parameters,
+                Samples = windows.Samples,
+                HeldOut = windows.HeldOut,
+                Problems = wrong,
+                Notes = notes,
+            });
+
+            // A block that has a way of its own; what it is worth noting is noted of the others.
+            MethodSettings OfBlock(QuantizationMethod how, IReadOnlyDictionary<string, string> asked, int block, List<string> wrong)
+            {
+                RefuseForeignOptions(how, asked, wrong);
+                MethodSettings own = Settings(how, new OptionValues(asked, how.Options, wrong), GridOf(block), wrong, []);
+                ActivationResolver.CheckMethod(activations, transforms, own, wrong);
+                return own;
+            }
+
+            // Values that nobody gives go by the grid; that of a block whose linears do not all have one is that of most blocks.
+            WeightGrid GridOf(int block)
+            {
+                LayerGrid?[] own = [.. layout.Linears[block].Select(linear => layers?.GetValueOrDefault($"{layout.Blocks[block]}.{linear.Name}")).Distinct()];
+                return own is [{ } one] ? one.ToGrid() : grid;
+            }
 
             bool IsTwoLevel(LinearShape linear) =>
                 layers is not null && layers.TryGetValue(linear.Name, out LayerGrid? its) ? its.TwoLevelGrid is not null : twoLevel is not null;
@@ -171,15 +192,19 @@ public static class RecipeResolver
             return PresetNames.Fast;
         }
 
-        private void RefuseForeignOptions(QuantizationMethod method)
+        private void RefuseForeignOptions(QuantizationMethod method, IReadOnlyDictionary<string, string> options, List<string> wrong)
         {
-            foreach (string key in request.Options.Keys.Where(key => method.Options.All(option => option.Key != key)))
+            foreach (string key in options.Keys.Where(key => method.Options.All(option => option.Key != key)))
             {
                 string[] others = [.. catalog.Taking(key).Select(other => other.Name)];
-                problems.Add(others.Length == 0
+                wrong.Add(others.Length == 0
                     ? $"`{key}` is no option of any method; those of {method.Name} are {string.Join(", ", method.Options.Select(option => option.Key))}."
                     : $"`{key}` does not apply to method {method.Name}; it is an option of {string.Join(", ", others)}.");
             }
+        }
+
+        private void RefuseWithoutText(QuantizationMethod method)
+        {
             if (NeedsText(catalog, asked) || request.HasCalibration) return;
             string measured = $"{method.Name} uses calibration text only to measure on its held-out windows; give `calibration` too, or leave it out";
             Refuse("samples", request.Samples is not null, measured);

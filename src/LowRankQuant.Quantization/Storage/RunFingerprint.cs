@@ -16,10 +16,13 @@ namespace LowRankQuant.Quantization.Storage;
 /// <param name="Format">What is written: format and shard size.</param>
 public sealed record RunFingerprint(string Model, string Data, string Recipe, string Engine, string Format)
 {
+    /// <summary>Stands for calibration data where there are none.</summary>
+    public const string NoData = "none";
+
     /// <summary>Computes the fingerprint of a run.</summary>
     public static RunFingerprint Of(ICheckpoint checkpoint, string data, Recipe recipe, string kernels, string format) =>
         new(ModelHash(checkpoint), data, Hash(Encoding.UTF8.GetBytes(RecipeFile.Write(recipe).ToJsonString())),
-            Version(kernels) + MethodVersion(recipe.Method), format);
+            Version(kernels) + string.Concat(recipe.Methods.Select(MethodVersion).Distinct()), format);
 
     /// <summary>Computes the fingerprint of a run of <c>lrq correct</c>.</summary>
     public static RunFingerprint OfCorrection(

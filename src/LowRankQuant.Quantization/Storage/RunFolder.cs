@@ -154,13 +154,74 @@ public sealed class RunFolder
     public static bool Holds(string output, RunFingerprint fingerprint) =>
         RunFingerprint.TryRead(Path.Combine(Path.GetFullPath(output), WorkName, FingerprintName)) is { } found && found.Equals(fingerprint);
 
-    /// <summary>Deletes the block files once the result holds their tensors.</summary>
+    /// <summary>
+    /// Deletes the block files once the result holds their tensors. Of a tuned model the result holds other scales and branches than the blocks had: those stay, so that
+    /// single blocks can be done again.
+    /// </summary>
     public void RemoveBlocks()
     {
+        if (IsTuned && Directory.Exists(BlocksFolder)) KeepUntuned();
         if (Directory.Exists(BlocksFolder)) Directory.Delete(BlocksFolder, recursive: true);
         if (IsTuned) Directory.Delete(TunedFolder, recursive: true);
         File.Delete(TuningStateFile);
         File.Delete(EffortFile);
+        File.Delete(EarlierReport);
+    }
+
+    /// <summary>Makes room for block files where a finished run has none any more.</summary>
+    public void MakeBlocks() => Directory.CreateDirectory(BlocksFolder);
+
+    /// <summary>The folder of a run that is there; null where there is none.</summary>
+    /// <param name="output">The output folder.</param>
+    /// <param name="fingerprint">Identity of the run; null where it cannot be read.</param>
+    public static RunFolder? Find(string output, out RunFingerprint? fingerprint)
+    {
+        var folder = new RunFolder(Path.GetFullPath(output));
+        fingerprint = RunFingerprint.TryRead(Path.Combine(folder.Work, FingerprintName));
+        return Directory.Exists(folder.Work) ? folder : null;
+    }
+
+    /// <summary>The report of the result that is there while blocks of it are done again.</summary>
+    public string EarlierReport => Path.Combine(Work, "report.earlier.json");
+
+    /// <summary>Makes a finished run one that goes on, under another identity, from the block files that were restored.</summary>
+    public void Reopen(RunFingerprint fingerprint)
+    {
+        // What is killed in between has an earlier report, and is the finished run again with it in its place.
+        File.Move(Path.Combine(Output, ReportName), EarlierReport, overwrite: true);
+        fingerprint.Write(Path.Combine(Work, FingerprintName));
+    }
+
+    /// <summary>Whether scales and branches of blocks before the model was tuned are there.</summary>
+    public bool HasUntuned => Directory.Exists(UntunedFolder);
+
+    /// <summary>Those tensors of a block that tuning changed, as they were before; null where there are none. The caller disposes of it.</summary>
+    public SafetensorsFile? OpenUntuned(int index) => Path.Combine(UntunedFolder, Path.GetFileName(BlockFile(index))) is var file && File.Exists(file) ? SafetensorsFile.Open(file) : null;
+
+    private string UntunedFolder => Path.Combine(Work, "untuned");
+
+    private void KeepUntuned()
+    {
+        Directory.CreateDirectory(UntunedFolder);
+        foreach (string path in Directory.EnumerateFiles(TunedFolder, "block-*.safetensors"))
+        {
+            using SafetensorsFile tuned = SafetensorsFile.Open(path), before = SafetensorsFile.Open(Path.Combine(BlocksFolder, Path.GetFileName(path)));
+            SafetensorsWriter.Write(
+                Path.Combine(UntunedFolder, Path.GetFileName(path)), [.. before.Names.Where(name => Differs(before, tuned, name)).Select(name => PendingTensor.Copy(before, name))], SafetensorsWriter.PyTorchMetadata);
+        }
+    }
+
+    private static bool Differs(SafetensorsFile one, SafetensorsFile other, string name)
+    {
+        if (!other.Contains(name) || one.Tensors[name].ByteLength != other.Tensors[name].ByteLength) return true;
+        const int part = 1 << 20;
+        long length = one.Tensors[name].ByteLength;
+        for (long at = 0; at < length; at += part)
+        {
+            int size = (int)Math.Min(part, length - at);
+            if (!one.GetBytes(name, at, size).SequenceEqual(other.GetBytes(name, at, size))) return true;
+        }
+        return false;
     }
 
     /// <summary>Where tuning stands while it goes on.</summary>

@@ -12,6 +12,9 @@ public interface IBlockTransform
     /// <summary>Whether it looks at the inputs of blocks.</summary>
     bool NeedsInputs { get; }
 
+    /// <summary>Whether it asks for errors (<see cref="BlockTransformContext.Error"/>).</summary>
+    bool Searches => false;
+
     /// <summary>Transforms a block that is loaded, in place.</summary>
     /// <exception cref="TransformException">It cannot do so with this block, or something that it needs is absent.</exception>
     BlockTransformResult Apply(BlockTransformContext context);

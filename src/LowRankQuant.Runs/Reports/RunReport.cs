@@ -18,6 +18,9 @@ public sealed record RunReport
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Quantizers { get; init; }
 
+    /// <summary>Blocks that were quantized in a way of their own, a line for each way; empty where none was.</summary>
+    public IReadOnlyList<string> OwnBlocks { get; init; } = [];
+
     /// <summary>The output folder.</summary>
     public required string Output { get; init; }
 

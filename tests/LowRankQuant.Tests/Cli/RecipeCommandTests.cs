@@ -54,6 +54,32 @@ public sealed class RecipeCommandTests : IDisposable
     }
 
     [Fact]
+    public async Task BlocksHaveWhatTheirLastRuleSaysAndTheRestOfTheOthers()
+    {
+        string file = Recipe("stages: [lrq: {rank: 4, iterations: 9}]\nblocks:\n  - {blocks: [0, 2], stage: {lrq: {iterations: 3}}}\n  - {blocks: 2-3, stage: lrq, seed: 7}\n  - {blocks: 1, stage: rtn}\n  - {blocks: 1, stage: {lrq: {rank: 4, iterations: 9}}}\n");
+        Recipe recipe = (await Job(["--recipe", file, "--calibration", "some.txt"])).Recipe;
+        // Block 1 is as the others again.
+        Assert.Equal(["0", "2", "3"], recipe.Blocks.Select(own => BlockList.Text(own.Blocks)));
+        Assert.Equal([(3, 42UL), (9, 42UL), (3, 7UL), (9, 7UL)], Enumerable.Range(0, 4).Select(block => (recipe.MethodOf(block).Training!.Iterations, recipe.SeedOf(block))));
+        Assert.All(Enumerable.Range(0, 4), block => Assert.Contains(new("rank", "4"), recipe.MethodOf(block).Values));
+        string printed = RecipeFile.Text(recipe);
+        File.WriteAllText(_folder.File("again.json"), printed);
+        Assert.Equal(printed, RecipeFile.Text((await Job(["--recipe", _folder.File("again.json"), "--calibration", "some.txt"])).Recipe));
+        Assert.Empty((await Job(["--recipe", Recipe("stages: [lrq]\nblocks: [{blocks: 1, stage: lrq}]\n"), "--calibration", "some.txt"])).Recipe.Blocks);
+    }
+
+    [Theory]
+    [InlineData("7,9", "7,9")]
+    [InlineData("9, 7,8,7", "7-9")]
+    [InlineData("0-1,5", "0,1,5")]
+    [InlineData("", null)]
+    [InlineData("3-1", null)]
+    [InlineData("1-2-3", null)]
+    [InlineData("-1", null)]
+    [InlineData("0-999999999", null)]
+    public void ListsOfBlocks(string text, string? expected) => Assert.Equal(expected, BlockList.Parse(text) is { } blocks ? BlockList.Text(blocks) : null);
+
+    [Fact]
     public async Task EveryReadyRecipeResolves()
     {
         Assert.NotEmpty(ReadyRecipes.Names);
@@ -79,6 +105,11 @@ public sealed class RecipeCommandTests : IDisposable
     [InlineData("stages: [tune: {steps: 3}, lrq]", "tune comes behind the method")]
     [InlineData("stages: [lrq, tune: {steps: 3}, tune]", "'tune' stands behind tune, which comes last.")]
     [InlineData("layers: [{match: down_proj}]", "a rule of layers has match, and either grid or bits")]
+    [InlineData("blocks: [{blocks: 7, stage: gptq}]", "a stage of blocks is one method")]
+    [InlineData("blocks: [{blocks: seven, seed: 3}]", "'seven' must be numbers of blocks from 0")]
+    [InlineData("blocks: [{blocks: [1, 2]}]", "a rule of blocks has blocks, and a stage (a method) or a seed")]
+    [InlineData("blocks: [{stage: lrq}]", "a rule of blocks has blocks")]
+    [InlineData("blocks: [{blocks: 1, stage: {lrq: {rnak: 3}}}]", "'rnak' is no key of method lrq. Did you mean rank?")]
     [InlineData("seed: &a 3", "anchors (&NAME) are not read")]
     [InlineData("weights: {bits: *a}", "aliases (*NAME) are not read")]
     [InlineData("seed: !!int 3", "tags (!NAME) are not read")]

@@ -133,7 +133,7 @@ public sealed class PagedBlockTests : IDisposable
         var store = new CompressedBlockStore(recipe.Scheme);
         int[][] windows = [.. Enumerable.Range(0, 4).Select(row => Enumerable.Range(0, Length).Select(i => ((row * 31) + (i * i)) % 101).ToArray())];
         new BlockPipeline(model, recipe, run, store) { StatisticsBytes = statistics }.Run(
-            recipe.Method.Create(), recipe.Method.RoundsToNearest ? null : new CalibrationSet(windows[..3], windows[3..]), new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+            recipe.Method.RoundsToNearest ? null : new CalibrationSet(windows[..3], windows[3..]), new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         for (int i = 0; i < model.Config.Layers; i++) hash.AppendData(File.ReadAllBytes(run.ResultFile(i)));
         using var rounded = new ModelRunner(model, new ModelRunnerOptions { MemoryBytes = 1 }, index =>

@@ -92,7 +92,7 @@ internal sealed class TinyModelLab : IDisposable
         RunFolder run = RunFolder.Open(_folder.File($"{method}-{bits}-{start}-{rank}-{seed}-{_runs++}"), fingerprint, overwrite: false);
         var store = new CompressedBlockStore(recipe.Scheme);
         IReadOnlyList<BlockReport> reports = new BlockPipeline(_model, recipe, run, store)
-            .Run(recipe.Method.Create(), calibration, new MemoryBudget(1 << 30), cancellation);
+            .Run(calibration, new MemoryBudget(1 << 30), cancellation);
         Assert.Equal(_model.Config.Layers, reports.Count);
         Assert.All(reports, report => Assert.Empty(report.Warnings));
         using var quantized = new ModelRunner(_model, null, index => Stored(store, run, index, install));

@@ -44,6 +44,9 @@ public sealed class SmoothQuantTransform(SmoothQuantOptions options) : IBlockTra
     public bool NeedsInputs => true;
 
     /// <inheritdoc/>
+    public bool Searches => options.Search.Count > 0;
+
+    /// <inheritdoc/>
     public BlockTransformResult Apply(BlockTransformContext context)
     {
         foreach (double alpha in options.Search.Prepend(options.Alpha))

@@ -162,7 +162,7 @@ public sealed class ModelTunerTests : IDisposable
         RunFolder run = RunFolder.Open(_folder.File(name), RunFingerprint.Of(_model.Checkpoint, "test", recipe, _device.Kernels.Name, "none"), overwrite: false);
         var store = new CompressedBlockStore(recipe.Scheme);
         new BlockPipeline(_model, recipe, run, store).Run(
-            recipe.Method.Create(), _calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+            _calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
         return (recipe, run, store);
     }
 }
