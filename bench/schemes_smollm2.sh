@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 : "${LRQ_DATA:?name the folder of the reference data}"
 lrq=${LRQ:-./lrq}
 wiki=$LRQ_DATA/data/wikitext-2
-tasks=boolq,piqa,hellaswag,winogrande,arc_easy,arc_challenge,openbookqa,lambada_openai
+tasks=boolq,piqa,hellaswag,winogrande,arc_easy,arc_challenge,openbookqa
 
 # quantize OUT NAME WINDOWS OPTIONS...: writes OUT/NAME and OUT/NAME.time
 quantize() {
@@ -20,7 +20,7 @@ quantize() {
     # shellcheck disable=SC2086
     $lrq quantize "$out/full" "$@" --eval-text "$wiki/wiki.test.raw" --eval-windows "$windows" --threads 1 --out "$out/$name" \
         > "$out/$name.log" 2>&1
-    echo "processor (user, system): $(times | tail -n 1); wall: $(($(date +%s) - start)) s" > "$out/$name.time"
+    { echo "wall: $(($(date +%s) - start)) s; processor, user and system, of the shell and of what it ran:"; times; } > "$out/$name.time"
 }
 
 # One row; what this script calls itself with: --row OUT KIND NAME

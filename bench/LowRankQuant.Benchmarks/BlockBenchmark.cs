@@ -13,11 +13,13 @@ internal static class BlockBenchmark
     {
         int repeats = options.Number("repeats", 5), warmup = options.Number("warmup", 2), batch = options.Number("batch", 4);
         int length = options.Number("length", 512), rows = batch * length;
-        using var device = new TimedDevice(new CpuDevice(new CpuDeviceOptions { Threads = options.Number("threads", 2) }));
+        using var device = new TimedDevice(options.Device());
         var report = new StepReport("block", device);
         report.About();
-        using IDecoderBlock block = SyntheticBlock.Create(device, length, trained: true, out INorm[] norms);
-        using Tensor x = SyntheticBlock.Input(device, rows), upstream = SyntheticBlock.Upstream(device, rows), dx = device.Zeros(rows, SyntheticBlock.Hidden);
+        var sizes = SyntheticBlock.Of(options);
+        using IDisposable precision = device.With(options.Precision);
+        using IDecoderBlock block = sizes.Create(device, length, trained: true, out INorm[] norms);
+        using Tensor x = sizes.Input(device, rows), upstream = sizes.Upstream(device, rows), dx = device.Zeros(rows, sizes.Hidden);
         var input = new Variable(x, dx);
         Variable[] trained =
         [
@@ -35,13 +37,13 @@ internal static class BlockBenchmark
             tape.Backward(y, upstream);
             StopTimes end = StopTimes.Now;
             if (repeat >= 0) report.Add(repeat, ("forward", middle - start), ("backward", end - middle));
-            if (repeat == repeats - 1) Check(y.Value, upstream, trained);
+            if (repeat == repeats - 1) Check(sizes, y.Value, upstream, trained);
         }
         report.Breakdown();
         return 0;
     }
 
-    private static void Check(Tensor y, Tensor upstream, Variable[] trained)
+    private static void Check(SyntheticBlock sizes, Tensor y, Tensor upstream, Variable[] trained)
     {
         double loss = 0;
         for (int i = 0; i < y.Count; i++) loss += (double)y.Span[i] * upstream.Span[i];
@@ -52,7 +54,7 @@ internal static class BlockBenchmark
             ["dx"] = SyntheticBlock.Norm(trained[0].Gradient!),
             ["dnorm"] = SyntheticBlock.Norm(trained[1].Gradient!, trained[2].Gradient!),
         };
-        for (int i = 0; i < SyntheticBlock.Linears.Length; i++) values[$"d{SyntheticBlock.Linears[i].Short}"] = SyntheticBlock.Norm(trained[3 + i].Gradient!);
+        for (int i = 0; i < sizes.Linears.Length; i++) values[$"d{sizes.Linears[i].Short}"] = SyntheticBlock.Norm(trained[3 + i].Gradient!);
         StepReport.Check(values);
     }
 }

@@ -1,4 +1,6 @@
 using System.Globalization;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Benchmarks;
 
@@ -18,6 +20,12 @@ internal sealed class Options
             _values[arguments[i][2..]] = arguments[i + 1];
         }
     }
+
+    /// <summary>The device that is asked for: --threads, --kernels simd, onednn, blas or scalar.</summary>
+    public CpuDevice Device() => new(new CpuDeviceOptions { Threads = Number("threads", 2), Kernels = Enum.Parse<CpuKernelKind>(Text("kernels") ?? nameof(CpuKernelKind.Simd), ignoreCase: true) });
+
+    /// <summary>What linear products are rounded to: --precision fp32 or bf16.</summary>
+    public Precision Precision => Text("precision") is "bf16" ? Precision.BFloat16 : Precision.Single;
 
     public string? Text(string name) => _values.GetValueOrDefault(name);
 

@@ -12,10 +12,10 @@ internal static class Program
             "products of integer codes against products of floats, a table [--threads N] [--repeats N] [--only SCHEME] [--shapes ROWSxINxOUT] [--clock cpu]"),
         ["block"] = (
             BlockBenchmark.Run,
-            "one Llama block forward and backward, as JSON lines [--threads N] [--repeats N] [--warmup N] [--batch N] [--length N]"),
+            "one Llama block forward and backward, as JSON lines [--model NAME] [--kernels NAME] [--precision fp32|bf16] [--threads N] [--repeats N] [--warmup N] [--batch N] [--length N]"),
         ["lrq-step"] = (
             StepBenchmark.Run,
-            "one training step of LRQ, as JSON lines [--threads N] [--repeats N] [--warmup N] [--batch N] [--length N] [--rank N] [--bits N] [--rate X]"),
+            "one training step of LRQ, as JSON lines [--model NAME] [--kernels NAME] [--precision fp32|bf16] [--threads N] [--repeats N] [--warmup N] [--batch N] [--length N] [--rank N] [--bits N] [--rate X]"),
         ["sketch"] = (
             SketchBenchmark.Run,
             "R1-Sketch and its block form against a randomized and a full SVD [--threads N] [--ranks N] [--width N] [--repeats N] [--largest-svd N]"),

@@ -20,15 +20,17 @@ internal static class StepBenchmark
         int repeats = options.Number("repeats", 5), warmup = Math.Max(3, options.Number("warmup", 3)), batch = options.Number("batch", 2);
         int length = options.Number("length", 512), rank = options.Number("rank", 128), bits = options.Number("bits", 3);
         double rate = double.Parse(options.Text("rate") ?? "1e-3", CultureInfo.InvariantCulture);
-        using var device = new TimedDevice(new CpuDevice(new CpuDeviceOptions { Threads = options.Number("threads", 2) }));
+        using var device = new TimedDevice(options.Device());
         var report = new StepReport("lrq-step", device);
         report.About();
-        using IDecoderBlock block = SyntheticBlock.Create(device, length, trained: false);
+        var sizes = SyntheticBlock.Of(options);
+        using IDisposable precision = device.With(options.Precision);
+        using IDecoderBlock block = sizes.Create(device, length, trained: false);
         var budget = new MemoryBudget(long.MaxValue);
         var stream = new StreamOptions(budget, Path.GetTempPath());
-        using ActivationStream inputs = ActivationStream.Of(device, new ActivationStore(batch, length, SyntheticBlock.Hidden, budget, Path.GetTempPath()), stream);
-        using ActivationStream targets = ActivationStream.Of(device, new ActivationStore(batch, length, SyntheticBlock.Hidden, budget, Path.GetTempPath()), stream);
-        Fill(device, block, inputs, targets);
+        using ActivationStream inputs = ActivationStream.Of(device, new ActivationStore(batch, length, sizes.Hidden, budget, Path.GetTempPath()), stream);
+        using ActivationStream targets = ActivationStream.Of(device, new ActivationStore(batch, length, sizes.Hidden, budget, Path.GetTempPath()), stream);
+        Fill(sizes, device, block, inputs, targets);
         var scheme = new Scheme(new UniformGrid(bits, false, Granularity.Channel), GridStart.MinMax, ScaleType.Float32);
         long count = block.Slots.Sum(slot => LearnedScale.ParameterCount(slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank), scheme.Grid));
         using var arena = new ParameterArena(device, count, block.Slots.Count * 5);
@@ -47,7 +49,7 @@ internal static class StepBenchmark
             double loss = trainer.Step(windows, rate, step + 1);
             StopTimes end = StopTimes.Now, lossEnd = device.Timed.LossEnd, adamStart = device.Timed.AdamStart;
             if (step < 3) checks[$"loss{step}"] = loss;
-            if (step == 0) AddNorms(checks, learned);
+            if (step == 0) AddNorms(sizes, checks, learned);
             if (step >= warmup) report.Add(step - warmup, ("forward", lossEnd - start), ("backward", adamStart - lossEnd), ("adam", end - adamStart));
         }
         StepReport.Check(checks);
@@ -57,9 +59,9 @@ internal static class StepBenchmark
     }
 
     /// <summary>The input, and the full-precision block's output for it as the target.</summary>
-    private static void Fill(Device device, IDecoderBlock block, ActivationStream inputs, ActivationStream targets)
+    private static void Fill(SyntheticBlock sizes, Device device, IDecoderBlock block, ActivationStream inputs, ActivationStream targets)
     {
-        using Tensor x = SyntheticBlock.Input(device, inputs.Windows * inputs.Rows);
+        using Tensor x = sizes.Input(device, inputs.Windows * inputs.Rows);
         using var tape = new Tape(device, recording: false);
         Variable y = block.Forward(tape, new Variable(x), new SequenceShape(inputs.Windows, inputs.Rows));
         for (int i = 0; i < inputs.Windows; i++)
@@ -69,12 +71,12 @@ internal static class StepBenchmark
         }
     }
 
-    private static void AddNorms(JsonObject checks, LearnedScale[] learned)
+    private static void AddNorms(SyntheticBlock sizes, JsonObject checks, LearnedScale[] learned)
     {
         for (int i = 0; i < learned.Length; i++)
         {
             FakeQuantizeParameters p = learned[i].Parameters;
-            string name = SyntheticBlock.Linears[i].Short;
+            string name = sizes.Linears[i].Short;
             checks[$"d{name}.log_scale"] = SyntheticBlock.Norm(p.LogScale.Gradient!);
             checks[$"d{name}.left"] = SyntheticBlock.Norm(p.Left!.Gradient!);
             checks[$"d{name}.row"] = SyntheticBlock.Norm(p.RowOffset!.Gradient!);

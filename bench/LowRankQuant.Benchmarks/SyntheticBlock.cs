@@ -4,14 +4,14 @@ using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Benchmarks;
 
-/// <summary>One Llama block of SmolLM2-135M's sizes with numbers from SplitMix64; bench/torch_common.py draws the same ones.</summary>
-internal static class SyntheticBlock
+/// <summary>One Llama block with numbers from SplitMix64; bench/torch_common.py draws the same ones at SmolLM2-135M's sizes.</summary>
+/// <param name="Hidden">Width of the stream.</param>
+/// <param name="Heads">Heads of queries.</param>
+/// <param name="KeyValueHeads">Heads of keys and values.</param>
+/// <param name="HeadSize">Width of a head.</param>
+/// <param name="Intermediate">Width of the MLP.</param>
+internal sealed record SyntheticBlock(int Hidden, int Heads, int KeyValueHeads, int HeadSize, int Intermediate)
 {
-    public const int Hidden = 576;
-    private const int Heads = 9;
-    private const int KeyValueHeads = 3;
-    private const int HeadSize = 64;
-    private const int Intermediate = 1536;
     private const float Epsilon = 1e-5f;
     private const double Theta = 10000;
     private const ulong InputSeed = 100;
@@ -19,7 +19,19 @@ internal static class SyntheticBlock
     private const ulong NormSeed = 108;
     private const ulong UpstreamSeed = 110;
 
-    public static readonly (string Short, string Name, int OutFeatures, int InFeatures)[] Linears =
+    private static readonly Dictionary<string, SyntheticBlock> Known = new(StringComparer.Ordinal)
+    {
+        ["smollm2-135m"] = new(576, 9, 3, 64, 1536),
+        ["tinyllama-1.1b"] = new(2048, 32, 4, 64, 5632),
+        ["llama-2-7b"] = new(4096, 32, 32, 128, 11008),
+        ["llama-2-13b"] = new(5120, 40, 40, 128, 13824),
+    };
+
+    /// <summary>The block of a model, by default SmolLM2-135M's.</summary>
+    public static SyntheticBlock Of(Options options) => options.Text("model") is not { } name ? Known["smollm2-135m"]
+        : Known.TryGetValue(name, out SyntheticBlock? block) ? block : throw new ArgumentException($"--model {name}: the blocks are those of {string.Join(", ", Known.Keys)}.");
+
+    public (string Short, string Name, int OutFeatures, int InFeatures)[] Linears =>
     [
         ("q", "self_attn.q_proj", Heads * HeadSize, Hidden), ("k", "self_attn.k_proj", KeyValueHeads * HeadSize, Hidden),
         ("v", "self_attn.v_proj", KeyValueHeads * HeadSize, Hidden), ("o", "self_attn.o_proj", Hidden, Heads * HeadSize),
@@ -27,14 +39,14 @@ internal static class SyntheticBlock
     ];
 
     /// <summary>The block; with <paramref name="trained"/> its weights and norms have gradients.</summary>
-    public static IDecoderBlock Create(Device device, int length, bool trained) => Create(device, length, trained, out _);
+    public IDecoderBlock Create(Device device, int length, bool trained) => Create(device, length, trained, out _);
 
     /// <summary>The block, and its norms in their order.</summary>
-    public static IDecoderBlock Create(Device device, int length, bool trained, out INorm[] norms)
+    public IDecoderBlock Create(Device device, int length, bool trained, out INorm[] norms)
     {
         var parts = new BlockParts(new SyntheticTensors(device, trained), "block", 0);
         LinearSlot[] slots = [.. Linears.Select(linear => parts.Linear(linear.Name, linear.OutFeatures, linear.InFeatures))];
-        INorm[] made = [.. Enumerable.Range(0, 2).Select(index => parts.Own(Norm(device, index, trained)))];
+        INorm[] made = [.. Enumerable.Range(0, 2).Select(index => parts.Own(MakeNorm(device, index, trained)))];
         norms = made;
         return new DecoderBlock(parts, new SequentialBody
         {
@@ -53,9 +65,9 @@ internal static class SyntheticBlock
         });
     }
 
-    public static Tensor Input(Device device, int rows) => Spread(device, InputSeed, 1, 0, rows, Hidden);
+    public Tensor Input(Device device, int rows) => Spread(device, InputSeed, 1, 0, rows, Hidden);
 
-    public static Tensor Upstream(Device device, int rows) => Spread(device, UpstreamSeed, 1, 0, rows, Hidden);
+    public Tensor Upstream(Device device, int rows) => Spread(device, UpstreamSeed, 1, 0, rows, Hidden);
 
     /// <summary>Square root of the sum of squares of some tensors.</summary>
     public static double Norm(params ReadOnlySpan<Tensor> tensors)
@@ -68,7 +80,7 @@ internal static class SyntheticBlock
         return Math.Sqrt(sum);
     }
 
-    private static INorm Norm(Device device, int index, bool trained)
+    private INorm MakeNorm(Device device, int index, bool trained)
     {
         Tensor weight = Spread(device, NormSeed + (ulong)index, 0.1, 1, Hidden);
         return trained ? new TrainedNorm(weight, device.Zeros(Hidden), Epsilon) : new RmsNorm(weight, Epsilon);

@@ -20,6 +20,8 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
 
     public string Name => inner.Name;
 
+    public bool HasHalf => inner.HasHalf;
+
     public void Reset() => _times.Clear();
 
     public void Upload(ReadOnlySpan<float> source, Tensor destination)
@@ -48,6 +50,9 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
 
     public void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate) =>
         Time("product", () => inner.MatMul(a, transposeA, b, transposeB, c, accumulate));
+
+    public void MatMulHalf(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate) =>
+        Time("half product", () => inner.MatMulHalf(a, transposeA, b, transposeB, c, accumulate));
 
     public void AddRow(Tensor x, Tensor row) => Time("add row", () => inner.AddRow(x, row));
 

@@ -68,7 +68,7 @@ internal static class Failures
         FileNotFoundException missing => missing.FileName is { } file && !failure.Message.Contains(file, StringComparison.Ordinal)
             ? $"{file}: {failure.Message}" : failure.Message,
         IOException or UnauthorizedAccessException => failure.Message,
-        DllNotFoundException => $"{failure.Message} Install the library, or leave --kernels at simd.",
+        DllNotFoundException => $"{failure.Message} '--kernels simd' needs no library.",
         OutOfMemoryException => "not enough memory. Give --memory a smaller budget (activations then go to disk), or use fewer or shorter windows.",
         InvalidDataException => failure.Message,
         NotSupportedException => $"not supported: {failure.Message}",

@@ -9,6 +9,19 @@ public abstract class Device : IDisposable
     /// <summary>The operations of this device.</summary>
     public abstract IKernels Kernels { get; }
 
+    /// <summary>
+    /// What products of linear layers are rounded to on tapes that begin from now on, backward passes included. <see cref="With"/> sets it for a while.
+    /// </summary>
+    public Precision Precision { get; private set; }
+
+    /// <summary>Computes products of linear layers in a precision until the result is disposed of.</summary>
+    public IDisposable With(Precision precision)
+    {
+        var scope = new PrecisionScope(this, Precision);
+        Precision = precision;
+        return scope;
+    }
+
     /// <summary>Threads for work on host memory, such as grid searches.</summary>
     public abstract WorkerPool HostWorkers { get; }
 
@@ -51,4 +64,9 @@ public abstract class Device : IDisposable
 
     /// <summary>Releases threads and memory.</summary>
     protected abstract void Dispose(bool disposing);
+
+    private sealed class PrecisionScope(Device device, Precision before) : IDisposable
+    {
+        public void Dispose() => device.Precision = before;
+    }
 }

@@ -34,6 +34,12 @@ public interface IKernels
     /// <summary>c [m, n] = op(a) op(b), or c += op(a) op(b); op(a) is [m, k], op(b) is [k, n], transposed when asked.</summary>
     void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate);
 
+    /// <summary>As <see cref="MatMul"/>, with a and b rounded to bfloat16 and the products added up in 32-bit floats.</summary>
+    void MatMulHalf(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate);
+
+    /// <summary>Whether <see cref="MatMulHalf"/> is computed with instructions of its own, instead of by rounding and then as floats are.</summary>
+    bool HasHalf { get; }
+
     /// <summary>x[r, :] += row for every r; row has Columns elements.</summary>
     void AddRow(Tensor x, Tensor row);
 

@@ -8,6 +8,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Storage;
@@ -75,6 +76,7 @@ public sealed class QuantizeRun : IQuantizeRun
             Tuning = tuning,
             Method = job.Recipe.Method.Method,
             Scheme = job.Recipe.Scheme.ToString(),
+            Precision = job.Recipe.Precision == Numerics.Precision.Single ? null : Choices.Of(PrecisionNames.All, job.Recipe.Precision),
             OwnBlocks = [.. job.Recipe.Blocks.Select(own => own.Describe())],
             Quantizers = job.Recipe.DescribeQuantizers() is { Length: > 0 } quantizers ? quantizers : null,
             Output = folder.Output,
@@ -187,6 +189,7 @@ public sealed class QuantizeRun : IQuantizeRun
         if (!job.Recipe.Method.PlansModel) return null;
         if (ModelPlan.TryRead(folder.Work) is { } known) return known;
         string? current = null;
+        using IDisposable precision = job.Model.Device.With(job.Recipe.Precision);
         ModelPlan plan = job.Recipe.Method.Plan(new ModelPlanContext
         {
             Model = job.Model,
@@ -238,6 +241,7 @@ public sealed class QuantizeRun : IQuantizeRun
         if (job.Recipe.Tuning is null) return null;
         if (folder.ReadTuning() is { } done) return done;
         observer.Stage(RunStage.Tuning);
+        using IDisposable precision = job.Model.Device.With(job.Recipe.Precision);
         var tuner = new ModelTuner(job.Model, job.Recipe, folder, store) { Blocks = index => new PreparedModel(job.Model, job.Recipe, folder).Reload(index).Installed(), Progress = (done, all) => observer.Progress(done, all) };
         TuningReport report = tuner.Run(calibration ?? throw new ArgumentException("Tuning needs calibration.", nameof(calibration)), activations, cancellation);
         observer.Note(string.Create(CultureInfo.InvariantCulture, $"tuned: KL divergence {report.Before:G4} -> {report.After:G4} on {report.Measured}, step {report.KeptStep} of {report.Steps} kept"));

@@ -67,6 +67,7 @@ internal sealed class App(Terminal terminal, Engine engine)
         new CompareCommand(terminal).Build(),
         new InspectCommand(terminal).Build(),
         new FamiliesCommand(terminal).Build(),
+        new DevicesCommand(terminal).Build(),
         new ConvertCommand(terminal).Build(),
         new ExportCommand(terminal).Build(),
         new VerifyCommand(terminal).Build(),

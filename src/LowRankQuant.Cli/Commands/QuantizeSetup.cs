@@ -7,6 +7,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
@@ -160,6 +161,8 @@ internal sealed class QuantizeSetup : IDisposable
         IReadOnlyList<string> notes = measuresOnly && recipe.HeldOut == 0
             ? [.. resolved.Notes, $"{method.Name} learns nothing from --calibration, and with --held-out 0 nothing is measured on it: its windows are written to calibration.ids.jsonl and that is all."]
             : resolved.Notes;
+        if (recipe.Precision == Precision.BFloat16 && !Device.Kernels.HasHalf)
+            notes = [.. notes, "--precision bf16: these kernels round to bf16 and multiply floats, which takes longer than fp32 does; --kernels onednn multiplies bf16."];
         if (settings.AdapterForm is not null) CheckAdapterForm(recipe, settings.Format, problems);
         if (settings.Format == OutputFormat.Dense && recipe is not { Activations: null, Cache: null })
             problems.Add("--format dense holds floats and cannot say how activations and caches are quantized; leave it out, or quantize weights alone.");

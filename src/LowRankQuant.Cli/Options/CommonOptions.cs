@@ -15,7 +15,7 @@ internal static class CommonOptions
         [new("auto", Quantization.Calibration.AddBos.Auto), new("yes", Quantization.Calibration.AddBos.Yes), new("no", Quantization.Calibration.AddBos.No)];
 
     public static IReadOnlyList<KeyValuePair<string, CpuKernelKind>> KernelNames { get; } =
-        [new("simd", CpuKernelKind.Simd), new("scalar", CpuKernelKind.Scalar), new("blas", CpuKernelKind.Blas)];
+        [new("simd", CpuKernelKind.Simd), new("scalar", CpuKernelKind.Scalar), new("blas", CpuKernelKind.Blas), new("onednn", CpuKernelKind.OneDnn)];
 
     public static IReadOnlyList<KeyValuePair<string, TextFormat>> TextFormats { get; } =
     [
@@ -32,7 +32,7 @@ internal static class CommonOptions
         "--memory", "SIZE", "Memory to stay within, such as 4G or 512M; activations beyond it go to disk (default: what the machine has).");
 
     public static Option<string?> Kernels() => OptionReader.Create(
-        "--kernels", "KIND", "simd, scalar (the slow reference) or blas (matrix products by a system BLAS library) (default: simd).");
+        "--kernels", "KIND", "simd, scalar (the slow reference), blas or onednn (matrix products by a system BLAS library or by oneDNN; blas:FILE and onednn:FILE name the library) (default: simd).");
 
     public static Option<string?> AddBos() => OptionReader.Create(
         "--add-bos", "WHEN", "Begin-of-text token in front of every document: auto (as the tokenizer says), yes or no (default: auto).");
@@ -49,9 +49,15 @@ internal static class CommonOptions
     };
 
     /// <summary>Where a command computes.</summary>
-    public static CpuDeviceOptions Device(OptionReader reader, Option<string?> threads, Option<string?> kernels) => new()
+    public static CpuDeviceOptions Device(OptionReader reader, Option<string?> threads, Option<string?> kernels)
     {
-        Threads = reader.Int(threads, 1, MostThreads),
-        Kernels = reader.Choice(kernels, KernelNames) ?? CpuKernelKind.Simd,
-    };
+        int? count = reader.Int(threads, 1, MostThreads);
+        string? asked = reader.Text(kernels), library = null;
+        // A library by its name or path stands behind the kind.
+        if (asked?.IndexOf(':', StringComparison.Ordinal) is > 0 and var colon) (asked, library) = (asked[..colon], asked[(colon + 1)..]);
+        CpuKernelKind? kind = asked is null ? CpuKernelKind.Simd : Choices.Parse(KernelNames, asked);
+        if (kind is null || (library is not null && (library.Length == 0 || kind is not (CpuKernelKind.Blas or CpuKernelKind.OneDnn))))
+            reader.Problems.Add($"{kernels.Name} {reader.Text(kernels)}: must be one of {Choices.List(KernelNames)}, the last two perhaps with :FILE.");
+        return new CpuDeviceOptions { Threads = count, Kernels = kind ?? CpuKernelKind.Simd, BlasLibrary = kind == CpuKernelKind.Blas ? library : null, OneDnnLibrary = kind == CpuKernelKind.OneDnn ? library : null };
+    }
 }

@@ -158,6 +158,9 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> Kernels { get; } = CommonOptions.Kernels();
 
+    public Option<string?> Precision { get; } = Create(
+        "--precision", "TYPE", "What products of linears are rounded to while blocks are run and learned: fp32, or bf16, faster with --kernels onednn on processors that have it; sums, steps and everything stored and measured stay fp32 (default: fp32).");
+
     public Option<string?> Blocks { get; } = Create("--blocks", "N", "Only the first N blocks, to measure time and memory; no result is written.");
 
     public Option<string?> RedoBlocks { get; } = Create(
@@ -173,7 +176,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     private IEnumerable<Option> More =>
     [
         Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows,
-        TuneSteps, TuneRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Blocks, RedoBlocks,
+        TuneSteps, TuneRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Precision, Blocks, RedoBlocks,
     ];
 
     public Command AddTo(Command command)
@@ -225,6 +228,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
             GroupSize = granularity is null ? basis.GroupSize : groupSize,
             Symmetric = reader.Flag(Symmetric) ?? basis.Symmetric,
             ScaleType = reader.Choice(ScaleType, GridNames.ScaleTypes) ?? basis.ScaleType,
+            Precision = reader.Choice(Precision, PrecisionNames.All) ?? basis.Precision,
             Seed = reader.UnsignedLong(Seed) ?? basis.Seed,
             Samples = reader.Int(Samples) ?? basis.Samples,
             HeldOut = reader.Int(HeldOut) ?? basis.HeldOut,

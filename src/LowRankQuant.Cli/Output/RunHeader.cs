@@ -1,4 +1,5 @@
 using System.Globalization;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;
@@ -19,6 +20,7 @@ internal static class RunHeader
         if (recipe.DescribeQuantizers() is { Length: > 0 } quantizers) yield return quantizers;
         if (recipe.Vocabulary is { } vocabulary) yield return Vocabulary(recipe, vocabulary);
         if (Learning(recipe) is { } learning) yield return learning;
+        if (recipe.Precision == Precision.BFloat16) yield return "products of linears rounded to bf16 while blocks are run and learned; sums, and what is stored and measured, in fp32";
         yield return Machine(device);
     }
 

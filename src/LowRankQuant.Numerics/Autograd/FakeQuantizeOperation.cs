@@ -44,8 +44,8 @@ public static class FakeQuantizeOperation
             ColumnOffset = p.ColumnOffset?.GradientTarget(tape, out _),
         });
         if (p.Left is null) return;
-        tape.Kernels.MatMul(dDelta!, false, p.Right!.Value, true, p.Left.GradientTarget(tape, out _), accumulate: false);
-        tape.Kernels.MatMul(p.Left.Value, true, dDelta!, false, p.Right.GradientTarget(tape, out _), accumulate: false);
+        tape.Kernels.Multiply(tape.Precision, dDelta!, false, p.Right!.Value, true, p.Left.GradientTarget(tape, out _), accumulate: false);
+        tape.Kernels.Multiply(tape.Precision, p.Left.Value, true, dDelta!, false, p.Right.GradientTarget(tape, out _), accumulate: false);
     }
 
     // The kernels' argument types are ref structs, which a closure cannot keep.

@@ -16,7 +16,7 @@ public static class LinearOperation
         int outFeatures = transposedWeight ? weight.Value.Columns : weight.Value.Shape[0];
         if (x.Value.Columns != inFeatures) throw new ArgumentException($"Input {x.Value} for a weight of {inFeatures} inputs.", nameof(x));
         Tensor y = tape.Rent(x.Value.Rows, outFeatures);
-        tape.Kernels.MatMul(x.Value, false, weight.Value, !transposedWeight, y, accumulate: false);
+        tape.Kernels.Multiply(tape.Precision, x.Value, false, weight.Value, !transposedWeight, y, accumulate: false);
         if (bias is not null) tape.Kernels.AddRow(y, bias.Value);
         Variable output = tape.Output(y, x.RequiresGradient || weight.RequiresGradient || bias is { RequiresGradient: true });
         int[] windows = tape.Windows ?? [0, x.Value.Rows];
@@ -25,22 +25,9 @@ public static class LinearOperation
             Tensor dy = output.Gradient!;
             if (weight.RequiresGradient) AddWeightGradient(tape, windows, x.Value, dy, weight, transposedWeight);
             if (bias is { RequiresGradient: true }) tape.Kernels.ColumnSums(dy, bias.GradientTarget(tape, out bool accumulateBias), accumulateBias);
-            if (x.RequiresGradient) tape.Kernels.MatMul(dy, false, weight.Value, transposedWeight, x.GradientTarget(tape, out bool accumulateX), accumulateX);
+            if (x.RequiresGradient) tape.Kernels.Multiply(tape.Precision, dy, false, weight.Value, transposedWeight, x.GradientTarget(tape, out bool accumulateX), accumulateX);
         });
         return output;
-    }
-
-    /// <summary>gradient += left right, the product by itself before it is added.</summary>
-    internal static void AddProduct(this Tape tape, Tensor left, bool transposeLeft, Tensor right, bool transposeRight, Tensor gradient, bool accumulate)
-    {
-        if (!accumulate)
-        {
-            tape.Kernels.MatMul(left, transposeLeft, right, transposeRight, gradient, accumulate: false);
-            return;
-        }
-        using Tensor product = tape.RentGradient(gradient.Shape);
-        tape.Kernels.MatMul(left, transposeLeft, right, transposeRight, product, accumulate: false);
-        tape.Kernels.AddScaled(product, 1, gradient);
     }
 
     // dW = sum over windows of dY^T X, in their order.
@@ -59,8 +46,8 @@ public static class LinearOperation
                 continue;
             }
             Tensor inputs = x.RowRange(first, rows), slopes = dy.RowRange(first, rows);
-            if (transposedWeight) tape.AddProduct(inputs, true, slopes, false, dw, accumulate);
-            else tape.AddProduct(slopes, true, inputs, false, dw, accumulate);
+            if (transposedWeight) tape.AddProduct(tape.Precision, inputs, true, slopes, false, dw, accumulate);
+            else tape.AddProduct(tape.Precision, slopes, true, inputs, false, dw, accumulate);
             accumulate = true;
         }
     }

@@ -18,8 +18,8 @@ public static class LowRankOperation
         tape.Record(output, () =>
         {
             Tensor dy = output.Gradient!;
-            if (left.RequiresGradient) tape.AddProduct(dy, false, right.Value, true, left.GradientTarget(tape, out bool more), more);
-            if (right.RequiresGradient) tape.AddProduct(left.Value, true, dy, false, right.GradientTarget(tape, out bool more), more);
+            if (left.RequiresGradient) tape.AddProduct(Precision.Single, dy, false, right.Value, true, left.GradientTarget(tape, out bool more), more);
+            if (right.RequiresGradient) tape.AddProduct(Precision.Single, left.Value, true, dy, false, right.GradientTarget(tape, out bool more), more);
             if (!weight.RequiresGradient || weight.TakeGradient(output)) return;
             Tensor dw = weight.GradientTarget(tape, out bool accumulate);
             if (accumulate) tape.Kernels.AddScaled(dy, 1, dw);

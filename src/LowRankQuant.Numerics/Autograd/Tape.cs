@@ -17,10 +17,14 @@ public sealed class Tape : IDisposable
     {
         Device = device;
         Recording = recording;
+        Precision = device.Precision;
     }
 
     /// <summary>Where the operations run.</summary>
     public Device Device { get; }
+
+    /// <summary>What products of linear layers are rounded to, forward and backward.</summary>
+    public Precision Precision { get; }
 
     /// <summary>Whether operations are recorded.</summary>
     public bool Recording { get; }

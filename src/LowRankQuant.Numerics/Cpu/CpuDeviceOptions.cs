@@ -11,6 +11,9 @@ public enum CpuKernelKind
 
     /// <summary>Vectorised managed code with matrix products by a system BLAS library.</summary>
     Blas,
+
+    /// <summary>Vectorised managed code with matrix products by oneDNN, those of bfloat16 included.</summary>
+    OneDnn,
 }
 
 /// <summary>Settings of a <see cref="CpuDevice"/>.</summary>
@@ -25,11 +28,15 @@ public sealed record CpuDeviceOptions
     /// <summary>Path or name of the BLAS library for <see cref="CpuKernelKind.Blas"/>; null tries the usual names.</summary>
     public string? BlasLibrary { get; init; }
 
+    /// <summary>Path or name of the library for <see cref="CpuKernelKind.OneDnn"/>; null tries the usual names.</summary>
+    public string? OneDnnLibrary { get; init; }
+
     internal IKernels CreateKernels(WorkerPool pool) => Kernels switch
     {
         CpuKernelKind.Simd => new Numerics.Kernels.Simd.SimdKernels(pool, new Numerics.Kernels.Simd.ManagedGemm(pool)),
         CpuKernelKind.Scalar => new Numerics.Kernels.Scalar.ScalarKernels(),
         CpuKernelKind.Blas => new Numerics.Kernels.Simd.SimdKernels(pool, Numerics.Kernels.Blas.BlasGemm.Load(BlasLibrary, pool)),
+        CpuKernelKind.OneDnn => new Numerics.Kernels.Simd.SimdKernels(pool, new Numerics.Kernels.OneDnn.OneDnnGemm(Numerics.Kernels.OneDnn.OneDnnLibrary.Load(OneDnnLibrary), pool)),
         _ => throw new ArgumentOutOfRangeException(nameof(pool), Kernels, "Unknown kind of kernels."),
     };
 }

@@ -7,6 +7,8 @@ internal abstract partial class CheckedKernels(IKernels inner) : IKernels
 {
     public string Name => inner.Name;
 
+    public bool HasHalf => inner.HasHalf;
+
     public void Upload(ReadOnlySpan<float> source, Tensor destination)
     {
         if (source.Length != destination.Count) throw Fault(destination, $"has to have the {source.Length} elements of the source");
@@ -48,11 +50,22 @@ internal abstract partial class CheckedKernels(IKernels inner) : IKernels
 
     public void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
     {
+        CheckProduct(a, transposeA, b, transposeB, c);
+        inner.MatMul(a, transposeA, b, transposeB, c, accumulate);
+    }
+
+    public void MatMulHalf(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
+    {
+        CheckProduct(a, transposeA, b, transposeB, c);
+        inner.MatMulHalf(a, transposeA, b, transposeB, c, accumulate);
+    }
+
+    private static void CheckProduct(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c)
+    {
         (int m, int k) = Matrix(a, transposeA);
         (int inside, int n) = Matrix(b, transposeB);
         if (inside != k) throw Fault(b, $"has to have an inner size of {k}, as a is {a}{(transposeA ? " transposed" : "")}");
         if (c.Count != (long)m * n || (c.Count != 0 && c.Columns != n)) throw Fault(c, $"has to be [{m}, {n}]");
-        inner.MatMul(a, transposeA, b, transposeB, c, accumulate);
     }
 
     public void AddRow(Tensor x, Tensor row)

@@ -54,6 +54,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         CalibrationSet? calibration, MemoryBudget activationBudget, CancellationToken cancellation, int? blocks = null)
     {
         int count = Math.Min(blocks ?? model.Config.Layers, model.Config.Layers);
+        using IDisposable precision = model.Device.With(recipe.Precision);
         var reports = new List<BlockReport>(count);
         Vocabulary?.QuantizeEmbedding();
         // Nothing is written of some blocks alone, and the head is behind them all.

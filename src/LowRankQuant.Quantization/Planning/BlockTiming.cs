@@ -39,6 +39,7 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
     public static BlockTiming Measure(CausalModel model, Recipe recipe, long statisticsBytes, CancellationToken cancellation)
     {
         MethodSettings method = recipe.Method;
+        using IDisposable precision = model.Device.With(recipe.Precision);
         (double loading, IDecoderBlock block) = Time(() => model.LoadBlock(0));
         using IDecoderBlock loaded = block;
         (double rounding, QuantizedBlock rounded) = Time(() => new RoundToNearest().Quantize(Context(model, block, recipe, null, statisticsBytes, cancellation)));

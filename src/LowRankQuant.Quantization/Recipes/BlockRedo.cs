@@ -51,7 +51,7 @@ public static class BlockRedo
             ("embedding", asked.Embedding is not null), ("head", asked.Head is not null), ("target", asked.Target is not null), ("on_misfit", asked.OnMisfit is not null),
             ("tensor_parallel", asked.TensorParallel is not null), ("scale_dtype", asked.ScaleType is not null), ("samples", asked.Samples is not null), ("held_out", asked.HeldOut is not null),
             ("sequence_length", asked.SequenceLength is not null), ("tune_steps", asked.TuneSteps is not null), ("tune_rate", asked.TuneRate is not null), ("tune_batch", asked.TuneBatch is not null),
-            ("tune_samples", asked.TuneSamples is not null),
+            ("tune_samples", asked.TuneSamples is not null), ("precision", asked.Precision is not null),
         ];
         return keys.Where(key => key.Given).Select(key => key.Key);
     }

@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;
@@ -58,6 +59,9 @@ public sealed record Recipe
     /// <summary>Activations, caches and transforms in words; empty where the weights alone are quantized.</summary>
     public string DescribeQuantizers() =>
         string.Join("; ", new[] { Activations?.ToString(), Cache?.ToString() }.OfType<string>().Concat(Transforms.Select(transform => transform.Describe())));
+
+    /// <summary>What products of linears are rounded to while blocks are run and learned. What is stored and measured is computed in floats.</summary>
+    public Precision Precision { get; init; }
 
     /// <summary>Seed of everything random.</summary>
     public required ulong Seed { get; init; }

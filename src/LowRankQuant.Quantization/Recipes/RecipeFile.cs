@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;
@@ -26,6 +27,7 @@ namespace LowRankQuant.Quantization.Recipes;
 /// data:     calibration (files, or self), calibration_format, text_field, add_bos, samples, held_out, sequence_length
 /// evaluation: eval_text, eval_text_format, join_rows, eval_windows
 /// output:   format, adapter_form, shard_size
+/// precision: fp32 | bf16
 /// seed
 /// </code>
 /// </summary>
@@ -106,6 +108,7 @@ public static class RecipeFile
         Section("data", RecipeTexts.DataKeys, data);
         Section("evaluation", RecipeTexts.EvaluationKeys, []);
         Section("output", RecipeTexts.OutputKeys, []);
+        if (recipe.Precision != Precision.Single) file["precision"] = Choices.Of(PrecisionNames.All, recipe.Precision);
         file["seed"] = recipe.Seed;
         return file;
 

@@ -79,6 +79,7 @@ public sealed class RecipeReader
         }),
         ["evaluation"] = node => Each(node, "evaluation", RecipeTexts.EvaluationKeys.ToDictionary(key => key, Keep)),
         ["output"] = node => Each(node, "output", RecipeTexts.OutputKeys.ToDictionary(key => key, Keep)),
+        ["precision"] = node => _request = _request with { Precision = Choice(node, PrecisionNames.All) },
         ["seed"] = node => _request = _request with { Seed = Seed(node) },
     });
 

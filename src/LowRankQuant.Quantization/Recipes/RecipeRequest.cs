@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
@@ -78,6 +79,9 @@ public sealed record RecipeRequest
 
     /// <summary>Stored type of scales.</summary>
     public ScaleType? ScaleType { get; init; }
+
+    /// <summary>What products of linears are rounded to while blocks are run and learned.</summary>
+    public Precision? Precision { get; init; }
 
     /// <summary>Seed of everything random.</summary>
     public ulong? Seed { get; init; }

@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;
@@ -114,6 +115,7 @@ public static class RecipeResolver
                 ScaleDigits = digits,
                 Layers = layers,
                 Target = engine,
+                Precision = request.Precision ?? Precision.Single,
                 Seed = seed,
                 Samples = windows.Samples,
                 HeldOut = windows.HeldOut,

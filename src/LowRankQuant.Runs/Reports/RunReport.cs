@@ -18,6 +18,10 @@ public sealed record RunReport
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Quantizers { get; init; }
 
+    /// <summary>What products of linears were rounded to while blocks were run and learned; null for fp32.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Precision { get; init; }
+
     /// <summary>Blocks that were quantized in a way of their own, a line for each way; empty where none was.</summary>
     public IReadOnlyList<string> OwnBlocks { get; init; } = [];
 

@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Numerics.Kernels.Scalar;
 
 /// <summary>Hands the elements of tensors to <see cref="Reference"/>.</summary>
@@ -35,6 +36,22 @@ internal sealed class ReferenceKernels : IKernels
     {
         int m = transposeA ? a.Columns : a.Rows, k = transposeA ? a.Rows : a.Columns, n = transposeB ? b.Rows : b.Columns;
         Reference.MatMul<float>(a.Span, transposeA, b.Span, transposeB, m, n, k, c.Span, accumulate);
+    }
+
+    public bool HasHalf => false;
+
+    public void MatMulHalf(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
+    {
+        int m = transposeA ? a.Columns : a.Rows, k = transposeA ? a.Rows : a.Columns, n = transposeB ? b.Rows : b.Columns;
+        float[] left = Rounded(a.Span), right = Rounded(b.Span);
+        Reference.MatMul<float>(left, transposeA, right, transposeB, m, n, k, c.Span, accumulate);
+
+        static float[] Rounded(ReadOnlySpan<float> x)
+        {
+            var rounded = new float[x.Length];
+            for (int i = 0; i < rounded.Length; i++) rounded[i] = BFloat16.ToSingle(BFloat16.FromSingle(x[i]));
+            return rounded;
+        }
     }
 
     public void AddRow(Tensor x, Tensor row)

@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics.Kernels.Simd.Integers;
 using LowRankQuant.Numerics.Kernels.Simd.Vectors;
+using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Numerics.Kernels.Simd;
 
@@ -23,6 +24,41 @@ internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm 
         int m = transposeA ? a.Columns : a.Rows, k = transposeA ? a.Rows : a.Columns, n = transposeB ? b.Rows : b.Columns;
         if (m == 0 || n == 0) return;
         gemm.Multiply(transposeA, transposeB, m, n, k, a.Pointer, a.Columns, b.Pointer, b.Columns, c.Pointer, n, accumulate);
+    }
+
+    public bool HasHalf => gemm is IHalfGemm;
+
+    public void MatMulHalf(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
+    {
+        int m = transposeA ? a.Columns : a.Rows, k = transposeA ? a.Rows : a.Columns, n = transposeB ? b.Rows : b.Columns;
+        if (m == 0 || n == 0) return;
+        if (gemm is IHalfGemm half)
+        {
+            using ScratchPool.Lease left = _scratch.Rent((a.Count + 1) / 2), right = _scratch.Rent((b.Count + 1) / 2);
+            Halves(a, (ushort*)left.Pointer);
+            Halves(b, (ushort*)right.Pointer);
+            half.MultiplyHalf(transposeA, transposeB, m, n, k, (ushort*)left.Pointer, a.Columns, (ushort*)right.Pointer, b.Columns, c.Pointer, n, accumulate);
+            return;
+        }
+        using ScratchPool.Lease roundedA = _scratch.Rent(a.Count), roundedB = _scratch.Rent(b.Count);
+        Rounded(a, roundedA.Pointer);
+        Rounded(b, roundedB.Pointer);
+        gemm.Multiply(transposeA, transposeB, m, n, k, roundedA.Pointer, a.Columns, roundedB.Pointer, b.Columns, c.Pointer, n, accumulate);
+    }
+
+    private void Halves(Tensor x, ushort* halves)
+    {
+        float* source = x.Pointer;
+        ForElements(x.Count, (start, count) => HalfConversion.SingleToBFloat16(new ReadOnlySpan<float>(source + start, count), new Span<ushort>(halves + start, count)));
+    }
+
+    private void Rounded(Tensor x, float* rounded)
+    {
+        float* source = x.Pointer;
+        ForElements(x.Count, (start, count) =>
+        {
+            for (long i = start; i < start + count; i++) rounded[i] = BFloat16.ToSingle(BFloat16.FromSingle(source[i]));
+        });
     }
 
     public void MultiplyCodes(in IntegerProductArguments arguments, Tensor y) => integers.Multiply(arguments.X, arguments.Weight, y.Pointer);
