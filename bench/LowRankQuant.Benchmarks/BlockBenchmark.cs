@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Benchmarks;
 

@@ -3,7 +3,6 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using LowRankQuant.Numerics.Kernels.Simd;
 
 namespace LowRankQuant.Numerics.Kernels.OneDnn;
@@ -18,7 +17,6 @@ internal sealed unsafe class OneDnnGemm(OneDnnLibrary library, WorkerPool pool) 
     private const long ManagedBelow = 256 * 1024;
     private readonly ManagedGemm _managed = new(pool);
     private readonly ScratchPool _scratch = new();
-    private readonly ConcurrentDictionary<OneDnnShape, OneDnnProduct> _products = new();
 
     /// <summary>The library.</summary>
     public OneDnnLibrary Library => library;
@@ -84,7 +82,7 @@ internal sealed unsafe class OneDnnGemm(OneDnnLibrary library, WorkerPool pool) 
 
     private void Compute(OneDnnShape tile, void* a, void* b, void* c)
     {
-        OneDnnProduct product = _products.GetOrAdd(tile, static (shape, library) => library.Create(shape), library);
+        OneDnnProduct product = library.Product(tile);
         if (product.ScratchBytes == 0)
         {
             library.Execute(product, a, b, c, null);

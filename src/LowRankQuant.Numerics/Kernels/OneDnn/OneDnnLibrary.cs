@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 
 namespace LowRankQuant.Numerics.Kernels.OneDnn;
@@ -28,8 +29,19 @@ internal sealed unsafe class OneDnnLibrary
 
     private static readonly string[] UsualNames = ["libdnnl.so.2", "libdnnl.so", "dnnl", "libdnnl.2.dylib"];
 
+    // More shapes than a model has; experts, to which any number of tokens comes, have more in the long run.
+    private const int MostProducts = 4096;
+
+    // Loaded once: what it hands out lives as long as the process.
+    private static readonly ConcurrentDictionary<string, OneDnnLibrary> Loaded = new(StringComparer.Ordinal);
+
     [ThreadStatic]
     private static bool _oneThread;
+
+    [ThreadStatic]
+    private static Dictionary<OneDnnLibrary, nint>? _streams;
+
+    private readonly ConcurrentDictionary<OneDnnShape, OneDnnProduct> _products = new();
 
     private readonly delegate* unmanaged[Cdecl]<nint*, nint, int, int> _streamCreate;
     private readonly delegate* unmanaged[Cdecl]<nint, int> _streamWait, _memoryDestroy, _primitiveDestroy, _descriptionDestroy, _attributesDestroy, _postOperationsDestroy;
@@ -139,7 +151,7 @@ internal sealed unsafe class OneDnnLibrary
             }
             try
             {
-                return new OneDnnLibrary(name, handle);
+                return Loaded.GetOrAdd(name, (_, found) => new OneDnnLibrary(name, found), handle);
             }
             catch (DllNotFoundException failure)
             {
@@ -149,9 +161,17 @@ internal sealed unsafe class OneDnnLibrary
         throw new DllNotFoundException($"No oneDNN library could be used; tried {string.Join(", ", tried)}. {InstallLine}, or use other kernels.");
     }
 
-    /// <summary>A product c [m, n] (+)= a [m, k] b [k, n] of matrices that lie anyhow, for one thread.</summary>
+    /// <summary>A product c [m, n] (+)= a [m, k] b [k, n] of matrices that lie anyhow, for one thread; made once for a shape.</summary>
     /// <param name="shape">Sizes, types and steps.</param>
-    public OneDnnProduct Create(in OneDnnShape shape)
+    public OneDnnProduct Product(OneDnnShape shape)
+    {
+        if (_products.TryGetValue(shape, out OneDnnProduct? known)) return known;
+        // What is in use elsewhere lives on until it is not.
+        if (_products.Count >= MostProducts) _products.Clear();
+        return _products.GetOrAdd(shape, Create);
+    }
+
+    private OneDnnProduct Create(OneDnnShape shape)
     {
         UseOneThread();
         byte* source = stackalloc byte[DescriptorBytes], weights = stackalloc byte[DescriptorBytes], destination = stackalloc byte[DescriptorBytes];
@@ -178,17 +198,16 @@ internal sealed unsafe class OneDnnLibrary
         long scratchBytes = scratch is null ? 0 : (long)_size(scratch);
         byte* bytes = stackalloc byte[DescriptorBytes];
         if (scratchBytes > 0) DescribeBytes(bytes, scratchBytes);
-        var known = new OneDnnProduct(Keep(source), Keep(weights), Keep(destination), scratchBytes > 0 ? Keep(bytes) : [], scratchBytes);
-        Require(_primitiveCreate(&primitive, description), $"a product {shape}");
+        status = _primitiveCreate(&primitive, description);
         _descriptionDestroy(description);
-        known.Primitive = primitive;
-        return known;
+        Require(status, $"a product {shape}");
+        return new OneDnnProduct(Keep(source), Keep(weights), Keep(destination), scratchBytes > 0 ? Keep(bytes) : [], scratchBytes, primitive, _primitiveDestroy);
 
         static byte[] Keep(byte* descriptor) => new Span<byte>(descriptor, DescriptorBytes).ToArray();
     }
 
     /// <summary>Computes a product on the calling thread.</summary>
-    /// <param name="product">What <see cref="Create"/> made.</param>
+    /// <param name="product">What <see cref="Product"/> gave.</param>
     /// <param name="a">First element of a.</param>
     /// <param name="b">First element of b.</param>
     /// <param name="c">First element of c.</param>
@@ -206,6 +225,7 @@ internal sealed unsafe class OneDnnLibrary
         int status = _execute(product.Primitive, stream, count, arguments);
         if (status == 0) status = _streamWait(stream);
         for (int i = 0; i < count; i++) _memoryDestroy(arguments[i].Memory);
+        GC.KeepAlive(product);
         Require(status, "the result of a product");
     }
 
@@ -218,13 +238,12 @@ internal sealed unsafe class OneDnnLibrary
 
     private nint Stream()
     {
-        if (_streams.IsValueCreated) return _streams.Value;
-        nint stream;
+        _streams ??= [];
+        if (_streams.TryGetValue(this, out nint stream)) return stream;
         Require(_streamCreate(&stream, _engine, InOrder), "a stream");
-        return _streams.Value = stream;
+        _streams.Add(this, stream);
+        return stream;
     }
-
-    private readonly ThreadLocal<nint> _streams = new();
 
     private void Describe(byte* descriptor, int type, long rows, long columns, long rowStep, long columnStep)
     {
@@ -252,7 +271,7 @@ internal sealed unsafe class OneDnnLibrary
     {
         if (status == 0) return;
         string reason = status switch { 1 => "out of memory", 2 => "invalid arguments", 3 => "not implemented", 5 => "runtime error", 6 => "not required", _ => $"status {status}" };
-        throw status == 1 ? new OutOfMemoryException($"oneDNN gives no memory for {what}.") : new InvalidOperationException($"oneDNN does not give {what}: {reason}.");
+        throw status == 1 ? new InsufficientMemoryException($"oneDNN gives no memory for {what}.") : new InvalidOperationException($"oneDNN does not give {what}: {reason}.");
     }
 
     private static string Text(Isa isa) => isa switch

@@ -37,8 +37,14 @@ internal readonly record struct OneDnnShape(int M, int N, int K)
 /// <param name="destination">Descriptor of c.</param>
 /// <param name="scratch">Descriptor of scratch memory; empty for none.</param>
 /// <param name="scratchBytes">Its size.</param>
-internal sealed class OneDnnProduct(byte[] source, byte[] weights, byte[] destination, byte[] scratch, long scratchBytes)
+/// <param name="primitive">The library's handle.</param>
+/// <param name="destroy">Gives it back.</param>
+internal sealed unsafe class OneDnnProduct(
+    byte[] source, byte[] weights, byte[] destination, byte[] scratch, long scratchBytes, nint primitive, delegate* unmanaged[Cdecl]<nint, int> destroy)
 {
+    // Nobody says when the last thread is done with it.
+    ~OneDnnProduct() => destroy(primitive);
+
     public byte[] Source => source;
 
     public byte[] Weights => weights;
@@ -50,6 +56,6 @@ internal sealed class OneDnnProduct(byte[] source, byte[] weights, byte[] destin
     /// <summary>Bytes of scratch memory that one computation takes.</summary>
     public long ScratchBytes => scratchBytes;
 
-    /// <summary>The library's handle; lives as long as the process.</summary>
-    public nint Primitive { get; set; }
+    /// <summary>The library's handle.</summary>
+    public nint Primitive => primitive;
 }
