@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
+using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Flrq;
@@ -64,15 +65,26 @@ internal static class FlrqBlockBenchmark
             });
             double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
             whole += seconds + moments;
+            string error = options.Text("error") is null ? "" : string.Create(CultureInfo.InvariantCulture, $"  error {Error(solution.Weight, weight, inputs!, device.HostWorkers):E4}");
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{name,-5} {rows,5} x {columns,-5}  second moments {moments,6:F1} s  {method} {seconds,6:F1} s  rank {solution.Weight.Branch?.Rank ?? 0,3}  {solution.Weight.BitsPerWeight:F3} bits"));
+                $"{name,-5} {rows,5} x {columns,-5}  second moments {moments,6:F1} s  {method} {seconds,6:F1} s  rank {solution.Weight.Branch?.Rank ?? 0,3}  {solution.Weight.BitsPerWeight:F3} bits{error}"));
         }
         using Process process = Process.GetCurrentProcess();
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"one block {whole:F0} s, {Blocks} blocks {whole * Blocks / 3600:F2} h, peak memory {process.PeakWorkingSet64 / (double)(1 << 30):F2} GiB"));
         return 0;
+    }
+
+    // Of outputs on the calibration inputs, relative to the outputs: tr(D H D^T) / tr(W H W^T).
+    private static double Error(QuantizedWeight result, double[] weight, InputStatistics inputs, WorkerPool workers)
+    {
+        var values = new float[weight.Length];
+        result.Reconstruct(values);
+        var difference = new double[weight.Length];
+        for (int i = 0; i < difference.Length; i++) difference[i] = weight[i] - values[i];
+        return QuadraticForm.Rows(difference, inputs.Covariance, result.OutFeatures, result.InFeatures, workers).Sum() / QuadraticForm.Rows(weight, inputs.Covariance, result.OutFeatures, result.InFeatures, workers).Sum();
     }
 
     // Inputs with a power-law of channel sizes, a few massive channels, and neighbours that correlate; only the products are timed.

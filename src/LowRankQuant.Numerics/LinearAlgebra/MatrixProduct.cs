@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 using LowRankQuant.Numerics.Kernels.Simd;
 
@@ -14,6 +15,11 @@ public static class MatrixProduct
     private const int LargeMatrix = 2048;
     private const int RowsPerTile = 64;
     private const int ColumnsPerTile = 480;
+
+    private static readonly ManagedGemm Serial = new(new WorkerPool(1));
+
+    // What a product packs into is kept for the next.
+    private static readonly ConditionalWeakTable<WorkerPool, ManagedGemm> Gemms = [];
 
     /// <summary>C = A B, or C += A B.</summary>
     /// <param name="a">[rows, depth].</param>
@@ -87,6 +93,23 @@ public static class MatrixProduct
         });
     }
 
+    /// <summary>The engine's products on some threads.</summary>
+    internal static ManagedGemm GemmOf(WorkerPool workers) => Gemms.GetValue(workers, static pool => new ManagedGemm(pool));
+
+    /// <summary>C = A B on the calling thread, rows of each as far apart as is said.</summary>
+    internal static unsafe void MultiplySerial<T>(
+        ReadOnlySpan<T> a, int aStride, ReadOnlySpan<T> b, int bStride, Span<T> c, int cStride, int rows, int depth, int columns)
+        where T : unmanaged, IFloatingPointIeee754<T>
+    {
+        if (typeof(T) == typeof(float))
+        {
+            fixed (T* pa = a, pb = b, pc = c) Serial.MultiplySerial(false, false, rows, columns, depth, (float*)pa, aStride, (float*)pb, bStride, (float*)pc, cStride, accumulate: false);
+            return;
+        }
+        Clear(c, cStride, rows, columns);
+        BlockKernels.AddProduct(c, cStride, a, aStride, 1, b, bStride, rows, columns, depth, T.One);
+    }
+
     /// <summary>Runs <paramref name="body"/>(first row, rows) over slices of rows whose number depends on the shape alone.</summary>
     internal static void ForRows(int rows, WorkerPool workers, Action<int, int> body)
     {
@@ -122,7 +145,7 @@ public static class MatrixProduct
         if (typeof(T) != typeof(float)) return false;
         fixed (T* pa = a, pb = b, pc = c)
         {
-            new ManagedGemm(workers).Multiply(
+            GemmOf(workers).Multiply(
                 transposeA, transposeB, rows, columns, depth, (float*)pa, lda, (float*)pb, ldb, (float*)pc, columns, accumulate);
         }
         return true;

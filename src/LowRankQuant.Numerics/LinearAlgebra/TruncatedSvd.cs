@@ -4,7 +4,7 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 
 /// <summary>
 /// The leading singular triplets of a matrix: exactly, by the eigenvectors of the smaller Gram matrix, where that is small; by
-/// <see cref="RandomizedSvd"/> with many subspace iterations beyond.
+/// <see cref="SubspaceSvd"/> with many iterations beyond.
 /// </summary>
 public static class TruncatedSvd
 {
@@ -13,7 +13,9 @@ public static class TruncatedSvd
 
     // Weight errors have flat spectra, on which few iterations lose energy.
     private const int PowerIterations = 6;
-    private const ulong Seed = 0x53564421;
+
+    // Where vectors of nearly the same matrix are known.
+    private const int KnownIterations = 2;
 
     /// <summary>Computes the leading triplets.</summary>
     /// <param name="a">[rows, columns]; finite.</param>
@@ -23,7 +25,16 @@ public static class TruncatedSvd
     /// <param name="workers">Threads.</param>
     /// <returns>U [rank, rows] (left vectors as rows), singular values [rank], V [rank, columns] (right vectors as rows).</returns>
     /// <exception cref="ArgumentException">The length does not fit, or an element is NaN or infinite.</exception>
-    public static (double[] U, double[] S, double[] V) Decompose(double[] a, int rows, int columns, int rank, WorkerPool workers)
+    public static (double[] U, double[] S, double[] V) Decompose(double[] a, int rows, int columns, int rank, WorkerPool workers) => Decompose(a, rows, columns, rank, null, workers);
+
+    /// <summary>As <see cref="Decompose(double[], int, int, int, WorkerPool)"/>, from the right vectors of a matrix that is nearly this one.</summary>
+    /// <param name="a">[rows, columns]; finite.</param>
+    /// <param name="rows">Rows of A.</param>
+    /// <param name="columns">Columns of A.</param>
+    /// <param name="rank">Triplets, at most the smaller dimension.</param>
+    /// <param name="known">[rank, columns], or null.</param>
+    /// <param name="workers">Threads.</param>
+    internal static (double[] U, double[] S, double[] V) Decompose(double[] a, int rows, int columns, int rank, double[]? known, WorkerPool workers)
     {
         MatrixGuard.RequireShape<double>(a, rows, columns, nameof(a));
         MatrixGuard.RequireFinite<double>(a, Math.Max(1, columns), nameof(a));
@@ -33,8 +44,7 @@ public static class TruncatedSvd
         if (rank == 0) return (u, s, v);
         if (Math.Min(rows, columns) > LargestExact)
         {
-            RandomizedSvd.Decompose(a, rows, columns, rank, PowerIterations, new SeededRandom(Seed), u, s, v, workers, oversampling: Math.Max(16, rank / 4));
-            return (u, s, v);
+            return SubspaceSvd.Decompose(a, rows, columns, rank, Math.Max(16, rank / 4), known is null ? PowerIterations : KnownIterations, known, workers);
         }
         bool tall = rows > columns;
         int n = Math.Min(rows, columns);

@@ -13,16 +13,24 @@ internal sealed class DampedCovariance
     private const int EnoughTokens = 8;
     private const double LargestDamping = 10;
 
+    // Right-hand sides that a thread solves together.
+    private const int RowsPerPart = 64;
+
+    private float[]? _single;
+
     private DampedCovariance(double[] matrix, double[] factor, int size, double damping)
     {
-        Matrix = matrix;
+        Metric = new CovarianceMetric(matrix, size);
         Factor = factor;
         Size = size;
         Damping = damping;
     }
 
     /// <summary>Hd, [n, n].</summary>
-    public double[] Matrix { get; }
+    public double[] Matrix => Metric.Matrix;
+
+    /// <summary>Hd as a metric.</summary>
+    public CovarianceMetric Metric { get; }
 
     /// <summary>C, lower triangular, [n, n].</summary>
     public double[] Factor { get; }
@@ -72,19 +80,30 @@ internal sealed class DampedCovariance
     /// <summary>D C, [rows, n].</summary>
     public double[] Whiten(double[] matrix, int rows, WorkerPool workers)
     {
-        var result = new double[matrix.Length];
-        MatrixProduct.Multiply(matrix, Factor, result, rows, Size, Size, workers);
+        double[] result = GC.AllocateUninitializedArray<double>(matrix.Length);
+        if (Metric.IsLarge)
+        {
+            if (_single is null) SingleProduct.Narrow(Factor, _single = GC.AllocateUninitializedArray<float>(Factor.Length), Size, workers);
+            SingleProduct.Multiply(matrix, _single, result, rows, Size, Size, workers, lowerTriangular: true);
+        }
+        else MatrixProduct.Multiply(matrix, Factor, result, rows, Size, Size, workers);
         return result;
     }
+
+    /// <summary>X with X C = B, in place; B is [rows, n].</summary>
+    public void Unwhiten(double[] b, int rows, WorkerPool workers) => workers.Run((rows + RowsPerPart - 1) / RowsPerPart, chunk =>
+    {
+        int count = Math.Min(RowsPerPart, rows - (chunk * RowsPerPart));
+        TriangularSystem.SolveRight<double>(Factor, Size, b.AsSpan(chunk * RowsPerPart * Size, count * Size), count);
+    });
 
     /// <summary>X with X Hd = B, in place; B is [rows, n].</summary>
     public void SolveRight(double[] b, int rows, WorkerPool workers)
     {
-        const int part = 64;
-        workers.Run((rows + part - 1) / part, chunk =>
+        workers.Run((rows + RowsPerPart - 1) / RowsPerPart, chunk =>
         {
-            int count = Math.Min(part, rows - (chunk * part));
-            Span<double> span = b.AsSpan(chunk * part * Size, count * Size);
+            int count = Math.Min(RowsPerPart, rows - (chunk * RowsPerPart));
+            Span<double> span = b.AsSpan(chunk * RowsPerPart * Size, count * Size);
             TriangularSystem.SolveRightTransposed<double>(Factor, Size, span, count);
             TriangularSystem.SolveRight<double>(Factor, Size, span, count);
         });

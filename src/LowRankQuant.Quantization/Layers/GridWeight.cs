@@ -76,7 +76,7 @@ internal class GridWeight(int rows, int columns, WeightGrid grid)
     /// <summary>(code - zero) scale, [rows, columns].</summary>
     public double[] Dequantize()
     {
-        var values = new double[Codes.Length];
+        double[] values = GC.AllocateUninitializedArray<double>(Codes.Length);
         for (int group = 0; group < Scales.Length; group++)
         {
             (double scale, double zero) = (Scales[group], Zeros[group]);

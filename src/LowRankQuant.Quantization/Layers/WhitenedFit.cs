@@ -17,15 +17,29 @@ internal static class WhitenedFit
     /// <param name="covariance">Hd and C.</param>
     /// <param name="rowSensitivity">[rows], or null for all alike.</param>
     /// <param name="workers">Threads.</param>
-    public static LowRankFactors Fit(
-        double[] matrix, int rows, int rank, DampedCovariance covariance, double[]? rowSensitivity, WorkerPool workers)
+    public static LowRankFactors Fit(double[] matrix, int rows, int rank, DampedCovariance covariance, double[]? rowSensitivity, WorkerPool workers)
+    {
+        double[]? basis = null;
+        return Fit(matrix, rows, rank, covariance, rowSensitivity, ref basis, workers);
+    }
+
+    /// <summary>As <see cref="Fit(double[], int, int, DampedCovariance, double[], WorkerPool)"/>, beginning where the fit of nearly the same matrix ended.</summary>
+    /// <param name="matrix">D, [rows, n].</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="rank">r.</param>
+    /// <param name="covariance">Hd and C.</param>
+    /// <param name="rowSensitivity">[rows], or null for all alike.</param>
+    /// <param name="basis">Q_r of that fit, null where there was none; becomes this one's.</param>
+    /// <param name="workers">Threads.</param>
+    public static LowRankFactors Fit(double[] matrix, int rows, int rank, DampedCovariance covariance, double[]? rowSensitivity, ref double[]? basis, WorkerPool workers)
     {
         if (rank == 0) return LowRankFactors.None;
         int n = covariance.Size;
         double[] white = covariance.Whiten(matrix, rows, workers), weights = RowWeights(rowSensitivity, rows);
         ScaleRows(white, weights, n);
-        (double[] p, double[] s, double[] q) = TruncatedSvd.Decompose(white, rows, n, rank, workers);
-        TriangularSystem.SolveRight<double>(covariance.Factor, n, q, rank);
+        (double[] p, double[] s, double[] q) = TruncatedSvd.Decompose(white, rows, n, rank, basis, workers);
+        basis = (double[])q.Clone();
+        covariance.Unwhiten(q, rank, workers);
         var u = new double[rows * rank];
         for (int term = 0; term < rank; term++)
         {

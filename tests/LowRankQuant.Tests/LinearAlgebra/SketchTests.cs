@@ -125,6 +125,33 @@ public sealed class SketchTests : IDisposable
     }
 
     [Fact]
+    public void ProductsInSinglePrecisionFindTheSameTriplets()
+    {
+        const int rows = 150, columns = 90, rank = 12;
+        double[] a = Spiked(rows, columns, rank);
+        double[] exactU = new double[rows * columns], exact = new double[columns], exactV = new double[columns * columns];
+        Svd.Decompose<double>(a, rows, columns, exactU, exact, exactV);
+        (double[] u, double[] s, double[] v) = SubspaceSvd.Decompose(a, rows, columns, rank, 8, 4, null, _three);
+        for (int i = 0; i < rank; i++) Assert.Equal(exact[i], s[i], 1e-5 * exact[0]);
+        Matrices.OrthonormalColumns(Matrices.Transpose(u, rank, rows), rows, rank, 1e-6);
+        Matrices.OrthonormalColumns(Matrices.Transpose(v, rank, columns), columns, rank, 1e-4);
+        (double[] otherU, double[] otherS, double[] otherV) = SubspaceSvd.Decompose(a, rows, columns, rank, 8, 4, null, _one);
+        Assert.Equal(u, otherU);
+        Assert.Equal(s, otherS);
+        Assert.Equal(v, otherV);
+        // From the vectors of nearly the same matrix fewer steps do, whatever the size of its elements.
+        double[] near = [.. a.Select((value, i) => Math.ScaleB(value + (1e-3 * Math.Sin(i)), 300))];
+        (_, double[] known, _) = SubspaceSvd.Decompose(near, rows, columns, rank, 8, 1, v, _three);
+        for (int i = 0; i < rank; i++) Assert.Equal(exact[i], Math.ScaleB(known[i], -300), 1e-2 * exact[0]);
+        // Vectors that depend on each other: a matrix of one direction.
+        double[] flat = new double[rows * columns];
+        for (int i = 0; i < flat.Length; i++) flat[i] = (1 + (i / columns)) * (1 + (i % columns));
+        (_, double[] one, _) = SubspaceSvd.Decompose(flat, rows, columns, 3, 4, 2, null, _three);
+        Assert.Equal(Math.Sqrt(flat.Sum(value => value * value)), one[0], 1e-5 * one[0]);
+        Assert.All(one[1..], value => Assert.InRange(value, 0, 1e-5 * one[0]));
+    }
+
+    [Fact]
     public void AMatrixWithoutAnythingGivesNothing()
     {
         var zero = new double[20 * 30];

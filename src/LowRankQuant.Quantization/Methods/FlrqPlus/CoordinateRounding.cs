@@ -16,19 +16,18 @@ internal static class CoordinateRounding
     /// <summary>One sweep over all columns of all rows.</summary>
     /// <param name="target">What codes and scales should represent, [rows, n].</param>
     /// <param name="weight">Codes are improved in place.</param>
-    /// <param name="metric">Hd, [n, n].</param>
+    /// <param name="metric">Hd.</param>
     /// <param name="workers">Threads; rows are independent.</param>
-    public static void Sweep(double[] target, GridWeight weight, double[] metric, WorkerPool workers)
+    public static void Sweep(double[] target, GridWeight weight, CovarianceMetric metric, WorkerPool workers)
     {
         int n = weight.Columns, maxCode = weight.Grid.MaxCode;
-        double[] error = weight.ErrorOf(target), gradient = new double[error.Length];
-        MatrixProduct.Multiply(error, metric, gradient, weight.Rows, n, n, workers);
+        double[] gradient = metric.Multiply(weight.ErrorOf(target), weight.Rows, workers);
         workers.Run((weight.Rows + RowsPerChunk - 1) / RowsPerChunk, chunk =>
         {
             int first = chunk * RowsPerChunk, rows = Math.Min(RowsPerChunk, weight.Rows - first);
             for (int j = 0; j < n; j++)
             {
-                ReadOnlySpan<double> h = metric.AsSpan(j * n, n);
+                ReadOnlySpan<double> h = metric.Matrix.AsSpan(j * n, n);
                 for (int row = first; row < first + rows; row++)
                 {
                     int at = (row * n) + j, index = (row * weight.Groups) + (j / weight.GroupSize);

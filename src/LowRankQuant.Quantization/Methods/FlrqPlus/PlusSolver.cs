@@ -37,10 +37,13 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
     {
         int m = problem.OutFeatures, n = problem.InFeatures;
         double[]? sensitivity = options.WeighOutputs ? problem.RowSensitivity : null;
-        LowRankFactors Fit(double[] matrix) => WhitenedFit.Fit(matrix, m, rank, metric, sensitivity, problem.Workers);
+        double[]? basis = null;
+        LowRankFactors Fit(double[] matrix) => WhitenedFit.Fit(matrix, m, rank, metric, sensitivity, ref basis, problem.Workers);
         double[] Residual(LowRankFactors factors) => factors.SubtractFrom(problem.Weight, m, n, problem.Workers);
 
         LowRankFactors factors = options.WhitenedStart ? Fit(problem.Weight) : LowRankFactors.None;
+        // What rounding leaves has little to do with what the weights are made of.
+        basis = null;
         double[] residual = Residual(factors);
         GridWeight weight = problem.RoundToNearest(residual, problem.ClipLimits(residual, ClipRange.Wide));
         if (options.Compensate) GptqRounding.Round(residual, weight, GptqRounding.InverseFactor(metric), problem.Workers);
@@ -51,9 +54,9 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
         for (int round = 0; round < options.Rounds; round++)
         {
             problem.Cancellation.ThrowIfCancellationRequested();
-            CoordinateRounding.Sweep(residual, weight, metric.Matrix, problem.Workers);
+            CoordinateRounding.Sweep(residual, weight, metric.Metric, problem.Workers);
             Record("cd", weight, residual);
-            if (weight.HasFreeScales) ScaleRefit.Fit(residual, weight, metric.Matrix, problem.Workers);
+            if (weight.HasFreeScales) ScaleRefit.Fit(residual, weight, metric.Metric, problem.Workers);
             Record("scale", weight, residual);
             factors = Fit(weight.ErrorOf(problem.Weight));
             residual = Residual(factors);
@@ -73,7 +76,7 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
             ? ByteFactors.Round(factors, weight.ErrorOf(problem.Weight), m, metric, problem.Workers)
             : factors.ToHalf();
         double[] residual = stored.SubtractFrom(problem.Weight, m, n, problem.Workers);
-        for (int sweep = 0; sweep < FinalSweeps; sweep++) CoordinateRounding.Sweep(residual, weight, metric.Matrix, problem.Workers);
+        for (int sweep = 0; sweep < FinalSweeps; sweep++) CoordinateRounding.Sweep(residual, weight, metric.Metric, problem.Workers);
         return weight.ToQuantizedWeight(problem.ScaleType, stored.ToBranch(options.FactorBits));
     }
 }

@@ -1,4 +1,5 @@
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
@@ -43,7 +44,7 @@ public sealed class RangeGridTests : IDisposable
         double[] metric = Matrices.PositiveDefinite(n, 1), target = Matrices.Random(rows, n, 2);
         var weight = GridWeight.RoundToNearest(target, rows, n, new UniformGrid(3, false, Granularity.Group, size), _workers);
         double[] before = [.. weight.Scales];
-        ScaleRefit.Fit(target, weight, metric, _workers);
+        ScaleRefit.Fit(target, weight, new CovarianceMetric(metric, (int)Math.Sqrt(metric.Length)), _workers);
         int changed = 0;
         for (int row = 0; row < rows; row++)
         {
@@ -62,6 +63,48 @@ public sealed class RangeGridTests : IDisposable
     }
 
     [Fact]
+    public void InSinglePrecisionScalesAndCodesAreAsGood()
+    {
+        const int rows = 40, n = 96, size = 16;
+        double[] matrix = Matrices.PositiveDefinite(n, 5), target = Matrices.Random(rows, n, 6);
+        var grid = new UniformGrid(3, false, Granularity.Group, size);
+        double[] errors = [.. new[] { int.MaxValue, 0 }.Select(largestDouble =>
+        {
+            var metric = new CovarianceMetric(matrix, n, largestDouble);
+            Assert.Equal(largestDouble == 0, metric.IsLarge);
+            var weight = GridWeight.RoundToNearest(target, rows, n, grid, _workers);
+            for (int round = 0; round < 3; round++)
+            {
+                CoordinateRounding.Sweep(target, weight, metric, _workers);
+                ScaleRefit.Fit(target, weight, metric, _workers);
+            }
+            return QuadraticForm.Rows(weight.ErrorOf(target), matrix, rows, n, _workers).Sum();
+        })];
+        Assert.Equal(errors[0], errors[1], 1e-3 * errors[0]);
+        var single = new CovarianceMetric(matrix, n, 0);
+        double[] exact = Matrices.Multiply(target, matrix, rows, n, n), product = single.Multiply(target, rows, _workers);
+        double largest = exact.Max(Math.Abs);
+        for (int i = 0; i < exact.Length; i++) Assert.Equal(exact[i], product[i], 1e-5 * largest);
+    }
+
+    [Fact]
+    public void TriangularProductsInSinglePrecisionAreThoseOfTheWholeMatrix()
+    {
+        const int rows = 30, n = 1200;
+        var random = new Random(7);
+        float[] factor = new float[n * n];
+        for (int i = 0; i < n; i++)
+        {
+            for (int j = 0; j <= i; j++) factor[(i * n) + j] = random.NextSingle() - 0.5f;
+        }
+        double[] a = Matrices.Random(rows, n, 8), whole = new double[rows * n], half = new double[rows * n];
+        SingleProduct.Multiply(a, factor, whole, rows, n, n, _workers);
+        SingleProduct.Multiply(a, factor, half, rows, n, n, _workers, lowerTriangular: true);
+        double largest = whole.Max(Math.Abs);
+        for (int i = 0; i < whole.Length; i++) Assert.Equal(whole[i], half[i], 1e-5 * largest);
+    }
+
+    [Fact]
     public void ASweepMovesEveryCodeToItsBestPlaceInTurn()
     {
         const int rows = 18, n = 32, size = 16;
@@ -69,7 +112,7 @@ public sealed class RangeGridTests : IDisposable
         var grid = new UniformGrid(2, false, Granularity.Group, size);
         var weight = GridWeight.RoundToNearest(target, rows, n, grid, _workers);
         byte[] before = [.. weight.Codes], codes = [.. before];
-        CoordinateRounding.Sweep(target, weight, metric, _workers);
+        CoordinateRounding.Sweep(target, weight, new CovarianceMetric(metric, (int)Math.Sqrt(metric.Length)), _workers);
         for (int row = 0; row < rows; row++)
         {
             for (int j = 0; j < n; j++)
