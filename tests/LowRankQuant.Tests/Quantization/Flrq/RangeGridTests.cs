@@ -62,6 +62,23 @@ public sealed class RangeGridTests : IDisposable
         Assert.True(changed > rows / 2, $"{changed} of {rows} rows were refitted");
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-60)]
+    [InlineData(40)]
+    public void InSinglePrecisionTheSameClipsAreFound(int exponent)
+    {
+        const int rows = 21, n = 96, size = 32, groups = n / size;
+        double[] covariance = Matrices.PositiveDefinite(n, 9), residual = [.. Matrices.Random(rows, n, 10).Select(value => Math.ScaleB(value * value * value, exponent))];
+        residual.AsSpan(size, size).Clear();
+        var grid = new UniformGrid(2, false, Granularity.Group, size);
+        ClipSearch.Result exact = ClipSearch.FindDouble(residual, rows, n, grid, covariance, ClipRange.Wide, _workers), single = ClipSearch.FindSingle(residual, rows, n, grid, covariance, ClipRange.Wide, _workers);
+        for (int i = 0; i < rows * groups; i++) Assert.Equal(exact.Errors[i], single.Errors[i], 1e-5 * exact.Errors.Max());
+        Assert.True(exact.Steps.Zip(single.Steps).Count(pair => pair.First != pair.Second) <= 1, "other candidates won");
+        Assert.True(exact.Steps.Distinct().Count() > 3, "nothing is clipped");
+        Assert.Equal(exact.Limits[1], single.Limits[1]);
+    }
+
     [Fact]
     public void InSinglePrecisionScalesAndCodesAreAsGood()
     {
