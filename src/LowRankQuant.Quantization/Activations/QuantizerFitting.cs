@@ -17,8 +17,8 @@ namespace LowRankQuant.Quantization.Activations;
 /// <param name="stored">The type in which steps are stored.</param>
 internal sealed class QuantizerFitting(IDecoderBlock block, Device device, ScaleType stored)
 {
-    // Errors are told and not optimised: a few windows will do.
-    private const int ErrorWindows = 8;
+    /// <summary>Windows over which errors are measured, which are told and not optimised.</summary>
+    public const int ErrorWindows = 8;
 
     // An input with a larger error is given steps per token where that is left to us.
     private const double UsualLimit = 0.3;
@@ -54,7 +54,7 @@ internal sealed class QuantizerFitting(IDecoderBlock block, Device device, Scale
         var quantizers = new BlockQuantizers(block, device, found, [.. Caches(caches, remembered)]);
         if (activations is null || stream is null || !measured) return quantizers;
         double? limit = LimitOf(activations);
-        quantizers.Reports = Measure(quantizers, stream, Math.Min(windows, ErrorWindows), cancellation);
+        quantizers.Reports = Errors(quantizers, stream, Math.Min(windows, ErrorWindows), cancellation);
         if (limit is null || !fixedInputs || quantizers.Reports.All(report => !(report.Error > limit))) return quantizers;
         for (int i = 0; i < found.Count; i++)
         {
@@ -62,7 +62,7 @@ internal sealed class QuantizerFitting(IDecoderBlock block, Device device, Scale
             found[i].Quantizer.Dispose();
             found[i] = InputQuantizer.Dynamic(found[i].Slots, activations.TokenGrid);
         }
-        quantizers.Reports = Measure(quantizers, stream, Math.Min(windows, ErrorWindows), cancellation);
+        quantizers.Reports = Errors(quantizers, stream, Math.Min(windows, ErrorWindows), cancellation);
         return quantizers;
     }
 
@@ -132,8 +132,12 @@ internal sealed class QuantizerFitting(IDecoderBlock block, Device device, Scale
         }
     }
 
-    // Of the inputs as they are, before anything rounds them.
-    private List<SiteReport> Measure(BlockQuantizers quantizers, ActivationStream stream, int windows, CancellationToken cancellation)
+    /// <summary>The errors of all inputs as they are, before anything rounds them.</summary>
+    /// <param name="quantizers">The quantizers of the block, not installed.</param>
+    /// <param name="stream">Windows in front of the block; stays where it is.</param>
+    /// <param name="windows">The first so many are looked at.</param>
+    /// <param name="cancellation">Asks to stop.</param>
+    public IReadOnlyList<SiteReport> Errors(BlockQuantizers quantizers, ActivationStream stream, int windows, CancellationToken cancellation)
     {
         IReadOnlyList<InputQuantizer> inputs = quantizers.Inputs;
         double[] error = new double[inputs.Count], whole = new double[inputs.Count];

@@ -21,10 +21,10 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// </summary>
 public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder folder, IBlockStore store)
 {
-    private readonly PreparedModel _prepared = new(model, recipe, folder);
+    /// <summary>Windows of a before-and-after figure; more would only cost time.</summary>
+    internal const int MeasuredWindows = 16;
 
-    // Enough windows for a before-and-after figure; more would only cost time.
-    private const int MeasuredWindows = 16;
+    private readonly PreparedModel _prepared = new(model, recipe, folder);
 
     /// <summary>Told about every step of training; null for nobody.</summary>
     public IProgress<BlockProgress>? StepProgress { get; init; }
