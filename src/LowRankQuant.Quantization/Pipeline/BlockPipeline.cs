@@ -2,6 +2,7 @@ using System.Globalization;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
@@ -126,16 +127,16 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
     {
         long start = Time.GetTimestamp();
         Scheme scheme = recipe.SchemeOf(index);
-        using PreparedBlock prepared = _prepared.Prepare(index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation);
+        long[][]? experts = null;
+        // Ranges see windows one by one, and products of a few rows come out otherwise together with more: only what passes one by one anyway can be seen on its way.
+        using PreparedBlock prepared = _prepared.Prepare(
+            index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation, lastPass: streams is not null && recipe.Batch == 1 ? Advance : null);
         IDecoderBlock block = prepared.Block;
         double? before = null, heldOutBefore = null, after = null, heldOut = null;
-        long[][] experts = [];
         Action? trim = model.PagesExperts ? model.Trim : null;
         if (streams is not null)
         {
-            foreach (RouterChoice router in block.Routers) router.Reset();
-            streams.AdvanceFullPrecision(block, cancellation);
-            experts = [.. block.Routers.Select(router => (long[])router.Tokens.Clone())];
+            if (experts is null) Advance(block, null);
             using SlotSwap rounded = SlotSwap.RoundedToNearest(block, scheme, model.Device);
             using IDisposable? used = prepared.Quantizers?.Use();
             before = streams.Loss(block, 0, Math.Min(MeasuredWindows, streams.TrainingWindows), cancellation);
@@ -165,7 +166,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         var report = new BlockReport(block.Index, before, after, heldOut, heldOutBefore, Time.GetElapsedTime(start).TotalSeconds)
         {
             KeptIteration = result.KeptIteration,
-            ExpertTokens = experts,
+            ExpertTokens = experts ?? [],
             Warnings = result.Warnings,
             Layers = result.Layers,
             Activations = prepared.Quantizers?.Reports ?? [],
@@ -176,6 +177,13 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         _prepared.Keep(prepared);
         folder.WriteBlock(block.Index, store.Tensors(named), report);
         return report;
+
+        void Advance(IDecoderBlock passed, Action<int, Tensor>? see)
+        {
+            foreach (RouterChoice router in passed.Routers) router.Reset();
+            streams.AdvanceFullPrecision(passed, cancellation, see);
+            experts = [.. passed.Routers.Select(router => (long[])router.Tokens.Clone())];
+        }
     }
 
     private static string Describe(TransformSettings transform, BlockTransformResult result)

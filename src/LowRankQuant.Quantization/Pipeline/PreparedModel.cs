@@ -1,6 +1,7 @@
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Calibration;
@@ -59,11 +60,16 @@ public sealed class PreparedModel
 
     /// <summary>Loads a block for the first time: transforms it, and finds its quantizers.</summary>
     /// <param name="index">Its number.</param>
-    /// <param name="inputs">Windows in front of it on the full-precision stream, which stay there; null where nothing looks at text.</param>
+    /// <param name="inputs">Windows in front of it on the full-precision stream; null where nothing looks at text.</param>
     /// <param name="windows">The first so many are looked at.</param>
     /// <param name="cancellation">Asks to stop.</param>
     /// <param name="measured">Whether errors of inputs are measured for reports, and for what is decided by them.</param>
-    public PreparedBlock Prepare(int index, ActivationStream? inputs, int windows, CancellationToken cancellation, bool measured = true)
+    /// <param name="lastPass">
+    /// Takes all of <paramref name="inputs"/> through the block, which is given, one by one, in order and for good, and tells the number of each and what came out: then the last
+    /// pass that ranges need, where they need any, is this one. Null where the windows stay there.
+    /// </param>
+    public PreparedBlock Prepare(
+        int index, ActivationStream? inputs, int windows, CancellationToken cancellation, bool measured = true, Action<IDecoderBlock, Action<int, Tensor>>? lastPass = null)
     {
         IDecoderBlock block = Load(index);
         try
@@ -84,7 +90,7 @@ public sealed class PreparedModel
                 kept.Add(PendingTensor.FromSingles(ChangedPrefix + name, SafetensorsType.F32, [values.Length], values));
             }
             BlockQuantizers? quantizers = _recipe is { Activations: null, Cache: null } ? null
-                : Fitting(block).Find(_recipe.Activations, _recipe.Cache, inputs, windows, measured, cancellation);
+                : Fitting(block).Find(_recipe.Activations, _recipe.Cache, inputs, windows, measured, cancellation, lastPass);
             return new PreparedBlock(block, quantizers, results, kept);
         }
         catch
