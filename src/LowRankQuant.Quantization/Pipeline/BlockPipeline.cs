@@ -81,6 +81,12 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         return reports;
     }
 
+    /// <summary>
+    /// Whether the last pass that ranges need takes the full-precision stream along. Ranges see windows one by one, and products of few rows come out otherwise together with
+    /// more: only what passes one by one anyway can be seen on its way.
+    /// </summary>
+    internal static bool SharesLastPass(Recipe recipe) => recipe is { FindsRanges: true, Batch: 1 };
+
     private ActivationStreams? Streams(CalibrationSet? calibration, MemoryBudget budget)
     {
         if (!recipe.LooksAtText) return null;
@@ -128,9 +134,8 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         long start = Time.GetTimestamp();
         Scheme scheme = recipe.SchemeOf(index);
         long[][]? experts = null;
-        // Ranges see windows one by one, and products of a few rows come out otherwise together with more: only what passes one by one anyway can be seen on its way.
         using PreparedBlock prepared = _prepared.Prepare(
-            index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation, lastPass: streams is not null && recipe.Batch == 1 ? Advance : null);
+            index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation, lastPass: streams is not null && SharesLastPass(recipe) ? Advance : null);
         IDecoderBlock block = prepared.Block;
         double? before = null, heldOutBefore = null, after = null, heldOut = null;
         Action? trim = model.PagesExperts ? model.Trim : null;

@@ -53,7 +53,7 @@ public sealed record BlockTiming(double Loading, double Preparing, double Stream
             window = Forward(recipe.Batch) / recipe.Batch;
             using (prepared.Quantizers?.Use()) quantizedWindow = prepared.Quantizers is null ? window : Forward(recipe.Batch) / recipe.Batch;
             int all = recipe.Samples + recipe.HeldOut, measured = Math.Min(BlockPipeline.MeasuredWindows, recipe.Samples) + recipe.HeldOut;
-            streams = rounding + (window * all) + (quantizedWindow * (all + measured));
+            streams = rounding + (window * (BlockPipeline.SharesLastPass(recipe) ? recipe.HeldOut : all)) + (quantizedWindow * (all + measured));
         }
         int own = recipe.Blocks.Sum(blocks => blocks.Blocks.Count), layers = model.Config.Layers;
         double method = ((layers - own) * MethodSeconds(recipe.Method)) + recipe.Blocks.Sum(blocks => blocks.Blocks.Count * MethodSeconds(blocks.Method));
