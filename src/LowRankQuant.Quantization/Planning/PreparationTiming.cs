@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using LowRankQuant.Models;
-using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;

@@ -1,6 +1,5 @@
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization;

@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.EndToEnd;
 
