@@ -80,7 +80,7 @@ public sealed record BlockTiming(double Loading, double Preparing, double Stream
             int windows = part.Windows(amount);
             Recipe small = alone with { Method = part.Probe(amount), Samples = windows, HeldOut = 0 };
             using TimedText text = TimedText.Around(model, small, windows, whole);
-            return Time(() => small.Method.Create().Quantize(Context(small, text.Streams))).Seconds;
+            return ShortestTime.Of(() => Time(() => small.Method.Create().Quantize(Context(small, text.Streams))).Seconds);
         }
 
         double Forward(int batch)
@@ -89,7 +89,7 @@ public sealed record BlockTiming(double Loading, double Preparing, double Stream
             using Tensor input = model.Device.Empty(batch * recipe.SequenceLength, model.Config.HiddenSize);
             int[] windows = [.. Enumerable.Range(0, batch)];
             Once();
-            return Time(Once).Seconds;
+            return ShortestTime.Of(() => Time(Once).Seconds);
 
             Variable Once()
             {

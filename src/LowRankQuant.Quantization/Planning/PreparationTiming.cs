@@ -16,11 +16,6 @@ namespace LowRankQuant.Quantization.Planning;
 internal sealed class PreparationTiming(CausalModel model, Recipe recipe, double loading)
 {
     private const int Few = 1, More = 4;
-
-    // A small block takes hardly longer than what disturbs its timing: the shortest of some times counts, as long as they are short.
-    private const int Times = 8;
-    private const double LongSeconds = 0.3;
-
     private readonly PreparedModel _prepared = new(model, recipe, null);
 
     /// <summary>Whether there is anything to be done.</summary>
@@ -41,22 +36,10 @@ internal sealed class PreparationTiming(CausalModel model, Recipe recipe, double
         if (IsNothing) return 0;
         // The first time compiles code, which is much beside little work.
         Once(Few);
-        double few = Shortest(Few);
+        double few = ShortestTime.Of(() => Once(Few));
         if (!recipe.LooksAtText) return few;
-        double each = Math.Max(0, Shortest(More) - few) / (More - Few);
+        double each = Math.Max(0, ShortestTime.Of(() => Once(More)) - few) / (More - Few);
         return few + (each * (recipe.Samples - Few)) + Errors(cancellation);
-
-        double Shortest(int windows)
-        {
-            double best = double.PositiveInfinity, spent = 0;
-            for (int i = 0; i < Times && spent < LongSeconds; i++)
-            {
-                double seconds = Once(windows);
-                spent += seconds;
-                best = Math.Min(best, seconds);
-            }
-            return best;
-        }
 
         double Once(int windows)
         {
