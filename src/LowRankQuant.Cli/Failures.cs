@@ -11,6 +11,7 @@ using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Quantization.Transforms;
 
 namespace LowRankQuant.Cli;
 
@@ -64,7 +65,7 @@ internal static class Failures
 
     private static string Describe(Exception failure) => failure switch
     {
-        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or ChatTemplateException or CalibrationException or TextSourceException or EvaluationException or OutOfBudgetException => failure.Message,
+        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or ChatTemplateException or CalibrationException or TextSourceException or EvaluationException or OutOfBudgetException or TransformException => failure.Message,
         FileNotFoundException missing => missing.FileName is { } file && !failure.Message.Contains(file, StringComparison.Ordinal)
             ? $"{file}: {failure.Message}" : failure.Message,
         IOException or UnauthorizedAccessException => failure.Message,

@@ -6,6 +6,7 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Quantization.Transforms;
 
 namespace LowRankQuant.Runs;
 
@@ -42,7 +43,7 @@ internal static class RunPreflight
         }
         catch (Exception failure) when (failure is OutOfBudgetException or CheckpointException or CheckpointFormatException or UnsupportedModelException
             or TokenizerException or EvaluationException or CalibrationException or TextSourceException or RunFolderException or OutputLockedException or IOException
-            or InvalidDataException or UnauthorizedAccessException)
+            or InvalidDataException or UnauthorizedAccessException or TransformException)
         {
             return failure.Message;
         }
@@ -51,6 +52,7 @@ internal static class RunPreflight
     private static IEnumerable<Action> Checks(QuantizeJob job)
     {
         yield return job.Model.CheckLinears;
+        foreach (TransformSettings transform in job.Recipe.Transforms) yield return () => transform.Create(job.Model, job.Recipe.Seed);
         // Nothing is written or measured of some blocks alone.
         if (job.Blocks is not null) yield break;
         // A model without a tokenizer can be quantized where no text is read.

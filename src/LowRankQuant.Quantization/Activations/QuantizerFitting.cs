@@ -17,8 +17,8 @@ namespace LowRankQuant.Quantization.Activations;
 /// <param name="stored">The type in which steps are stored.</param>
 internal sealed class QuantizerFitting(IDecoderBlock block, Device device, ScaleType stored)
 {
-    // Errors are told and not optimised: a few windows will do.
-    private const int ErrorWindows = 8;
+    /// <summary>Windows over which errors are measured, which are told and not optimised.</summary>
+    public const int ErrorWindows = 8;
 
     // An input with a larger error is given steps per token where that is left to us.
     private const double UsualLimit = 0.3;
@@ -32,7 +32,13 @@ internal sealed class QuantizerFitting(IDecoderBlock block, Device device, Scale
     /// <param name="windows">The first so many are looked at.</param>
     /// <param name="measured">Whether the error of every input is measured.</param>
     /// <param name="cancellation">Asks to stop.</param>
-    public BlockQuantizers Find(ActivationRecipe? activations, CacheRecipe? caches, ActivationStream? stream, int windows, bool measured, CancellationToken cancellation)
+    /// <param name="lastPass">
+    /// Takes all windows of the stream through the block, which is given, one by one, in order and for good, and tells the number of each and what came out: it is the last pass
+    /// that ranges need, where they need any. Null where the stream has to stay.
+    /// </param>
+    public BlockQuantizers Find(
+        ActivationRecipe? activations, CacheRecipe? caches, ActivationStream? stream, int windows, bool measured, CancellationToken cancellation,
+        Action<IDecoderBlock, Action<int, Tensor>>? lastPass = null)
     {
         for (int i = 0; caches is not null && i < block.Caches.Count; i++) block.Caches[i].BeforeRotation = caches.BeforeRotation && block.Caches[i].Kind == CacheKind.Keys;
         IReadOnlyList<InputSite> sites = activations is null || stream is null ? []
@@ -48,21 +54,25 @@ internal sealed class QuantizerFitting(IDecoderBlock block, Device device, Scale
         RangeEstimator[] remembered = fixedCaches
             ? [.. block.Caches.Select(site => RangeEstimator.Create(caches!.Range, caches.Grid, site.Heads, most * site.Heads * site.HeadSize, device.HostWorkers))]
             : [];
-        bool[] reached = !(fixedInputs || fixedCaches) ? [] : Collect(stream ?? throw new ArgumentException("Static steps come from calibration windows.", nameof(stream)), windows, sites, inputs, remembered, cancellation);
+        int told = Math.Min(windows, ErrorWindows);
+        measured &= activations is not null && stream is not null;
+        using ActivationStream? kept = measured && lastPass is not null && (fixedInputs || fixedCaches) ? stream!.First(told) : null;
+        bool[] reached = !(fixedInputs || fixedCaches) ? []
+            : Collect(stream ?? throw new ArgumentException("Static steps come from calibration windows.", nameof(stream)), windows, sites, inputs, remembered, lastPass, cancellation);
         var found = new List<InputQuantizer>();
         if (activations is not null) found.AddRange(Inputs(activations, sites, inputs, reached));
         var quantizers = new BlockQuantizers(block, device, found, [.. Caches(caches, remembered)]);
-        if (activations is null || stream is null || !measured) return quantizers;
-        double? limit = LimitOf(activations);
-        quantizers.Reports = Measure(quantizers, stream, Math.Min(windows, ErrorWindows), cancellation);
+        if (!measured) return quantizers;
+        double? limit = LimitOf(activations!);
+        quantizers.Reports = Errors(quantizers, kept ?? stream!, told, cancellation);
         if (limit is null || !fixedInputs || quantizers.Reports.All(report => !(report.Error > limit))) return quantizers;
         for (int i = 0; i < found.Count; i++)
         {
             if (found[i].Steps.Length == 0 || !(quantizers.Reports[i].Error > limit)) continue;
             found[i].Quantizer.Dispose();
-            found[i] = InputQuantizer.Dynamic(found[i].Slots, activations.TokenGrid);
+            found[i] = InputQuantizer.Dynamic(found[i].Slots, activations!.TokenGrid);
         }
-        quantizers.Reports = Measure(quantizers, stream, Math.Min(windows, ErrorWindows), cancellation);
+        quantizers.Reports = Errors(quantizers, kept ?? stream!, told, cancellation);
         return quantizers;
     }
 
@@ -107,21 +117,27 @@ internal sealed class QuantizerFitting(IDecoderBlock block, Device device, Scale
 
     private float Stored(double step) => StorageScale.Round((float)step, stored);
 
-    // Tells which inputs any token reached.
+    // Tells which inputs any token reached. A last pass that is somebody else's goes on to windows that are not looked at.
     private bool[] Collect(
-        ActivationStream stream, int windows, IReadOnlyList<InputSite> sites, RangeEstimator?[] inputs, RangeEstimator[] caches, CancellationToken cancellation)
+        ActivationStream stream, int windows, IReadOnlyList<InputSite> sites, RangeEstimator?[] inputs, RangeEstimator[] caches,
+        Action<IDecoderBlock, Action<int, Tensor>>? lastPass, CancellationToken cancellation)
     {
         var reached = new bool[sites.Count];
         int passes = inputs.OfType<RangeEstimator>().Concat(caches).Max(estimator => estimator.Passes);
         for (int pass = 0; pass < passes; pass++)
         {
+            int done = 0;
             using (Observed(
                 sites, (site, x) =>
                 {
+                    if (done >= windows) return;
                     reached[site] |= x.Rows > 0;
                     Show(inputs[site], pass, x);
-                }, (cache, x) => Show(caches.Length == 0 ? null : caches[cache], pass, x)))
-                stream.Look(block, 0, windows, (_, _) => { }, cancellation, batch: 1);
+                }, (cache, x) => Show(caches.Length == 0 || done >= windows ? null : caches[cache], pass, x)))
+            {
+                if (pass == passes - 1 && lastPass is not null) lastPass(block, (window, _) => done = window + 1);
+                else stream.Look(block, 0, windows, (_, _) => { }, cancellation, batch: 1);
+            }
             foreach (RangeEstimator estimator in inputs.OfType<RangeEstimator>().Concat(caches).Where(estimator => pass < estimator.Passes)) estimator.EndPass();
         }
         return reached;
@@ -132,8 +148,12 @@ internal sealed class QuantizerFitting(IDecoderBlock block, Device device, Scale
         }
     }
 
-    // Of the inputs as they are, before anything rounds them.
-    private List<SiteReport> Measure(BlockQuantizers quantizers, ActivationStream stream, int windows, CancellationToken cancellation)
+    /// <summary>The errors of all inputs as they are, before anything rounds them.</summary>
+    /// <param name="quantizers">The quantizers of the block, not installed.</param>
+    /// <param name="stream">Windows in front of the block; stays where it is.</param>
+    /// <param name="windows">The first so many are looked at.</param>
+    /// <param name="cancellation">Asks to stop.</param>
+    public IReadOnlyList<SiteReport> Errors(BlockQuantizers quantizers, ActivationStream stream, int windows, CancellationToken cancellation)
     {
         IReadOnlyList<InputQuantizer> inputs = quantizers.Inputs;
         double[] error = new double[inputs.Count], whole = new double[inputs.Count];

@@ -144,6 +144,20 @@ public sealed class ActivationStream : IDisposable
     public ActivationStream Shadow() => new(
         _device, _windows, new ActivationStore(_states.Windows, _states.Rows, _states.Columns, _options.Budget, _options.Folder), _inputs, _options, ownsInputs: false);
 
+    /// <summary>The first windows as they are, kept while this stream goes on; what blocks published is this one's.</summary>
+    /// <param name="count">How many.</param>
+    public ActivationStream First(int count)
+    {
+        var states = new ActivationStore(count, _states.Rows, _states.Columns, _options.Budget, _options.Folder);
+        using Tensor x = _device.Empty(Rows, Columns);
+        for (int i = 0; i < count; i++)
+        {
+            _states.Read(i, x);
+            states.Write(i, x);
+        }
+        return new ActivationStream(_device, [.. _windows.Take(count)], states, _inputs, _options, ownsInputs: false);
+    }
+
     /// <summary>Takes over the states of another stream of the same windows.</summary>
     public void CopyFrom(ActivationStream other)
     {

@@ -55,11 +55,11 @@ internal sealed class ActivationStreams : IDisposable
         return new ActivationStreams(model.Device, full, quantized, calibration.Windows.Length, recipe.Loss, keepInput);
     }
 
-    /// <summary>Runs the full-precision block over the full-precision stream.</summary>
-    public void AdvanceFullPrecision(IDecoderBlock block, CancellationToken cancellation)
+    /// <summary>Runs the full-precision block over the full-precision stream; gives every window's number and its output to who looks on.</summary>
+    public void AdvanceFullPrecision(IDecoderBlock block, CancellationToken cancellation, Action<int, Tensor>? see = null)
     {
         _input?.CopyFrom(_full);
-        _full.Advance(block, null, cancellation);
+        _full.Advance(block, see, cancellation);
     }
 
     /// <summary>Runs the block, as it stands, over the quantized stream; returns mean losses of some training windows and of the held-out ones.</summary>

@@ -2,6 +2,7 @@ using System.Globalization;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
@@ -21,10 +22,10 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// </summary>
 public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder folder, IBlockStore store)
 {
-    private readonly PreparedModel _prepared = new(model, recipe, folder);
+    /// <summary>Windows of a before-and-after figure; more would only cost time.</summary>
+    internal const int MeasuredWindows = 16;
 
-    // Enough windows for a before-and-after figure; more would only cost time.
-    private const int MeasuredWindows = 16;
+    private readonly PreparedModel _prepared = new(model, recipe, folder);
 
     /// <summary>Told about every step of training; null for nobody.</summary>
     public IProgress<BlockProgress>? StepProgress { get; init; }
@@ -81,6 +82,12 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         return reports;
     }
 
+    /// <summary>
+    /// Whether the last pass that ranges need takes the full-precision stream along. Ranges see windows one by one, and products of few rows come out otherwise together with
+    /// more: only what passes one by one anyway can be seen on its way.
+    /// </summary>
+    internal static bool SharesLastPass(Recipe recipe) => recipe is { FindsRanges: true, Batch: 1 };
+
     private ActivationStreams? Streams(CalibrationSet? calibration, MemoryBudget budget)
     {
         if (!recipe.LooksAtText) return null;
@@ -127,16 +134,15 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
     {
         long start = Time.GetTimestamp();
         Scheme scheme = recipe.SchemeOf(index);
-        using PreparedBlock prepared = _prepared.Prepare(index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation);
+        long[][]? experts = null;
+        using PreparedBlock prepared = _prepared.Prepare(
+            index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation, lastPass: streams is not null && SharesLastPass(recipe) ? Advance : null);
         IDecoderBlock block = prepared.Block;
         double? before = null, heldOutBefore = null, after = null, heldOut = null;
-        long[][] experts = [];
         Action? trim = model.PagesExperts ? model.Trim : null;
         if (streams is not null)
         {
-            foreach (RouterChoice router in block.Routers) router.Reset();
-            streams.AdvanceFullPrecision(block, cancellation);
-            experts = [.. block.Routers.Select(router => (long[])router.Tokens.Clone())];
+            if (experts is null) Advance(block, null);
             using SlotSwap rounded = SlotSwap.RoundedToNearest(block, scheme, model.Device);
             using IDisposable? used = prepared.Quantizers?.Use();
             before = streams.Loss(block, 0, Math.Min(MeasuredWindows, streams.TrainingWindows), cancellation);
@@ -166,7 +172,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         var report = new BlockReport(block.Index, before, after, heldOut, heldOutBefore, Time.GetElapsedTime(start).TotalSeconds)
         {
             KeptIteration = result.KeptIteration,
-            ExpertTokens = experts,
+            ExpertTokens = experts ?? [],
             Warnings = result.Warnings,
             Layers = result.Layers,
             Activations = prepared.Quantizers?.Reports ?? [],
@@ -177,6 +183,13 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         _prepared.Keep(prepared);
         folder.WriteBlock(block.Index, store.Tensors(named), report);
         return report;
+
+        void Advance(IDecoderBlock passed, Action<int, Tensor>? see)
+        {
+            foreach (RouterChoice router in passed.Routers) router.Reset();
+            streams.AdvanceFullPrecision(passed, cancellation, see);
+            experts = [.. passed.Routers.Select(router => (long[])router.Tokens.Clone())];
+        }
     }
 
     private static string Describe(TransformSettings transform, BlockTransformResult result)

@@ -1,6 +1,7 @@
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Calibration;
@@ -27,15 +28,15 @@ public sealed class PreparedModel
     private const string TransformPrefix = "transform.", ChangedPrefix = "changed.";
     private readonly CausalModel _model;
     private readonly Recipe _recipe;
-    private readonly RunFolder _folder;
+    private readonly RunFolder? _folder;
     private readonly IReadOnlyList<IBlockTransform> _transforms;
 
     /// <summary>Makes the transforms.</summary>
     /// <param name="model">The source.</param>
     /// <param name="recipe">What is done.</param>
-    /// <param name="folder">The run.</param>
+    /// <param name="folder">The run; null where nothing is kept, so that nothing can be loaded again.</param>
     /// <exception cref="TransformException">A transform does not go with the model.</exception>
-    public PreparedModel(CausalModel model, Recipe recipe, RunFolder folder)
+    public PreparedModel(CausalModel model, Recipe recipe, RunFolder? folder)
     {
         (_model, _recipe, _folder) = (model, recipe, folder);
         _transforms = [.. recipe.Transforms.Select(transform => transform.Create(model, recipe.Seed))];
@@ -47,6 +48,8 @@ public sealed class PreparedModel
     /// <summary>Whether blocks are as the source has them.</summary>
     public bool IsPlain => _transforms.Count == 0 && _recipe is { Activations: null, Cache: null };
 
+    private RunFolder Folder => _folder ?? throw new InvalidOperationException("Nothing is kept of the blocks of this model.");
+
     private RotationTransform? Rotation => _transforms.OfType<RotationTransform>().FirstOrDefault(rotation => rotation.Stream is not null);
 
     /// <summary>The embedding in full precision.</summary>
@@ -57,10 +60,16 @@ public sealed class PreparedModel
 
     /// <summary>Loads a block for the first time: transforms it, and finds its quantizers.</summary>
     /// <param name="index">Its number.</param>
-    /// <param name="inputs">Windows in front of it on the full-precision stream, which stay there; null where nothing looks at text.</param>
+    /// <param name="inputs">Windows in front of it on the full-precision stream; null where nothing looks at text.</param>
     /// <param name="windows">The first so many are looked at.</param>
     /// <param name="cancellation">Asks to stop.</param>
-    public PreparedBlock Prepare(int index, ActivationStream? inputs, int windows, CancellationToken cancellation)
+    /// <param name="measured">Whether errors of inputs are measured for reports, and for what is decided by them.</param>
+    /// <param name="lastPass">
+    /// Takes all of <paramref name="inputs"/> through the block, which is given, one by one, in order and for good, and tells the number of each and what came out: then the last
+    /// pass that ranges need, where they need any, is this one. Null where the windows stay there.
+    /// </param>
+    public PreparedBlock Prepare(
+        int index, ActivationStream? inputs, int windows, CancellationToken cancellation, bool measured = true, Action<IDecoderBlock, Action<int, Tensor>>? lastPass = null)
     {
         IDecoderBlock block = Load(index);
         try
@@ -81,7 +90,7 @@ public sealed class PreparedModel
                 kept.Add(PendingTensor.FromSingles(ChangedPrefix + name, SafetensorsType.F32, [values.Length], values));
             }
             BlockQuantizers? quantizers = _recipe is { Activations: null, Cache: null } ? null
-                : Fitting(block).Find(_recipe.Activations, _recipe.Cache, inputs, windows, measured: true, cancellation);
+                : Fitting(block).Find(_recipe.Activations, _recipe.Cache, inputs, windows, measured, cancellation, lastPass);
             return new PreparedBlock(block, quantizers, results, kept);
         }
         catch
@@ -100,7 +109,7 @@ public sealed class PreparedModel
         if (IsPlain) return new PreparedBlock(block, null, [], []);
         try
         {
-            using SafetensorsFile file = SafetensorsFile.Open(_folder.PreparedFile(index));
+            using SafetensorsFile file = SafetensorsFile.Open(Folder.PreparedFile(index));
             for (int i = 0; i < _transforms.Count; i++)
             {
                 string prefix = $"{TransformPrefix}{i}.";
@@ -119,7 +128,7 @@ public sealed class PreparedModel
     /// <summary>Keeps what was found for a block.</summary>
     public void Keep(PreparedBlock prepared)
     {
-        if (!IsPlain) _folder.WritePrepared(prepared.Block.Index, [.. prepared.Kept, .. prepared.Quantizers?.Tensors() ?? []]);
+        if (!IsPlain) Folder.WritePrepared(prepared.Block.Index, [.. prepared.Kept, .. prepared.Quantizers?.Tensors() ?? []]);
     }
 
     /// <summary>Whether tensors that are no weights of linears are others than the source has.</summary>
@@ -132,7 +141,7 @@ public sealed class PreparedModel
         if (_transforms.Count == 0) return changes;
         for (int i = 0; i < _model.Config.Layers; i++)
         {
-            string path = _folder.PreparedFile(i);
+            string path = Folder.PreparedFile(i);
             using SafetensorsFile file = SafetensorsFile.Open(path);
             foreach (string name in file.Names.Where(name => name.StartsWith(ChangedPrefix, StringComparison.Ordinal)).ToArray())
             {

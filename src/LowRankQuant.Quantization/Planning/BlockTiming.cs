@@ -5,9 +5,9 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Rtn;
+using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
 
@@ -15,21 +15,19 @@ namespace LowRankQuant.Quantization.Planning;
 
 /// <summary>
 /// How long a block takes, part by part, from the first one timed with random text: the method once with little work and once with a little more, so that
-/// what it costs at all and what every step or window adds are known apart.
+/// what it costs at all and what every step or window adds are known apart. Where blocks have methods of their own, it is the mean block.
 /// </summary>
 /// <param name="Loading">Reading the block, seconds as all the others.</param>
-/// <param name="Streams">Calibration windows through the block before and after, and the losses of the reports.</param>
-/// <param name="Rounding">Rounding to nearest, which every report compares with.</param>
+/// <param name="Preparing">Transforms, ranges of static steps, and errors of quantized inputs.</param>
+/// <param name="Streams">Calibration windows through the block before and after, and the losses of the reports, rounding to nearest for the first of them included.</param>
+/// <param name="Rounding">Rounding to nearest alone.</param>
 /// <param name="Method">The method.</param>
 /// <param name="Storing">Packing and writing the block file.</param>
-/// <param name="Window">One window through the block, without gradients.</param>
-public sealed record BlockTiming(double Loading, double Streams, double Rounding, double Method, double Storing, double Window)
+/// <param name="Window">One window through the block in full precision, without gradients.</param>
+public sealed record BlockTiming(double Loading, double Preparing, double Streams, double Rounding, double Method, double Storing, double Window)
 {
-    // Windows that are measured before and after a block; see BlockPipeline.
-    private const int MeasuredWindows = 16;
-
     /// <summary>All of a block.</summary>
-    public double Seconds => Loading + Streams + Rounding + Method + Storing;
+    public double Seconds => Loading + Preparing + Streams + Method + Storing;
 
     /// <summary>Times the first block of a model.</summary>
     /// <param name="model">The model.</param>
@@ -38,46 +36,80 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
     /// <param name="cancellation">Asks to stop.</param>
     public static BlockTiming Measure(CausalModel model, Recipe recipe, long statisticsBytes, CancellationToken cancellation)
     {
-        MethodSettings method = recipe.Method;
         using IDisposable precision = model.Device.With(recipe.Precision);
-        (double loading, IDecoderBlock block) = Time(() => model.LoadBlock(0));
-        using IDecoderBlock loaded = block;
-        (double rounding, QuantizedBlock rounded) = Time(() => new RoundToNearest().Quantize(Context(model, block, recipe, null, statisticsBytes, cancellation)));
-        double storing = StoreSeconds(block, recipe, rounded);
-        if (!method.Create().NeedsCalibration) return new BlockTiming(loading, 0, 0, rounding, storing, 0);
-        double window = Forward(recipe.Batch) / recipe.Batch;
-        double streams = window * ((2.0 * (recipe.Samples + recipe.HeldOut)) + Math.Min(MeasuredWindows, recipe.Samples) + recipe.HeldOut);
-        return new BlockTiming(loading, streams, rounding, method.TimedParts.Sum(Part), storing, window);
-
-        double Part(TimedPart part)
+        double loading = Time(() =>
         {
-            if (part.WarmUp) Run(part, part.Few);
-            double few = Run(part, part.Few), more = Run(part, part.More), each = Math.Max(0, more - few) / (part.More - part.Few);
-            return (few * part.Times) + (each * Math.Max(0, part.Amount(recipe.Samples, recipe.HeldOut) - part.Few)) + (window * part.Passes(recipe.Samples, recipe.HeldOut));
+            using IDecoderBlock block = model.LoadBlock(0);
+            return block.Index;
+        }).Seconds;
+        var preparation = new PreparationTiming(model, recipe, loading);
+        double preparing = preparation.Measure(cancellation);
+        using PreparedBlock prepared = preparation.Block(cancellation);
+        IDecoderBlock whole = prepared.Block;
+        (double rounding, QuantizedBlock rounded) = Time(() => new RoundToNearest().Quantize(Context(recipe, null)));
+        double storing = StoreSeconds(whole, recipe, rounded);
+        double window = 0, quantizedWindow = 0, streams = 0;
+        if (recipe.LooksAtText)
+        {
+            window = Forward(recipe.Batch) / recipe.Batch;
+            using (prepared.Quantizers?.Use()) quantizedWindow = prepared.Quantizers is null ? window : Forward(recipe.Batch) / recipe.Batch;
+            int all = recipe.Samples + recipe.HeldOut, measured = Math.Min(BlockPipeline.MeasuredWindows, recipe.Samples) + recipe.HeldOut;
+            streams = rounding + (window * (BlockPipeline.SharesLastPass(recipe) ? recipe.HeldOut : all)) + (quantizedWindow * (all + measured));
+        }
+        int own = recipe.Blocks.Sum(blocks => blocks.Blocks.Count), layers = model.Config.Layers;
+        double method = ((layers - own) * MethodSeconds(recipe.Method)) + recipe.Blocks.Sum(blocks => blocks.Blocks.Count * MethodSeconds(blocks.Method));
+        return new BlockTiming(loading, preparing, streams, rounding, method / layers, storing, window);
+
+        double MethodSeconds(MethodSettings method)
+        {
+            if (method.RoundsToNearest) return rounding;
+            Recipe alone = recipe with { Method = method, Blocks = [] };
+            // A method that looks at text says what is to be timed of it; one that does not costs the same in every run.
+            return method.Create().NeedsCalibration ? method.TimedParts.Sum(part => PartSeconds(alone, part)) : Time(() => method.Create().Quantize(Context(alone, null))).Seconds;
         }
 
-        double Run(TimedPart part, int amount)
+        double PartSeconds(Recipe alone, TimedPart part)
+        {
+            double passing = alone.Method.Training is { Inside: true } ? quantizedWindow : window;
+            if (part.WarmUp) Run(alone, part, part.Few);
+            double few = Run(alone, part, part.Few), more = Run(alone, part, part.More), each = Math.Max(0, more - few) / (part.More - part.Few);
+            return (few * part.Times) + (each * Math.Max(0, part.Amount(recipe.Samples, recipe.HeldOut) - part.Few)) + (passing * part.Passes(recipe.Samples, recipe.HeldOut));
+        }
+
+        double Run(Recipe alone, TimedPart part, int amount)
         {
             int windows = part.Windows(amount);
-            Recipe small = recipe with { Method = part.Probe(amount), Samples = windows, HeldOut = 0 };
-            using Text text = Text.Random(model, small, windows, block);
-            return Time(() => small.Method.Create().Quantize(Context(model, block, small, text.Streams, statisticsBytes, cancellation))).Seconds;
+            Recipe small = alone with { Method = part.Probe(amount), Samples = windows, HeldOut = 0 };
+            using TimedText text = TimedText.Around(model, small, windows, whole);
+            return ShortestTime.Of(() => Time(() => small.Method.Create().Quantize(Context(small, text.Streams))).Seconds);
         }
 
         double Forward(int batch)
         {
-            using Text text = Text.Random(model, recipe, batch, block);
+            using TimedText text = TimedText.InFront(model, recipe, batch);
             using Tensor input = model.Device.Empty(batch * recipe.SequenceLength, model.Config.HiddenSize);
             int[] windows = [.. Enumerable.Range(0, batch)];
             Once();
-            return Time(Once).Seconds;
+            return ShortestTime.Of(() => Time(Once).Seconds);
 
             Variable Once()
             {
                 using var tape = new Tape(model.Device, recording: false);
-                return text.Streams.QuantizedInput.Forward(block, tape, windows, input);
+                return text.Input.Forward(whole, tape, windows, input);
             }
         }
+
+        BlockContext Context(Recipe done, BlockStreams? seen) => new()
+        {
+            StatisticsBytes = statisticsBytes,
+            Block = whole,
+            Device = model.Device,
+            Scheme = done.Scheme,
+            Streams = seen,
+            Quantizers = prepared.Quantizers,
+            Seed = done.Seed,
+            Cancellation = cancellation,
+        };
     }
 
     private static (double Seconds, T Result) Time<T>(Func<T> work)
@@ -103,51 +135,6 @@ public sealed record BlockTiming(double Loading, double Streams, double Rounding
         finally
         {
             File.Delete(file);
-        }
-    }
-
-    private static BlockContext Context(
-        CausalModel model, IDecoderBlock block, Recipe recipe, BlockStreams? streams, long statisticsBytes, CancellationToken cancellation) => new()
-        {
-            StatisticsBytes = statisticsBytes,
-            Block = block,
-            Device = model.Device,
-            Scheme = recipe.Scheme,
-            Streams = streams,
-            Seed = recipe.Seed,
-            Cancellation = cancellation,
-        };
-
-    /// <summary>Activations of random token ids.</summary>
-    private sealed class Text : IDisposable
-    {
-        private readonly ActivationStream _input;
-        private readonly ActivationStream _target;
-
-        private Text(ActivationStream input, ActivationStream target, int windows)
-        {
-            _input = input;
-            _target = target;
-            Streams = new BlockStreams(input, target, windows) { FullPrecisionInput = input };
-        }
-
-        public BlockStreams Streams { get; }
-
-        public static Text Random(CausalModel model, Recipe recipe, int windows, IDecoderBlock block)
-        {
-            SeededRandom random = SeededRandom.Derive(recipe.Seed);
-            int[][] ids = [.. Enumerable.Range(0, windows).Select(_ =>
-                Enumerable.Range(0, recipe.SequenceLength).Select(_ => random.NextInt32(model.Config.VocabularySize)).ToArray())];
-            ActivationStream input = ActivationStream.Embed(model, ids, new StreamOptions(new MemoryBudget(long.MaxValue), Path.GetTempPath()));
-            ActivationStream target = input.Fork();
-            target.Advance(block, null, CancellationToken.None);
-            return new Text(input, target, windows);
-        }
-
-        public void Dispose()
-        {
-            _target.Dispose();
-            _input.Dispose();
         }
     }
 }

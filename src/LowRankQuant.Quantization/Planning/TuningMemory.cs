@@ -29,11 +29,9 @@ internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, 
             parameters += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + recipe.Methods.Max(method => method.BranchElements(outFeatures, inFeatures, recipe.Bits));
         }
         long hidden = config.HiddenSize, table = config.VocabularySize * hidden;
-        // Per token: values and gradients of about 12 tensors of the width and 4 of the MLP's.
-        long tape = length * 2 * ((12 * hidden) + (4L * config.IntermediateSize));
-        long floats = (parameters * Copies) + (weights * BlockMatrices) + (2 * table) + (LogitMatrices * TuningLoss.HeadRows * config.VocabularySize) + tape;
+        long floats = (parameters * Copies) + (weights * BlockMatrices) + (2 * table) + (LogitMatrices * TuningLoss.HeadRows * config.VocabularySize);
         // What full precision says about every window, and the inputs of all blocks for the windows of a step.
         long states = (Math.Max(recipe.Samples, tuning.Samples) + recipe.HeldOut + ((config.Layers + 1L) * tuning.Batch)) * length * hidden;
-        return new TuningMemory(floats * sizeof(float), states * sizeof(float), parameters);
+        return new TuningMemory((floats * sizeof(float)) + TapeMemory.Bytes(config, recipe, length, quantized: true), states * sizeof(float), parameters);
     }
 }

@@ -103,7 +103,10 @@ public sealed record Recipe
     public int FactorBits => (Methods.FirstOrDefault(method => method.MayHaveBranches) ?? Method).FactorBits;
 
     /// <summary>Whether a run looks at calibration text at all.</summary>
-    public bool LooksAtText => Methods.Any(method => method.LooksAtInputs) || Activations?.Grid.IsDynamic == false || Cache?.Grid.IsDynamic == false || Transforms.Any(transform => transform.NeedsInputs);
+    public bool LooksAtText => Methods.Any(method => method.LooksAtInputs) || FindsRanges || Transforms.Any(transform => transform.NeedsInputs);
+
+    /// <summary>Whether steps of activations, keys or values are static, so that every block's calibration windows are looked at for their ranges.</summary>
+    public bool FindsRanges => Activations?.Grid.IsDynamic == false || Cache?.Grid.IsDynamic == false;
 
     /// <summary>Windows that pass a block together.</summary>
     public int Batch => Method.Training?.Batch ?? 1;

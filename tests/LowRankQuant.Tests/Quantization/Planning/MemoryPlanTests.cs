@@ -1,0 +1,75 @@
+using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Pipeline;
+using LowRankQuant.Quantization.Planning;
+using LowRankQuant.Quantization.Recipes;
+
+namespace LowRankQuant.Tests.Quantization.Planning;
+
+/// <summary>Memory that schemes take: streams of activations, blocks with methods of their own, and what quantizers leave on a tape.</summary>
+public sealed class MemoryPlanTests : IDisposable
+{
+    private readonly PlannedDemo _demo = new();
+
+    private long Stream => (long)(PlannedDemo.Samples + PlannedDemo.HeldOut) * PlannedDemo.Length * _demo.Model.Config.HiddenSize * sizeof(float);
+
+    /// <summary>Static ranges and smoothing look at text whatever the method; steps of tokens look at none.</summary>
+    [Theory]
+    [InlineData("w8a8", "rtn", 2)]
+    [InlineData("w8a8-dynamic", "rtn", 0)]
+    [InlineData("w4a4", "rtn", 0)]
+    [InlineData("w8a8-dynamic", "lrq", 2)]
+    public void StreamsArePlannedWhereTextIsLookedAt(string scheme, string method, int streams) => Assert.Equal(streams * Stream, _demo.Memory(_demo.Recipe(scheme, method)).StreamBytes);
+
+    /// <summary>Whichever method is that of most blocks, the run takes what the larger one takes.</summary>
+    [Theory]
+    [InlineData("rtn", "lrq")]
+    [InlineData("lrq", "rtn")]
+    [InlineData("rtn", "flexround")]
+    public void ABlockWithAMethodOfItsOwnIsPlannedFor(string method, string own)
+    {
+        MemoryPlan plain = Plan(method), other = Plan(own);
+        MemoryPlan mixed = _demo.Memory(_demo.Recipe(new RecipeRequest { Scheme = "w8a8", Method = method, BlockRules = [new BlockRule([1], own, Asked.For(), null)] }));
+        Assert.NotEqual(plain.FixedBytes, other.FixedBytes);
+        Assert.Equal(Math.Max(plain.FixedBytes, other.FixedBytes), mixed.FixedBytes);
+        Assert.Equal(Math.Max(plain.StreamBytes, other.StreamBytes), mixed.StreamBytes);
+
+        MemoryPlan Plan(string name) => _demo.Memory(_demo.Recipe("w8a8", name));
+    }
+
+    /// <summary>A step with quantizers inside takes the copies that they leave on its tape, and the plan says how many.</summary>
+    [Theory]
+    [InlineData("w8a8")]
+    [InlineData("w4a8")]
+    public void QuantizersInsideTakeWhatIsPlannedForThem(string scheme)
+    {
+        Recipe inside = _demo.Recipe(scheme, "lrq", ("inside", true)), outside = _demo.Recipe(scheme, "lrq", ("inside", false));
+        long planned = Whole(inside) - Whole(outside), tokens = (long)inside.Batch * PlannedDemo.Length;
+        Assert.Equal(_demo.Memory(inside).FixedBytes - _demo.Memory(outside).FixedBytes, planned);
+        int[][] ids = [.. Enumerable.Range(0, inside.Batch).Select(window => Enumerable.Range(window, PlannedDemo.Length).ToArray())];
+        using ActivationStream stream = ActivationStream.Embed(_demo.Model, ids, new StreamOptions(new MemoryBudget(1 << 30), Path.GetTempPath()));
+        using PreparedBlock prepared = new PreparedModel(_demo.Model, inside, null).Prepare(0, stream, ids.Length, TestContext.Current.CancellationToken, measured: false);
+        long plain = TapeBytes(prepared.Block, stream), quantized;
+        using (prepared.Quantizers!.Use()) quantized = TapeBytes(prepared.Block, stream);
+        // Steps of tokens are a few numbers beside the copies, and every tensor a page at least.
+        Assert.InRange(quantized - plain, planned, planned * 1.15);
+        Assert.True(planned > tokens * sizeof(float) * 4 * _demo.Model.Config.HiddenSize);
+
+        long Whole(Recipe recipe) => new BlockMemory(_demo.Model.Config, _demo.Model.Layout, recipe).Whole();
+    }
+
+    public void Dispose() => _demo.Dispose();
+
+    private long TapeBytes(IDecoderBlock block, ActivationStream stream)
+    {
+        Device device = _demo.Model.Device;
+        int[] windows = [.. Enumerable.Range(0, stream.Windows)];
+        using Tensor input = device.Empty(windows.Length * stream.Rows, stream.Columns);
+        long before = device.BytesInUse;
+        using var tape = new Tape(device, recording: true);
+        stream.Forward(block, tape, windows, input);
+        return device.BytesInUse - before;
+    }
+}
