@@ -1,5 +1,4 @@
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 using LowRankQuant.Quantization.Layers;
 
