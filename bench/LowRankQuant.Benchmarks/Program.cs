@@ -33,6 +33,9 @@ internal static class Program
             LlamaCppBenchmark.Run,
             "GGUF files in llama.cpp, as JSON lines: perplexity, divergence from the first, perplexity of the same model here --files F16.gguf[=MODEL],BASE.gguf@ADAPTER.gguf[=MODEL],... "
             + "--text FILE [--tokenizer MODEL] [--windows N] [--context N] [--threads N] [--exact yes] [--prompt TEXT]"),
+        ["eval-speed"] = (
+            EvalSpeedBenchmark.Run,
+            "tokens a second of perplexity, ours and llama.cpp's in turns on the same GGUF files, as JSON lines --files FILE,... --text FILE [--windows N] [--context N] [--repeats N] [--threads N] [--kernels NAME]"),
         ["gguf-export"] = (
             LlamaCppBenchmark.Export,
             "a model as GGUF, with types for what lies on no grid --model MODEL --out FILE [--linear TYPE] [--embedding TYPE] [--adapter FILE]"),

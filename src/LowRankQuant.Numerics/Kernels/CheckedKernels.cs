@@ -60,6 +60,12 @@ internal abstract partial class CheckedKernels(IKernels inner) : IKernels
         inner.MatMulHalf(a, transposeA, b, transposeB, c, accumulate);
     }
 
+    public void Gram(Tensor x, Tensor y)
+    {
+        if (y.Count != (long)x.Columns * x.Columns || (y.Count != 0 && y.Columns != x.Columns)) throw Fault(y, $"has to be [{x.Columns}, {x.Columns}]");
+        inner.Gram(x, y);
+    }
+
     private static void CheckProduct(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c)
     {
         (int m, int k) = Matrix(a, transposeA);

@@ -5,7 +5,8 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 
 /// <summary>
 /// Cholesky factorisation A = L L^T of a symmetric positive definite matrix, row-major [n, n], and what is made from it. Blocked, left-looking
-/// (Golub and Van Loan, Matrix Computations, 4th edition, 4.2). For float and double; one thread; only the lower triangle of A is read.
+/// (Golub and Van Loan, Matrix Computations, 4th edition, 4.2). For float and double; only the lower triangle of A is read. With threads the rows of a panel are shared out
+/// in parts of a size of their own, so that their number never changes a result.
 /// </summary>
 /// <remarks>
 /// A pivot counts as positive when it exceeds machine epsilon times its diagonal element of A: below that every digit of it is rounding error, and a
@@ -14,6 +15,9 @@ namespace LowRankQuant.Numerics.LinearAlgebra;
 public static class Cholesky
 {
     private const int BlockSize = 64;
+
+    // Rows of a panel that one thread updates at a time.
+    private const int RowsPerPart = 256;
 
     /// <summary>Replaces A by its lower factor L (strict upper triangle zero), or throws.</summary>
     /// <param name="a">Symmetric, [n, n]; becomes L. Undefined after an exception.</param>
@@ -55,6 +59,37 @@ public static class Cholesky
         failingPivot = -1;
         return true;
     }
+
+    /// <summary>As <see cref="TryFactor{T}(Span{T}, int, out int)"/>, on all threads.</summary>
+    internal static bool TryFactor<T>(T[] a, int n, WorkerPool workers, out int failingPivot)
+        where T : unmanaged, IFloatingPointIeee754<T>
+    {
+        MatrixGuard.RequireShape<T>(a, n, n, nameof(a));
+        for (int from = 0; from < n; from += BlockSize)
+        {
+            int start = from, size = Math.Min(BlockSize, n - start), end = start + size;
+            T[] diagonal = new T[size];
+            for (int i = 0; i < size; i++) diagonal[i] = a[((start + i) * n) + start + i];
+            ForRows(start, n, workers, (first, rows) => BlockKernels.AddProductTransposed<T>(
+                a.AsSpan((first * n) + start), n, a.AsSpan(first * n), n, a.AsSpan(start * n), n, rows, size, start, -T.One));
+            int failed = FactorBlock(a.AsSpan((start * n) + start), n, diagonal);
+            if (failed >= 0)
+            {
+                failingPivot = start + failed;
+                return false;
+            }
+            ForRows(end, n, workers, (first, rows) => TriangularSystem.SolveBlockRightTransposed<T>(a.AsSpan((start * n) + start), n, size, a.AsSpan((first * n) + start), n, rows));
+        }
+        for (int i = 0; i < n; i++) a.AsSpan((i * n) + i + 1, n - i - 1).Clear();
+        failingPivot = -1;
+        return true;
+    }
+
+    private static void ForRows(int start, int end, WorkerPool workers, Action<int, int> body) => workers.Run((end - start + RowsPerPart - 1) / RowsPerPart, part =>
+    {
+        int first = start + (part * RowsPerPart);
+        body(first, Math.Min(RowsPerPart, end - first));
+    });
 
     /// <summary>Solves A X = B with the factor of A.</summary>
     /// <param name="l">The factor, [n, n].</param>
@@ -107,12 +142,7 @@ public static class Cholesky
         where T : unmanaged, IFloatingPointIeee754<T>
     {
         MatrixGuard.RequireShape<T>(a, n, n, nameof(a));
-        // The factorisation reads the lower triangle; reversing both orders would move the upper one there.
-        for (int i = 0; i < n; i++)
-        {
-            for (int j = 0; j < i; j++) a[(j * n) + i] = a[(i * n) + j];
-        }
-        a.Reverse();
+        Reverse(a, n);
         if (!TryFactor(a, n, out int reversed))
         {
             failingPivot = n - 1 - reversed;
@@ -122,6 +152,33 @@ public static class Cholesky
         a.Reverse();
         failingPivot = -1;
         return true;
+    }
+
+    /// <summary>As <see cref="TryUpperFactorOfInverse{T}(Span{T}, int, out int)"/>, on all threads.</summary>
+    internal static bool TryUpperFactorOfInverse<T>(T[] a, int n, WorkerPool workers, out int failingPivot)
+        where T : unmanaged, IFloatingPointIeee754<T>
+    {
+        MatrixGuard.RequireShape<T>(a, n, n, nameof(a));
+        Reverse<T>(a, n);
+        if (!TryFactor(a, n, workers, out int reversed))
+        {
+            failingPivot = n - 1 - reversed;
+            return false;
+        }
+        TriangularSystem.Invert(a, n, workers);
+        a.AsSpan().Reverse();
+        failingPivot = -1;
+        return true;
+    }
+
+    // The factorisation reads the lower triangle; reversing both orders would move the upper one there.
+    private static void Reverse<T>(Span<T> a, int n)
+    {
+        for (int i = 0; i < n; i++)
+        {
+            for (int j = 0; j < i; j++) a[(j * n) + i] = a[(i * n) + j];
+        }
+        a.Reverse();
     }
 
     // Returns the failing pivot or -1.

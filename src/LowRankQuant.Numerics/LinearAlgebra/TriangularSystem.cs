@@ -11,6 +11,9 @@ public static class TriangularSystem
 {
     private const int BlockSize = 64;
 
+    // Whole blocks of columns that one thread computes at a time.
+    private const int ColumnsPerPart = 8 * BlockSize;
+
     /// <summary>Solves L X = B.</summary>
     /// <param name="l">Lower triangular, [n, n].</param>
     /// <param name="n">Rows of L.</param>
@@ -142,6 +145,43 @@ public static class TriangularSystem
                 for (int k = 0; k < i; k++) VectorKernels.AddScaled(-old[(i * n) + start + k], rows.Slice(k * n, start + k + 1), row);
                 Divide(row, old[(i * n) + start + i]);
             }
+        }
+    }
+
+    /// <summary>As <see cref="Invert{T}(Span{T}, int)"/>, the columns of every block of rows shared out among threads.</summary>
+    internal static void Invert<T>(T[] l, int n, WorkerPool workers)
+        where T : unmanaged, IFloatingPointIeee754<T>
+    {
+        Require<T>(l, n, l, n, n);
+        T[] old = new T[Math.Min(BlockSize, n) * n];
+        for (int from = 0; from < n; from += BlockSize)
+        {
+            int start = from, size = Math.Min(BlockSize, n - start), end = start + size;
+            l.AsSpan(start * n, size * n).CopyTo(old);
+            l.AsSpan(start * n, size * n).Clear();
+            for (int i = 0; i < size; i++) l[((start + i) * n) + start + i] = T.One;
+            workers.Run((end + ColumnsPerPart - 1) / ColumnsPerPart, part =>
+            {
+                int first = part * ColumnsPerPart, last = Math.Min(end, first + ColumnsPerPart);
+                Span<T> rows = l.AsSpan((start * n) + first);
+                for (int before = first; before < start; before += BlockSize)
+                {
+                    int columns = Math.Min(last, before + BlockSize) - first;
+                    BlockKernels.AddProduct<T>(rows, n, old.AsSpan(before), n, 1, l.AsSpan((before * n) + first), n, size, columns, BlockSize, -T.One);
+                }
+                for (int i = 0; i < size; i++)
+                {
+                    int columns = Math.Min(last, start + i + 1) - first;
+                    if (columns <= 0) continue;
+                    Span<T> row = rows.Slice(i * n, columns);
+                    for (int k = 0; k < i; k++)
+                    {
+                        int own = Math.Min(columns, start + k + 1 - first);
+                        if (own > 0) VectorKernels.AddScaled(-old[(i * n) + start + k], rows.Slice(k * n, own), row[..own]);
+                    }
+                    Divide(row, old[(i * n) + start + i]);
+                }
+            });
         }
     }
 

@@ -153,7 +153,7 @@ public sealed class BranchCorrection(CausalModel quantized, CausalModel referenc
         int m = slot.OutFeatures, n = slot.InFeatures;
         WorkerPool workers = reference.Device.HostWorkers;
         LayerPlan layer = plan.Layer(module);
-        DampedCovariance metric = DampedCovariance.Of(inputs, options.Damping, module, _warnings);
+        DampedCovariance metric = DampedCovariance.Of(inputs, options.Damping, module, _warnings, workers);
         double[] target = [.. weight.Select(value => (double)value)];
         if (cross is not null) target = ErrorPropagation.Shift(target, m, cross, inputs, metric, options.Propagation, workers);
         double whole = QuadraticForm.Rows(target, inputs.Covariance, m, n, workers).Sum();

@@ -46,7 +46,8 @@ internal sealed class DampedCovariance
     /// <param name="damping">Part of the mean diagonal that is added to the diagonal.</param>
     /// <param name="name">The layer, for warnings.</param>
     /// <param name="warnings">Receives what the user should know.</param>
-    public static DampedCovariance Of(InputStatistics inputs, double damping, string name, List<string> warnings)
+    /// <param name="workers">Threads for large matrices; null for the calling one alone.</param>
+    public static DampedCovariance Of(InputStatistics inputs, double damping, string name, List<string> warnings, WorkerPool? workers = null)
     {
         int n = inputs.Size;
         double trace = 0;
@@ -60,7 +61,8 @@ internal sealed class DampedCovariance
             var matrix = (double[])inputs.Covariance.Clone();
             for (int i = 0; i < n; i++) matrix[(i * n) + i] += trace > 0 ? used * mean : 1;
             var factor = (double[])matrix.Clone();
-            if (!Cholesky.TryFactor<double>(factor, n, out int pivot))
+            int pivot;
+            if (!(workers is not null && n > TruncatedSvd.LargestExact ? Cholesky.TryFactor(factor, n, workers, out pivot) : Cholesky.TryFactor<double>(factor, n, out pivot)))
             {
                 singular = pivot;
                 continue;

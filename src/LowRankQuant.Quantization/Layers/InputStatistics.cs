@@ -64,7 +64,7 @@ internal sealed class InputStatistics(int size)
     {
         if (_covariance is not null) throw new InvalidOperationException("The covariance was already taken.");
         using Tensor product = x.Device.Empty(size, size);
-        x.Device.Kernels.MatMul(x, true, x, false, product, accumulate: false);
+        x.Device.Kernels.Gram(x, product);
         _products.Add(product);
         double[] magnitudes = _magnitudes.Segment;
         ReadOnlySpan<float> values = x.IsOnHost ? x.Span : x.ToArray();

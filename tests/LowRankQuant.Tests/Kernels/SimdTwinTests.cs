@@ -40,6 +40,23 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
     }
 
     [Theory]
+    [InlineData(1, 1)]
+    [InlineData(5, 70)]
+    [InlineData(3, 1023)]
+    [InlineData(2, 1025)]
+    [InlineData(3, 2100)]
+    public void Grams(int rows, int n)
+    {
+        float[] a = Random(new SeededRandom((ulong)((rows * 1000) + n + 9)), rows * n);
+        twins.Compare(kernels =>
+        {
+            Tensor gram = twins.Empty(n, n);
+            kernels.Gram(twins.From(a, rows, n), gram);
+            return [gram];
+        });
+    }
+
+    [Theory]
     [MemberData(nameof(Shapes))]
     public void Norms(int rows, int n)
     {

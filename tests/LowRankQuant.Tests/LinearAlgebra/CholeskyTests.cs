@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.LinearAlgebra;
 
 namespace LowRankQuant.Tests.LinearAlgebra;
@@ -32,6 +33,44 @@ public class CholeskyTests
         Cholesky.Factor<float>(l, n);
         double[] wide = Matrices.ToDouble(l);
         Matrices.Close(a, Matrices.Multiply(wide, Matrices.Transpose(wide, n, n), n, n, n), 1e-5 * Matrices.MaxAbs(a));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(64)]
+    [InlineData(300)]
+    [InlineData(1100)]
+    public void OnThreadsItIsTheSame(int n)
+    {
+        double[] a = Matrices.PositiveDefinite(n, n + 7), l = Factored(a, n), inverse = [.. a];
+        Assert.True(Cholesky.TryUpperFactorOfInverse<double>(inverse, n, out _));
+        double largest = Matrices.MaxAbs(l), largestInverse = Matrices.MaxAbs(inverse);
+        double[]? first = null, firstInverse = null;
+        foreach (int threads in new[] { 1, 3 })
+        {
+            using var workers = new WorkerPool(threads);
+            double[] factor = [.. a], upper = [.. a];
+            Assert.True(Cholesky.TryFactor(factor, n, workers, out int pivot));
+            Assert.Equal(-1, pivot);
+            Assert.True(Cholesky.TryUpperFactorOfInverse(upper, n, workers, out _));
+            Matrices.Close(l, factor, 1e-12 * largest);
+            Matrices.Close(inverse, upper, 1e-11 * largestInverse);
+            Assert.Equal(first ??= factor, factor);
+            Assert.Equal(firstInverse ??= upper, upper);
+        }
+    }
+
+    [Fact]
+    public void OnThreadsTheFirstBadPivotIsReported()
+    {
+        const int n = 200;
+        double[] a = Matrices.PositiveDefinite(n, 11);
+        a[(150 * n) + 150] = -1;
+        using var workers = new WorkerPool(2);
+        Assert.False(Cholesky.TryFactor((double[])a.Clone(), n, workers, out int pivot));
+        Assert.Equal(150, pivot);
+        Assert.False(Cholesky.TryUpperFactorOfInverse((double[])a.Clone(), n, workers, out int reversed));
+        Assert.InRange(reversed, 0, 150);
     }
 
     [Fact]

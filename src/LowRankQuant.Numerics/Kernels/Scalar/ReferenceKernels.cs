@@ -38,6 +38,8 @@ internal sealed class ReferenceKernels : IKernels
         Reference.MatMul<float>(a.Span, transposeA, b.Span, transposeB, m, n, k, c.Span, accumulate);
     }
 
+    public void Gram(Tensor x, Tensor y) => MatMul(x, true, x, false, y, accumulate: false);
+
     public bool HasHalf => false;
 
     public void MatMulHalf(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)

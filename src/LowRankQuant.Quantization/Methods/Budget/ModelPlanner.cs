@@ -82,7 +82,7 @@ internal sealed class ModelPlanner(ModelPlanContext context, double damping)
             var found = new LayerOptions[block.Slots.Count];
             new StageStatistics(block, _model.Device, context.StatisticsBytes, context.Cancellation).Visit(stream, new WindowRange(0, stream.Windows), advance: true, (_, site, inputs) =>
             {
-                DampedCovariance metric = DampedCovariance.Of(inputs, damping, block.Name, []);
+                DampedCovariance metric = DampedCovariance.Of(inputs, damping, block.Name, [], _model.Device.HostWorkers);
                 choices.BeginStage(metric);
                 foreach (int slot in site.Slots)
                 {

@@ -38,7 +38,7 @@ internal sealed class ErrorFitSolver(ErrorMetric metric, Func<LayerProblem, int>
     {
         if (metric == ErrorMetric.Covariance)
         {
-            DampedCovariance covariance = DampedCovariance.Of(problem.Inputs, problem.Damping, problem.Name, warnings);
+            DampedCovariance covariance = DampedCovariance.Of(problem.Inputs, problem.Damping, problem.Name, warnings, problem.Workers);
             return WhitenedFit.Fit(error, problem.OutFeatures, rank, covariance, null, problem.Workers);
         }
         return FitScaled(error, problem.OutFeatures, rank, Scale(problem.Inputs), problem.Workers);

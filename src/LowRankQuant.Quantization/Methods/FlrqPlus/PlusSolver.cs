@@ -26,7 +26,7 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
     public LayerSolution Solve(LayerProblem problem)
     {
         var warnings = new List<string>();
-        DampedCovariance metric = DampedCovariance.Of(problem.Inputs, problem.Damping, problem.Name, warnings);
+        DampedCovariance metric = DampedCovariance.Of(problem.Inputs, problem.Damping, problem.Name, warnings, problem.Workers);
         int rank = problem.PlannedRank ?? rankFor(problem);
         (GridWeight weight, LowRankFactors factors) = Refine(problem, metric, rank);
         return new LayerSolution(Store(problem, metric, weight, factors), warnings);
@@ -46,7 +46,7 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
         basis = null;
         double[] residual = Residual(factors);
         GridWeight weight = problem.RoundToNearest(residual, problem.ClipLimits(residual, ClipRange.Wide));
-        if (options.Compensate) GptqRounding.Round(residual, weight, GptqRounding.InverseFactor(metric), problem.Workers);
+        if (options.Compensate) GptqRounding.Round(residual, weight, GptqRounding.InverseFactor(metric, problem.Workers), problem.Workers);
         Record("gptq", weight, residual);
         factors = Fit(weight.ErrorOf(problem.Weight));
         residual = Residual(factors);

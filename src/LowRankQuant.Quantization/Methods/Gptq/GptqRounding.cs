@@ -22,10 +22,13 @@ internal static class GptqRounding
     private const int BlockSize = 64;
 
     /// <summary>U of a damped covariance, [n, n].</summary>
-    public static double[] InverseFactor(DampedCovariance covariance)
+    /// <param name="covariance">Hd.</param>
+    /// <param name="workers">Threads for large matrices; null for the calling one alone.</param>
+    public static double[] InverseFactor(DampedCovariance covariance, WorkerPool? workers = null)
     {
         var factor = (double[])covariance.Matrix.Clone();
-        if (!Cholesky.TryUpperFactorOfInverse<double>(factor, covariance.Size, out int pivot))
+        int pivot;
+        if (!(workers is not null && covariance.Metric.IsLarge ? Cholesky.TryUpperFactorOfInverse(factor, covariance.Size, workers, out pivot) : Cholesky.TryUpperFactorOfInverse<double>(factor, covariance.Size, out pivot)))
             throw new CalibrationException($"the damped input covariance has no inverse (input {pivot})");
         return factor;
     }

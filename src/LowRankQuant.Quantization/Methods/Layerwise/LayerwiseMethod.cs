@@ -131,7 +131,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         double[] target = weight;
         if (inputs.Cross is { } cross)
         {
-            DampedCovariance metric = DampedCovariance.Of(inputs.Statistics, damping, module, []);
+            DampedCovariance metric = DampedCovariance.Of(inputs.Statistics, damping, module, [], context.Device.HostWorkers);
             target = ErrorPropagation.Shift(weight, linear.OutFeatures, cross, inputs.Statistics, metric, options.Propagation, context.Device.HostWorkers);
         }
         return new LayerProblem
