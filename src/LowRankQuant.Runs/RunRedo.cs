@@ -29,16 +29,15 @@ internal static class RunRedo
         if (RunFolder.Find(job.Output, out RunFingerprint? found) is not { } folder || found is null)
             throw new RunFolderException($"{job.Output} holds no run of which blocks could be done again; its working files ({RunFolder.WorkName}) are needed beside the result.");
         string report = Path.Combine(folder.Output, RunFolder.ReportName);
-        if (!File.Exists(report))
-        {
-            if (!File.Exists(folder.EarlierReport)) throw new RunFolderException($"{job.Output} holds a run that is not finished; finish it first, without `redo_blocks`.");
-            if (found.Equals(after)) return;
-            File.Move(folder.EarlierReport, report);
-        }
+        bool goesOn = !File.Exists(report);
+        if (goesOn && !File.Exists(folder.EarlierReport)) throw new RunFolderException($"{job.Output} holds a run that is not finished; finish it first, without `redo_blocks`.");
+        if (goesOn && found.Equals(after)) return;
         var before = RunFingerprint.Of(
             job.Model.Checkpoint, found.Data == RunFingerprint.NoData ? found.Data : calibration?.Fingerprint ?? RunFingerprint.NoData, redo.Before, job.Model.Device.Kernels.Name, $"{job.Format} {job.ShardBytes}");
         if (!found.Equals(before))
             throw new RunFolderException($"{job.Output} holds another run ({found.DifferenceTo(before)}), so that its blocks cannot be kept beside new ones; make the run again in another folder.");
+        // Killed between the two steps of opening it again.
+        if (goesOn) File.Move(folder.EarlierReport, report);
         RunReport done = StoredJson.Read(report, RunJson.Default.RunReport, "delete the folder to make the run again");
         if (done.OutputHash is { } hash && OutputWriter.HashOf(folder.Output) != hash)
             throw new RunFolderException($"{folder.Output}: the tensors are not those of {RunFolder.ReportName} any more (SHA-256), so that no block can be kept; delete the folder to make the run again.");
@@ -55,7 +54,7 @@ internal static class RunRedo
 
     private static void Restore(QuantizeJob job, Recipe before, RunFolder folder, BlockReport[] kept, CancellationToken cancellation)
     {
-        folder.RemoveBlocks();
+        folder.DeleteBlocks();
         folder.MakeBlocks();
         if (kept.Length == 0) return;
         using var result = new CausalModel(CheckpointOpener.Open(folder.Output), job.Model.Device);

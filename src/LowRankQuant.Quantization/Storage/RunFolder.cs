@@ -161,6 +161,12 @@ public sealed class RunFolder
     public void RemoveBlocks()
     {
         if (IsTuned && Directory.Exists(BlocksFolder)) KeepUntuned();
+        DeleteBlocks();
+    }
+
+    /// <summary>Deletes the block files and everything else of a run that goes on; nothing of them is looked at.</summary>
+    public void DeleteBlocks()
+    {
         if (Directory.Exists(BlocksFolder)) Directory.Delete(BlocksFolder, recursive: true);
         if (IsTuned) Directory.Delete(TunedFolder, recursive: true);
         File.Delete(TuningStateFile);
@@ -255,7 +261,7 @@ public sealed class RunFolder
         {
             if (Path.GetFileName(folder) != WorkName) Directory.Delete(folder, recursive: true);
         }
-        RemoveBlocks();
+        DeleteBlocks();
         if (!Directory.Exists(Work)) return;
         // The lock stays with the process that clears.
         foreach (string folder in Directory.EnumerateDirectories(Work)) Directory.Delete(folder, recursive: true);
