@@ -51,7 +51,7 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
     public void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate) =>
         Time("product", () => inner.MatMul(a, transposeA, b, transposeB, c, accumulate));
 
-    public void Gram(Tensor x, Tensor y) => Time("gram", () => inner.Gram(x, y));
+    public void GramPanel(Tensor x, int column, Tensor y) => Time("gram", () => inner.GramPanel(x, column, y));
 
     public void MatMulHalf(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate) =>
         Time("half product", () => inner.MatMulHalf(a, transposeA, b, transposeB, c, accumulate));

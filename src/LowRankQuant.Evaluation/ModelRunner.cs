@@ -8,8 +8,8 @@ namespace LowRankQuant.Evaluation;
 
 /// <summary>
 /// Final hidden states of windows. When all weights fit the memory as 32-bit floats they stay there from call to call and each batch passes through
-/// all blocks; otherwise one block at a time is loaded and all windows pass through it, and of a block that does not fit by itself the experts are left in their files
-/// until they are computed with (<see cref="CausalModel.PagesExperts"/>). All ways give the same numbers.
+/// all blocks; otherwise one block at a time is loaded and all windows pass through it, and of a block that does not fit by itself the experts, or all linears, are left in their files
+/// until they are computed with (<see cref="CausalModel.Paging"/>). All ways give the same numbers.
 /// </summary>
 public sealed class ModelRunner : IDisposable
 {
@@ -32,7 +32,8 @@ public sealed class ModelRunner : IDisposable
         _loadBlock = loadBlock ?? model.LoadBlock;
         long ends = 2L * model.Config.VocabularySize * model.Config.HiddenSize;
         Resident = (model.LinearWeights + ends) * sizeof(float) <= _options.Budget;
-        if (!Resident && BlockBytes() > _options.Budget && model.Layout.LargestBlock.Any(linear => linear.IsExpert)) model.PagesExperts = true;
+        while (!Resident && BlockBytes() > _options.Budget && model.Paging < WeightPaging.Linears)
+            model.Paging = model.Paging == WeightPaging.None && model.Layout.LargestBlock.Any(linear => linear.IsExpert) ? WeightPaging.Experts : WeightPaging.Linears;
     }
 
     /// <summary>The model.</summary>
@@ -156,7 +157,8 @@ public sealed class ModelRunner : IDisposable
     }
 
     // Floats that the largest block takes as it is loaded.
-    private long BlockBytes() => Model.Layout.LargestBlock.Where(linear => !Model.PagesExperts || !linear.IsExpert).Sum(linear => linear.Weights) * sizeof(float);
+    private long BlockBytes() => Model.Paging == WeightPaging.Linears ? Model.Layout.LargestBlock.Max(linear => linear.Weights) * sizeof(float)
+        : Model.Layout.LargestBlock.Where(linear => Model.Paging == WeightPaging.None || !linear.IsExpert).Sum(linear => linear.Weights) * sizeof(float);
 
     private void RunStreaming(
         IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
@@ -169,7 +171,7 @@ public sealed class ModelRunner : IDisposable
         {
             using (IDecoderBlock block = _loadBlock(i))
                 stream.Advance(block, null, cancellation, progress: done => progress?.Report(new EvaluationProgress($"block {i + 1} of {layers}", done, windows.Count)));
-            if (Model.PagesExperts) Model.Trim();
+            if (Model.Paging != WeightPaging.None) Model.Trim();
         }
         Model.Device.Trim();
         using Tensor x = Model.Device.Empty(stream.Rows, stream.Columns);

@@ -11,7 +11,9 @@ namespace LowRankQuant.Formats;
 /// </summary>
 internal sealed unsafe partial class MappedFile : IDisposable
 {
-    private const int DontNeed = 4; // MADV_DONTNEED of Linux and macOS
+    // MADV_WILLNEED and MADV_DONTNEED of Linux and macOS.
+    private const int WillNeed = 3;
+    private const int DontNeed = 4;
     private readonly FileStream? _stream;
     private readonly byte[]? _memory;
     private readonly MemoryMappedFile? _map;
@@ -90,13 +92,26 @@ internal sealed unsafe partial class MappedFile : IDisposable
         _stream?.Dispose();
     }
 
+    /// <summary>Asks the system to read a part of the file into its cache, and returns at once. Advice only.</summary>
+    internal void ReadAhead(long offset, long length)
+    {
+        if (offset < 0 || length <= 0 || offset > Length - length) return;
+        long page = Environment.SystemPageSize, start = offset / page * page;
+        Advise(start, offset + length - start, WillNeed);
+    }
+
     /// <summary>Gives the pages that were read back to the system. Advice only: a refusal costs memory, not correctness.</summary>
     internal void ReleasePages()
+    {
+        if (_view is not null && !_disposed) Advise(0, (long)_view.SafeMemoryMappedViewHandle.ByteLength, DontNeed);
+    }
+
+    private void Advise(long start, long length, int advice)
     {
         if (_view is null || _disposed || OperatingSystem.IsWindows()) return;
         try
         {
-            _ = Advise(_view.SafeMemoryMappedViewHandle.DangerousGetHandle(), (nuint)_view.SafeMemoryMappedViewHandle.ByteLength, DontNeed);
+            _ = Advise(_view.SafeMemoryMappedViewHandle.DangerousGetHandle() + (nint)start, (nuint)length, advice);
         }
         catch (EntryPointNotFoundException)
         {

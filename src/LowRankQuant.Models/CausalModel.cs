@@ -29,13 +29,13 @@ public sealed class CausalModel : IDisposable
     public Device Device { get; }
 
     /// <summary>
-    /// Whether blocks that are loaded from now on leave the weights of their experts in the checkpoint's files, and make floats of them only while they compute with them
-    /// (<see cref="PagedWeight"/>). Changes no result: more is read, and less is in memory.
+    /// Which weights the blocks that are loaded from now on leave in the checkpoint's files, to make floats of them only while they compute with them. Changes no result: more
+    /// is read, and less is in memory.
     /// </summary>
-    public bool PagesExperts
+    public WeightPaging Paging
     {
-        get => _tensors.PagesExperts;
-        set => _tensors.PagesExperts = value;
+        get => _tensors.Paging;
+        set => _tensors.Paging = value;
     }
 
     /// <summary>Whether blocks that are loaded from now on quantize activations, keys and values where the checkpoint asks for it; else these quantizers are left out.</summary>
@@ -108,6 +108,12 @@ public sealed class CausalModel : IDisposable
     public InputEmbedding LoadEmbedding(Tensor? table = null) =>
         With(new BlockParts(_tensors, "", -1), parts => Architecture.MakeEmbedding(parts, table ?? LoadTied(EmbeddingName, HeadName)));
 
+    /// <summary>Asks the system to have block <paramref name="index"/> at hand soon, where there is one, and returns at once.</summary>
+    public void ReadAhead(int index)
+    {
+        if (index < Config.Layers) Checkpoint.ReadAhead(BlockName(index));
+    }
+
     /// <summary>Loads block <paramref name="index"/>.</summary>
     public IDecoderBlock LoadBlock(int index) => With(new BlockParts(_tensors, BlockName(index), index), IDecoderBlock (parts) =>
     {
@@ -159,13 +165,13 @@ public sealed class CausalModel : IDisposable
     }
 
     /// <summary>
-    /// Gives memory of what is gone back to the system: tensors that the device keeps for later, and where experts are paged also what the collector would leave for later,
+    /// Gives memory of what is gone back to the system: tensors that the device keeps for later, and where weights are paged also what the collector would leave for later,
     /// such as the codes of a finished block, which are a large part of a budget that no whole block fits.
     /// </summary>
     public void Trim()
     {
         Device.Trim();
-        if (PagesExperts) GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        if (Paging != WeightPaging.None) GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
     }
 
     /// <inheritdoc/>

@@ -37,8 +37,8 @@ public interface IKernels
     /// <summary>As <see cref="MatMul"/>, with a and b rounded to bfloat16 and the products added up in 32-bit floats.</summary>
     void MatMulHalf(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate);
 
-    /// <summary>y [columns, columns] = x^T x; half the work of a product.</summary>
-    void Gram(Tensor x, Tensor y);
+    /// <summary>y [columns - column, width] = some columns of x^T x from their diagonal downwards: those of x from <paramref name="column"/> on, transposed, times its next width columns.</summary>
+    void GramPanel(Tensor x, int column, Tensor y);
 
     /// <summary>Whether <see cref="MatMulHalf"/> is computed with instructions of its own, instead of by rounding and then as floats are.</summary>
     bool HasHalf { get; }

@@ -35,7 +35,7 @@ public static class PlanRun
         MemoryPlan? memory = null;
         DiskPlan? disk = null;
         Check(found, () => memory = MemoryPlan.For(model.Config, model.Layout, recipe, job.MemoryBytes));
-        model.PagesExperts = memory is { IsPaged: true };
+        model.Paging = memory?.Paging ?? WeightPaging.None;
         if (fits)
         {
             disk = DiskPlan.For(model, recipe, memory ?? new MemoryPlan(0, 0, 0), job.Format == OutputFormat.Dense);
@@ -69,7 +69,7 @@ public static class PlanRun
             TargetBitsPerWeight = targetBits,
             TargetBytes = Bytes(model, targetBits, ScaleType.Float16, vocabulary, matrix => matrix.TargetBitsPerWeight ?? matrix.BitsPerWeight),
             BlockBytes = memory?.FixedBytes,
-            ExpertByExpert = memory?.IsPaged,
+            BlockParts = memory is null ? null : PagingNames.Of(memory.Paging),
             StatisticsBytes = memory?.StatisticsBytes is > 0 and var statistics ? statistics : null,
             ActivationBytes = memory?.StreamBytes,
             ActivationBytesInMemory = memory is null ? null : Math.Min(memory.StreamBytes, memory.ActivationBytes),

@@ -38,7 +38,7 @@ public sealed class QuantizeRun : IQuantizeRun
         if (!looked && !finished) RunPreflight.Require(job);
         MemoryPlan plan = MemoryPlan.For(job.Model.Config, job.Model.Layout, job.Recipe, job.MemoryBytes);
         if (job.Blocks is null && !finished) DiskPlan.For(job.Model, job.Recipe, plan, job.Format == OutputFormat.Dense).Check(job.Output);
-        job.Model.PagesExperts = plan.IsPaged;
+        job.Model.Paging = plan.Paging;
         if (job.Redo is { } redo) RunRedo.Begin(job, redo, calibration, fingerprint, observer, cancellation);
         RunFolder folder = RunFolder.Open(job.Output, fingerprint, job.Overwrite);
         observer.LogTo(folder.LogFile);

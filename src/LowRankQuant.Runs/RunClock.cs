@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Runs;
@@ -24,14 +25,7 @@ internal sealed class RunClock : IDisposable
     }
 
     /// <summary>What all sessions have taken, this one up to now.</summary>
-    public RunEffort Total
-    {
-        get
-        {
-            using Process process = Process.GetCurrentProcess();
-            return new RunEffort(_earlier.Seconds + Stopwatch.GetElapsedTime(_start).TotalSeconds, Math.Max(_earlier.PeakMemoryBytes, process.PeakWorkingSet64));
-        }
-    }
+    public RunEffort Total => new RunEffort(_earlier.Seconds + Stopwatch.GetElapsedTime(_start).TotalSeconds, Math.Max(_earlier.PeakMemoryBytes, ProcessMemory.Peak));
 
     /// <summary>Keeps what was taken so far, now and then, for a session that goes on after this one was killed.</summary>
     public void Save()

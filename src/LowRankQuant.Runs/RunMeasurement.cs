@@ -76,7 +76,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     /// <param name="tokenizer">The source's; null where it has none.</param>
     public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
     {
-        using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device) { PagesExperts = _model.PagesExperts, RunsQuantizers = job.Recipe.Activations is not null || job.Recipe.Cache is not null };
+        using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device) { Paging = _model.Paging, RunsQuantizers = job.Recipe.Activations is not null || job.Recipe.Cache is not null };
         report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result);
         var memory = new ModelRunnerOptions { MemoryBytes = job.MemoryBytes / 2, ScratchFolder = folder.Work };
         using var full = new ModelRunner(_model, memory);

@@ -2,6 +2,8 @@ using System.CommandLine;
 using System.Text.Json;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
+using LowRankQuant.Models;
+using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 
@@ -54,8 +56,8 @@ internal sealed class PlanCommand(Terminal terminal, Engine engine)
         Add("size of the result", plan.ResultBytes is not null, () => $"{Format.Bytes(plan.ResultBytes)}, {Format.Bits(plan.ResultBitsPerParameter)} bits per parameter");
         Add($"bits per quantized weight for {plan.Target}", plan.TargetBitsPerWeight is not null, () => Format.Bits(plan.TargetBitsPerWeight));
         Add($"size for {plan.Target}", plan.TargetBytes is not null, () => Format.Bytes(plan.TargetBytes));
-        Add("memory of a block", plan.BlockBytes is not null, () => Format.Bytes(plan.BlockBytes) + (plan.ExpertByExpert == true ? ", expert by expert" : ""));
-        Add("statistics of experts", plan.StatisticsBytes is not null, () => Format.Bytes(plan.StatisticsBytes));
+        Add("memory of a block", plan.BlockBytes is not null, () => Format.Bytes(plan.BlockBytes) + (plan.BlockParts == PagingNames.Of(WeightPaging.None) ? "" : $", {plan.BlockParts}"));
+        Add("statistics of inputs", plan.StatisticsBytes is not null, () => Format.Bytes(plan.StatisticsBytes));
         Add("activations", plan.ActivationBytes > 0, () => $"{Format.Bytes(plan.ActivationBytes)}, {Format.Bytes(plan.ActivationBytesInMemory)} of them in memory");
         Add("disk", plan.DiskBytes is not null, () => Format.Bytes(plan.DiskBytes));
         Add("time of a block, estimated", plan.BlockSeconds is not null, () => Format.Duration(plan.BlockSeconds!.Value));

@@ -63,6 +63,14 @@ public sealed class GgufFile : ITensorSource
     /// <inheritdoc/>
     public IReadOnlyList<long> ShapeOf(string name) => Owner(name).Tensor.Shape;
 
+    /// <summary>Asks the system to have a tensor's bytes at hand soon, and returns at once.</summary>
+    /// <exception cref="CheckpointFormatException">No such tensor.</exception>
+    public void ReadAhead(string name)
+    {
+        (MappedFile map, long start, GgufTensor tensor) = Owner(name);
+        map.ReadAhead(start, tensor.ByteLength);
+    }
+
     /// <summary>Raw bytes of a tensor, straight from the memory map; valid until the file is disposed.</summary>
     /// <param name="name">Tensor.</param>
     /// <param name="byteOffset">First byte within the tensor.</param>

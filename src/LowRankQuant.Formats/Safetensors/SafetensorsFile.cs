@@ -90,6 +90,10 @@ public sealed class SafetensorsFile : ISafetensorsSource
         return _map.Slice(_header.DataStart + entry.Begin + byteOffset, length);
     }
 
+    /// <summary>Asks the system to have a tensor's bytes at hand soon, and returns at once.</summary>
+    /// <exception cref="CheckpointFormatException">No such tensor.</exception>
+    public void ReadAhead(string name) => _map.ReadAhead(_header.DataStart + Entry(name).Begin, Entry(name).ByteLength);
+
     /// <inheritdoc/>
     public void Read<T>(string name, Span<T> destination, long elementOffset = 0)
         where T : unmanaged

@@ -63,6 +63,12 @@ public sealed class SafetensorsFolder : ISafetensorsSource
     /// <exception cref="CheckpointFormatException">No such tensor.</exception>
     public string StoredNameOf(string name) => Owner(name).Stored;
 
+    /// <summary>Asks the system to have the bytes of all tensors whose names begin so at hand soon, and returns at once.</summary>
+    public void ReadAhead(string prefix)
+    {
+        foreach ((_, (SafetensorsFile file, string stored)) in _owners.Where(owner => owner.Key.StartsWith(prefix, StringComparison.Ordinal))) file.ReadAhead(stored);
+    }
+
     /// <inheritdoc/>
     public bool Contains(string name) => _owners.ContainsKey(name);
 

@@ -83,6 +83,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public IReadOnlyList<int> ShapeOf(string name) => Base.ShapeOf(name);
 
     /// <inheritdoc/>
+    public void ReadAhead(string module) => Base.ReadAhead(module);
+
+    /// <inheritdoc/>
     public void Read(string name, Span<float> destination)
     {
         Base.Read(name, destination);

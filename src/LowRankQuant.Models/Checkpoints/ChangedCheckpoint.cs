@@ -92,6 +92,9 @@ public sealed class ChangedCheckpoint : ICheckpoint
     public IReadOnlyList<int> ShapeOf(string name) => Base.Contains(name) || !_changes.Contains(name) ? Base.ShapeOf(name) : Base.ShapeOf(Architecture.EmbeddingName);
 
     /// <inheritdoc/>
+    public void ReadAhead(string module) => Base.ReadAhead(module);
+
+    /// <inheritdoc/>
     public void Read(string name, Span<float> destination)
     {
         if (!_changes.Contains(name))

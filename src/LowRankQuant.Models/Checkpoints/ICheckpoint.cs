@@ -64,6 +64,12 @@ public interface ICheckpoint : IDisposable
     /// <exception cref="CheckpointException">The tensor is absent or <paramref name="destination"/> has another size.</exception>
     void Read(string name, Span<float> destination);
 
+    /// <summary>Asks the system to have the bytes of a module's tensors at hand soon, those of what it contains included, and returns at once. Nothing where there is nobody to ask.</summary>
+    /// <param name="module">Its standard name, such as <c>model.layers.3</c>.</param>
+    void ReadAhead(string module)
+    {
+    }
+
     /// <summary>
     /// Codes, scales and zero points of a linear weight that is stored on an integer grid we know, its columns in natural order; else null.
     /// </summary>

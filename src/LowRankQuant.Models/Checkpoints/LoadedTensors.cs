@@ -13,8 +13,8 @@ internal sealed class LoadedTensors(ICheckpoint checkpoint, Device device, Func<
     /// <inheritdoc/>
     public Device Device => device;
 
-    /// <summary>Whether weights of experts stay in their files until they are computed with.</summary>
-    public bool PagesExperts { get; set; }
+    /// <summary>Which weights stay in their files until they are computed with.</summary>
+    public WeightPaging Paging { get; set; }
 
     /// <summary>Weights that stay codes where they are stored as such on a uniform grid, told by their names; null for none.</summary>
     public Func<string, bool>? KeepsCodes { get; set; }
@@ -37,7 +37,7 @@ internal sealed class LoadedTensors(ICheckpoint checkpoint, Device device, Func<
     public IWeightSource LoadWeight(TensorSpec spec, bool isExpert)
     {
         Tensor Load() => checkpoint.Load(device, spec.Name, [.. spec.Shape]);
-        if (isExpert && PagesExperts) return new PagedWeight(Load);
+        if (Paging == WeightPaging.Linears || (isExpert && Paging == WeightPaging.Experts)) return new PagedWeight(Load);
         return KeepsCodes?.Invoke(spec.Name) == true && checkpoint.ReadQuantized(spec.Name) is UniformWeight { Branch: null } codes ? new CodedWeight(codes) : new DenseWeight(Load());
     }
 

@@ -60,10 +60,10 @@ internal abstract partial class CheckedKernels(IKernels inner) : IKernels
         inner.MatMulHalf(a, transposeA, b, transposeB, c, accumulate);
     }
 
-    public void Gram(Tensor x, Tensor y)
+    public void GramPanel(Tensor x, int column, Tensor y)
     {
-        if (y.Count != (long)x.Columns * x.Columns || (y.Count != 0 && y.Columns != x.Columns)) throw Fault(y, $"has to be [{x.Columns}, {x.Columns}]");
-        inner.Gram(x, y);
+        if (column < 0 || column + y.Columns > x.Columns || y.Rows != x.Columns - column) throw Fault(y, $"has to be [{x.Columns - column}, at most as much] for columns of {x} from {column} on");
+        inner.GramPanel(x, column, y);
     }
 
     private static void CheckProduct(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c)

@@ -11,7 +11,7 @@ namespace LowRankQuant.Quantization.Layers;
 /// <param name="size">Inputs of the layer.</param>
 internal sealed class InputStatistics(int size)
 {
-    private readonly SegmentedMatrix _products = new((long)size * size);
+    private readonly SecondMoments _products = new(size);
     private readonly SegmentedMatrix _magnitudes = new(size);
     private double[]? _covariance;
 
@@ -29,9 +29,7 @@ internal sealed class InputStatistics(int size)
             if (_covariance is null)
             {
                 EndSegment();
-                double[] sum = _products.Total;
-                for (int i = 0; i < sum.Length; i++) sum[i] /= Math.Max(1, Tokens);
-                _covariance = sum;
+                _covariance = _products.TakeMean(Tokens);
             }
             return _covariance;
         }
@@ -50,8 +48,9 @@ internal sealed class InputStatistics(int size)
     /// <summary>Statistics of a matrix in double precision, [tokens, n].</summary>
     public static InputStatistics Of(double[] x, int size, WorkerPool workers)
     {
-        var statistics = new InputStatistics(size) { Tokens = x.Length / size };
-        MatrixProduct.TransposedMultiply(x, x, statistics._products.Segment, size, x.Length / size, size, workers);
+        var statistics = new InputStatistics(size) { Tokens = x.Length / size, _covariance = new double[size * size] };
+        MatrixProduct.TransposedMultiply(x, x, statistics._covariance, size, x.Length / size, size, workers);
+        for (int i = 0; i < statistics._covariance.Length; i++) statistics._covariance[i] /= Math.Max(1, statistics.Tokens);
         double[] magnitudes = statistics._magnitudes.Segment;
         for (int i = 0; i < x.Length; i++) magnitudes[i % size] += Math.Abs(x[i]);
         return statistics;
@@ -63,9 +62,7 @@ internal sealed class InputStatistics(int size)
     public void Add(Tensor x)
     {
         if (_covariance is not null) throw new InvalidOperationException("The covariance was already taken.");
-        using Tensor product = x.Device.Empty(size, size);
-        x.Device.Kernels.Gram(x, product);
-        _products.Add(product);
+        _products.Add(x);
         double[] magnitudes = _magnitudes.Segment;
         ReadOnlySpan<float> values = x.IsOnHost ? x.Span : x.ToArray();
         for (int token = 0; token < x.Rows; token++)

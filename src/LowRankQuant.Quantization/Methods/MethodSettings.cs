@@ -24,6 +24,9 @@ public abstract record MethodSettings
     /// <summary>Whether layers are fitted one by one in double precision.</summary>
     public virtual bool FitsLayers => false;
 
+    /// <summary>What fitting a layer takes, where layers are fitted one by one.</summary>
+    public virtual FitMemory FitMemory => FitMemory.Usual;
+
     /// <summary>Whether the method learns anything from calibration text.</summary>
     public bool LooksAtInputs => FitsLayers || Training is not null || Create().NeedsCalibration;
 
@@ -69,6 +72,18 @@ public abstract record MethodSettings
 
     /// <summary>What is learned from calibration text and how, as the rest of a line; empty for nothing more to say.</summary>
     public virtual string DescribeLearning() => "";
+}
+
+/// <summary>What fitting a layer of some outputs and inputs holds at once, in double precision.</summary>
+/// <param name="Matrices">Matrices of the size of its weight: itself, targets, residuals, values of codes, errors, and what the collector has not taken back.</param>
+/// <param name="Covariances">Matrices of its inputs squared: the covariance, the damped one, factors of it.</param>
+public readonly record struct FitMemory(int Matrices, int Covariances)
+{
+    /// <summary>Of methods that work in the full covariance.</summary>
+    public static FitMemory Usual { get; } = new(8, 6);
+
+    /// <summary>Bytes of a layer.</summary>
+    public long BytesOf(long outFeatures, long inFeatures) => sizeof(double) * ((Matrices * outFeatures * inFeatures) + (Covariances * inFeatures * inFeatures));
 }
 
 /// <summary>How the rows of an output head are fitted to their inputs.</summary>

@@ -3,6 +3,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
@@ -18,7 +19,7 @@ namespace LowRankQuant.Quantization.Pipeline;
 /// <summary>
 /// Quantizes a model block after block, one block in memory at a time. Two streams of activations are carried along: the full-precision one, which
 /// block by block becomes the target, and the quantized one, which sees every earlier block with its weights as stored. A finished block is on disk
-/// before the next begins; a run that starts again replays the streams through the finished blocks and goes on with the same bytes.
+/// before the method works on the next; it is written while that one is read and the windows pass through it. A run that starts again replays the streams through the finished blocks and goes on with the same bytes.
 /// </summary>
 public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder folder, IBlockStore store)
 {
@@ -61,23 +62,28 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         // Nothing is written of some blocks alone, and the head is behind them all.
         bool headIsPending = blocks is null && Vocabulary is { HeadIsPending: true };
         using ActivationStreams? streams = Streams(calibration, activationBudget);
+        using var writing = new BlockWriting(folder, BlockProgress);
         for (int index = 0; index < count; index++)
         {
             cancellation.ThrowIfCancellationRequested();
             bool finished = folder.HasBlock(index);
-            BlockReport report;
             if (finished && (streams is null || (LastFinished(count) == count - 1 && !headIsPending)))
             {
-                report = folder.ReadReport(index);
+                reports.Add(folder.ReadReport(index));
+                BlockProgress?.Report(reports[^1]);
+            }
+            else if (finished)
+            {
+                reports.Add(Replay(index, streams!, cancellation));
+                BlockProgress?.Report(reports[^1]);
             }
             else
             {
-                report = finished ? Replay(index, streams!, cancellation) : Quantize(index, streams, cancellation);
+                reports.Add(Quantize(index, streams, writing, cancellation));
             }
-            reports.Add(report);
-            BlockProgress?.Report(report);
             model.Trim();
         }
+        writing.Finish();
         if (blocks is null) Vocabulary?.QuantizeHead(streams?.Streams, cancellation);
         return reports;
     }
@@ -130,16 +136,18 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         }
     }
 
-    private BlockReport Quantize(int index, ActivationStreams? streams, CancellationToken cancellation)
+    private BlockReport Quantize(int index, ActivationStreams? streams, BlockWriting writing, CancellationToken cancellation)
     {
         long start = Time.GetTimestamp();
+        Func<long?> peak = ProcessMemory.BeginSection();
         Scheme scheme = recipe.SchemeOf(index);
         long[][]? experts = null;
         using PreparedBlock prepared = _prepared.Prepare(
             index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation, lastPass: streams is not null && SharesLastPass(recipe) ? Advance : null);
         IDecoderBlock block = prepared.Block;
+        model.ReadAhead(index + 1);
         double? before = null, heldOutBefore = null, after = null, heldOut = null;
-        Action? trim = model.PagesExperts ? model.Trim : null;
+        Action? trim = model.Paging == WeightPaging.None ? null : model.Trim;
         if (streams is not null)
         {
             if (experts is null) Advance(block, null);
@@ -149,6 +157,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             if (streams.HeldOutWindows > 0) heldOutBefore = streams.Loss(block, streams.TrainingWindows, streams.HeldOutWindows, cancellation);
         }
         trim?.Invoke();
+        writing.Finish();
         QuantizedBlock result = recipe.MethodOf(index).Create().Quantize(new BlockContext
         {
             Block = block,
@@ -171,6 +180,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         }
         var report = new BlockReport(block.Index, before, after, heldOut, heldOutBefore, Time.GetElapsedTime(start).TotalSeconds)
         {
+            PeakMemoryBytes = peak(),
             KeptIteration = result.KeptIteration,
             ExpertTokens = experts ?? [],
             Warnings = result.Warnings,
@@ -181,7 +191,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         var named = new List<(string Name, QuantizedWeight Weight)>();
         for (int i = 0; i < result.Weights.Count; i++) named.Add(($"{block.Name}.{block.Slots[i].Name}", result.Weights[i]));
         _prepared.Keep(prepared);
-        folder.WriteBlock(block.Index, store.Tensors(named), report);
+        writing.Begin(store.Tensors(named), report);
         return report;
 
         void Advance(IDecoderBlock passed, Action<int, Tensor>? see)

@@ -1,3 +1,4 @@
+using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
@@ -16,10 +17,10 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
     // The runtime, code, tokenizer and buffers of files.
     private const long ProcessBytes = 300L << 20;
 
-    /// <summary>Whether a block does not fit whole, so that its experts stay in their files until they are computed with (<see cref="Models.CausalModel.PagesExperts"/>).</summary>
-    public bool IsPaged { get; init; }
+    /// <summary>Which weights stay in their files until they are computed with, as a block would not fit whole.</summary>
+    public WeightPaging Paging { get; init; }
 
-    /// <summary>What statistics of experts may take together; 0 where none are taken.</summary>
+    /// <summary>What statistics of inputs may take together; 0 where none are taken.</summary>
     public long StatisticsBytes { get; init; }
 
     /// <summary>Plans a run.</summary>
@@ -33,7 +34,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         MemoryPlan[] plans = [.. recipe.Methods.Distinct().Select(method => ForMethod(config, layout, recipe with { Method = method }, memory))];
         return new MemoryPlan(plans.Max(plan => plan.FixedBytes), plans.Min(plan => plan.ActivationBytes), plans.Max(plan => plan.StreamBytes))
         {
-            IsPaged = plans.Any(plan => plan.IsPaged),
+            Paging = plans.Max(plan => plan.Paging),
             StatisticsBytes = plans.Max(plan => plan.StatisticsBytes),
         };
     }
@@ -45,6 +46,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         IBlockMethod method = recipe.Method.Create();
         bool calibrates = recipe.LooksAtText;
         long embedding = Math.Max((long)config.VocabularySize * config.HiddenSize * 4, Vocabulary(layout, recipe, calibrates));
+        WeightPaging paging = WeightPaging.None;
         long fixedBytes = ProcessBytes + Math.Max(block.Whole(), embedding);
         long streams = calibrates ? (method.NeedsFullPrecisionInput ? 3L : 2L) * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;
         long budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
@@ -57,13 +59,17 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
             fixedBytes = Math.Max(fixedBytes, whole);
             streams = Math.Max(streams, needs.StreamBytes);
         }
-        long statistics = block.LeastStatistics();
-        bool paged = fixedBytes + statistics > budget && block is { HasExperts: true, WholeOnly: null };
-        if (paged) fixedBytes = PagedBytes(block, embedding);
-        if (fixedBytes + statistics > budget) throw new OutOfBudgetException(Shortage(config, layout, recipe, fixedBytes + statistics, paged, budget));
-        long rest = budget - fixedBytes;
-        if (statistics > 0) statistics = Math.Max(statistics, Math.Min(rest / 2, ExpertPool.MostBytes));
-        return new MemoryPlan(fixedBytes, rest - statistics, streams) { IsPaged = paged, StatisticsBytes = statistics };
+        while (fixedBytes + block.ExpertStatistics() > budget && block.WholeOnly is null && paging < WeightPaging.Linears)
+        {
+            paging = paging == WeightPaging.None && block.HasExperts ? WeightPaging.Experts : WeightPaging.Linears;
+            fixedBytes = Math.Min(fixedBytes, ProcessBytes + Math.Max(block.Paged(paging), embedding));
+        }
+        long experts = block.ExpertStatistics(), rest = budget - fixedBytes;
+        if (experts > rest) throw new OutOfBudgetException(Shortage(config, layout, recipe, fixedBytes + experts, paging, budget));
+        if (experts > 0) experts = Math.Max(experts, Math.Min(rest / 2, ExpertPool.MostBytes));
+        // Of inputs that all tokens share, those of one site are part of the block's work.
+        long more = block.HasExperts ? 0 : Math.Min((rest - experts) / 2, block.AllStatistics() - block.LeastStatistics());
+        return new MemoryPlan(fixedBytes, rest - experts - more, streams) { Paging = paging, StatisticsBytes = Math.Max(experts, block.LeastStatistics() + more) };
     }
 
     // Embedding or head while it is quantized: floats twice (as it was, as it is read back), codes; and some rows of a head in double precision.
@@ -71,34 +77,33 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
     {
         if (recipe.Vocabulary is not { } vocabulary || layout.Vocabulary is not { } shape) return 0;
         long weights = (long)shape.Rows * shape.Width, rows = Math.Min(shape.Rows, HeadRounding.RowsAtOnce);
-        long fit = looksAtInputs && vocabulary.Head is not null ? BlockMemory.LayerBytes(rows, shape.Width) : 0;
+        long fit = looksAtInputs && vocabulary.Head is not null ? recipe.Method.FitMemory.BytesOf(rows, shape.Width) : 0;
         return (((2 * sizeof(float)) + 2) * weights) + fit;
     }
 
     /// <summary>One line for people.</summary>
     public string Describe()
     {
-        string block = IsPaged ? $"memory: about {Text(FixedBytes)} for a block, expert by expert" : $"memory: about {Text(FixedBytes)} {(StreamBytes == 0 ? "at most" : "for a block")}";
-        string statistics = StatisticsBytes == 0 ? "" : $", {Text(StatisticsBytes)} for statistics of experts";
+        string block = $"memory: about {Text(FixedBytes)} {(Paging != WeightPaging.None ? $"for a block, {PagingNames.Of(Paging)}" : StreamBytes == 0 ? "at most" : "for a block")}";
+        string statistics = StatisticsBytes == 0 ? "" : $", {Text(StatisticsBytes)} for statistics of inputs";
         if (StreamBytes == 0) return block + statistics;
         return $"{block}{statistics}, {Text(StreamBytes)} of activations {(StreamBytes <= ActivationBytes ? "in memory" : $"of which {Text(ActivationBytes)} in memory, the rest on disk")}";
     }
 
-    private static long PagedBytes(BlockMemory block, long embedding) => ProcessBytes + Math.Max(block.Paged(), embedding);
-
-    // What is needed, why a block of experts is not taken apart, and what would do.
-    private static string Shortage(DecoderConfig config, ModelLayout layout, Recipe recipe, long needed, bool paged, long budget)
+    // What is needed, why a block is not taken apart, and what would do.
+    private static string Shortage(DecoderConfig config, ModelLayout layout, Recipe recipe, long needed, WeightPaging paging, long budget)
     {
         var block = new BlockMemory(config, layout, recipe);
-        if (!block.HasExperts)
-            return $"One block needs about {Text(needed)} and the memory budget is {Text(budget)}; give more with `memory`, or use a smaller `batch`, `sequence_length` or `rank`.";
-        if (paged)
-            return $"One block needs about {Text(needed)}, expert by expert, and the memory budget is {Text(budget)}; give more with `memory`, or use a smaller `batch` or `sequence_length`.";
-        string method = recipe.Method.Method;
+        if (block.WholeOnly is not { } reason)
+            return $"One block needs about {Text(needed)}, {PagingNames.Of(paging)}, and the memory budget is {Text(budget)}; give more with `memory`, or use a smaller `batch` or `sequence_length`.";
+        string parts = block.HasExperts ? "experts" : "linears", method = recipe.Method.Method;
         var rounding = new BlockMemory(config, layout, recipe with { Method = RtnMethod.Plain, Tuning = null });
-        long least = PagedBytes(rounding, Math.Max((long)config.VocabularySize * config.HiddenSize * 4, Vocabulary(layout, recipe, looksAtInputs: false)));
-        string fits = least <= budget ? $"methods that go expert by expert are rtn, which needs about {Text(least)}, and flrq and its peers ('lrq plan `method` flrq' says what they need)" : $"rtn, which goes expert by expert, would need {Text(least)}";
-        return $"One block needs about {Text(needed)} and the memory budget is {Text(budget)}; {method} {block.WholeOnly}, so its experts cannot be taken one by one. Give more with `memory`; {fits}.";
+        long embedding = Math.Max((long)config.VocabularySize * config.HiddenSize * 4, Vocabulary(layout, recipe, looksAtInputs: false));
+        long least = ProcessBytes + Math.Max(rounding.Paged(block.HasExperts ? WeightPaging.Experts : WeightPaging.Linears), embedding);
+        string way = block.HasExperts ? "expert by expert" : "linear by linear";
+        string fits = least <= budget ? $"methods that go {way} are rtn, which needs about {Text(least)}, and flrq and its peers ('lrq plan `method` flrq' says what they need)" : $"rtn, which goes {way}, would need {Text(least)}";
+        string smaller = block.HasExperts ? "" : ", or use a smaller `batch`, `sequence_length` or `rank`";
+        return $"One block needs about {Text(needed)} and the memory budget is {Text(budget)}; {method} {reason}, so its {parts} cannot be taken one by one. Give more with `memory`{smaller}; {fits}.";
     }
 
     private static string Text(long bytes) => bytes >= 1 << 30

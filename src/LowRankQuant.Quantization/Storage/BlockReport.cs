@@ -13,6 +13,9 @@ namespace LowRankQuant.Quantization.Storage;
 public sealed record BlockReport(
     int Index, double? LossBefore, double? LossAfter, double? HeldOutLoss, double? HeldOutLossBefore, double Seconds)
 {
+    /// <summary>Largest resident memory of the process while the block was worked on, bytes; null where the system does not tell.</summary>
+    public long? PeakMemoryBytes { get; init; }
+
     /// <summary>Iteration whose parameters were kept; null when the method does not train.</summary>
     public int? KeptIteration { get; init; }
 

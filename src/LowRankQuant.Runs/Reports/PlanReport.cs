@@ -51,10 +51,10 @@ public sealed record PlanReport
     /// <summary>Memory of one block's work.</summary>
     public long? BlockBytes { get; init; }
 
-    /// <summary>Whether that work goes expert by expert, as the block whole would not fit the budget; null when the memory was not planned.</summary>
-    public bool? ExpertByExpert { get; init; }
+    /// <summary>How that work goes: "whole", or "expert by expert" or "linear by linear" as the block whole would not fit the budget; null when the memory was not planned.</summary>
+    public string? BlockParts { get; init; }
 
-    /// <summary>Memory of statistics of experts, of as many at a time as fit; null where none are taken.</summary>
+    /// <summary>Memory of statistics of inputs, of as many at a time as fit; null where none are taken.</summary>
     public long? StatisticsBytes { get; init; }
 
     /// <summary>Memory of all activations.</summary>

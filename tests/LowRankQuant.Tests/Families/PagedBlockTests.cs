@@ -23,38 +23,46 @@ public sealed class PagedBlockTests : IDisposable
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Threads = 2 });
 
     [Theory]
-    [InlineData("models/qwen3_moe", "rtn", false)]
-    [InlineData("models/qwen3_moe", "flrq", false)]
-    [InlineData("models/qwen3_moe", "lqer", true)]
-    [InlineData("models2/gpt_oss", "rtn", false)]
-    public void PagedBlocksGiveTheBytesOfWholeOnes(string name, string method, bool quantizedInputs)
+    [InlineData("models/qwen3_moe", "rtn", false, WeightPaging.Experts)]
+    [InlineData("models/qwen3_moe", "flrq", false, WeightPaging.Experts)]
+    [InlineData("models/qwen3_moe", "flrq", false, WeightPaging.Linears)]
+    [InlineData("models/qwen3_moe", "lqer", true, WeightPaging.Experts)]
+    [InlineData("models/granite", "rtn", false, WeightPaging.Linears)]
+    [InlineData("models/granite", "flrq", false, WeightPaging.Linears)]
+    [InlineData("models/gpt_neox", "lqer", true, WeightPaging.Linears)]
+    [InlineData("models2/gpt_oss", "rtn", false, WeightPaging.Experts)]
+    public void PagedBlocksGiveTheBytesOfWholeOnes(string name, string method, bool quantizedInputs, WeightPaging paging)
     {
         string source = _folder.File("source");
         FamilyModels.Write(name, source);
         Recipe recipe = RecipeOf(source, method, quantizedInputs);
-        (string whole, double wholeLoss) = Run(source, recipe, "whole", paged: false, statistics: 1L << 30);
-        (string paged, double pagedLoss) = Run(source, recipe, "paged", paged: true, statistics: 1);
+        (string whole, double wholeLoss) = Run(source, recipe, "whole", WeightPaging.None, statistics: 1L << 30);
+        (string paged, double pagedLoss) = Run(source, recipe, "paged", paging, statistics: 1);
         Assert.Equal(whole, paged);
         Assert.Equal(wholeLoss, pagedLoss);
     }
 
-    [Fact]
-    public void WeightsOfExpertsAreFloatsOnlyWhileTheyAreComputedWith()
+    [Theory]
+    [InlineData(WeightPaging.Experts)]
+    [InlineData(WeightPaging.Linears)]
+    public void PagedWeightsAreFloatsOnlyWhileTheyAreComputedWith(WeightPaging paging)
     {
         string source = _folder.File("source");
         FamilyModels.Write("models/qwen3_moe", source);
-        long whole = LoadedBytes(false), paged = LoadedBytes(true);
+        long whole = LoadedBytes(WeightPaging.None), paged = LoadedBytes(paging);
         using var model = new CausalModel(CheckpointOpener.Open(source), _device);
-        long experts = model.Layout.LargestBlock.Where(linear => linear.IsExpert).Sum(linear => linear.Weights) * sizeof(float);
-        Assert.True(experts > 0);
-        Assert.InRange(whole - paged, experts, experts + (experts / 4));
+        long weights = model.Layout.LargestBlock.Where(Stays).Sum(linear => linear.Weights) * sizeof(float);
+        Assert.True(weights > 0);
+        Assert.InRange(whole - paged, weights, weights + (weights / 4));
 
-        long LoadedBytes(bool pages)
+        bool Stays(LinearShape linear) => linear.IsExpert || paging == WeightPaging.Linears;
+
+        long LoadedBytes(WeightPaging asked)
         {
-            using var opened = new CausalModel(CheckpointOpener.Open(source), _device) { PagesExperts = pages };
+            using var opened = new CausalModel(CheckpointOpener.Open(source), _device) { Paging = asked };
             long before = _device.BytesInUse;
             using IDecoderBlock block = opened.LoadBlock(0);
-            Assert.All(block.Slots, slot => Assert.Equal(pages && slot.IsExpert, slot.Weight is PagedWeight));
+            Assert.All(block.Slots, slot => Assert.Equal(asked == WeightPaging.Linears || (asked == WeightPaging.Experts && slot.IsExpert), slot.Weight is PagedWeight));
             return _device.BytesInUse - before;
         }
     }
@@ -72,11 +80,11 @@ public sealed class PagedBlockTests : IDisposable
         DecoderConfig config = checkpoint.Config with { HiddenSize = 2048 };
         MemoryPlan Plan(string method, long gigabytes) => MemoryPlan.For(config, layout, RecipeOf(source, method, false), gigabytes << 30);
 
-        Assert.False(Plan("rtn", 40).IsPaged);
-        Assert.False(Plan("flrq", 40).IsPaged);
-        Assert.True(Plan("rtn", 6).IsPaged);
+        Assert.Equal(WeightPaging.None, Plan("rtn", 40).Paging);
+        Assert.Equal(WeightPaging.None, Plan("flrq", 40).Paging);
+        Assert.Equal(WeightPaging.Experts, Plan("rtn", 6).Paging);
         MemoryPlan flrq = Plan("flrq", 6);
-        Assert.True(flrq is { IsPaged: true, StatisticsBytes: > 0 });
+        Assert.True(flrq is { Paging: WeightPaging.Experts, StatisticsBytes: > 0 });
         Assert.InRange(flrq.FixedBytes + flrq.StatisticsBytes + flrq.ActivationBytes, 1, 6L << 30);
         foreach (string method in new[] { "lrq", "flexround", "flrq+" })
         {
@@ -85,7 +93,7 @@ public sealed class PagedBlockTests : IDisposable
             Assert.Contains("rtn, which needs about", message, StringComparison.Ordinal);
             Assert.Contains("the memory budget is 6.0 GiB", message, StringComparison.Ordinal);
         }
-        Assert.Contains("expert by expert", Assert.Throws<OutOfBudgetException>(() => Plan("rtn", 1)).Message, StringComparison.Ordinal);
+        Assert.Contains("linear by linear", Assert.Throws<OutOfBudgetException>(() => Plan("rtn", 0)).Message, StringComparison.Ordinal);
     }
 
     public void Dispose()
@@ -126,9 +134,9 @@ public sealed class PagedBlockTests : IDisposable
     }
 
     // The hash of the block files, and the loss of the result that they make when it is paged in the same way.
-    private (string Hash, double Loss) Run(string source, Recipe recipe, string name, bool paged, long statistics)
+    private (string Hash, double Loss) Run(string source, Recipe recipe, string name, WeightPaging paging, long statistics)
     {
-        using var model = new CausalModel(CheckpointOpener.Open(source), _device) { PagesExperts = paged };
+        using var model = new CausalModel(CheckpointOpener.Open(source), _device) { Paging = paging };
         RunFolder run = RunFolder.Open(_folder.File(name), RunFingerprint.Of(model.Checkpoint, "test", recipe, _device.Kernels.Name, "none"), overwrite: false);
         var store = new CompressedBlockStore(recipe.Scheme);
         int[][] windows = [.. Enumerable.Range(0, 4).Select(row => Enumerable.Range(0, Length).Select(i => ((row * 31) + (i * i)) % 101).ToArray())];

@@ -40,19 +40,19 @@ public class SimdTwinTests(KernelTwins twins) : IClassFixture<KernelTwins>
     }
 
     [Theory]
-    [InlineData(1, 1)]
-    [InlineData(5, 70)]
-    [InlineData(3, 1023)]
-    [InlineData(2, 1025)]
-    [InlineData(3, 2100)]
-    public void Grams(int rows, int n)
+    [InlineData(1, 1, 0, 1)]
+    [InlineData(5, 70, 0, 70)]
+    [InlineData(5, 70, 33, 7)]
+    [InlineData(3, 1023, 1000, 23)]
+    [InlineData(3, 1100, 1, 1024)]
+    public void GramPanels(int rows, int n, int column, int wide)
     {
         float[] a = Random(new SeededRandom((ulong)((rows * 1000) + n + 9)), rows * n);
         twins.Compare(kernels =>
         {
-            Tensor gram = twins.Empty(n, n);
-            kernels.Gram(twins.From(a, rows, n), gram);
-            return [gram];
+            Tensor panel = twins.Empty(n - column, wide);
+            kernels.GramPanel(twins.From(a, rows, n), column, panel);
+            return [panel];
         });
     }
 

@@ -251,7 +251,7 @@ public sealed class FoldTests
     {
         using var lab = new TransformLab("models/qwen3_moe");
         float[][] whole = Folded();
-        lab.Model.PagesExperts = true;
+        lab.Model.Paging = WeightPaging.Experts;
         Assert.Equal(whole, Folded());
 
         float[][] Folded()

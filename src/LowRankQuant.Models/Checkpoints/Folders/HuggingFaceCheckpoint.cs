@@ -130,6 +130,9 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public string WrittenName(string name) => _written?.Of(name) ?? name;
 
     /// <inheritdoc/>
+    public void ReadAhead(string module) => _contents.Stored.ReadAhead(module + ".");
+
+    /// <inheritdoc/>
     public bool Contains(string name) => _names.Contains(name);
 
     /// <inheritdoc/>

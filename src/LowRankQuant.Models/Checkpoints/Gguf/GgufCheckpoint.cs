@@ -93,6 +93,13 @@ public sealed class GgufCheckpoint : ICheckpoint
     public IReadOnlyList<int> ShapeOf(string name) => Place(name).Part.Shape;
 
     /// <inheritdoc/>
+    public void ReadAhead(string module)
+    {
+        foreach (string name in TensorNames.Where(name => name.StartsWith(module + ".", StringComparison.Ordinal)).Select(Place).Where(place => !place.Tensor.IsKey).Select(place => place.Tensor.Name).Distinct())
+            _file.ReadAhead(name);
+    }
+
+    /// <inheritdoc/>
     public void Read(string name, Span<float> destination)
     {
         GgufPlace place = Place(name);

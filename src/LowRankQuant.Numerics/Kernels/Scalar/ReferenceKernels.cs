@@ -38,7 +38,18 @@ internal sealed class ReferenceKernels : IKernels
         Reference.MatMul<float>(a.Span, transposeA, b.Span, transposeB, m, n, k, c.Span, accumulate);
     }
 
-    public void Gram(Tensor x, Tensor y) => MatMul(x, true, x, false, y, accumulate: false);
+    public void GramPanel(Tensor x, int column, Tensor y)
+    {
+        ReadOnlySpan<float> values = x.Span;
+        Span<float> panel = y.Span;
+        int n = x.Columns, wide = y.Columns;
+        for (int i = 0; i < panel.Length; i++)
+        {
+            float sum = 0;
+            for (int row = 0; row < x.Rows; row++) sum += values[(row * n) + column + (i / wide)] * values[(row * n) + column + (i % wide)];
+            panel[i] = sum;
+        }
+    }
 
     public bool HasHalf => false;
 

@@ -15,9 +15,6 @@ internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm 
     /// <summary>Elements of one chunk: enough to outweigh handing it out, few enough to stay in the nearest cache.</summary>
     private const int ChunkElements = 16384;
 
-    // Columns of a symmetric product that are computed together: enough for the products, and little of them twice.
-    private const int GramColumns = 1024;
-
     private readonly ScratchPool _scratch = new();
 
     public string Name => $"simd {V.Name}, {gemm.Name} products";
@@ -29,27 +26,8 @@ internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm 
         gemm.Multiply(transposeA, transposeB, m, n, k, a.Pointer, a.Columns, b.Pointer, b.Columns, c.Pointer, n, accumulate);
     }
 
-    public void Gram(Tensor x, Tensor y)
-    {
-        int n = x.Columns, k = x.Rows;
-        float* source = x.Pointer, target = y.Pointer;
-        // The blocks below the diagonal; those above are theirs.
-        for (int column = 0; column < n; column += GramColumns)
-        {
-            int wide = Math.Min(GramColumns, n - column);
-            gemm.Multiply(true, false, n - column, wide, k, source + column, n, source + column, n, target + ((long)column * n) + column, n, accumulate: false);
-        }
-        ForRows(n, n, (_, first, end) =>
-        {
-            for (int column = (first / GramColumns * GramColumns) + GramColumns; column < n; column++)
-            {
-                // Read side by side, written to as few lines as there are rows, which stay near.
-                int last = Math.Min(end, column / GramColumns * GramColumns);
-                float* from = target + ((long)column * n), to = target + column;
-                for (int row = first; row < last; row++) to[(long)row * n] = from[row];
-            }
-        });
-    }
+    public void GramPanel(Tensor x, int column, Tensor y) =>
+        gemm.Multiply(true, false, y.Rows, y.Columns, x.Rows, x.Pointer + column, x.Columns, x.Pointer + column, x.Columns, y.Pointer, y.Columns, accumulate: false);
 
     public bool HasHalf => gemm is IHalfGemm;
 

@@ -71,6 +71,9 @@ public sealed class FlrqMethod : QuantizationMethod
 
         public override string Method => "flrq";
 
+        // W, what is peeled, a residual and its error, and as much that was let go; of H nothing but itself. Fitted to other inputs, what their products take.
+        public override FitMemory FitMemory => QuantizedInputs ? FitMemory.Usual : new FitMemory(5, 1);
+
         protected override CorrectionOptions Options => Shared;
 
         protected override IEnumerable<KeyValuePair<string, string>> Own =>

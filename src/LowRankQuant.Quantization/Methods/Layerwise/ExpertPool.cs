@@ -27,7 +27,7 @@ internal sealed class ExpertPool(IDecoderBlock block, IReadOnlyList<InputSite> s
         for (int first = 0; first < sites.Count; first += most) yield return first..Math.Min(first + most, sites.Count);
     }
 
-    /// <summary>Bytes of the statistics of a site: sums of squares and of products with the other stream, of the run that goes on and of those that ended, in double precision.</summary>
+    /// <summary>Bytes of the statistics of a site, at most: second moments, and products with the other stream, of the run that goes on and of those that ended, in double precision.</summary>
     /// <param name="size">Its inputs.</param>
     public static long BytesOf(long size) => 4 * sizeof(double) * size * size;
 

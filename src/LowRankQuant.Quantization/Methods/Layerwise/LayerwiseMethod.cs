@@ -40,8 +40,8 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         var reports = new LayerReport[slots.Count];
         var warnings = new List<string>();
         var statistics = new StageStatistics(context.Block, context.Device, context.StatisticsBytes, context.Cancellation);
-        InputStatistics[][]? all = options.QuantizedInputs ? null : statistics.All(fullInput, WindowRange.Training(streams));
-        InputStatistics[][]? allHeldOut = options.QuantizedInputs || !chooses ? null : statistics.All(fullInput, WindowRange.HeldOut(streams));
+        StageQueue? training = options.QuantizedInputs ? null : new StageQueue(statistics, fullInput, WindowRange.Training(streams));
+        StageQueue? judging = options.QuantizedInputs || !chooses ? null : new StageQueue(statistics, fullInput, WindowRange.HeldOut(streams));
         try
         {
             int done = 0;
@@ -52,8 +52,8 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
                 var experts = new ExpertPool(context.Block, sites, options.ExpertFloor, warnings);
                 foreach (Range some in ExpertPool.Parts(sites, slots, context.StatisticsBytes))
                 {
-                    StageInputs[] inputs = Inputs(all, stage, some, WindowRange.Training(streams), experts);
-                    StageInputs[]? heldOut = chooses ? Inputs(allHeldOut, stage, some, WindowRange.HeldOut(streams), null) : null;
+                    StageInputs[] inputs = Inputs(training, stage, some, WindowRange.Training(streams), experts);
+                    StageInputs[]? heldOut = chooses ? Inputs(judging, stage, some, WindowRange.HeldOut(streams), null) : null;
                     foreach ((int site, int slot) in sites.Take(some).SelectMany((known, site) => known.Slots.Select(slot => (site, slot))))
                     {
                         context.Cancellation.ThrowIfCancellationRequested();
@@ -72,8 +72,6 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
                     // The next part's statistics take as much again.
                     context.Trim?.Invoke();
                 }
-                if (all is not null) all[stage] = [];
-                if (allHeldOut is not null) allHeldOut[stage] = [];
             }
         }
         finally
@@ -86,15 +84,15 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         }
         return new QuantizedBlock(weights) { Layers = reports, Warnings = warnings };
 
-        StageInputs[] Inputs(InputStatistics[][]? known, int stage, Range some, WindowRange windows, ExpertPool? experts)
+        StageInputs[] Inputs(StageQueue? single, int stage, Range some, WindowRange windows, ExpertPool? experts)
         {
             // Statistics of experts are taken when their turn comes: all of a block at once would not fit.
-            if (known is { Length: > 0 } && known[stage] is [var single]) return [new StageInputs(single, null)];
-            ActivationStream seen = known is null ? streams.QuantizedInput : fullInput;
-            bool cross = known is null && options.Propagation > 0;
-            Action useSeen = known is null ? () => Use(quantized) : () => Use(dense);
+            if (single?.Take(stage) is { } only) return [new StageInputs(only, null)];
+            ActivationStream seen = single is null ? streams.QuantizedInput : fullInput;
+            bool cross = single is null && options.Propagation > 0;
+            Action useSeen = single is null ? () => Use(quantized) : () => Use(dense);
             StageInputs[] inputs = statistics.Pair(stage, fullInput, seen, windows, some, cross, () => Use(dense), useSeen);
-            if (known is not null) Use(quantized);
+            if (single is not null) Use(quantized);
             return experts is null ? inputs : experts.Fill(inputs, some, () => statistics.Pool(stage, fullInput, seen, windows, cross, () => Use(dense), useSeen));
         }
 

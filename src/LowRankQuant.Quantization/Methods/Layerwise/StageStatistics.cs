@@ -9,7 +9,7 @@ namespace LowRankQuant.Quantization.Methods.Layerwise;
 /// <summary>Runs a block over calibration windows and collects what its linears see.</summary>
 /// <param name="block">The block.</param>
 /// <param name="device">Where it computes.</param>
-/// <param name="memory">Bytes that statistics of experts may take together; more of them are taken part by part.</param>
+/// <param name="memory">Bytes that statistics may take together; more of them are taken part by part.</param>
 /// <param name="cancellation">Asks to stop.</param>
 internal sealed class StageStatistics(IDecoderBlock block, Device device, long memory, CancellationToken cancellation)
 {
@@ -20,13 +20,25 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
     public IReadOnlyList<InputStage> Stages(ActivationStream stream) => _stages ??= InputStages.Find(block, () => Run(stream, 0));
 
     /// <summary>
-    /// Input statistics of every stage with the block as it stands, in one run over the windows; none of stages of several sites, which are taken part by part by
-    /// <see cref="Pair"/>.
+    /// Input statistics of the stages from one on that fit the memory together, of that one at least, in one run over the windows with the block as it stands. Stages of several
+    /// sites are left out: they are taken part by part by <see cref="Pair"/>.
     /// </summary>
+    /// <param name="first">The first stage, one of a single site.</param>
     /// <param name="input">Windows at the input of the block.</param>
     /// <param name="windows">The windows to use.</param>
-    public InputStatistics[][] All(ActivationStream input, WindowRange windows) => Collect(input, windows, visit =>
-        input.Look(block, windows.First, windows.Count, (window, _) => visit(window - windows.First), cancellation, batch: 1));
+    /// <returns>By the number of the stage.</returns>
+    public Dictionary<int, InputStatistics> From(int first, ActivationStream input, WindowRange windows)
+    {
+        var taken = new List<int>();
+        long bytes = 0;
+        foreach (int stage in SingleStages(input).Where(stage => stage >= first))
+        {
+            bytes += SecondMoments.BytesOf(block.Slots[Stages(input)[stage].Sites[0].First].InFeatures);
+            if (bytes > memory && taken.Count > 0) break;
+            taken.Add(stage);
+        }
+        return Collect(taken, input, windows, Look(input, windows));
+    }
 
     /// <summary>Shows the statistics of every site of every stage, with the block as it stands.</summary>
     /// <param name="stream">Windows at the input of the block.</param>
@@ -47,12 +59,12 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
                 for (int i = 0; i < inputs.Length; i++) visit(stage, sites[first + i], inputs[i].Statistics);
             }
         }
-        InputStatistics[][] single = !advance ? All(stream, windows) : Collect(
-            stream, windows, pass => stream.Advance(block, (window, _) => pass(window), cancellation, batch: 1));
-        for (int stage = 0; stage < stages.Count; stage++)
+        Dictionary<int, InputStatistics> single = Collect(
+            SingleStages(stream), stream, windows, advance ? pass => stream.Advance(block, (window, _) => pass(window), cancellation, batch: 1) : Look(stream, windows));
+        foreach (int stage in SingleStages(stream))
         {
-            if (single[stage] is [var only]) visit(stage, stages[stage].Sites[0], only);
-            single[stage] = [];
+            single.Remove(stage, out InputStatistics? only);
+            visit(stage, stages[stage].Sites[0], only!);
         }
     }
 
@@ -179,10 +191,14 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
         sum.Add(product);
     }
 
-    private InputStatistics[][] Collect(ActivationStream stream, WindowRange windows, Action<Action<int>> pass)
+    private int[] SingleStages(ActivationStream stream) => [.. Enumerable.Range(0, Stages(stream).Count).Where(stage => Stages(stream)[stage].Sites.Count == 1)];
+
+    private Action<Action<int>> Look(ActivationStream input, WindowRange windows) =>
+        visit => input.Look(block, windows.First, windows.Count, (window, _) => visit(window - windows.First), cancellation, batch: 1);
+
+    private Dictionary<int, InputStatistics> Collect(IReadOnlyList<int> taken, ActivationStream stream, WindowRange windows, Action<Action<int>> pass)
     {
-        InputSite[] sites = [.. Stages(stream).Where(stage => stage.Sites.Count == 1).Select(stage => stage.Sites[0])];
-        LinearSlot[] firsts = [.. sites.Select(site => block.Slots[site.First])];
+        LinearSlot[] firsts = [.. taken.Select(stage => block.Slots[Stages(stream)[stage].Sites[0].First])];
         InputStatistics[] statistics = [.. firsts.Select(slot => new InputStatistics(slot.InFeatures))];
         try
         {
@@ -201,8 +217,7 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
         {
             foreach (LinearSlot slot in firsts) slot.InputObserver = null;
         }
-        int next = 0;
-        return [.. Stages(stream).Select(stage => stage.Sites.Count == 1 ? new[] { statistics[next++] } : [])];
+        return taken.Zip(statistics).ToDictionary(pair => pair.First, pair => pair.Second);
     }
 
     private void Checked(LinearSlot slot, Action add)
