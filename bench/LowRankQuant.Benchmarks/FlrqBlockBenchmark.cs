@@ -115,23 +115,15 @@ internal static class FlrqBlockBenchmark
         return (statistics, seconds);
     }
 
-    // Gaussian rows with input channels of different size and a decaying low-rank part.
     private static double[] Weight(int rows, int columns, WorkerPool workers)
     {
-        const int spikes = 48;
         var weight = new double[rows * columns];
-        var random = new SeededRandom((ulong)(rows + columns));
-        double[] right = [.. Enumerable.Range(0, spikes * columns).Select(_ => random.NextGaussian())];
+        var matrix = new SpectralMatrix((ulong)(rows + columns), columns);
         workers.Run(rows, row =>
         {
-            SeededRandom own = SeededRandom.Derive(5, (ulong)row);
-            Span<double> line = weight.AsSpan(row * columns, columns);
-            for (int column = 0; column < columns; column++) line[column] = 0.02 * own.NextGaussian();
-            for (int spike = 0; spike < spikes; spike++)
-            {
-                double factor = 0.01 * own.NextGaussian() / Math.Sqrt(1 + spike);
-                for (int column = 0; column < columns; column++) line[column] += factor * right[(spike * columns) + column];
-            }
+            var line = new float[columns];
+            matrix.Row(row, line);
+            for (int column = 0; column < columns; column++) weight[(row * columns) + column] = line[column];
         });
         return weight;
     }

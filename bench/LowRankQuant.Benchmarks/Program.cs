@@ -51,7 +51,7 @@ internal static class Program
             "a random checkpoint of any family from its config.json --config FILE --out FOLDER [--tokenizer FOLDER] [--shard-mb N]"),
         ["make-llama"] = (
             SyntheticModel.Llama,
-            "a random Llama checkpoint of 1.1 billion weights --out FOLDER [--tokenizer FOLDER] [--hidden N] [--layers N] [--heads N] [--kv-heads N] [--head N] "
+            "a random Llama checkpoint, of 1.1 billion weights if nothing is said --out FOLDER [--spectrum yes] [--filled BLOCKS] [--tokenizer FOLDER] [--hidden N] [--layers N] [--heads N] [--kv-heads N] [--head N] "
             + "[--ffn N] [--vocabulary N] [--shard-mb N]"),
         ["make-moe"] = (
             SyntheticModel.Moe,

@@ -6,21 +6,24 @@ namespace LowRankQuant.Benchmarks;
 /// <summary>Writes checkpoints of random weights in bf16, to measure memory and time on sizes that no test model has.</summary>
 internal static class SyntheticModel
 {
-    /// <summary>A Llama model.</summary>
+    /// <summary>A Llama model; blocks from --filled on are holes in their files. With --spectrum yes linears have the spectrum of real ones.</summary>
     public static int Llama(Options options)
     {
         string output = options.Text("out") ?? throw new ArgumentException("make-llama needs --out FOLDER.");
         Sizes sizes = Sizes.Of(options, layers: 16, keyValueHeads: 8, head: null);
         int ffn = options.Number("ffn", 8192);
+        int filled = options.Number("filled", sizes.Layers);
+        bool spectrum = options.Text("spectrum") is not null;
         var tensors = new SyntheticTensors();
         tensors.Matrix("model.embed_tokens.weight", sizes.Vocabulary, sizes.Hidden, 1);
         for (int i = 0; i < sizes.Layers; i++)
         {
             string block = Block(i);
+            Action<string, int, int> matrix = i >= filled ? tensors.Hole : spectrum ? tensors.Spectral : (name, rows, columns) => tensors.Matrix(name, rows, columns);
             tensors.Ones($"{block}.input_layernorm.weight", sizes.Hidden);
-            Projections(tensors, block, sizes);
+            Projections(matrix, block, sizes);
             tensors.Ones($"{block}.post_attention_layernorm.weight", sizes.Hidden);
-            GatedMlp(tensors, $"{block}.mlp", sizes.Hidden, ffn);
+            GatedMlp(matrix, $"{block}.mlp", sizes.Hidden, ffn);
         }
         Ends(tensors, sizes);
         tensors.Write(output, Tokenizer(options), Shard(options), new Dictionary<string, JsonNode?>(sizes.Config()) { ["intermediate_size"] = ffn });
@@ -34,17 +37,18 @@ internal static class SyntheticModel
         Sizes sizes = Sizes.Of(options, layers: 5, keyValueHeads: 4, head: 128);
         int experts = options.Number("experts", 128), width = options.Number("width", 768), chosen = options.Number("chosen", 8);
         var tensors = new SyntheticTensors();
+        Action<string, int, int> matrix = (name, rows, columns) => tensors.Matrix(name, rows, columns);
         tensors.Matrix("model.embed_tokens.weight", sizes.Vocabulary, sizes.Hidden, 1);
         for (int i = 0; i < sizes.Layers; i++)
         {
             string block = Block(i);
             tensors.Ones($"{block}.input_layernorm.weight", sizes.Hidden);
-            Projections(tensors, block, sizes);
+            Projections(matrix, block, sizes);
             tensors.Ones($"{block}.self_attn.q_norm.weight", sizes.Head);
             tensors.Ones($"{block}.self_attn.k_norm.weight", sizes.Head);
             tensors.Ones($"{block}.post_attention_layernorm.weight", sizes.Hidden);
             tensors.Matrix($"{block}.mlp.gate.weight", experts, sizes.Hidden);
-            for (int e = 0; e < experts; e++) GatedMlp(tensors, string.Create(CultureInfo.InvariantCulture, $"{block}.mlp.experts.{e}"), sizes.Hidden, width);
+            for (int e = 0; e < experts; e++) GatedMlp(matrix, string.Create(CultureInfo.InvariantCulture, $"{block}.mlp.experts.{e}"), sizes.Hidden, width);
         }
         Ends(tensors, sizes);
         tensors.Write(output, Tokenizer(options), Shard(options), new Dictionary<string, JsonNode?>(sizes.Config())
@@ -68,19 +72,19 @@ internal static class SyntheticModel
 
     private static long Shard(Options options) => options.Number("shard-mb", 1000) * 1_000_000L;
 
-    private static void Projections(SyntheticTensors tensors, string block, Sizes sizes)
+    private static void Projections(Action<string, int, int> matrix, string block, Sizes sizes)
     {
-        tensors.Matrix($"{block}.self_attn.q_proj.weight", sizes.Heads * sizes.Head, sizes.Hidden);
-        tensors.Matrix($"{block}.self_attn.k_proj.weight", sizes.KeyValueHeads * sizes.Head, sizes.Hidden);
-        tensors.Matrix($"{block}.self_attn.v_proj.weight", sizes.KeyValueHeads * sizes.Head, sizes.Hidden);
-        tensors.Matrix($"{block}.self_attn.o_proj.weight", sizes.Hidden, sizes.Heads * sizes.Head);
+        matrix($"{block}.self_attn.q_proj.weight", sizes.Heads * sizes.Head, sizes.Hidden);
+        matrix($"{block}.self_attn.k_proj.weight", sizes.KeyValueHeads * sizes.Head, sizes.Hidden);
+        matrix($"{block}.self_attn.v_proj.weight", sizes.KeyValueHeads * sizes.Head, sizes.Hidden);
+        matrix($"{block}.self_attn.o_proj.weight", sizes.Hidden, sizes.Heads * sizes.Head);
     }
 
-    private static void GatedMlp(SyntheticTensors tensors, string name, int hidden, int width)
+    private static void GatedMlp(Action<string, int, int> matrix, string name, int hidden, int width)
     {
-        tensors.Matrix($"{name}.gate_proj.weight", width, hidden);
-        tensors.Matrix($"{name}.up_proj.weight", width, hidden);
-        tensors.Matrix($"{name}.down_proj.weight", hidden, width);
+        matrix($"{name}.gate_proj.weight", width, hidden);
+        matrix($"{name}.up_proj.weight", width, hidden);
+        matrix($"{name}.down_proj.weight", hidden, width);
     }
 
     private static void Ends(SyntheticTensors tensors, Sizes sizes)

@@ -15,6 +15,7 @@ internal sealed class SyntheticTensors
 
     private static readonly string[] TokenizerFiles = ["tokenizer.json", "tokenizer_config.json", "generation_config.json"];
     private readonly List<PendingTensor> _tensors = [];
+    private readonly List<(string Name, int[] Shape)> _holes = [];
 
     /// <summary>Adds a matrix [rows, columns].</summary>
     /// <param name="name">Its name.</param>
@@ -22,6 +23,33 @@ internal sealed class SyntheticTensors
     /// <param name="columns">Columns.</param>
     /// <param name="bound">Largest magnitude; null for sqrt(3 / columns).</param>
     public void Matrix(string name, int rows, int columns, double? bound = null) => Uniform(name, [rows, columns], bound ?? Math.Sqrt(3.0 / columns));
+
+    /// <summary>Adds a matrix [rows, columns] with the spectrum of a real one.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="columns">Columns.</param>
+    public void Spectral(string name, int rows, int columns)
+    {
+        ulong seed = (ulong)_tensors.Count;
+        _tensors.Add(new PendingTensor(name, SafetensorsType.BF16, [rows, columns], sink =>
+        {
+            var matrix = new SpectralMatrix(seed, columns);
+            int together = Math.Max(1, 4 * Part / columns);
+            var values = new float[together * columns];
+            for (int first = 0; first < rows; first += together)
+            {
+                int count = Math.Min(together, rows - first), from = first;
+                Parallel.For(0, count, row => matrix.Row(from + row, values.AsSpan(row * columns, columns)));
+                sink.WriteSingles(values.AsSpan(0, count * columns));
+            }
+        }));
+    }
+
+    /// <summary>Adds a matrix [rows, columns] that is a hole in its file: zeros that take no place on the disk.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="columns">Columns.</param>
+    public void Hole(string name, int rows, int columns) => _holes.Add((name, [rows, columns]));
 
     /// <summary>Adds a tensor of uniform values.</summary>
     /// <param name="name">Its name.</param>
@@ -84,9 +112,35 @@ internal sealed class SyntheticTensors
         Directory.CreateDirectory(output);
         foreach (string path in TokenizerFiles.Select(file => Path.Combine(tokenizer ?? "", file)).Where(path => tokenizer is not null && File.Exists(path)))
             File.Copy(path, Path.Combine(output, Path.GetFileName(path)), overwrite: true);
-        SafetensorsFolderWriter.Write(output, _tensors, shardBytes, overwrite: true);
+        if (_holes.Count == 0) SafetensorsFolderWriter.Write(output, _tensors, shardBytes, overwrite: true);
+        else WriteWithHoles(output);
         File.WriteAllText(Path.Combine(output, "config.json"), config.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
         Console.WriteLine($"{{\"parameters\":{_tensors.Sum(Elements)},\"bytes\":{_tensors.Sum(tensor => tensor.ByteLength)}}}");
+    }
+
+    // What is there in one file, every hole in one of its own: a header, and then nothing up to the file's length.
+    private void WriteWithHoles(string output)
+    {
+        const string filled = "model-filled.safetensors";
+        SafetensorsWriter.Write(Path.Combine(output, filled), _tensors, SafetensorsWriter.PyTorchMetadata);
+        var map = new JsonObject();
+        foreach (PendingTensor tensor in _tensors) map[tensor.Name] = filled;
+        for (int i = 0; i < _holes.Count; i++)
+        {
+            (string name, int[] shape) = _holes[i];
+            string file = $"model-hole-{i:D5}.safetensors";
+            long bytes = 2 * Count(shape);
+            byte[] header = JsonSerializer.SerializeToUtf8Bytes(new JsonObject
+            {
+                [name] = new JsonObject { ["dtype"] = "BF16", ["shape"] = new JsonArray([.. shape.Select(size => (JsonNode)size)]), ["data_offsets"] = new JsonArray(0, bytes) },
+            });
+            using FileStream stream = File.Create(Path.Combine(output, file));
+            stream.Write(BitConverter.GetBytes((long)header.Length));
+            stream.Write(header);
+            stream.SetLength(stream.Length + bytes);
+            map[name] = file;
+        }
+        File.WriteAllText(Path.Combine(output, SafetensorsFolder.IndexFileName), new JsonObject { ["metadata"] = new JsonObject(), ["weight_map"] = map }.ToJsonString());
     }
 
     // Two MXFP4 codes are a byte.

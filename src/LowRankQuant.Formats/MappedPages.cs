@@ -37,7 +37,14 @@ internal sealed class MappedPages
     public void CountRead(int length)
     {
         long brought = length + Around;
-        if (Interlocked.Add(ref _read, brought) < ReadBetweenReleases) return;
+        if (Interlocked.Add(ref _read, brought) >= ReadBetweenReleases) Release(brought);
+    }
+
+    /// <summary>Has all files give their pages back now.</summary>
+    public void Release() => Release(0);
+
+    private void Release(long brought)
+    {
         lock (_gate)
         {
             Interlocked.Exchange(ref _read, brought);

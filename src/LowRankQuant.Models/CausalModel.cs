@@ -3,6 +3,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Models;
 
@@ -165,13 +166,14 @@ public sealed class CausalModel : IDisposable
     }
 
     /// <summary>
-    /// Gives memory of what is gone back to the system: tensors that the device keeps for later, and where weights are paged also what the collector would leave for later,
-    /// such as the codes of a finished block, which are a large part of a budget that no whole block fits.
+    /// Gives memory of what is gone back to the system: tensors that the device keeps for later, pages of files that were read, and what the collector would leave for later,
+    /// such as the codes of a finished block. So a block begins with what the one before it began with, however many are done.
     /// </summary>
     public void Trim()
     {
         Device.Trim();
-        if (Paging != WeightPaging.None) GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        Checkpoint.ReleasePages();
+        ManagedMemory.Release();
     }
 
     /// <inheritdoc/>

@@ -71,6 +71,12 @@ public sealed class GgufFile : ITensorSource
         map.ReadAhead(start, tensor.ByteLength);
     }
 
+    /// <summary>Gives pages that were read back to the system.</summary>
+    public void ReleasePages()
+    {
+        foreach ((MappedFile map, _) in _parts) map.ReleasePages();
+    }
+
     /// <summary>Raw bytes of a tensor, straight from the memory map; valid until the file is disposed.</summary>
     /// <param name="name">Tensor.</param>
     /// <param name="byteOffset">First byte within the tensor.</param>

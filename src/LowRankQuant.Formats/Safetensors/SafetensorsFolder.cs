@@ -69,6 +69,9 @@ public sealed class SafetensorsFolder : ISafetensorsSource
         foreach ((_, (SafetensorsFile file, string stored)) in _owners.Where(owner => owner.Key.StartsWith(prefix, StringComparison.Ordinal))) file.ReadAhead(stored);
     }
 
+    /// <summary>Gives pages that were read back to the system.</summary>
+    public void ReleasePages() => _pages.Release();
+
     /// <inheritdoc/>
     public bool Contains(string name) => _owners.ContainsKey(name);
 

@@ -86,6 +86,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     public void ReadAhead(string module) => Base.ReadAhead(module);
 
     /// <inheritdoc/>
+    public void ReleasePages() => Base.ReleasePages();
+
+    /// <inheritdoc/>
     public void Read(string name, Span<float> destination)
     {
         Base.Read(name, destination);

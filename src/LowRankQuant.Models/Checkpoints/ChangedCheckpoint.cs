@@ -95,6 +95,9 @@ public sealed class ChangedCheckpoint : ICheckpoint
     public void ReadAhead(string module) => Base.ReadAhead(module);
 
     /// <inheritdoc/>
+    public void ReleasePages() => Base.ReleasePages();
+
+    /// <inheritdoc/>
     public void Read(string name, Span<float> destination)
     {
         if (!_changes.Contains(name))

@@ -70,6 +70,11 @@ public interface ICheckpoint : IDisposable
     {
     }
 
+    /// <summary>Gives memory that files which were read still take back to the system; they are read again where they are needed.</summary>
+    void ReleasePages()
+    {
+    }
+
     /// <summary>
     /// Codes, scales and zero points of a linear weight that is stored on an integer grid we know, its columns in natural order; else null.
     /// </summary>

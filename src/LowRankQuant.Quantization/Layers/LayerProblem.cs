@@ -1,4 +1,5 @@
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Quantization.Layers;
@@ -47,6 +48,9 @@ internal sealed record LayerProblem
 
     /// <summary>Asks to stop.</summary>
     public CancellationToken Cancellation { get; init; }
+
+    /// <summary>Has the collector take back the matrices that the steps so far let go, where they are large.</summary>
+    public void TakeBack() => ManagedMemory.TakeBack(sizeof(double) * Weight.LongLength);
 
     /// <summary>A matrix rounded to nearest on the grid of this layer (<see cref="NearestRounding"/>).</summary>
     /// <param name="matrix">[outFeatures, inFeatures].</param>

@@ -99,11 +99,11 @@ internal sealed record HeadFit(ILayerSolver Solver, double? Damping, bool Origin
 /// <param name="Probe">The settings with an amount.</param>
 /// <param name="Windows">Windows that this takes.</param>
 /// <param name="Few">The smaller amount.</param>
-/// <param name="More">The larger amount.</param>
+/// <param name="More">The larger amount; the same where the time does not depend on it.</param>
 /// <param name="Amount">The amount of a run with so many windows to learn from and so many held out.</param>
 public sealed record TimedPart(Func<int, MethodSettings> Probe, Func<int, int> Windows, int Few, int More, Func<int, int, double> Amount)
 {
-    /// <summary>How often the run does what no amount changes.</summary>
+    /// <summary>How often the run does what no amount changes; 0 where another part counts it.</summary>
     public int Times { get; init; } = 1;
 
     /// <summary>Whether it is run once before it is timed: the first time compiles code, which is much beside little work.</summary>

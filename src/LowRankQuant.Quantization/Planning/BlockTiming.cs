@@ -72,7 +72,7 @@ public sealed record BlockTiming(double Loading, double Preparing, double Stream
         {
             double passing = alone.Method.Training is { Inside: true } ? quantizedWindow : window;
             if (part.WarmUp) Run(alone, part, part.Few);
-            double few = Run(alone, part, part.Few), more = Run(alone, part, part.More), each = Math.Max(0, more - few) / (part.More - part.Few);
+            double few = Run(alone, part, part.Few), each = part.More == part.Few ? 0 : Math.Max(0, Run(alone, part, part.More) - few) / (part.More - part.Few);
             return (few * part.Times) + (each * Math.Max(0, part.Amount(recipe.Samples, recipe.HeldOut) - part.Few)) + (passing * part.Passes(recipe.Samples, recipe.HeldOut));
         }
 

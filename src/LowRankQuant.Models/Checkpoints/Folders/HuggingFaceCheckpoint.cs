@@ -133,6 +133,9 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
     public void ReadAhead(string module) => _contents.Stored.ReadAhead(module + ".");
 
     /// <inheritdoc/>
+    public void ReleasePages() => _contents.Stored.ReleasePages();
+
+    /// <inheritdoc/>
     public bool Contains(string name) => _names.Contains(name);
 
     /// <inheritdoc/>

@@ -100,6 +100,9 @@ public sealed class GgufCheckpoint : ICheckpoint
     }
 
     /// <inheritdoc/>
+    public void ReleasePages() => _file.ReleasePages();
+
+    /// <inheritdoc/>
     public void Read(string name, Span<float> destination)
     {
         GgufPlace place = Place(name);

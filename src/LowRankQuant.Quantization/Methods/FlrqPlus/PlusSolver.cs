@@ -64,8 +64,11 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
         }
         return (weight, factors);
 
-        void Record(string step, GridWeight now, double[] target) =>
+        void Record(string step, GridWeight now, double[] target)
+        {
+            problem.TakeBack();
             Trace?.Add((step, QuadraticForm.Rows(now.ErrorOf(target), metric.Matrix, m, n, problem.Workers).Sum()));
+        }
     }
 
     private Numerics.Quantized.QuantizedWeight Store(LayerProblem problem, DampedCovariance metric, GridWeight weight, LowRankFactors factors)

@@ -43,6 +43,9 @@ internal abstract record CorrectionSettings : MethodSettings
     /// <summary>Whether that training trains the branches' factors too.</summary>
     public bool TrainBranch { get; init; }
 
+    /// <summary>Whether layers are not solved, to time the rest.</summary>
+    private bool TakesStatisticsOnly { get; init; }
+
     /// <summary>The declared options.</summary>
     protected abstract CorrectionOptions Options { get; }
 
@@ -72,16 +75,15 @@ internal abstract record CorrectionSettings : MethodSettings
     {
         get
         {
-            // Statistics are taken once, of held-out windows too where those choose a damping, and a layer is solved once for every damping that is tried.
-            var fit = new TimedPart(
-                _ => this with { ChooseDamping = false, Residual = null, TrainBranch = false }, windows => windows, 1, 3, (samples, heldOut) => samples + (ChooseDamping ? heldOut : 0))
-            {
-                Times = ChooseDamping ? Dampings.Count : 1,
-            };
-            if (Residual is null) return [fit];
+            // A layer is solved once for every damping that is tried, whatever the number of windows.
+            CorrectionSettings alone = this with { ChooseDamping = false, Residual = null, TrainBranch = false };
+            var fit = new TimedPart(_ => alone, windows => windows, 1, 1, (_, _) => 1) { Times = ChooseDamping ? Dampings.Count : 1 };
+            // Statistics are taken once, of held-out windows too where those choose a damping; those of the first window are in the fit.
+            var statistics = new TimedPart(_ => alone with { TakesStatisticsOnly = true }, windows => windows, 1, 3, (samples, heldOut) => samples + (ChooseDamping ? heldOut : 0)) { Times = 0 };
+            if (Residual is null) return [fit, statistics];
             // A residual that LRQ learns is fitted first, trained then and reported on at last; beside LRQ by itself the product of the branches is little.
             TimedPart training = ReconstructionSettings.Timed(Residual);
-            return [fit, training with { Passes = (samples, heldOut) => samples + training.Passes(samples, heldOut) }];
+            return [fit, statistics, training with { Passes = (samples, heldOut) => samples + training.Passes(samples, heldOut) }];
         }
     }
 
@@ -104,6 +106,7 @@ internal abstract record CorrectionSettings : MethodSettings
             QuantizedInputs = QuantizedInputs,
             Propagation = Propagation,
             ExpertFloor = ExpertFloor,
+            Solves = !TakesStatisticsOnly,
             Dampings = ChooseDamping ? Dampings : [Damping],
         });
         return Residual is null ? layerwise : new ResidualMethod(layerwise, new BlockReconstruction(Residual.Steps, Residual.ShapeOf, TrainBranch));

@@ -53,6 +53,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
                 foreach (Range some in ExpertPool.Parts(sites, slots, context.StatisticsBytes))
                 {
                     StageInputs[] inputs = Inputs(training, stage, some, WindowRange.Training(streams), experts);
+                    if (!options.Solves) continue;
                     StageInputs[]? heldOut = chooses ? Inputs(judging, stage, some, WindowRange.HeldOut(streams), null) : null;
                     foreach ((int site, int slot) in sites.Take(some).SelectMany((known, site) => known.Slots.Select(slot => (site, slot))))
                     {
@@ -63,6 +64,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
                         weights[slot] = solution.Weight;
                         warnings.AddRange(solution.Warnings);
                         LayerReport report = LayerReport.Measure(slots[slot].Name, problem.Weight, inputs[site].Statistics, solution.Weight, context.Device.HostWorkers);
+                        problem.TakeBack();
                         reports[slot] = chooses ? report with { Damping = problem.Damping } : report;
                         context.Progress?.Report(new BlockProgress(context.Block.Index, ++done, slots.Count, report.ErrorAfter));
                         if (!options.QuantizedInputs) continue;

@@ -17,6 +17,9 @@ internal sealed record LayerwiseOptions
     /// <summary>An expert that fewer calibration tokens reach is fitted to the inputs of all experts of its layer together.</summary>
     public int ExpertFloor { get; init; }
 
+    /// <summary>Whether layers are solved; not where only the taking of statistics is timed.</summary>
+    public bool Solves { get; init; } = true;
+
     /// <summary>
     /// Dampings of the input covariance. Several are tried on every layer, and the one whose result has the least output error on the held-out windows
     /// is kept.
