@@ -1,5 +1,4 @@
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
