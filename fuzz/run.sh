@@ -9,7 +9,7 @@ export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
 minutes=${1:?usage: fuzz/run.sh MINUTES [TARGET...]}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(safetensors gguf tokenizer config template recipe jsonl)
+[ ${#targets[@]} -gt 0 ] || targets=(safetensors gguf tokenizer config template recipe jsonl yaml)
 home=${LRQ_FUZZ_HOME:-artifacts/fuzz}
 mkdir -p "$home/out"
 
@@ -35,6 +35,7 @@ words() {
     case $1 in
         template) grep -rohE '"[a-z_]{2,20}"' $of.Models/ChatTemplates | sort -u ;;
         gguf) grep -rohE '"[a-zA-Z0-9_.-]{3,40}"' $of.Models/Tokenizers/Gguf* $of.Models/Checkpoints/Gguf* | sort -u ;;
+        yaml) grep -rohE '"[a-z0-9_+.-]{2,20}"' $of.Quantization/{Recipes,Options,Methods,Grids,Targets,Transforms,Activations} | sort -u ;;
         safetensors) quoted $of.Formats/Safetensors ;;
         tokenizer) quoted $of.Models/Tokenizers ;;
         config) quoted $of.Models/{Families,Checkpoints} $of.Formats/{AutoRound,Awq,CompressedTensors,Gptq,Mlx,Peft,TwoLevel} ;;

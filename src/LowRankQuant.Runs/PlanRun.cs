@@ -77,6 +77,7 @@ public static class PlanRun
             BlockSeconds = time?.Seconds,
             Stages = stages,
             Seconds = time is null ? null : stages.Sum(stage => stage.Seconds),
+            RestartSeconds = time is { Restarts: > 0 } ? model.Config.Layers * time.Restarts : null,
         };
     }
 

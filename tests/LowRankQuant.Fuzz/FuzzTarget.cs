@@ -5,6 +5,7 @@ using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Fuzz;
@@ -15,6 +16,7 @@ internal abstract class FuzzTarget
     public static IReadOnlyList<FuzzTarget> All { get; } =
     [
         new SafetensorsTarget(), new GgufTarget(), new TokenizerTarget(), new ConfigTarget(), new ChatTemplateTarget(), new RecipeTarget(), new JsonLinesTarget(),
+        new YamlTarget(),
     ];
 
     /// <summary>Name on the command line.</summary>
@@ -60,5 +62,5 @@ internal abstract class FuzzTarget
 
     private static bool IsDocumented(Exception failure) => failure is
         CheckpointFormatException or CheckpointException or UnsupportedModelException or TokenizerException or ChatTemplateException or CalibrationException
-        or TextSourceException or EvaluationException;
+        or TextSourceException or EvaluationException or RecipeException;
 }

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Fuzz;
 
@@ -17,6 +18,7 @@ internal static class SeedCorpus
         foreach (FuzzTarget target in FuzzTarget.All) Directory.CreateDirectory(Path.Combine(folder, target.Name));
         string? data = Environment.GetEnvironmentVariable("LRQ_DATA");
         string demo = Path.Combine(Root(), "models", "demo");
+        foreach (string ready in ReadyRecipes.Names) Add(folder, "yaml", ready, Encoding.UTF8.GetBytes(ReadyRecipes.Find(ready)! + "data: {calibration: [a.txt]}\n"));
         foreach ((string target, string text) in HandWritten()) Add(folder, target, "hand", Encoding.UTF8.GetBytes(text));
         Add(folder, "safetensors", "hand", Safetensors("""{"__metadata__":{"format":"pt"},"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]}}""", 10));
         Add(folder, "gguf", "hand-spm", GgufSeed.Model(bpe: false));
@@ -116,6 +118,45 @@ internal static class SeedCorpus
         ("recipe", """{"name": "quiz", "file": "quiz.csv", "context": "Q: {{question}}\nA:", "choices": ["a", "b", "c"], "answer": "right", "answerForm": "Letter"}"""),
         ("recipe", """{"name": "q", "file": "quiz.jsonl", "context": "{{ question }}{{n}}", "choices": ["choices"], "answer": "right", "answerForm": "Index", "delimiter": "", "normalized": false}"""),
         ("recipe", """{"name": "q", /* c */ "file": "quiz.csv", "context": "", "choices": ["a", "b"], "answer": "a", "answerForm": "Text",}"""),
+        ("yaml", """
+            preset: fast
+            weights: {bits: 3, group_size: 64, symmetric: false, scale_dtype: fp16}
+            layers:
+              - {match: down_proj, bits: 4, group_size: channel}
+              - {match: 're:^(0|2)\.', bits: 5, symmetric: true}
+            blocks:
+              - {blocks: [0, 2], stage: {flexround: {iterations: 5}}, seed: 7}
+            stages: [{lrq: {rank: 8, iterations: 10, learning_rate: 1e-3, keep_best: false}}, {tune: {steps: 4, rate: 0.001, batch: 2, samples: 8}}]
+            data: {calibration: [a.txt, b.jsonl], text_field: body, samples: 8, held_out: 2, sequence_length: 64}
+            evaluation: {eval_text: c.txt, eval_windows: 1}
+            output: {format: dense, shard_size: 5G}
+            precision: bf16
+            seed: 18446744073709551615
+            """),
+        ("yaml", """
+            activations: 8:tensor:asymmetric
+            activation_range: percentile:99.9
+            per_token: [down_proj, 're:(v|k)+_proj$', 'auto:0.3']
+            cache: 8:head
+            keys: after
+            stages:
+              - rotation
+              - smoothquant: {alpha: auto}
+              - rtn
+            data: {calibration: self}
+            """),
+        ("yaml", """
+            weights: {bits: 4, group_size: 32}
+            embedding: 8
+            head: 4
+            target: {engine: vllm, on_misfit: nearest, tensor_parallel: 2}
+            stages:
+              - flrq+: {target_bits: 4.5, residual: lrq, widths: fixed}
+            data: {calibration: self}
+            """),
+        ("yaml", """{"weights": {"grid": "q4_k"}, "layers": [{"match": "v_proj", "grid": "q6_k"}], "target": "llama.cpp", "stages": [{"flrq": {"rank": 4, "rank_rule": "fixed"}}], "data": {"calibration": ["x"]}, "seed": 1}"""),
+        ("yaml", "a: &x [1, 2]\nb: &y [*x, *x]\nseed: !!int 3\n--- \n? [k]\n: |\n  text\n"),
+        ("yaml", "stages: [[[[[[[[[[[[[[[[[rtn]]]]]]]]]]]]]]]]]\nseed: 1e999\nblocks: [{blocks: 0-99999, seed: -1}]"),
         ("jsonl", """{"text": "one"}""" + "\n" + """{"text": "two \ud83d\ude00"}""" + "\n"),
         ("jsonl", """["one", {"text": "two"}]"""),
         ("jsonl", """{"text": [{"text": "one"}], "version": 1}"""),

@@ -63,6 +63,7 @@ internal sealed class PlanCommand(Terminal terminal, Engine engine)
         Add("time of a block, estimated", plan.BlockSeconds is not null, () => Format.Duration(plan.BlockSeconds!.Value));
         foreach (TimedStage stage in plan.Stages) sums.Add($"time of {stage.Name}", Format.Duration(stage.Seconds));
         Add("time of the run, estimated", plan.Seconds is not null, () => Format.Duration(plan.Seconds!.Value));
+        Add("more, if every training starts again", plan.RestartSeconds is not null, () => $"up to {Format.Duration(plan.RestartSeconds!.Value)}");
         writer.Write(sums.ToString());
         writer.WriteLine(plan.Works ? "The plan works." : "The plan does not work.");
 

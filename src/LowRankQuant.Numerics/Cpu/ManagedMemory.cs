@@ -13,7 +13,7 @@ public static class ManagedMemory
     /// <param name="bytes">Bytes of the arrays that the work goes through.</param>
     public static void TakeBack(long bytes)
     {
-        if (bytes >= Much) GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: false);
+        if (bytes >= Much) Release();
     }
 
     /// <summary>Takes back all that was let go, and gives it back to the system.</summary>

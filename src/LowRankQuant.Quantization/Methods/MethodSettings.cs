@@ -111,4 +111,10 @@ public sealed record TimedPart(Func<int, MethodSettings> Probe, Func<int, int> W
 
     /// <summary>Windows that pass the block without gradients beside the work, by the same two numbers.</summary>
     public Func<int, int, double> Passes { get; init; } = (_, _) => 0;
+
+    /// <summary>How often amount and windows may be done all over again at most, as a training does that does not come down.</summary>
+    public int Restarts { get; init; }
+
+    /// <summary>Windows that pass beside each of these.</summary>
+    public Func<int, int, double> RestartPasses { get; init; } = (_, _) => 0;
 }

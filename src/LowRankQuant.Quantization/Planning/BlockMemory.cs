@@ -44,7 +44,7 @@ internal sealed class BlockMemory(DecoderConfig config, ModelLayout layout, Reci
             learned += recipe.Method.LearnedParameters(outFeatures, inFeatures);
         }
         long tokens = (long)recipe.Batch * recipe.SequenceLength;
-        long tape = recipe.Method.Training is { } training ? TapeMemory.Bytes(config, recipe, tokens, training.Inside) : 0;
+        long tape = recipe.Method.Training is { } training ? TapeMemory.Bytes(config, layout, recipe, tokens, training.Inside) : 0;
         // Weights twice while they are rounded; in training What, its residue and gradient; parameters with gradient, two moments and two snapshots.
         return Math.Max(Trains ? (weights * 4 * 5) + (learned * 4 * 6) : weights * 4 * 4, Corrects ? (weights * 4 * 4) + Math.Max(layer, LeastStatistics()) : 0) + tape;
     }

@@ -29,6 +29,9 @@ public sealed record BlockTiming(double Loading, double Preparing, double Stream
     /// <summary>All of a block.</summary>
     public double Seconds => Loading + Preparing + Streams + Method + Storing;
 
+    /// <summary>What comes on top at most, where every training of the block starts again as often as it may; most never do.</summary>
+    public double Restarts { get; init; }
+
     /// <summary>Times the first block of a model.</summary>
     /// <param name="model">The model.</param>
     /// <param name="recipe">What will be done.</param>
@@ -57,23 +60,37 @@ public sealed record BlockTiming(double Loading, double Preparing, double Stream
             streams = rounding + (window * (BlockPipeline.SharesLastPass(recipe) ? recipe.HeldOut : all)) + (quantizedWindow * (all + measured));
         }
         int own = recipe.Blocks.Sum(blocks => blocks.Blocks.Count), layers = model.Config.Layers;
-        double method = ((layers - own) * MethodSeconds(recipe.Method)) + recipe.Blocks.Sum(blocks => blocks.Blocks.Count * MethodSeconds(blocks.Method));
-        return new BlockTiming(loading, preparing, streams, rounding, method / layers, storing, window);
-
-        double MethodSeconds(MethodSettings method)
+        (double method, double restarts) = Of(recipe.Method, layers - own);
+        foreach (BlockRecipe blocks in recipe.Blocks)
         {
-            if (method.RoundsToNearest) return rounding;
-            Recipe alone = recipe with { Method = method, Blocks = [] };
-            // A method that looks at text says what is to be timed of it; one that does not costs the same in every run.
-            return method.Create().NeedsCalibration ? method.TimedParts.Sum(part => PartSeconds(alone, part)) : Time(() => method.Create().Quantize(Context(alone, null))).Seconds;
+            (double seconds, double more) = Of(blocks.Method, blocks.Blocks.Count);
+            (method, restarts) = (method + seconds, restarts + more);
+        }
+        return new BlockTiming(loading, preparing, streams, rounding, method / layers, storing, window) { Restarts = restarts / layers };
+
+        (double Seconds, double Restarts) Of(MethodSettings method, int blocks)
+        {
+            (double seconds, double more) = MethodSeconds(method);
+            return (blocks * seconds, blocks * more);
         }
 
-        double PartSeconds(Recipe alone, TimedPart part)
+        (double Seconds, double Restarts) MethodSeconds(MethodSettings method)
+        {
+            if (method.RoundsToNearest) return (rounding, 0);
+            Recipe alone = recipe with { Method = method, Blocks = [] };
+            // A method that looks at text says what is to be timed of it; one that does not costs the same in every run.
+            if (!method.Create().NeedsCalibration) return (Time(() => method.Create().Quantize(Context(alone, null))).Seconds, 0);
+            (double Seconds, double Restarts)[] parts = [.. method.TimedParts.Select(part => PartSeconds(alone, part))];
+            return (parts.Sum(part => part.Seconds), parts.Sum(part => part.Restarts));
+        }
+
+        (double Seconds, double Restarts) PartSeconds(Recipe alone, TimedPart part)
         {
             double passing = alone.Method.Training is { Inside: true } ? quantizedWindow : window;
             if (part.WarmUp) Run(alone, part, part.Few);
             double few = Run(alone, part, part.Few), each = part.More == part.Few ? 0 : Math.Max(0, Run(alone, part, part.More) - few) / (part.More - part.Few);
-            return (few * part.Times) + (each * Math.Max(0, part.Amount(recipe.Samples, recipe.HeldOut) - part.Few)) + (passing * part.Passes(recipe.Samples, recipe.HeldOut));
+            double amount = part.Amount(recipe.Samples, recipe.HeldOut), seconds = (few * part.Times) + (each * Math.Max(0, amount - part.Few)) + (passing * part.Passes(recipe.Samples, recipe.HeldOut));
+            return (seconds, part.Restarts * ((each * amount) + (passing * part.RestartPasses(recipe.Samples, recipe.HeldOut))));
         }
 
         double Run(Recipe alone, TimedPart part, int amount)

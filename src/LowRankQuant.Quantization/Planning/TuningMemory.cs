@@ -32,6 +32,6 @@ internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, 
         long floats = (parameters * Copies) + (weights * BlockMatrices) + (2 * table) + (LogitMatrices * TuningLoss.HeadRows * config.VocabularySize);
         // What full precision says about every window, and the inputs of all blocks for the windows of a step.
         long states = (Math.Max(recipe.Samples, tuning.Samples) + recipe.HeldOut + ((config.Layers + 1L) * tuning.Batch)) * length * hidden;
-        return new TuningMemory((floats * sizeof(float)) + TapeMemory.Bytes(config, recipe, length, quantized: true), states * sizeof(float), parameters);
+        return new TuningMemory((floats * sizeof(float)) + TapeMemory.Bytes(config, layout, recipe, length, quantized: true), states * sizeof(float), parameters);
     }
 }

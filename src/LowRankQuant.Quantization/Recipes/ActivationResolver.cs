@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
@@ -129,8 +130,21 @@ internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> kno
                 if (QuantizerFitting.AutoLimit(pattern) is null) problems.Add($"`per_token` {pattern}: give auto, or auto:LIMIT with a relative error such as 0.3.");
             }
             else if (LinearPattern.Compile(pattern, out string? problem) is not { } matches) problems.Add($"`per_token` {pattern} {problem}");
-            else if (layout.Blocks.Count > 0 && !layout.Linears.SelectMany((block, i) => block.Select(linear => (Path: $"{layout.Blocks[i]}.{linear.Name}", linear.Name))).Any(linear => matches(linear.Path, linear.Name)))
-                problems.Add($"`per_token` {pattern}: no linear of the model matches it.");
+            else if (layout.Blocks.Count > 0) CheckFound(pattern, matches);
+        }
+    }
+
+    // All linears are tried, so that none of them takes too long in the run.
+    private void CheckFound(string pattern, Func<string, string, bool> matches)
+    {
+        try
+        {
+            LinearShape[] found = [.. layout.Linears.SelectMany((block, i) => block.Where(linear => matches($"{layout.Blocks[i]}.{linear.Name}", linear.Name)))];
+            if (found.Length == 0) problems.Add($"`per_token` {pattern}: no linear of the model matches it.");
+        }
+        catch (RegexMatchTimeoutException)
+        {
+            problems.Add($"`per_token` {pattern}: the expression takes too long on names of linears; make it simpler.");
         }
     }
 }

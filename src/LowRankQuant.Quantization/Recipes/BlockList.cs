@@ -8,7 +8,7 @@ public static class BlockList
     /// <summary>What a list looks like, for messages.</summary>
     public const string Form = "numbers of blocks from 0, such as 7,9 or 12-15";
 
-    // No model has so many blocks, and a range of strangers is not written out to the end of memory.
+    // No model has so many blocks, and ranges of strangers are not written out to the end of memory or for ever.
     private const int Most = 100_000;
 
     /// <summary>Reads a list; null where it is none.</summary>
@@ -16,10 +16,11 @@ public static class BlockList
     public static IReadOnlyList<int>? Parse(string text)
     {
         var blocks = new SortedSet<int>();
+        int named = 0;
         foreach (string part in text.Split(','))
         {
             string[] ends = part.Split('-');
-            if (ends.Length > 2 || !Number(ends[0], out int first) || !Number(ends[^1], out int last) || last < first) return null;
+            if (ends.Length > 2 || !Number(ends[0], out int first) || !Number(ends[^1], out int last) || last < first || (named += last - first + 1) > Most) return null;
             for (int block = first; block <= last; block++) blocks.Add(block);
         }
         return [.. blocks];

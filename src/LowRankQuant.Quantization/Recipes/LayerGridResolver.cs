@@ -32,7 +32,11 @@ internal sealed class LayerGridResolver
     {
         (_layout, _problems) = (layout, problems);
         _rules = [.. layout.Linears.Select(block => new LayerRule?[block.Count])];
-        foreach (LayerRule rule in request.LayerRules) Apply(rule);
+        foreach (LayerRule rule in request.LayerRules)
+        {
+            // Where one expression takes too long, no other gets the time to.
+            if (!TryApply(rule)) break;
+        }
         if (request.LayerRules.Count > 0 && budget is not null) problems.Add("`target_bits` chooses the width of every layer by itself; leave out `layers`.");
         HasTwoLevel = _rules.SelectMany(block => block).Any(rule => rule is not null && TwoLevelGrid.Find(rule.Grid) is not null);
         if (HasTwoLevel && request.ScaleType is not (null or ScaleType.Float16))
@@ -78,18 +82,19 @@ internal sealed class LayerGridResolver
         WeightGrid GridOf(int block, int linear) => _rules[block][linear] is { } rule && parsed.TryGetValue(rule, out WeightGrid? grid) ? grid : usual;
     }
 
-    private void Apply(LayerRule rule)
+    // Whether linears were found in time.
+    private bool TryApply(LayerRule rule)
     {
         string item = $"{rule.Match}={rule.Grid}";
         if (rule.Match.Length == 0 || rule.Grid.Length == 0)
         {
             _problems.Add($"`layers` {item}: give {Form}.");
-            return;
+            return true;
         }
         if (LinearPattern.Compile(rule.Match, out string? problem) is not { } matches)
         {
             _problems.Add($"`layers` {item}: {rule.Match} {problem}");
-            return;
+            return true;
         }
         int found = 0;
         try
@@ -108,10 +113,11 @@ internal sealed class LayerGridResolver
         catch (RegexMatchTimeoutException)
         {
             _problems.Add($"`layers` {item}: the expression takes too long on names of linears; make it simpler.");
-            return;
+            return false;
         }
         if (found == 0)
             _problems.Add($"`layers` {item}: no linear of the model matches {rule.Match}; blocks have {string.Join(", ", _layout.Kinds.Select(linear => linear.Name).Distinct())}, and module paths look like {_layout.Modules.Select(module => module.Name).FirstOrDefault()}.");
+        return true;
     }
 
     private void CheckRows(Dictionary<LayerRule, WeightGrid> parsed)

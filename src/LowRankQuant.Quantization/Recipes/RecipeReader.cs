@@ -11,6 +11,9 @@ namespace LowRankQuant.Quantization.Recipes;
 /// <summary>Reads recipe files (<see cref="RecipeFile"/> has their layout); everything that is wrong with one is said at once, with its line.</summary>
 public sealed class RecipeReader
 {
+    // A file that is no recipe at all can have a problem in every line.
+    private const int MostProblems = 100;
+
     private readonly MethodCatalog _catalog;
     private readonly string _file;
     private readonly List<string> _problems = [];
@@ -19,6 +22,7 @@ public sealed class RecipeReader
     private readonly List<LayerRule> _rules = [];
     private readonly List<BlockRule> _blocks = [];
     private RecipeRequest _request = new();
+    private int _further;
 
     private RecipeReader(MethodCatalog catalog, string file)
     {
@@ -42,6 +46,7 @@ public sealed class RecipeReader
         {
             throw new RecipeException(failure.Message, failure);
         }
+        if (reader._further > 0) reader._problems.Add($"{file}: there are {reader._further} more problems.");
         if (reader._problems.Count > 0) throw new RecipeException(reader._problems);
         return new RecipeDocument(reader._request with { LayerRules = reader._rules, BlockRules = reader._blocks }, new RecipeTexts { Calibration = reader._calibration, Values = reader._texts });
     }
@@ -309,8 +314,14 @@ public sealed class RecipeReader
     {
         string? meant = known.Select(name => (Name: name, Distance: EditDistance.Between(key, name))).Where(near => near.Distance <= Math.Max(1, key.Length / 3))
             .OrderBy(near => near.Distance).Select(near => near.Name).FirstOrDefault();
-        _problems.Add($"{_file}, line {line}: '{key}' is no key of {what}.{(meant is null ? $" There are {string.Join(", ", known)}." : $" Did you mean {meant}?")}");
+        Add($"{_file}, line {line}: '{key}' is no key of {what}.{(meant is null ? $" There are {string.Join(", ", known)}." : $" Did you mean {meant}?")}");
     }
 
-    private void Wrong(YamlTree node, string rule) => _problems.Add($"{_file}, line {node.Line}: {rule}.");
+    private void Add(string problem)
+    {
+        if (_problems.Count < MostProblems) _problems.Add(problem);
+        else _further++;
+    }
+
+    private void Wrong(YamlTree node, string rule) => Add($"{_file}, line {node.Line}: {rule}.");
 }

@@ -22,9 +22,9 @@ internal abstract record YamlTree(long Line)
     public static YamlTree Read(string text, string file)
     {
         if (text.Length > MostCharacters) throw new FormatException($"{file}: {text.Length} characters; a recipe has {MostCharacters} at most.");
+        var parser = new Parser(new StringReader(text));
         try
         {
-            var parser = new Parser(new StringReader(text));
             parser.Consume<StreamStart>();
             if (parser.Accept<StreamEnd>(out _)) throw new FormatException($"{file}: holds no recipe.");
             parser.Consume<DocumentStart>();
@@ -36,6 +36,11 @@ internal abstract record YamlTree(long Line)
         catch (YamlException failure)
         {
             throw new FormatException($"{file}, line {failure.Start.Line}, column {failure.Start.Column}: {Reason(failure)}", failure);
+        }
+        catch (Exception failure) when (failure is InvalidOperationException or ArgumentException)
+        {
+            // The parser has no words of its own for some texts, such as one with control characters.
+            throw new FormatException($"{file}, behind line {parser.Current?.End.Line ?? 1}: is no YAML.", failure);
         }
     }
 
@@ -70,11 +75,12 @@ internal abstract record YamlTree(long Line)
             default:
                 parser.MoveNext();
                 var pairs = new List<(string Key, YamlTree Value, long Line)>();
+                var keys = new HashSet<string>(StringComparer.Ordinal);
                 while (!parser.Accept<MappingEnd>(out _))
                 {
                     long at = parser.Current?.Start.Line ?? line;
                     if (Node(parser, file, depth + 1) is not YamlScalar { Text: { } key }) throw new FormatException($"{file}, line {at}: a key must be a word.");
-                    if (pairs.Exists(pair => pair.Key == key)) throw new FormatException($"{file}, line {at}: '{key}' is given twice.");
+                    if (!keys.Add(key)) throw new FormatException($"{file}, line {at}: '{key}' is given twice.");
                     pairs.Add((key, Node(parser, file, depth + 1), at));
                 }
                 parser.MoveNext();

@@ -74,6 +74,9 @@ public sealed record PlanReport
 
     /// <summary>Seconds for all stages, estimated; null when it was not timed.</summary>
     public double? Seconds { get; init; }
+
+    /// <summary>Seconds on top at most, where the training of every block starts again as often as it may; null where none does, or it was not timed.</summary>
+    public double? RestartSeconds { get; init; }
 }
 
 /// <summary>The grid of one linear of every block.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Tests.EndToEnd;
@@ -74,19 +75,51 @@ public sealed class RedoBlocksTests : IDisposable
         await Run(output, Lrq3);
         await Run(whole, Lrq3);
         SortedDictionary<string, string> before = Tensors(output);
-        string[] again = Command(output, "--redo-blocks 1 --iterations 200");
-        using (var run = new LrqProcess(again))
-        {
-            Assert.True(run.WaitUntil(() => File.Exists(Path.Combine(output, RunFolder.WorkName, "blocks", "block-00001.safetensors"))));
-            run.Kill();
-        }
-        Assert.False(File.Exists(Path.Combine(output, RunFolder.ReportName)));
+        string[] again = Interrupt(output, "--redo-blocks 1 --iterations 200");
         Assert.Equal(before, Tensors(output));
         CliResult resumed = await Lrq.Run(again);
         Assert.True(resumed.Code == 0, resumed.Error);
         Assert.DoesNotContain("done again", resumed.Out, StringComparison.Ordinal);
         await Run(whole, "--redo-blocks 1 --iterations 200");
         Assert.Equal(Lrq.Bytes(whole), Lrq.Bytes(output));
+    }
+
+    /// <summary>An interrupted redo is not the finished run, and one of other options leaves it as it is: it still goes on, to what its own recipe says.</summary>
+    [Fact]
+    public async Task OtherOptionsBesideAnInterruptedRedoAreRefusedAndItGoesOn()
+    {
+        string output = _folder.File("out"), scratch = _folder.File("scratch");
+        await Run(output, Lrq3);
+        string[] first = Interrupt(output, "--redo-blocks 1 --iterations 200");
+        SortedDictionary<string, string> interrupted = Left(output);
+        CliResult other = await Lrq.Run(Command(output, "--redo-blocks 2 --iterations 6"));
+        Assert.Equal(2, other.Code);
+        Assert.Contains("holds another run", other.Error, StringComparison.Ordinal);
+        Assert.Equal(interrupted, Left(output));
+        CliResult resumed = await Lrq.Run(first);
+        Assert.True(resumed.Code == 0, resumed.Error);
+        await Run(scratch, $"--recipe {output}");
+        Assert.Equal(Tensors(scratch), Tensors(output));
+    }
+
+    /// <summary>
+    /// Where an interrupted redo has the recipe of the finished run, or was killed before it had put its own identity there, one of other options begins again from the result.
+    /// </summary>
+    [Theory]
+    [InlineData("--redo-blocks 1", false)]
+    [InlineData("--redo-blocks 1 --iterations 200", true)]
+    public async Task OtherOptionsBeginAgainFromTheResult(string interrupted, bool early)
+    {
+        string output = _folder.File("out"), scratch = _folder.File("scratch");
+        await Run(output, early ? Lrq3 : Lrq3.Replace("--iterations 3", "--iterations 100", StringComparison.Ordinal));
+        string fingerprint = Path.Combine(output, RunFolder.WorkName, "fingerprint.json");
+        byte[] finished = File.ReadAllBytes(fingerprint);
+        Interrupt(output, interrupted);
+        if (early) File.WriteAllBytes(fingerprint, finished);
+        CliResult redone = await Run(output, "--redo-blocks 2 --iterations 6");
+        Assert.Contains("2 of 4 blocks are kept", redone.Out, StringComparison.Ordinal);
+        await Run(scratch, $"--recipe {output}");
+        Assert.Equal(Tensors(scratch), Tensors(output));
     }
 
     [Fact]
@@ -148,9 +181,23 @@ public sealed class RedoBlocksTests : IDisposable
         return run;
     }
 
+    // Kills it once it has done the first of its blocks, which is block 1.
+    private static string[] Interrupt(string output, string options)
+    {
+        string[] again = Command(output, options);
+        using var run = new LrqProcess(again);
+        Assert.True(run.WaitUntil(() => File.Exists(Path.Combine(output, RunFolder.WorkName, "blocks", "block-00001.safetensors"))));
+        run.Kill();
+        Assert.False(File.Exists(Path.Combine(output, RunFolder.ReportName)));
+        return again;
+    }
+
     private static string[] Command(string output, string options) => ["quantize", "demo", "--eval-windows", "1", "--threads", "1", "--out", output, .. options.Split(' ')];
 
     private static SortedDictionary<string, string> Tensors(string output) => Lrq.Hashes(output, name => name.EndsWith(".safetensors", StringComparison.Ordinal) && !name.StartsWith('.'));
+
+    // A process that was killed leaves its lock, and the next one takes it.
+    private static SortedDictionary<string, string> Left(string output) => Lrq.Hashes(output, name => Path.GetFileName(name) is not (OutputLock.FileName or "run.log"));
 
     private static JsonNode Report(string output) => JsonNode.Parse(File.ReadAllText(Path.Combine(output, RunFolder.ReportName)))!;
 }

@@ -40,7 +40,7 @@ public sealed class FoldTests
             Assert.Equal(ChangedNames(block).Order(StringComparer.Ordinal), block.Changes(weights: true).Names);
         }
         float[][] after = lab.Run(lab.Model, blocks);
-        for (int i = 0; i < before.Length; i++) Assert.True(before[i].AsSpan().SequenceEqual(after[i]), $"stream {i} differs by {TransformLab.Relative(before[i], after[i])}");
+        TransformLab.AssertSameBits(before, after);
     }
 
     [Theory]
@@ -55,12 +55,12 @@ public sealed class FoldTests
         {
             foreach (FoldSite site in blocks.SelectMany(block => block.Folds.Sites)) site.Fold(TransformLab.Factors(site.Channels, ++seed, powersOfTwo: false), undo);
             float[][] after = lab.Run(lab.Model, blocks);
-            for (int i = 0; i < before.Length; i++) Assert.True(TransformLab.Relative(before[i], after[i]) < 3e-6, $"stream {i} differs by {TransformLab.Relative(before[i], after[i])}");
+            TransformLab.AssertSameButForRounding(before, after);
         }
         // Undone, every bit is what it was.
         Assert.All(blocks, block => Assert.Empty(block.Changes(weights: true).Names));
         float[][] again = lab.Run(lab.Model, blocks);
-        for (int i = 0; i < before.Length; i++) Assert.Equal(before[i], again[i]);
+        TransformLab.AssertSameBits(before, again);
     }
 
     [Theory]
@@ -191,16 +191,13 @@ public sealed class FoldTests
         Assert.Equal(Stored(lab.Source), Stored(output));
         CausalModel written = lab.OpenAsIs(CheckpointOpener.Open(output));
         float[][] after = lab.Run(written, lab.Blocks(written));
-        for (int i = 0; i < before.Length; i++)
-        {
-            Assert.True(folded[i].AsSpan().SequenceEqual(after[i]), $"stream {i} differs by {TransformLab.Relative(folded[i], after[i])} from the folded model's");
-            Assert.True(TransformLab.Relative(before[i], after[i]) < 3e-6, $"stream {i} differs by {TransformLab.Relative(before[i], after[i])}");
-        }
+        TransformLab.AssertSameBits(folded, after);
+        TransformLab.AssertSameButForRounding(before, after);
         // What a resumed run takes over.
         IDecoderBlock[] taken = lab.Blocks(lab.Model);
         foreach (IDecoderBlock block in taken) block.Take(changes);
         float[][] resumed = lab.Run(lab.Model, taken);
-        for (int i = 0; i < before.Length; i++) Assert.Equal(folded[i], resumed[i]);
+        TransformLab.AssertSameBits(folded, resumed);
     }
 
     [Theory]
@@ -227,7 +224,7 @@ public sealed class FoldTests
                 Assert.All(changes.Read(norm), value => Assert.True(float.IsFinite(value) && value == StorageScale.RoundAny(value, type)));
         }
         float[][] after = lab.Run(lab.Model, blocks);
-        for (int i = 0; i < before.Length; i++) Assert.True(TransformLab.Relative(before[i], after[i]) < 3e-6, $"stream {i} differs by {TransformLab.Relative(before[i], after[i])}");
+        TransformLab.AssertSameButForRounding(before, after);
     }
 
     [Fact]

@@ -79,6 +79,12 @@ internal sealed class TransformLab : IDisposable
         return Math.Sqrt(difference / norm);
     }
 
+    /// <summary>What two runs gave differs by no more than rounding does.</summary>
+    public static void AssertSameButForRounding(float[][] expected, float[][] actual) => AssertAlike(expected, actual, (one, other) => Relative(one, other) < 3e-6);
+
+    /// <summary>What two runs gave is the same to the bit.</summary>
+    public static void AssertSameBits(float[][] expected, float[][] actual) => AssertAlike(expected, actual, (one, other) => one.AsSpan().SequenceEqual(other));
+
     /// <summary>Positive factors: powers of two from 1/4 to 4, or any from about a third to three.</summary>
     public static float[] Factors(int count, ulong seed, bool powersOfTwo)
     {
@@ -93,6 +99,12 @@ internal sealed class TransformLab : IDisposable
         foreach (IDisposable one in Enumerable.Reverse(_owned)) one.Dispose();
         _device.Dispose();
         _folder.Dispose();
+    }
+
+    private static void AssertAlike(float[][] expected, float[][] actual, Func<float[], float[], bool> alike)
+    {
+        Assert.Equal(expected.Length, actual.Length);
+        for (int i = 0; i < expected.Length; i++) Assert.True(alike(expected[i], actual[i]), $"stream {i} differs by {Relative(expected[i], actual[i])}");
     }
 
     private static void ToShortVector(Span<float> values)

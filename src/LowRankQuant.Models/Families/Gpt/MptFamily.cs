@@ -37,24 +37,13 @@ internal sealed class MptFamily : IModelFamily
         if (!reader.Flag("no_bias", true)) throw reader.Unsupported("no_bias", "false");
         AttentionShape shape = Standard.Shape(config with { AttentionScale = (float?)attention.Number("softmax_scale") });
         float? clip = (float?)attention.Number("clip_qkv");
-        int d = config.HiddenSize;
-        return new Architecture
-        {
-            Config = config,
-            Base = "transformer.",
-            BaseNames = ["wte", "blocks", "norm_f"],
-            Roots = ["transformer.", "lm_head."],
-            EmbeddingName = "transformer.wte.weight",
-            Blocks = "transformer.blocks.",
-            Block = parts => Standard.LayerNormed(
-                parts, config, "norm_1", "norm_2",
-                Standard.FusedAttention(parts, config, "attn", "attn.Wqkv", "attn.out_proj", shape, null, default, default, FusedRows.Blocks) with
-                {
-                    Clip = clip,
-                    KeyBias = parts.Alibi(config.Heads, (slope, position) => (float)(slope * position)),
-                },
-                Standard.PlainMlp(parts, config, "ffn.up_proj", "ffn.down_proj", default), bias: false),
-            FinalNorm = parts => parts.LayerNorm("transformer.norm_f", d, config.NormEpsilon, bias: false),
-        };
+        return Mosaic.Of(config, parts => Standard.LayerNormed(
+            parts, config, "norm_1", "norm_2",
+            Standard.FusedAttention(parts, config, "attn", "attn.Wqkv", "attn.out_proj", shape, null, default, default, FusedRows.Blocks) with
+            {
+                Clip = clip,
+                KeyBias = parts.Alibi(config.Heads, (slope, position) => (float)(slope * position)),
+            },
+            Standard.PlainMlp(parts, config, "ffn.up_proj", "ffn.down_proj", default), bias: false));
     }
 }

@@ -32,28 +32,18 @@ internal sealed class DbrxFamily : IModelFamily
         int count = feed.Size("moe_num_experts", 4);
         var routing = new Routing { Experts = count, Chosen = feed.Size("moe_top_k", 1), Norm = feed.Number("moe_normalize_expert_weights") ?? 1 };
         float? clip = (float?)attention.Number("clip_qkv");
-        return new Architecture
-        {
-            Config = config,
-            Base = "transformer.",
-            BaseNames = ["wte", "blocks", "norm_f"],
-            Roots = ["transformer.", "lm_head."],
-            EmbeddingName = "transformer.wte.weight",
-            Blocks = "transformer.blocks.",
-            Block = parts => Standard.LayerNormed(
-                parts, config, "norm_attn_norm.norm_1", "norm_attn_norm.norm_2",
-                Standard.FusedAttention(
-                    parts, config, "norm_attn_norm.attn", "norm_attn_norm.attn.Wqkv", "norm_attn_norm.attn.out_proj", Standard.Shape(config), config.Rope, default, default,
-                    FusedRows.Blocks) with
-                { Clip = clip },
-                Moe.Experts(parts, routing, "ffn.router.layer", new ExpertParts("ffn.experts.mlp", count, config.HiddenSize, config.IntermediateSize)
-                {
-                    Names = ("w1", "v1", "w2"),
-                    Storage = ExpertStorage.Rows,
-                    Activation = config.Activation,
-                }),
-                bias: false),
-            FinalNorm = parts => parts.LayerNorm("transformer.norm_f", config.HiddenSize, config.NormEpsilon, bias: false),
-        };
+        return Mosaic.Of(config, parts => Standard.LayerNormed(
+            parts, config, "norm_attn_norm.norm_1", "norm_attn_norm.norm_2",
+            Standard.FusedAttention(
+                parts, config, "norm_attn_norm.attn", "norm_attn_norm.attn.Wqkv", "norm_attn_norm.attn.out_proj", Standard.Shape(config), config.Rope, default, default,
+                FusedRows.Blocks) with
+            { Clip = clip },
+            Moe.Experts(parts, routing, "ffn.router.layer", new ExpertParts("ffn.experts.mlp", count, config.HiddenSize, config.IntermediateSize)
+            {
+                Names = ("w1", "v1", "w2"),
+                Storage = ExpertStorage.Rows,
+                Activation = config.Activation,
+            }),
+            bias: false));
     }
 }

@@ -1,11 +1,10 @@
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Reconstruction;
-using LowRankQuant.Quantization.Options;
 
 namespace LowRankQuant.Quantization.Methods.FlexRound;
 
 /// <summary>FlexRound (Lee et al., ICML 2023) as LRQ's released code has it: D = S2 + r2 with a full S2.</summary>
-public sealed class FlexRoundMethod : QuantizationMethod
+public sealed class FlexRoundMethod : LearnedRoundingMethod
 {
     /// <inheritdoc/>
     public override string Name => "flexround";
@@ -15,15 +14,6 @@ public sealed class FlexRoundMethod : QuantizationMethod
 
     /// <inheritdoc/>
     public override string Source => "Lee et al., FlexRound, ICML 2023";
-
-    /// <inheritdoc/>
-    public override IReadOnlyList<RecipeOption> Options => [.. TrainingOptions.All, TrainingOptions.Start];
-
-    /// <inheritdoc/>
-    public override MethodNeeds Needs => MethodNeeds.Calibration | MethodNeeds.Gradients;
-
-    /// <inheritdoc/>
-    public override WindowDefaults Windows(OptionValues values, string preset) => TrainingOptions.Windows(values, preset);
 
     /// <inheritdoc/>
     public override MethodSettings Resolve(MethodRequest request)

@@ -1,11 +1,10 @@
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Reconstruction;
-using LowRankQuant.Quantization.Options;
 
 namespace LowRankQuant.Quantization.Methods.Lrq;
 
 /// <summary>LRQ as its released code does it: low rank or full by the size of each layer (<see cref="ScaleShape.ReleasedHybridFor"/>).</summary>
-public sealed class LrqHybridMethod : QuantizationMethod
+public sealed class LrqHybridMethod : LearnedRoundingMethod
 {
     /// <inheritdoc/>
     public override string Name => "lrq-hybrid";
@@ -15,15 +14,6 @@ public sealed class LrqHybridMethod : QuantizationMethod
 
     /// <inheritdoc/>
     public override string Source => "the released code of LRQ";
-
-    /// <inheritdoc/>
-    public override IReadOnlyList<RecipeOption> Options => [.. TrainingOptions.All, TrainingOptions.Start];
-
-    /// <inheritdoc/>
-    public override MethodNeeds Needs => MethodNeeds.Calibration | MethodNeeds.Gradients;
-
-    /// <inheritdoc/>
-    public override WindowDefaults Windows(OptionValues values, string preset) => TrainingOptions.Windows(values, preset);
 
     /// <inheritdoc/>
     public override MethodSettings Resolve(MethodRequest request)

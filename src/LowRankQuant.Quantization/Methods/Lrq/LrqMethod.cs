@@ -6,7 +6,7 @@ using LowRankQuant.Quantization.Options;
 namespace LowRankQuant.Quantization.Methods.Lrq;
 
 /// <summary>LRQ (Lee et al., NAACL 2025): D = L2 U2 + r2 + c2 of low rank in every weight.</summary>
-public sealed class LrqMethod : QuantizationMethod
+public sealed class LrqMethod : LearnedRoundingMethod
 {
     /// <summary>A rank that means: as large as each matrix allows.</summary>
     public const int FullRank = int.MaxValue;
@@ -31,17 +31,11 @@ public sealed class LrqMethod : QuantizationMethod
     public override string Source => "Lee et al., LRQ, NAACL 2025";
 
     /// <inheritdoc/>
-    public override IReadOnlyList<RecipeOption> Options => [Rank, .. TrainingOptions.All, TrainingOptions.Start];
-
-    /// <inheritdoc/>
-    public override MethodNeeds Needs => MethodNeeds.Calibration | MethodNeeds.Gradients;
+    public override IReadOnlyList<RecipeOption> Options => [Rank, .. base.Options];
 
     /// <summary>An option that is a rank of L2 U2.</summary>
     internal static RecipeOption<int> RankOption(string key, string help) => Declare.Whole(
         key, help, "inner dimension of L2 U2, or full", 1, int.MaxValue, $"{FastRank}", $"{PaperRank}; {PaperRankLarge} from 30 billion parameters", ("full", FullRank));
-
-    /// <inheritdoc/>
-    public override WindowDefaults Windows(OptionValues values, string preset) => TrainingOptions.Windows(values, preset);
 
     /// <inheritdoc/>
     public override MethodSettings Resolve(MethodRequest request)

@@ -53,11 +53,18 @@ internal abstract record ReconstructionSettings : MethodSettings
         $"{training.Iterations} steps of {training.Batch} windows per block, learning rate {training.LearningRate}, {Choices.Of(TrainingOptions.Losses, training.Loss)} loss{(training.KeepBest ? ", the step that is best on held-out windows kept" : "")}");
 
     /// <summary>The steps of a training; at a rate of almost nothing the loss cannot rise, and no training starts again.</summary>
-    public static TimedPart Timed(ReconstructionSettings settings) => new(
-        steps => settings with { Steps = settings.Steps with { Iterations = steps, KeepBest = false, LearningRate = 1e-12 } },
-        _ => settings.Steps.Batch, FewSteps, MoreSteps, (_, _) => settings.Steps.Iterations)
+    public static TimedPart Timed(ReconstructionSettings settings)
     {
-        WarmUp = true,
-        Passes = (_, heldOut) => (double)heldOut * (settings.Steps.KeepBest ? Checks : 1),
-    };
+        return new TimedPart(
+            steps => settings with { Steps = settings.Steps with { Iterations = steps, KeepBest = false, LearningRate = 1e-12 } },
+            _ => settings.Steps.Batch, FewSteps, MoreSteps, (_, _) => settings.Steps.Iterations)
+        {
+            WarmUp = true,
+            Passes = Measured,
+            Restarts = settings.Steps.Restarts,
+            RestartPasses = Measured,
+        };
+
+        double Measured(int samples, int heldOut) => (double)heldOut * (settings.Steps.KeepBest ? Checks : 1);
+    }
 }

@@ -1,3 +1,4 @@
+using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
@@ -5,6 +6,7 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Tests.Families;
 
 namespace LowRankQuant.Tests.Quantization.Planning;
 
@@ -58,6 +60,27 @@ public sealed class MemoryPlanTests : IDisposable
         Assert.True(planned > tokens * sizeof(float) * 4 * _demo.Model.Config.HiddenSize);
 
         long Whole(Recipe recipe) => new BlockMemory(_demo.Model.Config, _demo.Model.Layout, recipe).Whole();
+    }
+
+    /// <summary>A block records what every token leaves in each of its experts, and in what all tokens pass besides; the plan has room for it, and little more.</summary>
+    [Theory]
+    [InlineData("models/qwen3", null)]
+    [InlineData("models/mixtral", null)]
+    [InlineData("models/mixtral", """{"num_local_experts": 8, "num_experts_per_tok": 4}""")]
+    [InlineData("models/qwen3_moe", null)]
+    [InlineData("models2/qwen2_moe", null)]
+    public void ATapeTakesWhatIsPlannedForIt(string name, string? changes)
+    {
+        const int windows = 8, length = 128;
+        using var folder = new TemporaryFolder();
+        FamilyModels.Write(name, folder.File("model"), changes);
+        using var model = new CausalModel(CheckpointOpener.Open(folder.File("model")), _demo.Model.Device);
+        int[][] ids = [.. Enumerable.Range(0, windows).Select(window => Enumerable.Range(0, length).Select(i => ((window * 31) + (i * i)) % 101).ToArray())];
+        using ActivationStream stream = ActivationStream.Embed(model, ids, new StreamOptions(new MemoryBudget(1 << 30), Path.GetTempPath()));
+        using IDecoderBlock block = model.LoadBlock(0);
+        // Values; gradients are as many.
+        long planned = TapeMemory.Bytes(model.Config, model.Layout, _demo.Recipe("w4a16", "rtn"), windows * length, quantized: false) / 2;
+        Assert.InRange(TapeBytes(block, stream) / (double)planned, 0.8, 1);
     }
 
     public void Dispose() => _demo.Dispose();
