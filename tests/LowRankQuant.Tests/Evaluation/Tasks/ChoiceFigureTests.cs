@@ -10,13 +10,16 @@ public class ChoiceFigureTests
     [Fact]
     public void EqualItemsDoNotDiverge()
     {
-        // Adding the same to all of an item's log-likelihoods is the same distribution.
         double[][] choices = [[-1, -2.5, -7], [-3, -0.25, -0.5]];
-        ItemRecord[] own = [.. choices.Select((values, i) => Item(i, 0, [.. values.Select(value => value - 16)]))], other = [.. choices.Select((values, i) => Item(i, 0, values))];
-        (PairedMetric divergence, PairedMetric right) = Figures(own, other);
+        ItemRecord[] own = [.. choices.Select((values, i) => Item(i, 0, values))], shifted = [.. choices.Select((values, i) => Item(i, 0, [.. values.Select(value => value - 16)]))];
+        (PairedMetric divergence, PairedMetric right) = Figures(own, own);
         Assert.Equal((0, 0, 0, 2), (divergence.Difference, divergence.StandardError, divergence.Reference, divergence.Items));
         Assert.Equal((0, 0), (right.Difference, right.StandardError));
         Assert.Null(divergence.LeftOut);
+        // Adding the same to all of an item's log-likelihoods is the same distribution.
+        (divergence, right) = Figures(own, shifted);
+        Assert.Equal(0, divergence.Difference, 1e-12);
+        Assert.Equal(0, right.Difference, 1e-12);
     }
 
     [Fact]
@@ -94,8 +97,8 @@ public class ChoiceFigureTests
         string table = TaskTable.Of(TaskReport.Of(Harness.V04, tasks, []));
         Assert.Contains("choice KL", table, StringComparison.Ordinal);
         Assert.Contains("right choice log p", table, StringComparison.Ordinal);
-        Assert.Contains("0.511 (1 left out)", table, StringComparison.Ordinal);
-        Assert.Matches(@"\+0\.64 ± 0\.053", table);
+        Assert.Contains("0.5108 (1 left out)", table, StringComparison.Ordinal);
+        Assert.Matches(@"\+0\.640\d ± 0\.053", table);
         string alone = TaskTable.Of(TaskReport.Of(Harness.V04, new Dictionary<string, TaskResult> { ["quiz"] = TaskResult.Of(own, Harness.V04, null) }, []));
         Assert.DoesNotContain("choice KL", alone, StringComparison.Ordinal);
     }
