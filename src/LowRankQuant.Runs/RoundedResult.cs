@@ -6,6 +6,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Runs;
@@ -25,7 +26,7 @@ internal sealed class RoundedResult(CausalModel model, CausalModel result, Recip
     /// <param name="cancellation">Asks to stop.</param>
     public bool EqualsBaseline(Func<int, IDecoderBlock> rounded, long budget, CancellationToken cancellation)
     {
-        if (!IsPlainRounding() || !SameConfiguration()) return false;
+        if (!MayEqual(recipe) || !SameConfiguration()) return false;
         if (2 * sizeof(float) * model.Layout.LargestBlock.Sum(linear => linear.Weights) > budget) return false;
         if (!SameTensors() || !SameVocabulary()) return false;
         for (int i = 0; i < model.Config.Layers; i++)
@@ -37,9 +38,13 @@ internal sealed class RoundedResult(CausalModel model, CausalModel result, Recip
         return true;
     }
 
-    // Blocks that something else rounds, inputs or keys that are rounded too, and tensors that are changed beside the linears.
-    private bool IsPlainRounding() =>
-        recipe.Methods.All(method => method.RoundsToNearest) && recipe is { Activations: null, Cache: null, Vocabulary: null, Tuning: null, Transforms.Count: 0 };
+    /// <summary>
+    /// Whether it is worth a look: nothing but round to nearest on the range of the weights, as the baseline is; no inputs or keys that are rounded too, and no tensor that is changed
+    /// beside the linears.
+    /// </summary>
+    public static bool MayEqual(Recipe recipe) =>
+        recipe.Methods.All(method => method.RoundsToNearest && method.Start == GridStart.MinMax)
+        && recipe is { Activations: null, Cache: null, Vocabulary: null, Tuning: null, Transforms.Count: 0 };
 
     // Of another container the same numbers may mean something else; a branch beside the result makes it an adapted one.
     private bool SameConfiguration() =>

@@ -42,21 +42,19 @@ internal sealed class RowMeasurement : IDisposable
     public long Budget => _whole.Budget;
 
     /// <summary>The original by itself; comes first.</summary>
-    public EvaluationResult Original(string stage) => Evaluate(stage, new Evaluator(_original) { KeepsIn = _states }, new EvaluationOptions(), _original);
+    public EvaluationResult Original() => Evaluate(new Evaluator(_original) { KeepsIn = _states }, new EvaluationOptions(), _original);
 
     /// <summary>A model beside the original.</summary>
-    /// <param name="stage">What the observer is told.</param>
     /// <param name="model">The model; not owned.</param>
     /// <param name="block">Its blocks where they are not its own.</param>
     /// <param name="embedding">Its embedding where it is not its own.</param>
     /// <param name="head">Its head where it is not its own.</param>
-    public EvaluationResult Beside(
-        string stage, CausalModel model, Func<int, IDecoderBlock>? block = null, Func<InputEmbedding>? embedding = null, Func<OutputHead>? head = null)
+    public EvaluationResult Beside(CausalModel model, Func<int, IDecoderBlock>? block = null, Func<InputEmbedding>? embedding = null, Func<OutputHead>? head = null)
     {
         PairMemory memory = _keeping ?? PairMemory.Of(model, _original.Model, _whole);
         using var runner = new ModelRunner(model, memory.Model, block) { EmbeddingSource = embedding, HeadSource = head };
         var options = new EvaluationOptions { Memory = memory.States, Sharing = memory.Sharing };
-        return Evaluate(stage, new Evaluator(runner, _original) { Kept = _states }, options, runner);
+        return Evaluate(new Evaluator(runner, _original) { Kept = _states }, options, runner);
     }
 
     /// <inheritdoc/>
@@ -67,9 +65,8 @@ internal sealed class RowMeasurement : IDisposable
     }
 
     // Whose blocks have run makes room for the next.
-    private EvaluationResult Evaluate(string stage, Evaluator evaluator, EvaluationOptions options, ModelRunner runner)
+    private EvaluationResult Evaluate(Evaluator evaluator, EvaluationOptions options, ModelRunner runner)
     {
-        _observer.Stage(stage);
         var progress = new Reporter<EvaluationProgress>(value => _observer.Progress(value.Done, value.Total));
         EvaluationResult result = evaluator.Evaluate(_windows, options, progress, _cancellation);
         runner.ReleaseBlocks();

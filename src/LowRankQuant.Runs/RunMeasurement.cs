@@ -82,24 +82,34 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         {
             using var rows = new RowMeasurement(_model, windows, new ModelRunnerOptions { MemoryBytes = job.MemoryBytes, ScratchFolder = folder.Work }, observer, cancellation);
             var source = new SourceStorage(report.SourceBitsPerWeight!.Value, report.SourceTypes);
+            observer.Stage(RunStage.Original);
             report = report with
             {
-                FullPrecision = rows.Original(RunStage.Original) with
+                FullPrecision = rows.Original() with
                 {
                     BitsPerWeight = source.IsQuantized ? source.BitsPerWeight : null,
                     ModelBitsPerWeight = StoredSize.ModelBits(_model),
                 },
             };
-            bool isBaseline = IsBaseline(job.Recipe);
-            // Round to nearest itself is measured once, as the result.
-            bool same = !isBaseline && new RoundedResult(_model, result, job.Recipe).EqualsBaseline(RoundedBlock, rows.Budget, cancellation);
-            if (!isBaseline && !same) report = report with { Rtn = WithRoundedBits(rows.Beside(RunStage.Baseline, _model, RoundedBlock, RoundedEmbedding(), RoundedHead())) };
+            bool same = false;
+            if (!IsBaseline(job.Recipe))
+            {
+                observer.Stage(RunStage.Baseline);
+                same = new RoundedResult(_model, result, job.Recipe).EqualsBaseline(RoundedBlock, rows.Budget, cancellation);
+                if (same) observer.Note("Round to nearest and the result are the same numbers, bit by bit; they are measured once.");
+                else report = report with { Rtn = WithRoundedBits(rows.Beside(_model, RoundedBlock, RoundedEmbedding(), RoundedHead())) };
+            }
             // A cache that no checkpoint can name lives in the recipe: the result is measured with it, and as its files say.
             bool beyond = job.Recipe.Cache is { IsStorable: false };
-            EvaluationResult figures = rows.Beside(RunStage.Result, result, beyond ? WithCache : null);
+            observer.Stage(RunStage.Result);
+            EvaluationResult figures = rows.Beside(result, beyond ? WithCache : null);
             report = report with { Result = WithBits(figures) };
             if (same) report = report with { Rtn = WithRoundedBits(figures) };
-            if (beyond) report = report with { AsStored = WithBits(rows.Beside(RunStage.AsStored, result)) };
+            if (beyond)
+            {
+                observer.Stage(RunStage.AsStored);
+                report = report with { AsStored = WithBits(rows.Beside(result)) };
+            }
         }
         return Judge(report with { Sample = Sample(result, tokenizer, windows) });
 

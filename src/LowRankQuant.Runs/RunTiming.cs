@@ -55,7 +55,9 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, double? read
         // The original's states are kept; beside them a comparison takes the model's own, and both heads.
         double heads = count * Head(length), once = count * ((layers * Forward(length)) + Head(length)), loading = layers * block.Loading;
         stages.Add(new TimedStage(RunStage.Original, once + loading));
-        if (!RunMeasurement.IsBaseline(recipe)) stages.Add(new TimedStage(RunStage.Baseline, once + heads + loading + (layers * block.Rounding)));
+        // Where the result will be the baseline it is only looked whether it is.
+        double baseline = RoundedResult.MayEqual(recipe) ? loading : once + heads;
+        if (!RunMeasurement.IsBaseline(recipe)) stages.Add(new TimedStage(RunStage.Baseline, baseline + loading + (layers * block.Rounding)));
         stages.Add(new TimedStage(RunStage.Result, once + heads + loading));
         return stages;
     }

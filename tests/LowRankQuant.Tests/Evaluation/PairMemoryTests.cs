@@ -169,8 +169,8 @@ public sealed class PairMemoryTests : IDisposable
             var blocks = new CountedBlocks();
             using (var rows = new RowMeasurement(counted, windows, new ModelRunnerOptions { MemoryBytes = budget, ScratchFolder = _folder.Path }, new Observer(), Token))
             {
-                AssertSame(original, rows.Original("original"));
-                for (int i = 0; i < 2; i++) AssertSame(expected, rows.Beside("row", _model, blocks.Of(_model)));
+                AssertSame(original, rows.Original());
+                for (int i = 0; i < 2; i++) AssertSame(expected, rows.Beside(_model, blocks.Of(_model)));
             }
             Assert.Equal((1, 0), (reads, blocks.Held));
             Assert.Empty(Directory.GetFiles(_folder.Path));
