@@ -46,4 +46,10 @@ public sealed record EvaluationOptions
 
     /// <summary>Memory and disk for the reference's hidden states.</summary>
     public ModelRunnerOptions Memory { get; init; } = new();
+
+    /// <summary>How the blocks of model and reference share memory; see <see cref="PairMemory"/>.</summary>
+    public MemorySharing Sharing { get; init; }
+
+    /// <summary>Where the reference's hidden states are kept on disk from one measurement to the next; null for nowhere.</summary>
+    public ReferenceCache? ReferenceCache { get; init; }
 }

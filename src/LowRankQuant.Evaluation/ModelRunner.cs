@@ -30,8 +30,8 @@ public sealed class ModelRunner : IDisposable
         Model = model;
         _options = options ?? new ModelRunnerOptions();
         _loadBlock = loadBlock ?? model.LoadBlock;
-        long ends = 2L * model.Config.VocabularySize * model.Config.HiddenSize;
-        Resident = (model.LinearWeights + ends) * sizeof(float) <= _options.Budget;
+        IsPlain = loadBlock is null;
+        Resident = WeightBytes(model) <= _options.Budget;
         while (!Resident && BlockBytes() > _options.Budget && model.Paging < WeightPaging.Linears)
             model.Paging = model.Paging == WeightPaging.None && model.Layout.LargestBlock.Any(linear => linear.IsExpert) ? WeightPaging.Experts : WeightPaging.Linears;
     }
@@ -41,6 +41,9 @@ public sealed class ModelRunner : IDisposable
 
     /// <summary>Whether all blocks stay in memory.</summary>
     public bool Resident { get; }
+
+    /// <summary>Whether the blocks are the model's own.</summary>
+    internal bool IsPlain { get; }
 
     /// <summary>Gives the embedding in place of <see cref="CausalModel.LoadEmbedding"/>; null for the model's own.</summary>
     public Func<InputEmbedding>? EmbeddingSource { get; init; }
@@ -53,6 +56,12 @@ public sealed class ModelRunner : IDisposable
 
     /// <summary>The model's final norm and output head; owned by the runner.</summary>
     public OutputHead Head => _head ??= HeadSource?.Invoke() ?? Model.LoadHead();
+
+    /// <summary>Bytes of a model's weights, embedding and head as 32-bit floats.</summary>
+    internal static long WeightBytes(CausalModel model) => (model.LinearWeights + (2L * model.Config.VocabularySize * model.Config.HiddenSize)) * sizeof(float);
+
+    /// <summary>Bytes of its head.</summary>
+    internal static long HeadBytes(CausalModel model) => (long)model.Config.VocabularySize * model.Config.HiddenSize * sizeof(float);
 
     /// <summary>Computes the hidden states behind the last block, in front of the final norm.</summary>
     /// <param name="windows">Token ids; lengths may differ.</param>

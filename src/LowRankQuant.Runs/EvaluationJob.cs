@@ -45,6 +45,9 @@ public sealed record EvaluationJob
     /// <summary>Whether the begin-of-text token stands in front of the text.</summary>
     public AddBos AddBos { get; init; }
 
+    /// <summary>A folder in which the reference's hidden states on the windows are kept from one evaluation to the next; null for none. See <see cref="LowRankQuant.Evaluation.ReferenceCache"/>.</summary>
+    public string? ReferenceCache { get; init; }
+
     /// <summary>Memory the run may take, bytes; null for what the machine has.</summary>
     public long? MemoryBytes { get; init; }
 }

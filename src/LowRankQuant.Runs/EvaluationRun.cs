@@ -18,19 +18,24 @@ public sealed class EvaluationRun : IEvaluationRun
     public EvaluationResult Run(EvaluationJob job, IRunObserver observer, CancellationToken cancellation)
     {
         foreach (string warning in job.Model.Checkpoint.Warnings.Concat(job.Reference?.Checkpoint.Warnings ?? [])) observer.Warn(warning);
-        // Both models share the memory.
-        var memory = new ModelRunnerOptions { MemoryBytes = job.Reference is null ? job.MemoryBytes : job.MemoryBytes / 2 };
+        if (job.ReferenceCache is not null && (job.Reference is null || (job.Text ?? job.Ids) is null || job.Perplexity == PerplexityKind.Rolling))
+            throw new EvaluationException("`reference_cache` keeps the states of a `reference` on the windows of a `text` or `ids`; without them, and for `perplexity` rolling, leave it out.");
+        var memory = new ModelRunnerOptions { MemoryBytes = job.MemoryBytes };
         EvaluationResult result = job.Text is null && job.Ids is null
             ? new EvaluationResult()
             : job.Perplexity == PerplexityKind.Rolling ? Rolling(job, memory, observer, cancellation) : Windows(job, memory, observer, cancellation);
+        // A model is asked after the other, and each has all of the memory while it is.
         TaskReport? tasks = job.Tasks is null ? null : new TaskRun(job.Tasks, memory, observer).Run(job.Model, job.Reference, cancellation);
         return result with { Tasks = tasks, BitsPerWeight = StoredSize.LinearBits(job.Model), ModelBitsPerWeight = StoredSize.ModelBits(job.Model) };
     }
 
     private static EvaluationResult Windows(EvaluationJob job, ModelRunnerOptions memory, IRunObserver observer, CancellationToken cancellation)
     {
-        using var runner = new ModelRunner(job.Model, memory);
-        using ModelRunner? reference = job.Reference is null ? null : new ModelRunner(job.Reference, memory);
+        PairMemory? plan = job.Reference is null ? null : PairMemory.Of(job.Model, job.Reference, memory);
+        using var runner = new ModelRunner(job.Model, plan?.Model ?? memory);
+        using ModelRunner? reference = job.Reference is null ? null : new ModelRunner(job.Reference, plan!.Reference);
+        if (plan?.Sharing == MemorySharing.InTurn) observer.Note("The model and the reference do not fit the memory together: they take turns, the reference first.");
+        ReferenceCache? cache = job.ReferenceCache is null ? null : new ReferenceCache(job.ReferenceCache);
         var evaluator = new Evaluator(runner, reference);
         bool llamaCpp = job.Perplexity == PerplexityKind.LlamaCpp;
         var options = new EvaluationOptions
@@ -38,22 +43,34 @@ public sealed class EvaluationRun : IEvaluationRun
             Average = llamaCpp ? PerplexityAverage.Tokens : job.Average,
             // llama.cpp compares where it scores.
             Positions = llamaCpp ? ComparedPositions.Predicting : ComparedPositions.All,
-            Memory = memory,
+            Memory = plan?.States ?? memory,
+            Sharing = plan?.Sharing ?? MemorySharing.Together,
+            ReferenceCache = cache,
         };
         observer.Stage($"measuring {job.Text ?? job.Ids}{(job.JoinRows ? ", rows joined by blank lines" : "")}");
         if (job.Ids is not null)
         {
             IEnumerable<TextWindow> lines = TextWindows.ReadIds(job.Ids, job.Model.Config, job.Windows.Windows);
-            return evaluator.Evaluate(lines, options, new ObserverProgress(observer), cancellation);
+            EvaluationResult figures = evaluator.Evaluate(lines, options, new ObserverProgress(observer), cancellation);
+            NoteCache(cache, observer);
+            return figures;
         }
         ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
         TextSource source = Source(job, tokenizer);
         var windows = new TextFileWindows(source, tokenizer, job.Model.Config, job.AddBos, job.Windows, job.Perplexity, job.JoinRows);
         EvaluationResult result = evaluator.Evaluate(windows, options, new ObserverProgress(observer, () => windows.Expected), cancellation);
+        NoteCache(cache, observer);
         if (windows.LongestPart > LongestUnremarked)
             observer.Note($"{windows.LongestPart} characters were in memory at once: the tokenizer's rules name no place between them where the text may be cut.");
         if (windows.Shortage(result.Windows ?? 0, "`windows`") is { } shortage) observer.Note(shortage);
         return WithWarnings(result, tokenizer, source, observer);
+    }
+
+    private static void NoteCache(ReferenceCache? cache, IRunObserver observer)
+    {
+        if (cache is null) return;
+        string left = cache.WindowsLeft == 0 ? "" : $", {cache.WindowsLeft} computed and not kept, as another process is writing them";
+        observer.Note($"The reference's hidden states in '{cache.Folder}': {cache.WindowsRead} windows read, {cache.WindowsKept} computed and kept{left}.");
     }
 
     private static TextSource Source(EvaluationJob job, ITokenizer tokenizer) =>

@@ -78,43 +78,39 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     {
         using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device) { Paging = _model.Paging, RunsQuantizers = job.Recipe.Activations is not null || job.Recipe.Cache is not null };
         report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result);
-        var memory = new ModelRunnerOptions { MemoryBytes = job.MemoryBytes / 2, ScratchFolder = folder.Work };
-        using var full = new ModelRunner(_model, memory);
         if (windows.Count > 0)
         {
+            using var rows = new RowMeasurement(_model, windows, new ModelRunnerOptions { MemoryBytes = job.MemoryBytes, ScratchFolder = folder.Work }, observer, cancellation);
             var source = new SourceStorage(report.SourceBitsPerWeight!.Value, report.SourceTypes);
+            observer.Stage(RunStage.Original);
             report = report with
             {
-                FullPrecision = Evaluate(RunStage.Original, full, null) with
+                FullPrecision = rows.Original() with
                 {
                     BitsPerWeight = source.IsQuantized ? source.BitsPerWeight : null,
                     ModelBitsPerWeight = StoredSize.ModelBits(_model),
                 },
             };
+            bool same = false;
             if (!IsBaseline(job.Recipe))
             {
-                using var rounded = new ModelRunner(_model, memory, RoundedBlock) { EmbeddingSource = RoundedEmbedding(), HeadSource = RoundedHead() };
-                report = report with
-                {
-                    Rtn = Evaluate(RunStage.Baseline, rounded, full) with
-                    {
-                        // As plain floats both take the bits of plain floats.
-                        BitsPerWeight = job.Format == OutputFormat.Dense ? report.BitsPerWeight : StoredSize.GridBits(_model, job.Recipe.Scheme),
-                        ModelBitsPerWeight = report.RtnBytes * 8.0 / StoredSize.Parameters(_model),
-                    },
-                };
+                observer.Stage(RunStage.Baseline);
+                same = new RoundedResult(_model, result, job.Recipe).EqualsBaseline(RoundedBlock, rows.Budget, cancellation);
+                if (same) observer.Note("Round to nearest and the result are the same numbers, bit by bit; they are measured once.");
+                else report = report with { Rtn = WithRoundedBits(rows.Beside(_model, RoundedBlock, RoundedEmbedding(), RoundedHead())) };
             }
             // A cache that no checkpoint can name lives in the recipe: the result is measured with it, and as its files say.
             bool beyond = job.Recipe.Cache is { IsStorable: false };
-            using var quantized = beyond ? new ModelRunner(result, memory, WithCache) : new ModelRunner(result, memory);
-            report = report with { Result = WithBits(Evaluate(RunStage.Result, quantized, full)) };
+            observer.Stage(RunStage.Result);
+            EvaluationResult figures = rows.Beside(result, beyond ? WithCache : null);
+            report = report with { Result = WithBits(figures) };
+            if (same) report = report with { Rtn = WithRoundedBits(figures) };
             if (beyond)
             {
-                using var stored = new ModelRunner(result, memory);
-                report = report with { AsStored = WithBits(Evaluate(RunStage.AsStored, stored, full)) };
+                observer.Stage(RunStage.AsStored);
+                report = report with { AsStored = WithBits(rows.Beside(result)) };
             }
         }
-        full.ReleaseBlocks();
         return Judge(report with { Sample = Sample(result, tokenizer, windows) });
 
         IDecoderBlock WithCache(int index)
@@ -129,12 +125,12 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
 
         EvaluationResult WithBits(EvaluationResult figures) => figures with { BitsPerWeight = report.BitsPerWeight, ModelBitsPerWeight = StoredSize.ModelBits(result) };
 
-        EvaluationResult Evaluate(string stage, ModelRunner runner, ModelRunner? reference)
+        EvaluationResult WithRoundedBits(EvaluationResult figures) => figures with
         {
-            observer.Stage(stage);
-            var progress = new Reporter<EvaluationProgress>(value => observer.Progress(value.Done, value.Total));
-            return new Evaluator(runner, reference).Evaluate(windows, new EvaluationOptions { Memory = memory }, progress, cancellation);
-        }
+            // As plain floats both take the bits of plain floats.
+            BitsPerWeight = job.Format == OutputFormat.Dense ? report.BitsPerWeight : StoredSize.GridBits(_model, job.Recipe.Scheme),
+            ModelBitsPerWeight = report.RtnBytes * 8.0 / StoredSize.Parameters(_model),
+        };
     }
 
     private RunReport WithSizes(RunReport report, CausalModel result)

@@ -52,11 +52,13 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, double? read
         stages.Add(new TimedStage(RunStage.Writing, layers * block.Storing));
         (int count, int length) = EvaluationWindows();
         if (count == 0) return stages;
-        // Every comparison takes the original's states beside the model's own.
-        double once = count * ((layers * Forward(length)) + Head(length)), loading = layers * block.Loading;
+        // The original's states are kept; beside them a comparison takes the model's own, and both heads.
+        double heads = count * Head(length), once = count * ((layers * Forward(length)) + Head(length)), loading = layers * block.Loading;
         stages.Add(new TimedStage(RunStage.Original, once + loading));
-        if (!RunMeasurement.IsBaseline(recipe)) stages.Add(new TimedStage(RunStage.Baseline, (2 * once) + loading + (layers * block.Rounding)));
-        stages.Add(new TimedStage(RunStage.Result, (2 * once) + loading));
+        // Where the result will be the baseline it is only looked whether it is.
+        double baseline = RoundedResult.MayEqual(recipe) ? loading : once + heads;
+        if (!RunMeasurement.IsBaseline(recipe)) stages.Add(new TimedStage(RunStage.Baseline, baseline + loading + (layers * block.Rounding)));
+        stages.Add(new TimedStage(RunStage.Result, once + heads + loading));
         return stages;
     }
 

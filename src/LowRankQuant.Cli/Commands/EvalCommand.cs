@@ -67,6 +67,7 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
             Windows = request.Windows,
             Average = request.Average,
             AddBos = request.AddBos,
+            ReferenceCache = request.ReferenceCache,
             MemoryBytes = memory,
         };
         EvaluationResult figures = Evaluate(job, json, cancellation) with

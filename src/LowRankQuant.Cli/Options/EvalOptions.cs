@@ -33,6 +33,9 @@ internal sealed class EvalOptions
 
     public Option<string?> Reference { get; } = Create("--reference", "MODEL", "The model that figures are compared with: KL divergence and top-1 agreement of a text (not of --perplexity rolling, which defines none), paired differences of tasks.");
 
+    public Option<string?> ReferenceCache { get; } = Create(
+        "--reference-cache", "DIR", "A folder where the reference's hidden states of a text are kept, so that the next model compared with it on the same windows does not run it again (hidden size x 4 bytes a token).");
+
     public Option<string?> Products { get; } = Create(
         "--products", "int8|float", "Where inputs and weights are both rounded to integers, multiply the codes, which is exact and faster, or the rounded floats (default: int8).");
 
@@ -90,7 +93,7 @@ internal sealed class EvalOptions
     {
         command.Arguments.Add(Model);
         Option[] options =
-            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, Adapter, Products, Text, TextFormat, TextField, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
+            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, ReferenceCache, Adapter, Products, Text, TextFormat, TextField, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
         foreach (Option option in options) command.Options.Add(option);
         return command;
     }
@@ -123,6 +126,13 @@ internal sealed class EvalOptions
         if (kind != PerplexityKind.Windows && measuresText)
             reader.Refuse($"does not apply to --perplexity {reader.Text(Perplexity)}, which says itself how windows follow each other and are averaged", Stride, Partial, Average);
         if (kind == PerplexityKind.Rolling && !tasks) reader.Refuse("does not apply to --perplexity rolling, for which no divergence is defined; ask for windows or llama.cpp", Reference);
+        if (!measuresText || reader.Text(Reference) is null) reader.Refuse("keeps what a --reference says of a --text or --ids; name both", ReferenceCache);
+        else if (kind == PerplexityKind.Rolling) reader.Refuse("does not apply to --perplexity rolling, for which no divergence is defined", ReferenceCache);
+        else if (reader.Text(ReferenceCache) is { } cache)
+        {
+            if (cache.Length == 0) reader.Problems.Add("--reference-cache: is empty; name a folder.");
+            else if (FolderPath.FileInTheWay(cache) is { } file) reader.Problems.Add($"--reference-cache {cache}: {file} is a file; name a folder.");
+        }
         if (!tasks) reader.Refuse("is for --tasks", Data, Limit, Offset, Shots, Items, Against);
         if (!tasks && reader.Flag(ApplyChatTemplate)) reader.Problems.Add("--apply-chat-template is for --tasks.");
         if (!tasks && kind != PerplexityKind.Rolling) reader.Refuse("is for --tasks and --perplexity rolling", Harness);
@@ -145,6 +155,7 @@ internal sealed class EvalOptions
             Average = average,
             AddBos = addBos,
             Reference = reader.Text(Reference),
+            ReferenceCache = reader.Text(ReferenceCache),
             Tasks = tasks ? new TaskOptions(this).Read(reader, harness, addBos, context) : null,
         };
     }

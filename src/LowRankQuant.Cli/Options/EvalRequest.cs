@@ -28,6 +28,8 @@ internal sealed record EvalRequest
 
     public string? Reference { get; init; }
 
+    public string? ReferenceCache { get; init; }
+
     public TaskJob? Tasks { get; init; }
 
     public bool MeasuresText => Text is not null || Ids is not null;

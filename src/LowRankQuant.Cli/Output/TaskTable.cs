@@ -7,11 +7,15 @@ internal static class TaskTable
 {
     private static readonly string[] Accuracies = ["acc", "acc_norm", "acc_spaced"];
 
+    // Of the distributions over the choices, in nats.
+    private static readonly ChoiceColumn[] ChoiceColumns = [new("choice_kl", "choice KL", false), new("right_choice_log_prob", "right choice log p", true)];
+
     public static string Of(TaskReport report)
     {
         bool compared = report.Tasks.Values.Any(task => task.Against is not null);
         string[] columns = [.. Accuracies.Where(name => Has(report, name)), .. Has(report, "perplexity") ? ["perplexity"] : Array.Empty<string>()];
-        string[] more = compared ? ["difference", "p", "recovery"] : [];
+        ChoiceColumn[] distributions = [.. ChoiceColumns.Where(column => report.Tasks.Values.Any(task => task.Against?.ContainsKey(column.Figure) == true))];
+        string[] more = compared ? ["difference", "p", "recovery", .. distributions.Select(column => column.Title)] : [];
         var table = new TextTable([$"task ({report.Harness})", "items", .. columns, .. more]);
         foreach ((string name, TaskResult task) in report.Tasks)
         {
@@ -27,13 +31,13 @@ internal static class TaskTable
         return table.ToString();
 
         void Add(string name, TaskResult task) =>
-            table.Add([name, Format.Count(task.Items), .. columns.Select(column => Cell(task, column)), .. compared ? Compare(task) : []]);
+            table.Add([name, Format.Count(task.Items), .. columns.Select(column => Cell(task, column)), .. compared ? Compare(task) : [], .. distributions.Select(column => Cell(task, column))]);
 
         void AddAverage(string name, Metric value, Metric? difference)
         {
             string[] cells = [.. Enumerable.Repeat("", columns.Length)];
             cells[0] = Format.Percent(value.Value, value.StandardError);
-            table.Add([name, "", .. cells, .. compared ? new[] { difference is null ? "" : Signed(difference.Value, difference.StandardError), "", "" } : []]);
+            table.Add([name, "", .. cells, .. compared ? new[] { difference is null ? "" : Signed(difference.Value, difference.StandardError), "", "" } : [], .. distributions.Select(_ => "")]);
         }
     }
 
@@ -53,5 +57,14 @@ internal static class TaskTable
         return [Signed(against.Difference, against.StandardError), Format.Number(against.PValue), against.RecoveryPercent is { } recovery ? $"{Format.Number(recovery)} %" : Format.Absent];
     }
 
+    private static string Cell(TaskResult task, ChoiceColumn column)
+    {
+        if (task.Against is null || !task.Against.TryGetValue(column.Figure, out PairedMetric? figure)) return "";
+        string value = Format.WithError(figure.Difference, figure.StandardError);
+        return (column.IsSigned && figure.Difference >= 0 ? "+" : "") + value + (figure.LeftOut is { } left ? $" ({left} left out)" : "");
+    }
+
     private static string Signed(double difference, double? error) => (difference >= 0 ? "+" : "") + Format.Percent(difference, error);
+
+    private sealed record ChoiceColumn(string Figure, string Title, bool IsSigned);
 }

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using LowRankQuant.Formats;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
-using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Evaluation.Figures;
 
@@ -19,11 +18,17 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
 
     private const int BatchesTogether = 8;
 
-    // Where the weights are read from disk for every turn, so much work between that their reading does not count, and so few states that a disk holds them.
-    private const int TokensTogether = 1 << 18;
+    /// <summary>Gets the model's own hidden states of every window, for measurements of others beside it; null for nobody.</summary>
+    internal KeptStates? KeepsIn { get; init; }
+
+    /// <summary>The reference's hidden states of the same windows, which a measurement of its own kept; null where they are computed.</summary>
+    internal KeptStates? Kept { get; init; }
 
     /// <summary>Told about every window, in order, for reports in depth; null for nobody.</summary>
     public Action<WindowScore>? WindowScored { get; init; }
+
+    /// <summary>Tokens of a turn where weights are read for every turn: so much work between that their reading does not count, and so few states that a disk holds them.</summary>
+    internal int TokensTogether { get; init; } = 1 << 18;
 
     /// <summary>Clock for durations.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
@@ -45,10 +50,11 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
         long start = Time.GetTimestamp();
         CheckReference();
         var statistics = new EvaluationStatistics(options.Average, reference is not null);
+        IReferenceStates? states = reference is null ? null : Kept ?? States(reference, options);
         int done = 0, total = windows.TryGetNonEnumeratedCount(out int count) ? count : 0;
-        foreach (IReadOnlyList<TextWindow> turn in Turns(windows))
+        foreach (IReadOnlyList<TextWindow> turn in Turns(windows, options))
         {
-            Evaluate(turn, done, total, statistics, options, progress, cancellation);
+            Evaluate(turn, done, total, statistics, states, options, progress, cancellation);
             done += turn.Count;
         }
         if (done == 0) throw new EvaluationException("There are no windows to evaluate.");
@@ -58,20 +64,26 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
 
     /// <summary>
     /// Windows that pass through the reference before they pass through the model. When both stay in memory, some batches: a long text then keeps few
-    /// hidden states. Otherwise many, as every turn reads the weights again; states that do not fit go to disk.
+    /// hidden states. Otherwise many, as every turn reads the weights again, and where the two take turns in memory as many as it holds states of; states that do not fit go to disk.
+    /// What is kept on disk is cut into parts of windows, and a turn is some whole parts.
     /// </summary>
-    private IEnumerable<IReadOnlyList<TextWindow>> Turns(IEnumerable<TextWindow> windows)
+    private IEnumerable<IReadOnlyList<TextWindow>> Turns(IEnumerable<TextWindow> windows, EvaluationOptions options)
     {
-        bool resident = model.Resident && reference is null or { Resident: true };
+        bool inTurn = options.Sharing == MemorySharing.InTurn && reference is not null && Kept is null;
+        bool resident = model.Resident && !inTurn && (reference is null or { Resident: true } || Kept is not null);
+        long tokens = inTurn ? Math.Max(TokensTogether, options.Memory.Budget / sizeof(float) / model.Model.Config.HiddenSize) : TokensTogether;
+        CachePart? part = options.ReferenceCache is null ? null : new CachePart();
         var turn = new List<TextWindow>();
-        int number = 0, most = 1;
+        int number = 0;
+        long most = 1;
         foreach (TextWindow window in windows)
         {
             Check(window, number++);
             int length = window.Ids.Length;
-            if (turn.Count == 0) most = resident ? BatchesTogether * Math.Max(1, model.Options.BatchTokens / length) : Math.Max(1, TokensTogether / length);
+            if (turn.Count == 0) most = resident ? BatchesTogether * Math.Max(1, model.Options.BatchTokens / length) : Math.Max(1, tokens / length);
             turn.Add(window);
-            if (turn.Count < most) continue;
+            bool whole = part is null || part.EndsWith(length);
+            if (turn.Count < most || !whole) continue;
             yield return turn;
             turn = [];
         }
@@ -79,19 +91,21 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
     }
 
     private void Evaluate(
-        IReadOnlyList<TextWindow> windows, int first, int total, EvaluationStatistics statistics, EvaluationOptions options,
+        IReadOnlyList<TextWindow> windows, int first, int total, EvaluationStatistics statistics, IReferenceStates? source, EvaluationOptions options,
         IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
         int[][] ids = [.. windows.Select(window => window.Ids)];
         IProgress<EvaluationProgress>? partial = progress is null ? null : new PartialProgress(progress, first, total);
-        using ActivationStore? states = reference is null ? null : ReferenceStates(reference, ids, options, partial, cancellation);
-        using Tensor? padded = states is null ? null : model.Model.Device.Empty(states.Rows, states.Columns);
+        using ITurnStates? states = source?.Of(first, ids, partial, cancellation);
+        using Tensor? padded = states is null ? null : model.Model.Device.Empty(ids.Max(window => window.Length), reference!.Model.Config.HiddenSize);
         model.Run(
             ids,
             (number, hidden) =>
             {
-                states?.Read(number, padded!);
-                WindowScore score = Score(first + number, windows[number], hidden, padded, options.Positions, cancellation);
+                KeepsIn?.Write(first + number, hidden);
+                Tensor? expected = padded?.RowRange(0, ids[number].Length);
+                states?.Read(number, expected!);
+                WindowScore score = Score(first + number, windows[number], hidden, expected, options.Positions, cancellation);
                 statistics.Add(score);
                 WindowScored?.Invoke(score);
             },
@@ -115,30 +129,10 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
             throw new EvaluationException("The model and the reference must be opened on one device.");
     }
 
-    private static ActivationStore ReferenceStates(
-        ModelRunner reference, int[][] ids, EvaluationOptions options, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
+    private IReferenceStates States(ModelRunner reference, EvaluationOptions options)
     {
-        int rows = ids.Max(window => window.Length), columns = reference.Model.Config.HiddenSize;
-        var store = new ActivationStore(ids.Length, rows, columns, new MemoryBudget(options.Memory.Budget), options.Memory.Scratch);
-        try
-        {
-            using Tensor padded = reference.Model.Device.Zeros(rows, columns);
-            reference.Run(
-                ids,
-                (number, hidden) =>
-                {
-                    reference.Model.Device.Kernels.Copy(hidden, padded.RowRange(0, hidden.Rows));
-                    store.Write(number, padded);
-                },
-                progress is null ? null : new ReferenceProgress(progress),
-                cancellation);
-            return store;
-        }
-        catch
-        {
-            store.Dispose();
-            throw;
-        }
+        var computed = new ComputedStates(model, reference, options);
+        return options.ReferenceCache is null ? computed : new CachedStates(options.ReferenceCache, reference, computed);
     }
 
     private WindowScore Score(
@@ -196,10 +190,5 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
     private sealed class PartialProgress(IProgress<EvaluationProgress> inner, int first, int total) : IProgress<EvaluationProgress>
     {
         public void Report(EvaluationProgress value) => inner.Report(value with { Done = first + value.Done, Total = total });
-    }
-
-    private sealed class ReferenceProgress(IProgress<EvaluationProgress> inner) : IProgress<EvaluationProgress>
-    {
-        public void Report(EvaluationProgress value) => inner.Report(value with { Phase = $"reference {value.Phase}" });
     }
 }

@@ -22,13 +22,13 @@ public sealed record RunFingerprint(string Model, string Data, string Recipe, st
     /// <summary>Computes the fingerprint of a run.</summary>
     public static RunFingerprint Of(ICheckpoint checkpoint, string data, Recipe recipe, string kernels, string format) =>
         new(ModelHash(checkpoint), data, Hash(Encoding.UTF8.GetBytes(RecipeFile.Write(recipe).ToJsonString())),
-            Version(kernels) + string.Concat(recipe.Methods.Select(MethodVersion).Distinct()), format);
+            EngineOf(kernels) + string.Concat(recipe.Methods.Select(MethodVersion).Distinct()), format);
 
     /// <summary>Computes the fingerprint of a run of <c>lrq correct</c>.</summary>
     public static RunFingerprint OfCorrection(
         ICheckpoint quantized, ICheckpoint reference, string data, string options, string kernels, string format) =>
         new(Hash(Encoding.UTF8.GetBytes($"{ModelHash(quantized)} {ModelHash(reference)}")), data,
-            Hash(Encoding.UTF8.GetBytes(options)), Version(kernels), format);
+            Hash(Encoding.UTF8.GetBytes(options)), EngineOf(kernels), format);
 
     /// <summary>Which parts differ, for messages.</summary>
     public string DifferenceTo(RunFingerprint other)
@@ -56,13 +56,15 @@ public sealed record RunFingerprint(string Model, string Data, string Recipe, st
 
     internal void Write(string path) => AtomicFile.WriteAllBytes(path, JsonSerializer.SerializeToUtf8Bytes(this, PipelineJson.Default.RunFingerprint));
 
-    private static string Version(string kernels) => $"{typeof(RunFingerprint).Assembly.GetName().Version?.ToString(3)} {kernels}";
+    /// <summary>Version and kernels in words.</summary>
+    internal static string EngineOf(string kernels) => $"{typeof(RunFingerprint).Assembly.GetName().Version?.ToString(3)} {kernels}";
 
     // A method of somebody else's library has a version of its own.
     private static string MethodVersion(MethodSettings method) =>
         method.GetType().Assembly is var library && library == typeof(RunFingerprint).Assembly ? "" : $" {library.GetName().Name} {library.ManifestModule.ModuleVersionId}";
 
-    private static string ModelHash(ICheckpoint checkpoint)
+    /// <summary>SHA-256 over a model's configuration, tensor list and samples of its tensors, lower-case hexadecimal.</summary>
+    internal static string ModelHash(ICheckpoint checkpoint)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(Encoding.UTF8.GetBytes(checkpoint.HuggingFaceConfig.ToJsonString()));

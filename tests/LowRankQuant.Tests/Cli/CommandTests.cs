@@ -24,7 +24,7 @@ public class CommandTests
     [InlineData("recipe", "--recipe --method --bits --json MODEL")]
     [InlineData("methods", "--json NAME")]
     [InlineData("eval", "--tasks --data --harness --limit --offset --shots --apply-chat-template --items --against --perplexity")]
-    [InlineData("eval", "--reference --products --text --text-format --text-field --join-rows --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
+    [InlineData("eval", "--reference --reference-cache --products --text --text-format --text-field --join-rows --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
     [InlineData("correct", "--calibration --calibration-format --text-field")]
     [InlineData("compare", "--against --harness --json ITEMS")]
     [InlineData("inspect", "--json --tensors PATH")]
@@ -260,11 +260,12 @@ public class CommandTests
     {
         var cli = new CliHarness();
         Assert.Equal((0, ""), (await cli.Run("eval", TestData.Demo, "--reference", TestData.Demo, "--text", "t.txt", "--context", "128", "--stride", "64", "--windows", "3",
-            "--partial-window", "drop", "--average", "tokens", "--add-bos", "no", "--memory", "1G"), cli.Error));
+            "--partial-window", "drop", "--average", "tokens", "--add-bos", "no", "--memory", "1G", "--reference-cache", "states"), cli.Error));
         EvaluationJob job = cli.Evaluated!;
         Assert.Equal(new TextWindowOptions { Context = 128, Stride = 64, Windows = 3, KeepPartial = false }, job.Windows);
         Assert.Equal(("t.txt", PerplexityAverage.Tokens, AddBos.No, 1L << 30), (job.Text, job.Average, job.AddBos, job.MemoryBytes));
         Assert.NotNull(job.Reference);
+        Assert.Equal("states", job.ReferenceCache);
     }
 
     [Theory]
@@ -274,6 +275,9 @@ public class CommandTests
     [InlineData("--text a --context 4096", "the model has 512 positions")]
     [InlineData("--text a --stride 600", "--stride 600")]
     [InlineData("--text a --average words", "windows, tokens")]
+    [InlineData("--text a --reference-cache c", "--reference-cache keeps what a --reference says")]
+    [InlineData("--tasks boolq --reference demo --reference-cache c", "--reference-cache keeps what a --reference says")]
+    [InlineData("--text a --tasks boolq --perplexity rolling --reference demo --reference-cache c", "--reference-cache does not apply to --perplexity rolling")]
     public async Task BadEvalRequestsAreRefused(string options, string message)
     {
         var cli = new CliHarness();

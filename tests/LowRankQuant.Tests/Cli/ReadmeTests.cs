@@ -93,7 +93,7 @@ public partial class ReadmeTests
     private static string Placed(TemporaryFolder folder, string word) => word switch
     {
         "demo" => TestData.Demo,
-        "full.jsonl" or "w3.jsonl" or "rtn.jsonl" or "data" => folder.File(word),
+        "full.jsonl" or "w3.jsonl" or "rtn.jsonl" or "data" or "states" => folder.File(word),
         _ when word.StartsWith("out/", StringComparison.Ordinal) || File.Exists(folder.File(word)) || Directory.Exists(folder.File(word)) || word.EndsWith(".gguf", StringComparison.Ordinal) => folder.File(word),
         _ => word,
     };

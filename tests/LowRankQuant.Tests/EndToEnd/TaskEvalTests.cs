@@ -42,6 +42,7 @@ public sealed class TaskEvalTests : IDisposable
         JsonNode same = JsonNode.Parse(compared.Out)!["tasks"]!["quiz"]!;
         Assert.Equal(task["metrics"]!.ToJsonString(), same["metrics"]!.ToJsonString());
         Assert.Equal(30, (int)same["against"]!["acc"]!["items"]!);
+        Assert.Equal((0.0, 0.0, 30), ((double)same["against"]!["choice_kl"]!["difference"]!, (double)same["against"]!["right_choice_log_prob"]!["difference"]!, (int)same["against"]!["choice_kl"]!["items"]!));
         Assert.Equal(2, (await Lrq.Run("compare", _folder.File("no.jsonl"), "--against", items)).Code);
     }
 
@@ -99,6 +100,7 @@ public sealed class TaskEvalTests : IDisposable
         Assert.Equal(0, result.Code);
         Assert.Contains("reference: quiz, 4 items", result.Out, StringComparison.Ordinal);
         Assert.Matches(@"quiz +4 .*\+0\.00 ± 0\.00 %", result.Out);
+        Assert.Contains("choice KL", result.Out, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -146,6 +148,26 @@ public sealed class TaskEvalTests : IDisposable
         CliResult result = await Lrq.Run(command);
         JsonNode figures = JsonNode.Parse(result.Out)!;
         Assert.Equal((0.0, 1.0, 62), ((double)figures["klDivergence"]!, (double)figures["top1Agreement"]!, (int)figures["tokens"]!));
+    }
+
+    [Fact]
+    public async Task TheReferenceIsReadFromItsCache()
+    {
+        string cache = _folder.File("states"), file = _folder.File("file");
+        string[] command = ["eval", "demo", "--reference", "demo", "--windows", "3", "--context", "64", "--threads", "1", "--reference-cache"];
+        CliResult first = await Lrq.Run([.. command, cache]), second = await Lrq.Run([.. command, cache]);
+        Assert.True(first.Code == 0, first.Error);
+        Assert.Contains("0 windows read, 3 computed and kept", first.Out, StringComparison.Ordinal);
+        Assert.Contains("3 windows read, 0 computed and kept", second.Out, StringComparison.Ordinal);
+        string kept = Assert.Single(Directory.GetFiles(cache));
+        File.WriteAllBytes(kept, File.ReadAllBytes(kept)[..^1]);
+        CliResult damaged = await Lrq.Run([.. command, cache]);
+        Assert.Equal(1, damaged.Code);
+        Assert.Contains($"--reference-cache: '{kept}' cannot be used", damaged.Error, StringComparison.Ordinal);
+        File.WriteAllText(file, "");
+        CliResult inTheWay = await Lrq.Run([.. command, file]);
+        Assert.Equal(2, inTheWay.Code);
+        Assert.Contains($"--reference-cache {file}: {file} is a file; name a folder.", inTheWay.Error, StringComparison.Ordinal);
     }
 
     /// <summary>Runs a command that is stopped as soon as it says that it has begun; returns what it wrote about that.</summary>

@@ -40,6 +40,12 @@ internal class AlteredCheckpoint(ICheckpoint inner, AlteredCheckpoint.Alteration
         }
     }
 
+    /// <summary>Four bits of the significand, the rest cut off: another model, of whatever type the tensors are.</summary>
+    public static void CutToFourBits(string name, Span<float> values)
+    {
+        for (int i = 0; i < values.Length; i++) values[i] = BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(values[i]) & 0xFFF80000);
+    }
+
     /// <summary>Four bits, one asymmetric grid a row, as the reference of the divergences was made; all but the linear layers stay.</summary>
     public static void RoundRowsToFourBits(string name, Span<float> values, int columns)
     {

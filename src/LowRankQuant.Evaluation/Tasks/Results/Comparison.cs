@@ -68,6 +68,10 @@ internal sealed class Comparison
             double[] own = [.. pairs.Select(pair => metric.Of(pair.Own)!.Value)], other = [.. pairs.Select(pair => metric.Of(pair.Other)!.Value)];
             differences[metric.DifferenceName] = metric.IsLogLikelihood ? OfLikelihoods(own, other) : OfAccuracy(pairs, own, other);
         }
+        foreach (ChoiceFigure figure in ChoiceFigure.All)
+        {
+            if (figure.Over(pairs) is { } over) differences[figure.Name] = over;
+        }
         return differences;
     }
 

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace LowRankQuant.Evaluation.Tasks.Results;
 
 /// <summary>How a figure differs from the reference's on the same items.</summary>
@@ -15,6 +17,10 @@ public sealed record PairedMetric(double Difference, double? StandardError, doub
 
     /// <summary>Probability of a difference at least as large if both were equally good: the exact test of McNemar, two-sided.</summary>
     public double? PValue { get; init; }
+
+    /// <summary>Items that both were asked and that are not among <see cref="Items"/>, as their number is not finite; null where there are none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? LeftOut { get; init; }
 
     /// <summary>The model's figure in percent of the reference's.</summary>
     public double? RecoveryPercent { get; init; }

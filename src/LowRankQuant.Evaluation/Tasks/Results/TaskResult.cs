@@ -24,7 +24,8 @@ public sealed record TaskResult
     /// <summary>Figures by the harness's names: acc, acc_norm, perplexity; acc_spaced for the Hendrycks letters with a space in front.</summary>
     public IReadOnlyDictionary<string, Metric> Metrics { get; init; } = new Dictionary<string, Metric>();
 
-    /// <summary>Differences from the reference, by the same names; log_perplexity for the mean log-likelihood of texts.</summary>
+    /// <summary>Differences from the reference, by the same names; log_perplexity for the mean log-likelihood of texts, and choice_kl and right_choice_log_prob for the distributions over
+    /// choices.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyDictionary<string, PairedMetric>? Against { get; init; }
 
