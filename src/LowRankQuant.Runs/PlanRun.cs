@@ -3,6 +3,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
@@ -47,7 +48,9 @@ public static class PlanRun
         PlannedGrid[] layers = fits && known ? Layers(model, recipe, scheme) : [];
         PlannedGrid[] vocabulary = [.. Vocabulary(model, recipe)];
         bool works = found.Count == 0;
+        Func<long?> peak = ProcessMemory.BeginSection();
         BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, memory!.StatisticsBytes, cancellation) : null;
+        long? timedPeak = time is null ? null : peak();
         IReadOnlyList<TimedStage> stages = time is null ? [] : new RunTiming(job, time, reading).Estimate();
         double? bits = fits ? budget ?? scheme.BitsPerWeight(model.Layout.Modules) : null, targetBits = Mean(layers);
         var source = SourceStorage.Of(model);
@@ -75,6 +78,7 @@ public static class PlanRun
             ActivationBytesInMemory = memory is null ? null : Math.Min(memory.StreamBytes, memory.ActivationBytes),
             DiskBytes = disk?.Bytes,
             BlockSeconds = time?.Seconds,
+            TimedPeakBytes = timedPeak,
             Stages = stages,
             Seconds = time is null ? null : stages.Sum(stage => stage.Seconds),
             RestartSeconds = time is { Restarts: > 0 } ? model.Config.Layers * time.Restarts : null,

@@ -1,7 +1,7 @@
-using System.Diagnostics;
 using LowRankQuant.Formats;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Evaluation.Figures;
 
@@ -58,8 +58,7 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
             done += turn.Count;
         }
         if (done == 0) throw new EvaluationException("There are no windows to evaluate.");
-        using Process process = Process.GetCurrentProcess();
-        return statistics.Result() with { Seconds = Time.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = process.PeakWorkingSet64 };
+        return statistics.Result() with { Seconds = Time.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = ProcessMemory.Peak };
     }
 
     /// <summary>

@@ -50,7 +50,7 @@ internal sealed record LayerProblem
     public CancellationToken Cancellation { get; init; }
 
     /// <summary>Has the collector take back the matrices that the steps so far let go, where they are large.</summary>
-    public void TakeBack() => ManagedMemory.TakeBack(sizeof(double) * Weight.LongLength);
+    public void TakeBack() => ManagedMemory.TakeBack(sizeof(double) * Math.Max(Weight.LongLength, (long)InFeatures * InFeatures));
 
     /// <summary>A matrix rounded to nearest on the grid of this layer (<see cref="NearestRounding"/>).</summary>
     /// <param name="matrix">[outFeatures, inFeatures].</param>

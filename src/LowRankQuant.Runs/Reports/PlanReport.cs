@@ -69,6 +69,9 @@ public sealed record PlanReport
     /// <summary>Seconds for one block, estimated; null when it was not timed.</summary>
     public double? BlockSeconds { get; init; }
 
+    /// <summary>Largest resident memory while the block was timed, with few windows; null when it was not timed, or where the system does not tell.</summary>
+    public long? TimedPeakBytes { get; init; }
+
     /// <summary>The stages of the run with their times, estimated; empty when it was not timed.</summary>
     public IReadOnlyList<TimedStage> Stages { get; init; } = [];
 

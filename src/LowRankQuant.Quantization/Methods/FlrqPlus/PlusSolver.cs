@@ -44,8 +44,10 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
         LowRankFactors factors = options.WhitenedStart ? Fit(problem.Weight) : LowRankFactors.None;
         // What rounding leaves has little to do with what the weights are made of.
         basis = null;
+        problem.TakeBack();
         double[] residual = Residual(factors);
         GridWeight weight = problem.RoundToNearest(residual, problem.ClipLimits(residual, ClipRange.Wide));
+        problem.TakeBack();
         if (options.Compensate) GptqRounding.Round(residual, weight, GptqRounding.InverseFactor(metric, problem.Workers), problem.Workers);
         Record("gptq", weight, residual);
         factors = Fit(weight.ErrorOf(problem.Weight));
@@ -78,6 +80,7 @@ internal sealed class PlusSolver(PlusOptions options, Func<LayerProblem, int> ra
         LowRankFactors stored = options.FactorBits == 8
             ? ByteFactors.Round(factors, weight.ErrorOf(problem.Weight), m, metric, problem.Workers)
             : factors.ToHalf();
+        problem.TakeBack();
         double[] residual = stored.SubtractFrom(problem.Weight, m, n, problem.Workers);
         for (int sweep = 0; sweep < FinalSweeps; sweep++) CoordinateRounding.Sweep(residual, weight, metric.Metric, problem.Workers);
         return weight.ToQuantizedWeight(problem.ScaleType, stored.ToBranch(options.FactorBits));

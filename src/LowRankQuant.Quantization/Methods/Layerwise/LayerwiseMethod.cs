@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Layers;
@@ -55,6 +56,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
                     StageInputs[] inputs = Inputs(training, stage, some, WindowRange.Training(streams), experts);
                     if (!options.Solves) continue;
                     StageInputs[]? heldOut = chooses ? Inputs(judging, stage, some, WindowRange.HeldOut(streams), null) : null;
+                    ManagedMemory.TakeBack(inputs.Max(known => sizeof(double) * (long)known.Statistics.Size * known.Statistics.Size));
                     foreach ((int site, int slot) in sites.Take(some).SelectMany((known, site) => known.Slots.Select(slot => (site, slot))))
                     {
                         context.Cancellation.ThrowIfCancellationRequested();
@@ -133,6 +135,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         {
             DampedCovariance metric = DampedCovariance.Of(inputs.Statistics, damping, module, [], context.Device.HostWorkers);
             target = ErrorPropagation.Shift(weight, linear.OutFeatures, cross, inputs.Statistics, metric, options.Propagation, context.Device.HostWorkers);
+            ManagedMemory.TakeBack(sizeof(double) * metric.Matrix.LongLength);
         }
         return new LayerProblem
         {
