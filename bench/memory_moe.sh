@@ -19,7 +19,7 @@ for run in "$@"; do
         flrq) set -- --method flrq --bits 4 --group-size 128 --clip false --epochs 0 --power-iterations 1 --samples 2 --held-out 1 --sequence-length 512 --calibration models/demo/calibration.txt ;;
         *) echo "memory_moe: no run '$run'" >&2; exit 2 ;;
     esac
-    ./lrq plan "$work/model" --memory "$memory" --untimed "$@" | grep -E '^(memory of a block|statistics of inputs|activations) ' >&2
+    ./lrq plan "$work/model" --memory "$memory" --untimed "$@" | grep -E '^(memory of a block|more statistics of inputs|activations) ' >&2
     measure "$run" "$@"
 done
 finish

@@ -118,27 +118,32 @@ internal sealed class SyntheticTensors
         Console.WriteLine($"{{\"parameters\":{_tensors.Sum(Elements)},\"bytes\":{_tensors.Sum(tensor => tensor.ByteLength)}}}");
     }
 
-    // What is there in one file, every hole in one of its own: a header, and then nothing up to the file's length.
+    // What is there in one file, holes in files of their own: a header, and then nothing up to the file's length.
     private void WriteWithHoles(string output)
     {
         const string filled = "model-filled.safetensors";
+        const int together = 32;
         SafetensorsWriter.Write(Path.Combine(output, filled), _tensors, SafetensorsWriter.PyTorchMetadata);
         var map = new JsonObject();
         foreach (PendingTensor tensor in _tensors) map[tensor.Name] = filled;
-        for (int i = 0; i < _holes.Count; i++)
+        int number = 0;
+        foreach ((string Name, int[] Shape)[] holes in _holes.Chunk(together))
         {
-            (string name, int[] shape) = _holes[i];
-            string file = $"model-hole-{i:D5}.safetensors";
-            long bytes = 2 * Count(shape);
-            byte[] header = JsonSerializer.SerializeToUtf8Bytes(new JsonObject
+            string file = $"model-hole-{number++:D5}.safetensors";
+            var entries = new JsonObject();
+            long bytes = 0;
+            foreach ((string name, int[] shape) in holes)
             {
-                [name] = new JsonObject { ["dtype"] = "BF16", ["shape"] = new JsonArray([.. shape.Select(size => (JsonNode)size)]), ["data_offsets"] = new JsonArray(0, bytes) },
-            });
+                long end = bytes + (2 * Count(shape));
+                entries[name] = new JsonObject { ["dtype"] = "BF16", ["shape"] = new JsonArray([.. shape.Select(size => (JsonNode)size)]), ["data_offsets"] = new JsonArray(bytes, end) };
+                map[name] = file;
+                bytes = end;
+            }
+            byte[] header = JsonSerializer.SerializeToUtf8Bytes(entries);
             using FileStream stream = File.Create(Path.Combine(output, file));
             stream.Write(BitConverter.GetBytes((long)header.Length));
             stream.Write(header);
             stream.SetLength(stream.Length + bytes);
-            map[name] = file;
         }
         File.WriteAllText(Path.Combine(output, SafetensorsFolder.IndexFileName), new JsonObject { ["metadata"] = new JsonObject(), ["weight_map"] = map }.ToJsonString());
     }

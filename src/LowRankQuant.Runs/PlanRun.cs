@@ -73,7 +73,7 @@ public static class PlanRun
             TargetBytes = Bytes(model, targetBits, ScaleType.Float16, vocabulary, matrix => matrix.TargetBitsPerWeight ?? matrix.BitsPerWeight),
             BlockBytes = memory?.FixedBytes,
             BlockParts = memory is null ? null : PagingNames.Of(memory.Paging),
-            StatisticsBytes = memory?.StatisticsBytes is > 0 and var statistics ? statistics : null,
+            StatisticsBytes = memory?.StatisticsBeside is > 0 and var statistics ? statistics : null,
             ActivationBytes = memory?.StreamBytes,
             ActivationBytesInMemory = memory is null ? null : Math.Min(memory.StreamBytes, memory.ActivationBytes),
             DiskBytes = disk?.Bytes,

@@ -4,6 +4,7 @@ using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs.Reports;
 

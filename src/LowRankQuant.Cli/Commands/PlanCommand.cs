@@ -58,7 +58,7 @@ internal sealed class PlanCommand(Terminal terminal, Engine engine)
         Add($"size for {plan.Target}", plan.TargetBytes is not null, () => Format.Bytes(plan.TargetBytes));
         Add("memory of a block", plan.BlockBytes is not null, () => Format.Bytes(plan.BlockBytes) + (plan.BlockParts == PagingNames.Of(WeightPaging.None) ? "" : $", {plan.BlockParts}"));
         Add("peak memory while a block was timed", plan.TimedPeakBytes is not null, () => Format.Bytes(plan.TimedPeakBytes));
-        Add("statistics of inputs", plan.StatisticsBytes is not null, () => Format.Bytes(plan.StatisticsBytes));
+        Add("more statistics of inputs", plan.StatisticsBytes is not null, () => Format.Bytes(plan.StatisticsBytes));
         Add("activations", plan.ActivationBytes > 0, () => $"{Format.Bytes(plan.ActivationBytes)}, {Format.Bytes(plan.ActivationBytesInMemory)} of them in memory");
         Add("disk", plan.DiskBytes is not null, () => Format.Bytes(plan.DiskBytes));
         Add("time of a block, estimated", plan.BlockSeconds is not null, () => Format.Duration(plan.BlockSeconds!.Value));

@@ -3,7 +3,7 @@ using System.Globalization;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
 
 namespace LowRankQuant.Cli.Commands;
 

@@ -13,6 +13,8 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs;
 

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
 using LowRankQuant.Runs;
 
 namespace LowRankQuant.Cli.Commands;

@@ -3,6 +3,8 @@ using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Runs;
 
 namespace LowRankQuant.Cli.Commands;

@@ -6,6 +6,7 @@ using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
 using LowRankQuant.Quantization.Targets;
 using static LowRankQuant.Cli.Options.OptionReader;
 using OutputFormat = LowRankQuant.Runs.OutputFormat;

@@ -1,7 +1,7 @@
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
-using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
 
 namespace LowRankQuant.Cli.Options;
 

@@ -11,6 +11,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
 using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Quantization.Pipeline;

@@ -23,6 +23,9 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
     /// <summary>What statistics of inputs may take together; 0 where none are taken.</summary>
     public long StatisticsBytes { get; init; }
 
+    /// <summary>The part of it that is not in <see cref="FixedBytes"/>.</summary>
+    public long StatisticsBeside { get; init; }
+
     /// <summary>Plans a run.</summary>
     /// <param name="config">Sizes of the model.</param>
     /// <param name="layout">Its linears.</param>
@@ -36,6 +39,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         {
             Paging = plans.Max(plan => plan.Paging),
             StatisticsBytes = plans.Max(plan => plan.StatisticsBytes),
+            StatisticsBeside = plans.Max(plan => plan.StatisticsBeside),
         };
     }
 
@@ -69,7 +73,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         if (experts > 0) experts = Math.Max(experts, Math.Min(rest / 2, ExpertPool.MostBytes));
         // Of inputs that all tokens share, those of one site are part of the block's work.
         long more = block.HasExperts ? 0 : Math.Min((rest - experts) / 2, block.AllStatistics() - block.LeastStatistics());
-        return new MemoryPlan(fixedBytes, rest - experts - more, streams) { Paging = paging, StatisticsBytes = Math.Max(experts, block.LeastStatistics() + more) };
+        return new MemoryPlan(fixedBytes, rest - experts - more, streams) { Paging = paging, StatisticsBytes = Math.Max(experts, block.LeastStatistics() + more), StatisticsBeside = experts + more };
     }
 
     // Embedding or head while it is quantized: floats twice (as it was, as it is read back), codes; and some rows of a head in double precision.
@@ -85,7 +89,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
     public string Describe()
     {
         string block = $"memory: about {Text(FixedBytes)} {(Paging != WeightPaging.None ? $"for a block, {PagingNames.Of(Paging)}" : StreamBytes == 0 ? "at most" : "for a block")}";
-        string statistics = StatisticsBytes == 0 ? "" : $", {Text(StatisticsBytes)} for statistics of inputs";
+        string statistics = StatisticsBeside == 0 ? "" : $", {Text(StatisticsBeside)} for more statistics of inputs";
         if (StreamBytes == 0) return block + statistics;
         return $"{block}{statistics}, {Text(StreamBytes)} of activations {(StreamBytes <= ActivationBytes ? "in memory" : $"of which {Text(ActivationBytes)} in memory, the rest on disk")}";
     }

@@ -9,7 +9,7 @@ using LowRankQuant.Quantization.Transforms;
 namespace LowRankQuant.Quantization.Recipes;
 
 /// <summary>
-/// Everything that decides the bytes of a result, resolved: no value is left to a default. Saved with the run as recipe.json (<see cref="RecipeFile"/>), from which
+/// Everything that decides the bytes of a result, resolved: no value is left to a default. Saved with the run as recipe.json (<c>Files/RecipeFile</c>), from which
 /// the run can be made again.
 /// </summary>
 public sealed record Recipe

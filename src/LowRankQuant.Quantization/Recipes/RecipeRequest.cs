@@ -5,7 +5,7 @@ using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Recipes;
 
-/// <summary>What somebody asked for; null where nothing was said. <see cref="RecipeResolver"/> makes a <see cref="Recipe"/> of it.</summary>
+/// <summary>What somebody asked for; null where nothing was said. <c>Resolving/RecipeResolver</c> makes a <see cref="Recipe"/> of it.</summary>
 public sealed record RecipeRequest
 {
     /// <summary>Name of a preset; see <see cref="PresetNames"/>.</summary>

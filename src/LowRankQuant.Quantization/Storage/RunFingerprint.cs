@@ -5,6 +5,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
 
 namespace LowRankQuant.Quantization.Storage;
 

@@ -54,7 +54,7 @@ public sealed record PlanReport
     /// <summary>How that work goes: "whole", or "expert by expert" or "linear by linear" as the block whole would not fit the budget; null when the memory was not planned.</summary>
     public string? BlockParts { get; init; }
 
-    /// <summary>Memory of statistics of inputs, of as many at a time as fit; null where none are taken.</summary>
+    /// <summary>Memory of statistics of inputs beside that, of as many at a time as fit; null where there is no need for more.</summary>
     public long? StatisticsBytes { get; init; }
 
     /// <summary>Memory of all activations.</summary>

@@ -6,6 +6,8 @@ using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
+using LowRankQuant.Quantization.Recipes.Resolving;
 
 namespace LowRankQuant.Fuzz.Targets;
 

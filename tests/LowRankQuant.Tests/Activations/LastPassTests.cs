@@ -6,6 +6,7 @@ using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Tests.Families;
 
 namespace LowRankQuant.Tests.Activations;

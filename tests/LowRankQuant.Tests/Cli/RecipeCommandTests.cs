@@ -1,6 +1,7 @@
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
 using LowRankQuant.Runs;
 
 namespace LowRankQuant.Tests.Cli;

@@ -11,6 +11,8 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs;
 

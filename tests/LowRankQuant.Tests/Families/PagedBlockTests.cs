@@ -10,6 +10,7 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Tests.Quantization;
 

@@ -4,6 +4,8 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
+using LowRankQuant.Quantization.Recipes.Resolving;
 
 namespace LowRankQuant.Tests.Quantization;
 

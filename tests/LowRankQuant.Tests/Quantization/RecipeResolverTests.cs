@@ -6,6 +6,7 @@ using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Resolving;
 
 namespace LowRankQuant.Tests.Quantization;
 

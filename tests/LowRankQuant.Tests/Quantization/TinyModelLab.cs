@@ -13,6 +13,7 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Tests.Readers;
 

@@ -4,6 +4,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Tests.Vocabulary;

@@ -19,7 +19,7 @@ internal sealed class GridChoices(ModelPlanContext context, bool choosesGrids, i
     private double[] _inverse = [];
 
     /// <inheritdoc/>
-    public void BeginStage(DampedCovariance metric) => _inverse = GptqRounding.InverseFactor(metric);
+    public void BeginStage(DampedCovariance metric) => _inverse = GptqRounding.InverseFactor(metric, _workers);
 
     /// <inheritdoc/>
     public IEnumerable<LayerChoice> For(string module, LinearSlot slot, InputStatistics inputs, DampedCovariance metric, double[] sensitivity)

@@ -5,6 +5,7 @@ using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Resolving;
 
 namespace LowRankQuant.Tests.Quantization.Flrq;
 

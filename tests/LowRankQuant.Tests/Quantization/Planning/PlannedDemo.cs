@@ -4,6 +4,7 @@ using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Resolving;
 
 namespace LowRankQuant.Tests.Quantization.Planning;
 

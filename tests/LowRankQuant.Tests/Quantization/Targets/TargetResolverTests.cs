@@ -4,6 +4,8 @@ using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Files;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Tests.Quantization.Targets;

@@ -8,6 +8,7 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods.Reconstruction;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Tuning;
 

@@ -1,7 +1,7 @@
 using YamlDotNet.Core;
 using YamlDotNet.Core.Events;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Files;
 
 /// <summary>
 /// YAML as far as recipes need it: maps, lists and scalars of one document. Anchors, aliases, tags and deep nesting, by which a small file can become a large

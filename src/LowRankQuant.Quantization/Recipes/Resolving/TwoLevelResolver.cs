@@ -2,7 +2,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Methods;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>The part of <see cref="RecipeResolver"/> that is about <c>grid</c>: a two-level grid decides bits, groups, symmetry and scale type.</summary>
 /// <param name="request">What was asked for.</param>

@@ -9,7 +9,7 @@ using LowRankQuant.Quantization.Targets;
 using YamlDotNet.Core;
 using YamlDotNet.Core.Events;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Files;
 
 /// <summary>
 /// A recipe as a file, in YAML or JSON (JSON is YAML too):

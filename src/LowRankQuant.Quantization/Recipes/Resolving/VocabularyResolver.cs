@@ -3,7 +3,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Targets;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>
 /// The part of <see cref="RecipeResolver"/> that is about <c>embedding</c> and <c>head</c>: 8 or 4 bits on grids of the run's kind, or off.

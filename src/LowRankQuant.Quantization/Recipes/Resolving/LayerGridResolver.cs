@@ -5,7 +5,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>
 /// The part of <see cref="RecipeResolver"/> that is about <c>layers</c>: some linears get a grid of their own, as the mixtures of llama.cpp, GPTQModel

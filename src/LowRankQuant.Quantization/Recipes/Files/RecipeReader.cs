@@ -6,7 +6,7 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Files;
 
 /// <summary>Reads recipe files (<see cref="RecipeFile"/> has their layout); everything that is wrong with one is said at once, with its line.</summary>
 public sealed class RecipeReader

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>A recipe and what the user should know about how it came about.</summary>
 /// <param name="Recipe">The recipe; cannot be run when there are problems.</param>

@@ -1,7 +1,7 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Methods;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>The part of <see cref="RecipeResolver"/> that is about calibration windows: how many, how long, and fewer where a text does not fill them.</summary>
 /// <param name="request">What was asked for.</param>

@@ -6,7 +6,7 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>The part of <see cref="RecipeResolver"/> that holds the grids of all layers against the rules of a target.</summary>
 /// <param name="request">What was asked for.</param>

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Files;
 
 /// <summary>What a recipe file asks for.</summary>
 /// <param name="Request">What decides the bytes of a result, but for the texts.</param>

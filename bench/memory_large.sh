@@ -2,9 +2,10 @@
 # A Llama of Llama-2-7B's shapes, its weights generated with the spectrum of real ones, within 16 GiB of memory: what the plan says of a block, then four blocks, stopped by Ctrl-C
 # behind the second and gone on with; seconds and peak memory of every one, by the kernel's high-water mark.
 #
-#   WORK=/big/disk/folder MEMORY=16G bench/memory_7b.sh [flrq+] [lrq] [lrq-bf16] [rtn] [flrq]
+#   WORK=/big/disk/folder MEMORY=16G bench/memory_large.sh [flrq+] [lrq] [lrq-bf16] [rtn] [flrq]
+#   SIZES="--filled 1 --hidden 8192 --layers 80 --heads 64 --kv-heads 8 --ffn 28672" BLOCKS=1 MEMORY=20G WORK=/other/folder bench/memory_large.sh rtn flrq   # 70B
 #
-# WORK needs 20 GB of disk for the model alone, which is kept there. LRQ names a program that is built already. Fails when a peak is above the budget.
+# WORK needs 20 GB of disk for the model alone, which is kept there; blocks that are not filled are holes. OPTIONS go to every run. LRQ names a program that is built already. Fails when a peak is above the budget.
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- flrq+ lrq
@@ -32,7 +33,7 @@ for run in "$@"; do
     flrq+) set -- --method flrq+ --bits 3 --group-size 128 ;;
     lrq) set -- --method lrq --bits 3 ;;
     lrq-bf16) set -- --method lrq --bits 3 --kernels onednn --precision bf16 ;;
-    *) echo "memory_7b: no run '$run'" >&2; exit 2 ;;
+    *) echo "memory_large: no run '$run'" >&2; exit 2 ;;
     esac
     [ "$name" = rtn ] || set -- "$@" --calibration models/demo/calibration.txt
     out=$WORK/$name

@@ -7,7 +7,7 @@ using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
 using LowRankQuant.Quantization.Transforms;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>The part of <see cref="RecipeResolver"/> that is about activations, keys and values, and what is done to blocks before they are quantized.</summary>
 /// <param name="known">The transforms that there are.</param>
@@ -147,13 +147,4 @@ internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> kno
             problems.Add($"`per_token` {pattern}: the expression takes too long on names of linears; make it simpler.");
         }
     }
-}
-
-/// <summary>A transform as somebody asks for it.</summary>
-/// <param name="Name">Its name.</param>
-/// <param name="Options">Texts by key.</param>
-public sealed record TransformStage(string Name, IReadOnlyDictionary<string, string> Options)
-{
-    /// <summary>The word that asks for no transform at all, not even that of the scheme.</summary>
-    public const string None = "none";
 }

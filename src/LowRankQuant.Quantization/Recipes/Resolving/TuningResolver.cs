@@ -1,7 +1,7 @@
 using System.Globalization;
 using LowRankQuant.Quantization.Methods;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>The part of <see cref="RecipeResolver"/> that is about tuning the whole model. Whatever is wrong goes to the list of problems.</summary>
 /// <param name="request">What was asked for.</param>

@@ -8,7 +8,7 @@ using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
 using LowRankQuant.Quantization.Transforms;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>Preset, model and request make a recipe; whatever is wrong about the request is said at once, keys of the recipe in backticks.</summary>
 public static class RecipeResolver

@@ -5,7 +5,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Options;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>
 /// The request of a finished run whose blocks are done again: what is asked for now counts for those blocks alone, so that a run from its beginning gives

@@ -1,6 +1,6 @@
 using LowRankQuant.Quantization.Methods;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>The part of <see cref="RecipeResolver"/> that is about <c>blocks</c>: some blocks have a method, options or a seed of their own.</summary>
 /// <param name="catalog">The methods that there are.</param>

@@ -1,8 +1,8 @@
 using System.Reflection;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Files;
 
-/// <summary>The recipes that ship with the tool, each a file of <c>Recipes/Ready</c>.</summary>
+/// <summary>The recipes that ship with the tool, each a file of <c>Recipes/Files/Ready</c>.</summary>
 public static class ReadyRecipes
 {
     private const string Prefix = "LowRankQuant.Quantization.Recipes.Ready.", End = ".yaml";

@@ -3,7 +3,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Targets;
 
-namespace LowRankQuant.Quantization.Recipes;
+namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>The part of <see cref="RecipeResolver"/> that is about how many weights share a scale.</summary>
 /// <param name="request">What was asked for.</param>
