@@ -173,7 +173,8 @@ public sealed class CausalModel : IDisposable
     {
         Device.Trim();
         Checkpoint.ReleasePages();
-        ManagedMemory.Release();
+        if (Paging != WeightPaging.None) ManagedMemory.Release();
+        else ManagedMemory.TakeBack(sizeof(float) * Layout.LargestBlock.Sum(linear => linear.Weights));
     }
 
     /// <inheritdoc/>

@@ -1,5 +1,4 @@
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;

@@ -1,4 +1,3 @@
-using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;

@@ -1,4 +1,4 @@
-using LowRankQuant.Models;
+using LowRankQuant.Models.Decoder;
 
 namespace LowRankQuant.Quantization.Planning;
 

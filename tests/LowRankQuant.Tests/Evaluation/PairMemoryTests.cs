@@ -162,7 +162,7 @@ public sealed class PairMemoryTests : IDisposable
         using ModelRunner runner = new(_model), full = new(_reference);
         EvaluationResult original = new Evaluator(full).Evaluate(windows, cancellation: Token), expected = new Evaluator(runner, full).Evaluate(windows, cancellation: Token);
         Assert.NotEqual(0, expected.KlDivergence);
-        foreach (long? budget in new long?[] { null, Weights + Head + KeptStates.Bytes(windows, _model.Config.HiddenSize), Weights + Head, 1000 })
+        foreach (long? budget in new long?[] { null, Weights + Head + KeptStates.Bytes(windows, _model.Config.HiddenSize), Weights + Head, Weights / 2 })
         {
             var reads = 0;
             using var counted = new CausalModel(new AlteredCheckpoint(HuggingFaceCheckpoint.Open(TestData.Demo), (name, _) => reads += name == "model.layers.0.mlp.down_proj.weight" ? 1 : 0), _device);
