@@ -60,8 +60,8 @@ public sealed class BlockTimingTests : IDisposable
     public void TrainingsThatStartAgainAreToldApart()
     {
         BlockTiming time = _demo.Time(_demo.Recipe("w4a16", "rtn") with { Samples = 1, Blocks = [new BlockRecipe([0, 2], new Restarting(1), 1)] });
-        // Two of four blocks; ten steps, twice more.
-        Assert.InRange(time.Method - (0.5 * time.Rounding), 10 * Restarting.StepSeconds / 2, 13 * Restarting.StepSeconds / 2);
+        // Two of four blocks; ten steps, twice more. A sleep may end a little early.
+        Assert.InRange(time.Method - (0.5 * time.Rounding), 9.5 * Restarting.StepSeconds / 2, 13 * Restarting.StepSeconds / 2);
         Assert.InRange(time.Restarts, 18 * Restarting.StepSeconds / 2, 26 * Restarting.StepSeconds / 2);
         Assert.Equal(time.Loading + time.Preparing + time.Streams + time.Method + time.Storing, time.Seconds, 1e-12);
         Assert.Equal(0, _demo.Time(_demo.Recipe("w8a8-dynamic", "rtn")).Restarts);
