@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using LowRankQuant.Formats;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using Microsoft.Win32.SafeHandles;
@@ -41,6 +42,23 @@ public sealed class ActivationStore : IDisposable
         Directory.CreateDirectory(folder);
         _path = Path.Combine(folder, $"activations-{Guid.NewGuid():N}.tmp");
         _file = File.OpenHandle(_path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, FileOptions.DeleteOnClose, preallocationSize: _bytes);
+    }
+
+    /// <summary>A store that is not worth a full disk: null where memory has no room and the disk would be left with less than the store takes.</summary>
+    /// <inheritdoc cref="ActivationStore(int, int, int, MemoryBudget, string)"/>
+    internal static ActivationStore? WhereThereIsRoom(int windows, int rows, int columns, MemoryBudget budget, string folder)
+    {
+        long bytes = (long)windows * rows * columns * sizeof(float);
+        if (budget.Free < bytes && DiskSpace.Shortage(folder, 2 * bytes) is not null) return null;
+        try
+        {
+            return new ActivationStore(windows, rows, columns, budget, folder);
+        }
+        catch (IOException)
+        {
+            // Somebody else was faster.
+            return null;
+        }
     }
 
     /// <summary>Number of windows.</summary>

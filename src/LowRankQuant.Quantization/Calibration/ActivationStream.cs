@@ -152,8 +152,9 @@ public sealed class ActivationStream : IDisposable
         using Tensor x = _device.Empty(Rows, Columns);
         for (int i = 0; i < count; i++)
         {
-            _states.Read(i, x);
-            states.Write(i, x);
+            Tensor window = x.RowRange(0, LengthOf(i));
+            _states.Read(i, window);
+            states.Write(i, window);
         }
         return new ActivationStream(_device, [.. _windows.Take(count)], states, _inputs, _options, ownsInputs: false);
     }
@@ -165,10 +166,15 @@ public sealed class ActivationStream : IDisposable
         using Tensor x = _device.Empty(Rows, Columns);
         for (int i = 0; i < Windows; i++)
         {
-            other._states.Read(i, x);
-            _states.Write(i, x);
+            Tensor window = x.RowRange(0, LengthOf(i));
+            other._states.Read(i, window);
+            _states.Write(i, window);
         }
     }
+
+    /// <summary>A store for something else of the same windows, in memory or on disk as the states are; null where neither has room.</summary>
+    /// <param name="columns">Its width.</param>
+    internal ActivationStore? StoreWhereThereIsRoom(int columns) => ActivationStore.WhereThereIsRoom(Windows, Rows, columns, _options.Budget, _options.Folder);
 
     /// <summary>Reads a window into <paramref name="destination"/> [its length, hidden].</summary>
     public void Read(int window, Tensor destination) => _states.Read(window, destination);

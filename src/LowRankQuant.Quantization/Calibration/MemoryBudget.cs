@@ -9,6 +9,9 @@ public sealed class MemoryBudget(long bytes)
     /// <summary>The whole budget.</summary>
     public long Bytes { get; } = bytes;
 
+    /// <summary>What is left of it.</summary>
+    public long Free => Interlocked.Read(ref _free);
+
     /// <summary>Takes <paramref name="wanted"/> bytes when they are there.</summary>
     public bool TryReserve(long wanted)
     {

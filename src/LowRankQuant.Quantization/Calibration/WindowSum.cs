@@ -1,4 +1,5 @@
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.LinearAlgebra.Vectors;
 
 namespace LowRankQuant.Quantization.Calibration;
 
@@ -44,6 +45,7 @@ internal sealed class SegmentedMatrix(long size)
 {
     private double[]? _total;
     private double[]? _segment;
+    private WorkerPool? _workers;
 
     /// <summary>The sum of the runs that have ended; owned by this object.</summary>
     public double[] Total => _total ??= new double[size];
@@ -51,13 +53,13 @@ internal sealed class SegmentedMatrix(long size)
     /// <summary>Adds the elements of a tensor to the run.</summary>
     public void Add(Tensor values)
     {
-        const int part = 1 << 16;
         double[] sum = Segment;
+        _workers = values.Device.HostWorkers;
         float[]? copied = values.IsOnHost ? null : values.ToArray();
-        values.Device.HostWorkers.Run((sum.Length + part - 1) / part, chunk =>
+        InParts(sum.Length, (first, count) =>
         {
-            Span<double> target = sum.AsSpan(chunk * part, Math.Min(part, sum.Length - (chunk * part)));
-            ReadOnlySpan<float> source = (copied is null ? values.Span : copied).Slice(chunk * part, target.Length);
+            Span<double> target = sum.AsSpan(first, count);
+            ReadOnlySpan<float> source = (copied is null ? values.Span : copied).Slice(first, count);
             for (int i = 0; i < target.Length; i++) target[i] += source[i];
         });
     }
@@ -68,13 +70,24 @@ internal sealed class SegmentedMatrix(long size)
     /// <summary>Ends the run. The first one's memory becomes the total's, so that a sum of one run takes no more than its size.</summary>
     public void EndSegment()
     {
-        if (_segment is null) return;
-        if (_total is null)
+        if (_segment is not { } segment) return;
+        if (_total is not { } total)
         {
-            (_total, _segment) = (_segment, null);
+            (_total, _segment) = (segment, null);
             return;
         }
-        for (int i = 0; i < _total.Length; i++) _total[i] += _segment[i];
-        Array.Clear(_segment);
+        InParts(total.Length, (first, count) =>
+        {
+            Span<double> ended = segment.AsSpan(first, count), sum = total.AsSpan(first, count);
+            VectorKernels.AddScaled(1, ended, sum);
+            ended.Clear();
+        });
+    }
+
+    private void InParts(int length, Action<int, int> work)
+    {
+        const int part = 1 << 16;
+        if (_workers is null) work(0, length);
+        else _workers.Run((length + part - 1) / part, chunk => work(chunk * part, Math.Min(part, length - (chunk * part))));
     }
 }

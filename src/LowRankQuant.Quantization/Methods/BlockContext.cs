@@ -60,6 +60,9 @@ public sealed record BlockStreams(ActivationStream QuantizedInput, ActivationStr
     /// <summary>Windows at the input of the block in the full-precision model; null unless the method asked for it.</summary>
     public ActivationStream? FullPrecisionInput { get; init; }
 
+    /// <summary>What the block's linears get there; null where it was not kept on the way, so that it is computed again.</summary>
+    public RecordedInputs? FullPrecisionInputs { get; init; }
+
     /// <summary>Windows that are only measured.</summary>
     public int HeldOutWindows => QuantizedInput.Windows - TrainingWindows;
 }

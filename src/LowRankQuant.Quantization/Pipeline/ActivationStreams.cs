@@ -30,7 +30,7 @@ internal sealed class ActivationStreams : IDisposable
         Streams = new BlockStreams(_quantized, full, trainingWindows) { FullPrecisionInput = _input };
     }
 
-    public BlockStreams Streams { get; }
+    public BlockStreams Streams { get; private set; }
 
     public int TrainingWindows => Streams.TrainingWindows;
 
@@ -62,6 +62,26 @@ internal sealed class ActivationStreams : IDisposable
         _full.Advance(block, see, cancellation);
     }
 
+    /// <summary>
+    /// Whether what the linears of a block get is kept from the pass in full precision. Those who look see windows one by one, and products of few rows come out otherwise together
+    /// with more: only where windows pass one by one anyway.
+    /// </summary>
+    public static bool Records(Recipe recipe, IBlockMethod method, IDecoderBlock block) => method.NeedsFullPrecisionInputs && recipe.Batch == 1 && block.Routers.Count == 0;
+
+    /// <summary>The same, keeping what the block's linears get for the method that looks at it; until <see cref="DropInputs"/>.</summary>
+    public void RecordFullPrecision(IDecoderBlock block, CancellationToken cancellation)
+    {
+        _input?.CopyFrom(_full);
+        Streams = Streams with { FullPrecisionInputs = RecordedInputs.Advance(_full, block, cancellation) };
+    }
+
+    /// <summary>Gives back what was kept of a block.</summary>
+    public void DropInputs()
+    {
+        Streams.FullPrecisionInputs?.Dispose();
+        Streams = Streams with { FullPrecisionInputs = null };
+    }
+
     /// <summary>Runs the block, as it stands, over the quantized stream; returns mean losses of some training windows and of the held-out ones.</summary>
     public (double Training, double? HeldOut) AdvanceQuantized(IDecoderBlock block, CancellationToken cancellation, int measured = int.MaxValue)
     {
@@ -87,6 +107,7 @@ internal sealed class ActivationStreams : IDisposable
 
     public void Dispose()
     {
+        DropInputs();
         _input?.Dispose();
         _quantized.Dispose();
         _full.Dispose();

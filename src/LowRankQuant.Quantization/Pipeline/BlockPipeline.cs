@@ -147,10 +147,11 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         IDecoderBlock block = prepared.Block;
         model.ReadAhead(index + 1);
         double? before = null, heldOutBefore = null, after = null, heldOut = null;
+        IBlockMethod method = recipe.MethodOf(index).Create();
         Action? trim = model.Paging == WeightPaging.None ? null : model.Trim;
         if (streams is not null)
         {
-            if (experts is null) Advance(block, null);
+            if (experts is null) Pass(block);
             using SlotSwap rounded = SlotSwap.RoundedToNearest(block, scheme, model.Device);
             using IDisposable? used = prepared.Quantizers?.Use();
             before = streams.Loss(block, 0, Math.Min(MeasuredWindows, streams.TrainingWindows), cancellation);
@@ -158,7 +159,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         }
         trim?.Invoke();
         writing.Finish();
-        QuantizedBlock result = recipe.MethodOf(index).Create().Quantize(new BlockContext
+        QuantizedBlock result = method.Quantize(new BlockContext
         {
             Block = block,
             Device = model.Device,
@@ -172,6 +173,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             Progress = StepProgress,
             Cancellation = cancellation,
         });
+        streams?.DropInputs();
         if (streams is not null)
         {
             using SlotSwap stored = SlotSwap.Dequantized(block, result.Weights, model.Device);
@@ -193,6 +195,17 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         _prepared.Keep(prepared);
         writing.Begin(store.Tensors(named), report);
         return report;
+
+        void Pass(IDecoderBlock passed)
+        {
+            if (!ActivationStreams.Records(recipe, method, passed))
+            {
+                Advance(passed, null);
+                return;
+            }
+            streams.RecordFullPrecision(passed, cancellation);
+            experts = [];
+        }
 
         void Advance(IDecoderBlock passed, Action<int, Tensor>? see)
         {

@@ -3,6 +3,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
 
 namespace LowRankQuant.Quantization.Planning;
@@ -12,8 +13,9 @@ internal sealed class TimedText : IDisposable
 {
     private readonly ActivationStream _input;
     private readonly ActivationStream? _target;
+    private readonly RecordedInputs? _recorded;
 
-    private TimedText(ActivationStream input, ActivationStream? target) => (_input, _target) = (input, target);
+    private TimedText(ActivationStream input, ActivationStream? target, RecordedInputs? recorded = null) => (_input, _target, _recorded) = (input, target, recorded);
 
     /// <summary>The windows in front of the block.</summary>
     public ActivationStream Input => _input;
@@ -39,16 +41,18 @@ internal sealed class TimedText : IDisposable
     public static TimedText Around(CausalModel model, Recipe recipe, int windows, IDecoderBlock block)
     {
         ActivationStream input = InFront(model, recipe, windows)._input, target = input.Fork();
+        if (ActivationStreams.Records(recipe, recipe.Method.Create(), block)) return new TimedText(input, target, RecordedInputs.Advance(target, block, CancellationToken.None));
         target.Advance(block, null, CancellationToken.None);
         return new TimedText(input, target);
     }
 
     /// <summary>The streams as a method gets them, all windows to learn from; of a text <see cref="Around"/> a block.</summary>
-    public BlockStreams Streams => new(_input, _target ?? throw new InvalidOperationException("These windows have not passed a block."), _input.Windows) { FullPrecisionInput = _input };
+    public BlockStreams Streams => new(_input, _target ?? throw new InvalidOperationException("These windows have not passed a block."), _input.Windows) { FullPrecisionInput = _input, FullPrecisionInputs = _recorded };
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _recorded?.Dispose();
         _target?.Dispose();
         _input.Dispose();
     }

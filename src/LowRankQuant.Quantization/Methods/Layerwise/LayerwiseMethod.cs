@@ -28,6 +28,9 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
     public bool NeedsFullPrecisionInput => true;
 
     /// <inheritdoc/>
+    public bool NeedsFullPrecisionInputs => !options.QuantizedInputs || options.Propagation > 0;
+
+    /// <inheritdoc/>
     public QuantizedBlock Quantize(BlockContext context)
     {
         BlockStreams streams = context.Streams ?? throw new ArgumentException($"The method {name} needs calibration streams.", nameof(context));
@@ -40,7 +43,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         var weights = new QuantizedWeight[slots.Count];
         var reports = new LayerReport[slots.Count];
         var warnings = new List<string>();
-        var statistics = new StageStatistics(context.Block, context.Device, context.StatisticsBytes, context.Cancellation);
+        var statistics = new StageStatistics(context.Block, context.Device, context.StatisticsBytes, context.Cancellation) { FullPrecisionInputs = streams.FullPrecisionInputs };
         StageQueue? training = options.QuantizedInputs ? null : new StageQueue(statistics, fullInput, WindowRange.Training(streams));
         StageQueue? judging = options.QuantizedInputs || !chooses ? null : new StageQueue(statistics, fullInput, WindowRange.HeldOut(streams));
         try

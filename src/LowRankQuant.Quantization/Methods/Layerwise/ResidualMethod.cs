@@ -24,6 +24,9 @@ internal sealed class ResidualMethod(IBlockMethod first, BlockReconstruction rec
     public bool NeedsFullPrecisionInput => first.NeedsFullPrecisionInput;
 
     /// <inheritdoc/>
+    public bool NeedsFullPrecisionInputs => first.NeedsFullPrecisionInputs;
+
+    /// <inheritdoc/>
     public QuantizedBlock Quantize(BlockContext context)
     {
         QuantizedBlock start = first.Quantize(context);

@@ -15,16 +15,19 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
 {
     private IReadOnlyList<InputStage>? _stages;
 
+    /// <summary>What linears get in the full-precision model, where that was kept on the way; it is read in the place of passes through the full-precision block.</summary>
+    public RecordedInputs? FullPrecisionInputs { get; init; }
+
     /// <summary>The stages of the block, found by its first run.</summary>
     /// <param name="stream">Windows at its input.</param>
     public IReadOnlyList<InputStage> Stages(ActivationStream stream) => _stages ??= InputStages.Find(block, () => Run(stream, 0));
 
     /// <summary>
-    /// Input statistics of the stages from one on that fit the memory together, of that one at least, in one run over the windows with the block as it stands. Stages of several
-    /// sites are left out: they are taken part by part by <see cref="Pair"/>.
+    /// Input statistics of the stages from one on that fit the memory together, of that one at least, in the full-precision model: from what was kept of it, or in one run over the
+    /// windows. Stages of several sites are left out: they are taken part by part by <see cref="Pair"/>.
     /// </summary>
     /// <param name="first">The first stage, one of a single site.</param>
-    /// <param name="input">Windows at the input of the block.</param>
+    /// <param name="input">Windows at the input of the block, which is in full precision.</param>
     /// <param name="windows">The windows to use.</param>
     /// <returns>By the number of the stage.</returns>
     public Dictionary<int, InputStatistics> From(int first, ActivationStream input, WindowRange windows)
@@ -37,7 +40,12 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
             if (bytes > memory && taken.Count > 0) break;
             taken.Add(stage);
         }
-        return Collect(taken, input, windows, Look(input, windows));
+        var known = taken.Where(stage => Recorded(stage, input) is not null).ToDictionary(stage => stage, stage => Read(Recorded(stage, input)!, windows));
+        taken.RemoveAll(known.ContainsKey);
+        // The first stage is there before anything of the block is computed.
+        if (taken is [0]) known[0] = Pair(0, input, input, windows, .., cross: false, () => { }, () => { })[0].Statistics;
+        else if (taken.Count > 0) foreach ((int stage, InputStatistics found) in Collect(taken, input, windows, Look(input, windows))) known[stage] = found;
+        return known;
     }
 
     /// <summary>Shows the statistics of every site of every stage, with the block as it stands.</summary>
@@ -101,11 +109,7 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
                 }));
                 if (cross)
                 {
-                    // Tokens go where they went in the quantized model, so that the two inputs of an expert are of the same tokens.
-                    foreach (RouterChoice router in block.Routers) router.Given = router.Last;
-                    useDense();
-                    RunTo(stage, fullInput, window, sites, (site, x) => AddProduct(sums[site - firstSite]!, x, kept[site - firstSite]!));
-                    foreach (RouterChoice router in block.Routers) router.Given = null;
+                    InFullPrecision(stage, fullInput, window, sites, useDense, (site, x) => AddProduct(sums[site - firstSite]!, x, kept[site - firstSite]!));
                 }
                 if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
                 for (int site = 0; site < slots.Length; site++)
@@ -149,10 +153,7 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
                 }));
                 if (sum is not null)
                 {
-                    foreach (RouterChoice router in block.Routers) router.Given = router.Last;
-                    useDense();
-                    RunTo(stage, fullInput, window, .., (site, x) => AddProduct(sum, x, kept[site]!));
-                    foreach (RouterChoice router in block.Routers) router.Given = null;
+                    InFullPrecision(stage, fullInput, window, .., useDense, (site, x) => AddProduct(sum, x, kept[site]!));
                 }
                 if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
                 statistics.EndSegment();
@@ -165,6 +166,41 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
             foreach (Tensor? tensor in kept) tensor?.Dispose();
         }
         return new StageInputs(statistics, Mean(sum, statistics.Tokens));
+    }
+
+    // Tokens go where they went in the quantized model, so that the two inputs of an expert are of the same tokens.
+    private void InFullPrecision(int stage, ActivationStream input, int window, Range sites, Action useDense, Action<int, Tensor> observe)
+    {
+        if (Recorded(stage, input) is { } slot)
+        {
+            using Tensor x = FullPrecisionInputs!.Read(slot, window, device);
+            observe(0, x);
+            return;
+        }
+        foreach (RouterChoice router in block.Routers) router.Given = router.Last;
+        useDense();
+        RunTo(stage, input, window, sites, observe);
+        foreach (RouterChoice router in block.Routers) router.Given = null;
+    }
+
+    // The linear under which inputs of a stage were kept; null where they were not.
+    private LinearSlot? Recorded(int stage, ActivationStream input)
+    {
+        LinearSlot slot = block.Slots[Stages(input)[stage].Sites[0].First];
+        return FullPrecisionInputs?.Has(slot) == true ? slot : null;
+    }
+
+    private InputStatistics Read(LinearSlot slot, WindowRange windows)
+    {
+        var statistics = new InputStatistics(slot.InFeatures);
+        for (int i = 0; i < windows.Count; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            using Tensor x = FullPrecisionInputs!.Read(slot, windows.First + i, device);
+            Checked(slot, () => statistics.Add(x));
+            if (WindowSegments.EndsSegment(i, windows.Count)) statistics.EndSegment();
+        }
+        return statistics;
     }
 
     private static double[]? Mean(SegmentedMatrix? sum, long tokens)
