@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using LowRankQuant.Formats.Bits;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Formats.CompressedTensors;
@@ -53,7 +54,7 @@ public static class CompressedTensorsReader
         };
     }
 
-    /// <summary>Looks, by the configuration alone, whether weights of a scheme are read: integers of 2 to 8 bits, and 8-bit floats.</summary>
+    /// <summary>Looks, by the configuration alone, whether weights of a scheme are read: integers of 2 to 8 bits, 8-bit floats, and the formats of <see cref="MicroFormat"/>.</summary>
     /// <param name="scheme">The scheme.</param>
     /// <param name="location">File that it comes from, for messages.</param>
     /// <exception cref="CheckpointFormatException">They are not (<c>unsupported-weights</c>).</exception>
@@ -65,6 +66,7 @@ public static class CompressedTensorsReader
             "pack-quantized" or "int-quantized" => weights.ToGrid() is not null,
             "naive-quantized" => weights.IsFloat8 || weights.ToGrid() is not null,
             "float-quantized" => weights.IsFloat8,
+            "mxfp4-pack-quantized" or "nvfp4-pack-quantized" or "mxfp8-quantized" => weights.ToMicroFormat() is { } micro && scheme.Format.StartsWith(micro.Name, StringComparison.Ordinal),
             _ => false,
         };
         if (!readable) throw Unreadable(scheme, location);
@@ -83,7 +85,7 @@ public static class CompressedTensorsReader
         return new CheckpointFormatException(
             "unsupported-weights", location, $"config_groups.{scheme.Name}",
             $"{scheme.Format} ({weights.NumBits}-bit {(weights.Type == "float" ? "floats" : "integers")} {shared}{dynamic}) is not read; " +
-            "the FP8 formats (8-bit floats per tensor, channel or block) and the integer formats of 2 to 8 bits are.");
+            "the FP8 formats (8-bit floats per tensor, channel or block), MXFP4, NVFP4, MXFP8 and the integer formats of 2 to 8 bits are.");
     }
 
     /// <summary>Rows and columns of a module, from the shapes of its tensors.</summary>

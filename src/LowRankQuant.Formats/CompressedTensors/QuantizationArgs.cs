@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Formats.CompressedTensors;
@@ -78,6 +79,12 @@ public sealed record QuantizationArgs(
     /// <summary>Whether weights are 8-bit floats with a scale per tensor, channel or block.</summary>
     public bool IsFloat8 => Type == "float" && NumBits == 8 && Dynamic == "false"
         && Strategy is (QuantizationStrategy.Tensor or QuantizationStrategy.Channel or QuantizationStrategy.Block);
+
+    /// <summary>The format of weights that are small floats in groups with stored scales of a byte; null for any other.</summary>
+    public MicroFormat? ToMicroFormat() => Type == "float" && Dynamic == "false" && Symmetric
+        ? MicroFormat.All.FirstOrDefault(format => format.CodeBits == NumBits && format.GroupSize == GroupSize
+            && Strategy == (format.ScalesAreFloats ? QuantizationStrategy.TensorGroup : QuantizationStrategy.Group))
+        : null;
 
     internal static string StrategyName(QuantizationStrategy strategy) => strategy switch
     {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats.SmallFloats;
 
 namespace LowRankQuant.Formats.Mlx;
 
@@ -61,9 +62,20 @@ public sealed class MlxConfig
 
     private static MlxLayout Layout(ConfigFields fields)
     {
-        if (fields.Text("mode") is { } mode and not "affine") throw fields.Bad("mode", $"'{mode}'; affine is read.", "unsupported-weights");
+        MicroFormat? floats = null;
+        if (fields.Text("mode") is { } mode and not "affine")
+        {
+            floats = MicroFormat.Find(mode) ?? throw fields.Bad(
+                "mode", $"'{mode}'; affine, {string.Join(", ", MicroFormat.All.Select(format => format.Name))} are read.", "unsupported-weights");
+        }
         int bits = fields.Required("bits"), group = fields.Required("group_size");
         if (!MlxLayout.Widths.Contains(bits)) throw fields.Bad("bits", $"{bits} bits; MLX has 1, 2, 3, 4, 5, 6 and 8.", "unsupported-bits");
+        if (floats is not null)
+        {
+            return (bits, group) == (floats.CodeBits, floats.GroupSize)
+                ? new MlxLayout(bits, group) { Floats = floats }
+                : throw fields.Bad("mode", $"'{floats.Name}' has {floats.CodeBits} bits in groups of {floats.GroupSize}; bits is {bits} and group_size {group}.");
+        }
         return group > 0 ? new MlxLayout(bits, group) : throw fields.Bad("group_size", $"is {group}; it must be positive.");
     }
 }

@@ -166,18 +166,6 @@ public sealed class Float8Tests
         Assert.False(AlteredDemo.Config(folder.File("out")).ContainsKey("quantization_config"));
     }
 
-    [Theory]
-    [InlineData("nvfp4a16", "'config_groups.group_0': nvfp4-pack-quantized (4-bit floats in groups of 16) is not read")]
-    [InlineData("mxfp4a16", "'config_groups.group_0': mxfp4-pack-quantized (4-bit floats in groups of 32) is not read")]
-    [InlineData("mxfp8a16", "'config_groups.group_0': mxfp8-quantized (8-bit floats in groups of 32) is not read")]
-    public async Task FormatsThatAreNotReadAreNamedBeforeAnyTensor(string name, string message)
-    {
-        CliResult result = await Lrq.Run("inspect", TestData.Path("golden", "exports-2026", name));
-        Assert.Equal(1, result.Code);
-        Assert.Contains(message, result.Error, StringComparison.Ordinal);
-        Assert.Contains("[unsupported-weights]", result.Error, StringComparison.Ordinal);
-    }
-
     private static void Store(Dictionary<string, StoredTensor> tensors, SafetensorsType type, string scale, long[] shape, float[] scales)
     {
         tensors[Weight] = new StoredTensor(type, [Rows, Columns], Codes);

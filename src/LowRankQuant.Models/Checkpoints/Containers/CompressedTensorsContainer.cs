@@ -1,20 +1,23 @@
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.CompressedTensors;
-using LowRankQuant.Formats.Float8;
+using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
 
-/// <summary>compressed-tensors: <c>pack-quantized</c>, <c>int-quantized</c>, <c>naive-quantized</c> and <c>float-quantized</c>, also mixed.</summary>
+/// <summary>
+/// compressed-tensors: integers (<c>pack-quantized</c>, <c>int-quantized</c>, <c>naive-quantized</c>) and floats (<c>float-quantized</c>, <c>mxfp4-pack-quantized</c>,
+/// <c>nvfp4-pack-quantized</c>, <c>mxfp8-quantized</c>), also mixed.
+/// </summary>
 internal sealed class CompressedTensorsContainer : QuantizedContainer
 {
     private const string Scale = ".weight_scale";
     private static readonly string[] CacheParts = ["k_scale", "v_scale", "k_zero_point", "v_zero_point"];
-    private static readonly string[] ActivationParts = ["input_scale", "input_zero_point", "output_scale", "output_zero_point"];
+    private static readonly string[] ActivationParts = ["input_scale", "input_zero_point", "output_scale", "output_zero_point", "input_global_scale"];
     private readonly CompressedTensorsConfig _config;
-    private readonly Dictionary<string, Float8Layout> _floats = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, IFloatLayout> _floats = new(StringComparer.Ordinal);
 
     private CompressedTensorsContainer(SafetensorsFolder tensors, CompressedTensorsConfig config)
         : base(tensors, ModulesWith(tensors, Scale))
@@ -23,8 +26,8 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
         foreach (string module in Modules)
         {
             QuantizationScheme scheme = SchemeOf(module);
-            if (scheme.Weights is not { IsFloat8: true } weights) continue;
-            _floats.Add(module, Float8Layout.Find(tensors, module, weights.Block)!);
+            if (scheme.Weights?.ToMicroFormat() is { } micro) _floats.Add(module, MicroLayout.OfCompressedTensors(tensors, module, micro));
+            else if (scheme.Weights is { IsFloat8: true } weights) _floats.Add(module, Float8Layout.Find(tensors, module, weights.Block)!);
         }
         Quantizers = FindQuantizers();
     }
@@ -40,7 +43,7 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
 
     /// <inheritdoc/>
     protected override IReadOnlyList<string> Parts =>
-        ["weight", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx", .. ActivationParts, .. CacheParts];
+        ["weight", "weight_packed", "weight_scale", "weight_zero_point", "weight_global_scale", "weight_shape", "weight_g_idx", .. ActivationParts, .. CacheParts];
 
     /// <summary>Reads the configuration and finds the quantized modules.</summary>
     /// <exception cref="CheckpointFormatException">An unsound configuration, or one of a format that is not read.</exception>
@@ -55,7 +58,7 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
     public override bool Owns(string tensor) => base.Owns(tensor) || IsCachePart(tensor);
 
     /// <inheritdoc/>
-    public override (int OutFeatures, int InFeatures) ShapeOf(string module) => _floats.TryGetValue(module, out Float8Layout? floats)
+    public override (int OutFeatures, int InFeatures) ShapeOf(string module) => _floats.TryGetValue(module, out IFloatLayout? floats)
         ? (floats.OutFeatures, floats.InFeatures)
         : CompressedTensorsReader.ShapeOf(Tensors, module, SchemeOf(module));
 
@@ -66,7 +69,7 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
     /// <inheritdoc/>
     public override void ReadSingles(string module, Span<float> destination)
     {
-        if (_floats.TryGetValue(module, out Float8Layout? floats)) floats.Read(Tensors, destination);
+        if (_floats.TryGetValue(module, out IFloatLayout? floats)) floats.Read(Tensors, destination);
         else base.ReadSingles(module, destination);
     }
 

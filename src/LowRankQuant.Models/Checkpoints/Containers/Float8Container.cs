@@ -1,6 +1,6 @@
 using System.Text.Json;
 using LowRankQuant.Formats;
-using LowRankQuant.Formats.Float8;
+using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Numerics.Quantized;
 

@@ -2,11 +2,12 @@ using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Mlx;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
 
-/// <summary>MLX: affine groups with a float bias. A module has codes, scales and zero points only where its biases are whole multiples of its scales.</summary>
+/// <summary>MLX: affine groups with a float bias, and small floats in groups. Of the former a module has codes, scales and zero points only where its biases are whole multiples of its scales; the latter have none.</summary>
 internal sealed class MlxContainer : QuantizedContainer
 {
     private readonly MlxConfig _config;
@@ -27,13 +28,19 @@ internal sealed class MlxContainer : QuantizedContainer
     public static MlxContainer Open(JsonElement config, string file, SafetensorsFolder tensors) => new(tensors, MlxConfig.Parse(config, file));
 
     /// <inheritdoc/>
-    public override (int OutFeatures, int InFeatures) ShapeOf(string module) => MlxReader.ShapeOf(Tensors, module, LayoutOf(module));
+    public override (int OutFeatures, int InFeatures) ShapeOf(string module) =>
+        FloatsOf(module) is { } floats ? (floats.OutFeatures, floats.InFeatures) : MlxReader.ShapeOf(Tensors, module, LayoutOf(module));
 
     /// <inheritdoc/>
-    public override OrderedWeight? Read(string module) => ReadAffine(module).ToGrid() is { } weight ? new OrderedWeight(weight, null) : null;
+    public override OrderedWeight? Read(string module) =>
+        LayoutOf(module).Floats is null && ReadAffine(module).ToGrid() is { } weight ? new OrderedWeight(weight, null) : null;
 
     /// <inheritdoc/>
-    public override void ReadSingles(string module, Span<float> destination) => ReadAffine(module).Dequantize(destination);
+    public override void ReadSingles(string module, Span<float> destination)
+    {
+        if (FloatsOf(module) is { } floats) floats.Read(Tensors, destination);
+        else ReadAffine(module).Dequantize(destination);
+    }
 
     /// <inheritdoc/>
     public override void ReadRounded(string module, Span<float> destination) => ReadSingles(module, destination);
@@ -47,6 +54,8 @@ internal sealed class MlxContainer : QuantizedContainer
         if (affine is null) base.Round(weight, destination);
         else affine.Dequantize(destination);
     }
+
+    private MicroLayout? FloatsOf(string module) => LayoutOf(module).Floats is { } format ? MicroLayout.OfMlx(Tensors, module, format) : null;
 
     private MlxWeight ReadAffine(string module) => MlxReader.Read(Tensors, module, LayoutOf(module));
 

@@ -1,6 +1,6 @@
 using LowRankQuant.Formats.Safetensors;
 
-namespace LowRankQuant.Formats.Float8;
+namespace LowRankQuant.Formats.SmallFloats;
 
 /// <summary>An 8-bit float weight [out, in] and the scales that its values are multiplied by: one for the matrix, one a row, or one a block.</summary>
 /// <param name="Module">Module name, the prefix of the tensors.</param>
@@ -18,7 +18,7 @@ namespace LowRankQuant.Formats.Float8;
 /// Whatever the name, <c>weight_scale_inv</c> included, stored values are multiplied. Source: huggingface/transformers, integrations/finegrained_fp8.py;
 /// vllm-project/vllm, model_executor/layers/quantization/fp8.py.
 /// </remarks>
-public sealed record Float8Layout(string Module, string Scale, int OutFeatures, int InFeatures, int BlockRows, int BlockColumns)
+public sealed record Float8Layout(string Module, string Scale, int OutFeatures, int InFeatures, int BlockRows, int BlockColumns) : IFloatLayout
 {
     /// <summary>Side of a block where nothing says another.</summary>
     public const int UsualBlock = 128;
@@ -63,10 +63,7 @@ public sealed record Float8Layout(string Module, string Scale, int OutFeatures, 
             $"{blockRows} x {blockColumns} ([{Blocks(rows, blockRows)}, {Blocks(columns, blockColumns)}]).");
     }
 
-    /// <summary>Writes the values of the weight: stored float times its scale, rounded once to 32 bits.</summary>
-    /// <param name="source">Checkpoint.</param>
-    /// <param name="destination">[out, in].</param>
-    /// <exception cref="CheckpointFormatException">A scale is not finite (<c>scale</c>).</exception>
+    /// <inheritdoc/>
     public void Read(ISafetensorsSource source, Span<float> destination)
     {
         float[] scales = ReadScales(source);
