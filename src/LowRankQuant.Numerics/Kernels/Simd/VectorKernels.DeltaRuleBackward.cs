@@ -34,18 +34,18 @@ internal sealed unsafe partial class VectorKernels<V, D>
     {
         const int square = DeltaRuleShape.Chunk;
         using ScratchPool.Lease lease = DeltaRuleMemory.Rent(_scratch, s, backward: true, out DeltaRuleMemory m);
-        int keys = s.KeyPadded, values = s.ValuePadded, stride = s.ValueHeads * s.ValueSize;
-        Clear(m.Gamma, (long)s.KeySize * values);
+        int keys = s.KeyPadded, values = s.ValuePadded, lines = s.StateStride, stride = s.ValueHeads * s.ValueSize;
+        Clear(m.Gamma, (long)s.KeySize * lines);
         for (int chunk = s.Chunks - 1; chunk >= 0; chunk--)
         {
             int first = chunk * square, n = s.ChunkRows(chunk);
             long row = s.Row(head, first);
-            PackRows(states + s.StateAt(head, chunk), s.KeySize, s.ValueSize, s.ValueSize, m.State, values);
+            PackRows(states + s.StateAt(head, chunk), s.KeySize, s.ValueSize, s.ValueSize, m.State, lines);
             PackRows(dy + (row * s.ValueSize), n, s.ValueSize, stride, m.Slope, values);
             PrepareChunk(s, m, head, first, n);
             SolveChunk(s, m, n);
             SmallProduct<V>.Multiply(n, values, n, m.Weights, 1, square, m.Slope, values, m.WrittenSlope, values, false, innerStart: 0);
-            SmallProduct<V>.Multiply(n, values, s.KeySize, m.KeyRight, keys, 1, m.Gamma, values, m.WrittenSlope, values, true);
+            SmallProduct<V>.Multiply(n, values, s.KeySize, m.KeyRight, keys, 1, m.Gamma, lines, m.WrittenSlope, values, true);
             SolveTransposed(m, n, values);
             UnpackRows(m.ValueSlope, n, s.ValueSize, values, to.Value + (row * s.ValueSize), stride);
             for (int i = 0; i < n; i++) to.Beta[s.Row(head, first + i)] = Dot(m.WrittenSlope + (i * values), m.Unknown + (i * values), values);
@@ -64,9 +64,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
                     V.MultiplyAdd(diagonal, V.Load(m.Query + at + c), both).Store(key + c, s.KeySize - c);
                 }
             }
-            for (int c = 0; c < s.KeySize; c++) ScaleChunk(m.Gamma + (c * values), m.Decay[c], m.Gamma + (c * values), values);
-            SmallProduct<V>.Multiply(s.KeySize, values, n, m.QueryLeft, 1, keys, m.Slope, values, m.Gamma, values, true);
-            SmallProduct<V>.Multiply(s.KeySize, values, n, m.KeyLeft, 1, keys, m.ValueSlope, values, m.Gamma, values, true);
+            for (int c = 0; c < s.KeySize; c++) ScaleChunk(m.Gamma + (c * lines), m.Decay[c], m.Gamma + (c * lines), values);
+            SmallProduct<V>.Multiply(s.KeySize, values, n, m.QueryLeft, 1, keys, m.Slope, values, m.Gamma, lines, true);
+            SmallProduct<V>.Multiply(s.KeySize, values, n, m.KeyLeft, 1, keys, m.ValueSlope, values, m.Gamma, lines, true);
         }
     }
 
@@ -97,20 +97,20 @@ internal sealed unsafe partial class VectorKernels<V, D>
     /// <summary>What the states before and after the chunk give to q^ and k^, and to the decay over the whole of it.</summary>
     private static void StateSlopes(in DeltaRuleSizes s, in DeltaRuleMemory m, int n)
     {
-        int keys = s.KeyPadded, values = s.ValuePadded;
+        int keys = s.KeyPadded, values = s.ValuePadded, lines = s.StateStride, across = s.TransposedStride;
         if (s.KeySize < keys)
         {
             // The columns beyond the key are added up with the others, so they are zeros.
-            Clear(m.StateTransposed, (long)s.ValueSize * keys);
-            Clear(m.GammaTransposed, (long)s.ValueSize * keys);
+            Clear(m.StateTransposed, (long)s.ValueSize * across);
+            Clear(m.GammaTransposed, (long)s.ValueSize * across);
         }
-        Transpose(m.State, s.KeySize, s.ValueSize, values, m.StateTransposed, keys);
-        Transpose(m.Gamma, s.KeySize, s.ValueSize, values, m.GammaTransposed, keys);
-        SmallProduct<V>.Multiply(n, keys, s.ValueSize, m.Slope, values, 1, m.StateTransposed, keys, m.QuerySlope, keys, false);
-        SmallProduct<V>.Multiply(n, keys, s.ValueSize, m.ValueSlope, values, 1, m.StateTransposed, keys, m.ReadSlope, keys, false);
-        SmallProduct<V>.Multiply(n, keys, s.ValueSize, m.Written, values, 1, m.GammaTransposed, keys, m.WriteSlope, keys, false);
+        Transpose(m.State, s.KeySize, s.ValueSize, lines, m.StateTransposed, across);
+        Transpose(m.Gamma, s.KeySize, s.ValueSize, lines, m.GammaTransposed, across);
+        SmallProduct<V>.Multiply(n, keys, s.ValueSize, m.Slope, values, 1, m.StateTransposed, across, m.QuerySlope, keys, false);
+        SmallProduct<V>.Multiply(n, keys, s.ValueSize, m.ValueSlope, values, 1, m.StateTransposed, across, m.ReadSlope, keys, false);
+        SmallProduct<V>.Multiply(n, keys, s.ValueSize, m.Written, values, 1, m.GammaTransposed, across, m.WriteSlope, keys, false);
         Clear(m.Last, keys);
-        for (int c = 0; c < s.KeySize; c++) m.Last[c] = m.Decay[c] * Dot(m.State + (c * values), m.Gamma + (c * values), values);
+        for (int c = 0; c < s.KeySize; c++) m.Last[c] = m.Decay[c] * Dot(m.State + (c * lines), m.Gamma + (c * lines), values);
         for (int i = 0; i < n; i++)
         {
             for (int c = 0; c < keys; c += V.Count)

@@ -15,22 +15,22 @@ internal sealed unsafe partial class VectorKernels<V, D>
     {
         const int square = DeltaRuleShape.Chunk;
         using ScratchPool.Lease lease = DeltaRuleMemory.Rent(_scratch, s, backward: false, out DeltaRuleMemory m);
-        int keys = s.KeyPadded, values = s.ValuePadded;
-        if (start == null) Clear(m.State, (long)s.KeySize * values);
-        else PackRows(start + s.StateAt(head), s.KeySize, s.ValueSize, s.ValueSize, m.State, values);
+        int keys = s.KeyPadded, values = s.ValuePadded, lines = s.StateStride;
+        if (start == null) Clear(m.State, (long)s.KeySize * lines);
+        else PackRows(start + s.StateAt(head), s.KeySize, s.ValueSize, s.ValueSize, m.State, lines);
         for (int chunk = 0; chunk < s.Chunks; chunk++)
         {
             int first = chunk * DeltaRuleShape.Chunk, n = s.ChunkRows(chunk);
-            if (states != null) UnpackRows(m.State, s.KeySize, s.ValueSize, values, states + s.StateAt(head, chunk), s.ValueSize);
+            if (states != null) UnpackRows(m.State, s.KeySize, s.ValueSize, lines, states + s.StateAt(head, chunk), s.ValueSize);
             PrepareChunk(s, m, head, first, n);
             SolveChunk(s, m, n);
-            SmallProduct<V>.Multiply(n, values, s.KeySize, m.QueryLeft, keys, 1, m.State, values, m.Output, values, false);
+            SmallProduct<V>.Multiply(n, values, s.KeySize, m.QueryLeft, keys, 1, m.State, lines, m.Output, values, false);
             SmallProduct<V>.Multiply(n, values, n, m.Weights, square, 1, m.Written, values, m.Output, values, true, innerLimit: 0);
             UnpackRows(m.Output, n, s.ValueSize, values, y + (s.Row(head, first) * s.ValueSize), s.ValueHeads * s.ValueSize);
-            for (int c = 0; c < s.KeySize; c++) ScaleChunk(m.State + (c * values), m.Decay[c], m.State + (c * values), values);
-            SmallProduct<V>.Multiply(s.KeySize, values, n, m.KeyRight, 1, keys, m.Written, values, m.State, values, true);
+            for (int c = 0; c < s.KeySize; c++) ScaleChunk(m.State + (c * lines), m.Decay[c], m.State + (c * lines), values);
+            SmallProduct<V>.Multiply(s.KeySize, values, n, m.KeyRight, 1, keys, m.Written, values, m.State, lines, true);
         }
-        if (end != null) UnpackRows(m.State, s.KeySize, s.ValueSize, values, end + s.StateAt(head), s.ValueSize);
+        if (end != null) UnpackRows(m.State, s.KeySize, s.ValueSize, lines, end + s.StateAt(head), s.ValueSize);
     }
 
     /// <summary>Normalised rows, decays, the matrices of pairs A and P, and v in the place of u.</summary>
@@ -69,7 +69,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
     {
         const int square = DeltaRuleShape.Chunk, step = 8;
         int values = s.ValuePadded;
-        SmallProduct<V>.Multiply(n, values, s.KeySize, m.KeyLeft, s.KeyPadded, 1, m.State, values, m.Unknown, values, true);
+        SmallProduct<V>.Multiply(n, values, s.KeySize, m.KeyLeft, s.KeyPadded, 1, m.State, s.StateStride, m.Unknown, values, true);
         for (int start = 0; start < n; start += step)
         {
             int rows = Math.Min(step, n - start);

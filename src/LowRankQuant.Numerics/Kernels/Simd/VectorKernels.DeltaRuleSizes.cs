@@ -21,6 +21,10 @@ internal sealed unsafe partial class VectorKernels<V, D>
         public readonly int KeyPadded = InRegisters(shape.KeySize);
         public readonly int ValuePadded = InRegisters(shape.ValueSize);
 
+        /// <summary>Floats between the rows of a state, and of a transposed one.</summary>
+        public readonly int StateStride = Spread(InRegisters(shape.ValueSize));
+        public readonly int TransposedStride = Spread(InRegisters(shape.KeySize));
+
         /// <summary>Multiplies a normalised query.</summary>
         public readonly float QueryFactor = 1 / MathF.Sqrt(shape.KeySize);
         public readonly float* Query = terms.Q.Pointer;
@@ -28,6 +32,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
         public readonly float* Value = terms.V.Pointer;
         public readonly float* LogDecay = terms.LogDecay.Pointer;
         public readonly float* Beta = terms.Beta.Pointer;
+
+        // Rows of 512 bytes or a multiple all fall into the same few sets of the nearest cache; a product walks down 128 of them.
+        private static int Spread(int padded) => padded % 128 == 0 ? padded + 16 : padded;
 
         /// <summary>Sequences times value heads.</summary>
         public int Heads => Batch * ValueHeads;
@@ -53,7 +60,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
     }
 
     /// <summary>
-    /// Matrices of a chunk of C tokens: of keys [C, KeyPadded], of values [C, ValuePadded], of pairs of tokens [C, C], states [KeySize, ValuePadded].
+    /// Matrices of a chunk of C tokens: of keys [C, KeyPadded], of values [C, ValuePadded], of pairs of tokens [C, C], states [KeySize, StateStride].
     /// Only the rows of tokens that are there are ever read.
     /// </summary>
     private readonly struct DeltaRuleMemory
@@ -93,7 +100,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
         /// <summary>Keys as the next sub-block sees them.</summary>
         public readonly float* Reached;
 
-        /// <summary>The backward pass: dloss/dS after the chunk; it and S transposed, [ValueSize, KeyPadded].</summary>
+        /// <summary>The backward pass: dloss/dS after the chunk; it and S transposed, [ValueSize, TransposedStride].</summary>
         public readonly float* Gamma, GammaTransposed, StateTransposed;
 
         /// <summary>dy, dloss/d(beta u), beta times that, and beta u with the tokens as columns, [ValueSize, C].</summary>
@@ -111,7 +118,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
         private DeltaRuleMemory(in DeltaRuleSizes s, float* memory, bool backward, out long length)
         {
             float* next = memory;
-            int keys = C * s.KeyPadded, values = C * s.ValuePadded, state = s.KeySize * s.ValuePadded;
+            int keys = C * s.KeyPadded, values = C * s.ValuePadded, state = s.KeySize * s.StateStride;
             State = Take(state);
             Query = Take(keys);
             Key = Take(keys);
@@ -140,7 +147,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
             }
             if (backward)
             {
-                int transposed = s.ValueSize * s.KeyPadded;
+                int transposed = s.ValueSize * s.TransposedStride;
                 Gamma = Take(state);
                 GammaTransposed = Take(transposed);
                 StateTransposed = Take(transposed);
