@@ -13,13 +13,15 @@ internal static unsafe class DeltaRuleLoop
     public static void Run(DeltaRuleShape shape, DeltaRuleTerms terms, Tensor state, Tensor y)
     {
         int n = shape.KeySize, m = shape.ValueSize;
-        float* query = stackalloc float[n], key = stackalloc float[n], known = stackalloc float[m];
+        float* query = stackalloc float[n];
+        float* key = stackalloc float[n];
+        float* known = stackalloc float[m];
         for (int head = 0; head < shape.Batch * shape.ValueHeads; head++)
         {
             float* s = state.Pointer + ((long)head * n * m);
             for (int t = 0; t < shape.Length; t++)
             {
-                long row = (((long)(head / shape.ValueHeads) * shape.Length) + t) * shape.ValueHeads + (head % shape.ValueHeads);
+                long row = ((((long)(head / shape.ValueHeads) * shape.Length) + t) * shape.ValueHeads) + (head % shape.ValueHeads);
                 Normalize(terms.Q.Pointer + (row * n), n, 1 / MathF.Sqrt(n), query);
                 Normalize(terms.K.Pointer + (row * n), n, 1, key);
                 float* g = terms.LogDecay.Pointer + (row * (shape.ChannelDecay ? n : 1)), v = terms.V.Pointer + (row * m), output = y.Pointer + (row * m);

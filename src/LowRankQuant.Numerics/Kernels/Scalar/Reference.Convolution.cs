@@ -3,11 +3,10 @@ using System.Numerics;
 namespace LowRankQuant.Numerics.Kernels.Scalar;
 
 /// <summary>
-/// Causal convolution of every column c by itself, with K taps, and the log decay of the delta rule. x at rows before the first of its sequence is
-/// the tail's, or zero; dy beyond the last row is zero:
+/// Causal convolution of every column c by itself, with K taps. x at rows before the first of its sequence is the tail's, or zero; dy beyond the last row
+/// is zero:
 /// <code>
 /// y[t, c] = b[c] + sum_j w[c, j] x[t - K + 1 + j, c]      dx[t, c] = sum_j w[c, j] dy[t + K - 1 - j, c]
-/// g = A ln(1 + e^z), z = a + b                            da = dg A / (1 + e^-z)
 /// </code>
 /// </summary>
 internal static partial class Reference
@@ -46,34 +45,5 @@ internal static partial class Reference
             }
             dx[i] = sum;
         }
-    }
-
-    public static void LogDecayForward<T>(ReadOnlySpan<T> a, ReadOnlySpan<T> negativeA, ReadOnlySpan<T> dtBias, Span<T> g)
-        where T : IFloatingPointIeee754<T>
-    {
-        for (int i = 0; i < a.Length; i++)
-        {
-            int c = i % negativeA.Length;
-            T z = a[i] + dtBias[c];
-            g[i] = negativeA[c] * (T.Max(z, T.Zero) + LogOnePlus(T.Exp(-T.Abs(z))));
-        }
-    }
-
-    public static void LogDecayBackward<T>(ReadOnlySpan<T> dg, ReadOnlySpan<T> a, ReadOnlySpan<T> negativeA, ReadOnlySpan<T> dtBias, Span<T> da)
-        where T : IFloatingPointIeee754<T>
-    {
-        for (int i = 0; i < a.Length; i++)
-        {
-            int c = i % negativeA.Length;
-            da[i] = dg[i] * negativeA[c] / (T.One + T.Exp(-(a[i] + dtBias[c])));
-        }
-    }
-
-    /// <summary>ln(1 + x) for x of at least 0. The runtime's LogP1 rounds 1 + x first; here that rounding cancels (Kahan).</summary>
-    private static T LogOnePlus<T>(T x)
-        where T : IFloatingPointIeee754<T>
-    {
-        T sum = T.One + x;
-        return sum == T.One ? x : T.Log(sum) * (x / (sum - T.One));
     }
 }

@@ -107,7 +107,7 @@ internal static partial class Reference
     /// <summary>Row [batch, token, value head] of values, and the first element of the key.</summary>
     private static (int Row, int Key) DeltaRuleRow(in DeltaRuleShape shape, int head, int t)
     {
-        int valueHead = head % shape.ValueHeads, row = ((head / shape.ValueHeads) * shape.Length) + t;
+        int valueHead = head % shape.ValueHeads, row = (head / shape.ValueHeads * shape.Length) + t;
         return ((row * shape.ValueHeads) + valueHead, ((row * shape.KeyHeads) + (valueHead / (shape.ValueHeads / shape.KeyHeads))) * shape.KeySize);
     }
 

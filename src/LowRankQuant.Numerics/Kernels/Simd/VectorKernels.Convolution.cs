@@ -15,7 +15,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
             {
                 int t = r % length, missing = Math.Max(0, taps - 1 - t), sequence = r / length;
                 long at = (long)r * columns;
-                float* here = px + at - ((long)(taps - 1) * columns), old = before == null ? null : before + (((long)sequence * (taps - 1)) + t) * columns;
+                float* here = px + at - ((long)(taps - 1) * columns);
+                float* old = before == null ? null : before + ((((long)sequence * (taps - 1)) + t) * columns);
                 for (int c = 0; c < columns; c += V.Count)
                 {
                     int left = columns - c, j = missing;
