@@ -92,19 +92,4 @@ internal sealed unsafe partial class VectorKernels<V, D>
     {
         for (int r = 0; r < rows; r++) new ReadOnlySpan<float>(packed + (r * padded), n).CopyTo(new Span<float>(target + ((long)r * stride), n));
     }
-
-    /// <summary>y [columns, yStride] = x [rows, stride] transposed, in squares that stay in cache; what lies beyond the rows is left as it is.</summary>
-    private static void Transpose(float* x, int rows, int columns, int stride, float* y, int yStride)
-    {
-        const int side = 8;
-        for (int r0 = 0; r0 < rows; r0 += side)
-        {
-            int r1 = Math.Min(rows, r0 + side);
-            for (int c = 0; c < columns; c++)
-            {
-                float* source = x + (r0 * stride) + c, target = y + (c * yStride);
-                for (int r = r0; r < r1; r++, source += stride) target[r] = *source;
-            }
-        }
-    }
 }
