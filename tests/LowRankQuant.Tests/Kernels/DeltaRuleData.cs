@@ -8,7 +8,8 @@ internal sealed class DeltaRuleData
     private readonly DeltaRuleShape _shape;
 
     /// <param name="shape">Sizes.</param>
-    /// <param name="decay">How fast states fade: none, slow, mild, strong, endless (e^g is zero), or mixed: everything from token to token.</param>
+    /// <param name="decay">How fast states fade: none, slow, mild, strong, endless (e^g is zero), rare (slow but for a token in
+    /// fifty), or mixed: everything from token to token.</param>
     public DeltaRuleData(DeltaRuleShape shape, string decay)
     {
         _shape = shape;
@@ -17,7 +18,7 @@ internal sealed class DeltaRuleData
         (Q, K, V, Dy) = (KernelTwins.Random(random, rows * keys, 2), KernelTwins.Random(random, rows * keys, 2), KernelTwins.Random(random, rows * values), KernelTwins.Random(random, rows * values));
         Start = KernelTwins.Random(random, shape.StateRows * shape.ValueSize);
         float[] noise = KernelTwins.Random(random, rows * shape.DecayColumns);
-        int[] kinds = [.. noise.Select(_ => random.NextInt32(6))];
+        int[] kinds = [.. noise.Select(_ => random.NextInt32(300))];
         G = [.. noise.Select((x, i) => -Decay(decay, kinds[i], Math.Abs(x)))];
         Beta = [.. KernelTwins.Random(random, rows * shape.ValueHeads, 2).Select((x, i) => i % 7 == 3 ? 1e-6f : i % 7 == 5 ? 1 - 1e-6f : 1 / (1 + MathF.Exp(-x)))];
         for (int row = 3; row < rows; row += 5) Array.Clear(K, row * keys, keys);
@@ -70,7 +71,8 @@ internal sealed class DeltaRuleData
         "slow" => size * 1e-3f,
         "mild" => size * 0.3f,
         "strong" => 50,
-        "endless" => kind < 3 ? float.PositiveInfinity : size,
-        _ => kind switch { 0 => 0, 1 => 50, 2 => 1e4f, 3 => size * 10, _ => size * 0.01f },
+        "endless" => kind < 150 ? float.PositiveInfinity : size,
+        "rare" => kind switch { < 3 => 50, < 5 => 1e4f, < 6 => float.PositiveInfinity, < 50 => 0, _ => size * 0.01f },
+        _ => (kind % 6) switch { 0 => 0, 1 => 50, 2 => 1e4f, 3 => size * 10, _ => size * 0.01f },
     };
 }
