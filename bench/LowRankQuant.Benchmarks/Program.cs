@@ -13,6 +13,9 @@ internal static class Program
         ["block"] = (
             BlockBenchmark.Run,
             "one Llama block forward and backward, as JSON lines [--model NAME] [--kernels NAME] [--precision fp32|bf16] [--threads N] [--repeats N] [--warmup N] [--batch N] [--length N]"),
+        ["delta-rule"] = (
+            DeltaRuleBenchmark.Run,
+            "the gated delta rule in chunks against token after token, forward and backward, a table [--length N] [--heads N] [--size N] [--repeats N] [--threads N] [--kernels NAME]"),
         ["lrq-step"] = (
             StepBenchmark.Run,
             "one training step of LRQ, as JSON lines [--model NAME] [--kernels NAME] [--precision fp32|bf16] [--threads N] [--repeats N] [--warmup N] [--batch N] [--length N] [--rank N] [--bits N] [--rate X]"),

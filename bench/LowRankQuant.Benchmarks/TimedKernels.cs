@@ -98,6 +98,32 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
         Stop("attention backward");
     }
 
+    public void ConvolveForward(Tensor x, int length, Tensor weight, Tensor? bias, Tensor? tail, Tensor y) =>
+        Time("convolution", () => inner.ConvolveForward(x, length, weight, bias, tail, y));
+
+    public void ConvolveBackward(Tensor dy, int length, Tensor weight, Tensor dx) =>
+        Time("convolution backward", () => inner.ConvolveBackward(dy, length, weight, dx));
+
+    public void LogDecayForward(Tensor a, Tensor negativeA, Tensor dtBias, Tensor g) =>
+        Time("log decay", () => inner.LogDecayForward(a, negativeA, dtBias, g));
+
+    public void LogDecayBackward(Tensor dg, Tensor a, Tensor negativeA, Tensor dtBias, Tensor da) =>
+        Time("log decay backward", () => inner.LogDecayBackward(dg, a, negativeA, dtBias, da));
+
+    public void DeltaRuleForward(in DeltaRuleShape shape, in DeltaRuleTerms terms, Tensor? start, Tensor y, Tensor? end, Tensor? states)
+    {
+        Start();
+        inner.DeltaRuleForward(shape, terms, start, y, end, states);
+        Stop("delta rule");
+    }
+
+    public void DeltaRuleBackward(in DeltaRuleShape shape, in DeltaRuleTerms terms, Tensor states, Tensor dy, in DeltaRuleTerms gradients)
+    {
+        Start();
+        inner.DeltaRuleBackward(shape, terms, states, dy, gradients);
+        Stop("delta rule backward");
+    }
+
     public void ActivationForward(Activation activation, Tensor x, Tensor y) => Time("activation", () => inner.ActivationForward(activation, x, y));
 
     public void ActivationBackward(Activation activation, Tensor dy, Tensor x, Tensor dx) =>

@@ -105,6 +105,43 @@ public interface IKernels
     void AttentionBackward(
         in AttentionShape shape, in AttentionTerms terms, Tensor dy, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp, Tensor dq, Tensor dk, Tensor dv);
 
+    /// <summary>
+    /// Causal convolution of every column by itself: y[t, c] = bias[c] + sum over j of weight[c, j] x[t - taps + 1 + j, c]; the last tap meets the
+    /// current row. Before the first row of a sequence stands its tail.
+    /// </summary>
+    /// <param name="x">[sequences * length, n].</param>
+    /// <param name="length">Rows of one sequence.</param>
+    /// <param name="weight">[n, taps].</param>
+    /// <param name="bias">[n], or null.</param>
+    /// <param name="tail">[sequences * (taps - 1), n]: the rows before the first one of every sequence, or null for zeros.</param>
+    /// <param name="y">[sequences * length, n].</param>
+    void ConvolveForward(Tensor x, int length, Tensor weight, Tensor? bias, Tensor? tail, Tensor y);
+
+    /// <summary>Gradient of <see cref="ConvolveForward"/> to x: dx[t, c] = sum over j of weight[c, j] dy[t + taps - 1 - j, c]; overwritten.</summary>
+    void ConvolveBackward(Tensor dy, int length, Tensor weight, Tensor dx);
+
+    /// <summary>g[r, j] = negativeA[j] ln(1 + e^(a[r, j] + dtBias[j])), for a of any size.</summary>
+    /// <param name="a">[rows, n].</param>
+    /// <param name="negativeA">[n], below zero: -e^A_log.</param>
+    /// <param name="dtBias">[n].</param>
+    /// <param name="g">[rows, n].</param>
+    void LogDecayForward(Tensor a, Tensor negativeA, Tensor dtBias, Tensor g);
+
+    /// <summary>Gradient of <see cref="LogDecayForward"/> to a: da = dg negativeA / (1 + e^-(a + dtBias)); da may be dg.</summary>
+    void LogDecayBackward(Tensor dg, Tensor a, Tensor negativeA, Tensor dtBias, Tensor da);
+
+    /// <summary>The gated delta rule over sequences; see <see cref="DeltaRuleShape"/>.</summary>
+    /// <param name="shape">Sizes.</param>
+    /// <param name="terms">q, k, v, log decay and beta.</param>
+    /// <param name="start">State before the first row, [batch * valueHeads * keySize, valueSize]; null for zeros.</param>
+    /// <param name="y">[batch * length, valueHeads * valueSize].</param>
+    /// <param name="end">State after the last row, shaped as the start, which it may be; null where it is not wanted.</param>
+    /// <param name="states">[batch * chunks * valueHeads * keySize, valueSize]: the state before every chunk, kept for the backward pass; null without one.</param>
+    void DeltaRuleForward(in DeltaRuleShape shape, in DeltaRuleTerms terms, Tensor? start, Tensor y, Tensor? end, Tensor? states);
+
+    /// <summary>Gradients of <see cref="DeltaRuleForward"/>, overwritten; the end state has none, and the start state gets none.</summary>
+    void DeltaRuleBackward(in DeltaRuleShape shape, in DeltaRuleTerms terms, Tensor states, Tensor dy, in DeltaRuleTerms gradients);
+
     /// <summary>y = activation(x).</summary>
     void ActivationForward(Activation activation, Tensor x, Tensor y);
 

@@ -34,6 +34,19 @@ public class KernelCheckTests(KernelTwins twins) : IClassFixture<KernelTwins>
             ("k", k => k.AttentionForward(new AttentionShape(1, 4, 4, 2, 1, 3, 1), default, a, a, a, a, four)),
             ("shape", k => k.AttentionForward(new AttentionShape(1, 4, 4, 3, 2, 2, 1), default, a, a, a, a, four)),
             ("shape", k => k.AttentionForward(new AttentionShape(1, 4, 3, 2, 2, 3, 1), default, a, a, a, a, four)),
+            ("x", k => k.ConvolveForward(a, 3, a, null, null, a)),
+            ("weight", k => k.ConvolveForward(a, 4, four, null, null, a)),
+            ("bias", k => k.ConvolveForward(a, 4, twins.Empty(6, 2), four, null, a)),
+            ("tail", k => k.ConvolveForward(a, 2, twins.Empty(6, 2), row, row, a)),
+            ("dx", k => k.ConvolveBackward(a, 4, twins.Empty(6, 2), b)),
+            ("dtBias", k => k.LogDecayForward(a, row, four, a)),
+            ("da", k => k.LogDecayBackward(a, a, row, row, b)),
+            ("shape", k => k.DeltaRuleForward(new DeltaRuleShape(1, 4, 2, 3, 3, 2), Delta(a, four), null, a, null, null)),
+            ("Q", k => k.DeltaRuleForward(new DeltaRuleShape(1, 4, 1, 1, 5, 6), Delta(a, four), null, a, null, null)),
+            ("LogDecay", k => k.DeltaRuleForward(new DeltaRuleShape(1, 4, 1, 1, 6, 6, true), Delta(a, four), null, a, null, null)),
+            ("end", k => k.DeltaRuleForward(new DeltaRuleShape(1, 4, 1, 1, 6, 6), Delta(a, four), null, a, a, null)),
+            ("states", k => k.DeltaRuleBackward(new DeltaRuleShape(2, 2, 1, 1, 6, 6), Delta(a, four), twins.Empty(6, 6), a, Delta(a, four))),
+            ("Beta", k => k.DeltaRuleBackward(new DeltaRuleShape(1, 4, 1, 1, 6, 6), Delta(a, four), twins.Empty(6, 6), a, Delta(a, four) with { Beta = row })),
             ("activation", k => k.ActivationForward((Activation)9, a, a)),
             ("up", k => k.GatedActivationForward(Activation.Silu, a, b, a)),
             ("rowWeights", k => k.SquaredError(a, a, row, 1, null)),
@@ -59,6 +72,8 @@ public class KernelCheckTests(KernelTwins twins) : IClassFixture<KernelTwins>
                 Activations(ActivationScope.Tensor, twins.Empty(1)), new ActivationQuantizerGradients { Upstream = a, Input = a, ThroughRange = true })),
             ("arguments", k => k.AdamStep(new AdamArguments { Parameters = a, Gradient = a, FirstMoment = a, SecondMoment = a, Rate = 1, Step = 0 })),
         ];
+        static DeltaRuleTerms Delta(Tensor x, Tensor gate) => new(x, x, x, gate, gate);
+
         FakeQuantizeArguments Quantizer(Tensor logScale, int maxCode) =>
             new() { Weight = a, LogScale = logScale, Zero = four, MaxCode = maxCode, Quantized = a };
 

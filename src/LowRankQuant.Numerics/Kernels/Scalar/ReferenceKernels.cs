@@ -117,6 +117,27 @@ internal sealed class ReferenceKernels : IKernels
         Reference.AttentionBackward<float>(
             shape, Elements(terms.KeyBias), dy.Span, q.Span, k.Span, v.Span, y.Span, logSumExp.Span, dq.Span, dk.Span, dv.Span);
 
+    public void ConvolveForward(Tensor x, int length, Tensor weight, Tensor? bias, Tensor? tail, Tensor y) =>
+        Reference.ConvolveForward<float>(x.Span, x.Columns, length, weight.Span, Elements(bias), Elements(tail), y.Span);
+
+    public void ConvolveBackward(Tensor dy, int length, Tensor weight, Tensor dx) =>
+        Reference.ConvolveBackward<float>(dy.Span, dy.Columns, length, weight.Span, dx.Span);
+
+    public void LogDecayForward(Tensor a, Tensor negativeA, Tensor dtBias, Tensor g) =>
+        Reference.LogDecayForward<float>(a.Span, negativeA.Span, dtBias.Span, g.Span);
+
+    public void LogDecayBackward(Tensor dg, Tensor a, Tensor negativeA, Tensor dtBias, Tensor da) =>
+        Reference.LogDecayBackward<float>(dg.Span, a.Span, negativeA.Span, dtBias.Span, da.Span);
+
+    public void DeltaRuleForward(in DeltaRuleShape shape, in DeltaRuleTerms terms, Tensor? start, Tensor y, Tensor? end, Tensor? states) =>
+        Reference.DeltaRuleForward<float>(
+            shape, terms.Q.Span, terms.K.Span, terms.V.Span, terms.LogDecay.Span, terms.Beta.Span, Elements(start), y.Span, Elements(end), Elements(states));
+
+    public void DeltaRuleBackward(in DeltaRuleShape shape, in DeltaRuleTerms terms, Tensor states, Tensor dy, in DeltaRuleTerms gradients) =>
+        Reference.DeltaRuleBackward<float>(
+            shape, terms.Q.Span, terms.K.Span, terms.V.Span, terms.LogDecay.Span, terms.Beta.Span, states.Span, dy.Span,
+            gradients.Q.Span, gradients.K.Span, gradients.V.Span, gradients.LogDecay.Span, gradients.Beta.Span);
+
     public void ActivationForward(Activation activation, Tensor x, Tensor y) => Reference.ActivationForward<float>(activation, x.Span, y.Span);
 
     public void ActivationBackward(Activation activation, Tensor dy, Tensor x, Tensor dx) =>
