@@ -35,7 +35,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
         for (int h = 0; h < heads; h++) LoadState(s, start, (batch * s.Heads) + firstHead + h, states + (h * s.PaddedState));
         for (int chunk = 0; chunk < s.Chunks; chunk++)
         {
-            int rows = Math.Min(Block, s.Length - (chunk * Block)), width = InRegisters(rows);
+            int rows = s.Rows(chunk), width = InRegisters(rows), ahead = s.Rows(chunk + 1);
             long row = ((long)batch * s.Length) + ((long)chunk * Block);
             float* b = s.B + (row * s.SharedStride) + (group * n), c = s.C + (row * s.SharedStride) + (group * n);
             Transposition.Transpose(b, s.SharedStride, rows, n, transposed, Block);
@@ -47,21 +47,21 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 long at = (row * s.Stride) + ((long)head * s.HeadSize);
                 if (kept != null) KeepState(s, state, kept + ((((((long)batch * s.Heads) + head) * s.Chunks) + chunk) * s.State));
                 decays.Fill(s, row, head, rows);
-                CausalWeights(decays, products, weights, rows, width);
-                for (int i = 0; i < rows; i++)
+                CausalWeights(decays, products, s.D[head], weights, rows, width);
+                PackScaled(s.X + at, s.Stride, rows, s.HeadSize, decays.Weights, input, weighted, p);
+                Prefetch(s.X + at + ((long)Block * s.Stride), s.Stride, ahead, s.HeadSize);
+                Prefetch(y + at + ((long)Block * s.Stride), s.Stride, ahead, s.HeadSize);
+                bool started = chunk > 0 || start != null;
+                if (started)
                 {
-                    PackRow(s.X + at + ((long)i * s.Stride), s.HeadSize, input + (i * p), p);
-                    ScaleChunk(input + (i * p), decays.Weights[i], weighted + (i * p), p);
+                    SmallProduct<V>.Multiply(rows, p, n, c, s.SharedStride, 1, state, p, output, p, false);
+                    ScalePanel(output, decays.FromStart, rows, p);
                 }
-                if (chunk > 0 || start != null) SmallProduct<V>.Multiply(rows, p, n, c, s.SharedStride, 1, state, p, output, p, false);
-                else new Span<float>(output, rows * p).Clear();
-                for (int i = 0; i < rows; i++) SumScaled(output + (i * p), decays.FromStart[i], input + (i * p), s.D[head], p);
-                SmallProduct<V>.Multiply(rows, p, rows, weights, Block, 1, input, p, output, p, true, innerLimit: 0);
-                for (int i = 0; i < rows; i++)
-                    new ReadOnlySpan<float>(output + (i * p), s.HeadSize).CopyTo(new Span<float>(y + at + ((long)i * s.Stride), s.HeadSize));
+                SmallProduct<V>.Multiply(rows, p, rows, weights, Block, 1, input, p, output, p, started, innerLimit: 0);
+                Unpack(output, p, rows, s.HeadSize, y + at, s.Stride);
                 if (chunk == s.Chunks - 1 && end == null) continue;
                 ScaleChunk(state, decays.Whole(rows), state, s.PaddedState);
-                SmallProduct<V>.Multiply(n, p, rows, b, 1, s.SharedStride, weighted, p, state, p, true);
+                SmallProduct<V>.Multiply(n, p, rows, transposed, Block, 1, weighted, p, state, p, true);
             }
         }
         if (end == null) return;
@@ -72,8 +72,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
         }
     }
 
-    /// <summary>weights[i, j] = products[i, j] e^(c_i - c_j) dt_j for j up to i, else 0.</summary>
-    private static void CausalWeights(in ChunkDecays decays, float* products, float* weights, int rows, int width)
+    /// <summary>weights[i, j] = products[i, j] e^(c_i - c_j) dt_j for j up to i, else 0; D is added where j is i.</summary>
+    private static void CausalWeights(in ChunkDecays decays, float* products, float skip, float* weights, int rows, int width)
     {
         for (int i = 0; i < rows; i++)
         {
@@ -85,14 +85,19 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 (value & V.LessThanOrEqual(V.Indices + V.Create(j), last)).Store(weights + (i * Block) + j);
             }
             for (; j < width; j += V.Count) V.Zero.Store(weights + (i * Block) + j);
+            weights[(i * Block) + i] += skip;
         }
     }
 
-    /// <summary>y = a y + b x.</summary>
-    private static void SumScaled(float* y, float a, float* x, float b, int n)
+    /// <summary>Rows [rows, padded] times a factor each.</summary>
+    private static void ScalePanel(float* x, float* factors, int rows, int padded)
     {
-        V factorY = V.Create(a), factorX = V.Create(b);
-        for (int j = 0; j < n; j += V.Count) V.MultiplyAdd(factorY, V.Load(y + j), factorX * V.Load(x + j)).Store(y + j);
+        for (int r = 0; r < rows; r++)
+        {
+            V factor = V.Create(factors[r]);
+            for (int j = 0; j < padded; j += V.Count) (factor * V.Load(x + j)).Store(x + j);
+            x += padded;
+        }
     }
 
     /// <summary>The start state of a lane (head within sequence), transposed and padded, or zeros.</summary>

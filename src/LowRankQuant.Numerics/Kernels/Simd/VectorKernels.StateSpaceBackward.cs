@@ -70,19 +70,19 @@ internal sealed unsafe partial class VectorKernels<V, D>
         new Span<float>(panels.Gradients, HeadsAtOnce * s.PaddedState).Clear();
         for (int chunk = s.Chunks - 1; chunk >= 0; chunk--)
         {
-            int count = Math.Min(Block, s.Length - (chunk * Block)), width = InRegisters(count);
+            int count = s.Rows(chunk), width = InRegisters(count);
             long row = ((long)batch * s.Length) + ((long)chunk * Block);
             float* b = s.B + (row * s.SharedStride) + (group * n), c = s.C + (row * s.SharedStride) + (group * n);
-            Transposition.Transpose(b, s.SharedStride, count, n, panels.Transposed, Block);
-            SmallProduct<V>.Multiply(count, width, n, c, s.SharedStride, 1, panels.Transposed, Block, panels.Products, Block, false, columnLimit: 0);
-            Transposition.Transpose(c, s.SharedStride, count, n, panels.Transposed, Block);
+            Transposition.Transpose(b, s.SharedStride, count, n, panels.Written, Block);
+            Transposition.Transpose(c, s.SharedStride, count, n, panels.Read, Block);
+            SmallProduct<V>.Multiply(count, width, n, c, s.SharedStride, 1, panels.Written, Block, panels.Products, Block, false, columnLimit: 0);
             new Span<float>(panels.Sums, Block * Block).Clear();
             new Span<float>(panels.BGradient, 2 * n * Block).Clear();
             for (int h = 0; h < heads; h++)
             {
                 int head = firstHead + h;
                 float* start = rows.Kept + ((((((long)batch * s.Heads) + head) * s.Chunks) + chunk) * s.State);
-                StateSpaceHeadBackward(s, rows, panels, start, panels.Gradients + (h * s.PaddedState), b, c, row, head, chunk, count);
+                StateSpaceHeadBackward(s, rows, panels, start, panels.Gradients + (h * s.PaddedState), b, row, head, chunk, count);
             }
 
             // The products of P are made for all heads of the block together; of a strip of columns only rows up to (or from) its own are not zero.
@@ -91,9 +91,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
             {
                 int strip = Math.Min(2 * V.Count, width - j);
                 SmallProduct<V>.Multiply(
-                    n, strip, count - j, c + ((long)j * s.SharedStride), 1, s.SharedStride, panels.Sums + (j * Block) + j, Block, panels.BGradient + j, Block, true);
+                    n, strip, count - j, panels.Read + j, Block, 1, panels.Sums + (j * Block) + j, Block, panels.BGradient + j, Block, true);
                 SmallProduct<V>.Multiply(
-                    n, strip, Math.Min(count, j + strip), b, 1, s.SharedStride, panels.Weights + j, Block, panels.CGradient + j, Block, true);
+                    n, strip, Math.Min(count, j + strip), panels.Written, Block, 1, panels.Weights + j, Block, panels.CGradient + j, Block, true);
             }
             long to = (long)chunk * Block * stride;
             Transposition.Transpose(panels.BGradient, Block, n, count, db + to, stride);
@@ -103,21 +103,24 @@ internal sealed unsafe partial class VectorKernels<V, D>
 
     /// <summary>One head of one chunk; <paramref name="gradient"/> comes as the gradient of the chunk's end state and leaves as that of its start state.</summary>
     private static void StateSpaceHeadBackward(
-        in StateSpaceSizes s, in StateSpaceRows rows, in StateSpacePanels panels, float* start, float* gradient, float* b, float* c, long row,
-        int head, int chunk, int count)
+        in StateSpaceSizes s, in StateSpaceRows rows, in StateSpacePanels panels, float* start, float* gradient, float* b, long row, int head,
+        int chunk, int count)
     {
         int n = s.StateSize, p = s.Padded, width = InRegisters(count);
         long at = (row * s.Stride) + ((long)head * s.HeadSize);
         bool later = chunk < s.Chunks - 1;
         ChunkDecays decays = panels.Decays;
         decays.Fill(s, row, head, count);
-        for (int i = 0; i < count; i++)
+        PackScaled(rows.Slope + at, s.Stride, count, s.HeadSize, decays.FromStart, panels.Slope, panels.Weighted, p);
+        Transposition.Transpose(s.X + at, s.Stride, count, s.HeadSize, panels.InputTransposed, Block);
+        if (chunk > 0)
         {
-            PackRow(s.X + at + ((long)i * s.Stride), s.HeadSize, panels.Input + (i * p), p);
-            PackRow(rows.Slope + at + ((long)i * s.Stride), s.HeadSize, panels.Slope + (i * p), p);
-            ScaleChunk(panels.Slope + (i * p), decays.FromStart[i], panels.Weighted + (i * p), p);
+            long back = at - ((long)Block * s.Stride);
+            Prefetch(s.X + back, s.Stride, Block, s.HeadSize);
+            Prefetch(rows.Slope + back, s.Stride, Block, s.HeadSize);
+            Prefetch(rows.InputGradient + back, s.Stride, Block, s.HeadSize);
+            Prefetch(start - s.State, s.HeadSize, n, s.HeadSize);
         }
-        Transposition.Transpose(panels.Input, p, count, s.HeadSize, panels.InputTransposed, Block);
         Transposition.Transpose(panels.Weighted, p, count, s.HeadSize, panels.SlopeTransposed, Block);
         SmallProduct<V>.Multiply(
             count, width, s.HeadSize, panels.Slope, p, 1, panels.InputTransposed, Block, panels.Slopes, Block, false, columnLimit: 0);
@@ -128,31 +131,30 @@ internal sealed unsafe partial class VectorKernels<V, D>
         if (later)
         {
             SmallProduct<V>.Multiply(count, p, n, b, s.SharedStride, 1, gradient, p, panels.Outer, p, false);
-            for (int i = 0; i < s.HeadSize; i++) MultiplyChunk(panels.InputTransposed + (i * Block), decays.Weights, width);
+            ScaleColumns(panels.InputTransposed, decays.Weights, s.HeadSize, width);
             SmallProduct<V>.Multiply(n, width, s.HeadSize, gradient, p, 1, panels.InputTransposed, Block, panels.BGradient, Block, true);
-            for (int j = 0; j < n; j++) across += Dot(gradient + (j * p), start + (j * s.HeadSize), s.HeadSize);
-            across *= decays.Whole(count);
-            ScaleChunk(gradient, decays.Whole(count), gradient, s.PaddedState);
+            across = PassState(gradient, start, decays.Whole(count), n, s.HeadSize, p);
         }
         else
         {
             new Span<float>(panels.Outer, count * p).Clear();
         }
-        SmallProduct<V>.Multiply(n, width, s.HeadSize, start, s.HeadSize, 1, panels.SlopeTransposed, Block, panels.Read, Block, false);
+        SmallProduct<V>.Multiply(n, width, s.HeadSize, start, s.HeadSize, 1, panels.SlopeTransposed, Block, panels.StateRead, Block, false);
         AddRead(panels, n, width);
-        if (chunk > 0) SmallProduct<V>.Multiply(n, p, count, c, 1, s.SharedStride, panels.Weighted, p, gradient, p, true);
+        if (chunk > 0) SmallProduct<V>.Multiply(n, p, count, panels.Read, Block, 1, panels.Weighted, p, gradient, p, true);
 
         // Of every token: the gradient of dt as a factor of x, and what it puts into the end state; the latter is turned into what comes before a token.
         float* direct = panels.PerToken, written = direct + Block, read = panels.ReadSums, straddling = panels.Straddling;
         double before = across, after = 0;
         for (int i = 0; i < count; i++)
         {
-            float* x = panels.Input + (i * p), inner = panels.Inner + (i * p), outer = panels.Outer + (i * p);
-            float toEnd = decays.ToEnd[i], outside = toEnd * Dot(x, outer, p);
-            direct[i] = Dot(x, inner, p) + outside;
+            long to = at + ((long)i * s.Stride);
+            InputGradient(
+                panels.Inner + (i * p), panels.Outer + (i * p), decays.ToEnd[i], decays.StepSizes[i], s.X + to, panels.Slope + (i * p), s.D[head],
+                rows.InputGradient + to, s.HeadSize, out float inside, out float outside);
+            direct[i] = inside + outside;
             written[i] = (float)before;
             before += decays.StepSizes[i] * outside;
-            InputGradient(inner, outer, toEnd, decays.StepSizes[i], panels.Slope + (i * p), s.D[head], rows.InputGradient + at + ((long)i * s.Stride), s.HeadSize);
         }
         for (int i = count - 1; i >= 0; i--)
         {
@@ -200,26 +202,56 @@ internal sealed unsafe partial class VectorKernels<V, D>
             for (int i = 0; i < n; i++)
             {
                 int at = (i * Block) + j;
-                V read = V.Load(panels.Read + at);
-                sum = V.MultiplyAdd(V.Load(panels.Transposed + at), read, sum);
+                V read = V.Load(panels.StateRead + at);
+                sum = V.MultiplyAdd(V.Load(panels.Read + at), read, sum);
                 (V.Load(panels.CGradient + at) + read).Store(panels.CGradient + at);
             }
             sum.Store(panels.ReadSums + j);
         }
     }
 
-    /// <summary>dx = dt (inner + f outer) + D dy.</summary>
-    private static void InputGradient(float* inner, float* outer, float toEnd, float step, float* slope, float skip, float* dx, int n)
+    /// <summary>dx = dt (inner + f outer) + D dy; inside = x . inner, outside = f x . outer.</summary>
+    private static void InputGradient(
+        float* inner, float* outer, float toEnd, float step, float* x, float* slope, float skip, float* dx, int n, out float inside, out float outside)
     {
-        V f = V.Create(toEnd), dt = V.Create(step), d = V.Create(skip);
+        V f = V.Create(toEnd), dt = V.Create(step), d = V.Create(skip), innerSum = V.Zero, outerSum = V.Zero;
         for (int j = 0; j < n; j += V.Count)
-            V.MultiplyAdd(dt, V.MultiplyAdd(f, V.Load(outer + j), V.Load(inner + j)), d * V.Load(slope + j)).Store(dx + j, n - j);
+        {
+            V input = V.Load(x + j, n - j), within = V.Load(inner + j), beyond = f * V.Load(outer + j);
+            innerSum = V.MultiplyAdd(input, within, innerSum);
+            outerSum = V.MultiplyAdd(input, beyond, outerSum);
+            V.MultiplyAdd(dt, within + beyond, d * V.Load(slope + j)).Store(dx + j, n - j);
+        }
+        inside = V.Sum(innerSum);
+        outside = V.Sum(outerSum);
     }
 
-    /// <summary>x *= factors, both whole registers.</summary>
-    private static void MultiplyChunk(float* x, float* factors, int n)
+    /// <summary>x[r, :] *= factors, rows a block apart and width in whole registers.</summary>
+    private static void ScaleColumns(float* x, float* factors, int rows, int width)
     {
-        for (int j = 0; j < n; j += V.Count) (V.Load(x + j) * V.Load(factors + j)).Store(x + j);
+        for (int j = 0; j < width; j += V.Count)
+        {
+            V factor = V.Load(factors + j);
+            for (int r = 0; r < rows; r++) (factor * V.Load(x + (r * Block) + j)).Store(x + (r * Block) + j);
+        }
+    }
+
+    /// <summary>G becomes e G; returns e (G . S0), for G [n, padded] and S0 [n, headSize], both transposed.</summary>
+    private static float PassState(float* gradient, float* start, float decay, int n, int headSize, int padded)
+    {
+        V e = V.Create(decay), sum = V.Zero;
+        for (int i = 0; i < n; i++)
+        {
+            for (int j = 0; j < padded; j += V.Count)
+            {
+                V left = e * V.Load(gradient + j);
+                left.Store(gradient + j);
+                sum = V.MultiplyAdd(left, V.Load(start + j, headSize - j), sum);
+            }
+            gradient += padded;
+            start += headSize;
+        }
+        return V.Sum(sum);
     }
 
     private readonly struct StateSpaceRows(float* kept, float* slope, float* inputGradient, float* stepGradient)
@@ -249,14 +281,14 @@ internal sealed unsafe partial class VectorKernels<V, D>
             Weights = Products + Square;
             Slopes = Weights + Square;
             Sums = Slopes + Square;
-            Transposed = Sums + Square;
-            BGradient = Transposed + shared;
+            Written = Sums + Square;
+            Read = Written + shared;
+            BGradient = Read + shared;
             CGradient = BGradient + shared;
-            Read = CGradient + shared;
-            InputTransposed = Read + shared;
+            StateRead = CGradient + shared;
+            InputTransposed = StateRead + shared;
             SlopeTransposed = InputTransposed + head;
-            Input = SlopeTransposed + head;
-            Slope = Input + s.Panel;
+            Slope = SlopeTransposed + head;
             Weighted = Slope + s.Panel;
             Inner = Weighted + s.Panel;
             Outer = Inner + s.Panel;
@@ -279,8 +311,11 @@ internal sealed unsafe partial class VectorKernels<V, D>
         /// <summary>P summed over heads.</summary>
         public float* Sums { get; }
 
-        /// <summary>B, then C, transposed: [N, Block].</summary>
-        public float* Transposed { get; }
+        /// <summary>B transposed, [N, Block].</summary>
+        public float* Written { get; }
+
+        /// <summary>C transposed, [N, Block].</summary>
+        public float* Read { get; }
 
         /// <summary>dB transposed, [N, Block].</summary>
         public float* BGradient { get; }
@@ -289,16 +324,13 @@ internal sealed unsafe partial class VectorKernels<V, D>
         public float* CGradient { get; }
 
         /// <summary>e^c_i S0^T dy_i transposed, [N, Block].</summary>
-        public float* Read { get; }
+        public float* StateRead { get; }
 
         /// <summary>x transposed, then times the weights in the end state, [HeadSize, Block].</summary>
         public float* InputTransposed { get; }
 
         /// <summary>e^c_i dy_i transposed, [HeadSize, Block].</summary>
         public float* SlopeTransposed { get; }
-
-        /// <summary>x, [Block, P].</summary>
-        public float* Input { get; }
 
         /// <summary>dy, [Block, P].</summary>
         public float* Slope { get; }
@@ -327,7 +359,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
         public ChunkDecays Decays { get; }
 
         public static long Size(in StateSpaceSizes s) =>
-            (4L * Square) + (4L * s.StateSize * Block) + (2L * s.HeadSize * Block) + (5L * s.Panel) + ((long)HeadsAtOnce * s.PaddedState)
+            (4L * Square) + (5L * s.StateSize * Block) + (2L * s.HeadSize * Block) + (4L * s.Panel) + ((long)HeadsAtOnce * s.PaddedState)
             + (4 * Block) + ChunkDecays.Size;
     }
 }

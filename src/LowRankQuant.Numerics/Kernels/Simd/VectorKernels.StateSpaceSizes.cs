@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+
 namespace LowRankQuant.Numerics.Kernels.Simd;
 
 /// <summary>Sizes of Mamba-2's recurrence cut into chunks and blocks of heads, and the decays within a chunk.</summary>
@@ -10,6 +13,49 @@ internal sealed unsafe partial class VectorKernels<V, D>
     private const int HeadsAtOnce = 4;
 
     private static float* Address(Tensor? x) => x is null ? null : x.Pointer;
+
+    /// <summary>Rows of n elements into whole registers, as they are and times a factor each: both [rows, padded].</summary>
+    private static void PackScaled(float* x, long stride, int rows, int n, float* factors, float* packed, float* scaled, int padded)
+    {
+        for (int r = 0; r < rows; r++)
+        {
+            V factor = V.Create(factors[r]);
+            for (int j = 0; j < padded; j += V.Count)
+            {
+                V value = V.Load(x + j, n - j);
+                value.Store(packed + j);
+                (factor * value).Store(scaled + j);
+            }
+            x += stride;
+            packed += padded;
+            scaled += padded;
+        }
+    }
+
+    /// <summary>
+    /// Asks for rows of n elements that will be wanted a while later. A head's part of a row is too short, and the next too far, for the processor to
+    /// see it coming by itself.
+    /// </summary>
+    private static void Prefetch(float* x, long stride, int rows, int n)
+    {
+        if (!Sse.IsSupported) return;
+        const int line = 16;
+        for (int r = 0; r < rows; r++)
+        {
+            for (int j = 0; j < n; j += line) Sse.Prefetch1(x + (r * stride) + j);
+        }
+    }
+
+    /// <summary>Rows in whole registers [rows, padded] back into rows of n elements.</summary>
+    private static void Unpack(float* packed, int padded, int rows, int n, float* y, long stride)
+    {
+        for (int r = 0; r < rows; r++)
+        {
+            for (int j = 0; j < n; j += V.Count) V.Load(packed + j).Store(y + j, n - j);
+            packed += padded;
+            y += stride;
+        }
+    }
 
     private readonly struct StateSpaceSizes(in StateSpaceShape shape, in ScanInputs inputs)
     {
@@ -44,6 +90,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
 
         /// <summary>Floats between rows of B and C.</summary>
         public int SharedStride => Groups * StateSize;
+
+        /// <summary>Tokens of a chunk, none behind the last.</summary>
+        public int Rows(int chunk) => Math.Clamp(Length - (chunk * Block), 0, Block);
 
         /// <summary>Floats of the state of one head.</summary>
         public int State => HeadSize * StateSize;
@@ -115,6 +164,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
         }
 
         /// <summary>e^(c_i - c_j) for the j of a register; meaningless, but finite, for j above i.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public V Between(int i, int j) =>
             SimdMath.Exp(V.Min(V.Zero, V.Create(_sum[i]) - V.Load(_sum + j) + (V.Create(_rest[i]) - V.Load(_rest + j))));
     }
