@@ -22,8 +22,10 @@ internal static class StateSpaceBenchmark
         int channels = options.Number("channels", 1024);
         bool processorClock = options.Text("clock") == "cpu";
         using Device device = options.Device();
-        Print($"{device.Name}; {heads} heads in {groups} group(s), state of {state}; best of {repeats} interleaved samples, {(processorClock ? "processor" : "wall")} time");
-        Console.WriteLine("| tokens | head | a token a call, ns | " + Few + " tokens a call, ns | chunks, ns | ratio | ratio to " + Few + " | GFLOP/s in chunks | forward with kept states, ns | backward, ns | kept bytes a token and head |");
+        Print($"peak (registers only): {GemmPeak.Measure(device.HostWorkers):F0} GFLOP/s");
+        Print($"{device.Name}; {heads} heads in {groups} group(s), state of {state}; times a token and head, bytes a head; best of {repeats} interleaved samples, {(processorClock ? "processor" : "wall")} time");
+        Console.WriteLine(
+            $"| tokens | head | a token a call, ns | {Few} tokens a call, ns | chunks, ns | ratio | ratio to {Few} | GFLOP/s in chunks | chunks and kept states, ns | backward, ns | kept, bytes |");
         Console.WriteLine("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
         foreach (int headSize in HeadSizes)
         {
@@ -33,8 +35,8 @@ internal static class StateSpaceBenchmark
                 Console.WriteLine(StateSpace(device, shape, repeats, processorClock));
             }
         }
-        Print($"selective scan of {channels} channels, state of 16");
-        Console.WriteLine("| tokens | a token a call, ns | whole, ns | backward, ns | kept bytes a token and channel |");
+        Print($"selective scan of {channels} channels, state of 16; times a token and channel, bytes a channel");
+        Console.WriteLine("| tokens | a token a call, ns | whole, ns | backward, ns | kept, bytes |");
         Console.WriteLine("|---:|---:|---:|---:|---:|");
         foreach (int length in Lengths) Console.WriteLine(SelectiveScan(device, new SelectiveScanShape(1, length, channels, 16), repeats, processorClock));
         return 0;
@@ -67,7 +69,7 @@ internal static class StateSpaceBenchmark
         return string.Create(
             CultureInfo.InvariantCulture,
             $"| {rows} | {shape.HeadSize} | {best[0] * unit:F0} | {best[1] * unit:F0} | {best[2] * unit:F0} | {best[0] / best[2]:F2} | {best[1] / best[2]:F2} | " +
-            $"{2 * (within + between) / (best[2] * unit):F0} | {best[3] * unit:F0} | {best[4] * unit:F0} | {shape.KeptElements * 4.0 / ((double)rows * shape.Heads):F0} |");
+            $"{2 * (within + between) / (best[2] * unit):F0} | {best[3] * unit:F0} | {best[4] * unit:F0} | {shape.KeptElements * 4.0 / shape.Heads:F0} |");
 
         void ByCalls(int count)
         {
@@ -102,7 +104,7 @@ internal static class StateSpaceBenchmark
         memory.Dispose();
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"| {rows} | {best[0] * unit:F2} | {best[1] * unit:F2} | {best[2] * unit:F2} | {shape.KeptElements * 4.0 / ((double)rows * n):F1} |");
+            $"| {rows} | {best[0] * unit:F2} | {best[1] * unit:F2} | {best[2] * unit:F2} | {shape.KeptElements * 4.0 / n:F0} |");
 
         void ByCalls()
         {

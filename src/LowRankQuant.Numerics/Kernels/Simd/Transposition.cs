@@ -11,11 +11,23 @@ internal static unsafe class Transposition
     public static void Transpose(float* x, long xStride, int rows, int columns, float* y, long yStride)
     {
         int wholeRows = Sse.IsSupported ? rows & ~3 : 0, wholeColumns = columns & ~3;
-        for (int r = 0; r < wholeRows; r += 4)
+
+        // Rows far apart, often by a power of two, keep each other out of the nearest cache: they are passed over once.
+        if (xStride >= yStride)
         {
-            for (int c = 0; c < wholeColumns; c += 4) Square(x + (r * xStride) + c, xStride, y + (c * yStride) + r, yStride);
-            for (int c = wholeColumns; c < columns; c++) Column(x + (r * xStride) + c, xStride, 4, y + (c * yStride) + r);
+            for (int r = 0; r < wholeRows; r += 4)
+            {
+                for (int c = 0; c < wholeColumns; c += 4) Square(x + (r * xStride) + c, xStride, y + (c * yStride) + r, yStride);
+            }
         }
+        else
+        {
+            for (int c = 0; c < wholeColumns; c += 4)
+            {
+                for (int r = 0; r < wholeRows; r += 4) Square(x + (r * xStride) + c, xStride, y + (c * yStride) + r, yStride);
+            }
+        }
+        for (int c = wholeColumns; c < columns; c++) Column(x + c, xStride, wholeRows, y + (c * yStride));
         for (int c = 0; c < columns; c++) Column(x + (wholeRows * xStride) + c, xStride, rows - wholeRows, y + (c * yStride) + wholeRows);
     }
 

@@ -27,8 +27,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
     {
         const int square = Block * Block;
         int n = s.StateSize, p = s.Padded;
-        using ScratchPool.Lease lease = _scratch.Rent((n * Block) + (2 * square) + (3 * s.Panel) + (HeadsAtOnce * s.PaddedState) + ChunkDecays.Size);
-        float* transposed = lease.Pointer, products = transposed + (n * Block), weights = products + square, input = weights + square;
+        using ScratchPool.Lease lease = _scratch.Rent((2 * n * Block) + (2 * square) + (3 * s.Panel) + (HeadsAtOnce * s.PaddedState) + ChunkDecays.Size);
+        float* written = lease.Pointer, read = written + (n * Block), products = read + (n * Block), weights = products + square, input = weights + square;
         float* weighted = input + s.Panel, output = weighted + s.Panel, states = output + s.Panel;
         var decays = new ChunkDecays(states + (HeadsAtOnce * s.PaddedState));
         (int batch, int group, int firstHead, int heads) = s.Item(item);
@@ -38,8 +38,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
             int rows = s.Rows(chunk), width = InRegisters(rows), ahead = s.Rows(chunk + 1);
             long row = ((long)batch * s.Length) + ((long)chunk * Block);
             float* b = s.B + (row * s.SharedStride) + (group * n), c = s.C + (row * s.SharedStride) + (group * n);
-            Transposition.Transpose(b, s.SharedStride, rows, n, transposed, Block);
-            SmallProduct<V>.Multiply(rows, width, n, c, s.SharedStride, 1, transposed, Block, products, Block, false, columnLimit: 0);
+            Transposition.Transpose(b, s.SharedStride, rows, n, written, Block);
+            Gather(c, s.SharedStride, rows, n, read);
+            SmallProduct<V>.Multiply(rows, width, n, read, n, 1, written, Block, products, Block, false, columnLimit: 0);
             for (int h = 0; h < heads; h++)
             {
                 int head = firstHead + h;
@@ -54,14 +55,14 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 bool started = chunk > 0 || start != null;
                 if (started)
                 {
-                    SmallProduct<V>.Multiply(rows, p, n, c, s.SharedStride, 1, state, p, output, p, false);
+                    SmallProduct<V>.Multiply(rows, p, n, read, n, 1, state, p, output, p, false);
                     ScalePanel(output, decays.FromStart, rows, p);
                 }
                 SmallProduct<V>.Multiply(rows, p, rows, weights, Block, 1, input, p, output, p, started, innerLimit: 0);
                 Unpack(output, p, rows, s.HeadSize, y + at, s.Stride);
                 if (chunk == s.Chunks - 1 && end == null) continue;
                 ScaleChunk(state, decays.Whole(rows), state, s.PaddedState);
-                SmallProduct<V>.Multiply(n, p, rows, transposed, Block, 1, weighted, p, state, p, true);
+                SmallProduct<V>.Multiply(n, p, rows, written, Block, 1, weighted, p, state, p, true);
             }
         }
         if (end == null) return;

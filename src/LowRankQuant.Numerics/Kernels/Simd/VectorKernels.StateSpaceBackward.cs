@@ -75,6 +75,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
             float* b = s.B + (row * s.SharedStride) + (group * n), c = s.C + (row * s.SharedStride) + (group * n);
             Transposition.Transpose(b, s.SharedStride, count, n, panels.Written, Block);
             Transposition.Transpose(c, s.SharedStride, count, n, panels.Read, Block);
+            Gather(b, s.SharedStride, count, n, panels.WrittenRows);
             SmallProduct<V>.Multiply(count, width, n, c, s.SharedStride, 1, panels.Written, Block, panels.Products, Block, false, columnLimit: 0);
             new Span<float>(panels.Sums, Block * Block).Clear();
             new Span<float>(panels.BGradient, 2 * n * Block).Clear();
@@ -82,7 +83,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
             {
                 int head = firstHead + h;
                 float* start = rows.Kept + ((((((long)batch * s.Heads) + head) * s.Chunks) + chunk) * s.State);
-                StateSpaceHeadBackward(s, rows, panels, start, panels.Gradients + (h * s.PaddedState), b, row, head, chunk, count);
+                StateSpaceHeadBackward(s, rows, panels, start, panels.Gradients + (h * s.PaddedState), row, head, chunk, count);
             }
 
             // The products of P are made for all heads of the block together; of a strip of columns only rows up to (or from) its own are not zero.
@@ -103,8 +104,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
 
     /// <summary>One head of one chunk; <paramref name="gradient"/> comes as the gradient of the chunk's end state and leaves as that of its start state.</summary>
     private static void StateSpaceHeadBackward(
-        in StateSpaceSizes s, in StateSpaceRows rows, in StateSpacePanels panels, float* start, float* gradient, float* b, long row, int head,
-        int chunk, int count)
+        in StateSpaceSizes s, in StateSpaceRows rows, in StateSpacePanels panels, float* start, float* gradient, long row, int head, int chunk,
+        int count)
     {
         int n = s.StateSize, p = s.Padded, width = InRegisters(count);
         long at = (row * s.Stride) + ((long)head * s.HeadSize);
@@ -130,7 +131,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
         float across = 0;
         if (later)
         {
-            SmallProduct<V>.Multiply(count, p, n, b, s.SharedStride, 1, gradient, p, panels.Outer, p, false);
+            SmallProduct<V>.Multiply(count, p, n, panels.WrittenRows, n, 1, gradient, p, panels.Outer, p, false);
             ScaleColumns(panels.InputTransposed, decays.Weights, s.HeadSize, width);
             SmallProduct<V>.Multiply(n, width, s.HeadSize, gradient, p, 1, panels.InputTransposed, Block, panels.BGradient, Block, true);
             across = PassState(gradient, start, decays.Whole(count), n, s.HeadSize, p);
@@ -282,7 +283,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
             Slopes = Weights + Square;
             Sums = Slopes + Square;
             Written = Sums + Square;
-            Read = Written + shared;
+            WrittenRows = Written + shared;
+            Read = WrittenRows + shared;
             BGradient = Read + shared;
             CGradient = BGradient + shared;
             StateRead = CGradient + shared;
@@ -313,6 +315,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
 
         /// <summary>B transposed, [N, Block].</summary>
         public float* Written { get; }
+
+        /// <summary>B, [Block, N].</summary>
+        public float* WrittenRows { get; }
 
         /// <summary>C transposed, [N, Block].</summary>
         public float* Read { get; }
@@ -359,7 +364,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
         public ChunkDecays Decays { get; }
 
         public static long Size(in StateSpaceSizes s) =>
-            (4L * Square) + (5L * s.StateSize * Block) + (2L * s.HeadSize * Block) + (4L * s.Panel) + ((long)HeadsAtOnce * s.PaddedState)
+            (4L * Square) + (6L * s.StateSize * Block) + (2L * s.HeadSize * Block) + (4L * s.Panel) + ((long)HeadsAtOnce * s.PaddedState)
             + (4 * Block) + ChunkDecays.Size;
     }
 }

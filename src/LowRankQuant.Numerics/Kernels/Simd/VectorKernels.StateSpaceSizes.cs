@@ -32,6 +32,17 @@ internal sealed unsafe partial class VectorKernels<V, D>
         }
     }
 
+    /// <summary>Rows of n elements side by side: [rows, n].</summary>
+    private static void Gather(float* x, long stride, int rows, int n, float* y)
+    {
+        for (int r = 0; r < rows; r++)
+        {
+            for (int j = 0; j < n; j += V.Count) V.Load(x + j, n - j).Store(y + j, n - j);
+            x += stride;
+            y += n;
+        }
+    }
+
     /// <summary>
     /// Asks for rows of n elements that will be wanted a while later. A head's part of a row is too short, and the next too far, for the processor to
     /// see it coming by itself.
