@@ -19,6 +19,9 @@ internal static class Program
         ["lrq-step"] = (
             StepBenchmark.Run,
             "one training step of LRQ, as JSON lines [--model NAME] [--kernels NAME] [--precision fp32|bf16] [--threads N] [--repeats N] [--warmup N] [--batch N] [--length N] [--rank N] [--bits N] [--rate X]"),
+        ["state-space"] = (
+            StateSpaceBenchmark.Run,
+            "the recurrences of Mamba-2 and Mamba-1, token by token, in chunks and backwards, a table [--threads N] [--heads N] [--groups N] [--state N] [--channels N] [--repeats N] [--clock cpu]"),
         ["sketch"] = (
             SketchBenchmark.Run,
             "R1-Sketch and its block form against a randomized and a full SVD [--threads N] [--ranks N] [--width N] [--repeats N] [--largest-svd N]"),

@@ -243,6 +243,40 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
         Stop("adam");
     }
 
+    public void StateSpaceForward(in StateSpaceShape shape, in ScanInputs inputs, Tensor? start, Tensor y, Tensor? end, Tensor? chunkStates)
+    {
+        Start();
+        inner.StateSpaceForward(shape, inputs, start, y, end, chunkStates);
+        Stop("state space");
+    }
+
+    public void StateSpaceBackward(in StateSpaceShape shape, in ScanInputs inputs, Tensor chunkStates, Tensor dy, in ScanGradients gradients)
+    {
+        Start();
+        inner.StateSpaceBackward(shape, inputs, chunkStates, dy, gradients);
+        Stop("state space backward");
+    }
+
+    public void SelectiveScanForward(in SelectiveScanShape shape, in ScanInputs inputs, Tensor? start, Tensor y, Tensor? end, Tensor? chunkStates)
+    {
+        Start();
+        inner.SelectiveScanForward(shape, inputs, start, y, end, chunkStates);
+        Stop("selective scan");
+    }
+
+    public void SelectiveScanBackward(in SelectiveScanShape shape, in ScanInputs inputs, Tensor chunkStates, Tensor dy, in ScanGradients gradients)
+    {
+        Start();
+        inner.SelectiveScanBackward(shape, inputs, chunkStates, dy, gradients);
+        Stop("selective scan backward");
+    }
+
+    public void StepSizesForward(Tensor x, Tensor bias, float low, float high, Tensor y) =>
+        Time("step sizes", () => inner.StepSizesForward(x, bias, low, high, y));
+
+    public void StepSizesBackward(Tensor dy, Tensor x, Tensor bias, float low, float high, Tensor dx) =>
+        Time("step sizes backward", () => inner.StepSizesBackward(dy, x, bias, low, high, dx));
+
     private void Time(string name, Action action)
     {
         Start();

@@ -227,4 +227,34 @@ public interface IKernels
 
     /// <summary>One step of Adam (Kingma and Ba, ICLR 2015) over all parameters in one pass; see <see cref="AdamArguments"/>.</summary>
     void AdamStep(in AdamArguments arguments);
+
+    /// <summary>Mamba-2's recurrence, see <see cref="StateSpaceShape"/>.</summary>
+    /// <param name="shape">Sizes.</param>
+    /// <param name="inputs">What the recurrence reads.</param>
+    /// <param name="start">[batch * heads * headSize, stateSize]: the states before the first token; null for zeros.</param>
+    /// <param name="y">[batch * length, heads * headSize].</param>
+    /// <param name="end">Shaped as start: the states behind the last token, or null. May be start itself.</param>
+    /// <param name="chunkStates">The states at the start of every chunk, <see cref="StateSpaceShape.KeptElements"/>, kept for the backward pass; or null.</param>
+    void StateSpaceForward(in StateSpaceShape shape, in ScanInputs inputs, Tensor? start, Tensor y, Tensor? end, Tensor? chunkStates);
+
+    /// <summary>Gradient of <see cref="StateSpaceForward"/>, recomputing states from those at the starts of chunks. A, D and the start state are constants; nothing is read from the end state.</summary>
+    void StateSpaceBackward(in StateSpaceShape shape, in ScanInputs inputs, Tensor chunkStates, Tensor dy, in ScanGradients gradients);
+
+    /// <summary>Mamba-1's selective scan, see <see cref="SelectiveScanShape"/>.</summary>
+    /// <param name="shape">Sizes.</param>
+    /// <param name="inputs">What the recurrence reads.</param>
+    /// <param name="start">[batch * channels, stateSize]: the states before the first token; null for zeros.</param>
+    /// <param name="y">[batch * length, channels].</param>
+    /// <param name="end">Shaped as start: the states behind the last token, or null. May be start itself.</param>
+    /// <param name="chunkStates">The states at the start of every chunk, <see cref="SelectiveScanShape.KeptElements"/>, kept for the backward pass; or null.</param>
+    void SelectiveScanForward(in SelectiveScanShape shape, in ScanInputs inputs, Tensor? start, Tensor y, Tensor? end, Tensor? chunkStates);
+
+    /// <summary>Gradient of <see cref="SelectiveScanForward"/>, recomputing states from those at the starts of chunks. A, D and the start state are constants; nothing is read from the end state.</summary>
+    void SelectiveScanBackward(in SelectiveScanShape shape, in ScanInputs inputs, Tensor chunkStates, Tensor dy, in ScanGradients gradients);
+
+    /// <summary>y = clamp(log(1 + e^(x + bias)), low, high): the step sizes of both recurrences. bias has Columns elements; high may be infinite.</summary>
+    void StepSizesForward(Tensor x, Tensor bias, float low, float high, Tensor y);
+
+    /// <summary>dx = dy / (1 + e^-(x + bias)), and 0 where the value is clamped (not at the limits themselves); dx may be dy.</summary>
+    void StepSizesBackward(Tensor dy, Tensor x, Tensor bias, float low, float high, Tensor dx);
 }

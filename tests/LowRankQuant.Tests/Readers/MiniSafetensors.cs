@@ -38,6 +38,7 @@ internal sealed class MiniSafetensors
         return type switch
         {
             "F32" => Array.ConvertAll(MemoryMarshal.Cast<byte, float>(data).ToArray(), value => (double)value),
+            "BF16" => Array.ConvertAll(MemoryMarshal.Cast<byte, ushort>(data).ToArray(), value => (double)BitConverter.Int32BitsToSingle(value << 16)),
             "F64" => MemoryMarshal.Cast<byte, double>(data).ToArray(),
             "I32" => Array.ConvertAll(MemoryMarshal.Cast<byte, int>(data).ToArray(), value => (double)value),
             "I64" => Array.ConvertAll(MemoryMarshal.Cast<byte, long>(data).ToArray(), value => (double)value),

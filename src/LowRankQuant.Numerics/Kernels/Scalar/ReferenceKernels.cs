@@ -219,4 +219,30 @@ internal sealed class ReferenceKernels : IKernels
             arguments.Rate, arguments.Step, AdamFactors.AsWritten(arguments.Beta1), AdamFactors.AsWritten(arguments.Beta2), arguments.Epsilon);
 
     private static Span<float> Elements(Tensor? x) => x is null ? default : x.Span;
+
+    public void StateSpaceForward(in StateSpaceShape shape, in ScanInputs inputs, Tensor? start, Tensor y, Tensor? end, Tensor? chunkStates) =>
+        Reference.StateSpaceForward<float>(
+            shape, inputs.X.Span, inputs.B.Span, inputs.C.Span, inputs.StepSizes.Span, inputs.A.Span, inputs.D.Span, Elements(start), y.Span,
+            Elements(end), Elements(chunkStates));
+
+    public void StateSpaceBackward(in StateSpaceShape shape, in ScanInputs inputs, Tensor chunkStates, Tensor dy, in ScanGradients gradients) =>
+        Reference.StateSpaceBackward<float>(
+            shape, inputs.X.Span, inputs.B.Span, inputs.C.Span, inputs.StepSizes.Span, inputs.A.Span, inputs.D.Span, chunkStates.Span, dy.Span,
+            gradients.X.Span, gradients.B.Span, gradients.C.Span, gradients.StepSizes.Span);
+
+    public void SelectiveScanForward(in SelectiveScanShape shape, in ScanInputs inputs, Tensor? start, Tensor y, Tensor? end, Tensor? chunkStates) =>
+        Reference.SelectiveScanForward<float>(
+            shape, inputs.X.Span, inputs.B.Span, inputs.C.Span, inputs.StepSizes.Span, inputs.A.Span, inputs.D.Span, Elements(start), y.Span,
+            Elements(end), Elements(chunkStates));
+
+    public void SelectiveScanBackward(in SelectiveScanShape shape, in ScanInputs inputs, Tensor chunkStates, Tensor dy, in ScanGradients gradients) =>
+        Reference.SelectiveScanBackward<float>(
+            shape, inputs.X.Span, inputs.B.Span, inputs.C.Span, inputs.StepSizes.Span, inputs.A.Span, inputs.D.Span, chunkStates.Span, dy.Span,
+            gradients.X.Span, gradients.B.Span, gradients.C.Span, gradients.StepSizes.Span);
+
+    public void StepSizesForward(Tensor x, Tensor bias, float low, float high, Tensor y) =>
+        Reference.StepSizesForward<float>(x.Span, bias.Span, low, high, y.Span);
+
+    public void StepSizesBackward(Tensor dy, Tensor x, Tensor bias, float low, float high, Tensor dx) =>
+        Reference.StepSizesBackward<float>(dy.Span, x.Span, bias.Span, low, high, dx.Span);
 }
