@@ -112,6 +112,8 @@ public sealed class RuntimeQuantizers
             slot.InputQuantizer = quantizer;
         }
         if (Config.KvCacheScheme?.ToActivationGrid() is not { } cache) return;
+        if (block.Caches.Select(site => site.StorageObstacle).FirstOrDefault(reason => reason is not null) is { } obstacle)
+            throw new UnsupportedModelException($"{block.Name}: the kv_cache_scheme of the checkpoint cannot be computed with: {obstacle}.");
         foreach (CacheSite site in block.Caches) site.Quantizer = parts.Own(Make(parts.Device, cache, CacheSteps(block.Name, site, cache)));
     }
 
