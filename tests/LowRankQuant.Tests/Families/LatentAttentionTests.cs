@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
@@ -178,6 +177,7 @@ public sealed class LatentAttentionTests : IDisposable
     [InlineData("deepseek_v2", """{"topk_method": "noaux_tc"}""", "topk_method noaux_tc is not supported")]
     [InlineData("deepseek_v2", """{"norm_topk_prob": true}""", "norm_topk_prob true is not supported")]
     [InlineData("deepseek_v2", """{"mlp_bias": true}""", "mlp_bias true is not supported")]
+    [InlineData("glm4_moe_lite", """{"mlp_layer_types": ["dense", "other"]}""", "mlp_layer_types other is not supported")]
     [InlineData("mistral4", """{"scoring_func": "sigmoid"}""", "scoring_func sigmoid is not supported")]
     public void WhatIsNotComputedIsRefusedByName(string name, string changes, string message)
     {

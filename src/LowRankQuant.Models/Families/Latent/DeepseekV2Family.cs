@@ -1,4 +1,3 @@
-using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Models.Families.Latent;

@@ -1,5 +1,3 @@
-using LowRankQuant.Models.Decoder;
-
 namespace LowRankQuant.Models.Families.Latent;
 
 /// <summary>

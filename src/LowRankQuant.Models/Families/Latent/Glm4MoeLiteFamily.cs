@@ -1,5 +1,3 @@
-using LowRankQuant.Models.Decoder;
-
 namespace LowRankQuant.Models.Families.Latent;
 
 /// <summary>GLM-4.7-Flash: latent attention, and DeepSeek-V3's experts without groups, in the layers that <c>mlp_layer_types</c> names.</summary>

@@ -102,7 +102,7 @@ internal sealed class LatentModel
         _sharedWidth = _expertWidth * reader.Count("n_shared_experts", usual.Shared);
         _extra = reader.Count("num_nextn_predict_layers", 0);
         int first = reader.Count("first_k_dense_replace", usual.Dense);
-        _dense = [.. reader.Words("mlp_layer_types", Config.Layers)?.Select(word => word == "dense") ?? Enumerable.Range(0, Config.Layers).Select(layer => layer < first)];
+        _dense = [.. reader.Words("mlp_layer_types", Config.Layers)?.Select(word => IsDense(reader, word)) ?? Enumerable.Range(0, Config.Layers).Select(layer => layer < first)];
         if (reader.Size("moe_layer_freq", 1) is not 1 and var every) throw reader.Unsupported("moe_layer_freq", $"{every}");
         if (reader.Flag("mlp_bias", false)) throw reader.Unsupported("mlp_bias", "true");
     }
@@ -149,6 +149,13 @@ internal sealed class LatentModel
             FinalNorm = parts => parts.RmsNorm("model.norm", Config.HiddenSize, Config.NormEpsilon),
         };
     }
+
+    private static bool IsDense(ConfigReader reader, string word) => word switch
+    {
+        "dense" => true,
+        "sparse" => false,
+        _ => throw reader.Unsupported("mlp_layer_types", word),
+    };
 
     // Queries, keys and values in whole and in parts, and the latents in front of and behind their norms; six numbers of the stream's width are counted everywhere.
     private long Numbers(int plain)
