@@ -219,7 +219,7 @@ public sealed class LatentAttentionTests : IDisposable
 
     /// <summary>Static steps of a cache are for engines, and these keep the latent; steps per token live in the recipe alone.</summary>
     [Fact]
-    public async Task AStaticCacheIsRefusedBeforeTheFirstBlock()
+    public async Task AStaticCacheIsRefusedWhereItIsStoredAndWhereItIsRead()
     {
         string source = TestData.Path("golden", "hybrids", "deepseek_v3");
         using var folder = new TemporaryFolder();
@@ -237,6 +237,13 @@ public sealed class LatentAttentionTests : IDisposable
         Assert.False(Directory.Exists(folder.File("out")));
         CliResult token = await Lrq.Run([.. asked, "8:token"]);
         Assert.True(token.Code == 0, token.Error);
+        string written = Path.Combine(folder.File("out"), "config.json");
+        var config = (JsonObject)JsonNode.Parse(File.ReadAllText(written))!;
+        config["quantization_config"]!["kv_cache_scheme"] = JsonNode.Parse("""{"num_bits": 8, "type": "int", "symmetric": true, "strategy": "tensor", "dynamic": false}""");
+        File.WriteAllText(written, config.ToJsonString());
+        CliResult read = await Lrq.Run("eval", folder.File("out"), "--ids", ids, "--threads", "1");
+        Assert.Equal(1, read.Code);
+        Assert.Contains("a quantized key-value cache cannot be executed: block 0: engines keep the latent", read.Error, StringComparison.Ordinal);
     }
 
     public void Dispose() => _device.Dispose();
