@@ -152,6 +152,19 @@ public sealed class CausalModel : IDisposable
             .Select(block => $"block {block.Index}: {block.Reason}").FirstOrDefault();
     }
 
+    /// <summary>Why files cannot say static steps of the model's keys and values, with the block where it begins; null where they can. Loads nothing.</summary>
+    public string? CacheStorageObstacle()
+    {
+        if (Architecture.Unknown is not null) return null;
+        using TensorListing listing = Listing();
+        for (int index = 0; index < Config.Layers; index++)
+        {
+            using var parts = new BlockParts(listing, BlockName(index), index);
+            if (Architecture.Block(parts).Mixer.Caches.Select(site => site.StorageObstacle).FirstOrDefault(reason => reason is not null) is { } obstacle) return $"block {index}: {obstacle}";
+        }
+        return null;
+    }
+
     /// <summary>Loads the final norm and the output head; with tied weights either name serves.</summary>
     /// <param name="weight">Another matrix [vocabulary, width] in the place of the stored one, owned from then on; null for the stored one.</param>
     public OutputHead LoadHead(Tensor? weight = null) =>

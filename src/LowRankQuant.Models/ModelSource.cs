@@ -29,7 +29,7 @@ public static class ModelSource
                     $"{path}: {quantizers.Description}; 'lrq eval' runs them, and nothing else does: " +
                     $"'lrq convert {path} `to` {quantizers.WeightsOnlyTarget} `weights_only` `out` DIR' writes the model without.");
             }
-            quantizers.CheckExecutable(model.Checkpoint);
+            quantizers.CheckExecutable(model.Checkpoint, model.CacheStorageObstacle());
             model.RunsQuantizers = true;
             return model;
         }

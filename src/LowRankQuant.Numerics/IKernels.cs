@@ -172,6 +172,18 @@ public interface IKernels
     /// <summary>y[r, :] = factors[r mod count] * x[r, :], where the number of factors divides the rows; y may be x.</summary>
     void ScaleRows(Tensor x, Tensor factors, Tensor y);
 
+    /// <summary>y[r, place + j] = x[r / repeat, start + j] for j below the width: columns copied, every row as often as asked; the other columns of y stay.</summary>
+    /// <param name="x">[rows, n].</param>
+    /// <param name="start">First column taken.</param>
+    /// <param name="repeat">Rows of y that a row of x becomes.</param>
+    /// <param name="y">[rows * repeat, m].</param>
+    /// <param name="place">Where the first goes.</param>
+    /// <param name="width">How many.</param>
+    void CopyColumns(Tensor x, int start, int repeat, Tensor y, int place, int width);
+
+    /// <summary>Gradient of <see cref="CopyColumns"/>: dx[r, start + j] += sum over h below repeat of dy[r repeat + h, place + j], in the order of h.</summary>
+    void AddColumns(Tensor dy, int place, int repeat, Tensor dx, int start, int width);
+
     /// <summary>y[r] = a[r, :] . b[r, :].</summary>
     void RowDots(Tensor a, Tensor b, Tensor y);
 

@@ -53,11 +53,20 @@ internal static class RunPreflight
     {
         yield return job.Model.CheckLinears;
         foreach (TransformSettings transform in job.Recipe.Transforms) yield return () => transform.Create(job.Model, job.Recipe.Seed);
+        yield return () => CheckCache(job);
         // Nothing is written or measured of some blocks alone.
         if (job.Blocks is not null) yield break;
         // A model without a tokenizer can be quantized where no text is read.
         if (job.HasTokenizer || job.EvaluationText is not null) yield return () => job.Model.Checkpoint.LoadTokenizer();
         yield return () => CheckEvaluationText(job);
+    }
+
+    // Static steps are stored, and an engine that keeps something else would take them for it.
+    private static void CheckCache(QuantizeJob job)
+    {
+        if (job.Recipe.Cache is not { IsStorable: true } || job.Model.CacheStorageObstacle() is not { } obstacle) return;
+        throw new UnsupportedModelException(
+            $"{job.Model.Config.ModelType}: a static cache ({job.Recipe.Cache}) cannot be stored: {obstacle}. Take steps per token (8:token), or none (off).");
     }
 
     // The first window tells whether there is a text at all and whether it is long enough; the run itself reads the others before its first block too.

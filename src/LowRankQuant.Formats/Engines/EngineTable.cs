@@ -33,8 +33,19 @@ public static class EngineTable
     /// <summary>The widths that vLLM's Marlin kernels take with stored zero points. Source: quantization/utils/marlin_utils.py.</summary>
     public static IReadOnlyList<int> VllmZeroPointWidths { get; } = [4];
 
-    // Source: packed_modules_mapping of vLLM's models, which is the same for nearly all that have these names.
-    private static readonly string[][] VllmFused = [["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"]];
+    // Source: packed_modules_mapping of vLLM's models, which is the same for nearly all that have these names; that of latent attention is made in deepseek_v2.py.
+    private static readonly string[][] VllmFused = [["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"], ["q_a_proj", "kv_a_proj_with_mqa"]];
+
+    // Source: deepseek_v2.py. What makes the latents is the same in every shard; heads are made from them in shards.
+    private static readonly string[] VllmWhole = ["q_a_proj", "kv_a_proj_with_mqa"], VllmHeads = ["q_b_proj", "kv_b_proj"];
+
+    /// <summary>Whether every shard of vLLM has the whole of a linear.</summary>
+    /// <param name="linear">Its name, within a block or in full.</param>
+    public static bool VllmKeepsWhole(string linear) => VllmWhole.Contains(linear[(linear.LastIndexOf('.') + 1)..]);
+
+    /// <summary>Whether shards of vLLM have parts of a linear's outputs; else, unless all have the whole, of its inputs.</summary>
+    /// <param name="linear">Its name, within a block or in full.</param>
+    public static bool VllmCutsOutputs(string linear) => !VllmKeepsWhole(linear) && (VllmFusedWith(linear) is not null || VllmHeads.Contains(linear[(linear.LastIndexOf('.') + 1)..]));
 
     /// <summary>Linears that vLLM runs as one matrix, which has one scheme: those of a set that stand in one module, in the order of the set.</summary>
     /// <param name="linear">Name of one of them, within a block or in full.</param>

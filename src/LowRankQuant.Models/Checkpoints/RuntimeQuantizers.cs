@@ -67,13 +67,15 @@ public sealed class RuntimeQuantizers
 
     /// <summary>Looks whether forward passes can run with all of them.</summary>
     /// <param name="checkpoint">The checkpoint that has them.</param>
+    /// <param name="cacheObstacle">Why steps of a cache say nothing of the model's keys and values; null where they do.</param>
     /// <exception cref="UnsupportedModelException">One is of a kind, or at a place, that is not executed.</exception>
     /// <exception cref="Formats.CheckpointFormatException">Stored scales or zero points are missing or unsound.</exception>
-    public void CheckExecutable(ICheckpoint checkpoint)
+    public void CheckExecutable(ICheckpoint checkpoint, string? cacheObstacle = null)
     {
         if (NotExecuted is not null) throw Refused(checkpoint, $"{NotExecuted} cannot be executed");
         if (checkpoint is AdaptedCheckpoint && _inputs.Count > 0)
             throw Refused(checkpoint, "an adapter sees inputs as they are and its base sees them quantized, which cannot be executed");
+        if (Config.KvCacheScheme is not null && cacheObstacle is not null) throw Refused(checkpoint, $"a quantized key-value cache cannot be executed: {cacheObstacle}");
         HashSet<string> linears = [.. checkpoint.Layout.Modules.Select(module => StoredModule(checkpoint.Layout, module.Name))];
         foreach ((string module, QuantizationArgs args) in _inputs)
         {

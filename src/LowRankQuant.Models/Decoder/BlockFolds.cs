@@ -71,6 +71,26 @@ internal sealed class FoldList(IReadOnlyList<LinearSlot> slots, BlockTensors ten
         _streamReaders.Add((own, readers));
         if (own.SubtractsMean) RefuseRotation($"{tensors.NameOf(own.Weight) ?? "a norm"} subtracts the mean of a row (LayerNorm), which a rotation does not keep");
         if (readers.Obstacle is not null) RefuseRotation(readers.Obstacle);
+        Behind(own, readers);
+    }
+
+    /// <summary>Channels behind a norm within a part, which are none of the residual stream.</summary>
+    /// <param name="norm">The norm.</param>
+    /// <param name="readers">All who read what it gives.</param>
+    public void Within(INorm norm, params LinearSlot[] readers)
+    {
+        var all = new InputReaders();
+        foreach (LinearSlot slot in readers) all.Add(slot);
+        if (norm is IChannelNorm own)
+        {
+            Behind(own, all);
+            return;
+        }
+        foreach (LinearSlot slot in readers) Refuse(slot, FoldKind.Norm, "the norm in front is not one of whole rows");
+    }
+
+    private void Behind(IChannelNorm own, InputReaders readers)
+    {
         string? name = tensors.NameOf(own.Weight), reason = readers.Obstacle ?? (name is null ? "the norm in front has no stored weight" : null);
         if (reason is not null)
         {
@@ -85,8 +105,16 @@ internal sealed class FoldList(IReadOnlyList<LinearSlot> slots, BlockTensors ten
     /// <param name="output">The output projection.</param>
     /// <param name="headSize">Elements of a head of values.</param>
     /// <param name="group">Query heads that read one head of values.</param>
-    public void Values(LinearSlot values, LinearSlot output, int headSize, int group) => _sites.Add(
-        new FoldSite(tensors, FoldKind.Values, values.Name, [output], Numbers([output])) { Rows = values, Channels = values.OutFeatures, HeadSize = headSize, Group = group });
+    /// <param name="rows">Which of the projection's rows are values, whole heads of which follow each other; null for all.</param>
+    public void Values(LinearSlot values, LinearSlot output, int headSize, int group, RowPattern? rows = null) => _sites.Add(
+        new FoldSite(tensors, FoldKind.Values, values.Name, [output], Numbers([output]))
+        {
+            Rows = values,
+            Channels = rows?.Count ?? values.OutFeatures,
+            HeadSize = headSize,
+            Group = group,
+            Pattern = rows,
+        });
 
     /// <summary>Rows of an up projection that the down projection reads.</summary>
     public void Up(LinearSlot up, LinearSlot down) => _sites.Add(new FoldSite(tensors, FoldKind.Up, up.Name, [down], Numbers([down])) { Rows = up });

@@ -30,6 +30,9 @@ public sealed class CacheSite(CacheKind kind, int heads, int headSize)
     /// <summary>Elements of a head.</summary>
     public int HeadSize => headSize;
 
+    /// <summary>Why a checkpoint cannot say steps of it, half a sentence; null where it can.</summary>
+    public string? StorageObstacle { get; init; }
+
     /// <summary>What rounds them; null for nothing.</summary>
     public IActivationQuantizer? Quantizer { get; set; }
 

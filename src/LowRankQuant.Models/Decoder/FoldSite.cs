@@ -74,6 +74,11 @@ public sealed class FoldSite
 
     internal LinearSlot? Rows { get; init; }
 
+    /// <summary>Which of the rows the channels are; null for all in their order.</summary>
+    internal RowPattern? Pattern { get; init; }
+
+    private RowPattern Taken => Pattern ?? RowPattern.Range(0, Channels);
+
     /// <summary>The factor that a column of the readers has.</summary>
     public int FactorOf(int column) => (column / (Group * HeadSize) * HeadSize) + (column % HeadSize);
 
@@ -131,15 +136,16 @@ public sealed class FoldSite
         int heads = Channels / HeadSize;
         IChannelRotation[] rotations = [.. Enumerable.Range(0, heads).Select(rotationOf)];
         LinearSlot source = Rows!;
+        RowPattern taken = Taken;
         WorkerPool workers = _tensors.Workers;
         _tensors.Change(source, values =>
         {
-            for (int head = 0; head < heads; head++) Rotations.Rows(values, source.InFeatures, head * HeadSize, rotations[head], workers);
+            for (int head = 0; head < heads; head++) Rotations.Rows(values, source.InFeatures, taken.Of(head * HeadSize), rotations[head], workers);
         }, null);
         if (source.Bias is { } bias)
         {
             float[] values = bias.ToArray();
-            for (int head = 0; head < heads; head++) Rotations.Columns(values, values.Length, head * HeadSize, rotations[head], null, workers);
+            for (int head = 0; head < heads; head++) Rotations.Columns(values, values.Length, taken.Of(head * HeadSize), rotations[head], null, workers);
             _tensors.Write(bias, values, null);
         }
         foreach (LinearSlot slot in Slots)
@@ -171,23 +177,27 @@ public sealed class FoldSite
                 if (rounded[i] != 0) factors[i] = (float)(gains[i] / rounded[i]);
             }
         }
-        if (norm.Bias is { } bias) Divide(bias, factors, undo);
+        if (norm.Bias is { } bias) Divide(bias, factors, RowPattern.Range(0, factors.Length), undo);
     }
 
     private void DivideRows(LinearSlot rows, float[] factors, FoldUndo? undo)
     {
         int columns = rows.InFeatures;
+        RowPattern taken = Taken;
         _tensors.Change(rows, values =>
         {
-            for (int i = 0; i < values.Length; i++) values[i] /= factors[i / columns];
+            for (int channel = 0; channel < factors.Length; channel++)
+            {
+                foreach (ref float value in values.AsSpan(taken.Of(channel) * columns, columns)) value /= factors[channel];
+            }
         }, undo);
-        if (rows.Bias is { } bias) Divide(bias, factors, undo);
+        if (rows.Bias is { } bias) Divide(bias, factors, taken, undo);
     }
 
-    private void Divide(Tensor vector, float[] factors, FoldUndo? undo)
+    private void Divide(Tensor vector, float[] factors, RowPattern taken, FoldUndo? undo)
     {
         float[] values = vector.ToArray();
-        for (int i = 0; i < values.Length; i++) values[i] /= factors[i];
+        for (int channel = 0; channel < factors.Length; channel++) values[taken.Of(channel)] /= factors[channel];
         _tensors.Write(vector, values, undo);
     }
 

@@ -71,11 +71,12 @@ public static class RopeFrequencies
         }
         if (rope.Scaling != RopeScaling.Yarn) return 1;
         if (rope.AttentionFactor is { } given) return given;
-        if (rope.MScale is { } own and not 0 && rope.MScaleAllDim is { } all and not 0) return M(own) / M(all);
-        return M(1);
-
-        double M(double c) => rope.Factor <= 1 ? 1 : (0.1 * c * Math.Log(rope.Factor)) + 1;
+        if (rope.MScale is { } own and not 0 && rope.MScaleAllDim is { } all and not 0) return Temperature(rope, own) / Temperature(rope, all);
+        return Temperature(rope, 1);
     }
+
+    /// <summary>m(c) = 0.1 c ln s + 1 of YaRN with the factor s; 1 where nothing is stretched.</summary>
+    public static double Temperature(RopeConfig rope, double c) => rope.Factor <= 1 ? 1 : (0.1 * c * Math.Log(rope.Factor)) + 1;
 
     /// <summary>Tables of positions 0..<paramref name="length"/> - 1; angles in double precision.</summary>
     public static RotaryAngles BuildAngles(Device device, RopeConfig rope, int length)

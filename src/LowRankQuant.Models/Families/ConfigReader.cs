@@ -31,6 +31,13 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
     /// <summary>Whether a key is there.</summary>
     internal bool Has(string key) => At(key) is not null;
 
+    /// <summary>Whether a key is there and null, which a family may take for something else than its absence.</summary>
+    internal bool IsNull(string key)
+    {
+        Asked?.Add(key);
+        return json.TryGetPropertyValue(key, out JsonNode? node) && node is null;
+    }
+
     /// <summary>Whether the file says something about tied embeddings.</summary>
     internal static bool SaysTied(JsonObject whole, string? textKey) =>
         whole[TieKey] is not null || (textKey is not null && whole[textKey] is JsonObject text && text[TieKey] is not null);

@@ -28,15 +28,42 @@ internal static class Moe
     /// Routing by sigmoids with corrections, as DeepSeek-V3 has it: groups are kept by their two best, weights divided by their sum where
     /// <c>norm_topk_prob</c> says so, times <c>routed_scaling_factor</c>.
     /// </summary>
-    public static Routing Sigmoid(ConfigReader reader, int experts, bool normalized = true) => new()
+    /// <param name="reader">The configuration.</param>
+    /// <param name="experts">Experts.</param>
+    /// <param name="usual">What absent keys mean; null for no groups, normalized weights and no factor.</param>
+    public static Routing Sigmoid(ConfigReader reader, int experts, RoutingDefaults? usual = null) => Grouped(reader, experts, usual ?? new RoutingDefaults()) with { Score = RouterScore.Sigmoid };
+
+    /// <summary>The same by the softmax over all experts.</summary>
+    /// <param name="reader">The configuration.</param>
+    /// <param name="experts">Experts.</param>
+    /// <param name="usual">What absent keys mean.</param>
+    public static Routing Grouped(ConfigReader reader, int experts, RoutingDefaults usual) => new()
     {
         Experts = experts,
-        Chosen = reader.Size("num_experts_per_tok"),
-        Score = RouterScore.Sigmoid,
-        Groups = reader.Size("n_group", 1),
-        KeptGroups = reader.Size("topk_group", 1),
-        Norm = reader.Flag("norm_topk_prob", normalized) ? 1 : null,
+        Chosen = reader.Size("num_experts_per_tok", usual.Chosen),
+        Groups = reader.Size("n_group", usual.Groups),
+        KeptGroups = reader.Size("topk_group", usual.KeptGroups),
+        Norm = reader.Flag("norm_topk_prob", usual.Normalized) ? 1 : null,
         NormEpsilon = 1e-20,
-        Factor = (float)(reader.Number("routed_scaling_factor") ?? 1),
+        Factor = (float)(reader.Number("routed_scaling_factor") ?? usual.Factor),
     };
+}
+
+/// <summary>What a configuration means where it does not say how experts are chosen.</summary>
+internal sealed record RoutingDefaults
+{
+    /// <summary>Experts of a token; null where it must be given.</summary>
+    public int? Chosen { get; init; }
+
+    /// <summary>Groups of experts.</summary>
+    public int Groups { get; init; } = 1;
+
+    /// <summary>Groups that are kept.</summary>
+    public int KeptGroups { get; init; } = 1;
+
+    /// <summary>Whether weights are divided by their sum.</summary>
+    public bool Normalized { get; init; } = true;
+
+    /// <summary>Multiplies all weights.</summary>
+    public double Factor { get; init; } = 1;
 }

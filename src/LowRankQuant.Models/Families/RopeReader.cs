@@ -22,6 +22,9 @@ internal sealed record RopeRule
     /// <summary>Key of the number of rotated elements, which then counts; null for none.</summary>
     public string? RotatedKey { get; init; }
 
+    /// <summary>Number of rotated elements whatever the keys say; null where they do.</summary>
+    public int? Rotated { get; init; }
+
     /// <summary>The kind of layer whose parameters are asked for where they differ by kind.</summary>
     public string LayerType { get; init; } = "full_attention";
 
@@ -42,19 +45,22 @@ internal sealed record RopeRule
 /// <param name="json">The configuration.</param>
 internal sealed class RopeReader(ConfigReader reader, JsonObject json)
 {
+    /// <summary>Key of the parameters in the style of transformers 5.</summary>
+    public const string Parameters = "rope_parameters";
+
     private const string Kinds = "default, linear, dynamic, llama3, yarn, longrope and proportional";
 
     /// <summary>Reads it.</summary>
     public RopeConfig Read(int headSize, int maxPositions, RopeRule rule)
     {
-        JsonObject? parameters = reader.Object("rope_parameters");
+        JsonObject? parameters = reader.Object(Parameters);
         if (parameters?[rule.LayerType] is JsonObject own) parameters = own;
         JsonObject? scaling = parameters ?? (rule.Scaled ? reader.Object("rope_scaling") ?? rule.Scaling : null);
         double theta = Find(parameters, "rope_theta") ?? reader.Number(rule.ThetaKey) ?? rule.Theta;
         if (!(theta > 1) || !double.IsFinite(theta)) throw reader.Wrong(rule.ThetaKey, json[rule.ThetaKey] ?? parameters?["rope_theta"], "must be a number above 1");
         string kind = scaling is null ? "default" : Word(scaling, "rope_type") ?? Word(scaling, "type") ?? "default";
         double part = Find(parameters, "partial_rotary_factor") ?? reader.Number(rule.PartialKey) ?? rule.Partial;
-        int rotated = rule.RotatedKey is { } key && reader.Has(key) ? reader.Size(key) : kind == "proportional" ? headSize : (int)(headSize * part);
+        int rotated = rule.Rotated is { } known ? known : rule.RotatedKey is { } key && reader.Has(key) ? reader.Size(key) : kind == "proportional" ? headSize : (int)(headSize * part);
         if (rotated < 2 || rotated > headSize || rotated % 2 != 0) throw reader.Wrong(rule.PartialKey, json[rule.PartialKey], $"must give an even number of rotated elements up to {headSize}");
         var rope = new RopeConfig
         {

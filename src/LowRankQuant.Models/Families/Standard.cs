@@ -10,6 +10,17 @@ internal static class Standard
     public static AttentionShape Shape(DecoderConfig config, int window = 0) => new(
         1, 1, 1, config.Heads, config.KeyValueHeads, config.HeadSize, config.AttentionScale ?? (float)(1 / Math.Sqrt(config.HeadSize)), window);
 
+    /// <summary>Key of rope parameters by which queries grow with their position.</summary>
+    public const string GrowthKey = "llama_4_scaling_beta";
+
+    /// <summary>1 + beta ln(1 + floor(p / o)) of a position p with the original length o; null where beta is.</summary>
+    public static Func<int, float>? GrowingQueries(double? beta, RopeConfig rope)
+    {
+        if (beta is not { } growth) return null;
+        double original = rope.OriginalMaxPositions;
+        return position => (float)(1 + (growth * Math.Log(1 + Math.Floor(position / original))));
+    }
+
     /// <summary><c>self_attn.{q,k,v,o}_proj</c>, rotated as the configuration says.</summary>
     public static Attention Attention(BlockParts parts, DecoderConfig config, BiasRule bias) => Attention(parts, config, bias, bias, Shape(config), config.Rope);
 

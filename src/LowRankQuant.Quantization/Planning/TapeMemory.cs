@@ -17,7 +17,7 @@ internal static class TapeMemory
         long hidden = config.HiddenSize, heads = config.HeadSize;
         (long experts, long width, long dense) = Mlp(config, layout);
         // Values and gradients of about 12 tensors of the width and 4 of the MLP's; of every expert that a token is sent to 4 as well, its input, its output and that weighed.
-        long numbers = 2 * ((12 * hidden) + (4 * dense) + (experts * ((3 * hidden) + (4 * width))));
+        long numbers = 2 * ((12 * hidden) + config.AttentionNumbers + (4 * dense) + (experts * ((3 * hidden) + (4 * width))));
         // A quantizer leaves a copy of what it rounds, whose gradient is gone as soon as the original has its own: the inputs of q, k and v, of gate and up, of o and of down.
         if (quantized && recipe.Activations is not null) numbers += (2 * hidden) + (config.Heads * heads) + dense + (experts * (hidden + width));
         if (quantized && recipe.Cache is not null) numbers += 2 * config.KeyValueHeads * heads;

@@ -5,8 +5,9 @@ namespace LowRankQuant.Quantization.Targets;
 
 /// <summary>
 /// What vLLM asks of a compressed-tensors checkpoint beyond its layout (specification FORMATS 3.3). q, k, v and gate, up are one matrix each when they
-/// run, so they share a scheme. With N shards, outputs of q, k, v, gate, up and inputs of the layers behind them are cut into N parts, and the fast
-/// kernel (Marlin; 4 and 8 bits) takes parts of a multiple of 64 outputs and 128 inputs, per channel or in groups of 32, 64 or 128.
+/// run, so they share a scheme; so do q_a and kv_a of a latent attention. With N shards, outputs of q, k, v, gate, up, q_b and kv_b and inputs of the layers behind them are cut
+/// into N parts, those that make latents stay whole, and the fast kernel (Marlin; 4 and 8 bits) takes parts of a multiple of 64 outputs and 128 inputs, per channel or in groups
+/// of 32, 64 or 128.
 /// </summary>
 internal static class VllmRules
 {
@@ -15,10 +16,10 @@ internal static class VllmRules
     /// <summary>Why vLLM does not take a layer; null when it does.</summary>
     public static string? Misfit(TargetLayer layer, UniformGrid grid)
     {
-        bool cutsOutputs = EngineTable.VllmFusedWith(layer.Name) is not null;
-        int shards = layer.TensorParallel, cut = cutsOutputs ? layer.OutFeatures : layer.InFeatures;
+        bool cutsOutputs = EngineTable.VllmCutsOutputs(layer.Name);
+        int shards = EngineTable.VllmKeepsWhole(layer.Name) ? 1 : layer.TensorParallel, cut = cutsOutputs ? layer.OutFeatures : layer.InFeatures;
         if (cut % shards != 0) return $"its {cut} {(cutsOutputs ? "outputs" : "inputs")} do not divide into {shards} shards";
-        int outputs = cutsOutputs ? layer.FusedOutFeatures / shards : layer.OutFeatures, inputs = cutsOutputs ? layer.InFeatures : layer.InFeatures / shards;
+        int outputs = layer.FusedOutFeatures / (cutsOutputs ? shards : 1), inputs = cutsOutputs ? layer.InFeatures : layer.InFeatures / shards;
         string each = shards == 1 ? "" : $" in each of {shards} shards";
         if (grid.Granularity == Granularity.Group && inputs % grid.GroupSize != 0) return $"groups of {grid.GroupSize} do not divide {inputs} inputs{each}";
         if (!Marlin.Widths.Contains(grid.Bits)) return null;

@@ -21,7 +21,7 @@ internal static class FamilyModels
     private static readonly string[] Widths =
     [
         "hidden_size", "n_embd", "n_embed", "d_model", "intermediate_size", "intermediate_size_mlp", "moe_intermediate_size", "shared_expert_intermediate_size", "ffn_dim",
-        "n_inner", "ffn_hidden_size", "word_embed_proj_dim", "hidden_size_per_layer_input",
+        "n_inner", "ffn_hidden_size", "word_embed_proj_dim", "hidden_size_per_layer_input", "q_lora_rank", "kv_lora_rank",
     ];
 
     /// <summary>A reference checkpoint of each kind that differs in how a block is put together.</summary>
@@ -33,7 +33,7 @@ internal static class FamilyModels
         "models2/gpt_oss", "models2/gemma4_text", "models2/gemma4_moe", "models2/glm4_moe", "models2/ministral3", "models2/qwen2_moe", "models2/llama4_text", "models2/olmo3",
         "models2/minimax_m2", "models2/glm4", "models2/exaone4", "models2/hunyuan_v1_dense", "models2/seed_oss", "models2/ernie4_5", "models2/ernie4_5_moe", "models2/phimoe",
         "models2/olmoe", "models2/nemotron", "models2/apertus", "models2/gptj", "models2/codegen", "models2/mpt", "models2/gpt_bigcode", "models2/mimo_v2_flash", "models2/arcee",
-        "models2/helium", "models2/persimmon", "models2/dbrx",
+        "models2/helium", "models2/persimmon", "models2/dbrx", "hybrids/deepseek_v2", "hybrids/deepseek_v3", "hybrids/mistral4",
     ];
 
     /// <summary>Writes a checkpoint.</summary>
@@ -69,7 +69,10 @@ internal static class FamilyModels
         foreach (string key in Widths.Where(key => config[key] is JsonValue)) config[key] = Width;
         foreach (string key in new[] { "num_attention_heads", "n_head", "n_heads" }.Where(key => config[key] is JsonValue)) config[key] = Width / HeadSize;
         foreach (string key in new[] { "head_dim", "v_head_dim" }.Where(key => config[key] is JsonValue)) config[key] = HeadSize;
-        if (config["num_key_value_heads"] is JsonValue) config["num_key_value_heads"] = 2;
+        // Where keys come from a latent there are as many as queries.
+        if (config["num_key_value_heads"] is JsonValue) config["num_key_value_heads"] = config["kv_lora_rank"] is JsonValue ? Width / HeadSize : 2;
+        if (config["qk_nope_head_dim"] is JsonValue) config["qk_nope_head_dim"] = 2 * HeadSize;
+        if (config["qk_rope_head_dim"] is JsonValue) config["qk_rope_head_dim"] = HeadSize;
         if (config["global_head_dim"] is JsonValue) config["global_head_dim"] = 2 * HeadSize;
         if (config["partial_rotary_factor"] is JsonValue) config["partial_rotary_factor"] = 0.5;
         if (config["rotary_dim"] is JsonValue) config["rotary_dim"] = HeadSize / 2;

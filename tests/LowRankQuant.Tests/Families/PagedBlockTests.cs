@@ -32,6 +32,7 @@ public sealed class PagedBlockTests : IDisposable
     [InlineData("models/granite", "flrq", false, WeightPaging.Linears)]
     [InlineData("models/gpt_neox", "lqer", true, WeightPaging.Linears)]
     [InlineData("models2/gpt_oss", "rtn", false, WeightPaging.Experts)]
+    [InlineData("hybrids/mistral4", "flrq", false, WeightPaging.Linears)]
     public void PagedBlocksGiveTheBytesOfWholeOnes(string name, string method, bool quantizedInputs, WeightPaging paging)
     {
         string source = _folder.File("source");

@@ -19,6 +19,8 @@ public class RoutingTests
         ["floor"] = new() { Experts = 6, Chosen = 2, Norm = 1, NormFloor = 5 },
         ["dbrx"] = new() { Experts = 6, Chosen = 3, Norm = 2 },
         ["gemma4"] = new() { Experts = 6, Chosen = 2, Norm = 1, ExpertScale = [1, 2, 0.5f, 1, 3, 0.25f] },
+        ["deepseek2"] = new() { Experts = 6, Chosen = 2, Groups = 3, KeptGroups = 2, GroupBest = 1, Factor = 16 },
+        ["mistral4"] = new() { Experts = 6, Chosen = 2, Groups = 2, KeptGroups = 1, Norm = 1, NormEpsilon = 1e-20 },
         ["llama4"] = new() { Experts = 6, Chosen = 1, Score = RouterScore.Sigmoid },
         ["phimoe"] = new() { Experts = 6, Chosen = 2, Score = RouterScore.SparseMixer, Threshold = 0.8f },
     };
@@ -62,6 +64,13 @@ public class RoutingTests
         Assert.Equal([0, 1], chosen);
         Assert.Equal(0.5, weights[0], 1e-15);
         Assert.Equal(2 / 3.0, weights[1], 1e-15);
+
+        // By their best alone the other group is kept.
+        (sigmoid with { Correction = [-0.2f, 0, 0, 0], GroupBest = 1, Score = RouterScore.Softmax }).Forward([Math.Log(3), Math.Log(3), Math.Log(4), 0], chosen, weights);
+        Assert.Equal([2, 3], chosen);
+        (sigmoid with { Correction = [-0.02f, 0, 0, 0], Score = RouterScore.Softmax }).Forward([Math.Log(3), Math.Log(3), Math.Log(4), 0], chosen, weights);
+        Assert.Equal([1, 0], chosen);
+        Assert.Equal(3 / 11.0, weights[1], 1e-15);
     }
 
     [Fact]

@@ -133,6 +133,9 @@ public sealed class FoldTests
     [InlineData("models2/gemma4_text", "input_layernorm pre_feedforward_layernorm mlp.up_proj", "per_layer_projection: the other factor of its input is the block's own input")]
     [InlineData("models2/gemma4_moe", "input_layernorm pre_feedforward_layernorm pre_feedforward_layernorm_2 experts.0.up_proj", "self_attn.o_proj: a norm of the values comes in between")]
     [InlineData("models2/llama4_text", "input_layernorm self_attn.v_proj post_attention_layernorm", "")]
+    [InlineData("hybrids/deepseek_v3", "input_layernorm self_attn.q_a_layernorm self_attn.kv_a_layernorm self_attn.kv_b_proj post_attention_layernorm mlp.up_proj", "")]
+    [InlineData("hybrids/deepseek_v2", "input_layernorm self_attn.kv_a_layernorm self_attn.kv_b_proj post_attention_layernorm mlp.up_proj", "")]
+    [InlineData("hybrids/mistral4", "input_layernorm self_attn.q_a_layernorm self_attn.kv_a_layernorm self_attn.kv_b_proj post_attention_layernorm mlp.experts.0.up_proj", "")]
     public void SitesAndReasonsAreThoseOfTheBlock(string name, string sites, string refused)
     {
         using var lab = new TransformLab(name);
@@ -173,6 +176,8 @@ public sealed class FoldTests
     [InlineData("models2/dbrx")]
     [InlineData("models2/ernie4_5_moe")]
     [InlineData("models2/codegen")]
+    [InlineData("hybrids/deepseek_v3")]
+    [InlineData("hybrids/mistral4")]
     public void WhatIsStoredGivesTheSameFunction(string name)
     {
         using var lab = new TransformLab(name);

@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Families.Gpt;
+using LowRankQuant.Models.Families.Latent;
 using LowRankQuant.Models.Families.Llama;
 using LowRankQuant.Models.Families.Mixtures;
 
@@ -17,6 +18,7 @@ public static class ModelFamilies
         new GraniteFamily(), new SmolLm3Family(), new StableLmFamily(), new CohereFamily(), new GptOssFamily(), new Glm4Family(), new Llama4Family(),
         new MiniMaxFamily(), new Exaone4Family(), new LlamaLikeFamily(), new ErnieMoeFamily(), new PhiMoeFamily(), new NemotronFamily(), new ApertusFamily(),
         new GptJFamily(), new MptFamily(), new MimoFamily(), new PersimmonFamily(), new DbrxFamily(), new Gemma4Family(),
+        new DeepseekV2Family(), new DeepseekV3Family(), new Glm4MoeLiteFamily(), new Mistral4Family(),
     ];
 
     /// <summary>The families, in the order in which they are listed.</summary>

@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families.Gguf;
+using LowRankQuant.Models.Families.Latent;
 using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Models.Families.Llama;
@@ -25,15 +26,11 @@ internal sealed class MistralFamily : IModelFamily
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
+        if (reader.ModelType == Mistral4Family.ModelType) return Mistral4Family.Of(reader);
         bool nested = reader.IsNested;
         DecoderConfig config = reader.Decoder(new FamilyDefaults { Epsilon = reader.ModelType == "ministral3" ? 1e-5f : 1e-6f, HeadSize = reader.ModelType == "ministral3" ? 128 : null, Tied = nested });
         AttentionShape shape = Standard.Shape(config, reader.Window("sliding_window"));
-        Func<int, float>? factor = null;
-        if (reader.Part("rope_parameters").Number("llama_4_scaling_beta") is { } beta)
-        {
-            double original = config.Rope.OriginalMaxPositions;
-            factor = position => (float)(1 + (beta * Math.Log(1 + Math.Floor(position / original))));
-        }
+        Func<int, float>? factor = Standard.GrowingQueries(reader.Part(RopeReader.Parameters).Number(Standard.GrowthKey), config.Rope);
         return new Architecture
         {
             Config = config,

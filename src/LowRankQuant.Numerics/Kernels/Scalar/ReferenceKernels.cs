@@ -167,6 +167,12 @@ internal sealed class ReferenceKernels : IKernels
 
     public void ScaleRows(Tensor x, Tensor factors, Tensor y) => Reference.ScaleRows<float>(x.Span, factors.Span, x.Columns, y.Span);
 
+    public void CopyColumns(Tensor x, int start, int repeat, Tensor y, int place, int width) =>
+        Reference.CopyColumns<float>(x.Span, x.Columns, start, repeat, y.Span, y.Columns, place, width);
+
+    public void AddColumns(Tensor dy, int place, int repeat, Tensor dx, int start, int width) =>
+        Reference.AddColumns<float>(dy.Span, dy.Columns, place, repeat, dx.Span, dx.Columns, start, width);
+
     public void RowDots(Tensor a, Tensor b, Tensor y) => Reference.RowDots<float>(a.Span, b.Span, a.Columns, y.Span);
 
     public double SquaredError(Tensor x, Tensor target, Tensor? rowWeights, float factor, Tensor? gradient) =>

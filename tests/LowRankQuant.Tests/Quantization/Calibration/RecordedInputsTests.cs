@@ -6,7 +6,6 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Recipes.Resolving;
 

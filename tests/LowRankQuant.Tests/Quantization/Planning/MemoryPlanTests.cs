@@ -69,6 +69,9 @@ public sealed class MemoryPlanTests : IDisposable
     [InlineData("models/mixtral", """{"num_local_experts": 8, "num_experts_per_tok": 4}""")]
     [InlineData("models/qwen3_moe", null)]
     [InlineData("models2/qwen2_moe", null)]
+    [InlineData("hybrids/deepseek_v3", """{"first_k_dense_replace": 0}""")]
+    [InlineData("hybrids/deepseek_v2", """{"first_k_dense_replace": 0}""")]
+    [InlineData("hybrids/mistral4", null)]
     public void ATapeTakesWhatIsPlannedForIt(string name, string? changes)
     {
         const int windows = 8, length = 128;

@@ -101,6 +101,8 @@ public sealed class TargetResolverTests
     [InlineData("mlp.experts.3.up_proj", "mlp.experts.3.gate_proj, mlp.experts.3.up_proj")]
     [InlineData("model.layers.0.feed_forward.gate_proj", "model.layers.0.feed_forward.gate_proj, model.layers.0.feed_forward.up_proj")]
     [InlineData("q_proj", "q_proj, k_proj, v_proj")]
+    [InlineData("self_attn.kv_a_proj_with_mqa", "self_attn.q_a_proj, self_attn.kv_a_proj_with_mqa")]
+    [InlineData("self_attn.q_b_proj", null)]
     [InlineData("mlp.down_proj", null)]
     [InlineData("self_attn.o_proj", null)]
     public void VllmFusesWhatStandsInOneModule(string linear, string? expected) =>

@@ -63,6 +63,24 @@ public sealed class TargetRulesTests
         Assert.Equal(again.BitsPerWeight, fit.BitsPerWeight, 1e-9);
     }
 
+    /// <summary>The sizes of DeepSeek-V3 in eight shards: what makes latents stays whole, and is one matrix of 2112 rows.</summary>
+    [Theory]
+    [InlineData("self_attn.q_a_proj", 1536, 2112, 7168, null)]
+    [InlineData("self_attn.kv_a_proj_with_mqa", 576, 2112, 7168, null)]
+    [InlineData("self_attn.q_b_proj", 24576, 24576, 1536, null)]
+    [InlineData("self_attn.kv_b_proj", 32768, 32768, 512, null)]
+    [InlineData("self_attn.o_proj", 7168, 7168, 16384, null)]
+    [InlineData("self_attn.kv_a_proj_with_mqa", 580, 2116, 7168, "outputs in multiples of 64, and there are 2116")]
+    [InlineData("self_attn.kv_b_proj", 32800, 32800, 512, "and there are 4100 in each of 8 shards")]
+    [InlineData("self_attn.kv_b_proj", 32772, 32772, 512, "its 32772 outputs do not divide into 8 shards")]
+    public void LatentAttentionIsCutByHeads(string name, int outFeatures, int fused, int inFeatures, string? misfit)
+    {
+        var layer = new TargetLayer(name, outFeatures, inFeatures, Four, ScaleType.Float16) { TensorParallel = 8, FusedOutFeatures = fused };
+        string? found = VllmRules.Misfit(layer, new UniformGrid(4, true, Granularity.Group, 128));
+        if (misfit is null) Assert.Null(found);
+        else Assert.Contains(misfit, found, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void ShortScalesMakeScaleTimesZeroPointExact()
     {
