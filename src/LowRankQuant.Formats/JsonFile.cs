@@ -47,6 +47,7 @@ public static class JsonFile
         }
         catch (Exception bad) when (bad is JsonException or InvalidOperationException)
         {
+            if (BareNumbers.Written(utf8.Span) is { } written) return Parse(written, file, depth, kind);
             string problem = FileKind.Foreign(utf8.Span[..Math.Min(utf8.Length, 512)]) ?? JsonSyntax.ProblemOf(utf8.Span, depth) ?? "not valid JSON.";
             throw new CheckpointFormatException(kind, file, null, problem, bad);
         }

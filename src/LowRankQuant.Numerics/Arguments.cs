@@ -20,6 +20,9 @@ public enum Activation
 
     /// <summary>1 / (1 + e^-x): the gates of shared experts.</summary>
     Sigmoid,
+
+    /// <summary>x: a gate that multiplies as it is.</summary>
+    Identity,
 }
 
 /// <summary>

@@ -10,8 +10,17 @@ namespace LowRankQuant.Models.Decoder;
 /// </summary>
 internal sealed record Attention : IMixer
 {
-    /// <summary>Query projection, [heads * headSize, hidden].</summary>
+    /// <summary>Query projection, [heads * headSize, hidden]; twice as many rows where <see cref="QueryHasGate"/>.</summary>
     public required LinearSlot Query { get; init; }
+
+    /// <summary>Whether behind the rows of a head's query there are as many of a gate, whose sigmoids multiply what the head gives.</summary>
+    public bool QueryHasGate { get; init; }
+
+    /// <summary>Weight of a gate for every head, [heads, hidden], whose sigmoid multiplies what the head gives; null for none.</summary>
+    public Tensor? HeadGate { get; init; }
+
+    /// <summary>Multiplies keys in front of their norm and rotation.</summary>
+    public float KeyFactor { get; init; } = 1;
 
     /// <summary>Key projection, [keyValueHeads * headSize, hidden]; null where keys are read from an earlier block.</summary>
     public LinearSlot? Key { get; init; }
@@ -82,12 +91,13 @@ internal sealed record Attention : IMixer
     /// <inheritdoc/>
     public Variable Apply(Tape tape, Variable x, ForwardPass pass)
     {
-        Variable q = Placed(tape, Query.Apply(tape, x), QueryNorm, pass);
+        (Variable q, Variable? gate) = Queries(tape, x);
+        q = Placed(tape, q, QueryNorm, pass);
         if (QueryFactor is not null) q = tape.ScaleRows(q, pass.PositionFactors(tape, QueryFactor));
         (Variable k, Variable v) = Reads is { } block ? pass.ReadPublished(block) : KeysAndValues(tape, x, pass);
         if (Publishes is { } number) (k, v) = pass.Publish(tape, number, k, v);
         var terms = new AttentionTerms(KeyBias?.For(pass.TableLength), Sinks);
-        return Output.Apply(tape, pass.Attend(tape, Shape, q, k, v, terms));
+        return Output.Apply(tape, Gated(tape, x, gate, pass.Attend(tape, Shape, q, k, v, terms)));
     }
 
     /// <inheritdoc/>
@@ -96,6 +106,7 @@ internal sealed record Attention : IMixer
         readers.Add(Query);
         readers.Add(Key);
         readers.Add(Value);
+        if (HeadGate is not null) readers.Add(HeadGate);
     }
 
     /// <inheritdoc/>
@@ -112,6 +123,24 @@ internal sealed record Attention : IMixer
         else folds.Refuse(Output, FoldKind.Values, obstacle);
     }
 
+    private (Variable Queries, Variable? Gate) Queries(Tape tape, Variable x)
+    {
+        Variable all = Query.Apply(tape, x);
+        if (!QueryHasGate) return (all, null);
+        int rows = x.Value.Rows, size = Shape.HeadSize;
+        Variable heads = tape.View(all, checked(rows * Shape.Heads), 2 * size);
+        return (tape.View(tape.Columns(heads, 0, size), rows, Shape.Heads * size), tape.View(tape.Columns(heads, size, size), rows, Shape.Heads * size));
+    }
+
+    private Variable Gated(Tape tape, Variable x, Variable? gate, Variable y)
+    {
+        if (gate is not null) y = tape.GatedActivation(Activation.Sigmoid, gate, y);
+        if (HeadGate is null) return y;
+        int rows = x.Value.Rows, heads = checked(rows * Shape.Heads);
+        Variable factors = tape.Activate(Activation.Sigmoid, tape.Linear(x, new Variable(HeadGate)));
+        return tape.View(tape.ScaleRows(tape.View(y, heads, Shape.ValueHeadSize), tape.View(factors, heads, 1)), rows, Shape.Heads * Shape.ValueHeadSize);
+    }
+
     private (Variable Keys, Variable Values) KeysAndValues(Tape tape, Variable x, ForwardPass pass)
     {
         Variable raw = Key!.Apply(tape, x), v = Value is null ? raw : Value.Apply(tape, x);
@@ -119,7 +148,7 @@ internal sealed record Attention : IMixer
         if (Clip is { } limit) v = tape.Bend(Curve.Clamp(limit), v);
         if (ValueFactor != 1) v = tape.Scale(v, ValueFactor);
         if (_values is not null) v = _values.Apply(tape, v);
-        Variable k = Placed(tape, raw, KeyNorm, pass, _keys);
+        Variable k = Placed(tape, KeyFactor == 1 ? raw : tape.Scale(raw, KeyFactor), KeyNorm, pass, _keys);
         return (_keys is null ? k : _keys.Apply(tape, k), v);
     }
 

@@ -171,6 +171,24 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
         return Own(source.Device.From(all, all.Length));
     }
 
+    /// <summary>A tensor that is stored nowhere; owned by the parts.</summary>
+    public Tensor Made(float[] values, params int[] shape) => Own(source.Device.From(values, shape));
+
+    /// <summary>-exp(w) of a stored tensor, each of its elements several times in a row.</summary>
+    /// <param name="part">Full name within the block.</param>
+    /// <param name="times">How often every element is wanted.</param>
+    /// <param name="shape">Its shape; made in one of as many dimensions, ones in front left out, with the last one longer by that.</param>
+    public Tensor NegativeExponential(string part, int times, params int[] shape)
+    {
+        Tensor tensor = Tensor(part, shape);
+        float[] stored = tensor.ToArray();
+        // A list of tensors has no values.
+        if (stored.LongLength != shape.Aggregate(1L, (product, size) => product * size)) return tensor;
+        int columns = shape.Length == 2 ? shape[1] * times : stored.Length * times;
+        float[] values = [.. stored.SelectMany(value => Enumerable.Repeat((float)-Math.Exp(value), times))];
+        return shape.Length == 2 ? Made(values, shape[0], columns) : Made(values, columns);
+    }
+
     /// <summary>A vector of ones; owned by the parts.</summary>
     public Tensor Ones(int size) => Own(source.Ones(size));
 

@@ -34,6 +34,12 @@ internal sealed record ExpertParts(string Prefix, int Count, int Hidden, int Wid
     /// <summary>How files of the family hold them; apart where they hold them so all the same.</summary>
     public ExpertStorage Storage { get; init; }
 
+    /// <summary>Names within the block of stacks that are called otherwise; null for the usual ones.</summary>
+    public (string GateUp, string Down)? Stacks { get; init; }
+
+    /// <summary>Whether they are up, activation and down without a gate.</summary>
+    public bool Plain { get; init; }
+
     /// <summary>Whether they have biases.</summary>
     public bool Biased { get; init; }
 
@@ -44,15 +50,18 @@ internal sealed record ExpertParts(string Prefix, int Count, int Hidden, int Wid
     public ClampedGate? Clamped { get; init; }
 
     /// <summary>Makes them; their slots follow each other expert by expert.</summary>
-    public IReadOnlyList<GatedMlp> Make(BlockParts parts)
+    public IReadOnlyList<IExpert> Make(BlockParts parts)
     {
-        ExpertStorage storage = parts.IsStored($"{Prefix}.0.{Names.Gate}.weight") ? ExpertStorage.Apart : Storage;
+        ExpertStorage storage = parts.IsStored($"{Prefix}.0.{(Plain ? Names.Up : Names.Gate)}.weight") ? ExpertStorage.Apart : Storage;
         int inputs = parts.NextDeclaredStage(), outputs = parts.NextDeclaredStage();
-        return [.. Enumerable.Range(0, Count).Select(e =>
+        return [.. Enumerable.Range(0, Count).Select(IExpert (e) =>
         {
-            LinearSlot gate = Slot(parts, storage, e, Names.Gate, Part.Gate), up = Slot(parts, storage, e, Names.Up, Part.Up), down = Slot(parts, storage, e, Names.Down, Part.Down);
-            parts.DeclareInput(inputs, gate, up);
+            LinearSlot? gate = Plain ? null : Slot(parts, storage, e, Names.Gate, Part.Gate);
+            LinearSlot up = Slot(parts, storage, e, Names.Up, Part.Up), down = Slot(parts, storage, e, Names.Down, Part.Down);
+            if (gate is null) parts.DeclareInput(inputs, up);
+            else parts.DeclareInput(inputs, gate, up);
             parts.DeclareInput(outputs, down);
+            if (gate is null) return new PlainMlp { Up = up, Down = down, Activation = Activation };
             return new GatedMlp { Gate = gate, Up = up, Down = down, Activation = Activation, Clamped = Clamped };
         })];
     }
@@ -70,7 +79,7 @@ internal sealed record ExpertParts(string Prefix, int Count, int Hidden, int Wid
     private StoredView View(BlockParts parts, ExpertStorage storage, int expert, Part part)
     {
         bool down = part == Part.Down;
-        string stored = parts.Path($"{Prefix}.{(down ? "down_proj" : "gate_up_proj")}");
+        string stored = parts.Path(Stacks is { } stacks ? down ? stacks.Down : stacks.GateUp : $"{Prefix}.{(down ? "down_proj" : "gate_up_proj")}");
         int both = 2 * Width;
         RowPattern rows = down ? RowPattern.Range(0, Hidden) : storage == ExpertStorage.Interleaved
             ? new RowPattern(part == Part.Gate ? 0 : 1, Width, 1, 2)

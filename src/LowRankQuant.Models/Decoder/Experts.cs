@@ -13,7 +13,7 @@ internal sealed record Experts : IFeedForward
     public required Router Router { get; init; }
 
     /// <summary>The experts.</summary>
-    public required IReadOnlyList<GatedMlp> Items { get; init; }
+    public required IReadOnlyList<IExpert> Items { get; init; }
 
     /// <summary>Whether the weight multiplies an expert's input instead of its output.</summary>
     public bool WeighsInput { get; init; }
@@ -33,7 +33,7 @@ internal sealed record Experts : IFeedForward
         (int[] chosen, Variable weights) = Router.Apply(tape, seenByRouter);
         int perToken = chosen.Length / x.Value.Rows;
         int[]? windows = tape.Windows;
-        var work = new List<(GatedMlp Expert, int[] Rows, Variable Weights, Variable Hidden)>();
+        var work = new List<(IExpert Expert, int[] Rows, Variable Weights, Variable Hidden)>();
         for (int e = 0; e < Items.Count; e++)
         {
             if (Items[e].IsIdle) continue;
@@ -45,7 +45,7 @@ internal sealed record Experts : IFeedForward
             Within(tape, windows, rows, () => work.Add((Items[e], rows, own, Items[e].Activate(tape, input))));
         }
         var parts = new List<(Variable X, int[] Rows)>();
-        foreach ((GatedMlp expert, int[] rows, Variable own, Variable hidden) in work)
+        foreach ((IExpert expert, int[] rows, Variable own, Variable hidden) in work)
         {
             Variable y = hidden;
             Within(tape, windows, rows, () => y = expert.Down.Apply(tape, hidden));
@@ -65,7 +65,7 @@ internal sealed record Experts : IFeedForward
     public void AddReaders(InputReaders readers, bool withRouter)
     {
         if (withRouter) Router.AddReaders(readers);
-        foreach (GatedMlp expert in Items) expert.AddReaders(readers);
+        foreach (IExpert expert in Items) expert.AddReaders(readers);
         Shared?.AddReaders(readers);
         if (SharedGate is not null) readers.Add(SharedGate);
     }
@@ -73,7 +73,7 @@ internal sealed record Experts : IFeedForward
     /// <inheritdoc/>
     public void AddFolds(FoldList folds)
     {
-        foreach (GatedMlp expert in Items) expert.AddFolds(folds);
+        foreach (IExpert expert in Items) expert.AddFolds(folds);
         Shared?.AddFolds(folds);
     }
 

@@ -3,6 +3,14 @@ using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Models.Decoder;
 
+/// <summary>A recurrence over the rows of sequences.</summary>
+/// <param name="inputs">[rows, n] each.</param>
+/// <param name="shape">The sequences.</param>
+/// <param name="front">The tensors of the state in front of the rows; null for zeros.</param>
+/// <param name="behind">Receive the state behind them, and may be those in front; null where nobody asks.</param>
+/// <returns>What comes out, [rows, ...].</returns>
+internal delegate Variable Recurrence(IReadOnlyList<Variable> inputs, SequenceShape shape, Tensor[]? front, Tensor[]? behind);
+
 /// <summary>
 /// What the rows of a forward pass are, and what a block gets beside them: whole windows that begin at position 0, or rows of sequences that continue what
 /// their lanes hold. All rows pass through linear layers together; only mixing is by sequence.
@@ -104,6 +112,32 @@ public sealed class ForwardPass
                     lane.Keys.RowRange(0, keys), lane.Values.RowRange(0, keys), y.RowRange(rows.Row, rows.Length), logSumExp.RowRange(rows.Row, rows.Length));
             }
         });
+        return new Variable(y);
+    }
+
+    /// <summary>The same rows for one of several mixers of a block.</summary>
+    /// <param name="part">Its number in the block's <see cref="JointState"/>.</param>
+    internal ForwardPass Part(int part) => _lanes is null ? this
+        : new ForwardPass(_shape, [.. _lanes.Select(work => new LaneWork(((JointState)work.Lane).Parts[part], work.Rows))]) { PerLayer = PerLayer, Published = Published };
+
+    /// <summary>Rows through a recurrence: whole windows from its start, or rows of sequences from where their <see cref="RecurrentState"/> is.</summary>
+    /// <param name="tape">The tape.</param>
+    /// <param name="inputs">[rows, n] each.</param>
+    /// <param name="columns">Columns of what comes out.</param>
+    /// <param name="recurrence">Computes it.</param>
+    /// <returns>[rows, columns].</returns>
+    internal Variable Recur(Tape tape, IReadOnlyList<Variable> inputs, int columns, Recurrence recurrence)
+    {
+        if (_lanes is null) return recurrence(inputs, _shape, null, null);
+        Tensor y = tape.Rent(inputs[0].Value.Rows, columns);
+        foreach (LaneWork work in _lanes)
+        {
+            ((RecurrentState)work.Lane).Pass(work.Rows, (row, count, front, behind) =>
+            {
+                Variable[] own = [.. inputs.Select(input => new Variable(input.Value.RowRange(row, count)))];
+                tape.Device.Kernels.Copy(recurrence(own, new SequenceShape(1, count), front, behind).Value, y.RowRange(row, count));
+            });
+        }
         return new Variable(y);
     }
 

@@ -18,14 +18,15 @@ internal sealed class GatedNorm : IDisposable
     private readonly bool _gateFirst;
 
     /// <param name="weight">[n], a constant; owned.</param>
+    /// <param name="channels">n.</param>
     /// <param name="groups">Groups of channels that are normalised by themselves; divides n.</param>
     /// <param name="epsilon">Added to the mean square.</param>
     /// <param name="gateFirst">Whether the gate comes before the norm.</param>
     /// <exception cref="ArgumentOutOfRangeException">The groups do not divide n.</exception>
-    public GatedNorm(Tensor weight, int groups, float epsilon, bool gateFirst)
+    public GatedNorm(Tensor weight, int channels, int groups, float epsilon, bool gateFirst)
     {
-        if (groups < 1 || weight.Count % groups != 0)
-            throw new ArgumentOutOfRangeException(nameof(groups), groups, $"The number of groups divides the {weight.Count} channels.");
+        if (groups < 1 || channels % groups != 0)
+            throw new ArgumentOutOfRangeException(nameof(groups), groups, $"The number of groups divides the {channels} channels.");
         (_weight, _epsilon, _gateFirst) = (weight, epsilon, gateFirst);
         if (groups == 1)
         {
@@ -34,7 +35,7 @@ internal sealed class GatedNorm : IDisposable
         }
 
         // The norm knows one weight for all groups: it gets ones, and the channels their weights afterwards.
-        Tensor ones = weight.Device.Empty(checked((int)(weight.Count / groups)));
+        Tensor ones = weight.Device.Empty(channels / groups);
         weight.Device.Kernels.Fill(ones, 1);
         _groupWeight = new Variable(ones);
     }

@@ -15,8 +15,21 @@ internal readonly record struct NonLinearity(Activation? Fixed, Curve? Curve)
     public Variable Apply(Tape tape, Variable x) => Fixed is { } activation ? tape.Activate(activation, x) : tape.Bend(Curve!.Value, x);
 }
 
+/// <summary>An MLP that may be one of several experts.</summary>
+internal interface IExpert : IFeedForward
+{
+    /// <summary>Down projection, [hidden, intermediate].</summary>
+    LinearSlot Down { get; }
+
+    /// <summary>Whether passes do without the whole of it: see <see cref="LinearSlot.IsIdle"/>.</summary>
+    bool IsIdle { get; }
+
+    /// <summary>What the down projection sees, [rows, intermediate].</summary>
+    Variable Activate(Tape tape, Variable x);
+}
+
 /// <summary>down(gate(gate x, up x)) with activation(gate x) * up x or the clamped gate of gpt-oss.</summary>
-internal sealed class GatedMlp : IFeedForward
+internal sealed record GatedMlp : IExpert
 {
     /// <summary>Gate projection, [intermediate, hidden].</summary>
     public required LinearSlot Gate { get; init; }
@@ -33,16 +46,27 @@ internal sealed class GatedMlp : IFeedForward
     /// <summary>In its place: the clamped gate.</summary>
     public ClampedGate? Clamped { get; init; }
 
-    /// <summary>Whether passes do without the whole of it: see <see cref="LinearSlot.IsIdle"/>.</summary>
+    /// <summary>Multiplies the gate in front of the activation.</summary>
+    public float GateFactor { get; init; } = 1;
+
+    /// <summary>Multiplies what comes out.</summary>
+    public float OutputFactor { get; init; } = 1;
+
+    /// <inheritdoc/>
     public bool IsIdle => Gate.IsIdle || Up.IsIdle || Down.IsIdle;
 
     /// <inheritdoc/>
-    public Variable Apply(Tape tape, Variable x) => Down.Apply(tape, Activate(tape, x));
+    public Variable Apply(Tape tape, Variable x)
+    {
+        Variable y = Down.Apply(tape, Activate(tape, x));
+        return OutputFactor == 1 ? y : tape.Scale(y, OutputFactor);
+    }
 
-    /// <summary>What the down projection sees, [rows, intermediate].</summary>
+    /// <inheritdoc/>
     public Variable Activate(Tape tape, Variable x)
     {
         Variable gate = Gate.Apply(tape, x), up = Up.Apply(tape, x);
+        if (GateFactor != 1) gate = tape.Scale(gate, GateFactor);
         return Clamped is { } constants ? tape.ClampedGate(constants, gate, up) : tape.GatedActivation(Activation, gate, up);
     }
 
@@ -64,7 +88,7 @@ internal sealed class GatedMlp : IFeedForward
 }
 
 /// <summary>down(activation(up x)).</summary>
-internal sealed class PlainMlp : IFeedForward
+internal sealed class PlainMlp : IExpert
 {
     /// <summary>Up projection, [intermediate, hidden].</summary>
     public required LinearSlot Up { get; init; }
@@ -76,7 +100,13 @@ internal sealed class PlainMlp : IFeedForward
     public required NonLinearity Activation { get; init; }
 
     /// <inheritdoc/>
-    public Variable Apply(Tape tape, Variable x) => Down.Apply(tape, Activation.Apply(tape, Up.Apply(tape, x)));
+    public bool IsIdle => Up.IsIdle || Down.IsIdle;
+
+    /// <inheritdoc/>
+    public Variable Apply(Tape tape, Variable x) => Down.Apply(tape, Activate(tape, x));
+
+    /// <inheritdoc/>
+    public Variable Activate(Tape tape, Variable x) => Activation.Apply(tape, Up.Apply(tape, x));
 
     /// <inheritdoc/>
     public void AddReaders(InputReaders readers) => readers.Add(Up);

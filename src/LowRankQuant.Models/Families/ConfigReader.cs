@@ -181,6 +181,33 @@ public sealed class ConfigReader(JsonObject json, string file, JsonObject? whole
         return NumberOf(json, key);
     }
 
+    /// <summary>Two bounds, the lower first; 0 and infinity where they are absent.</summary>
+    internal (float Low, float High) Limits(string key)
+    {
+        if (At(key) is not { } node) return (0, float.PositiveInfinity);
+        if (node is not JsonArray { Count: 2 } pair) throw Wrong(key, node, "must hold two numbers");
+        float low = Bound(pair[0]) ?? 0, high = Bound(pair[1]) ?? float.PositiveInfinity;
+        return low >= 0 && low < high ? (low, high) : throw Wrong(key, node, "must hold a number of at least 0 and a larger one");
+
+        // Infinity stands as null where a file had to be made JSON, and as an object with its word in the style of transformers 5.
+        float? Bound(JsonNode? item) => item is null || (item is JsonObject word && word["__float__"]?.ToString() == "Infinity") ? null : item is JsonValue value && value.GetValueKind() == JsonValueKind.Number
+            ? (float)double.Parse(value.ToJsonString(), CultureInfo.InvariantCulture)
+            : throw Wrong(key, node, "must hold numbers");
+    }
+
+    /// <summary>Elements of a list; null where it is absent or none.</summary>
+    internal int? ListLength(string key) => (At(key) as JsonArray)?.Count;
+
+    /// <summary>A list of numbers; null where it is absent.</summary>
+    internal float[]? Numbers(string key, int count)
+    {
+        if (At(key) is not { } node) return null;
+        if (node is not JsonArray list || list.Count != count) throw Wrong(key, node, $"must be a list of {count} numbers");
+        return [.. list.Select(item => item is JsonValue value && value.GetValueKind() == JsonValueKind.Number && double.Parse(value.ToJsonString(), CultureInfo.InvariantCulture) is var number && double.IsFinite(number)
+            ? (float)number
+            : throw Wrong(key, node, "must hold finite numbers"))];
+    }
+
     internal IReadOnlyList<int> Ids(string key) => At(key) switch
     {
         null => [],

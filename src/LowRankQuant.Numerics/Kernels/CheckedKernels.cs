@@ -363,7 +363,7 @@ internal abstract partial class CheckedKernels(IKernels inner) : IKernels
 
     private static void Known(Activation activation)
     {
-        if ((uint)activation > (uint)Activation.Sigmoid) throw new ArgumentOutOfRangeException(nameof(activation), activation, "Unknown activation.");
+        if ((uint)activation > (uint)Activation.Identity) throw new ArgumentOutOfRangeException(nameof(activation), activation, "Unknown activation.");
     }
 
     private static ArgumentException Fault(Tensor x, string rule, [CallerArgumentExpression(nameof(x))] string name = "") =>

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
@@ -22,7 +23,24 @@ internal static class FamilyModels
     [
         "hidden_size", "n_embd", "n_embed", "d_model", "intermediate_size", "intermediate_size_mlp", "moe_intermediate_size", "shared_expert_intermediate_size", "ffn_dim",
         "n_inner", "ffn_hidden_size", "word_embed_proj_dim", "hidden_size_per_layer_input", "q_lora_rank", "kv_lora_rank",
+        "shared_intermediate_size", "moe_shared_expert_intermediate_size", "block_ff_dim", "block_multiple_of",
     ];
+
+    private static readonly Dictionary<string, int> Recurrent = new()
+    {
+        ["linear_num_key_heads"] = 2,
+        ["linear_num_value_heads"] = Width / HeadSize,
+        ["linear_key_head_dim"] = HeadSize,
+        ["linear_value_head_dim"] = HeadSize,
+        ["mamba_n_heads"] = 2 * Width / HeadSize,
+        ["mamba_num_heads"] = 2 * Width / HeadSize,
+        ["mamba_d_head"] = HeadSize,
+        ["mamba_head_dim"] = HeadSize,
+        ["mamba_d_ssm"] = 2 * Width,
+        // So that rows of a projection to two groups of states and to eight steps are a multiple of 32.
+        ["ssm_state_size"] = 14,
+        ["state_size"] = 14,
+    };
 
     /// <summary>A reference checkpoint of each kind that differs in how a block is put together.</summary>
     public static readonly string[] Cases =
@@ -34,6 +52,8 @@ internal static class FamilyModels
         "models2/minimax_m2", "models2/glm4", "models2/exaone4", "models2/hunyuan_v1_dense", "models2/seed_oss", "models2/ernie4_5", "models2/ernie4_5_moe", "models2/phimoe",
         "models2/olmoe", "models2/nemotron", "models2/apertus", "models2/gptj", "models2/codegen", "models2/mpt", "models2/gpt_bigcode", "models2/mimo_v2_flash", "models2/arcee",
         "models2/helium", "models2/persimmon", "models2/dbrx", "hybrids/deepseek_v2", "hybrids/deepseek_v3", "hybrids/mistral4",
+        "hybrids/qwen3_5", "hybrids/qwen3_next", "hybrids/lfm2", "hybrids/lfm2_moe", "hybrids/lfm3", "hybrids/granitemoehybrid", "hybrids/nemotron_h", "hybrids/nemotron_h_moe",
+        "hybrids/falcon_h1", "hybrids/bamba", "hybrids/mamba2", "hybrids/jamba", "hybrids/kimi_linear",
     ];
 
     /// <summary>Writes a checkpoint.</summary>
@@ -42,7 +62,7 @@ internal static class FamilyModels
     /// <param name="changes">Keys of its configuration with other values, as JSON; null for none.</param>
     public static void Write(string name, string folder, string? changes = null)
     {
-        JsonObject config = JsonNode.Parse(File.ReadAllText(Path.Combine(TestData.Path(["golden", .. name.Split('/')]), "config.json")))!.AsObject();
+        JsonObject config = JsonFile.ReadObject(Path.Combine(TestData.Path(["golden", .. name.Split('/')]), "config.json"));
         if (config["text_config"] is JsonObject text) config = (JsonObject)text.DeepClone();
         Resize(config);
         if (changes is not null)
@@ -74,6 +94,10 @@ internal static class FamilyModels
         if (config["qk_nope_head_dim"] is JsonValue) config["qk_nope_head_dim"] = 2 * HeadSize;
         if (config["qk_rope_head_dim"] is JsonValue) config["qk_rope_head_dim"] = HeadSize;
         if (config["global_head_dim"] is JsonValue) config["global_head_dim"] = 2 * HeadSize;
+        foreach ((string key, int size) in Recurrent.Where(pair => config[pair.Key] is JsonValue)) config[key] = size;
+        if (config["linear_attn_config"] is JsonObject delta) (delta["head_dim"], delta["num_heads"], delta["full_attn_layers"]) = (HeadSize, Width / HeadSize, new JsonArray(2));
+        // Mamba's heads, twice the width of the stream.
+        if (config["state_size"] is JsonValue) config["num_heads"] = 2 * Width / HeadSize;
         if (config["partial_rotary_factor"] is JsonValue) config["partial_rotary_factor"] = 0.5;
         if (config["rotary_dim"] is JsonValue) config["rotary_dim"] = HeadSize / 2;
         if (config["vocab_size_per_layer_input"] is JsonValue) config["vocab_size_per_layer_input"] = Vocabulary;

@@ -29,44 +29,7 @@ public sealed class LatentAttentionTests : IDisposable
         using CausalModel model = Open(name);
         string[] names = [.. model.LinearsOf(0).Select(linear => linear.Name).Where(linear => linear.StartsWith("self_attn.", StringComparison.Ordinal))];
         Assert.Equal(name == "deepseek_v3_noq" ? 4 : 5, names.Length);
-        SeededRandom random = SeededRandom.Derive(8);
-        float[] x = Gaussian(random, Windows * Length * model.Config.HiddenSize, 1), seed = Gaussian(random, x.Length, 1);
-        foreach (string linear in names.Append("x"))
-        {
-            float[] direction = [];
-            double analytic = 0;
-            Loss(0, record: true);
-            // Richardson's extrapolation; the loss is a sum in double precision of outputs in single.
-            double numeric = ((4 * Slope(5e-3)) - Slope(1e-2)) / 3;
-            Assert.True(Math.Abs(numeric - analytic) < 1e-3 * Math.Abs(numeric), $"{name}, {linear}: {analytic}, by differences {numeric}");
-
-            double Slope(double step) => (Loss(step, record: false) - Loss(-step, record: false)) / (2 * step);
-
-            double Loss(double step, bool record)
-            {
-                using IDecoderBlock block = model.LoadBlock(0);
-                LinearSlot? slot = block.Slots.SingleOrDefault(slot => slot.Name == linear);
-                float[] values = slot is null ? x : slot.WeightValues();
-                if (direction.Length == 0) direction = Gaussian(random, values.Length, slot is null ? 0.5 : 0.5 / Math.Sqrt(slot.InFeatures));
-                float[] moved = [.. values.Select((value, i) => (float)(value + (step * direction[i])))];
-                using Tensor gradient = _device.Zeros(values.Length);
-                using var tape = new Tape(_device, recording: record);
-                Variable input = slot is null ? new(_device.From(moved, Windows * Length, model.Config.HiddenSize), gradient) : new(_device.From(x, Windows * Length, model.Config.HiddenSize));
-                slot?.Exchange(new DenseWeight(_device.From(moved, slot.OutFeatures, slot.InFeatures), _device.Zeros(slot.OutFeatures, slot.InFeatures))).Dispose();
-                Variable y = block.Forward(tape, input, new SequenceShape(Windows, Length));
-                float[] output = y.Value.ToArray();
-                if (record)
-                {
-                    tape.Backward(y, _device.From(seed, Windows * Length, model.Config.HiddenSize));
-                    float[] slopes = (slot is null ? input : ((DenseWeight)slot.Weight).Variable).Gradient!.ToArray();
-                    // With the sign of the slopes everything adds up, and rounding does not matter beside it.
-                    for (int i = 0; i < slopes.Length; i++) analytic += (double)slopes[i] * (direction[i] = MathF.CopySign(direction[i], slopes[i]));
-                }
-                double loss = 0;
-                for (int i = 0; i < output.Length; i++) loss += (double)output[i] * seed[i];
-                return loss;
-            }
-        }
+        BlockGradients.Check(model, 0, names, Windows, Length);
     }
 
     /// <summary>Keys in front of the rotation are those that are rotated: the last of their elements are the same in all heads, and turning changes nothing but these.</summary>
@@ -101,7 +64,7 @@ public sealed class LatentAttentionTests : IDisposable
             block.Caches[0].BeforeRotation = beforeRotation;
             block.Caches[0].Observer = x => keys = x.ToArray();
             using var tape = new Tape(_device, recording: false);
-            float[] x = Gaussian(SeededRandom.Derive(4), Windows * Length * model.Config.HiddenSize, 1);
+            float[] x = BlockGradients.Gaussian(SeededRandom.Derive(4), Windows * Length * model.Config.HiddenSize, 1);
             output = block.Forward(tape, new Variable(_device.From(x, Windows * Length, model.Config.HiddenSize)), new SequenceShape(Windows, Length)).Value.ToArray();
             return keys;
         }
@@ -254,8 +217,6 @@ public sealed class LatentAttentionTests : IDisposable
         foreach (float value in values) sum += (double)value * value;
         return Math.Sqrt(sum);
     }
-
-    private static float[] Gaussian(SeededRandom random, int count, double spread) => [.. Enumerable.Range(0, count).Select(_ => (float)(spread * random.NextGaussian()))];
 
     private CausalModel Open(string name) => new(HuggingFaceCheckpoint.Open(TestData.Path("golden", "hybrids", name)), _device);
 

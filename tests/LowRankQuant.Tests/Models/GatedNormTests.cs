@@ -22,7 +22,7 @@ public class GatedNormTests
         using var device = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
         var random = new SeededRandom(61);
         float[] y = Random(random, Rows * N), z = Random(random, Rows * N), w = Random(random, N), slope = Random(random, Rows * N);
-        using var norm = new GatedNorm(device.From(w, N), groups, Epsilon, gateFirst);
+        using var norm = new GatedNorm(device.From(w, N), N, groups, Epsilon, gateFirst);
         Tensor dy = device.Empty(Rows, N), dz = device.Empty(Rows, N);
         float[] output;
         using (var tape = new Tape(device, recording: true))
@@ -55,7 +55,7 @@ public class GatedNormTests
     {
         using var device = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
         using Tensor weight = device.Empty(N);
-        Assert.Throws<ArgumentOutOfRangeException>(() => new GatedNorm(weight, groups, Epsilon, gateFirst: true));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new GatedNorm(weight, (int)weight.Count, groups, Epsilon, gateFirst: true));
     }
 
     private static double[] Formula(double[] parameters, float[] w, int groups, bool gateFirst)

@@ -33,7 +33,12 @@ public sealed class GoldenModelTests
     ];
 
     // Of recurrent and latent mixers, those that are covered.
-    private static readonly string[] Hybrids = ["deepseek_v2", "deepseek_v3", "deepseek_v3_fp8", "deepseek_v3_noq", "glm4_moe_lite", "kimi_k2", "mistral4", "qwen3_fp8"];
+    private static readonly string[] Hybrids =
+    [
+        "deepseek_v2", "deepseek_v3", "deepseek_v3_fp8", "deepseek_v3_noq", "glm4_moe_lite", "kimi_k2", "mistral4", "qwen3_fp8", "qwen3_5_text", "qwen3_5", "qwen3_5_moe", "qwen3_next",
+        "lfm2", "lfm2_bias", "lfm2_moe", "lfm3", "granitemoehybrid", "granitemoehybrid_dense", "granitemoehybrid_rope", "nemotron_h", "nemotron_h_moe", "falcon_h1", "falcon_h1_norm",
+        "bamba", "mamba2", "jamba", "kimi_linear",
+    ];
 
     public static TheoryData<string, string> Cases =>
         [.. First.Select(name => ("models", name)).Concat(Second.Select(name => ("models2", name))).Concat(Hybrids.Select(name => ("hybrids", name)))];

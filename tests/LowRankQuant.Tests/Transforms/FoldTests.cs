@@ -304,6 +304,8 @@ public sealed class FoldTests
         foreach (Tensor matrix in site.Matrices) yield return matrix.ToArray();
     }
 
+    private static readonly string[] Small = ["gate", "router", "in_proj_a", "in_proj_b", "b_proj", "f_a_proj", "g_a_proj"];
+
     private static HashSet<string> ChangedNames(IDecoderBlock block)
     {
         var names = new HashSet<string>(StringComparer.Ordinal);
@@ -320,8 +322,8 @@ public sealed class FoldTests
                 if (rows.Bias is not null) names.Add($"{block.Name}.{rows.Name}.bias");
             }
             foreach (LinearSlot slot in site.Slots) names.Add($"{block.Name}.{slot.Name}.weight");
-            // Matrices of routers have names of the family's own.
-            names.UnionWith(block.Changes(weights: false).Names.Where(name => site.Matrices.Count > 0 && (name.Contains("gate", StringComparison.Ordinal) || name.Contains("router", StringComparison.Ordinal))));
+            // Matrices of routers and of small gates have names of the family's own.
+            names.UnionWith(block.Changes(weights: false).Names.Where(name => site.Matrices.Count > 0 && Small.Any(word => name.Contains(word, StringComparison.Ordinal))));
         }
         return names;
     }

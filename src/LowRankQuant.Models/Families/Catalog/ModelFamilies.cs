@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Families.Gpt;
+using LowRankQuant.Models.Families.Hybrid;
 using LowRankQuant.Models.Families.Latent;
 using LowRankQuant.Models.Families.Llama;
 using LowRankQuant.Models.Families.Mixtures;
@@ -19,6 +20,8 @@ public static class ModelFamilies
         new MiniMaxFamily(), new Exaone4Family(), new LlamaLikeFamily(), new ErnieMoeFamily(), new PhiMoeFamily(), new NemotronFamily(), new ApertusFamily(),
         new GptJFamily(), new MptFamily(), new MimoFamily(), new PersimmonFamily(), new DbrxFamily(), new Gemma4Family(),
         new DeepseekV2Family(), new DeepseekV3Family(), new Glm4MoeLiteFamily(), new Mistral4Family(),
+        new QwenHybridFamily(), new Lfm2Family(), new Lfm3Family(), new GraniteHybridFamily(), new NemotronHFamily(), new FalconH1Family(), new BambaFamily(), new Mamba2Family(),
+        new JambaFamily(), new KimiLinearFamily(),
     ];
 
     /// <summary>The families, in the order in which they are listed.</summary>

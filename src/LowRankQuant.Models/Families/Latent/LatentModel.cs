@@ -52,6 +52,21 @@ internal sealed record LatentRule
 
     /// <summary>Whether experts are stacked where no file tells otherwise.</summary>
     public bool Stacked { get; init; }
+
+    /// <summary>What stands in front of the names of router, experts and shared experts.</summary>
+    public string ExpertPrefix { get; init; } = "mlp";
+
+    /// <summary>Names of gate, up and down of an expert; null for the usual ones.</summary>
+    public (string Gate, string Up, string Down)? ExpertNames { get; init; }
+
+    /// <summary>Key of the number of experts for every token.</summary>
+    public string SharedKey { get; init; } = "n_shared_experts";
+
+    /// <summary>Whether the elements that rotate do so.</summary>
+    public bool Rotates { get; init; } = true;
+
+    /// <summary>The mixer of a block that has no latent attention; null for one that does.</summary>
+    public Func<BlockParts, IMixer?> OtherMixer { get; init; } = _ => null;
 }
 
 /// <summary>
@@ -62,7 +77,6 @@ internal sealed class LatentModel
 {
     // Whatever rms_norm_eps says.
     private const float LatentEpsilon = 1e-6f;
-    private const string Gate = "mlp.gate";
     private readonly int? _queryRank;
     private readonly int _rank, _rotated, _expertWidth, _sharedWidth, _extra;
     private readonly BiasRule _bias;
@@ -99,7 +113,7 @@ internal sealed class LatentModel
         _bias = reader.Bias("attention_bias", false);
         Experts = reader.Size(reader.FirstOf("n_routed_experts", "num_local_experts", "num_experts"), usual.Experts);
         _expertWidth = reader.Size("moe_intermediate_size", usual.ExpertWidth);
-        _sharedWidth = _expertWidth * reader.Count("n_shared_experts", usual.Shared);
+        _sharedWidth = _expertWidth * reader.Count(usual.SharedKey, usual.Shared);
         _extra = reader.Count("num_nextn_predict_layers", 0);
         int first = reader.Count("first_k_dense_replace", usual.Dense);
         _dense = [.. reader.Words("mlp_layer_types", Config.Layers)?.Select(word => IsDense(reader, word)) ?? Enumerable.Range(0, Config.Layers).Select(layer => layer < first)];
@@ -145,7 +159,7 @@ internal sealed class LatentModel
         {
             Config = Config,
             ExtraBlocks = _extra,
-            Block = parts => Standard.PreNorm(parts, Config, Attention(parts), _dense[parts.Index] ? Standard.GatedMlp(parts, Config) : Sparse(parts, routing)),
+            Block = parts => Standard.PreNorm(parts, Config, _rule.OtherMixer(parts) ?? Attention(parts), _dense[parts.Index] ? Standard.GatedMlp(parts, Config) : Sparse(parts, routing)),
             FinalNorm = parts => parts.RmsNorm("model.norm", Config.HiddenSize, Config.NormEpsilon),
         };
     }
@@ -181,7 +195,7 @@ internal sealed class LatentModel
             Output = parts.Linear("self_attn.o_proj", d, values, _bias),
             Shape = Shape,
             RotatedSize = _rotated,
-            Rope = parts.Rope(Config.Rope),
+            Rope = _rule.Rotates ? parts.Rope(Config.Rope) : null,
             QueryFactor = _queryFactor,
         };
     }
@@ -189,13 +203,14 @@ internal sealed class LatentModel
     // Some files of a family hold experts in stacks, others one by one.
     private Experts Sparse(BlockParts parts, Routing routing)
     {
-        const string prefix = "mlp.experts";
+        string prefix = $"{_rule.ExpertPrefix}.experts", gate = $"{_rule.ExpertPrefix}.gate";
         var made = new ExpertParts(prefix, Experts, Config.HiddenSize, _expertWidth)
         {
             Storage = parts.IsStored($"{prefix}.gate_up_proj") || _rule.Stacked ? ExpertStorage.Stacked : ExpertStorage.Apart,
             Activation = Config.Activation,
         };
-        Experts experts = _rule.Correction is { } correction ? Moe.Corrected(parts, routing, Gate, correction, made) : Moe.Experts(parts, routing, Gate, made);
-        return _sharedWidth == 0 ? experts : experts with { Shared = Standard.GatedMlp(parts, Config, "mlp.shared_experts", _sharedWidth) };
+        if (_rule.ExpertNames is { } names) made = made with { Names = names };
+        Experts experts = _rule.Correction is { } correction ? Moe.Corrected(parts, routing, gate, correction, made) : Moe.Experts(parts, routing, gate, made);
+        return _sharedWidth == 0 ? experts : experts with { Shared = Standard.GatedMlp(parts, Config, $"{_rule.ExpertPrefix}.shared_experts", _sharedWidth) };
     }
 }

@@ -11,6 +11,7 @@ namespace LowRankQuant.Numerics.Kernels.Scalar;
 /// ReLU         max(x, 0)                           1 for x above 0, else 0
 /// ReLU^2       max(x, 0)^2                         2 max(x, 0)
 /// sigmoid      s(x)                                s (1 - s)
+/// identity     x                                   1
 /// gated        y = f(g) u                          dg = dy u f'(g),   du = dy f(g)
 /// </code>
 /// </summary>
@@ -27,6 +28,7 @@ internal static partial class Reference
             Activation.GeluErf => x * NormalDistribution(x),
             Activation.Relu => T.Max(x, T.Zero),
             Activation.ReluSquared => T.Max(x, T.Zero) * T.Max(x, T.Zero),
+            Activation.Identity => x,
             _ => T.One / (T.One + T.Exp(-x)),
         };
     }
@@ -49,6 +51,8 @@ internal static partial class Reference
                 return x > T.Zero ? T.One : T.Zero;
             case Activation.ReluSquared:
                 return T.Max(x, T.Zero) + T.Max(x, T.Zero);
+            case Activation.Identity:
+                return T.One;
             default:
                 T sigmoid = T.One / (T.One + T.Exp(-x));
                 return sigmoid * (T.One - sigmoid);

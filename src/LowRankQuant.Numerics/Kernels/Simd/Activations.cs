@@ -106,6 +106,22 @@ internal readonly struct ReluSquaredActivation : IActivation
     }
 }
 
+/// <summary>x, with derivative 1.</summary>
+internal readonly struct IdentityActivation : IActivation
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Value<V>(V x)
+        where V : struct, IVector<V> => x;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Derivative<V>(V x, out V value)
+        where V : struct, IVector<V>
+    {
+        value = x;
+        return V.Create(1);
+    }
+}
+
 /// <summary>s = 1 / (1 + e^-x), with derivative s (1 - s).</summary>
 internal readonly struct SigmoidActivation : IActivation
 {

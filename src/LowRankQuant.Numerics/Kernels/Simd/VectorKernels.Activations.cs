@@ -13,6 +13,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
             case Activation.Relu: ActivateForward<ReluActivation>(x, y); break;
             case Activation.ReluSquared: ActivateForward<ReluSquaredActivation>(x, y); break;
             case Activation.Sigmoid: ActivateForward<SigmoidActivation>(x, y); break;
+            case Activation.Identity: ActivateForward<IdentityActivation>(x, y); break;
         }
     }
 
@@ -26,6 +27,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
             case Activation.Relu: ActivateBackward<ReluActivation>(dy, x, dx); break;
             case Activation.ReluSquared: ActivateBackward<ReluSquaredActivation>(dy, x, dx); break;
             case Activation.Sigmoid: ActivateBackward<SigmoidActivation>(dy, x, dx); break;
+            case Activation.Identity: ActivateBackward<IdentityActivation>(dy, x, dx); break;
         }
     }
 
@@ -39,6 +41,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
             case Activation.Relu: GateForward<ReluActivation>(gate, up, y); break;
             case Activation.ReluSquared: GateForward<ReluSquaredActivation>(gate, up, y); break;
             case Activation.Sigmoid: GateForward<SigmoidActivation>(gate, up, y); break;
+            case Activation.Identity: GateForward<IdentityActivation>(gate, up, y); break;
         }
     }
 
@@ -52,6 +55,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
             case Activation.Relu: GateBackward<ReluActivation>(dy, gate, up, dGate, dUp); break;
             case Activation.ReluSquared: GateBackward<ReluSquaredActivation>(dy, gate, up, dGate, dUp); break;
             case Activation.Sigmoid: GateBackward<SigmoidActivation>(dy, gate, up, dGate, dUp); break;
+            case Activation.Identity: GateBackward<IdentityActivation>(dy, gate, up, dGate, dUp); break;
         }
     }
 

@@ -12,13 +12,13 @@ namespace LowRankQuant.Numerics.Kernels.Simd;
 internal sealed unsafe partial class VectorKernels<V, D>
 {
     /// <summary>With fewer tokens than this the recurrence is faster than the chunk.</summary>
-    private const int FewTokens = 8;
+    private const int FewStateTokens = 8;
 
     public void StateSpaceForward(in StateSpaceShape shape, in ScanInputs inputs, Tensor? start, Tensor y, Tensor? end, Tensor? chunkStates)
     {
         var s = new StateSpaceSizes(shape, inputs);
         float* before = Address(start), output = y.Pointer, after = Address(end), kept = Address(chunkStates);
-        if (s.Length < FewTokens && kept == null) pool.Run(s.Batch * s.Heads, lane => StateSpaceFew(s, lane, before, output, after));
+        if (s.Length < FewStateTokens && kept == null) pool.Run(s.Batch * s.Heads, lane => StateSpaceFew(s, lane, before, output, after));
         else pool.Run(s.Items, item => StateSpaceChunks(s, item, before, output, after, kept));
     }
 
@@ -122,7 +122,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
         if (start == null) new Span<float>(state, s.State).Clear();
         else if (start != end) new ReadOnlySpan<float>(start + ((long)lane * s.State), s.State).CopyTo(new Span<float>(state, s.State));
         int n = s.StateSize, batch = lane / s.Heads, head = lane % s.Heads;
-        float* decays = stackalloc float[FewTokens];
+        float* decays = stackalloc float[FewStateTokens];
         float skip = s.D[head];
         for (int t = 0; t < s.Length; t++) decays[t] = MathF.Exp(s.StepSizes[((((long)batch * s.Length) + t) * s.Heads) + head] * s.A[head]);
         int r = 0;

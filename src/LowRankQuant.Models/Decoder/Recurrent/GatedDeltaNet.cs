@@ -1,0 +1,114 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+
+namespace LowRankQuant.Models.Decoder.Recurrent;
+
+/// <summary>
+/// The gated delta rule of Qwen3-Next and Qwen 3.5. Every value head has a state S, which forgets, is told what it does not know yet, and is read:
+/// <code>
+/// [q, k, v] = silu(convolution(qkv x));  beta = sigmoid(b x);  g = -exp(A) softplus(a x + dt)
+/// S = e^g S;  S += beta k (v - S^T k)^T;  o = S^T q                   q and k of length 1, q times keySize^-.5
+/// y = out(norm(o) * silu(z x))                                        the norm by heads
+/// </code>
+/// </summary>
+internal sealed class GatedDeltaNet : IMixer
+{
+    /// <summary>Projection to queries, keys and values, [2 keyHeads * keySize + valueHeads * valueSize, hidden]; with those of z behind the values of every key head where <see cref="Gate"/> is null.</summary>
+    public required LinearSlot Mixed { get; init; }
+
+    /// <summary>Projection to z, [valueHeads * valueSize, hidden]; null where its rows are among those of <see cref="Mixed"/>.</summary>
+    public LinearSlot? Gate { get; init; }
+
+    /// <summary>To the strength beta, [valueHeads, hidden]; with the rows of a behind those of every key head where <see cref="Decay"/> is null.</summary>
+    public required Tensor Strength { get; init; }
+
+    /// <summary>To the decay, [valueHeads, hidden]; null where its rows are among those of <see cref="Strength"/>.</summary>
+    public Tensor? Decay { get; init; }
+
+    /// <summary>Over queries, keys and values, in this order.</summary>
+    public required CausalConvolution Convolution { get; init; }
+
+    /// <summary>-exp(A), [valueHeads].</summary>
+    public required Tensor NegativeRate { get; init; }
+
+    /// <summary>dt, [valueHeads].</summary>
+    public required Tensor DecayBias { get; init; }
+
+    /// <summary>Of a value head.</summary>
+    public required INorm Norm { get; init; }
+
+    /// <summary>Output projection, [hidden, valueHeads * valueSize].</summary>
+    public required LinearSlot Output { get; init; }
+
+    /// <summary>Heads and sizes; sequences do not matter here.</summary>
+    public required DeltaRuleShape Heads { get; init; }
+
+    private int KeyWidth => Heads.KeyHeads * Heads.KeySize;
+
+    private int ValueWidth => Heads.ValueHeads * Heads.ValueSize;
+
+    private (int, int)[] Shapes => [(Convolution.Reach, Convolution.Channels), (Heads.ValueHeads * Heads.KeySize, Heads.ValueSize)];
+
+    /// <inheritdoc/>
+    public StateSize StateSize => RecurrentState.SizeOf(Shapes);
+
+    /// <inheritdoc/>
+    public IMixerState CreateState(Device device, int positions) => new RecurrentState(device, Shapes);
+
+    /// <inheritdoc/>
+    public Variable Apply(Tape tape, Variable x, ForwardPass pass)
+    {
+        Variable mixed = Mixed.Apply(tape, x), z;
+        if (Gate is null) (mixed, z) = Split(tape, mixed);
+        else z = Gate.Apply(tape, x);
+        (Variable strength, Variable decay) = Gates(tape, x);
+        Variable o = pass.Recur(tape, [mixed, decay, strength], ValueWidth, (inputs, shape, front, behind) => Scan(tape, inputs, shape, front, behind));
+        return Output.Apply(tape, tape.GatedActivation(Activation.Silu, z, Norm.Apply(tape, o)));
+    }
+
+    /// <inheritdoc/>
+    public void AddReaders(InputReaders readers)
+    {
+        readers.Add(Mixed);
+        readers.Add(Gate);
+        readers.Add(Strength);
+        if (Decay is not null) readers.Add(Decay);
+    }
+
+    /// <inheritdoc/>
+    public void AddFolds(FoldList folds)
+    {
+        folds.Writes(Output);
+        folds.Refuse(Output, FoldKind.Values, "a norm whose weight all heads share comes in between");
+    }
+
+    private Variable Scan(Tape tape, IReadOnlyList<Variable> inputs, SequenceShape shape, Tensor[]? front, Tensor[]? behind)
+    {
+        Variable all = tape.Activate(Activation.Silu, Convolution.Apply(tape, inputs[0], shape, front?[0], behind?[0]));
+        Variable q = tape.Columns(all, 0, KeyWidth), k = tape.Columns(all, KeyWidth, KeyWidth), v = tape.Columns(all, 2 * KeyWidth, ValueWidth);
+        return tape.DeltaRule(Heads with { Batch = shape.Batch, Length = shape.Length }, q, k, v, inputs[1], inputs[2], front?[1], behind?[1]);
+    }
+
+    private (Variable Strength, Variable Decay) Gates(Tape tape, Variable x)
+    {
+        Variable strength = tape.Linear(x, new Variable(Strength)), decay;
+        if (Decay is not null) decay = tape.Linear(x, new Variable(Decay));
+        else
+        {
+            int rows = x.Value.Rows, each = Heads.ValueHeads / Heads.KeyHeads;
+            Variable heads = tape.View(strength, checked(rows * Heads.KeyHeads), 2 * each);
+            strength = tape.View(tape.Columns(heads, 0, each), rows, Heads.ValueHeads);
+            decay = tape.View(tape.Columns(heads, each, each), rows, Heads.ValueHeads);
+        }
+        return (tape.Activate(Activation.Sigmoid, strength), tape.LogDecay(decay, NegativeRate, DecayBias));
+    }
+
+    // Rows by key head: its query, its key, its values, their z.
+    private (Variable Mixed, Variable Gate) Split(Tape tape, Variable all)
+    {
+        int rows = all.Value.Rows, size = Heads.KeySize, values = ValueWidth / Heads.KeyHeads;
+        Variable heads = tape.View(all, checked(rows * Heads.KeyHeads), (2 * size) + (2 * values));
+        Variable Part(int start, int width) => tape.View(tape.Columns(heads, start, width), rows, Heads.KeyHeads * width);
+        return (tape.JoinColumns(Part(0, size), Part(size, size), Part(2 * size, values)), Part((2 * size) + values, values));
+    }
+}

@@ -1,0 +1,95 @@
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
+
+namespace LowRankQuant.Models.Decoder.Recurrent;
+
+/// <summary>
+/// Kimi Linear's delta attention: the gated delta rule with a decay for every channel of a key,
+/// <code>
+/// q, k, v = silu(convolution(. x)) each;  beta = sigmoid(b x);  g = -exp(A) softplus(f_b f_a x + dt)
+/// S = diag(e^g) S;  S += beta k (v - S^T k)^T;  o = S^T q             q and k of length 1, q times keySize^-.5
+/// y = out(norm(o) * sigmoid(g_b g_a x))                               the norm by heads
+/// </code>
+/// </summary>
+internal sealed class KimiDelta : IMixer
+{
+    /// <summary>Projections to queries, keys and values, [heads * size, hidden] each.</summary>
+    public required (LinearSlot Query, LinearSlot Key, LinearSlot Value) Projections { get; init; }
+
+    /// <summary>Their convolutions.</summary>
+    public required (CausalConvolution Query, CausalConvolution Key, CausalConvolution Value) Convolutions { get; init; }
+
+    /// <summary>f_a [size, hidden] and f_b [heads * size, size].</summary>
+    public required (Tensor Down, Tensor Up) Decay { get; init; }
+
+    /// <summary>g_a [size, hidden] and g_b [heads * size, size].</summary>
+    public required (Tensor Down, Tensor Up) Gate { get; init; }
+
+    /// <summary>To the strength beta, [heads, hidden].</summary>
+    public required Tensor Strength { get; init; }
+
+    /// <summary>-exp(A) of every channel's head, [heads * size].</summary>
+    public required Tensor NegativeRate { get; init; }
+
+    /// <summary>dt, [heads * size].</summary>
+    public required Tensor DecayBias { get; init; }
+
+    /// <summary>Of a head.</summary>
+    public required INorm Norm { get; init; }
+
+    /// <summary>Output projection, [hidden, heads * size].</summary>
+    public required LinearSlot Output { get; init; }
+
+    /// <summary>Heads and sizes, decays by channel; sequences do not matter here.</summary>
+    public required DeltaRuleShape Heads { get; init; }
+
+    private int Width => Heads.ValueHeads * Heads.ValueSize;
+
+    private (int, int)[] Shapes
+    {
+        get
+        {
+            (int, int) tail = (Convolutions.Query.Reach, Width);
+            return [tail, tail, tail, (Heads.ValueHeads * Heads.KeySize, Heads.ValueSize)];
+        }
+    }
+
+    /// <inheritdoc/>
+    public StateSize StateSize => RecurrentState.SizeOf(Shapes);
+
+    /// <inheritdoc/>
+    public IMixerState CreateState(Device device, int positions) => new RecurrentState(device, Shapes);
+
+    /// <inheritdoc/>
+    public Variable Apply(Tape tape, Variable x, ForwardPass pass)
+    {
+        Variable q = Projections.Query.Apply(tape, x), k = Projections.Key.Apply(tape, x), v = Projections.Value.Apply(tape, x);
+        Variable decay = tape.LogDecay(Through(Decay), NegativeRate, DecayBias);
+        Variable strength = tape.Activate(Activation.Sigmoid, tape.Linear(x, new Variable(Strength)));
+        Variable o = pass.Recur(tape, [q, k, v, decay, strength], Width, (inputs, shape, front, behind) =>
+        {
+            Variable Convolved(CausalConvolution convolution, int part) =>
+                tape.Activate(Activation.Silu, convolution.Apply(tape, inputs[part], shape, front?[part], behind?[part]));
+            return tape.DeltaRule(
+                Heads with { Batch = shape.Batch, Length = shape.Length }, Convolved(Convolutions.Query, 0), Convolved(Convolutions.Key, 1), Convolved(Convolutions.Value, 2),
+                inputs[3], inputs[4], front?[3], behind?[3]);
+        });
+        return Output.Apply(tape, tape.GatedActivation(Activation.Sigmoid, Through(Gate), Norm.Apply(tape, o)));
+
+        Variable Through((Tensor Down, Tensor Up) pair) => tape.Linear(tape.Linear(x, new Variable(pair.Down)), new Variable(pair.Up));
+    }
+
+    /// <inheritdoc/>
+    public void AddReaders(InputReaders readers)
+    {
+        foreach (LinearSlot slot in new[] { Projections.Query, Projections.Key, Projections.Value }) readers.Add(slot);
+        foreach (Tensor small in new[] { Decay.Down, Gate.Down, Strength }) readers.Add(small);
+    }
+
+    /// <inheritdoc/>
+    public void AddFolds(FoldList folds)
+    {
+        folds.Writes(Output);
+        folds.Refuse(Output, FoldKind.Values, "a norm whose weight all heads share comes in between");
+    }
+}
