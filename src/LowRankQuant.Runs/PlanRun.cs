@@ -48,9 +48,9 @@ public static class PlanRun
         PlannedGrid[] layers = fits && known ? Layers(model, recipe, scheme) : [];
         PlannedGrid[] vocabulary = [.. Vocabulary(model, recipe)];
         bool works = found.Count == 0;
-        Func<long?> peak = ProcessMemory.BeginSection();
+        Func<long?>? peak = works && timed ? ProcessMemory.BeginSection() : null;
         BlockTiming? time = works && timed ? BlockTiming.Measure(model, recipe, memory!.StatisticsBytes, cancellation) : null;
-        long? timedPeak = time is null ? null : peak();
+        long? timedPeak = peak?.Invoke();
         IReadOnlyList<TimedStage> stages = time is null ? [] : new RunTiming(job, time, reading).Estimate();
         double? bits = fits ? budget ?? scheme.BitsPerWeight(model.Layout.Modules) : null, targetBits = Mean(layers);
         var source = SourceStorage.Of(model);
@@ -58,7 +58,7 @@ public static class PlanRun
         {
             Works = works,
             Problems = found,
-            Notes = [.. notes, .. model.Checkpoint.Warnings.Select(warning => $"warning: {warning}"), .. source.Remark is { } remark ? new[] { remark } : [], .. source.Advice(bits) is { } advice ? new[] { advice } : []],
+            Notes = [.. notes, .. model.Checkpoint.Warnings.Select(warning => $"warning: {warning}"), .. source.Remark is { } remark ? new[] { remark } : [], .. fits && known && source.Again(model, scheme) is { } again ? new[] { again } : [], .. source.Advice(bits) is { } advice ? new[] { advice } : []],
             SourceBitsPerWeight = source.BitsPerWeight,
             SourceTypes = source.Types,
             SourceBytes = model.Checkpoint.StoredBytes,

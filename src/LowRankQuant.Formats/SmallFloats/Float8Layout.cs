@@ -80,6 +80,36 @@ public sealed record Float8Layout(string Module, string Scale, int OutFeatures, 
         }
     }
 
+    /// <inheritdoc/>
+    public string Describe(ISafetensorsSource source)
+    {
+        string shared = BlockRows >= OutFeatures && BlockColumns >= InFeatures ? "one scale" : BlockRows == 1 && BlockColumns >= InFeatures ? "a scale a row" : $"blocks of {BlockRows} x {BlockColumns}";
+        return $"FP8 {(TypeOf(source) == SafetensorsType.F8E5M2 ? "E5M2" : "E4M3")}, {shared}";
+    }
+
+    /// <inheritdoc/>
+    public double RelativeLoss(ISafetensorsSource source)
+    {
+        float[] scales = ReadScales(source), levels = new float[256];
+        ElementConversion.ToSingles(TypeOf(source))!([.. Enumerable.Range(0, 256).Select(code => (byte)code)], levels);
+        double[] errors = LevelCells.Errors(levels);
+        int perRow = Blocks(InFeatures, BlockColumns);
+        var codes = new byte[InFeatures];
+        var loss = new RoundingLoss();
+        for (int row = 0; row < OutFeatures; row++)
+        {
+            source.Read(Module + ".weight", codes.AsSpan(), (long)row * InFeatures);
+            for (int column = 0; column < codes.Length; column++)
+            {
+                double scale = scales[(row / BlockRows * perRow) + (column / BlockColumns)];
+                loss.Add(levels[codes[column]] * scale, errors[codes[column]] * scale * scale);
+            }
+        }
+        return loss.Relative;
+    }
+
+    private SafetensorsType TypeOf(ISafetensorsSource source) => source.Tensors[Module + ".weight"].Type;
+
     private float[] ReadScales(ISafetensorsSource source)
     {
         TensorEntry entry = source.Tensors[Scale];

@@ -16,4 +16,11 @@ public interface IFloatLayout
     /// <param name="destination">[out, in].</param>
     /// <exception cref="CheckpointFormatException">A scale is not finite (<c>scale</c>).</exception>
     void Read(ISafetensorsSource source, Span<float> destination);
+
+    /// <summary>The format in a few words, such as <c>FP8 E4M3, a scale a row</c>.</summary>
+    string Describe(ISafetensorsSource source);
+
+    /// <summary>About what rounding to these floats lost, by the widths of their cells (<see cref="LevelCells"/>), relative to the weight.</summary>
+    /// <param name="source">Checkpoint.</param>
+    double RelativeLoss(ISafetensorsSource source);
 }

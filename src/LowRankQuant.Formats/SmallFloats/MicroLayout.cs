@@ -45,30 +45,55 @@ public sealed record MicroLayout(MicroFormat Format, string Codes, string Scales
     }
 
     /// <inheritdoc/>
+    public string Describe(ISafetensorsSource source) => Format.Name.ToUpperInvariant();
+
+    /// <inheritdoc/>
+    public double RelativeLoss(ISafetensorsSource source)
+    {
+        double[] errors = LevelCells.Errors(Format.Levels);
+        var loss = new RoundingLoss();
+        ForEachGroup(source, (codes, scale, _) =>
+        {
+            foreach (byte code in codes) loss.Add(Format.Levels[code] * scale, errors[code] * scale * scale);
+        });
+        return loss.Relative;
+    }
+
+    /// <inheritdoc/>
     public void Read(ISafetensorsSource source, Span<float> destination)
+    {
+        var values = new float[InFeatures];
+        // A row at a time, since a span cannot be handed on.
+        for (int row = 0; row < OutFeatures; row++)
+        {
+            ForEachGroup(source, (codes, scale, first) =>
+            {
+                for (int i = 0; i < codes.Length; i++) values[first + i] = (float)(Format.Levels[codes[i]] * scale);
+            }, row, 1);
+            values.CopyTo(destination.Slice(row * InFeatures, InFeatures));
+        }
+    }
+
+    // Codes one a byte, their scale, and the column of the first of them.
+    private delegate void Group(ReadOnlySpan<byte> codes, double scale, int column);
+
+    private void ForEachGroup(ISafetensorsSource source, Group visit, int firstRow = 0, int? rows = null)
     {
         double divisor = Divisor is null ? 1 : source.ReadFinite(source.Tensors[Divisor])[0];
         if (divisor == 0) throw source.Refuse("scale", Divisor!, "is 0, and scales are divided by it.");
-        int bytes = Format.RowBytes(InFeatures), groups = InFeatures / Format.GroupSize;
-        for (int row = 0; row < OutFeatures; row++)
+        int bytes = Format.RowBytes(InFeatures), size = Format.GroupSize, groups = InFeatures / size;
+        Span<byte> unpacked = stackalloc byte[size];
+        for (int row = firstRow; row < firstRow + (rows ?? OutFeatures); row++)
         {
             ReadOnlySpan<byte> codes = source.GetBytes(Codes, (long)row * bytes, bytes), scales = source.GetBytes(Scales, (long)row * groups, groups);
             for (int group = 0; group < groups; group++)
             {
                 double scale = Format.ScaleOf(scales[group]) / divisor;
                 if (!double.IsFinite(scale)) throw source.Refuse("scale", Scales, $"holds {scales[group]} in row {row}, which stands for no number.");
-                Read(codes, group * Format.GroupSize, scale, destination.Slice((row * InFeatures) + (group * Format.GroupSize), Format.GroupSize));
+                int first = group * size;
+                for (int i = 0; i < size; i++) unpacked[i] = Format.CodeBits == 8 ? codes[first + i] : (byte)((codes[(first + i) / 2] >> (4 * ((first + i) % 2))) & 15);
+                visit(unpacked, scale, first);
             }
-        }
-    }
-
-    private void Read(ReadOnlySpan<byte> codes, int first, double scale, Span<float> values)
-    {
-        ReadOnlySpan<float> levels = Format.Levels;
-        for (int i = 0; i < values.Length; i++)
-        {
-            int code = Format.CodeBits == 8 ? codes[first + i] : (codes[(first + i) / 2] >> (4 * ((first + i) % 2))) & 15;
-            values[i] = (float)(levels[code] * scale);
         }
     }
 

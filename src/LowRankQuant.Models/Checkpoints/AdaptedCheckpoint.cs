@@ -110,6 +110,9 @@ public sealed class AdaptedCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public string? BlockTypeOf(string name) => Base.BlockTypeOf(name);
 
+    /// <inheritdoc/>
+    public double? RelativeLossOf(string name) => Base.RelativeLossOf(name);
+
     /// <summary>The branch of a weight, or null.</summary>
     public LowRankBranch? ReadBranch(string name) => BranchNames.Contains(name) ? Adapter.Read(name[..^WeightSuffix.Length]) : null;
 

@@ -124,6 +124,9 @@ public sealed class ChangedCheckpoint : ICheckpoint
     public string? BlockTypeOf(string name) => _changes.Contains(name) ? null : Base.BlockTypeOf(name);
 
     /// <inheritdoc/>
+    public double? RelativeLossOf(string name) => _changes.Contains(name) ? null : Base.RelativeLossOf(name);
+
+    /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
     {
         Base.AppendContentHash(hash);

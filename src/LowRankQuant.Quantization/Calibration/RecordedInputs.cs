@@ -5,36 +5,34 @@ namespace LowRankQuant.Quantization.Calibration;
 
 /// <summary>
 /// The inputs of a block's linears on a stream, kept from the pass that takes its windows through the block, so that who needs them later does not compute the block again.
-/// They lie in memory while the budget of the stream lasts and on disk beyond it. Not kept are those of the first stage, which come from the block's input at hardly any cost,
-/// those of experts, and those that neither memory nor disk has room for.
+/// They lie in memory while the budget of the stream lasts and on disk beyond it, in the same place for every block. Not kept are those of the first stage, which come from the
+/// block's input at hardly any cost, those of experts, and those that neither memory nor disk has room for.
 /// </summary>
-public sealed class RecordedInputs : IDisposable
+/// <param name="stream">The stream.</param>
+public sealed class RecordedInputs(ActivationStream stream) : IDisposable
 {
     private readonly Dictionary<LinearSlot, ActivationStore> _kept = [];
-    private readonly ActivationStream _stream;
+    private readonly List<ActivationStore> _stores = [];
     private int _window;
 
-    private RecordedInputs(ActivationStream stream) => _stream = stream;
-
-    /// <summary>Takes all windows of a stream through a block, one by one; the stream then holds what comes out.</summary>
-    /// <param name="stream">Windows in front of the block.</param>
+    /// <summary>Takes all windows of the stream through a block, one by one; the stream then holds what comes out. What was kept of another block is gone.</summary>
     /// <param name="block">The block, without routers: they would send tokens elsewhere in another model.</param>
     /// <param name="cancellation">Asks to stop.</param>
-    public static RecordedInputs Advance(ActivationStream stream, IDecoderBlock block, CancellationToken cancellation)
+    public void Advance(IDecoderBlock block, CancellationToken cancellation)
     {
         if (block.Routers.Count > 0) throw new ArgumentException($"{block.Name} has routers.", nameof(block));
+        Forget();
         IReadOnlyList<InputStage> stages = InputStages.Find(block, () => stream.Look(block, 0, 1, (_, _) => { }, cancellation, batch: 1));
-        var recorded = new RecordedInputs(stream);
         LinearSlot[] slots = [.. stages.Skip(1).Where(stage => stage.Sites.Count == 1).Select(stage => block.Slots[stage.Sites[0].First])];
         try
         {
-            foreach (LinearSlot slot in slots) recorded.Watch(slot);
-            stream.Advance(block, (window, _) => recorded._window = window + 1, cancellation, batch: 1);
-            return recorded;
+            foreach (LinearSlot slot in slots) Watch(slot);
+            _window = 0;
+            stream.Advance(block, (window, _) => _window = window + 1, cancellation, batch: 1);
         }
         catch
         {
-            recorded.Dispose();
+            Forget();
             throw;
         }
         finally
@@ -53,21 +51,31 @@ public sealed class RecordedInputs : IDisposable
     /// <returns>[length, inFeatures]; the caller's.</returns>
     public Tensor Read(LinearSlot slot, int window, Device device)
     {
-        Tensor inputs = device.Empty(_stream.LengthOf(window), slot.InFeatures);
+        Tensor inputs = device.Empty(stream.LengthOf(window), slot.InFeatures);
         _kept[slot].Read(window, inputs);
         return inputs;
     }
 
+    /// <summary>Keeps nothing of any block any more; the room for the next one's stays.</summary>
+    public void Forget() => _kept.Clear();
+
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (ActivationStore store in _kept.Values) store.Dispose();
-        _kept.Clear();
+        Forget();
+        foreach (ActivationStore store in _stores) store.Dispose();
+        _stores.Clear();
     }
 
     private void Watch(LinearSlot slot)
     {
-        if (_stream.StoreWhereThereIsRoom(slot.InFeatures) is not { } store) return;
+        ActivationStore? store = _stores.Find(free => free.Columns == slot.InFeatures && !_kept.ContainsValue(free));
+        if (store is null)
+        {
+            store = stream.StoreWhereThereIsRoom(slot.InFeatures);
+            if (store is null) return;
+            _stores.Add(store);
+        }
         _kept.Add(slot, store);
         slot.InputObserver = x => store.Write(_window, x);
     }

@@ -19,6 +19,7 @@ internal sealed class ActivationStreams : IDisposable
     private readonly ActivationStream _full;
     private readonly ActivationStream _quantized;
     private readonly ActivationStream? _input;
+    private RecordedInputs? _recorded;
 
     private ActivationStreams(Device device, ActivationStream full, ActivationStream? quantized, int trainingWindows, LossWeighting weighting, bool keepInput)
     {
@@ -72,13 +73,15 @@ internal sealed class ActivationStreams : IDisposable
     public void RecordFullPrecision(IDecoderBlock block, CancellationToken cancellation)
     {
         _input?.CopyFrom(_full);
-        Streams = Streams with { FullPrecisionInputs = RecordedInputs.Advance(_full, block, cancellation) };
+        _recorded ??= new RecordedInputs(_full);
+        _recorded.Advance(block, cancellation);
+        Streams = Streams with { FullPrecisionInputs = _recorded };
     }
 
-    /// <summary>Gives back what was kept of a block.</summary>
+    /// <summary>Forgets what was kept of a block.</summary>
     public void DropInputs()
     {
-        Streams.FullPrecisionInputs?.Dispose();
+        _recorded?.Forget();
         Streams = Streams with { FullPrecisionInputs = null };
     }
 
@@ -107,7 +110,7 @@ internal sealed class ActivationStreams : IDisposable
 
     public void Dispose()
     {
-        DropInputs();
+        _recorded?.Dispose();
         _input?.Dispose();
         _quantized.Dispose();
         _full.Dispose();

@@ -41,7 +41,12 @@ internal sealed class TimedText : IDisposable
     public static TimedText Around(CausalModel model, Recipe recipe, int windows, IDecoderBlock block)
     {
         ActivationStream input = InFront(model, recipe, windows)._input, target = input.Fork();
-        if (ActivationStreams.Records(recipe, recipe.Method.Create(), block)) return new TimedText(input, target, RecordedInputs.Advance(target, block, CancellationToken.None));
+        if (ActivationStreams.Records(recipe, recipe.Method.Create(), block))
+        {
+            var recorded = new RecordedInputs(target);
+            recorded.Advance(block, CancellationToken.None);
+            return new TimedText(input, target, recorded);
+        }
         target.Advance(block, null, CancellationToken.None);
         return new TimedText(input, target);
     }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Quantization.Grids;
 
 namespace LowRankQuant.Runs.Reports;
 
@@ -42,6 +43,38 @@ public sealed record SourceStorage(double BitsPerWeight, string? Types)
 
     /// <summary>What to tell about a source that is quantized; null about one that is not.</summary>
     public string? Remark => IsQuantized ? $"The source is quantized itself: its linears are {this}. Losses are measured against it as it is." : null;
+
+    /// <summary>
+    /// What a quantized source lost when it was made, and what rounding it once more to the grids of a scheme adds, by the linears of the first block; null about a source of floats, or
+    /// where it is not known. Both are root mean squares relative to the weights, and independent of each other.
+    /// </summary>
+    /// <param name="model">The source.</param>
+    /// <param name="scheme">The grids that are asked for.</param>
+    public string? Again(CausalModel model, Scheme scheme)
+    {
+        if (!IsQuantized) return null;
+        double lost = 0, added = 0, weights = 0;
+        foreach ((string linear, int outFeatures, int inFeatures) in model.LinearsOf(0))
+        {
+            string module = $"{model.BlockName(0)}.{linear}";
+            Scheme own = scheme.For(module);
+            if (model.Checkpoint.RelativeLossOf($"{module}.weight") is not { } share || !own.Grid.Divides(inFeatures)) return null;
+            float[] values = new float[outFeatures * inFeatures], rounded = new float[values.Length];
+            model.Checkpoint.Read($"{module}.weight", values);
+            FittedGrid.Find(values, outFeatures, inFeatures, own, model.Device.HostWorkers).Round(values, default, model.Device.HostWorkers).Dequantize(rounded);
+            double energy = 0, error = 0;
+            for (int i = 0; i < values.Length; i++)
+            {
+                energy += (double)values[i] * values[i];
+                error += Math.Pow(rounded[i] - (double)values[i], 2);
+            }
+            (lost, added, weights) = (lost + (share * share * energy), added + error, weights + energy);
+        }
+        if (weights == 0) return null;
+        static double Percent(double share) => 100 * Math.Sqrt(share);
+        return string.Create(CultureInfo.InvariantCulture,
+            $"when the source was made, rounding took about {Percent(lost / weights):0.0} % of its weights (root mean square, first block), which does not come back; rounding them to nearest on the grids asked for takes another {Percent(added / weights):0.0} %, {Percent((lost + added) / weights):0.0} % of the original in all.");
+    }
 
     /// <summary>What to tell about a result that takes as many bits as its source, or more; null where it takes fewer.</summary>
     /// <param name="bits">Bits per weight of the result.</param>

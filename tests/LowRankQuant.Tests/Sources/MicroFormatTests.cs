@@ -4,6 +4,7 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
+using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.EndToEnd;
 using LowRankQuant.Tests.Models;
@@ -74,6 +75,50 @@ public sealed class MicroFormatTests
         before.Read(before.Layout.Modules.First().Name + ".weight", expected);
         after.Read(before.Layout.Modules.First().Name + ".weight", actual);
         Assert.Equal(expected, actual);
+    }
+
+    [Theory]
+    [InlineData("mxfp4a16", "MXFP4")]
+    [InlineData("nvfp4a16", "NVFP4")]
+    [InlineData("mxfp8a16", "MXFP8")]
+    [InlineData("fp8-block", "FP8 E4M3, blocks of 128 x 128")]
+    [InlineData("fp8-dynamic", "FP8 E4M3, a scale a row")]
+    [InlineData("mlx-4-32-mxfp4", "MXFP4")]
+    public async Task APlanSaysWhatTheSourceHasLostAlready(string name, string type)
+    {
+        CliResult plan = await Lrq.Run("plan", TestData.Path("golden", "exports-2026", name), "--method", "rtn", "--bits", "4", "--untimed");
+        Assert.Contains($"its linears are {type}, ", plan.Out + plan.Error, StringComparison.Ordinal);
+        Assert.Contains("when the source was made, rounding took about ", plan.Out + plan.Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>Random weights, stored: what their cells say was lost is what was.</summary>
+    [Theory]
+    [InlineData("mxfp4a16")]
+    [InlineData("nvfp4a16")]
+    [InlineData("mxfp8a16")]
+    [InlineData("fp8-block")]
+    public void WhatRoundingLostFollowsFromTheCodes(string name)
+    {
+        const int rows = 64, columns = 256;
+        SeededRandom random = SeededRandom.Derive(4);
+        double[] weights = [.. Enumerable.Range(0, rows * columns).Select(_ => random.NextGaussian())];
+        MicroFormat? format = MicroFormat.Find(name.Replace("a16", "", StringComparison.Ordinal));
+        int group = format?.GroupSize ?? columns;
+        float[] levels = (format ?? MicroFormat.Mxfp8).Levels.ToArray();
+        double largest = levels.Where(float.IsFinite).Max(), kept = 0, lost = 0;
+        var loss = new RoundingLoss();
+        double[] errors = LevelCells.Errors(levels);
+        for (int start = 0; start < weights.Length; start += group)
+        {
+            double scale = weights.AsSpan(start, group).ToArray().Max(Math.Abs) / largest;
+            foreach (double weight in weights.AsSpan(start, group))
+            {
+                int code = Enumerable.Range(0, levels.Length).Where(i => float.IsFinite(levels[i])).MinBy(i => Math.Abs((levels[i] * scale) - weight));
+                (kept, lost) = (kept + (weight * weight), lost + Math.Pow((levels[code] * scale) - weight, 2));
+                loss.Add(levels[code] * scale, errors[code] * scale * scale);
+            }
+        }
+        Assert.InRange(loss.Relative, 0.9 * Math.Sqrt(lost / kept), 1.1 * Math.Sqrt(lost / kept));
     }
 
     [Fact]

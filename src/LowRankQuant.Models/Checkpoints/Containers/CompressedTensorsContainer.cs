@@ -67,6 +67,12 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
         _floats.ContainsKey(module) ? null : CompressedTensorsReader.ReadOrdered(Tensors, module, SchemeOf(module), _config);
 
     /// <inheritdoc/>
+    public override string? FloatTypeOf(string module) => _floats.TryGetValue(module, out IFloatLayout? floats) ? floats.Describe(Tensors) : null;
+
+    /// <inheritdoc/>
+    public override double? RelativeLossOf(string module) => _floats.TryGetValue(module, out IFloatLayout? floats) ? floats.RelativeLoss(Tensors) : base.RelativeLossOf(module);
+
+    /// <inheritdoc/>
     public override void ReadSingles(string module, Span<float> destination)
     {
         if (_floats.TryGetValue(module, out IFloatLayout? floats)) floats.Read(Tensors, destination);

@@ -78,6 +78,12 @@ internal sealed class Float8Container : QuantizedContainer
     public override OrderedWeight? Read(string module) => null;
 
     /// <inheritdoc/>
+    public override string? FloatTypeOf(string module) => _layouts[module].Describe(Tensors);
+
+    /// <inheritdoc/>
+    public override double? RelativeLossOf(string module) => _layouts[module].RelativeLoss(Tensors);
+
+    /// <inheritdoc/>
     public override void ReadSingles(string module, Span<float> destination) => _layouts[module].Read(Tensors, destination);
 
     /// <inheritdoc/>

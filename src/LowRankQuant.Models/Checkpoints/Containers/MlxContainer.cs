@@ -36,6 +36,12 @@ internal sealed class MlxContainer : QuantizedContainer
         LayoutOf(module).Floats is null && ReadAffine(module).ToGrid() is { } weight ? new OrderedWeight(weight, null) : null;
 
     /// <inheritdoc/>
+    public override string? FloatTypeOf(string module) => FloatsOf(module)?.Describe(Tensors);
+
+    /// <inheritdoc/>
+    public override double? RelativeLossOf(string module) => FloatsOf(module)?.RelativeLoss(Tensors) ?? base.RelativeLossOf(module);
+
+    /// <inheritdoc/>
     public override void ReadSingles(string module, Span<float> destination)
     {
         if (FloatsOf(module) is { } floats) floats.Read(Tensors, destination);

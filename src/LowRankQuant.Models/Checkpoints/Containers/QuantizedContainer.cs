@@ -79,6 +79,12 @@ public abstract class QuantizedContainer
     /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
     public virtual QuantizedWeight? ReadQuantized(string module) => Read(module) is { Columns: null } natural ? natural.Weight : null;
 
+    /// <summary>What a quantized module is stored as where that is no grid, such as <c>MXFP4</c>; null for one on a grid.</summary>
+    public virtual string? FloatTypeOf(string module) => null;
+
+    /// <summary>About what rounding a module to its codes lost, relative to the weight; null where that is not known.</summary>
+    public virtual double? RelativeLossOf(string module) => Read(module) is { } read ? StoredLoss.Of(read.Weight) : null;
+
     /// <summary>Values of a quantized module in 32-bit floats: exact, unless the container itself rounds on the way.</summary>
     /// <exception cref="CheckpointFormatException">Its tensors are unsound.</exception>
     public virtual void ReadSingles(string module, Span<float> destination) => Read(module)!.Dequantize(destination);

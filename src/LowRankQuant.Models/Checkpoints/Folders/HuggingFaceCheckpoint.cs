@@ -163,6 +163,13 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
         return Module(name) is { } module ? Container!.StoredBitsOf(module) : 8 * _contents.Stored.Tensors[Present(name)].ByteLength;
     }
 
+    /// <inheritdoc/>
+    public string? BlockTypeOf(string name) => ViewOf(name) is null && Module(name) is { } module ? Container!.FloatTypeOf(module) : null;
+
+    /// <inheritdoc/>
+    public double? RelativeLossOf(string name) =>
+        ViewOf(name) is { } view ? _viewed.ReadQuantized(view) is { } viewed ? StoredLoss.Of(viewed) : null : Module(name) is { } module ? Container!.RelativeLossOf(module) : null;
+
     /// <summary>A quantized linear as the container's engines compute it.</summary>
     /// <param name="name">Its weight.</param>
     /// <param name="destination">[out, in].</param>

@@ -43,13 +43,13 @@ public sealed class GgufQuantizedFamilyTests : IDisposable
     private static readonly string[] Without =
     [
         "models/opt_125m", "models/opt_350m", "models2/codegen", "models2/gptj", "models2/helium", "models2/persimmon", "models/falcon_rw", "models2/phimoe", "models2/exaone4",
-        "hybrids/deepseek_v2", "hybrids/deepseek_v3", "hybrids/mistral4",
     ];
 
     private readonly TemporaryFolder _folder = new();
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Threads = 2 });
 
-    public static TheoryData<string> Cases => [.. FamilyModels.Cases.Except(Without)];
+    // Latent attention and recurrent mixers are not written as GGUF yet.
+    public static TheoryData<string> Cases => [.. FamilyModels.Cases.Except(Without).Where(name => !name.StartsWith("hybrids/", StringComparison.Ordinal))];
 
     public void Dispose()
     {

@@ -60,12 +60,21 @@ public sealed class RecordedInputsTests : IDisposable
     {
         using (ActivationStream stream = Stream(0))
         {
-            using RecordedInputs recorded = RecordedInputs.Advance(stream, _block, TestContext.Current.CancellationToken);
+            using var recorded = new RecordedInputs(stream);
+            recorded.Advance(_block, TestContext.Current.CancellationToken);
             // All but those of the first stage, which nobody has to compute.
             Assert.Equal(["self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj"], _block.Slots.Where(recorded.Has).Select(slot => slot.Name));
             // The states, and each of these.
             Assert.Equal(4, Directory.GetFiles(_folder.Path).Length);
             Assert.All(_block.Slots, slot => Assert.Null(slot.InputObserver));
+            // The next block's go to the same places.
+            using IDecoderBlock next = _model.LoadBlock(1);
+            recorded.Advance(next, TestContext.Current.CancellationToken);
+            Assert.Equal(4, Directory.GetFiles(_folder.Path).Length);
+            Assert.DoesNotContain(_block.Slots, recorded.Has);
+            Assert.Equal(3, next.Slots.Count(recorded.Has));
+            recorded.Forget();
+            Assert.DoesNotContain(next.Slots, recorded.Has);
         }
         Assert.Empty(Directory.GetFiles(_folder.Path));
     }
@@ -83,8 +92,9 @@ public sealed class RecordedInputsTests : IDisposable
         Recipe recipe = RecipeResolver.Resolve(
             BuiltInMethods.Catalog, new RecipeRequest { Method = name, Bits = 3, GroupSize = 32, HasCalibration = true, Options = name == "qera-exact" ? Asked.For(("rank", 4)) : Asked.For() }, _model.Config, _model.Layout, ScaleType.Float16).Recipe;
         using ActivationStream full = Stream(memory), quantized = full.Fork(), target = full.Fork();
-        using RecordedInputs? recorded = record ? RecordedInputs.Advance(target, _block, cancellation) : null;
-        if (recorded is null) target.Advance(_block, null, cancellation);
+        using RecordedInputs? recorded = record ? new RecordedInputs(target) : null;
+        if (recorded is not null) recorded.Advance(_block, cancellation);
+        else target.Advance(_block, null, cancellation);
         // The quantized model is another one.
         using IDecoderBlock noise = _model.LoadBlock(1);
         quantized.Advance(noise, null, cancellation);

@@ -1,0 +1,30 @@
+using LowRankQuant.Formats.SmallFloats;
+using LowRankQuant.Numerics.Quantized;
+
+namespace LowRankQuant.Models.Checkpoints.Containers;
+
+/// <summary>What rounding lost of a weight that is stored on a grid: a number may be anywhere within the step around its code, and so errs by step^2 / 12 in the mean square.</summary>
+internal static class StoredLoss
+{
+    /// <summary>Root mean square, relative to the weight without its branch.</summary>
+    public static double Of(QuantizedWeight weight)
+    {
+        var values = new float[weight.Codes.Length];
+        weight.Dequantize(values);
+        int groups = weight.Grid.GroupsPerRow(weight.InFeatures), size = weight.InFeatures / groups;
+        var loss = new RoundingLoss();
+        for (int i = 0; i < values.Length; i++)
+        {
+            int group = i / size;
+            double step = weight switch
+            {
+                UniformWeight { Grid.Granularity: Granularity.Tensor } uniform => uniform.Scales[0],
+                UniformWeight uniform => uniform.Scales[group],
+                TwoLevelWeight two => two.Scales.Scale(group / two.Grid.GroupsPerBlock, group),
+                _ => 0,
+            };
+            loss.Add(values[i], step * step / 12);
+        }
+        return loss.Relative;
+    }
+}
