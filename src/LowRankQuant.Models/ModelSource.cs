@@ -25,6 +25,8 @@ public static class ModelSource
         {
             if (use != ModelUse.Forward)
             {
+                // The checkpoint warns of what is left out.
+                if (quantizers.AreDynamicFloats) return model;
                 throw new UnsupportedModelException(
                     $"{path}: {quantizers.Description}; 'lrq eval' runs them, and nothing else does: " +
                     $"'lrq convert {path} `to` {quantizers.WeightsOnlyTarget} `weights_only` `out` DIR' writes the model without.");

@@ -56,6 +56,13 @@ public sealed class RuntimeQuantizers
     /// <summary>Those that are not executed here: floats, groups, outputs, dynamic ranges of whole tensors; null where all are.</summary>
     public string? NotExecuted { get; }
 
+    /// <summary>
+    /// Whether they are no more than what an engine with 8-bit float products does to inputs as it runs, steps found anew for every token: the weights are a model without it, and a
+    /// result that is quantized otherwise does not ask for it.
+    /// </summary>
+    public bool AreDynamicFloats => Config.KvCacheScheme is null && _inputs.Count > 0 && _inputs.Values.All(args => args is { Type: "float", Dynamic: not "false" })
+        && Config.Schemes.All(scheme => scheme.OutputActivations is null && (scheme.InputActivations is null || scheme.Weights is not null));
+
     /// <summary>The checkpoint's configuration.</summary>
     public CompressedTensorsConfig Config { get; }
 

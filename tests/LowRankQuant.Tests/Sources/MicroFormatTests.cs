@@ -87,11 +87,25 @@ public sealed class MicroFormatTests
     public async Task APlanSaysWhatTheSourceHasLostAlready(string name, string type)
     {
         CliResult plan = await Lrq.Run("plan", TestData.Path("golden", "exports-2026", name), "--method", "rtn", "--bits", "4", "--untimed");
-        Assert.Contains($"its linears are {type}, ", plan.Out + plan.Error, StringComparison.Ordinal);
+        Assert.Matches($"its linears are .*{type}", plan.Out + plan.Error);
         Assert.Contains("when the source was made, rounding took about ", plan.Out + plan.Error, StringComparison.Ordinal);
     }
 
-    /// <summary>Random weights, stored: what their cells say was lost is what was.</summary>
+    [Theory]
+    [InlineData("fp8-block")]
+    [InlineData("fp8-dynamic")]
+    public async Task EightBitFloatsOfInputsAreLeftOutWhereTheWeightsAreQuantizedOtherwise(string name)
+    {
+        using var folder = new TemporaryFolder();
+        CliResult run = await Lrq.Run("quantize", TestData.Path("golden", "exports-2026", name), "--method", "rtn", "--bits", "4", "--group-size", "32", "--out", folder.File("out"));
+        Assert.True(run.Code == 0, run.Error);
+        Assert.Contains("are left out: the weights are computed with in full", run.Out + run.Error, StringComparison.Ordinal);
+        using ICheckpoint result = CheckpointOpener.Open(folder.File("out"));
+        Assert.Null(result.Quantizers);
+        Assert.NotNull(result.ReadQuantized(Module + ".weight"));
+    }
+
+    /// <summary>Random weights, stored: what their cells say was lost is what was. It is up to a sixth more for 4 bits, within whose wide cells small numbers are the more frequent ones.</summary>
     [Theory]
     [InlineData("mxfp4a16")]
     [InlineData("nvfp4a16")]
@@ -118,7 +132,7 @@ public sealed class MicroFormatTests
                 loss.Add(levels[code] * scale, errors[code] * scale * scale);
             }
         }
-        Assert.InRange(loss.Relative, 0.9 * Math.Sqrt(lost / kept), 1.1 * Math.Sqrt(lost / kept));
+        Assert.InRange(loss.Relative, 0.95 * Math.Sqrt(lost / kept), (format?.CodeBits == 4 ? 1.2 : 1.1) * Math.Sqrt(lost / kept));
     }
 
     [Fact]

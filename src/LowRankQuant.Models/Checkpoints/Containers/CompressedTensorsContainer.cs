@@ -39,6 +39,11 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
     public override RuntimeQuantizers? Quantizers { get; }
 
     /// <inheritdoc/>
+    public override IReadOnlyList<string> Warnings => Quantizers is { AreDynamicFloats: true } inputs
+        ? [$"{inputs.Description} are left out: the weights are computed with in full, and what is made of them does not ask for it."]
+        : [];
+
+    /// <inheritdoc/>
     protected override string ScaleSuffix => Scale;
 
     /// <inheritdoc/>
