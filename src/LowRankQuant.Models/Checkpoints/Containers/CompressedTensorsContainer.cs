@@ -1,8 +1,8 @@
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.CompressedTensors;
-using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;

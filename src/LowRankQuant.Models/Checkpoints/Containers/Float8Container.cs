@@ -1,7 +1,7 @@
 using System.Text.Json;
 using LowRankQuant.Formats;
-using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
