@@ -96,7 +96,7 @@ public interface ICheckpoint : IDisposable
 
     /// <summary>About what rounding a linear weight to its codes lost, relative to it, by the widths of the codes' cells; null where it is floats, or that is not known.</summary>
     /// <exception cref="CheckpointException">The tensor is absent.</exception>
-    double? RelativeLossOf(string name) => ReadQuantized(name) is { } weight ? Containers.StoredLoss.Of(weight) : null;
+    double? RelativeLossOf(string name) => ReadQuantized(name) is { } weight ? StoredLoss.Of(weight) : null;
 
     /// <summary>Feeds the contents of the model's files, or of samples of them that any edit of weights would change, into a hash.</summary>
     void AppendContentHash(System.Security.Cryptography.IncrementalHash hash);

@@ -1,7 +1,7 @@
 using LowRankQuant.Formats.SmallFloats;
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Models.Checkpoints.Containers;
+namespace LowRankQuant.Models.Checkpoints;
 
 /// <summary>What rounding lost of a weight that is stored on a grid: a number may be anywhere within the step around its code, and so errs by step^2 / 12 in the mean square.</summary>
 internal static class StoredLoss
