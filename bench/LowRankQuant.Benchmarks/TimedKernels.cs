@@ -104,12 +104,6 @@ internal sealed class TimedKernels(IKernels inner) : IKernels
     public void ConvolveBackward(Tensor dy, int length, Tensor weight, Tensor dx) =>
         Time("convolution backward", () => inner.ConvolveBackward(dy, length, weight, dx));
 
-    public void LogDecayForward(Tensor a, Tensor negativeA, Tensor dtBias, Tensor g) =>
-        Time("log decay", () => inner.LogDecayForward(a, negativeA, dtBias, g));
-
-    public void LogDecayBackward(Tensor dg, Tensor a, Tensor negativeA, Tensor dtBias, Tensor da) =>
-        Time("log decay backward", () => inner.LogDecayBackward(dg, a, negativeA, dtBias, da));
-
     public void CopyColumns(Tensor x, int start, int repeat, Tensor y, int place, int width) => Time("columns", () => inner.CopyColumns(x, start, repeat, y, place, width));
 
     public void AddColumns(Tensor dy, int place, int repeat, Tensor dx, int start, int width) => Time("columns backward", () => inner.AddColumns(dy, place, repeat, dx, start, width));

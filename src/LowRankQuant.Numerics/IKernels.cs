@@ -120,16 +120,6 @@ public interface IKernels
     /// <summary>Gradient of <see cref="ConvolveForward"/> to x: dx[t, c] = sum over j of weight[c, j] dy[t + taps - 1 - j, c]; overwritten.</summary>
     void ConvolveBackward(Tensor dy, int length, Tensor weight, Tensor dx);
 
-    /// <summary>g[r, j] = negativeA[j] ln(1 + e^(a[r, j] + dtBias[j])), for a of any size.</summary>
-    /// <param name="a">[rows, n].</param>
-    /// <param name="negativeA">[n], below zero: -e^A_log.</param>
-    /// <param name="dtBias">[n].</param>
-    /// <param name="g">[rows, n].</param>
-    void LogDecayForward(Tensor a, Tensor negativeA, Tensor dtBias, Tensor g);
-
-    /// <summary>Gradient of <see cref="LogDecayForward"/> to a: da = dg negativeA / (1 + e^-(a + dtBias)); da may be dg.</summary>
-    void LogDecayBackward(Tensor dg, Tensor a, Tensor negativeA, Tensor dtBias, Tensor da);
-
     /// <summary>The gated delta rule over sequences; see <see cref="DeltaRuleShape"/>.</summary>
     /// <param name="shape">Sizes.</param>
     /// <param name="terms">q, k, v, log decay and beta.</param>

@@ -52,7 +52,7 @@ public sealed record MicroLayout(MicroFormat Format, string Codes, string Scales
     {
         double[] errors = LevelCells.Errors(Format.Levels);
         var loss = new RoundingLoss();
-        ForEachGroup(source, (codes, scale, _) =>
+        ForEachGroup(source, DivisorOf(source), 0, OutFeatures, (codes, scale, _) =>
         {
             foreach (byte code in codes) loss.Add(Format.Levels[code] * scale, errors[code] * scale * scale);
         });
@@ -63,13 +63,14 @@ public sealed record MicroLayout(MicroFormat Format, string Codes, string Scales
     public void Read(ISafetensorsSource source, Span<float> destination)
     {
         var values = new float[InFeatures];
+        double divisor = DivisorOf(source);
         // A row at a time, since a span cannot be handed on.
         for (int row = 0; row < OutFeatures; row++)
         {
-            ForEachGroup(source, (codes, scale, first) =>
+            ForEachGroup(source, divisor, row, 1, (codes, scale, first) =>
             {
                 for (int i = 0; i < codes.Length; i++) values[first + i] = (float)(Format.Levels[codes[i]] * scale);
-            }, row, 1);
+            });
             values.CopyTo(destination.Slice(row * InFeatures, InFeatures));
         }
     }
@@ -77,13 +78,17 @@ public sealed record MicroLayout(MicroFormat Format, string Codes, string Scales
     // Codes one a byte, their scale, and the column of the first of them.
     private delegate void Group(ReadOnlySpan<byte> codes, double scale, int column);
 
-    private void ForEachGroup(ISafetensorsSource source, Group visit, int firstRow = 0, int? rows = null)
+    private double DivisorOf(ISafetensorsSource source)
     {
         double divisor = Divisor is null ? 1 : source.ReadFinite(source.Tensors[Divisor])[0];
-        if (divisor == 0) throw source.Refuse("scale", Divisor!, "is 0, and scales are divided by it.");
+        return divisor != 0 ? divisor : throw source.Refuse("scale", Divisor!, "is 0, and scales are divided by it.");
+    }
+
+    private void ForEachGroup(ISafetensorsSource source, double divisor, int firstRow, int rows, Group visit)
+    {
         int bytes = Format.RowBytes(InFeatures), size = Format.GroupSize, groups = InFeatures / size;
         Span<byte> unpacked = stackalloc byte[size];
-        for (int row = firstRow; row < firstRow + (rows ?? OutFeatures); row++)
+        for (int row = firstRow; row < firstRow + rows; row++)
         {
             ReadOnlySpan<byte> codes = source.GetBytes(Codes, (long)row * bytes, bytes), scales = source.GetBytes(Scales, (long)row * groups, groups);
             for (int group = 0; group < groups; group++)

@@ -38,17 +38,6 @@ public static class DeltaRuleOperation
     /// <param name="negativeA">[n], below zero: -e^A_log.</param>
     /// <param name="dtBias">[n].</param>
     /// <returns>[rows, n].</returns>
-    public static Variable LogDecay(this Tape tape, Variable a, Tensor negativeA, Tensor dtBias)
-    {
-        Tensor g = tape.Rent(a.Value.Shape);
-        tape.Kernels.LogDecayForward(a.Value, negativeA, dtBias, g);
-        Variable output = tape.Output(g, a.RequiresGradient);
-        tape.Record(output, () =>
-        {
-            GradientSink da = GradientSink.For(tape, a);
-            tape.Kernels.LogDecayBackward(output.Gradient!, a.Value, negativeA, dtBias, da.Target);
-            da.Finish();
-        });
-        return output;
-    }
+    public static Variable LogDecay(this Tape tape, Variable a, Tensor negativeA, Tensor dtBias) =>
+        tape.ScaleColumns(tape.StepSizes(a, dtBias, 0, float.PositiveInfinity), negativeA);
 }

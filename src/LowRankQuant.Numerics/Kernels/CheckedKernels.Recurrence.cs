@@ -19,23 +19,6 @@ internal abstract partial class CheckedKernels
         inner.ConvolveBackward(dy, length, weight, dx);
     }
 
-    public void LogDecayForward(Tensor a, Tensor negativeA, Tensor dtBias, Tensor g)
-    {
-        Count(negativeA, a.Columns);
-        Count(dtBias, a.Columns);
-        Same(g, a);
-        inner.LogDecayForward(a, negativeA, dtBias, g);
-    }
-
-    public void LogDecayBackward(Tensor dg, Tensor a, Tensor negativeA, Tensor dtBias, Tensor da)
-    {
-        Same(dg, a);
-        Count(negativeA, a.Columns);
-        Count(dtBias, a.Columns);
-        Same(da, a);
-        inner.LogDecayBackward(dg, a, negativeA, dtBias, da);
-    }
-
     public void DeltaRuleForward(in DeltaRuleShape shape, in DeltaRuleTerms terms, Tensor? start, Tensor y, Tensor? end, Tensor? states)
     {
         DeltaRule(shape, terms);

@@ -42,8 +42,6 @@ public class KernelCheckTests(KernelTwins twins) : IClassFixture<KernelTwins>
             ("bias", k => k.ConvolveForward(a, 4, twins.Empty(6, 2), four, null, a)),
             ("tail", k => k.ConvolveForward(a, 2, twins.Empty(6, 2), row, row, a)),
             ("dx", k => k.ConvolveBackward(a, 4, twins.Empty(6, 2), b)),
-            ("dtBias", k => k.LogDecayForward(a, row, four, a)),
-            ("da", k => k.LogDecayBackward(a, a, row, row, b)),
             ("shape", k => k.DeltaRuleForward(new DeltaRuleShape(1, 4, 2, 3, 3, 2), Delta(a, four), null, a, null, null)),
             ("Q", k => k.DeltaRuleForward(new DeltaRuleShape(1, 4, 1, 1, 5, 6), Delta(a, four), null, a, null, null)),
             ("LogDecay", k => k.DeltaRuleForward(new DeltaRuleShape(1, 4, 1, 1, 6, 6, true), Delta(a, four), null, a, null, null)),

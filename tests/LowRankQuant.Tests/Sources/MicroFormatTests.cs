@@ -99,7 +99,7 @@ public sealed class MicroFormatTests
         using var folder = new TemporaryFolder();
         CliResult run = await Lrq.Run("quantize", TestData.Path("golden", "exports-2026", name), "--method", "rtn", "--bits", "4", "--group-size", "32", "--out", folder.File("out"));
         Assert.True(run.Code == 0, run.Error);
-        Assert.Contains("are left out: the weights are computed with in full", run.Out + run.Error, StringComparison.Ordinal);
+        Assert.Contains("are left out: inputs are computed in full", run.Out + run.Error, StringComparison.Ordinal);
         using ICheckpoint result = CheckpointOpener.Open(folder.File("out"));
         Assert.Null(result.Quantizers);
         Assert.NotNull(result.ReadQuantized(Module + ".weight"));

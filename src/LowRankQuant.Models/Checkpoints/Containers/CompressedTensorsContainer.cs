@@ -40,7 +40,7 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Warnings => Quantizers is { AreDynamicFloats: true } inputs
-        ? [$"{inputs.Description} are left out: the weights are computed with in full, and what is made of them does not ask for it."]
+        ? [$"{inputs.Description} are left out: inputs are computed in full, and a result does not ask an engine to quantize them."]
         : [];
 
     /// <inheritdoc/>

@@ -123,12 +123,6 @@ internal sealed class ReferenceKernels : IKernels
     public void ConvolveBackward(Tensor dy, int length, Tensor weight, Tensor dx) =>
         Reference.ConvolveBackward<float>(dy.Span, dy.Columns, length, weight.Span, dx.Span);
 
-    public void LogDecayForward(Tensor a, Tensor negativeA, Tensor dtBias, Tensor g) =>
-        Reference.LogDecayForward<float>(a.Span, negativeA.Span, dtBias.Span, g.Span);
-
-    public void LogDecayBackward(Tensor dg, Tensor a, Tensor negativeA, Tensor dtBias, Tensor da) =>
-        Reference.LogDecayBackward<float>(dg.Span, a.Span, negativeA.Span, dtBias.Span, da.Span);
-
     public void DeltaRuleForward(in DeltaRuleShape shape, in DeltaRuleTerms terms, Tensor? start, Tensor y, Tensor? end, Tensor? states) =>
         Reference.DeltaRuleForward<float>(
             shape, terms.Q.Span, terms.K.Span, terms.V.Span, terms.LogDecay.Span, terms.Beta.Span, Elements(start), y.Span, Elements(end), Elements(states));

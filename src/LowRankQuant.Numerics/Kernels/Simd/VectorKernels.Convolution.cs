@@ -67,7 +67,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
     {
         int columns = weight.Rows, taps = weight.Columns;
         ScratchPool.Lease lease = _scratch.Rent(weight.Count);
-        Transpose(weight.Pointer, columns, taps, taps, lease.Pointer, columns);
+        Transposition.Transpose(weight.Pointer, taps, columns, taps, lease.Pointer, columns);
         return lease;
     }
 }

@@ -104,8 +104,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
             Clear(m.StateTransposed, (long)s.ValueSize * across);
             Clear(m.GammaTransposed, (long)s.ValueSize * across);
         }
-        Transpose(m.State, s.KeySize, s.ValueSize, lines, m.StateTransposed, across);
-        Transpose(m.Gamma, s.KeySize, s.ValueSize, lines, m.GammaTransposed, across);
+        Transposition.Transpose(m.State, lines, s.KeySize, s.ValueSize, m.StateTransposed, across);
+        Transposition.Transpose(m.Gamma, lines, s.KeySize, s.ValueSize, m.GammaTransposed, across);
         SmallProduct<V>.Multiply(n, keys, s.ValueSize, m.Slope, values, 1, m.StateTransposed, across, m.QuerySlope, keys, false);
         SmallProduct<V>.Multiply(n, keys, s.ValueSize, m.ValueSlope, values, 1, m.StateTransposed, across, m.ReadSlope, keys, false);
         SmallProduct<V>.Multiply(n, keys, s.ValueSize, m.Written, values, 1, m.GammaTransposed, across, m.WriteSlope, keys, false);
@@ -130,7 +130,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
     {
         const int square = DeltaRuleShape.Chunk;
         int values = s.ValuePadded;
-        Transpose(m.Written, n, s.ValueSize, values, m.WrittenTransposed, square);
+        Transposition.Transpose(m.Written, values, n, s.ValueSize, m.WrittenTransposed, square);
         SmallProduct<V>.Multiply(n, square, s.ValueSize, m.ValueSlope, values, 1, m.WrittenTransposed, square, m.ScoreSlope, square, false, columnLimit: 0);
         SmallProduct<V>.Multiply(n, square, s.ValueSize, m.Slope, values, 1, m.WrittenTransposed, square, m.WeightSlope, square, false, columnLimit: 0);
         for (int i = 0; i < n; i++) m.Diagonal[i] = m.WeightSlope[(i * square) + i];

@@ -43,7 +43,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
     private static void HeadScores(in DeltaRuleSizes s, in DeltaRuleMemory m, int n)
     {
         const int square = DeltaRuleShape.Chunk;
-        Transpose(m.Key, n, s.KeySize, s.KeyPadded, m.KeyTransposed, square);
+        Transposition.Transpose(m.Key, s.KeyPadded, n, s.KeySize, m.KeyTransposed, square);
         SmallProduct<V>.Multiply(n, square, s.KeySize, m.Key, s.KeyPadded, 1, m.KeyTransposed, square, m.Scores, square, false, columnLimit: 0);
         SmallProduct<V>.Multiply(n, square, s.KeySize, m.Query, s.KeyPadded, 1, m.KeyTransposed, square, m.Weights, square, false, columnLimit: 0);
         V indices = V.Indices;
@@ -95,7 +95,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 // Pairs of registers are the fast form of a product; what stands in the columns beyond the block is cleared after it.
                 int columns = Math.Min(square, (block + (2 * V.Count) - 1) / (2 * V.Count) * (2 * V.Count)), rows = end - block;
                 MultiplyChunk(m.Key, m.Right, m.Reached, block * keys);
-                Transpose(m.Reached, block, s.KeySize, keys, m.KeyTransposed, square);
+                Transposition.Transpose(m.Reached, keys, block, s.KeySize, m.KeyTransposed, square);
                 SmallProduct<V>.Multiply(rows, columns, s.KeySize, m.SubKey + (block * keys), keys, 1, m.KeyTransposed, square, m.Scores + at, square, false);
                 SmallProduct<V>.Multiply(rows, columns, s.KeySize, m.SubQuery + (block * keys), keys, 1, m.KeyTransposed, square, m.Weights + at, square, false);
             }
