@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Text;
+using System.Text.Json;
 using LowRankQuant.Formats;
 
 namespace LowRankQuant.Tests.Formats;
@@ -6,6 +8,18 @@ namespace LowRankQuant.Tests.Formats;
 /// <summary>JSON files as people have them: what is read, and in which words the rest is refused.</summary>
 public sealed class JsonFileTests
 {
+    /// <summary>Python's json writes words that are no JSON; in strings and within other words they are left alone.</summary>
+    [Fact]
+    public void NumbersThatAreWordsAreRead()
+    {
+        using JsonDocument json = JsonFile.Parse("""{"limits": [0.0, Infinity], "low": -Infinity, "none": NaN, "text": "Infinity, NaN \" Infinity", "n": 1}"""u8.ToArray(), "config.json");
+        JsonElement root = json.RootElement;
+        Assert.Equal((double.PositiveInfinity, double.NegativeInfinity), (double.Parse(root.GetProperty("limits")[1].GetRawText(), CultureInfo.InvariantCulture), double.Parse(root.GetProperty("low").GetRawText(), CultureInfo.InvariantCulture)));
+        Assert.Equal(JsonValueKind.Null, root.GetProperty("none").ValueKind);
+        Assert.Equal("Infinity, NaN \" Infinity", root.GetProperty("text").GetString());
+        Assert.Throws<CheckpointFormatException>(() => JsonFile.Parse("""{"a": Infinityx}"""u8.ToArray(), "config.json"));
+    }
+
     [Theory]
     [InlineData("{}")]
     [InlineData(" [1, 2] \n")]
