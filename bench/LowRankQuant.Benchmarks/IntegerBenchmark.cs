@@ -8,7 +8,7 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Benchmarks;
 
 /// <summary>
-/// A linear with quantized activations, computed from integer codes (rounding the activations included) against our product in floats, with and without rounding them first.
+/// A linear with quantized activations, computed from integer codes (rounding the activations included) against a product in floats by the same kernels (ours, or those of --kernels onednn), with and without rounding them first.
 /// Short samples take turns, so that whatever else the machine does falls on all; medians drop what falls on one, and best samples are free of it.
 /// </summary>
 internal static class IntegerBenchmark
@@ -32,8 +32,8 @@ internal static class IntegerBenchmark
         int threads = options.Number("threads", 1), repeats = options.Number("repeats", 15);
         string only = options.Text("only") ?? "", shapes = options.Text("shapes") ?? "";
         bool processorClock = options.Text("clock") == "cpu";
-        using var device = new CpuDevice(new CpuDeviceOptions { Threads = threads });
-        Print($"{device.Name}; codes by {new IntegerGemm(device.HostWorkers).Name}; medians and best of {repeats} interleaved samples, {(processorClock ? "processor" : "wall")} time");
+        using var device = new CpuDevice(new CpuDeviceOptions { Threads = threads, Kernels = options.Text("kernels") == "onednn" ? CpuKernelKind.OneDnn : CpuKernelKind.Simd });
+        Print($"{device.Name}; codes by {(options.Text("kernels") == "onednn" ? "the same" : new IntegerGemm(device.HostWorkers).Name)}; medians and best of {repeats} interleaved samples, {(processorClock ? "processor" : "wall")} time");
         Console.WriteLine("| scheme | rows | in | out | floats, GFLOP/s | codes, GOP/s | ratio | ratio of best | with rounding in floats | of best | rounding to codes, share |");
         Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
         foreach ((int rows, int inFeatures, int outFeatures) in Shapes)

@@ -1,3 +1,5 @@
+using LowRankQuant.Numerics.Quantized;
+
 namespace LowRankQuant.Numerics;
 
 /// <summary>Pointwise non-linearities.</summary>
@@ -95,6 +97,9 @@ public readonly ref struct FakeQuantizeArguments
 
     /// <summary>The largest code, 2^bits - 1.</summary>
     public required int MaxCode { get; init; }
+
+    /// <summary>What codes stand for where they are floats, and <see cref="Zero"/> says nothing; null for integers.</summary>
+    public SmallFloat? Floats { get; init; }
 
     /// <summary>What, [out, in]; written by the forward pass, read by the backward pass.</summary>
     public required Tensor Quantized { get; init; }

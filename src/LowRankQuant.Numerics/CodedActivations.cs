@@ -21,6 +21,7 @@ public sealed class CodedActivations
     /// <exception cref="ArgumentException">A grid by heads, or a length that does not fit.</exception>
     public CodedActivations(ActivationGrid grid, int rows, int columns, Tensor codes, Tensor step, Tensor zeroPoint)
     {
+        if (grid.Floats is { } floats) throw new ArgumentException($"{floats} codes are no integers.", nameof(grid));
         if (grid.IsPerHead) throw new ArgumentException($"A grid by {grid.Scope} has several steps within a row; products of codes take one.", nameof(grid));
         long steps = grid.IsDynamic ? rows : 1;
         if (step.Count != steps || zeroPoint.Count != steps) throw new ArgumentException($"{step.Count} steps and {zeroPoint.Count} zero points; {grid.Describe()} has {steps}.", nameof(step));

@@ -40,6 +40,9 @@ public sealed record QuantizeJob
     /// <summary>Measure on the first so many windows of the text; null for all.</summary>
     public int? EvaluationWindows { get; init; }
 
+    /// <summary>Whether round to nearest of the same recipe is measured beside the result.</summary>
+    public bool MeasuresRounded { get; init; } = true;
+
     /// <summary>What to write.</summary>
     public OutputFormat Format { get; init; }
 

@@ -7,6 +7,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
@@ -68,7 +69,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         job.EvaluationText is { } file ? (job.JoinRows ? $"{file}, rows joined by blank lines" : file) : (windows.Count == 0 ? null : "held-out calibration windows");
 
     // Its result is the baseline already.
-    internal static bool IsBaseline(Recipe recipe) => recipe is { Method.RoundsToNearest: true, TwoLevelGrid: not null };
+    internal static bool IsBaseline(Recipe recipe) => recipe is { Method.RoundsToNearest: true, Grid: TwoLevelGrid };
 
     /// <summary>Sizes and figures.</summary>
     /// <param name="report">What is known already.</param>
@@ -92,7 +93,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
                 },
             };
             bool same = false;
-            if (!IsBaseline(job.Recipe))
+            if (job.MeasuresRounded && !IsBaseline(job.Recipe))
             {
                 observer.Stage(RunStage.Baseline);
                 same = new RoundedResult(_model, result, job.Recipe).EqualsBaseline(RoundedBlock, rows.Budget, cancellation);

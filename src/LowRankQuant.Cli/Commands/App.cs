@@ -10,7 +10,7 @@ internal sealed class App(Terminal terminal, Engine engine)
     private const string All = "all";
 
     // Commands that keep what is finished when they are stopped.
-    private static readonly string[] Resumable = ["quantize", "eval", "correct"];
+    private static readonly string[] Resumable = ["quantize", "eval", "correct", "compare-methods", "sweep"];
 
     /// <summary>Runs one command line.</summary>
     /// <returns>The exit code.</returns>
@@ -65,6 +65,8 @@ internal sealed class App(Terminal terminal, Engine engine)
         new EvalCommand(terminal, engine).Build(),
         new CorrectCommand(terminal, engine).Build(),
         new CompareCommand(terminal).Build(),
+        new CompareMethodsCommand(terminal, engine).Build(),
+        new SweepCommand(terminal, engine).Build(),
         new InspectCommand(terminal).Build(),
         new FamiliesCommand(terminal).Build(),
         new DevicesCommand(terminal).Build(),

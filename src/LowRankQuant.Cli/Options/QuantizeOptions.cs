@@ -40,7 +40,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
         "--scheme", "NAME", $"Widths of weights, activations and caches by name: {NamedScheme.Names}, each perhaps with -gN for groups of N weights; other options change what it gives.");
 
     public Option<string?> Activations { get; } = Create(
-        "--activations", "GRID", "Quantize the inputs of linears: 8:tensor (static), 8:token or 4:token, perhaps with :symmetric, or off.");
+        "--activations", "GRID", "Quantize the inputs of linears: 8:tensor (static), 8:token or 4:token, perhaps with :symmetric; fp8:token or fp8:128 beside 8-bit float weights; or off.");
 
     public Option<string?> ActivationRange { get; } = Create("--activation-range", "RULE", $"How static ranges of inputs are found: {RangeNames.Form} (default: minmax).");
 
@@ -70,12 +70,12 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     public Option<string?> Bits { get; } = Create("--bits", "N", "Bits per weight, 2 to 8 (default: 4).");
 
     public Option<string?> Grid { get; } = Create(
-        "--grid", "NAME", $"A grid of two levels, as llama.cpp's blocks have: {string.Join(", ", TwoLevelGrid.All.Select(grid => grid.Name.ToLowerInvariant()))}; decides bits, groups and symmetry.");
+        "--grid", "NAME", $"A grid of two levels, as llama.cpp's blocks have, or of floats, as GPUs multiply them: {NamedGrids.Names}; decides bits, groups and symmetry.");
 
     public Option<string[]?> Layers { get; } = new("--layers")
     {
         HelpName = "PATTERN=GRID",
-        Description = "A grid of their own for layers whose path the pattern matches (down_proj, layers.0.*, re:layers\\.(0|31)\\.): a two-level grid, or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k; commas between several, the last that matches counts.",
+        Description = "A grid of their own for layers whose path the pattern matches (down_proj, layers.0.*, re:layers\\.(0|31)\\.): a grid with a name, or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k; commas between several, the last that matches counts.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };

@@ -47,12 +47,21 @@ internal static class RunHeader
     {
         string start = $"{grid.Bits}-bit weights, {(grid.Symmetric ? "symmetric" : "asymmetric")}, ";
         if (grid is TwoLevelGrid native) return $"{start}llama.cpp's {native.Name} blocks (groups of {native.GroupSize})";
+        if (grid is FloatGrid floats) return $"{grid.Bits}-bit float weights ({floats.Codes}), {FloatScales(floats, Choices.Of(GridNames.ScaleTypes, scales))}";
         var uniform = (UniformGrid)grid;
         string share = uniform.Granularity switch { Granularity.Tensor => "matrix", Granularity.Channel => "output channel", _ => $"group of {uniform.GroupSize}" };
         string type = Choices.Of(GridNames.ScaleTypes, scales);
         return $"{start}{(grid.Symmetric ? $"one {type} scale" : $"one {type} scale and zero point")} per {share}";
     }
 
+
+    private static string FloatScales(FloatGrid grid, string type) => grid.Scaling switch
+    {
+        FloatScaling.Channel => $"one {type} scale per output channel",
+        FloatScaling.Block => $"one {type} scale per {FloatGrid.BlockSize} x {FloatGrid.BlockSize}",
+        FloatScaling.PowerOfTwo => $"one power of two per group of {grid.GroupSize}",
+        _ => $"one 8-bit float per group of {grid.GroupSize}, and a scale of the matrix",
+    };
 
     private static string Method(Recipe recipe) => $"{recipe.Method.Method}: {recipe.Method.Describe()}";
 

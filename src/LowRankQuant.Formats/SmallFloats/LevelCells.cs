@@ -4,7 +4,7 @@ namespace LowRankQuant.Formats.SmallFloats;
 /// What rounding to levels loses where a number may be anywhere within its level's cell, which ends half-way to the neighbours: its mean squared error
 /// ((b - L)^3 + (L - a)^3) / (3 (b - a)) for a level L with the cell [a, b]. The outermost cells end at their levels.
 /// </summary>
-internal static class LevelCells
+public static class LevelCells
 {
     /// <summary>The mean squared error of every code; 0 for one that stands for no number.</summary>
     /// <param name="levels">The value of every code.</param>

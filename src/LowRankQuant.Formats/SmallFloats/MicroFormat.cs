@@ -1,4 +1,4 @@
-using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Formats.SmallFloats;
 
@@ -15,10 +15,6 @@ namespace LowRankQuant.Formats.SmallFloats;
 /// </remarks>
 public sealed class MicroFormat
 {
-    private const int ExponentBias = 127;
-    private static readonly float[] E2M1 = [0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0f, -0.5f, -1, -1.5f, -2, -3, -4, -6];
-    private static readonly float[] E4M3 = [.. Enumerable.Range(0, 256).Select(bits => ElementConversion.Float8E4M3((byte)bits))];
-
     private MicroFormat(string name, int codeBits, int groupSize, bool scalesAreFloats) =>
         (Name, CodeBits, GroupSize, ScalesAreFloats) = (name, codeBits, groupSize, scalesAreFloats);
 
@@ -47,13 +43,13 @@ public sealed class MicroFormat
     public bool ScalesAreFloats { get; }
 
     /// <summary>The value of every code.</summary>
-    public ReadOnlySpan<float> Levels => CodeBits == 4 ? E2M1 : E4M3;
+    public ReadOnlySpan<float> Levels => (CodeBits == 4 ? SmallFloat.E2M1 : SmallFloat.E4M3).Values;
 
     /// <summary>Bytes of a row of codes; two 4-bit codes a byte, the first in its lower half.</summary>
     public int RowBytes(int columns) => columns * CodeBits / 8;
 
     /// <summary>The value of a stored scale; NaN for a byte that stands for none.</summary>
-    public float ScaleOf(byte stored) => ScalesAreFloats ? E4M3[stored] : stored == byte.MaxValue ? float.NaN : MathF.ScaleB(1, stored - ExponentBias);
+    public float ScaleOf(byte stored) => ScalesAreFloats ? SmallFloat.E4M3.Values[stored] : FloatScale.PowerOfTwo(stored);
 
     /// <summary>The format of a name; null for another name.</summary>
     public static MicroFormat? Find(string name) => All.FirstOrDefault(format => format.Name == name);

@@ -1,4 +1,5 @@
 using LowRankQuant.Formats.Safetensors;
+using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Formats.SmallFloats;
 
@@ -73,6 +74,23 @@ public sealed record MicroLayout(MicroFormat Format, string Codes, string Scales
             });
             values.CopyTo(destination.Slice(row * InFeatures, InFeatures));
         }
+    }
+
+    /// <summary>Codes and scales as they are stored.</summary>
+    /// <param name="source">Checkpoint.</param>
+    /// <exception cref="CheckpointFormatException">A scale or a code stands for no number.</exception>
+    public FloatWeight ReadCodes(ISafetensorsSource source)
+    {
+        var codes = new byte[OutFeatures * InFeatures];
+        var scales = new float[codes.Length / Format.GroupSize];
+        int done = 0;
+        ForEachGroup(source, 1, 0, OutFeatures, (group, scale, _) =>
+        {
+            group.CopyTo(codes.AsSpan(done * Format.GroupSize));
+            scales[done++] = (float)scale;
+        });
+        if (Format.CodeBits == 8 && codes.AsSpan().ContainsAny((byte)0x7F, (byte)0xFF)) throw source.Refuse("code-range", Codes, "holds NaN; weights must be finite.");
+        return new FloatWeight(OutFeatures, InFeatures, FloatGrid.Find(Format.Name)!, codes, scales, ScaleType.Float32, (float)DivisorOf(source));
     }
 
     // Codes one a byte, their scale, and the column of the first of them.

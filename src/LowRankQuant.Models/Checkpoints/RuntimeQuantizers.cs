@@ -36,10 +36,15 @@ public sealed class RuntimeQuantizers
         foreach (QuantizationScheme scheme in schemes.Values.Concat(config.Schemes.Where(scheme => scheme.Weights is null)).Distinct())
         {
             if (scheme.InputActivations is { } inputs)
-                Note($"quantized inputs ({scheme.Name}: {inputs.Describe()})", scheme.Weights is not null && inputs.ToActivationGrid() is { Scope: ActivationScope.Tensor or ActivationScope.Token });
+                Note($"quantized inputs ({scheme.Name}: {inputs.Describe()})", IsExecuted(inputs, scheme.Weights));
             if (scheme.OutputActivations is { } outputs) Note($"quantized outputs ({scheme.Name}: {outputs.Describe()})", false);
         }
         Description = string.Join(", ", all);
+
+        // Products are of integers, or of floats.
+        static bool IsExecuted(QuantizationArgs inputs, QuantizationArgs? weights) => weights is not null && inputs.ToActivationGrid() is { } grid
+            && (grid.Floats is null ? grid.Scope is ActivationScope.Tensor or ActivationScope.Token : weights.Type == "float");
+
         NotExecuted = others.Count == 0 ? null : string.Join(", ", others);
 
         void Note(string what, bool executed)
@@ -53,7 +58,7 @@ public sealed class RuntimeQuantizers
     /// <summary>What they are, for messages; empty where there are none.</summary>
     public string Description { get; }
 
-    /// <summary>Those that are not executed here: floats, groups, outputs, dynamic ranges of whole tensors; null where all are.</summary>
+    /// <summary>Those that are not executed here: floats beside integer weights, groups of integers, outputs, dynamic ranges of whole tensors; null where all are.</summary>
     public string? NotExecuted { get; }
 
     /// <summary>
@@ -99,7 +104,7 @@ public sealed class RuntimeQuantizers
     /// <param name="weight">Name of its weight.</param>
     internal bool HasCodes(ModelLayout layout, string weight) =>
         weight.EndsWith(WeightSuffix, StringComparison.Ordinal) && _inputs.TryGetValue(StoredModule(layout, weight[..^WeightSuffix.Length]), out QuantizationArgs? args)
-        && args.ToActivationGrid() is { IsPerHead: false };
+        && args.ToActivationGrid() is { IsPerPart: false, Floats: null };
 
     /// <summary>Puts them into a block that has just been loaded.</summary>
     /// <param name="parts">Owns them.</param>

@@ -25,7 +25,7 @@ public interface ICodeQuantizer : IActivationQuantizer
     CodedActivations Codes(Tape tape, Variable x);
 }
 
-/// <summary>A quantizer on an integer grid.</summary>
+/// <summary>A quantizer on a grid.</summary>
 public sealed class GridQuantizer : ICodeQuantizer, IDisposable
 {
     private readonly int _heads;
@@ -69,13 +69,13 @@ public sealed class GridQuantizer : ICodeQuantizer, IDisposable
     public static GridQuantizer Learned(ActivationGrid grid, StaticSteps steps) => new(grid, (int)steps.Step.Value.Count, steps, owned: false);
 
     /// <inheritdoc/>
-    public bool HasCodes => !Grid.IsPerHead;
+    public bool HasCodes => !Grid.IsPerPart && Grid.Floats is null;
 
     /// <inheritdoc/>
     public CodedActivations Codes(Tape tape, Variable x) => tape.Once(_codes, x, () => tape.ActivationCodes(x, Grid, _steps));
 
     /// <inheritdoc/>
-    public Variable Apply(Tape tape, Variable x) => tape.Once(this, x, () => tape.QuantizeActivations(x, Grid, _steps, _heads));
+    public Variable Apply(Tape tape, Variable x) => tape.Once(this, x, () => tape.QuantizeActivations(x, Grid, _steps, Grid.GroupSize > 0 ? x.Value.Columns / Grid.GroupSize : _heads));
 
     /// <inheritdoc/>
     public void Dispose()

@@ -3,6 +3,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Export.Gguf;
+using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export;
 
@@ -51,7 +52,8 @@ public sealed class GgufModelExporter : IExporter
         [.. source.Checkpoint is GgufCheckpoint ? [] : source.Checkpoint.Architecture.Gguf?.Warnings ?? [], .. GgufTokenizerPlan.For(source.Checkpoint, options.Gguf).Warnings];
 
     // Those go into blocks of their own kind as they are.
-    private static bool IsMxfp4(ICheckpoint source, string module) => source is HuggingFaceCheckpoint folder && folder.IsMxfp4($"{module}.weight");
+    private static bool IsMxfp4(ICheckpoint source, string module) => source is HuggingFaceCheckpoint folder
+        && (folder.IsMxfp4($"{module}.weight") || folder.ReadQuantized($"{module}.weight") is FloatWeight weight && weight.Grid == FloatGrid.Mxfp4);
 
     /// <inheritdoc/>
     public void Write(ExportSource source, ExportOptions options, Action<int, int>? progress, CancellationToken cancellation)

@@ -142,6 +142,7 @@ public sealed class CheckpointVerifier
         Difference? unlike = null;
         if (actual?.GetType() == expected.GetType()) _byCodes++;
         if (expected is TwoLevelWeight native && actual is TwoLevelWeight held) unlike = WeightComparer.Compare(name, native, held);
+        else if (expected is FloatWeight floats && actual is FloatWeight others) unlike = WeightComparer.Compare(name, floats, others);
         else if (expected is UniformWeight run && actual is UniformWeight stored)
             unlike = WeightComparer.Compare(name, new OrderedWeight(run, null), new OrderedWeight(stored, null), InBlocks);
         _byValues++;

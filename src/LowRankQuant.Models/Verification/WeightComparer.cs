@@ -74,6 +74,23 @@ internal static class WeightComparer
         }
     }
 
+    /// <summary>The first difference of two weights on float grids: codes, scales, the scale of the matrix.</summary>
+    /// <param name="tensor">Name, for the result.</param>
+    /// <param name="run">The run's weight.</param>
+    /// <param name="stored">The container's weight.</param>
+    /// <returns>Null when the two are the same.</returns>
+    public static Difference? Compare(string tensor, FloatWeight run, FloatWeight stored)
+    {
+        if (CompareShapes(tensor, run, stored) is { } shape) return shape;
+        if (stored.Grid != run.Grid) return new Difference(tensor, $"the grid is {stored.Grid}, the run has {run.Grid}");
+        if (FirstCode(tensor, run.InFeatures, run.Codes, stored.Codes) is { } code) return code;
+        int at = run.Scales.AsSpan().CommonPrefixLength(stored.Scales), groups = run.Grid.GroupsPerRow(run.InFeatures);
+        if (at < run.Scales.Length)
+            return new Difference(tensor, string.Create(CultureInfo.InvariantCulture, $"scale {at % groups} of row {at / groups * run.Grid.GroupRows} is {stored.Scales[at]:R}, the run has {run.Scales[at]:R}"));
+        return stored.Divisor == run.Divisor ? null
+            : new Difference(tensor, string.Create(CultureInfo.InvariantCulture, $"scales are divided by {stored.Divisor:R}, the run has {run.Divisor:R}"));
+    }
+
     /// <summary>The first difference of two tensors of floats; null when every element is the same.</summary>
     public static Difference? Compare(string tensor, ReadOnlySpan<float> expected, ReadOnlySpan<float> actual)
     {

@@ -37,7 +37,7 @@ public static class ActivationQuantizerOperation
 
     private static void Backward(Tape tape, Saved saved, int[] windows, Variable x, StaticSteps? steps, bool throughRange, Variable output)
     {
-        bool passesAll = saved.Grid is { IsDynamic: true, Rule: ActivationRule.CompressedTensors } && !throughRange;
+        bool passesAll = saved.Grid is { IsDynamic: true, Rule: not ActivationRule.Paper } && !throughRange;
         // The gradient passes such a grid as it is.
         if (passesAll && x.TakeGradient(output)) return;
         bool learnsStep = steps is { Step.RequiresGradient: true }, learnsZero = steps is { ZeroPoint.RequiresGradient: true };

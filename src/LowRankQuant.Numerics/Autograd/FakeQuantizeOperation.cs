@@ -1,3 +1,5 @@
+using LowRankQuant.Numerics.Quantized;
+
 namespace LowRankQuant.Numerics.Autograd;
 
 /// <summary>The learned-scale fake quantizer of LRQ and FlexRound; the formulas stand at <see cref="FakeQuantizeArguments"/>.</summary>
@@ -14,7 +16,7 @@ public static class FakeQuantizeOperation
     {
         FakeQuantizeParameters p = parameters;
         int outFeatures = p.Weight.Shape[0], inFeatures = p.Weight.Columns;
-        bool learns = tape.Recording && p.LogScale.RequiresGradient;
+        bool learns = tape.Recording && new[] { p.LogScale, p.Left, p.Full, p.RowOffset, p.ColumnOffset }.Any(learned => learned is { RequiresGradient: true });
         Tensor quantized = tape.Rent(outFeatures, inFeatures);
         Tensor? residue = learns || p.Left is not null ? tape.Rent(outFeatures, inFeatures) : null;
         // The product L2 U2 is written where the residue will stand: the quantizer reads each element before it overwrites it.
@@ -39,7 +41,7 @@ public static class FakeQuantizeOperation
         {
             Upstream = upstream,
             Delta = dDelta,
-            LogScale = p.LogScale.GradientTarget(tape, out _),
+            LogScale = p.LogScale.RequiresGradient ? p.LogScale.GradientTarget(tape, out _) : tape.Rent(p.LogScale.Value.Shape),
             RowOffset = p.RowOffset?.GradientTarget(tape, out _),
             ColumnOffset = p.ColumnOffset?.GradientTarget(tape, out _),
         });
@@ -60,6 +62,7 @@ public static class FakeQuantizeOperation
             RowOffset = Parameters.RowOffset?.Value,
             ColumnOffset = Parameters.ColumnOffset?.Value,
             MaxCode = Parameters.MaxCode,
+            Floats = Parameters.Floats,
             Quantized = Quantized,
             Residue = Residue,
         };
@@ -72,7 +75,7 @@ public sealed record FakeQuantizeParameters
     /// <summary>W, [outFeatures, inFeatures].</summary>
     public required Tensor Weight { get; init; }
 
-    /// <summary>log s1, [outFeatures, groups].</summary>
+    /// <summary>log s1, [outFeatures, groups]; may be given and not learned.</summary>
     public required Variable LogScale { get; init; }
 
     /// <summary>The place of the value 0 among the codes, [outFeatures, groups]; need not be an integer.</summary>
@@ -80,6 +83,9 @@ public sealed record FakeQuantizeParameters
 
     /// <summary>The largest code, 2^bits - 1.</summary>
     public required int MaxCode { get; init; }
+
+    /// <summary>What codes stand for where they are floats, and <see cref="Zero"/> says nothing; null for integers.</summary>
+    public SmallFloat? Floats { get; init; }
 
     /// <summary>L2, [outFeatures, rank], or null.</summary>
     public Variable? Left { get; init; }

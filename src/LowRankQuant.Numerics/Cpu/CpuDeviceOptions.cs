@@ -36,7 +36,15 @@ public sealed record CpuDeviceOptions
         CpuKernelKind.Simd => new Numerics.Kernels.Simd.SimdKernels(pool, new Numerics.Kernels.Simd.ManagedGemm(pool)),
         CpuKernelKind.Scalar => new Numerics.Kernels.Scalar.ScalarKernels(),
         CpuKernelKind.Blas => new Numerics.Kernels.Simd.SimdKernels(pool, Numerics.Kernels.Blas.BlasGemm.Load(BlasLibrary, pool)),
-        CpuKernelKind.OneDnn => new Numerics.Kernels.Simd.SimdKernels(pool, new Numerics.Kernels.OneDnn.OneDnnGemm(Numerics.Kernels.OneDnn.OneDnnLibrary.Load(OneDnnLibrary), pool)),
+        CpuKernelKind.OneDnn => OneDnn(Numerics.Kernels.OneDnn.OneDnnLibrary.Load(OneDnnLibrary), pool),
         _ => throw new ArgumentOutOfRangeException(nameof(pool), Kernels, "Unknown kind of kernels."),
     };
+
+    // Codes too, where the library multiplies them exactly.
+    private static Numerics.Kernels.Simd.SimdKernels OneDnn(Numerics.Kernels.OneDnn.OneDnnLibrary library, WorkerPool pool)
+    {
+        var managed = new Numerics.Kernels.Simd.Integers.IntegerGemm(pool);
+        bool exact = Numerics.Kernels.OneDnn.OneDnnIntegerGemm.IsExact(library);
+        return new(pool, new Numerics.Kernels.OneDnn.OneDnnGemm(library, pool), integers: exact ? new Numerics.Kernels.OneDnn.OneDnnIntegerGemm(library, pool, managed) : managed);
+    }
 }

@@ -14,6 +14,7 @@ internal abstract partial class CheckedKernels
     {
         Units(arguments);
         Tensor x = arguments.X;
+        if (arguments.Grid.Floats is { } floats) throw new ArgumentException($"{floats} codes are no integers.", nameof(arguments));
         if (codes.Length != x.Count) throw Fault(x, $"has to have the {codes.Length} elements of the codes");
         inner.ActivationCodes(arguments, codes);
     }
@@ -37,10 +38,10 @@ internal abstract partial class CheckedKernels
     {
         Tensor x = arguments.X, step = arguments.Step;
         long rows = arguments.Grid.IsDynamic ? x.Rows : 1, units = rows == 0 ? 0 : step.Count / rows;
-        bool divides = x.Rows == 0 || (units > 0 && step.Count % rows == 0 && x.Columns % units == 0 && (arguments.Grid.IsPerHead || units == 1));
+        bool divides = x.Rows == 0 || (units > 0 && step.Count % rows == 0 && x.Columns % units == 0 && (arguments.Grid.IsPerPart || units == 1));
         if (!divides)
         {
-            string heads = arguments.Grid.IsPerHead ? $"a number of heads that divides the {x.Columns} columns" : "one element";
+            string heads = arguments.Grid.IsPerPart ? $"a number of parts that divides the {x.Columns} columns" : "one element";
             throw Fault(step, $"has to have {heads}{(arguments.Grid.IsDynamic ? $" for each of the {x.Rows} rows" : "")}");
         }
         Same(arguments.ZeroPoint, step);

@@ -16,6 +16,12 @@ public enum ActivationRule
     /// q = clamp(round(x / s), -z, n - z), x^ = q s, code = q + z.
     /// </summary>
     Paper,
+
+    /// <summary>
+    /// 8-bit floats in the place of integers, as engines with such products compute: s = max|x| / 448, x^ = E4M3(x / s) s, E4M3 the nearest float of <see cref="SmallFloat.E4M3"/>.
+    /// Symmetric and dynamic.
+    /// </summary>
+    Float8,
 }
 
 /// <summary>What shares one step.</summary>
@@ -32,10 +38,13 @@ public enum ActivationScope
 
     /// <summary>A head of a row; from its own values.</summary>
     TokenHead,
+
+    /// <summary>A run of <see cref="ActivationGrid.GroupSize"/> columns of a row; from its own values.</summary>
+    TokenGroup,
 }
 
 /// <summary>
-/// An integer grid of activations, of keys or of values. With b bits, n = 2^b - 1 and h = 2^(b-1), from the range [mn, mx] of the values:
+/// A grid of activations, of keys or of values: integers, but for <see cref="ActivationRule.Float8"/>. With b bits, n = 2^b - 1 and h = 2^(b-1), from the range [mn, mx] of the values:
 /// <code>
 /// compressed-tensors   mn := min(mn, 0), mx := max(mx, 0)
 ///   symmetric          s = max(-mn, mx) / (n/2),   z = 0
@@ -55,12 +64,27 @@ public sealed record ActivationGrid(int Bits, bool Symmetric, ActivationScope Sc
     public int Bits { get; } = Bits is >= 2 and <= 8 ? Bits : throw new ArgumentOutOfRangeException(nameof(Bits), Bits, "Codes of activations have 2 to 8 bits.");
 
     /// <summary>Whether the zero point is 0.</summary>
-    public bool Symmetric { get; } = !Symmetric || Rule == ActivationRule.CompressedTensors
+    public bool Symmetric { get; } = Rule == ActivationRule.CompressedTensors || Symmetric == (Rule == ActivationRule.Float8)
         ? Symmetric
-        : throw new ArgumentException("The paper's rule has no symmetric grid.", nameof(Symmetric));
+        : throw new ArgumentException(Rule == ActivationRule.Paper ? "The paper's rule has no symmetric grid." : "8-bit floats have no zero point.", nameof(Symmetric));
+
+    /// <summary>Columns of a <see cref="ActivationScope.TokenGroup"/>; else 0.</summary>
+    public int GroupSize { get; init; }
+
+    /// <summary>8-bit floats with a step per token.</summary>
+    public static ActivationGrid Float8Token { get; } = new(8, true, ActivationScope.Token, ActivationRule.Float8);
+
+    /// <summary>8-bit floats with a step per 128 columns of a token.</summary>
+    public static ActivationGrid Float8Groups { get; } = new(8, true, ActivationScope.TokenGroup, ActivationRule.Float8) { GroupSize = FloatGrid.BlockSize };
+
+    /// <summary>What codes stand for where they are floats; null for integers.</summary>
+    public SmallFloat? Floats => Rule == ActivationRule.Float8 ? SmallFloat.E4M3 : null;
 
     /// <summary>Whether steps come from the values that are quantized.</summary>
-    public bool IsDynamic => Scope is ActivationScope.Token or ActivationScope.TokenHead;
+    public bool IsDynamic => Scope is ActivationScope.Token or ActivationScope.TokenHead or ActivationScope.TokenGroup;
+
+    /// <summary>Whether a row has several steps.</summary>
+    public bool IsPerPart => IsPerHead || Scope == ActivationScope.TokenGroup;
 
     /// <summary>Whether every head has a step of its own.</summary>
     public bool IsPerHead => Scope is ActivationScope.Head or ActivationScope.TokenHead;
@@ -78,8 +102,9 @@ public sealed record ActivationGrid(int Bits, bool Symmetric, ActivationScope Sc
     public int MostZeroPoint => LeastZeroPoint + Levels;
 
     /// <summary>A short description, such as <c>int8 asymmetric token dynamic</c>.</summary>
-    public string Describe() => $"int{Bits} {(Symmetric ? "symmetric" : "asymmetric")} " + Scope switch
+    public string Describe() => $"{(Floats is null ? "int" : "fp")}{Bits} {(Symmetric ? "symmetric" : "asymmetric")} " + Scope switch
     {
+        ActivationScope.TokenGroup => $"token and {GroupSize} columns dynamic",
         ActivationScope.Tensor => "tensor",
         ActivationScope.Head => "head",
         ActivationScope.Token => "token dynamic",
@@ -97,6 +122,11 @@ public sealed record ActivationGrid(int Bits, bool Symmetric, ActivationScope Sc
             if (!(step > floor)) step = floor;
             return (step, Within(Rounded(-min / step), T.Zero, levels));
         }
+        if (Floats is { } floats)
+        {
+            T largest = -min > max ? -min : max;
+            return (largest > T.Zero ? largest / T.CreateChecked(floats.Largest) : T.CreateChecked(1.0 / (1 << 23)), T.Zero);
+        }
         if (!(min < T.Zero)) min = T.Zero;
         if (!(max > T.Zero)) max = T.Zero;
         T s = Symmetric ? (-min > max ? -min : max) / (levels / T.CreateChecked(2)) : (max - min) / levels;
@@ -108,6 +138,11 @@ public sealed record ActivationGrid(int Bits, bool Symmetric, ActivationScope Sc
     internal ActivationUnit<T> Unit<T>(T step, T zeroPoint)
         where T : IFloatingPointIeee754<T>
     {
+        if (Floats is { } floats)
+        {
+            T largest = T.CreateChecked(floats.Largest);
+            return new ActivationUnit<T>(step, T.Zero, -largest, largest, T.Zero);
+        }
         T least = T.CreateChecked(LeastZeroPoint), most = T.CreateChecked(MostZeroPoint), zero = Within(Rounded(zeroPoint), least, most);
         return Rule == ActivationRule.Paper
             ? new ActivationUnit<T>(step, T.Zero, -zero, most - zero, zero - T.CreateChecked(Half))

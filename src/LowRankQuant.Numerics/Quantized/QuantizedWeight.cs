@@ -2,7 +2,7 @@ namespace LowRankQuant.Numerics.Quantized;
 
 /// <summary>
 /// What every method produces and every format stores: integer codes, what turns them into floats exactly as stored, and optionally a low-rank branch.
-/// Never holds floats that a writer could round again. <see cref="UniformWeight"/> and <see cref="TwoLevelWeight"/> are the kinds there are.
+/// Never holds floats that a writer could round again. <see cref="UniformWeight"/>, <see cref="TwoLevelWeight"/> and <see cref="FloatWeight"/> are the kinds there are.
 /// </summary>
 public abstract class QuantizedWeight
 {
@@ -59,6 +59,9 @@ public abstract class QuantizedWeight
     /// <summary>The same codes and scales with another branch, or without one.</summary>
     public abstract QuantizedWeight WithBranch(LowRankBranch? branch);
 
+    /// <summary>Whether every row has scales of its own, or all have the same, so that some can be taken alone.</summary>
+    public virtual bool HasRowsApart => true;
+
     /// <summary>A weight of some of the rows, with their codes and scales; without a branch.</summary>
     /// <param name="count">How many.</param>
     /// <param name="rowOf">The number here of row i there.</param>
@@ -71,7 +74,7 @@ public abstract class QuantizedWeight
     {
         QuantizedWeight first = parts[0].Weight;
         if (parts.Any(part => part.Weight.Grid != first.Grid || part.Weight.ScaleType != first.ScaleType || part.Weight.GetType() != first.GetType())) return null;
-        return first is UniformWeight { Grid.Granularity: Granularity.Tensor } ? null : first.Join(rows, parts);
+        return first.Grid.SharesScalesBetweenRows ? null : first.Join(rows, parts);
     }
 
     /// <summary>Stored bits: codes, scales, zero points or minima, and the branch.</summary>

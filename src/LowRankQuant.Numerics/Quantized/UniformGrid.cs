@@ -56,6 +56,9 @@ public sealed record UniformGrid : WeightGrid
     /// <inheritdoc/>
     public override bool Divides(int inFeatures) => Granularity != Granularity.Group || (GroupSize > 0 && inFeatures % GroupSize == 0);
 
+    /// <inheritdoc/>
+    public override bool SharesScalesBetweenRows => Granularity == Granularity.Tensor;
+
     /// <summary>
     /// Codes, and for every group a scale and, when asymmetric, a zero point of the code's width, as compressed-tensors packs them: rows of codes and
     /// columns of zero points fill whole words of 32 bits; the zero point of a whole matrix is a byte.

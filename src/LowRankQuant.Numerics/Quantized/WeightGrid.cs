@@ -2,7 +2,8 @@ namespace LowRankQuant.Numerics.Quantized;
 
 /// <summary>
 /// Where the values of a quantized weight may lie: unsigned codes 0..2^bits-1 that every group of consecutive inputs of a row turns into floats in its
-/// own way. <see cref="UniformGrid"/> stores a scale per group, <see cref="TwoLevelGrid"/> small integers per group and their scale per block.
+/// own way. <see cref="UniformGrid"/> stores a scale per group, <see cref="TwoLevelGrid"/> small integers per group and their scale per block; codes of a <see cref="FloatGrid"/> are
+/// floats themselves.
 /// </summary>
 public abstract record WeightGrid
 {
@@ -32,6 +33,9 @@ public abstract record WeightGrid
 
     /// <summary>Whether the grid fits a row of <paramref name="inFeatures"/> inputs.</summary>
     public abstract bool Divides(int inFeatures);
+
+    /// <summary>Whether rows have scales in common, so that the rows of several matrices cannot be put together as one.</summary>
+    public virtual bool SharesScalesBetweenRows => false;
 
     /// <summary>Bits that a matrix takes: codes, scales, zero points or minima.</summary>
     /// <param name="outFeatures">Rows.</param>

@@ -11,10 +11,11 @@ namespace LowRankQuant.Quantization.Activations;
 public sealed record ActivationRecipe(ActivationGrid Grid, RangeOptions Range, IReadOnlyList<string> PerToken)
 {
     /// <summary>The same grid with steps from every token's own values.</summary>
-    public ActivationGrid TokenGrid => new(Grid.Bits, Grid.Symmetric, ActivationScope.Token, Grid.Rule);
+    public ActivationGrid TokenGrid => Grid.IsDynamic ? Grid : new(Grid.Bits, Grid.Symmetric, ActivationScope.Token, Grid.Rule);
 
     /// <summary>In a few words.</summary>
-    public override string ToString() => $"{Grid.Bits}-bit activations, {(Grid.Symmetric ? "symmetric" : "asymmetric")}, " + (Grid.IsDynamic
+    public override string ToString() => Grid.Floats is { } floats ? $"8-bit float activations ({floats}), per {(Grid.GroupSize > 0 ? $"{Grid.GroupSize} inputs of a token" : "token")}"
+        : $"{Grid.Bits}-bit activations, {(Grid.Symmetric ? "symmetric" : "asymmetric")}, " + (Grid.IsDynamic
         ? "per token"
         : $"static per tensor, ranges by {RangeNames.Describe(Range)}{(PerToken.Count == 0 ? "" : $", per token in {string.Join(", ", PerToken)}")}");
 }
@@ -80,7 +81,7 @@ public static class RangeNames
     };
 }
 
-/// <summary>How grids of activations are spelled: BITS:SCOPE[:symmetric|asymmetric], such as 8:token or 8:tensor:symmetric.</summary>
+/// <summary>How grids of activations are spelled: BITS:SCOPE[:symmetric|asymmetric], such as 8:token or 8:tensor:symmetric; fp8:token, fp8:128.</summary>
 public static class ActivationNames
 {
     /// <summary>What shares one step.</summary>
@@ -90,15 +91,23 @@ public static class ActivationNames
     /// <summary>The spelling that asks for none.</summary>
     public const string Off = "off";
 
+    private const string Float8 = "fp8";
+    private static readonly string Group = FloatGrid.BlockSize.ToString(CultureInfo.InvariantCulture);
+
     /// <summary>The grid of a spelling; null where it is none, or has a scope that is not allowed.</summary>
     public static ActivationGrid? Parse(string text, params ReadOnlySpan<ActivationScope> allowed)
     {
         string[] parts = text.ToLowerInvariant().Split(':');
+        if (parts is [Float8, var shared])
+        {
+            ActivationGrid? floats = shared == "token" ? ActivationGrid.Float8Token : shared == Group ? ActivationGrid.Float8Groups : null;
+            return floats is not null && allowed.Contains(floats.Scope) && allowed.Contains(ActivationScope.TokenGroup) ? floats : null;
+        }
         if (parts.Length is < 2 or > 3 || parts[0] is not ("4" or "8") || Choices.Parse(Scopes, parts[1]) is not { } scope || !allowed.Contains(scope)) return null;
         if (parts.Length == 3 && parts[2] is not ("symmetric" or "asymmetric")) return null;
         return new ActivationGrid(parts[0][0] - '0', parts is [_, _, "symmetric"], scope);
     }
 
     /// <summary>The spelling of a grid.</summary>
-    public static string Of(ActivationGrid grid) => $"{grid.Bits}:{Choices.Of(Scopes, grid.Scope)}:{(grid.Symmetric ? "symmetric" : "asymmetric")}";
+    public static string Of(ActivationGrid grid) => grid.Floats is not null ? $"{Float8}:{(grid.GroupSize > 0 ? Group : "token")}" : $"{grid.Bits}:{Choices.Of(Scopes, grid.Scope)}:{(grid.Symmetric ? "symmetric" : "asymmetric")}";
 }

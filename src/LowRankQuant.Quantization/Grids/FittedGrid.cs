@@ -7,6 +7,7 @@ namespace LowRankQuant.Quantization.Grids;
 /// The grid of one weight, chosen before its codes: what a method learns from, and what it rounds onto in the end. A group's step is a stored scale
 /// times a fixed integer (1 on a uniform grid), so that a learned step is always one that the grid can store:
 /// <code>step_g = scale_b |k_g|,  value = (u - zero_g) step_g,  u = 0..2^bits-1</code>
+/// Codes that are floats have their own number in the place of u - zero.
 /// </summary>
 public abstract class FittedGrid
 {
@@ -21,6 +22,12 @@ public abstract class FittedGrid
 
     /// <summary>Columns.</summary>
     public int InFeatures { get; }
+
+    /// <summary>What codes stand for where they are floats; null for integers.</summary>
+    public virtual SmallFloat? Floats => null;
+
+    /// <summary>Whether other scales can be stored than those that were found, so that they may be learned.</summary>
+    public virtual bool HasFreeScales => true;
 
     /// <summary>Magnitudes of the stored scales, [out, scales per row] or one element; positive, and not yet rounded where they were learned.</summary>
     public abstract float[] Scales { get; }
@@ -61,6 +68,7 @@ public abstract class FittedGrid
             uniform.OutFeatures, uniform.InFeatures, uniform.Grid, uniform.ScaleType,
             new GridParameters(uniform.Scales, uniform.ZeroPoints ?? [.. Enumerable.Repeat((byte)uniform.Grid.SymmetricZero, uniform.Scales.Length)]), scaleDigits),
         TwoLevelWeight twoLevel => new TwoLevelFit(twoLevel.OutFeatures, twoLevel.InFeatures, twoLevel.Grid, twoLevel.Scales),
+        FloatWeight floats => new FloatFit(floats.OutFeatures, floats.InFeatures, floats.Grid, floats.ScaleType, new FloatScales(floats.Scales, floats.Divisor), scaleDigits),
         _ => throw new ArgumentOutOfRangeException(nameof(stored), stored.Grid, "Unknown grid."),
     };
 
@@ -76,6 +84,8 @@ public abstract class FittedGrid
             outFeatures, inFeatures, grid, scheme.ScaleType, GridSearch.Find(weight, inFeatures, grid, scheme.Start, workers), scheme.ScaleDigits),
         TwoLevelGrid grid => new TwoLevelFit(
             outFeatures, inFeatures, grid, TwoLevelSearch.Find(weight, inFeatures, grid, scheme.Start, default, workers)),
+        FloatGrid grid => new FloatFit(
+            outFeatures, inFeatures, grid, scheme.ScaleType, FloatSearch.Find(weight, outFeatures, inFeatures, scheme with { Grid = grid }, workers), scheme.ScaleDigits),
         _ => throw new ArgumentOutOfRangeException(nameof(scheme), scheme.Grid, "Unknown grid."),
     };
 }

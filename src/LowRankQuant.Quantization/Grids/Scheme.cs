@@ -12,6 +12,12 @@ public sealed record Scheme(WeightGrid Grid, GridStart Start, ScaleType ScaleTyp
     /// <summary>Significant bits that a stored scale may have, where a container multiplies it by zero points; null for all that its type has.</summary>
     public int? ScaleDigits { get; init; }
 
+    /// <summary>
+    /// The largest magnitude of all weights that an engine runs as one matrix with this one, where they share a scale of the matrix (<see cref="FloatScaling.Float8"/>); null for that of
+    /// the weight alone.
+    /// </summary>
+    public float? FusedLargest { get; init; }
+
     /// <summary>Layers with a scheme of their own, by name within the block, or by module path where blocks differ; null for none.</summary>
     public IReadOnlyDictionary<string, Scheme>? Layers { get; init; }
 

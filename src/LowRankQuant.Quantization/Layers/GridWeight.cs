@@ -73,8 +73,18 @@ internal class GridWeight(int rows, int columns, WeightGrid grid)
         return result;
     }
 
+    /// <summary>The code nearest to a value that earlier errors have moved, which lies on no tie, and what it stands for.</summary>
+    /// <param name="value">The value.</param>
+    /// <param name="index">Row times groups, plus group.</param>
+    public virtual (byte Code, double Value) Nearest(double value, int index)
+    {
+        (double scale, double zero) = (Scales[index], Zeros[index]);
+        int code = RangeGrid.CodeOfMoved(value, scale, zero, grid.MaxCode);
+        return ((byte)code, (code - zero) * scale);
+    }
+
     /// <summary>(code - zero) scale, [rows, columns].</summary>
-    public double[] Dequantize()
+    public virtual double[] Dequantize()
     {
         double[] values = GC.AllocateUninitializedArray<double>(Codes.Length);
         for (int group = 0; group < Scales.Length; group++)
@@ -104,7 +114,7 @@ internal class GridWeight(int rows, int columns, WeightGrid grid)
     }
 
     /// <summary>Chooses every code again, to nearest, for the scales as they are.</summary>
-    public void RoundCodes(double[] weight, WorkerPool workers) => workers.Run(rows, row =>
+    public virtual void RoundCodes(double[] weight, WorkerPool workers) => workers.Run(rows, row =>
     {
         for (int column = 0; column < columns; column++)
         {

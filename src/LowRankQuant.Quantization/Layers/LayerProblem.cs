@@ -56,7 +56,7 @@ internal sealed record LayerProblem
     /// <param name="matrix">[outFeatures, inFeatures].</param>
     /// <param name="limits">[outFeatures, groups]: magnitudes to which each group of a uniform grid is clamped first, or null.</param>
     public GridWeight RoundToNearest(double[] matrix, double[]? limits = null) =>
-        NearestRounding.Round(matrix, OutFeatures, InFeatures, Grid, Inputs, Workers, limits);
+        NearestRounding.Round(matrix, OutFeatures, InFeatures, Grid, ScaleType, Inputs, Workers, limits);
 
     /// <summary>The magnitudes to which groups are best clamped before they are rounded; null on a two-level grid, whose search covers that.</summary>
     /// <param name="matrix">[outFeatures, inFeatures].</param>

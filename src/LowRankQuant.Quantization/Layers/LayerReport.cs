@@ -52,7 +52,7 @@ internal readonly record struct OutputEnergies(double Whole, double Nearest, dou
         stored.Reconstruct(values);
         var difference = new double[values.Length];
         for (int i = 0; i < values.Length; i++) difference[i] = weight[i] - values[i];
-        double whole = Energy(weight), nearest = Energy(NearestRounding.Round(weight, m, n, stored.Grid, inputs, workers).ErrorOf(weight));
+        double whole = Energy(weight), nearest = Energy(NearestRounding.Round(weight, m, n, stored.Grid, stored.ScaleType, inputs, workers).ErrorOf(weight));
         return new OutputEnergies(whole, nearest, Energy(difference));
     }
 

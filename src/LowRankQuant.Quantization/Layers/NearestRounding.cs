@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
 
 namespace LowRankQuant.Quantization.Layers;
 
@@ -14,14 +15,16 @@ internal static class NearestRounding
     /// <param name="rows">Output features.</param>
     /// <param name="columns">Input features.</param>
     /// <param name="grid">The grid.</param>
+    /// <param name="scaleType">Stored type of scales that are found as they are stored.</param>
     /// <param name="inputs">Statistics of the layer's inputs.</param>
     /// <param name="workers">Threads.</param>
     /// <param name="limits">[rows, groups]: magnitudes to which each group of a uniform grid is clamped first, or null.</param>
     public static GridWeight Round(
-        double[] matrix, int rows, int columns, WeightGrid grid, InputStatistics inputs, WorkerPool workers, double[]? limits = null) => grid switch
+        double[] matrix, int rows, int columns, WeightGrid grid, ScaleType scaleType, InputStatistics inputs, WorkerPool workers, double[]? limits = null) => grid switch
         {
             UniformGrid uniform => GridWeight.RoundToNearest(matrix, rows, columns, uniform, workers, limits),
             TwoLevelGrid twoLevel => TwoLevelGridWeight.Search(matrix, rows, columns, twoLevel, Importance(inputs, columns), workers),
+            FloatGrid floats => FloatGridWeight.Find(matrix, rows, columns, new Scheme(floats, GridStart.MinMax, scaleType), workers),
             _ => throw new NotSupportedException($"No rounding onto {grid}."),
         };
 

@@ -1,5 +1,7 @@
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
@@ -12,6 +14,8 @@ public sealed class BlockContext
     /// <summary>What statistics of experts take together where nobody says.</summary>
     public const long MostStatisticsBytes = 1L << 30;
 
+    private readonly Dictionary<string, float> _largest = new(StringComparer.Ordinal);
+
     /// <summary>The block in full precision.</summary>
     public required IDecoderBlock Block { get; init; }
 
@@ -22,7 +26,11 @@ public sealed class BlockContext
     public required Scheme Scheme { get; init; }
 
     /// <summary>How the weight of a slot is to be quantized.</summary>
-    public Scheme SchemeOf(LinearSlot slot) => Scheme.For($"{Block.Name}.{slot.Name}");
+    public Scheme SchemeOf(LinearSlot slot)
+    {
+        Scheme scheme = Scheme.For($"{Block.Name}.{slot.Name}");
+        return scheme.Grid is FloatGrid { Scaling: FloatScaling.Float8 } grid ? scheme with { FusedLargest = LargestOf(slot, grid) } : scheme;
+    }
 
     /// <summary>Bytes that statistics of experts may take together; never changes a result.</summary>
     public long StatisticsBytes { get; init; } = MostStatisticsBytes;
@@ -47,6 +55,15 @@ public sealed class BlockContext
 
     /// <summary>Asks to stop.</summary>
     public CancellationToken Cancellation { get; init; }
+
+    // Engines run some linears as one matrix, which has one scale.
+    private float LargestOf(LinearSlot slot, FloatGrid grid)
+    {
+        IReadOnlyList<string> fused = EngineTable.VllmFusedWith(slot.Name) ?? [slot.Name];
+        if (_largest.TryGetValue(fused[0], out float known)) return known;
+        IEnumerable<LinearSlot> together = Block.Slots.Where(other => fused.Contains(other.Name) && Scheme.For($"{Block.Name}.{other.Name}").Grid == grid);
+        return _largest[fused[0]] = together.Max(other => FloatSearch.Largest(other.WeightValues()));
+    }
 }
 
 /// <summary>

@@ -28,6 +28,9 @@ public abstract class QuantizationMethod
     /// <summary>Whether it works on one scale for a whole matrix.</summary>
     public virtual bool TakesTensorScales => false;
 
+    /// <summary>Whether it works on grids whose codes are floats.</summary>
+    public virtual bool TakesFloatGrids => false;
+
     /// <summary>Calibration windows where nobody says how many.</summary>
     /// <param name="values">What was asked for.</param>
     /// <param name="preset">The preset.</param>

@@ -11,7 +11,7 @@ using LowRankQuant.Quantization.Storage;
 namespace LowRankQuant.Quantization.Pipeline;
 
 /// <summary>
-/// Linears with quantized inputs, and quantized caches, as a compressed-tensors checkpoint holds them: 8-bit weights one code a byte (<c>int-quantized</c>), narrower ones packed
+/// Linears with quantized inputs, and quantized caches, as a compressed-tensors checkpoint holds them: floats as their grid says it, 8-bit weights one code a byte (<c>int-quantized</c>), narrower ones packed
 /// (<c>pack-quantized</c>), both with the grid of their inputs; steps of static inputs as <c>input_scale</c> and <c>input_zero_point</c>, of caches as <c>k_scale</c>,
 /// <c>v_scale</c> and their zero points beside the projections.
 /// </summary>
@@ -32,7 +32,7 @@ internal sealed class ActivationTensors(CausalModel model, Recipe recipe, RunFol
     /// <param name="written">Its name in the result.</param>
     /// <param name="module">Its own name, or that of the one that holds it.</param>
     /// <param name="grid">Grid of its weight.</param>
-    public QuantizedModule Described(string written, string module, UniformGrid grid) => new(written, grid, InputArgs(module), AskedFormat: grid.Bits < ByteBits ? Packed : null);
+    public QuantizedModule Described(string written, string module, WeightGrid grid) => new(written, grid, InputArgs(module), AskedFormat: grid is UniformGrid { Bits: < ByteBits } ? Packed : null);
 
     /// <summary>The arguments of a cache; null where none is stored.</summary>
     public static QuantizationArgs? CacheArgs(CacheRecipe? cache) => cache is not { IsStorable: true } ? null
@@ -50,16 +50,19 @@ internal sealed class ActivationTensors(CausalModel model, Recipe recipe, RunFol
             .Select(linear => (Linear: linear, Fused: _form.FusedOf($"{block}.{linear.Name}"))).GroupBy(part => part.Fused?.Name ?? $"{block}.{part.Linear.Name}", StringComparer.Ordinal))
         {
             (LinearShape linear, FusedModule? fused) = stored.First();
-            bool whole = fused is not null && stored.Select(part => store.GridOf(block, part.Linear.Name)).Distinct().Count() == 1;
+            bool whole = fused is not null && stored.Select(part => store.GridOf(block, part.Linear.Name)).Distinct().ToArray() is [{ SharesScalesBetweenRows: false }];
             foreach ((LinearShape part, FusedModule? _) in whole ? stored.Take(1) : stored)
             {
                 string module = whole ? fused!.Name : $"{block}.{part.Name}";
-                var grid = (UniformGrid)store.GridOf(block, part.Name);
-                UniformWeight Load() => (UniformWeight)(whole ? join(file, fused!) : store.ReadOne(file, block, part.Name));
+                WeightGrid grid = store.GridOf(block, part.Name);
+                QuantizedWeight Load() => whole ? join(file, fused!) : store.ReadOne(file, block, part.Name);
                 int rows = whole ? fused!.OutFeatures : part.OutFeatures, columns = whole ? fused!.InFeatures : part.InFeatures;
-                IEnumerable<PendingTensor> weight = grid.Bits < ByteBits
-                    ? CompressedTensorsWriter.PackQuantized(module, rows, columns, grid, recipe.ScaleType, Load)
-                    : CompressedTensorsWriter.IntQuantized(module, rows, columns, grid, recipe.ScaleType, Load);
+                IEnumerable<PendingTensor> weight = grid switch
+                {
+                    FloatGrid floats => FloatTensors.Write(module, rows, columns, floats, recipe.ScaleType, () => (FloatWeight)Load()),
+                    UniformGrid { Bits: < ByteBits } packed => CompressedTensorsWriter.PackQuantized(module, rows, columns, packed, recipe.ScaleType, () => (UniformWeight)Load()),
+                    _ => CompressedTensorsWriter.IntQuantized(module, rows, columns, (UniformGrid)grid, recipe.ScaleType, () => (UniformWeight)Load()),
+                };
                 foreach (PendingTensor tensor in weight.Concat(Steps(prepared, $"input.{part.Name}", $"{module}.input", 1))) yield return tensor;
             }
         }
@@ -97,9 +100,7 @@ internal sealed class ActivationTensors(CausalModel model, Recipe recipe, RunFol
         string linear = model.LinearsOf(index).Select(shape => shape.Name).First(name => $"{block}.{name}" == module || _form.FusedOf($"{block}.{name}")?.Name == module);
         ActivationRecipe activations = recipe.Activations!;
         using SafetensorsFile prepared = SafetensorsFile.Open(folder.PreparedFile(index));
-        return prepared.Contains($"input.{linear}.scale")
-            ? new QuantizationArgs(activations.Grid.Bits, "int", activations.Grid.Symmetric, QuantizationStrategy.Tensor)
-            : new QuantizationArgs(activations.Grid.Bits, "int", activations.Grid.Symmetric, QuantizationStrategy.Token, Dynamic: "true");
+        return QuantizationArgs.FromGrid(prepared.Contains($"input.{linear}.scale") ? activations.Grid : activations.TokenGrid);
     }
 
     private static float[] Values(SafetensorsFile file, string name)

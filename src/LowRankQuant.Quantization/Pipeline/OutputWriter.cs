@@ -104,7 +104,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     private WeightGrid? GridOf(FusedModule module)
     {
         WeightGrid[] grids = [.. module.Parts.Select(part => Divide(part.Module)).Select(part => store.GridOf(part.Block, part.Linear)).Distinct()];
-        return grids is [var one] && one is not UniformGrid { Granularity: Granularity.Tensor } ? one : null;
+        return grids is [{ SharesScalesBetweenRows: false } one] ? one : null;
     }
 
     private (string Block, string Linear) Divide(string module)
@@ -115,7 +115,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
 
     private JsonObject QuantizationConfig()
     {
-        var uniform = new List<QuantizedModule>();
+        var others = new List<QuantizedModule>();
         var twoLevel = new List<(string Module, string Grid)>();
         for (int i = 0; i < model.Config.Layers; i++)
         {
@@ -136,14 +136,14 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         HashSet<string> known = [.. model.Modules.Select(module => module.Name), head];
         IEnumerable<string> heads = Vocabulary.Any(matrix => matrix.Module == head) ? [] : [model.Checkpoint.WrittenName(head)];
         string[] ignore = [.. heads.Concat(model.Checkpoint.OtherMatrices(known.Contains)).Distinct(StringComparer.Ordinal)];
-        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(uniform, ignore, kvCache: ActivationTensors.CacheArgs(recipe.Cache)) : TwoLevelConfig.Build(twoLevel, uniform, ignore);
+        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(others, ignore, kvCache: ActivationTensors.CacheArgs(recipe.Cache)) : TwoLevelConfig.Build(twoLevel, others, ignore);
 
         void Add(string module, WeightGrid grid, bool isTable)
         {
             string own = module;
             module = model.Checkpoint.WrittenName(module);
             if (grid is TwoLevelGrid native) twoLevel.Add((module, native.Name));
-            else uniform.Add(isTable || !_activations.Has(own) ? new QuantizedModule(module, (UniformGrid)grid) { IsTable = isTable } : _activations.Described(module, own, (UniformGrid)grid));
+            else others.Add(isTable || !_activations.Has(own) ? new QuantizedModule(module, grid) { IsTable = isTable } : _activations.Described(module, own, grid));
         }
     }
 

@@ -12,6 +12,9 @@ namespace LowRankQuant.Quantization.Recipes;
 /// w4a8            4-bit weights; 8-bit activations per token; 8-bit keys and values                                     LRQ (ii)
 /// w4a4            4-bit weights and activations per token, rotated; 8-bit keys and values
 /// w4a16 w3a16 w2a16   weights alone                                                                                     LRQ (iii)
+/// fp8             8-bit float weights per row, and activations per token (FP8_DYNAMIC of llm-compressor)
+/// fp8-block       8-bit float weights per 128 x 128, and activations per 128 inputs of a token (FP8_BLOCK)
+/// nvfp4a16 mxfp4a16 mxfp8a16   float weights in groups of 16 or 32 alone
 /// -gN             behind any of them: N weights of a row share a scale, instead of a whole row
 /// </code>
 /// Keys and values are quantized per token over all heads, keys before their rotation, as LRQ's authors do. 8-bit weights beside 8-bit activations are symmetric, since engines
@@ -33,10 +36,18 @@ public sealed record NamedScheme(string Name, int Bits, bool Symmetric, Activati
         new("w4a16", 4, false, null, null),
         new("w3a16", 3, false, null, null),
         new("w2a16", 2, false, null, null),
+        new("fp8", 8, true, ActivationGrid.Float8Token, null) { Grid = FloatGrid.Fp8 },
+        new("fp8-block", 8, true, ActivationGrid.Float8Groups, null) { Grid = FloatGrid.Fp8Block },
+        new("nvfp4a16", 4, true, null, null) { Grid = FloatGrid.Nvfp4 },
+        new("mxfp4a16", 4, true, null, null) { Grid = FloatGrid.Mxfp4 },
+        new("mxfp8a16", 8, true, null, null) { Grid = FloatGrid.Mxfp8 },
     ];
 
     /// <summary>All names, for messages.</summary>
     public static string Names => string.Join(", ", Known.Select(scheme => scheme.Name));
+
+    /// <summary>The grid of floats that weights have; null for integers.</summary>
+    public FloatGrid? Grid { get; init; }
 
     /// <summary>Weights of a group; null for whole rows.</summary>
     public int? GroupSize { get; init; }
@@ -51,6 +62,7 @@ public sealed record NamedScheme(string Name, int Bits, bool Symmetric, Activati
         int end = plain.LastIndexOf("-g", StringComparison.Ordinal);
         int? group = null;
         if (end > 0 && int.TryParse(plain[(end + 2)..], NumberStyles.None, CultureInfo.InvariantCulture, out int size) && size > 0) (plain, group) = (plain[..end], size);
-        return Known.FirstOrDefault(scheme => scheme.Name == plain) is { } known ? known with { GroupSize = group } : null;
+        // Floats have their own groups.
+        return Known.FirstOrDefault(scheme => scheme.Name == plain && (group is null || scheme.Grid is null)) is { } known ? known with { GroupSize = group } : null;
     }
 }

@@ -35,8 +35,8 @@ public sealed record Recipe
     /// <summary>Stored type of scales.</summary>
     public required ScaleType ScaleType { get; init; }
 
-    /// <summary>Name of the two-level grid, such as <c>Q3_K</c>, which bits, granularity, group size and symmetry then repeat; null for a uniform grid.</summary>
-    public string? TwoLevelGrid { get; init; }
+    /// <summary>Name of a two-level or float grid, such as <c>Q3_K</c>, which bits, granularity, group size and symmetry then repeat; null for a uniform grid.</summary>
+    public string? NamedGrid { get; init; }
 
     /// <summary>Significant bits of a stored scale; null for all that its type has.</summary>
     public int? ScaleDigits { get; init; }
@@ -115,7 +115,7 @@ public sealed record Recipe
     public LossWeighting Loss => Method.Training?.Loss ?? LossWeighting.Plain;
 
     /// <summary>The grid of every layer that <see cref="Layers"/> does not name.</summary>
-    public WeightGrid Grid => new LayerGrid(Bits, Granularity, GroupSize, Symmetric, TwoLevelGrid, ScaleDigits).ToGrid();
+    public WeightGrid Grid => new LayerGrid(Bits, Granularity, GroupSize, Symmetric, NamedGrid, ScaleDigits).ToGrid();
 
     /// <summary>Grids, start and stored scale type.</summary>
     public Scheme Scheme => SchemeFrom(Method.Start);
@@ -129,7 +129,7 @@ public sealed record Recipe
             Layers = Layers?.ToDictionary(layer => layer.Key, layer => With(layer.Value.ToGrid(), layer.Value.ScaleDigits), StringComparer.Ordinal),
         };
 
-        Scheme With(WeightGrid grid, int? digits) => new(grid, grid is UniformGrid ? start : GridStart.Search, ScaleType) { ScaleDigits = digits };
+        Scheme With(WeightGrid grid, int? digits) => new(grid, grid is TwoLevelGrid ? GridStart.Search : start, ScaleType) { ScaleDigits = digits };
     }
 
     private BlockRecipe? OwnOf(int block) => Blocks.FirstOrDefault(own => own.Blocks.Contains(block));

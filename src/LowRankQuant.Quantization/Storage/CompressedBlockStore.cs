@@ -11,8 +11,8 @@ using LowRankQuant.Quantization.Methods;
 namespace LowRankQuant.Quantization.Storage;
 
 /// <summary>
-/// Blocks as the tensors that the final checkpoint holds: compressed-tensors <c>pack-quantized</c>, or <see cref="TwoLevelTensors"/> for weights on
-/// two-level grids. A low-rank branch lies beside its weight as
+/// Blocks as the tensors that the final checkpoint holds: compressed-tensors <c>pack-quantized</c>, <see cref="FloatTensors"/> for weights on grids of floats, or
+/// <see cref="TwoLevelTensors"/> for weights on two-level grids. A low-rank branch lies beside its weight as
 /// <c>MODULE.branch_a</c> [rank, in] and <c>MODULE.branch_b</c> [out, rank], F16 or BF16, or F32 where its elements are 8-bit codes times a scale.
 /// </summary>
 public sealed class CompressedBlockStore : IBlockStore
@@ -50,6 +50,7 @@ public sealed class CompressedBlockStore : IBlockStore
             tensors.AddRange(weight switch
             {
                 UniformWeight uniform => CompressedTensorsWriter.PackQuantized(name, uniform),
+                FloatWeight floats => FloatTensors.Write(name, floats),
                 TwoLevelWeight twoLevel => TwoLevelTensors.Write(name, twoLevel),
                 _ => throw new NotSupportedException($"{name}: {weight.Grid} has no place in block files."),
             });
@@ -83,6 +84,7 @@ public sealed class CompressedBlockStore : IBlockStore
     /// <param name="grid">Its grid.</param>
     public QuantizedWeight ReadModule(ISafetensorsSource file, string module, WeightGrid grid)
     {
+        if (grid is FloatGrid floats) return FloatTensors.Read(file, module, floats);
         if (grid is not UniformGrid uniform) return TwoLevelTensors.Read(file, module);
         CompressedTensorsConfig config = ConfigOf(uniform);
         return CompressedTensorsReader.Read(file, module, config.Schemes[0], config);

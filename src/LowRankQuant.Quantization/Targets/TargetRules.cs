@@ -1,3 +1,4 @@
+using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Numerics.Quantized;
@@ -8,7 +9,7 @@ namespace LowRankQuant.Quantization.Targets;
 /// What each target can hold without rounding (specification FORMATS 3.3 to 3.12):
 /// <code>
 /// llama.cpp           what lies in GGUF blocks exactly, halves as scales
-/// compressed-tensors  any uniform grid of 2 to 8 bits
+/// compressed-tensors  any uniform grid of 2 to 8 bits, and all grids of floats
 /// vllm                the same per channel or group, and <see cref="VllmRules"/>
 /// gptq (v2)           2, 3, 4, 8 bits per channel or group; in bits and out bits whole words; halves as scales
 /// awq                 4 bits per channel or group, out a multiple of 32; halves as scales
@@ -75,6 +76,7 @@ internal static class TargetRules
     private static TargetFit Check(Target target, TargetLayer layer)
     {
         string name = TargetNames.Of(target);
+        if (layer.Grid is FloatGrid floats) return Floats(target, layer, floats);
         if (layer.Grid is not UniformGrid grid) return new TargetFit { Misfit = $"{name} has no place for scales in two levels ({layer.Grid})" };
         if (!grid.Divides(layer.InFeatures)) return new TargetFit { Misfit = $"{grid} does not divide rows of {layer.InFeatures}" };
         if (grid.Granularity == Granularity.Tensor && target != Target.CompressedTensors) return new TargetFit { Misfit = $"{name} has no scale for a whole matrix" };
@@ -89,6 +91,16 @@ internal static class TargetRules
         if (misfit is not null) return new TargetFit { Misfit = misfit };
         int? digits = target == Target.Mlx ? (layer.ScaleType == ScaleType.Float16 ? HalfDigits : BFloat16Digits) - grid.Bits : null;
         return new TargetFit { Container = name, BitsPerWeight = Bits(target, layer, grid), ScaleDigits = digits, Note = target == Target.Vllm ? VllmRules.Note(grid) : null };
+    }
+
+    private static TargetFit Floats(Target target, TargetLayer layer, FloatGrid grid)
+    {
+        string name = TargetNames.Of(target);
+        if (target is not (Target.Vllm or Target.CompressedTensors)) return new TargetFit { Misfit = $"{name} has no place for codes that are floats ({grid})" };
+        if (!grid.Divides(layer.InFeatures)) return new TargetFit { Misfit = $"{grid} does not divide rows of {layer.InFeatures}" };
+        if (target == Target.Vllm && VllmRules.Misfit(layer, grid) is { } misfit) return new TargetFit { Misfit = misfit };
+        double bits = (double)grid.StoredBits(layer.OutFeatures, layer.InFeatures, layer.ScaleType) / ((double)layer.OutFeatures * layer.InFeatures);
+        return new TargetFit { Container = FloatTensors.FormatOf(grid), BitsPerWeight = bits, Note = target == Target.Vllm ? VllmRules.Note(grid) : null };
     }
 
     private static string? Gptq(TargetLayer layer, UniformGrid grid) =>

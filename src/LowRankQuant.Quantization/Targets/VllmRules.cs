@@ -30,6 +30,24 @@ internal static class VllmRules
         return null;
     }
 
+    /// <summary>
+    /// Why vLLM does not take a layer of floats; null when it does. Matrices of blocks are cut along whole blocks, and fused ones where a part ends with its block.
+    /// </summary>
+    public static string? Misfit(TargetLayer layer, FloatGrid grid)
+    {
+        bool cutsOutputs = EngineTable.VllmCutsOutputs(layer.Name);
+        int shards = EngineTable.VllmKeepsWhole(layer.Name) ? 1 : layer.TensorParallel, cut = cutsOutputs ? layer.OutFeatures : layer.InFeatures;
+        if (cut % shards != 0) return $"its {cut} {(cutsOutputs ? "outputs" : "inputs")} do not divide into {shards} shards";
+        int inputs = cutsOutputs ? layer.InFeatures : layer.InFeatures / shards, outputs = cutsOutputs ? layer.OutFeatures / shards : layer.OutFeatures;
+        string each = shards == 1 ? "" : $" in each of {shards} shards";
+        if (grid.GroupSize > 0 && inputs % grid.GroupSize != 0) return $"groups of {grid.GroupSize} do not divide {inputs} inputs{each}";
+        bool parts = shards > 1 || layer.FusedOutFeatures != layer.OutFeatures;
+        return grid.GroupRows > 1 && cutsOutputs && parts && outputs % grid.GroupRows != 0 ? $"blocks of {grid.GroupRows} rows do not divide {outputs} outputs{each}, and it is one of several in a matrix" : null;
+    }
+
+    /// <summary>What to know about a grid of floats that fits.</summary>
+    public static string? Note(FloatGrid grid) => grid.Scaling == FloatScaling.PowerOfTwo ? $"{grid} without quantized inputs runs in recent releases of vLLM only" : null;
+
     /// <summary>What to know about a grid that fits.</summary>
     public static string? Note(UniformGrid grid) =>
         !Marlin.Widths.Contains(grid.Bits)

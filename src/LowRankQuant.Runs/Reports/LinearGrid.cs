@@ -4,7 +4,7 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Runs.Reports;
 
 /// <summary>The linears of a model that lie on one kind of grid.</summary>
-/// <param name="Grid">The grid; null for linears on no integer grid: floats, codes with a float minimum, or codes that name unequal levels.</param>
+/// <param name="Grid">The grid; null for linears on none that we know: floats, codes with a float minimum, or codes that name unequal levels.</param>
 /// <param name="ScaleType">The stored type of its scales; null where there is no grid.</param>
 /// <param name="BlockType">Type of the blocks, such as <c>IQ4_NL</c>, where a container has blocks and they hold no integer grid; else null.</param>
 /// <param name="Linears">How many linears these are.</param>
@@ -16,7 +16,7 @@ public sealed record LinearGrid(WeightGrid? Grid, ScaleType? ScaleType, string? 
     public bool IsQuantized => StoredBits is not null;
 
     /// <summary>In words, such as <c>w3 symmetric g32, Float16 scales</c>.</summary>
-    public string Description => Grid is not null ? $"{Grid}, {ScaleType} scales"
+    public string Description => Grid is FloatGrid { HasByteScales: true } ? $"{Grid}" : Grid is not null ? $"{Grid}, {ScaleType} scales"
         : StoredBits is { } bits ? string.Create(CultureInfo.InvariantCulture, $"{(BlockType is null ? "no integer grid" : BlockType + " blocks")}, {(double)bits / Weights:0.####} bits")
         : "floats";
 }

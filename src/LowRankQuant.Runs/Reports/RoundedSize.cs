@@ -56,6 +56,7 @@ internal static class RoundedSize
     {
         UniformGrid uniform => CompressedTensorsWriter.PackQuantized(
             module, outFeatures, inFeatures, uniform, scaleType, () => throw new NotSupportedException("Sizes only.")),
+        FloatGrid floats => FloatTensors.Write(module, outFeatures, inFeatures, floats, scaleType, () => throw new NotSupportedException("Sizes only.")),
         TwoLevelGrid twoLevel => TwoLevelTensors.Write(module, Empty(outFeatures, inFeatures, twoLevel)),
         _ => throw new ArgumentOutOfRangeException(nameof(grid), grid, "Unknown grid."),
     };

@@ -7,7 +7,7 @@ namespace LowRankQuant.Tests.Cli;
 
 /// <summary>
 /// What the README says to type is accepted as it stands. Commands of its blocks run in their order, on the demo in the place of models that are not
-/// there: conversions, exports, checks, comparisons and measurements as they are; learning runs, which take minutes, as plans of the same options; tasks
+/// there: conversions, exports, checks, comparisons and measurements as they are; learning runs, which take minutes, as plans of the same options, or with one step where they are several; tasks
 /// whose data must be downloaded up to the point where the model would be asked.
 /// </summary>
 public partial class ReadmeTests
@@ -25,6 +25,8 @@ public partial class ReadmeTests
         {
             string[] args = [.. line.Split(" #")[0].Split(' ', StringSplitOptions.RemoveEmptyEntries).Skip(1).Select(word => Placed(folder, word))];
             if (args[0] == "quantize") args = [.. After(["plan", .. args[1..], "--untimed"], "--out", "-planned")];
+            // As typed, on as little as there can be.
+            if (args[0] is "compare-methods" or "sweep") args = [.. args, "--iterations", "1", "--samples", "2", "--held-out", "1", "--sequence-length", "32", "--eval-windows", "1"];
             if (args.Contains("--tasks"))
             {
                 var asked = new CliHarness();

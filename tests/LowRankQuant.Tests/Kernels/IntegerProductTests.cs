@@ -3,6 +3,8 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
+using LowRankQuant.Numerics.Kernels;
+using LowRankQuant.Numerics.Kernels.OneDnn;
 using LowRankQuant.Numerics.Kernels.Simd;
 using LowRankQuant.Numerics.Kernels.Simd.Integers;
 using LowRankQuant.Numerics.Quantized;
@@ -211,12 +213,33 @@ public sealed class IntegerProductTests(ITestOutputHelper output) : IDisposable
                 yield return ($"{width} bits, {pool.Threads} threads", (x, weight) => Product(new SimdKernels(pool, new ManagedGemm(pool), width), x, weight));
             yield return ($"{width} bits without the instruction for bytes", (x, weight) => Of(new IntegerGemm(_pools[0], width, exactBytes: false), x, weight));
         }
+        if (Library is { } library)
+        {
+            foreach (WorkerPool pool in _pools) yield return ($"oneDNN, {pool.Threads} threads", (x, weight) => Of(new OneDnnIntegerGemm(library, pool, new IntegerGemm(pool), (0, 1)), x, weight));
+        }
         int flush = IntegerGemm.ShortSums((1 << bits) - 1, 1 << (weightBits - 1));
         if (SimdKernels.Supports(256)) yield return ("exact bytes, written out", (x, weight) => With(new IntegerDriver<IntegerTile256<WrittenOut>>(), x, weight, flush));
         yield return ("scalar tile", (x, weight) => With(new IntegerDriver<IntegerTileScalar>(), x, weight, flush));
     }
 
-    private unsafe float[] Of(IntegerGemm gemm, CodedActivations x, UniformWeight weight)
+    // Where it is installed and multiplies bytes exactly.
+    private static OneDnnLibrary? Library
+    {
+        get
+        {
+            try
+            {
+                var library = OneDnnLibrary.Load(null);
+                return OneDnnIntegerGemm.IsExact(library) ? library : null;
+            }
+            catch (DllNotFoundException)
+            {
+                return null;
+            }
+        }
+    }
+
+    private unsafe float[] Of(IIntegerGemm gemm, CodedActivations x, UniformWeight weight)
     {
         using Tensor y = _device.Empty(x.Rows, weight.OutFeatures);
         gemm.Multiply(x, weight, y.Pointer);

@@ -158,9 +158,11 @@ public sealed class Float8Tests
             CliResult result = await Lrq.Run(command, source);
             Assert.True(result.Code == 0, result.Error);
         }
-        CliResult eval = await Lrq.Run("eval", source, "--text", Path.Combine(TestData.Demo, "evaluation.txt"));
-        Assert.Contains("--to dense --weights-only", eval.Error, StringComparison.Ordinal);
         using var folder = new TemporaryFolder();
+        File.WriteAllLines(folder.File("ids.jsonl"), ["[1,5,9,77,100,3]"]);
+        CliResult eval = await Lrq.Run("eval", source, "--ids", folder.File("ids.jsonl"), "--threads", "1", "--json");
+        Assert.True(eval.Code == 0, eval.Error);
+        Assert.Contains("quantized inputs (group_0: float8", eval.Out, StringComparison.Ordinal);
         CliResult dense = await Lrq.Run("convert", source, "--to", "dense", "--weights-only", "--out", folder.File("out"));
         Assert.True(dense.Code == 0, dense.Error);
         Assert.False(AlteredDemo.Config(folder.File("out")).ContainsKey("quantization_config"));

@@ -14,6 +14,13 @@ internal readonly struct MXFP4 : IGgufBlock
 
     public static int Bytes => 17;
 
+    /// <summary>Packs 32 codes of 4-bit floats and the byte of their scale.</summary>
+    public static void Encode(byte exponent, ReadOnlySpan<byte> codes, Span<byte> block)
+    {
+        block[0] = exponent;
+        for (int i = 0; i < Elements / 2; i++) block[1 + i] = (byte)(codes[i] | (codes[i + (Elements / 2)] << 4));
+    }
+
     public static void Decode(ReadOnlySpan<byte> block, Span<float> values) =>
         NibbleLevels.Decode(MathF.ScaleB(1, block[0] - 128), NibbleLevels.Float4, block.Slice(1, 16), values);
 }

@@ -10,16 +10,20 @@ namespace LowRankQuant.Formats.Gguf.Grids;
 public sealed class GgufBlockEncoder
 {
     private readonly QuantizedWeight _weight;
-    private readonly BlockFormat _format;
+    private readonly int _elements, _bytes;
 
-    private GgufBlockEncoder(QuantizedWeight weight, BlockFormat format)
+    // Null for floats, whose blocks hold no integer grid.
+    private readonly BlockFormat? _integers;
+
+    private GgufBlockEncoder(QuantizedWeight weight, GgmlType type)
     {
         _weight = weight;
-        _format = format;
+        (_elements, _bytes) = type.Block();
+        _integers = BlockFormat.Find(type);
     }
 
     /// <summary>Bytes of a row.</summary>
-    public int RowBytes => _weight.InFeatures / _format.Elements * _format.Bytes;
+    public int RowBytes => _weight.InFeatures / _elements * _bytes;
 
     /// <summary>Prepares a weight.</summary>
     /// <param name="weight">The weight; its branch is not encoded.</param>
@@ -28,13 +32,14 @@ public sealed class GgufBlockEncoder
     public static GgufBlockEncoder For(QuantizedWeight weight, GgmlType type)
     {
         BlockFormat? format = BlockFormat.Find(type);
-        bool holds = format is not null && weight switch
+        bool holds = weight switch
         {
-            UniformWeight uniform => format.Holds(GridContent.Of(uniform)),
+            UniformWeight uniform => format is not null && format.Holds(GridContent.Of(uniform)),
             TwoLevelWeight native => native.Grid.Name == type.ToString(),
+            FloatWeight floats => type == GgmlType.MXFP4 && floats.Grid == FloatGrid.Mxfp4,
             _ => false,
         };
-        return holds ? new GgufBlockEncoder(weight, format!) : throw new ArgumentException($"{type} blocks do not hold {weight.Grid} exactly.", nameof(type));
+        return holds ? new GgufBlockEncoder(weight, type) : throw new ArgumentException($"{type} blocks do not hold {weight.Grid} exactly.", nameof(type));
     }
 
     /// <summary>Packs one row.</summary>
@@ -42,40 +47,44 @@ public sealed class GgufBlockEncoder
     /// <param name="blocks">Receives <see cref="RowBytes"/> bytes.</param>
     public void EncodeRow(int row, Span<byte> blocks)
     {
-        int perRow = _weight.InFeatures / _format.Elements;
+        int perRow = _weight.InFeatures / _elements;
         for (int block = 0; block < perRow; block++)
         {
-            Span<byte> target = blocks.Slice(block * _format.Bytes, _format.Bytes);
-            if (_weight is UniformWeight uniform) Encode(uniform, row, block, target);
-            else Encode((TwoLevelWeight)_weight, (row * perRow) + block, target);
+            Span<byte> target = blocks.Slice(block * _bytes, _bytes);
+            if (_weight is UniformWeight uniform) Encode(_integers!, uniform, row, block, target);
+            else if (_weight is TwoLevelWeight native) Encode(_integers!, native, (row * perRow) + block, target);
+            else Encode((FloatWeight)_weight, (row * perRow) + block, target);
         }
     }
 
-    private void Encode(UniformWeight weight, int row, int block, Span<byte> target)
+    private static void Encode(FloatWeight weight, int block, Span<byte> target) => MXFP4.Encode(
+        FloatScale.ExponentByte(weight.Scales[block]), weight.Codes.AsSpan(block * MXFP4.Elements, MXFP4.Elements), target);
+
+    private static void Encode(BlockFormat format, UniformWeight weight, int row, int block, Span<byte> target)
     {
-        int first = block * _format.Elements;
+        int first = block * format.Elements;
         int group = (row * weight.Grid.GroupsPerRow(weight.InFeatures)) + (first / weight.EffectiveGroupSize);
         (float scale, int zero) = GridContent.ScaleAndZero(weight, group);
-        ReadOnlySpan<byte> codes = weight.Codes.AsSpan((row * weight.InFeatures) + first, _format.Elements);
+        ReadOnlySpan<byte> codes = weight.Codes.AsSpan((row * weight.InFeatures) + first, format.Elements);
         Span<byte> stored = stackalloc byte[TwoLevelGrid.BlockSize], scales = stackalloc byte[TwoLevelGrid.BlockSize], minima = stackalloc byte[TwoLevelGrid.BlockSize];
-        scales = scales[.._format.SubBlocks];
-        minima = minima[.._format.SubBlocks];
-        scales.Fill((byte)(_format.ScaleOffset + 1)); // a factor of 1
-        if (_format.Kind == BlockKind.Signed)
+        scales = scales[..format.SubBlocks];
+        minima = minima[..format.SubBlocks];
+        scales.Fill((byte)(format.ScaleOffset + 1)); // a factor of 1
+        if (format.Kind == BlockKind.Signed)
         {
-            for (int i = 0; i < codes.Length; i++) stored[i] = _format.StoredCode(codes[i] - zero);
+            for (int i = 0; i < codes.Length; i++) stored[i] = format.StoredCode(codes[i] - zero);
         }
         else
         {
             codes.CopyTo(stored);
             minima.Fill((byte)zero);
         }
-        float minimum = _format.Kind == BlockKind.HalfMinimum ? -scale * zero : scale;
-        _format.Pack(
+        float minimum = format.Kind == BlockKind.HalfMinimum ? -scale * zero : scale;
+        format.Pack(
             new BlockContent
             {
                 Codes = stored[..codes.Length],
-                Scale = Bits(_format.Type == GgmlType.Q2_0 ? -scale : scale),
+                Scale = Bits(format.Type == GgmlType.Q2_0 ? -scale : scale),
                 Minimum = Bits(minimum),
                 SubScales = scales,
                 SubMinima = minima,
@@ -83,13 +92,13 @@ public sealed class GgufBlockEncoder
             target);
     }
 
-    private void Encode(TwoLevelWeight weight, int block, Span<byte> target)
+    private static void Encode(BlockFormat format, TwoLevelWeight weight, int block, Span<byte> target)
     {
         int perBlock = weight.Grid.GroupsPerBlock;
         TwoLevelScales scales = weight.Scales;
         Span<byte> stored = stackalloc byte[perBlock];
-        for (int sub = 0; sub < perBlock; sub++) stored[sub] = (byte)(scales.GroupScales[(block * perBlock) + sub] + _format.ScaleOffset);
-        _format.Pack(
+        for (int sub = 0; sub < perBlock; sub++) stored[sub] = (byte)(scales.GroupScales[(block * perBlock) + sub] + format.ScaleOffset);
+        format.Pack(
             new BlockContent
             {
                 Codes = weight.Codes.AsSpan(block * TwoLevelGrid.BlockSize, TwoLevelGrid.BlockSize),

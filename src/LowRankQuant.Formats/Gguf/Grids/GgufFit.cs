@@ -45,6 +45,7 @@ public sealed record GgufFit
     {
         TwoLevelWeight native => Native(native.Grid),
         UniformWeight uniform => Of(GridContent.Of(uniform), uniform.Grid, uniform.ScaleType),
+        FloatWeight floats => Floats(floats.Grid, floats.InFeatures),
         _ => throw new NotSupportedException($"{weight.GetType().Name} has no GGUF form."),
     };
 
@@ -58,6 +59,7 @@ public sealed record GgufFit
         TwoLevelGrid native when native.Divides(inFeatures) => Native(native),
         TwoLevelGrid native => Unfit(native, inFeatures, $"rows of {inFeatures} do not divide into {native.Name} blocks of {TwoLevelGrid.BlockSize}"),
         UniformGrid uniform => Of(GridContent.Of(uniform, inFeatures, scaleType, scaleBits), uniform, scaleType),
+        FloatGrid floats => Floats(floats, inFeatures),
         _ => throw new NotSupportedException($"{grid.GetType().Name} has no GGUF form."),
     };
 
@@ -93,6 +95,15 @@ public sealed record GgufFit
         return new GgufFit { Type = type, BitsPerWeight = BlockFormat.Find(type)!.BitsPerWeight };
     }
 
+    // Codes and scales of mxfp4 are the block's own.
+    private static GgufFit Floats(FloatGrid grid, int inFeatures)
+    {
+        if (grid != FloatGrid.Mxfp4) return Unfit(grid, inFeatures, $"no block holds floats of {grid.Bits} bits with {(grid.HasByteScales ? "such" : "float")} scales; the only one for floats is MXFP4");
+        if (!grid.Divides(inFeatures)) return Unfit(grid, inFeatures, $"rows of {inFeatures} do not divide into MXFP4 blocks of {grid.GroupSize}");
+        (int elements, int bytes) = GgmlType.MXFP4.Block();
+        return new GgufFit { Type = GgmlType.MXFP4, BitsPerWeight = 8.0 * bytes / elements };
+    }
+
     private static GgufFit Unfit(WeightGrid grid, int inFeatures, string reason) => new() { Reason = reason, Nearest = FindNearest(grid, inFeatures) };
 
     private static string Explain(GridContent content, ScaleType scaleType)
@@ -114,6 +125,7 @@ public sealed record GgufFit
         {
             UniformGrid { Granularity: Granularity.Group } grouped => grouped.GroupSize,
             TwoLevelGrid native => native.GroupSize,
+            FloatGrid { GroupSize: > 0 } floats => floats.GroupSize,
             _ => inFeatures,
         };
         var candidates = new List<(GridAlternative Grid, int Kind, double Distance)>();

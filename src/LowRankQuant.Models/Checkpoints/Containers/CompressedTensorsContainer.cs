@@ -72,6 +72,10 @@ internal sealed class CompressedTensorsContainer : QuantizedContainer
         _floats.ContainsKey(module) ? null : CompressedTensorsReader.ReadOrdered(Tensors, module, SchemeOf(module), _config);
 
     /// <inheritdoc/>
+    public override QuantizedWeight? ReadQuantized(string module) => !_floats.TryGetValue(module, out IFloatLayout? floats) ? base.ReadQuantized(module)
+        : SchemeOf(module).Weights!.ToFloatGrid() is { } grid && grid.Divides(floats.InFeatures) ? FloatTensors.Read(Tensors, module, grid) : null;
+
+    /// <inheritdoc/>
     public override string? FloatTypeOf(string module) => _floats.TryGetValue(module, out IFloatLayout? floats) ? floats.Describe(Tensors) : null;
 
     /// <inheritdoc/>

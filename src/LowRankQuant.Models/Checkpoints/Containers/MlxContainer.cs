@@ -36,6 +36,9 @@ internal sealed class MlxContainer : QuantizedContainer
         LayoutOf(module).Floats is null && ReadAffine(module).ToGrid() is { } weight ? new OrderedWeight(weight, null) : null;
 
     /// <inheritdoc/>
+    public override QuantizedWeight? ReadQuantized(string module) => FloatsOf(module) is { } floats ? floats.ReadCodes(Tensors) : base.ReadQuantized(module);
+
+    /// <inheritdoc/>
     public override string? FloatTypeOf(string module) => FloatsOf(module)?.Describe(Tensors);
 
     /// <inheritdoc/>

@@ -59,7 +59,7 @@ internal sealed class ViewedTensors(FolderContents contents)
 
     /// <summary>Codes of the rows that are taken; null where the stored tensor is not quantized.</summary>
     public QuantizedWeight? ReadQuantized(StoredView view) => contents.Quantized(view.Stored) is { } module
-        ? contents.Container!.ReadQuantized(module)?.SelectRows(view.Pattern.Count, view.Pattern.Of)
+        ? contents.Container!.ReadQuantized(module) is { HasRowsApart: true } whole ? whole.SelectRows(view.Pattern.Count, view.Pattern.Of) : null
         : null;
 
     /// <summary>As <see cref="ReadQuantized"/>, with columns in another order too.</summary>

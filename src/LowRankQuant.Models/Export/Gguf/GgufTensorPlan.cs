@@ -147,7 +147,9 @@ internal sealed class GgufTensorPlan
             QuantizedWeight? weight = _source.ReadQuantized(name);
             if (weight?.Branch is not null && !_options.LeavesOutBranches)
                 _misfits.Add((name, "the weight has a low-rank branch, which a GGUF model file cannot hold; export it to an adapter of its own."));
-            fits.Add((name, weight is null ? null : GgufFit.Of(weight), weight?.Grid));
+            // Floats of other kinds become floats of the type asked for, as those of all sources do.
+            GgufFit? fit = weight is null ? null : GgufFit.Of(weight);
+            fits.Add((name, weight is FloatWeight && fit!.Type is null ? null : fit, weight?.Grid));
         }
         if (fits.TrueForAll(fit => fit.Fit is null)) return false;
         (string Name, GgufFit? Fit, WeightGrid? Grid)[] bad = [.. fits.Where(fit => fit.Fit is { Type: null })];

@@ -21,6 +21,10 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
     /// <summary>The quantized embedding where it is the output head too; null where it is floats or a matrix by itself.</summary>
     public ExportLinear? TiedTable { get; init; }
 
+    /// <summary>The formats of weights that are floats, as the groups of a compressed-tensors configuration name them.</summary>
+    public IReadOnlyList<string> FloatFormats { get; } = Quantization?["config_groups"] is not JsonObject groups ? []
+        : [.. groups.Select(group => group.Value).OfType<JsonObject>().Where(group => group["weights"]?["type"]?.ToString() == "float").Select(group => group["format"]?.ToString() ?? Quantization["format"]?.ToString() ?? "").Distinct()];
+
     /// <summary>Whether linears lie on more than one grid.</summary>
     public bool HasSeveralGrids => Linears.Select(linear => linear.Grid).Distinct().Skip(1).Any();
 

@@ -31,6 +31,7 @@ internal sealed class VllmRules : IEngineRules
         if (model.FirstMismatchedFusion() is { } other) return Refuse($"{other} has another grid than the linears that are fused with it");
         if (model.TiedTable is { } table)
             return Refuse($"{table.Module} is quantized and the head too, and its models share an embedding of floats alone (by its pull request 45535, open on 2026-06-13; not run)");
+        if (model.FloatFormats.Count > 0 && model.Linears.Count == 0) return Floats(model);
         if (model.Quantizers is { } quantizers) return Activations(model, quantizers.Config);
         if (model.FirstThat(linear => linear.Grid.Granularity == Granularity.Tensor) is { } tensor) return Refuse($"weight-only schemes are per channel or group: {tensor}");
         if (model.FirstThat(linear => !Rules.Widths.Contains(linear.Grid.Bits)) is { } width)
@@ -38,6 +39,19 @@ internal sealed class VllmRules : IEngineRules
         return model.FirstThat(linear => !linear.Grid.Symmetric && !EngineTable.VllmZeroPointWidths.Contains(linear.Grid.Bits)) is { } zeros
             ? new EngineVerdict(Rules, EngineSupport.Loads, $"general kernels; Marlin takes zero points with {EngineRules.Words(EngineTable.VllmZeroPointWidths)} bits only: {zeros}")
             : MarlinUnless(model, "general kernels");
+    }
+
+    // Source: quantization/compressed_tensors/compressed_tensors.py and schemes/; not run.
+    private static EngineVerdict Floats(StoredModel model)
+    {
+        if (model.Quantizers is { } quantizers)
+        {
+            return quantizers.Config.KvCacheScheme is { Type: "int" } ? Refuse("integer key-value caches are not executed; fp8 ones are")
+                : new EngineVerdict(Rules, EngineSupport.Fast, "W8A8 by products of 8-bit floats on GPUs that have them, else the weights alone by Marlin kernels (by its source, not run)");
+        }
+        return model.FloatFormats.Contains("mxfp8-quantized")
+            ? new EngineVerdict(Rules, EngineSupport.Loads, "8-bit floats in groups of 32 without quantized inputs run in recent releases only (by its source, not run)")
+            : new EngineVerdict(Rules, EngineSupport.Fast, "float weights alone by Marlin kernels (by its source, not run)");
     }
 
     private static EngineVerdict Activations(StoredModel model, CompressedTensorsConfig config)

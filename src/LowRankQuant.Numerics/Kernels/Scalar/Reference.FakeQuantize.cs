@@ -1,4 +1,5 @@
 using System.Numerics;
+using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Numerics.Kernels.Scalar;
 
@@ -12,6 +13,7 @@ namespace LowRankQuant.Numerics.Kernels.Scalar;
 /// </code>
 /// Straight-through: round counts as the identity, clamp as the identity within. With x = W / exp(log s1 + D) inside the clamp,
 /// dWhat/dD = exp(log s1) dx/dD = -W exp(-D), and dWhat/dlog s1 = What + exp(log s1) dx/dlog s1 = What - W exp(-D).
+/// Codes that are floats: q = the nearest of their numbers to W / exp(log s1 + D), and M = 1 up to the largest of them; there is no zero.
 /// A zero that is no integer keeps its place among the codes: the value 0 is then no code's, as on grids with stored minima.
 /// </summary>
 internal static partial class Reference
@@ -19,7 +21,7 @@ internal static partial class Reference
     /// <summary>An empty delta, row or column offset stands for zeros; an empty residue is not written.</summary>
     public static void FakeQuantizeForward<T>(
         ReadOnlySpan<T> weight, int columns, ReadOnlySpan<T> logScale, ReadOnlySpan<T> zero, ReadOnlySpan<T> delta, ReadOnlySpan<T> rowOffset,
-        ReadOnlySpan<T> columnOffset, int maxCode, Span<T> quantized, Span<T> residue)
+        ReadOnlySpan<T> columnOffset, int maxCode, Span<T> quantized, Span<T> residue, SmallFloat? floats = null)
         where T : IFloatingPointIeee754<T>
     {
         int groupSize = weight.Length / logScale.Length;
@@ -30,7 +32,16 @@ internal static partial class Reference
             T d = (delta.IsEmpty ? T.Zero : delta[i]) + (rowOffset.IsEmpty ? T.Zero : rowOffset[i / columns])
                 + (columnOffset.IsEmpty ? T.Zero : columnOffset[i % columns]);
             T whole = T.Round(zero[group], MidpointRounding.ToEven), fraction = zero[group] - whole, low = -whole, high = top - whole;
-            T code = T.Round((weight[i] / T.Exp(logScale[group] + d)) + fraction, MidpointRounding.ToEven);
+            T ratio = weight[i] / T.Exp(logScale[group] + d), code;
+            if (floats is null)
+            {
+                code = T.Round(ratio + fraction, MidpointRounding.ToEven);
+            }
+            else
+            {
+                (code, fraction, high) = (floats.RoundOpen(ratio), T.Zero, T.CreateChecked(floats.Largest));
+                low = -high;
+            }
             quantized[i] = (T.Min(T.Max(code, low), high) - fraction) * T.Exp(logScale[group]);
             if (!residue.IsEmpty) residue[i] = code >= low && code <= high ? weight[i] * T.Exp(-d) : T.Zero;
         }

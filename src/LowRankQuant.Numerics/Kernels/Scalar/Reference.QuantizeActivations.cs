@@ -14,7 +14,7 @@ internal static partial class Reference
         for (int at = 0; at < x.Length; at += size)
         {
             ActivationUnit<T> unit = UnitOf(grid, x.Slice(at, size), Number(at / size, step), step, zeroPoint);
-            for (int j = at; j < at + size; j++) y[j] = (Code(unit, x[j], out bool _) - unit.Offset) * unit.Step;
+            for (int j = at; j < at + size; j++) y[j] = (Code(grid, unit, x[j], out bool _) - unit.Offset) * unit.Step;
         }
     }
 
@@ -26,7 +26,7 @@ internal static partial class Reference
         for (int at = 0; at < x.Length; at += size)
         {
             ActivationUnit<T> unit = UnitOf(grid, x.Slice(at, size), Number(at / size, step), step, zeroPoint);
-            for (int j = at; j < at + size; j++) codes[j] = sbyte.CreateTruncating(Code(unit, x[j], out bool _) + unit.Shift);
+            for (int j = at; j < at + size; j++) codes[j] = sbyte.CreateTruncating(Code(grid, unit, x[j], out bool _) + unit.Shift);
         }
     }
 
@@ -45,7 +45,7 @@ internal static partial class Reference
             var sums = default(UnitSums);
             for (int j = at; j < at + size; j++)
             {
-                T g = upstream[j], position = x[j] / unit.Step, code = Code(unit, x[j], out bool inside);
+                T g = upstream[j], position = x[j] / unit.Step, code = Code(grid, unit, x[j], out bool inside);
                 T through = inside || passesAll ? g : T.Zero;
                 if (!dx.IsEmpty) dx[j] = accumulate ? dx[j] + through : through;
                 T units = code - unit.Offset, term = g * (inside || passesAll ? units - position : units), clipped = inside ? T.Zero : g;
@@ -58,7 +58,7 @@ internal static partial class Reference
     }
 
     /// <summary>Whether the gradient of every value passes, clipped or not.</summary>
-    public static bool PassesAll(ActivationGrid grid) => grid.IsDynamic && grid.Rule == ActivationRule.CompressedTensors;
+    public static bool PassesAll(ActivationGrid grid) => grid.IsDynamic && grid.Rule != ActivationRule.Paper;
 
     /// <summary>The gradient of the values that the range of a unit is made of.</summary>
     public static void AddThroughRange<T>(ActivationGrid grid, ReadOnlySpan<T> x, T step, T dStep, Span<T> dx)
@@ -70,7 +70,7 @@ internal static partial class Reference
             if (x[j] < x[least]) least = j;
             if (x[j] > x[most]) most = j;
         }
-        T levels = T.CreateChecked(grid.Levels);
+        T levels = grid.Floats is { } floats ? T.CreateChecked(2 * floats.Largest) : T.CreateChecked(grid.Levels);
         if (grid.Symmetric)
         {
             int farthest = T.Abs(x[least]) > T.Abs(x[most]) || (T.Abs(x[least]) == T.Abs(x[most]) && least < most) ? least : most;
@@ -106,10 +106,10 @@ internal static partial class Reference
         return grid.Unit(step[number], zeroPoint[number]);
     }
 
-    private static T Code<T>(in ActivationUnit<T> unit, T x, out bool inside)
+    private static T Code<T>(ActivationGrid grid, in ActivationUnit<T> unit, T x, out bool inside)
         where T : IFloatingPointIeee754<T>
     {
-        T code = T.Round((x / unit.Step) + unit.Offset, MidpointRounding.ToEven);
+        T position = x / unit.Step, code = grid.Floats is { } floats ? floats.RoundOpen(position) : T.Round(position + unit.Offset, MidpointRounding.ToEven);
         inside = code >= unit.Low && code <= unit.High;
         return code < unit.Low ? unit.Low : code > unit.High ? unit.High : code;
     }

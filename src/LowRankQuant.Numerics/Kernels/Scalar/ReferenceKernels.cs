@@ -193,7 +193,7 @@ internal sealed class ReferenceKernels : IKernels
         Reference.FakeQuantizeForward<float>(
             arguments.Weight.Span, arguments.Weight.Columns, arguments.LogScale.Span, arguments.Zero.Span, Elements(arguments.Delta),
             Elements(arguments.RowOffset), Elements(arguments.ColumnOffset), arguments.MaxCode,
-            arguments.Quantized.Span, Elements(arguments.Residue));
+            arguments.Quantized.Span, Elements(arguments.Residue), arguments.Floats);
 
     public void FakeQuantizeBackward(in FakeQuantizeArguments arguments, in FakeQuantizeGradients gradients) =>
         Reference.FakeQuantizeBackward<float>(

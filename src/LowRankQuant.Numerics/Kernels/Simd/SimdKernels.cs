@@ -9,7 +9,8 @@ namespace LowRankQuant.Numerics.Kernels.Simd;
 /// <param name="pool">The threads.</param>
 /// <param name="gemm">Matrix products.</param>
 /// <param name="maximumBits">Registers wider than this are not used: 512, 256 or 128.</param>
-internal sealed class SimdKernels(WorkerPool pool, IGemm gemm, int maximumBits = 512) : CheckedKernels(Create(pool, gemm, maximumBits))
+/// <param name="integers">Products of integer codes; null for those of the same registers.</param>
+internal sealed class SimdKernels(WorkerPool pool, IGemm gemm, int maximumBits = 512, IIntegerGemm? integers = null) : CheckedKernels(Create(pool, gemm, maximumBits, integers))
 {
     /// <summary>Whether registers of so many bits can be used here.</summary>
     public static bool Supports(int bits) => bits switch
@@ -20,10 +21,10 @@ internal sealed class SimdKernels(WorkerPool pool, IGemm gemm, int maximumBits =
         _ => false,
     };
 
-    private static IKernels Create(WorkerPool pool, IGemm gemm, int maximumBits)
+    private static IKernels Create(WorkerPool pool, IGemm gemm, int maximumBits, IIntegerGemm? integers)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumBits, 128);
-        var integers = new IntegerGemm(pool, maximumBits);
+        integers ??= new IntegerGemm(pool, maximumBits);
         if (maximumBits >= 512 && Supports(512)) return new VectorKernels<V512, D512>(pool, gemm, integers);
         if (maximumBits >= 256 && Supports(256)) return new VectorKernels<V256, D256>(pool, gemm, integers);
         return new VectorKernels<V128, D128>(pool, gemm, integers);

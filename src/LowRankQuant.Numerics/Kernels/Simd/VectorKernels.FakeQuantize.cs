@@ -1,3 +1,5 @@
+using LowRankQuant.Numerics.Quantized;
+
 namespace LowRankQuant.Numerics.Kernels.Simd;
 
 /// <summary>
@@ -57,6 +59,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
         V low = V.Create(-whole), high = V.Create(p.MaxCode - whole), fraction = V.Create(p.Zero[step] - whole);
         V rowOffset = V.Create(p.RowOffset == null ? 0 : p.RowOffset[row]);
         V divisor = scale;
+        bool floats = p.Floats is not null;
+        FloatRounding<V> rounding = floats ? new FloatRounding<V>(p.Floats!) : default;
+        if (floats) (low, high, fraction) = (V.Zero - rounding.Largest, rounding.Largest, V.Zero);
         for (int j = 0; j < n; j += V.Count)
         {
             int left = n - j;
@@ -67,7 +72,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 divisor = SimdMath.Exp(logScale + d);
             }
             V ratio = V.Load(weight + j, left) / divisor;
-            V code = V.Round(ratio + fraction);
+            V code = floats ? rounding.RoundOpen(ratio) : V.Round(ratio + fraction);
             ((V.Min(high, V.Max(low, code)) - fraction) * scale).Store(quantized + j, left);
             if (residue != null) (ratio * scale & V.LessThanOrEqual(low, code) & V.LessThanOrEqual(code, high)).Store(residue + j, left);
         }
@@ -109,6 +114,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
         public readonly float* Quantized = arguments.Quantized.Pointer;
         public readonly float* Residue = arguments.Residue is null ? null : arguments.Residue.Pointer;
         public readonly int MaxCode = arguments.MaxCode;
+        public readonly SmallFloat? Floats = arguments.Floats;
         public readonly int Rows = arguments.Weight.Rows;
         public readonly int Columns = arguments.Weight.Columns;
         public readonly int Groups = (int)(arguments.LogScale.Count / arguments.Weight.Rows);

@@ -18,6 +18,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
     {
         var p = new ActivationPointers(arguments);
         float* py = y.Pointer;
+        bool floats = p.Grid.Floats is not null;
+        FloatRounding<V> rounding = floats ? new FloatRounding<V>(p.Grid.Floats!) : default;
         ForUnits(p, (unit, number, x) =>
         {
             ActivationUnit<float> grid = Grid(p, number, x);
@@ -26,7 +28,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
             for (int j = 0; j < p.Size; j += V.Count)
             {
                 int left = p.Size - j;
-                V code = V.Max(low, V.Min(high, V.Round((V.Load(x + j, left) / step) + offset)));
+                V position = V.Load(x + j, left) / step;
+                V code = V.Max(low, V.Min(high, floats ? rounding.RoundOpen(position) : V.Round(position + offset)));
                 ((code - offset) * step).Store(to + j, left);
             }
         });
@@ -63,7 +66,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
         var p = new ActivationPointers(arguments);
         float* upstream = gradients.Upstream.Pointer, dx = PointerOf(gradients.Input), dStep = PointerOf(gradients.Step), dZero = PointerOf(gradients.ZeroPoint);
         bool accumulate = gradients.Accumulate, throughRange = gradients.ThroughRange, sums = dStep != null || dZero != null || throughRange;
-        bool all = Reference.PassesAll(p.Grid);
+        bool all = Reference.PassesAll(p.Grid), floats = p.Grid.Floats is not null;
+        FloatRounding<V> rounding = floats ? new FloatRounding<V>(p.Grid.Floats!) : default;
         ForUnits(p, (unit, number, x) =>
         {
             ActivationUnit<float> grid = p.Grid.Unit(p.Step[number], p.ZeroPoint[number]);
@@ -77,7 +81,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 for (int j = 0; j < count; j += V.Count)
                 {
                     int left = count - j;
-                    V g = V.Load(upstream + at + begin + j, left), position = V.Load(x + begin + j, left) / step, rounded = V.Round(position + offset);
+                    V g = V.Load(upstream + at + begin + j, left), position = V.Load(x + begin + j, left) / step, rounded = floats ? rounding.RoundOpen(position) : V.Round(position + offset);
                     V inside = V.LessThanOrEqual(low, rounded) & V.LessThanOrEqual(rounded, high);
                     V through = all ? g : inside & g;
                     if (dx != null)

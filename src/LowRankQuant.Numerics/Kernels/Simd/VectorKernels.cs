@@ -8,7 +8,7 @@ namespace LowRankQuant.Numerics.Kernels.Simd;
 /// The kernels on registers V of floats and D of doubles. Work is cut by shape alone, chunks write memory of their own, and partial sums are added
 /// in the order of the chunks: no result depends on the number of threads. Arguments have been checked by <see cref="CheckedKernels"/>.
 /// </summary>
-internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm gemm, IntegerGemm integers) : IKernels
+internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm gemm, IIntegerGemm integers) : IKernels
     where V : struct, IVector<V>, IWidening<V, D>
     where D : struct, IDoubleVector<D>
 {

@@ -29,7 +29,7 @@ internal sealed class GridChoices(ModelPlanContext context, bool choosesGrids, i
         foreach (WeightGrid grid in BudgetGrids.For(_scheme.For(module).Grid, choosesGrids, context.Target, n))
         {
             double[]? limits = grid is UniformGrid uniform ? ClipSearch.Find(weight, m, n, uniform, inputs.Covariance, ClipRange.Wide, _workers).Limits : null;
-            GridWeight rounded = NearestRounding.Round(weight, m, n, grid, inputs, _workers, limits);
+            GridWeight rounded = NearestRounding.Round(weight, m, n, grid, _scheme.ScaleType, inputs, _workers, limits);
             GptqRounding.Round(weight, rounded, _inverse, _workers);
             double[] losses = ErrorSpectrum.Losses(rounded.ErrorOf(weight), m, metric, sensitivity, ranks, _workers);
             double cost = grid.StoredBits(m, n, _scheme.ScaleType);

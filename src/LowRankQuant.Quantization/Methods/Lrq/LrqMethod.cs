@@ -21,6 +21,12 @@ public sealed class LrqMethod : LearnedRoundingMethod
     /// <summary>Rank of the scaling matrices.</summary>
     public static RecipeOption<int> Rank { get; } = RankOption("rank", "Rank of the scaling matrices L2 U2, or full: as large as each matrix allows");
 
+    /// <summary>Whether D has r2.</summary>
+    public static RecipeOption<bool> RowOffset { get; } = Declare.Flag("row_offset", "Learn r2, an exponent for every output, beside L2 U2", "true");
+
+    /// <summary>Whether D has c2.</summary>
+    public static RecipeOption<bool> ColumnOffset { get; } = Declare.Flag("column_offset", "Learn c2, an exponent for every input, beside L2 U2", "true");
+
     /// <inheritdoc/>
     public override string Name => "lrq";
 
@@ -31,7 +37,7 @@ public sealed class LrqMethod : LearnedRoundingMethod
     public override string Source => "Lee et al., LRQ, NAACL 2025";
 
     /// <inheritdoc/>
-    public override IReadOnlyList<RecipeOption> Options => [Rank, .. base.Options];
+    public override IReadOnlyList<RecipeOption> Options => [Rank, RowOffset, ColumnOffset, .. base.Options];
 
     /// <summary>An option that is a rank of L2 U2.</summary>
     internal static RecipeOption<int> RankOption(string key, string help) => Declare.Whole(
@@ -44,6 +50,8 @@ public sealed class LrqMethod : LearnedRoundingMethod
         return new LrqSettings
         {
             Rank = ResolveRank(request, Rank),
+            HasRowOffset = request.Values.Or(RowOffset, true),
+            HasColumnOffset = request.Values.Or(ColumnOffset, true),
             Steps = TrainingOptions.Resolve(request, rate),
             First = LearnedStart.Resolve(request, start),
             AlwaysSearched = request.AllTwoLevel,
@@ -70,15 +78,24 @@ internal sealed record LrqSettings : ReconstructionSettings
     /// <summary>Inner dimension of L2 U2.</summary>
     public required int Rank { get; init; }
 
+    /// <summary>Whether r2 is learned.</summary>
+    public bool HasRowOffset { get; init; } = true;
+
+    /// <summary>Whether c2 is learned.</summary>
+    public bool HasColumnOffset { get; init; } = true;
+
     /// <inheritdoc/>
     public override string Method => "lrq";
 
     /// <inheritdoc/>
-    protected override IEnumerable<KeyValuePair<string, string>> Own => [LrqMethod.Rank.With(Rank)];
+    protected override IEnumerable<KeyValuePair<string, string>> Own =>
+    [
+        LrqMethod.Rank.With(Rank), .. HasRowOffset ? [] : new[] { LrqMethod.RowOffset.With(false) }, .. HasColumnOffset ? [] : new[] { LrqMethod.ColumnOffset.With(false) },
+    ];
 
     /// <inheritdoc/>
-    public override ScaleShape ShapeOf(int outFeatures, int inFeatures) => ScaleShape.LowRankFor(outFeatures, inFeatures, Rank);
+    public override ScaleShape ShapeOf(int outFeatures, int inFeatures) => ScaleShape.LowRankFor(outFeatures, inFeatures, Rank) with { HasRowOffset = HasRowOffset, HasColumnOffset = HasColumnOffset };
 
     /// <inheritdoc/>
-    public override string Describe() => $"rounding learned with scaling matrices of rank {Rank}, first {GridNames.Describe(Start)}";
+    public override string Describe() => $"rounding learned with scaling matrices of rank {Rank}{(HasRowOffset ? "" : ", without r2")}{(HasColumnOffset ? "" : ", without c2")}, first {GridNames.Describe(Start)}";
 }

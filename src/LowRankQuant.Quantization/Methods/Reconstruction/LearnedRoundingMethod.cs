@@ -12,5 +12,8 @@ public abstract class LearnedRoundingMethod : QuantizationMethod
     public override MethodNeeds Needs => MethodNeeds.Calibration | MethodNeeds.Gradients;
 
     /// <inheritdoc/>
+    public override bool TakesFloatGrids => true;
+
+    /// <inheritdoc/>
     public override WindowDefaults Windows(OptionValues values, string preset) => TrainingOptions.Windows(values, preset);
 }

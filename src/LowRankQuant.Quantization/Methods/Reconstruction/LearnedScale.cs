@@ -10,7 +10,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// The learned quantizer of one slot: log s1 and the parts of D as views into the block's <see cref="ParameterArena"/>. As a weight source it gives the
 /// fake-quantized weight, plus the slot's low-rank branch where it has one. Shapes: W [out, in], log s1 and zero [out, groups], L2 [out, rank],
 /// U2 [rank, in], S2 [out, in], r2 [out], c2 [in].
-/// On a two-level grid s1 = d |sc|: log d [out, blocks] is learned and the integers stay, so that every learned step can be stored (dmin follows d).
+/// On a float grid whose scales are no free floats s1 stays. On a two-level grid s1 = d |sc|: log d [out, blocks] is learned and the integers stay, so that every learned step can be stored (dmin follows d).
 /// </summary>
 internal sealed class LearnedScale : IWeightSource
 {
@@ -39,7 +39,7 @@ internal sealed class LearnedScale : IWeightSource
 
     /// <summary>Learned numbers of a slot, log s1 included.</summary>
     public static long ParameterCount(LinearSlot slot, ScaleShape shape, WeightGrid grid) =>
-        shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + ((long)slot.OutFeatures * grid.ScalesPerRow(slot.InFeatures));
+        shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + (grid is FloatGrid { HasFreeScales: false } ? 0 : (long)slot.OutFeatures * grid.ScalesPerRow(slot.InFeatures));
 
     /// <summary>Places the parameters in the arena at their first values: log s1 from the grid, U2 uniform in +-1/sqrt(in), the rest 0.</summary>
     /// <param name="slot">The slot, with its weight in full precision.</param>
@@ -58,13 +58,15 @@ internal sealed class LearnedScale : IWeightSource
         if (grid is UniformGrid { Granularity: Granularity.Tensor }) throw new NotSupportedException("Learned scales need one scale per channel or group.");
         float[] logScale = [.. fit.Scales.Select(scale => MathF.Log(scale))];
         Variable? left = null, right = null, full = null, column = null;
-        Variable log = arena.Take(logScale, outFeatures, grid.ScalesPerRow(inFeatures));
-        Variable row = arena.TakeZeros(outFeatures);
+        Variable log = fit.HasFreeScales
+            ? arena.Take(logScale, outFeatures, grid.ScalesPerRow(inFeatures))
+            : new Variable(device.From(logScale, outFeatures, grid.ScalesPerRow(inFeatures)));
+        Variable? row = shape.HasRowOffset ? arena.TakeZeros(outFeatures) : null;
         if (shape.Form == ScaleForm.LowRank)
         {
             left = arena.TakeZeros(outFeatures, shape.Rank);
             right = arena.Take(KaimingUniform(shape.Rank, inFeatures, seed), shape.Rank, inFeatures);
-            column = arena.TakeZeros(inFeatures);
+            if (shape.HasColumnOffset) column = arena.TakeZeros(inFeatures);
         }
         else
         {
@@ -78,6 +80,7 @@ internal sealed class LearnedScale : IWeightSource
             LogScale = log,
             Zero = device.From(fit.Zeros, outFeatures, groups),
             MaxCode = grid.MaxCode,
+            Floats = fit.Floats,
             Left = left,
             Right = right,
             Full = full,
@@ -100,14 +103,15 @@ internal sealed class LearnedScale : IWeightSource
     public QuantizedWeight ToQuantizedWeight()
     {
         Device device = Parameters.Zero.Device;
-        float[] scales = [.. Parameters.LogScale.Value.ToArray().Select(log => MathF.Exp(log))];
-        return _start.WithScales(scales).Round(Parameters.Weight.ToArray(), Exponent(device), device.HostWorkers).WithBranch(_branch?.ToBranch());
+        FittedGrid fit = _start.HasFreeScales ? _start.WithScales([.. Parameters.LogScale.Value.ToArray().Select(log => MathF.Exp(log))]) : _start;
+        return fit.Round(Parameters.Weight.ToArray(), Exponent(device), device.HostWorkers).WithBranch(_branch?.ToBranch());
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         Parameters.Zero.Dispose();
+        if (!_start.HasFreeScales) Parameters.LogScale.Value.Dispose();
         _multiples?.Dispose();
         _residual?.Dispose();
         _branch?.Dispose();

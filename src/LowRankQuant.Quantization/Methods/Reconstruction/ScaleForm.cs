@@ -15,6 +15,12 @@ public enum ScaleForm
 /// <param name="Rank">Inner dimension of L2 U2; 0 for <see cref="ScaleForm.Full"/>.</param>
 public readonly record struct ScaleShape(ScaleForm Form, int Rank)
 {
+    /// <summary>Whether there is r2, a number for every output.</summary>
+    public bool HasRowOffset { get; init; } = true;
+
+    /// <summary>Whether there is c2, a number for every input; only of <see cref="ScaleForm.LowRank"/>.</summary>
+    public bool HasColumnOffset { get; init; } = Form == ScaleForm.LowRank;
+
     /// <summary>The paper: low rank everywhere; a rank beyond the matrix is cut to it.</summary>
     public static ScaleShape LowRankFor(int outFeatures, int inFeatures, int rank) =>
         new(ScaleForm.LowRank, Math.Min(rank, Math.Min(outFeatures, inFeatures)));
@@ -31,7 +37,6 @@ public readonly record struct ScaleShape(ScaleForm Form, int Rank)
     }
 
     /// <summary>Learned numbers besides log s1.</summary>
-    public long ParameterCount(int outFeatures, int inFeatures) => Form == ScaleForm.Full
-        ? ((long)outFeatures * inFeatures) + outFeatures
-        : ((long)Rank * (outFeatures + inFeatures)) + outFeatures + inFeatures;
+    public long ParameterCount(int outFeatures, int inFeatures) => (Form == ScaleForm.Full ? (long)outFeatures * inFeatures : (long)Rank * (outFeatures + inFeatures))
+        + (HasRowOffset ? outFeatures : 0) + (HasColumnOffset ? inFeatures : 0);
 }

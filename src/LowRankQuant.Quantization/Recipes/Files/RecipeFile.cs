@@ -15,11 +15,11 @@ namespace LowRankQuant.Quantization.Recipes.Files;
 /// A recipe as a file, in YAML or JSON (JSON is YAML too):
 /// <code>
 /// preset:   fast | paper
-/// weights:  bits, group_size (N, channel, tensor), symmetric, scale_dtype; or grid: a two-level grid
+/// weights:  bits, group_size (N, channel, tensor), symmetric, scale_dtype; or grid: a grid with a name
 /// layers:   rules, the last that matches counts: match: a glob or re:EXPRESSION, and bits, group_size, symmetric or grid
 /// blocks:   rules, the last that names a block says more: blocks: 7,9,12-15; stage: a method (NAME: its options); seed. Their grids are rules of layers
 /// scheme:   a named scheme, which gives what nothing else says
-/// activations: BITS:tensor|token[:symmetric|asymmetric], activation_range, per_token (patterns)
+/// activations: BITS:tensor|token[:symmetric|asymmetric] or fp8:token|128, activation_range, per_token (patterns)
 /// cache:    BITS:tensor|head|token|token-head[:symmetric|asymmetric], cache_range, keys: before | after (their rotation)
 /// embedding, head: 8 | 4 | off
 /// target:   engine, on_misfit, tensor_parallel; or the engine alone
@@ -150,7 +150,7 @@ public static class RecipeFile
 
     private static JsonObject Grid(WeightGrid grid) => grid switch
     {
-        TwoLevelGrid native => new JsonObject { ["grid"] = native.Name.ToLowerInvariant() },
+        TwoLevelGrid or FloatGrid => new JsonObject { ["grid"] = NamedGrids.NameOf(grid)!.ToLowerInvariant() },
         UniformGrid uniform => new JsonObject
         {
             ["bits"] = uniform.Bits,

@@ -30,7 +30,7 @@ internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> kno
     public ActivationRecipe? Activations()
     {
         ActivationGrid? grid = request.Activations is null ? scheme?.Activations
-            : Grid("activations", request.Activations, "8:tensor, 8:token or 4:token, perhaps with :symmetric or :asymmetric", ActivationScope.Tensor, ActivationScope.Token);
+            : Grid("activations", request.Activations, "8:tensor, 8:token or 4:token, perhaps with :symmetric or :asymmetric, fp8:token or fp8:128", ActivationScope.Tensor, ActivationScope.Token, ActivationScope.TokenGroup);
         RangeOptions range = Range("activation_range", request.ActivationRange, grid is { IsDynamic: false }, "`activations` that are static");
         if (request.PerToken.Count > 0 && grid is not { IsDynamic: false }) problems.Add("`per_token` needs `activations` that are static: it says where they are not.");
         else CheckPatterns();
@@ -40,7 +40,7 @@ internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> kno
     /// <summary>The quantizers of keys and values; null for floats.</summary>
     public CacheRecipe? Cache()
     {
-        CacheRecipe? usual = scheme?.Activations is null ? null : NamedScheme.UsualCache;
+        CacheRecipe? usual = scheme?.Activations is { Floats: null } ? NamedScheme.UsualCache : null;
         ActivationGrid? grid = request.Cache is null ? usual?.Grid : Grid(
             "cache", request.Cache, "8:token, 8:token-head, 8:head or 8:tensor, 4 in the place of 8, perhaps with :symmetric or :asymmetric",
             ActivationScope.Tensor, ActivationScope.Head, ActivationScope.Token, ActivationScope.TokenHead);
@@ -76,11 +76,17 @@ internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> kno
     }
 
     /// <summary>Says what does not go together.</summary>
-    public void Check(ActivationRecipe? activations, CacheRecipe? cache, IReadOnlyList<TransformSettings> transforms, MethodSettings method, bool hasTwoLevel)
+    public void Check(ActivationRecipe? activations, CacheRecipe? cache, IReadOnlyList<TransformSettings> transforms, MethodSettings method, IReadOnlyList<WeightGrid> grids)
     {
         if (activations is not null)
         {
-            if (hasTwoLevel) problems.Add("`activations` do not go with two-level grids: no container holds both; choose uniform grids.");
+            if (grids.Any(grid => grid is TwoLevelGrid)) problems.Add("`activations` do not go with two-level grids: no container holds both; choose uniform grids.");
+            if (activations.Grid.Floats is null ? grids.OfType<FloatGrid>().FirstOrDefault() is { } floats : grids.FirstOrDefault(grid => grid is not FloatGrid { Bits: 8 }) is not null)
+                problems.Add(activations.Grid.Floats is null
+                    ? $"`activations` of integers do not go with weights that are floats ({grids.OfType<FloatGrid>().First()}): products are of one kind; give fp8:token, or off."
+                    : $"`activations` of 8-bit floats need weights that are 8-bit floats too, and {grids.First(grid => grid is not FloatGrid { Bits: 8 })} is not; give `grid` fp8 or fp8-block.");
+            if (activations.Grid.GroupSize > 0 && layout.Kinds.FirstOrDefault(linear => linear.InFeatures % activations.Grid.GroupSize != 0) is { Name.Length: > 0 } odd)
+                problems.Add($"`activations` in groups of {activations.Grid.GroupSize} do not divide the {odd.InFeatures} inputs of {odd.Name}; give fp8:token.");
             if (request.Target is not (null or Target.Vllm or Target.CompressedTensors))
                 problems.Add($"`activations` do not go with `target` {TargetNames.Of(request.Target.Value)}, which holds weights alone; take vllm or compressed-tensors.");
         }

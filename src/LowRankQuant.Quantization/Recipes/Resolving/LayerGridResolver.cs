@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 
@@ -12,12 +13,12 @@ namespace LowRankQuant.Quantization.Recipes.Resolving;
 /// (<c>dynamic</c>) and AutoRound (<c>extra_config</c>) have. Of several rules that match a linear the last counts.
 /// <code>
 /// PATTERN   see <see cref="LinearPattern"/>: down_proj, mlp.*, layers.0.*, re:layers\.(0|31)\.
-/// GRID      a two-level grid (q4_k), or BITS[:GROUP][:symmetric|asymmetric], where what is left out is that of the other layers
+/// GRID      a grid with a name (q4_k, mxfp4), or BITS[:GROUP][:symmetric|asymmetric], where what is left out is that of the other layers
 /// </code>
 /// </summary>
 internal sealed class LayerGridResolver
 {
-    private const string Form = "PATTERN=GRID, where GRID is the name of a two-level grid or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k or v_proj=4:32:symmetric";
+    private const string Form = "PATTERN=GRID, where GRID is the name of a grid or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k or v_proj=4:32:symmetric";
 
     // The rule of every linear that one matches, by block and place within it.
     private readonly LayerRule?[][] _rules;
@@ -136,15 +137,10 @@ internal sealed class LayerGridResolver
 
     private static WeightGrid? Parse(string spelling, WeightGrid usual)
     {
-        if (TwoLevelGrid.Find(spelling) is { } native) return native;
+        if (NamedGrids.Find(spelling) is { } native) return native;
         string[] parts = spelling.ToLowerInvariant().Split(':');
         if (!Number(parts[0], UniformGrid.MinBits, UniformGrid.MaxBits, out int bits)) return null;
-        (Granularity granularity, int size) = usual switch
-        {
-            UniformGrid uniform => (uniform.Granularity, uniform.GroupSize),
-            TwoLevelGrid twoLevel => (Granularity.Group, twoLevel.GroupSize),
-            _ => throw new ArgumentOutOfRangeException(nameof(usual), usual, "Unknown grid."),
-        };
+        (Granularity granularity, int size) = NamedGrids.GroupsOf(usual);
         bool symmetric = usual.Symmetric;
         foreach (string part in parts.AsSpan(1))
         {

@@ -76,18 +76,19 @@ public static class RecipeResolver
             var target = new TargetResolver(request, budget, linears, problems, Notes);
             TargetRecipe? engine = target.Options();
             var rules = new LayerGridResolver(request, budget, layout, problems);
-            TwoLevelGrid? twoLevel = new TwoLevelResolver(request, budget, rules.Others, problems).Resolve();
+            WeightGrid? byName = new NamedGridResolver(request, budget, rules.Others, problems).Resolve();
+            TwoLevelGrid? twoLevel = byName as TwoLevelGrid;
             ScaleType scaleType = twoLevel is null && !rules.HasTwoLevel ? target.ScaleTypeFor(native) : ScaleType.Float16;
-            bool symmetric = twoLevel?.Symmetric ?? request.Symmetric ?? blocks;
+            bool symmetric = byName?.Symmetric ?? request.Symmetric ?? blocks;
             int before = problems.Count;
-            (Granularity granularity, int groupSize) = twoLevel is null ? new GroupResolver(request, method, problems).Resolve(rules.Others, blocks) : (Granularity.Group, twoLevel.GroupSize);
+            (Granularity granularity, int groupSize) = byName is null ? new GroupResolver(request, method, problems).Resolve(rules.Others, blocks) : NamedGrids.GroupsOf(byName);
             // Where a budget decides, the width of the baseline is the largest that fits it.
             int usual = budget is { } whole && problems.Count == before
                 ? LargestWidth(whole.TargetBits, new UniformGrid(UniformGrid.MinBits, symmetric, granularity, groupSize), scaleType)
                 : UsualBits;
-            int bits = twoLevel?.Bits ?? request.Bits ?? usual;
+            int bits = byName?.Bits ?? request.Bits ?? usual;
             if (bits is < UniformGrid.MinBits or > UniformGrid.MaxBits) problems.Add($"`bits` {bits}: must be {UniformGrid.MinBits} to {UniformGrid.MaxBits} (bits per code).");
-            WeightGrid grid = twoLevel is null ? new UniformGrid(bits, symmetric, granularity, groupSize) : twoLevel;
+            WeightGrid grid = byName ?? new UniformGrid(bits, symmetric, granularity, groupSize);
             IReadOnlyList<(LinearShape Linear, WeightGrid Grid)> own = rules.Resolve(grid, request.Target is not null);
             (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = problems.Count == before ? target.Resolve(grid, own, scaleType) : (null, null);
             WindowDefaults windows = new WindowResolver(request, NeedsText(catalog, asked), model, problems, Notes).Resolve(method.Windows(values, preset));
@@ -97,7 +98,8 @@ public static class RecipeResolver
             (ActivationRecipe? activations, CacheRecipe? cache, IReadOnlyList<TransformSettings> transforms) = (inputs.Activations(), inputs.Cache(), inputs.Transforms());
             ulong seed = request.Seed ?? UsualSeed;
             MethodSettings settings = Settings(method, values, grid, problems, Notes);
-            inputs.Check(activations, cache, transforms, settings, linears.Any(IsTwoLevel));
+            inputs.Check(activations, cache, transforms, settings, [.. linears.Select(OwnGrid).Distinct()]);
+            CheckFloats(method, [.. linears.Select(OwnGrid).Distinct()]);
             return new Recipe
             {
                 Method = settings,
@@ -111,7 +113,7 @@ public static class RecipeResolver
                 GroupSize = groupSize,
                 Symmetric = symmetric,
                 ScaleType = scaleType,
-                TwoLevelGrid = twoLevel?.Name,
+                NamedGrid = NamedGrids.NameOf(grid),
                 ScaleDigits = digits,
                 Layers = layers,
                 Target = engine,
@@ -122,7 +124,7 @@ public static class RecipeResolver
                 SequenceLength = windows.SequenceLength,
                 Vocabulary = new VocabularyResolver(request, layout.Vocabulary, problems, Notes).Resolve(grid, blocks, scaleType),
                 Tuning = new TuningResolver(request, method, problems, Notes).Resolve(
-                    bits, blocks ? Names(linears) : Names(linears.Where(IsTwoLevel)), linears.Count, windows.Samples, windows.HeldOut),
+                    bits, blocks ? Names(linears) : Names(linears.Where(linear => OwnGrid(linear) is not UniformGrid)), linears.Count, windows.Samples, windows.HeldOut),
             };
 
             MethodSettings Settings(QuantizationMethod how, OptionValues asked, WeightGrid its, List<string> wrong, List<string> notes) => how.Resolve(new MethodRequest
@@ -159,8 +161,18 @@ public static class RecipeResolver
                 return own is [{ } one] ? one.ToGrid() : grid;
             }
 
-            bool IsTwoLevel(LinearShape linear) =>
-                layers is not null && layers.TryGetValue(linear.Name, out LayerGrid? its) ? its.TwoLevelGrid is not null : twoLevel is not null;
+            WeightGrid OwnGrid(LinearShape linear) => layers is not null && layers.TryGetValue(linear.Name, out LayerGrid? its) ? its.ToGrid() : grid;
+
+            bool IsTwoLevel(LinearShape linear) => OwnGrid(linear) is TwoLevelGrid;
+        }
+
+        // Grids of layers that differ from block to block are among them.
+        private void CheckFloats(QuantizationMethod method, IReadOnlyList<WeightGrid> grids)
+        {
+            if (grids.OfType<FloatGrid>().FirstOrDefault() is not { } floats) return;
+            foreach (QuantizationMethod used in BlockResolver.MethodsOf(catalog, request).Prepend(method).Where(used => !used.TakesFloatGrids).DistinctBy(used => used.Name))
+                problems.Add($"method {used.Name} works on integers; {floats}, a grid of floats, goes with {string.Join(", ", catalog.Methods.Where(other => other.TakesFloatGrids).Select(other => other.Name))}.");
+            if (grids.Any(grid => grid is TwoLevelGrid)) problems.Add($"grids of two levels and of floats ({floats}) are not stored in one result; choose one kind.");
         }
 
         private static string[] Names(IEnumerable<LinearShape> linears) => [.. linears.Select(linear => linear.Name)];
@@ -175,9 +187,11 @@ public static class RecipeResolver
                 return request;
             }
             if (request.Bits is { } bits && bits != scheme.Bits) problems.Add($"`bits` {bits} contradicts `scheme` {name}, which has {scheme.Bits}; leave one of them out.");
-            if (request.Grid is not null) problems.Add($"`grid` {request.Grid} contradicts `scheme` {name}, which has uniform grids; leave one of them out.");
+            if (request.Grid is not null && !request.Grid.Equals(scheme.Grid?.Name, StringComparison.OrdinalIgnoreCase))
+                problems.Add($"`grid` {request.Grid} contradicts `scheme` {name}, which has {scheme.Grid?.ToString() ?? "uniform grids"}; leave one of them out.");
             if (scheme.GroupSize is { } size && (request.Granularity is Granularity.Channel or Granularity.Tensor || (request.GroupSize is { } other && other != size)))
                 problems.Add($"`group_size` contradicts `scheme` {name}, which has groups of {size}; leave one of them out.");
+            if (scheme.Grid is { } floats) return request with { Grid = floats.Name };
             return request with
             {
                 Bits = request.Bits ?? scheme.Bits,

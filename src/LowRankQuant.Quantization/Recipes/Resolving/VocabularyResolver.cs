@@ -82,7 +82,7 @@ internal sealed class VocabularyResolver(RecipeRequest request, VocabularyShape?
     private LayerGrid? Fit(VocabularyPart part, int bits, WeightGrid usual, bool blocks, ScaleType scaleType)
     {
         string module = VocabularyRecipe.ModuleOf(shape!, part), option = OptionOf(part);
-        WeightGrid grid = blocks || usual is not UniformGrid uniform ? Block(bits) : OfRun(option, bits, uniform);
+        WeightGrid grid = blocks || usual is TwoLevelGrid ? Block(bits) : OfRun(option, bits, usual as UniformGrid ?? new UniformGrid(bits, true, Granularity.Channel));
         if (request.Target is not { } target) return LayerGrid.Of(grid, null);
         string name = TargetNames.Of(target);
         if (Refusal(target, part, grid, usual) is { } reason)

@@ -8,7 +8,7 @@ namespace LowRankQuant.Numerics.Kernels.Simd.Integers;
 /// Products of integer codes with the instructions that the processor has. One that multiplies and adds bytes exactly serves all codes; else bytes of so few bits that sums of
 /// their products fit into 16 bits are multiplied as such, and others as pairs of 16 bits. The result is the same bits.
 /// </summary>
-internal sealed unsafe class IntegerGemm
+internal sealed unsafe class IntegerGemm : IIntegerGemm
 {
     // Below this many multiply-adds, waking the other threads costs more than they save.
     private const long SerialBelow = 1024 * 1024;
@@ -34,7 +34,7 @@ internal sealed unsafe class IntegerGemm
     /// <summary>The instructions in use.</summary>
     public string Name { get; }
 
-    /// <summary>See <see cref="IntegerProductArguments"/>; nothing is empty but perhaps the rows of the weight.</summary>
+    /// <inheritdoc/>
     public void Multiply(CodedActivations x, UniformWeight weight, float* y)
     {
         if (weight.InFeatures == 0)

@@ -1,0 +1,95 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using LowRankQuant.Formats;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Storage;
+using LowRankQuant.Runs.Reports;
+
+namespace LowRankQuant.Runs.Comparisons;
+
+/// <summary>
+/// Runs every method under every scheme, one after the other, on the same model, texts and windows. What is finished lies as a file per cell in <c>cells</c>; a cell that is there and
+/// whose key is the same is not run again, whoever made it. Each run is resumable by itself, so that stopping loses no block.
+/// </summary>
+/// <param name="quantize">Does the runs.</param>
+public sealed class ComparisonRun(IQuantizeRun quantize)
+{
+    /// <summary>Folder of the cells.</summary>
+    public const string CellsFolder = "cells";
+
+    /// <summary>Runs what is missing.</summary>
+    /// <param name="cells">The cells, in the order of the table.</param>
+    /// <param name="output">Folder of the comparison.</param>
+    /// <param name="keepModels">Whether quantized models stay; else a model is deleted once its figures are there.</param>
+    /// <param name="observer">Is told what happens.</param>
+    /// <param name="cancellation">Asks to stop.</param>
+    /// <returns>The figures, in the order of the cells.</returns>
+    /// <exception cref="CheckpointException">A file of a cell is damaged.</exception>
+    public IReadOnlyList<CellResult> Run(IReadOnlyList<ComparisonCell> cells, string output, bool keepModels, IRunObserver observer, CancellationToken cancellation)
+    {
+        Directory.CreateDirectory(Path.Combine(output, CellsFolder));
+        using OutputLock held = OutputLock.TakeFolder(output);
+        var results = new List<CellResult>();
+        for (int i = 0; i < cells.Count; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            ComparisonCell cell = cells[i];
+            using OpenedCell? opened = cell.Open?.Invoke();
+            string file = Path.Combine(output, CellsFolder, cell.Name + ".json"), key = opened is null ? Hash(Encoding.UTF8.GetBytes($"{cell.Refusal}")) : KeyOf(opened.Job);
+            CellResult? known = File.Exists(file) ? StoredJson.Read(file, ComparisonJson.Default.CellResult, "delete it, and the cell is run again") : null;
+            if (known?.Key == key)
+            {
+                observer.Note($"{cell.Scheme}, {cell.Method}: there already");
+                results.Add(known);
+                continue;
+            }
+            observer.Note($"{cell.Scheme}, {cell.Method} ({i + 1} of {cells.Count}){(cell.Refusal is null ? "" : $": left out, {cell.Refusal}")}");
+            CellResult result = opened is not null ? Run(cell, opened.Job, key, observer, cancellation) : new CellResult { Method = cell.Method, Scheme = cell.Scheme, Key = key, Refusal = cell.Refusal };
+            AtomicFile.WriteAllBytes(file, JsonSerializer.SerializeToUtf8Bytes(result, ComparisonJson.Default.CellResult));
+            results.Add(result);
+            if (!keepModels && opened is not null && Directory.Exists(opened.Job.Output)) Directory.Delete(opened.Job.Output, recursive: true);
+        }
+        return results;
+    }
+
+    private CellResult Run(ComparisonCell cell, QuantizeJob job, string key, IRunObserver observer, CancellationToken cancellation)
+    {
+        RunReport report = quantize.Run(job, observer, cancellation);
+        Recipe recipe = job.Recipe;
+        return new CellResult
+        {
+            Method = cell.Method,
+            Scheme = cell.Scheme,
+            Key = key,
+            Source = report.EvaluationSource,
+            Original = report.FullPrecision,
+            Result = report.Result,
+            BitsPerWeight = report.CountedBitsPerWeight,
+            LearnedParameters = job.Model.Layout.Modules.Sum(module => recipe.Method.LearnedParameters(module.OutFeatures, module.InFeatures)),
+            CalibrationTokens = recipe.LooksAtText ? (long)recipe.Samples * recipe.SequenceLength : 0,
+            CalibrationHash = recipe.LooksAtText ? HashOf(Path.Combine(job.Output, "calibration.ids.jsonl")) : null,
+            BlockLosses = [.. report.Blocks.Select(block => block.LossAfter).OfType<double>()],
+            HeldOutLosses = [.. report.Blocks.Select(block => block.HeldOutLoss).OfType<double>()],
+            Seconds = report.Blocks.Sum(block => block.Seconds),
+            PeakMemoryBytes = report.PeakMemoryBytes,
+            Machine = job.Model.Device.Name,
+        };
+    }
+
+    // Kernels and threads change last digits and are not part of it.
+    private static string KeyOf(QuantizeJob job)
+    {
+        var run = RunFingerprint.Of(job.Model.Checkpoint, "", job.Recipe, "", "");
+        string texts = string.Join('\n', job.Calibration?.Sources.Select(source => File.Exists(source) ? HashOf(source) : source) ?? []);
+        return Hash(Encoding.UTF8.GetBytes($"{run.Model}\n{run.Recipe}\n{texts}\n{JsonSerializer.Serialize(job.Measured(), ComparisonJson.Default.MeasuredText)}"));
+    }
+
+    private static string HashOf(string file)
+    {
+        using FileStream stream = File.OpenRead(file);
+        return Convert.ToHexStringLower(SHA256.HashData(stream));
+    }
+
+    private static string Hash(byte[] bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
+}

@@ -1,0 +1,55 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+
+namespace LowRankQuant.Runs.Comparisons;
+
+/// <summary>A comparison as a Markdown page: a table per scheme, the methods in the order asked for.</summary>
+public static class ComparisonTable
+{
+    /// <summary>Name of the file in an output folder.</summary>
+    public const string FileName = "comparison.md";
+
+    /// <summary>Writes the page.</summary>
+    /// <param name="title">What was compared, such as the model's name.</param>
+    /// <param name="cells">Figures by scheme and method, in the order of the page.</param>
+    /// <param name="pictures">Files of pictures to show at the end.</param>
+    public static string Of(string title, IReadOnlyList<CellResult> cells, IReadOnlyList<string> pictures)
+    {
+        var page = new StringBuilder();
+        page.Append("# ").Append(title).Append("\n\n");
+        if (cells.Select(cell => cell.Source).OfType<string>().Distinct().ToArray() is [var one]) page.Append("Measured on ").Append(one).Append(".\n\n");
+        string[] hashes = [.. cells.Select(cell => cell.CalibrationHash).OfType<string>().Distinct()];
+        page.Append(hashes.Length switch
+        {
+            0 => "",
+            1 => "All methods that look at text look at the same windows.\n\n",
+            _ => "**Not all methods look at the same windows**: see their tokens.\n\n",
+        });
+        foreach (IGrouping<string, CellResult> scheme in cells.GroupBy(cell => cell.Scheme))
+        {
+            page.Append("## ").Append(scheme.Key).Append("\n\n");
+            double? least = scheme.Select(cell => cell.BitsPerWeight).Min();
+            page.Append("| method | perplexity | KL | top 1 | bits per weight | learned numbers | tokens | time | peak memory |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+            if (scheme.FirstOrDefault(cell => cell.Original is not null)?.Original is { } original) Line(page, $"| original | {original.Perplexity:0.000} | | | | | | | |");
+            foreach (CellResult cell in scheme.Where(cell => cell.Refusal is null))
+            {
+                string more = cell.BitsPerWeight > least + 0.005 ? " (more)" : "";
+                Line(page, $"| {cell.Method} | {cell.Result?.Perplexity:0.000} | {WithError(cell, "klDivergence", cell.Result?.KlDivergence)} | {100 * cell.Result?.Top1Agreement:0.00} % | {cell.BitsPerWeight:0.000}{more} | {cell.LearnedParameters} | {cell.CalibrationTokens} | {cell.Seconds:0} s | {cell.PeakMemoryBytes / 1048576.0:0} MiB |");
+            }
+            page.Append('\n');
+            foreach (CellResult cell in scheme.Where(cell => cell.Refusal is not null)) page.Append("* ").Append(cell.Method).Append(" is left out: ").Append(cell.Refusal).Append('\n');
+            if (scheme.Any(cell => cell.Refusal is not null)) page.Append('\n');
+        }
+        foreach (string picture in pictures) page.Append("![](").Append(picture).Append(")\n\n");
+        return page.ToString();
+    }
+
+    /// <summary>The figures as JSON.</summary>
+    public static string Json(IReadOnlyList<CellResult> cells) => JsonSerializer.Serialize(cells, ComparisonJson.Default.IReadOnlyListCellResult);
+
+    private static string WithError(CellResult cell, string metric, double? value) => value is null ? "" : string.Create(
+        CultureInfo.InvariantCulture, $"{value:0.00000}{(cell.Result!.StandardErrors.TryGetValue(metric, out double error) ? string.Create(CultureInfo.InvariantCulture, $" ± {error:0.00000}") : "")}");
+
+    private static void Line(StringBuilder page, FormattableString text) => page.Append(text.ToString(CultureInfo.InvariantCulture)).Append('\n');
+}

@@ -1,0 +1,46 @@
+using System.Text.Json.Nodes;
+
+namespace LowRankQuant.Tests.EndToEnd;
+
+/// <summary>One or two options at several values.</summary>
+public sealed class SweepTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task EveryPairOfValuesIsACell()
+    {
+        string output = _folder.File("out");
+        CliResult run = await Lrq.Run(Sweep(output, "--vary", "rank=1,8", "--vary", "row-offset=true,false"));
+        Assert.True(run.Code == 0, run.Error);
+        string[] cells = [.. Directory.GetFiles(Path.Combine(output, "cells")).Select(file => Path.GetFileNameWithoutExtension(file)).Order(StringComparer.Ordinal)];
+        Assert.Equal(["row-offset=false.rank=1", "row-offset=false.rank=8", "row-offset=true.rank=1", "row-offset=true.rank=8"], cells);
+        // r2 is a number for every output.
+        long with = Learned(output, "row-offset=true.rank=1"), without = Learned(output, "row-offset=false.rank=1");
+        Assert.Equal(4 * (256 + 128 + 128 + 256 + 768 + 768 + 256), with - without);
+        Assert.True(Learned(output, "row-offset=true.rank=8") > with);
+        Assert.Contains("## row-offset=false", File.ReadAllText(Path.Combine(output, "comparison.md")), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("rank", "give KEY=V1,V2")]
+    [InlineData("rnak=1,2", "no option --rnak")]
+    public async Task WrongRequestsAreRefusedBeforeTheWork(string vary, string expected)
+    {
+        string output = _folder.File("out");
+        CliResult run = await Lrq.Run(Sweep(output, "--vary", vary));
+        Assert.Equal(2, run.Code);
+        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(output));
+    }
+
+    private static string[] Sweep(string output, params string[] vary) =>
+    [
+        "sweep", "demo", "--method", "lrq", "--bits", "3", .. vary, "--samples", "4", "--held-out", "2", "--sequence-length", "64", "--iterations", "3", "--eval-windows", "1", "--threads", "1",
+        "--out", output,
+    ];
+
+    private static long Learned(string output, string cell) => (long)JsonNode.Parse(File.ReadAllText(Path.Combine(output, "cells", cell + ".json")))!["learnedParameters"]!;
+}
