@@ -45,7 +45,7 @@ public sealed class IdleOptionTests
     [InlineData("--method rtn --on-misfit nearest", "--on-misfit needs --target")]
     [InlineData("--method rtn --tensor-parallel 2", "--tensor-parallel needs --target vllm")]
     [InlineData($"--method flrq+ {Text} --widths fixed", "--widths needs --target-bits")]
-    [InlineData($"--method rtn --bits 2 --group-size 16 --target llama.cpp --on-misfit nearest {Text} --tune-steps 4", "--tune-steps does not apply to two-level grids, on which all layers will lie")]
+    [InlineData($"--method rtn --bits 2 --group-size 16 --target llama.cpp --on-misfit nearest {Text} --tune-steps 4", "--tune-steps does not apply to two-level grids or grids of floats, on which all layers will lie")]
     [InlineData($"--method lrq {Text} --tune-rate 0.1", "--tune-rate needs --tune-steps")]
     [InlineData($"--method lrq {Text} --residual-rank 4", "--residual-rank does not apply to method lrq")]
     public async Task WhatCouldDoNothingIsRefusedByName(string options, string message)

@@ -64,7 +64,7 @@ public sealed class TuningResolverTests
     public void LayersThatGetTwoLevelGridsByAMisfitStayAsTheyAre()
     {
         RecipeRequest misfit = Lrq with { Bits = 2, Granularity = Granularity.Group, GroupSize = 16, Target = Target.LlamaCpp, OnMisfit = MisfitRule.Nearest };
-        Assert.Contains("`tune.steps` does not apply to two-level grids, on which all layers will lie", Assert.Single(Assert.Throws<RecipeException>(() => Resolve(misfit with { TuneSteps = 4 })).Problems), StringComparison.Ordinal);
+        Assert.Contains("`tune.steps` does not apply to two-level grids or grids of floats, on which all layers will lie", Assert.Single(Assert.Throws<RecipeException>(() => Resolve(misfit with { TuneSteps = 4 })).Problems), StringComparison.Ordinal);
         Assert.Null(Resolve(misfit with { Method = "flrq+", Target = Target.LlamaCpp }).Tuning);
         RecipeRequest some = misfit with { LayerRules = [LayerRule.Of("down=4:32:symmetric")], TuneSteps = 4 };
         ResolvedRecipe resolved = RecipeResolver.Resolve(BuiltInMethods.Catalog, some, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, ModelLayout.OfBlock(Linears, CalibrationLoaderTests.Config().Layers), ScaleType.Float16);
