@@ -22,6 +22,9 @@ internal sealed record LayerProblem
     /// <summary>H = X^T X / tokens and the mean magnitude of every input.</summary>
     public required InputStatistics Inputs { get; init; }
 
+    /// <summary>C = Xfp^T Xq / tokens, [n, n], of the inputs in the full-precision model and of <see cref="Inputs"/>; null where only the latter are known.</summary>
+    public double[]? Cross { get; init; }
+
     /// <summary>The grid of this layer.</summary>
     public required WeightGrid Grid { get; init; }
 
