@@ -1,8 +1,10 @@
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.Awq;
 using LowRankQuant.Quantization.Methods.ErrorFit;
 using LowRankQuant.Quantization.Methods.FlexRound;
 using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
+using LowRankQuant.Quantization.Methods.Gptq;
 using LowRankQuant.Quantization.Methods.Lrq;
 using LowRankQuant.Quantization.Methods.Rtn;
 
@@ -13,5 +15,5 @@ public static class BuiltInMethods
 {
     /// <summary>All of them.</summary>
     public static MethodCatalog Catalog { get; } = new(
-        [new LrqMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new FlrqMethod(), new FlrqPlusMethod(), .. ErrorFitMethod.All], BuiltInTransforms.All);
+        [new LrqMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new FlrqMethod(), new FlrqPlusMethod(), new GptqMethod(), new AwqMethod(), .. ErrorFitMethod.All], BuiltInTransforms.All);
 }

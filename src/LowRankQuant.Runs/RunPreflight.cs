@@ -52,7 +52,7 @@ internal static class RunPreflight
     private static IEnumerable<Action> Checks(QuantizeJob job)
     {
         yield return job.Model.CheckLinears;
-        foreach (TransformSettings transform in job.Recipe.Transforms) yield return () => transform.Create(job.Model, job.Recipe.Seed);
+        foreach (TransformSettings transform in job.Recipe.Transforms.Concat(job.Recipe.Methods.Select(method => method.Transform).OfType<TransformSettings>())) yield return () => transform.Create(job.Model, job.Recipe.Seed);
         yield return () => CheckCache(job);
         // Nothing is written or measured of some blocks alone.
         if (job.Blocks is not null) yield break;

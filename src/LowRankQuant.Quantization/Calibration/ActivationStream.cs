@@ -29,6 +29,9 @@ public sealed class ActivationStream : IDisposable
         _ownsInputs = ownsInputs;
     }
 
+    /// <summary>Where blocks compute.</summary>
+    internal Device Device => _device;
+
     /// <summary>Number of windows.</summary>
     public int Windows => _windows.Count;
 

@@ -16,6 +16,12 @@ internal readonly record struct ClipRange(int Grid, double MaxShrink)
     /// <summary>10 candidates, down to 0.55: the later epochs of the authors' code.</summary>
     public static ClipRange Narrow { get; } = new(20, 0.5);
 
+    /// <summary>The same of AWQ.</summary>
+    public static ClipRange Awq { get; } = new(20, 0.5) { HoldsZero = true };
+
+    /// <summary>Whether the range of a group is widened to hold 0, as that of round to nearest is.</summary>
+    public bool HoldsZero { get; init; }
+
     /// <summary>Candidates, the whole range included.</summary>
     public int Candidates => (int)(MaxShrink * Grid);
 }
@@ -121,6 +127,7 @@ internal static class ClipSearch
             max = Math.Max(max, value);
         }
         double whole = Math.Max(-min, max);
+        if (range.HoldsZero) (min, max) = (Math.Min(min, 0), Math.Max(max, 0));
         for (int step = 0; step < range.Candidates; step++)
         {
             double limit = Limit(whole, step, range);

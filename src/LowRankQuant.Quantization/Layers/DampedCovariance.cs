@@ -9,8 +9,6 @@ namespace LowRankQuant.Quantization.Layers;
 /// </summary>
 internal sealed class DampedCovariance
 {
-    // Below so many tokens per input the covariance is noise in part (specification FLRQ 15).
-    private const int EnoughTokens = 8;
     private const double LargestDamping = 10;
 
     // Right-hand sides that a thread solves together.
@@ -69,11 +67,7 @@ internal sealed class DampedCovariance
             }
             if (used != damping)
                 warnings.Add(FormattableString.Invariant($"{name}: the input covariance is singular (input {singular}); damping {used:G3} was used instead of {damping:G3}."));
-            if (inputs.Tokens < (long)EnoughTokens * n)
-            {
-                warnings.Add(FormattableString.Invariant(
-                    $"{name}: {inputs.Tokens} calibration tokens for {n} inputs; {EnoughTokens} per input are advisable, damping is {used:G3}."));
-            }
+            inputs.WarnOfFewTokens(name, used, warnings);
             return new DampedCovariance(matrix, factor, n, used);
         }
         throw new CalibrationException($"{name}: the covariance of its inputs cannot be factored even with a damping of {LargestDamping}; look for broken calibration text.");

@@ -11,6 +11,9 @@ namespace LowRankQuant.Quantization.Layers;
 /// <param name="size">Inputs of the layer.</param>
 internal sealed class InputStatistics(int size)
 {
+    // Below so many tokens per input the covariance is noise in part (specification FLRQ 15).
+    private const int EnoughTokens = 8;
+
     private readonly SecondMoments _products = new(size);
     private readonly SegmentedMatrix _magnitudes = new(size);
     private double[]? _covariance;
@@ -73,6 +76,16 @@ internal sealed class InputStatistics(int size)
         int bad = Array.FindIndex(magnitudes, sum => !double.IsFinite(sum));
         if (bad >= 0) throw new CalibrationException($"Input {bad} is {magnitudes[bad]} on some token; activations must be finite.");
         Tokens += x.Rows;
+    }
+
+    /// <summary>Warns where there are too few tokens for the covariance to be more than noise.</summary>
+    /// <param name="name">The layer.</param>
+    /// <param name="damping">What is added to the diagonal, as part of its mean.</param>
+    /// <param name="warnings">Receives the warning.</param>
+    public void WarnOfFewTokens(string name, double damping, List<string> warnings)
+    {
+        if (Tokens < (long)EnoughTokens * size)
+            warnings.Add(FormattableString.Invariant($"{name}: {Tokens} calibration tokens for {size} inputs; {EnoughTokens} per input are advisable, damping is {damping:G3}."));
     }
 
     /// <summary>Ends a run of windows.</summary>

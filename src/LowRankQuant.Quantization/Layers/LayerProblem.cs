@@ -22,8 +22,14 @@ internal sealed record LayerProblem
     /// <summary>H = X^T X / tokens and the mean magnitude of every input.</summary>
     public required InputStatistics Inputs { get; init; }
 
+    /// <summary>C = Xfp^T Xq / tokens, [n, n], of the inputs in the full-precision model and of <see cref="Inputs"/>; null where only the latter are known.</summary>
+    public double[]? Cross { get; init; }
+
     /// <summary>The grid of this layer.</summary>
     public required WeightGrid Grid { get; init; }
+
+    /// <summary>The largest magnitude of all weights that an engine runs as one matrix with this one, where they share a scale of the matrix; null for this weight alone.</summary>
+    public float? FusedLargest { get; init; }
 
     /// <summary>The type in which scales are stored.</summary>
     public required ScaleType ScaleType { get; init; }

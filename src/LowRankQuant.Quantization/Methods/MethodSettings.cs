@@ -1,5 +1,6 @@
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
+using LowRankQuant.Quantization.Transforms;
 
 namespace LowRankQuant.Quantization.Methods;
 
@@ -35,6 +36,9 @@ public abstract record MethodSettings
 
     /// <summary>Whether the model is looked at as a whole before its first block: <see cref="Plan"/> then gives a plan.</summary>
     public virtual bool PlansModel => false;
+
+    /// <summary>What the method does to a block before it rounds its weights, behind the transforms of the run; null for nothing.</summary>
+    public virtual TransformSettings? Transform => null;
 
     /// <summary>The budget for the whole model; null for none.</summary>
     public virtual BitBudget? Budget => null;

@@ -188,7 +188,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
             Warnings = result.Warnings,
             Layers = result.Layers,
             Activations = prepared.Quantizers?.Reports ?? [],
-            Transforms = [.. prepared.Transforms.Zip(recipe.Transforms).Select(pair => Describe(pair.Second, pair.First))],
+            Transforms = [.. prepared.Transforms.Zip(recipe.TransformsOf(index)).Select(pair => Describe(pair.Second, pair.First))],
         };
         var named = new List<(string Name, QuantizedWeight Weight)>();
         for (int i = 0; i < result.Weights.Count; i++) named.Add(($"{block.Name}.{block.Slots[i].Name}", result.Weights[i]));
@@ -219,6 +219,6 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
     {
         string search = result.Search is { } found ? string.Create(CultureInfo.InvariantCulture, $", {found.Value} chosen") : "";
         string refused = result.Refused.Count == 0 ? "" : $"; not {string.Join(", ", result.Refused.Select(other => $"{other.Name} ({other.Reason})"))}";
-        return $"{transform.Name}: {string.Join(", ", result.Sites.Select(site => site.Source))}{search}{refused}";
+        return $"{transform.Name}: {string.Join(", ", result.Sites.Select(site => site.Chosen is null ? site.Source : $"{site.Source} ({site.Chosen})"))}{search}{refused}";
     }
 }

@@ -45,8 +45,11 @@ public sealed class PreparedModel
     /// <summary>The source.</summary>
     public CausalModel Model => _model;
 
-    /// <summary>Whether blocks are as the source has them.</summary>
-    public bool IsPlain => _transforms.Count == 0 && _recipe is { Activations: null, Cache: null };
+    /// <summary>Whether all blocks are as the source has them.</summary>
+    public bool IsPlain => !HasChanges && !Quantizes;
+
+    // Whether there is more to quantize than weights.
+    private bool Quantizes => _recipe is not { Activations: null, Cache: null };
 
     private RunFolder Folder => _folder ?? throw new InvalidOperationException("Nothing is kept of the blocks of this model.");
 
@@ -76,11 +79,20 @@ public sealed class PreparedModel
         {
             var kept = new List<PendingTensor>();
             var results = new List<BlockTransformResult>();
-            for (int i = 0; i < _transforms.Count; i++)
+            IReadOnlyList<IBlockTransform> transforms = TransformsOf(index);
+            for (int i = 0; i < transforms.Count; i++)
             {
                 // What the block gives as it is takes a pass over all windows, which only a search looks at.
-                using BlockError? error = inputs is null || !_transforms[i].Searches ? null : new BlockError(this, block, inputs, windows, cancellation);
-                BlockTransformResult result = _transforms[i].Apply(new BlockTransformContext { Block = block, Inputs = inputs, Windows = windows, Error = error is null ? null : error.Of, Cancellation = cancellation });
+                using BlockError? error = inputs is null || !transforms[i].Searches ? null : new BlockError(this, block, inputs, windows, cancellation);
+                BlockTransformResult result = transforms[i].Apply(new BlockTransformContext
+                {
+                    Block = block,
+                    Inputs = inputs,
+                    Windows = windows,
+                    Scheme = _recipe.SchemeOf(index),
+                    Error = error is null ? null : error.Of,
+                    Cancellation = cancellation,
+                });
                 results.Add(result);
                 foreach ((string place, float[] values) in result.State) kept.Add(PendingTensor.FromSingles($"{TransformPrefix}{i}.{place}", SafetensorsType.F32, [values.Length], values));
             }
@@ -89,7 +101,7 @@ public sealed class PreparedModel
                 float[] values = results[^1].Changes.Read(name);
                 kept.Add(PendingTensor.FromSingles(ChangedPrefix + name, SafetensorsType.F32, [values.Length], values));
             }
-            BlockQuantizers? quantizers = _recipe is { Activations: null, Cache: null } ? null
+            BlockQuantizers? quantizers = !Quantizes ? null
                 : Fitting(block).Find(_recipe.Activations, _recipe.Cache, inputs, windows, measured, cancellation, lastPass);
             return new PreparedBlock(block, quantizers, results, kept);
         }
@@ -102,20 +114,24 @@ public sealed class PreparedModel
 
     /// <summary>Loads a block that has been prepared before.</summary>
     /// <param name="index">Its number.</param>
-    /// <param name="asFound">With static steps as ranges gave them, in the place of those that were learned from there.</param>
+    /// <param name="asFound">
+    /// As round to nearest beside the result has it: with static steps as ranges gave them, in the place of those that were learned from there, and without what the method itself
+    /// changed unless such steps are of inputs that it changed.
+    /// </param>
     public PreparedBlock Reload(int index, bool asFound = false)
     {
         IDecoderBlock block = Load(index);
-        if (IsPlain) return new PreparedBlock(block, null, [], []);
+        IReadOnlyList<IBlockTransform> transforms = asFound && !Quantizes ? _transforms : TransformsOf(index);
+        if (transforms.Count == 0 && !Quantizes) return new PreparedBlock(block, null, [], []);
         try
         {
             using SafetensorsFile file = SafetensorsFile.Open(Folder.PreparedFile(index));
-            for (int i = 0; i < _transforms.Count; i++)
+            for (int i = 0; i < transforms.Count; i++)
             {
                 string prefix = $"{TransformPrefix}{i}.";
-                _transforms[i].Restore(block, file.Names.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).ToDictionary(name => name[prefix.Length..], name => Values(file, name), StringComparer.Ordinal));
+                transforms[i].Restore(block, file.Names.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).ToDictionary(name => name[prefix.Length..], name => Values(file, name), StringComparer.Ordinal));
             }
-            BlockQuantizers? quantizers = _recipe is { Activations: null, Cache: null } ? null : BlockQuantizers.Read(block, _recipe.Activations, _recipe.Cache, file, _model.Device, asFound);
+            BlockQuantizers? quantizers = !Quantizes ? null : BlockQuantizers.Read(block, _recipe.Activations, _recipe.Cache, file, _model.Device, asFound);
             return new PreparedBlock(block, quantizers, [], []);
         }
         catch
@@ -128,19 +144,19 @@ public sealed class PreparedModel
     /// <summary>Keeps what was found for a block.</summary>
     public void Keep(PreparedBlock prepared)
     {
-        if (!IsPlain) Folder.WritePrepared(prepared.Block.Index, [.. prepared.Kept, .. prepared.Quantizers?.Tensors() ?? []]);
+        if (Quantizes || TransformsOf(prepared.Block.Index).Count > 0) Folder.WritePrepared(prepared.Block.Index, [.. prepared.Kept, .. prepared.Quantizers?.Tensors() ?? []]);
     }
 
     /// <summary>Whether tensors that are no weights of linears are others than the source has.</summary>
-    public bool HasChanges => _transforms.Count > 0;
+    public bool HasChanges => _transforms.Count > 0 || _recipe.Methods.Any(method => method.Transform is not null);
 
     /// <summary>The tensors that transforms changed in all blocks, and around them; blocks have to be prepared.</summary>
     public ChangedTensors Changes()
     {
         ChangedTensors changes = Rotation?.Vocabulary() ?? new ChangedTensors();
-        if (_transforms.Count == 0) return changes;
         for (int i = 0; i < _model.Config.Layers; i++)
         {
+            if (TransformsOf(i).Count == 0) continue;
             string path = Folder.PreparedFile(i);
             using SafetensorsFile file = SafetensorsFile.Open(path);
             foreach (string name in file.Names.Where(name => name.StartsWith(ChangedPrefix, StringComparison.Ordinal)).ToArray())
@@ -161,11 +177,14 @@ public sealed class PreparedModel
     /// <summary>What is done.</summary>
     internal Recipe Recipe => _recipe;
 
+    private IReadOnlyList<IBlockTransform> TransformsOf(int index) =>
+        _recipe.MethodOf(index).Transform is { } own ? [.. _transforms, own.Create(_model, _recipe.SeedOf(index))] : _transforms;
+
     // What transforms change is computed with as it will be stored.
     private IDecoderBlock Load(int index)
     {
         IDecoderBlock block = _model.LoadBlock(index);
-        if (_transforms.Count > 0)
+        if (TransformsOf(index).Count > 0)
             block.StoredRounding = (name, value) => _model.Checkpoint.OwnTypeOf(name) is null ? StorageScale.RoundAny(value, _recipe.ScaleType) : value;
         return block;
     }

@@ -90,6 +90,9 @@ public sealed record Recipe
     /// <summary>The method of a block.</summary>
     public MethodSettings MethodOf(int block) => OwnOf(block)?.Method ?? Method;
 
+    /// <summary>What is done to a block before its weights are rounded, in order: the run's transforms, then what its method does itself.</summary>
+    public IReadOnlyList<TransformSettings> TransformsOf(int block) => MethodOf(block).Transform is { } own ? [.. Transforms, own] : Transforms;
+
     /// <summary>The seed of a block.</summary>
     public ulong SeedOf(int block) => OwnOf(block)?.Seed ?? Seed;
 

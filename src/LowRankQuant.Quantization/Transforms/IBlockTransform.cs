@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Grids;
 
 namespace LowRankQuant.Quantization.Transforms;
 
@@ -38,6 +39,9 @@ public sealed record BlockTransformContext
     /// <summary>The first so many of <see cref="Inputs"/> may be looked at, since the others are held out; null for all.</summary>
     public int? Windows { get; init; }
 
+    /// <summary>How the weights of the block will be quantized; null where the transform does not ask.</summary>
+    public Scheme? Scheme { get; init; }
+
     /// <summary>
     /// How far the block as it stands, once its weights and activations are quantized, is from what it gave before any transform: mean squared difference of its outputs, or
     /// anything that is smaller where the block is better. Null where nothing is searched.
@@ -73,7 +77,11 @@ public sealed record BlockTransformResult
 /// <param name="Readers">Names of the linears that read.</param>
 /// <param name="Smallest">The smallest factor; 1 where there are none.</param>
 /// <param name="Largest">The largest factor; 1 where there are none.</param>
-public sealed record TransformedSite(FoldKind Kind, string Source, IReadOnlyList<string> Readers, float Smallest, float Largest);
+public sealed record TransformedSite(FoldKind Kind, string Source, IReadOnlyList<string> Readers, float Smallest, float Largest)
+{
+    /// <summary>What was chosen for the place by itself, in a few words; null for nothing.</summary>
+    public string? Chosen { get; init; }
+}
 
 /// <summary>A transform does not go with a model, or lacks what it needs.</summary>
 public sealed class TransformException(string message) : Exception(message);

@@ -42,6 +42,10 @@ public sealed class IdleOptionTests
     // Grids.
     [InlineData($"--method lrq {Text} --grid q4_k --start minmax", "--start does not apply to two-level grids")]
     [InlineData("--method rtn --grid q4_k --start search", "--start does not apply to two-level grids")]
+    [InlineData($"--method gptq {Text} --static-groups true", "--static-groups is about groups of weights, and a row has one scale here; give --group-size, or leave it out")]
+    [InlineData($"--method gptq {Text} --grid q4_k --static-groups true", "--static-groups does not apply to two-level grids")]
+    [InlineData($"--method gptq {Text} --group-size 64 --act-order true --static-groups false", "--static-groups false does not go with --act-order true")]
+    [InlineData($"--method awq {Text} --grid q4_k --clip true", "--clip does not apply to two-level grids")]
     [InlineData("--method rtn --on-misfit nearest", "--on-misfit needs --target")]
     [InlineData("--method rtn --tensor-parallel 2", "--tensor-parallel needs --target vllm")]
     [InlineData($"--method flrq+ {Text} --widths fixed", "--widths needs --target-bits")]

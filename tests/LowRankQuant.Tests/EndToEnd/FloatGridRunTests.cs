@@ -91,6 +91,21 @@ public sealed class FloatGridRunTests : IDisposable
         });
     }
 
+    [Theory]
+    [InlineData("nvfp4a16")]
+    [InlineData("mxfp4a16")]
+    public async Task WeightsTakeUpTheErrorsOfThoseBefore(string scheme)
+    {
+        string output = _folder.File("out");
+        CliResult run = await Lrq.Run(
+            "quantize", "demo", "--method", "gptq", "--scheme", scheme, "--samples", "8", "--held-out", "2", "--sequence-length", "128", "--eval-windows", "1", "--threads", "1", "--out", output);
+        Assert.True(run.Code == 0, run.Error);
+        JsonNode report = JsonNode.Parse(File.ReadAllText(Path.Combine(output, "report.json")))!;
+        Assert.All(report["blocks"]!.AsArray().SelectMany(block => block!["layers"]!.AsArray()), layer => Assert.True((double)layer!["errorAfter"]! < (double)layer["errorBefore"]!, $"{layer}"));
+        using ICheckpoint written = CheckpointOpener.Open(output);
+        Assert.IsType<FloatWeight>(written.ReadQuantized("model.layers.0.mlp.down_proj.weight"));
+    }
+
     [Fact]
     public async Task StoppingChangesNoByte()
     {

@@ -108,6 +108,8 @@ public sealed partial class PlanTests
     [Theory]
     [InlineData("lrq")]
     [InlineData("flrq")]
+    [InlineData("gptq", "--gptaq", "0.25")]
+    [InlineData("awq", "--group-size", "32", "--n-grid", "4")]
     [InlineData("flrq+", "--damping", "auto", "--residual", "lrq", "--iterations", "4")]
     public async Task TheTimeOfMethodsThatLearnIsEstimatedFromOneBlock(string method, params string[] options)
     {

@@ -29,6 +29,8 @@ public abstract class EveryFamilyTests : IDisposable
             "flrq --bits 3 --group-size 64",
             "flrq+ --bits 3 --group-size 64 --rank 8 --tune-steps 1 --tune-batch 1",
             "qera-exact --bits 3 --group-size 64 --rank 4",
+            "gptq --bits 3 --group-size 64 --gptaq 0.25",
+            "awq --bits 4 --group-size 64 --n-grid 3",
         })
         {
             string method = options.Split(' ')[0], output = _folder.File(method);
@@ -57,6 +59,8 @@ public abstract class EveryFamilyTests : IDisposable
             float[] values = new float[outFeatures * inFeatures], expected = new float[values.Length];
             weight.Reconstruct(values);
             original.Read($"{module}.weight", expected);
+            // Its weights are scaled; what it makes of a model is measured below.
+            if (method == "awq") continue;
             double difference = 0, norm = 0;
             for (int i = 0; i < values.Length; i++)
             {

@@ -28,6 +28,8 @@ public sealed class PagedBlockTests : IDisposable
     [InlineData("models/qwen3_moe", "flrq", false, WeightPaging.Experts)]
     [InlineData("models/qwen3_moe", "flrq", false, WeightPaging.Linears)]
     [InlineData("models/qwen3_moe", "lqer", true, WeightPaging.Experts)]
+    [InlineData("models/qwen3_moe", "gptq", false, WeightPaging.Experts)]
+    [InlineData("models/granite", "gptq", false, WeightPaging.Linears)]
     [InlineData("models/granite", "rtn", false, WeightPaging.Linears)]
     [InlineData("models/granite", "flrq", false, WeightPaging.Linears)]
     [InlineData("models/gpt_neox", "lqer", true, WeightPaging.Linears)]
@@ -88,7 +90,7 @@ public sealed class PagedBlockTests : IDisposable
         MemoryPlan flrq = Plan("flrq", 6);
         Assert.True(flrq is { Paging: WeightPaging.Experts, StatisticsBytes: > 0 });
         Assert.InRange(flrq.FixedBytes + flrq.StatisticsBytes + flrq.ActivationBytes, 1, 6L << 30);
-        foreach (string method in new[] { "lrq", "flexround", "flrq+" })
+        foreach (string method in new[] { "lrq", "flexround", "flrq+", "awq" })
         {
             string message = Assert.Throws<OutOfBudgetException>(() => Plan(method, 6)).Message;
             Assert.Contains("its experts cannot be taken one by one", message, StringComparison.Ordinal);

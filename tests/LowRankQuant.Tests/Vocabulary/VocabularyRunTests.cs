@@ -23,6 +23,8 @@ public sealed class VocabularyRunTests : IDisposable
         { "flrq", [] },
         { "flrq+", ["--tune-steps", "1"] },
         { "qera-exact", ["--rank", "4"] },
+        { "gptq", [] },
+        { "awq", ["--n-grid", "3"] },
     };
 
     public void Dispose() => _folder.Dispose();

@@ -37,8 +37,9 @@ internal sealed class CorrectionOptions
 {
     private const int PeerRank = 32;
 
-    // Methods that look at second moments alone: eight tokens an input suffice.
-    private const int FastSamples = 64;
+    /// <summary>Calibration windows of methods that look at second moments alone: eight tokens an input suffice.</summary>
+    public const int FastSamples = 64;
+
     private const double UsualExtraSize = 0.2;
     private const double LargestExtraSize = 16;
 

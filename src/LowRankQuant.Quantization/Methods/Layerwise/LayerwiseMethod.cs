@@ -8,7 +8,7 @@ using LowRankQuant.Quantization.Layers;
 namespace LowRankQuant.Quantization.Methods.Layerwise;
 
 /// <summary>
-/// Quantizes every linear of a block by itself, from the second moments of its inputs. FLRQ, flrq+ and their peers differ only in the
+/// Quantizes every linear of a block by itself, from the second moments of its inputs. FLRQ, flrq+, GPTQ and their peers differ only in the
 /// <see cref="ILayerSolver"/> and in which inputs they look at.
 /// </summary>
 /// <param name="name">Name for reports.</param>
@@ -25,16 +25,21 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
     public bool NeedsCalibration => true;
 
     /// <inheritdoc/>
-    public bool NeedsFullPrecisionInput => true;
+    public bool NeedsFullPrecisionInput => options.LooksAtFullPrecision;
 
     /// <inheritdoc/>
-    public bool NeedsFullPrecisionInputs => !options.QuantizedInputs || options.Propagation > 0;
+    public bool NeedsFullPrecisionInputs => options.LooksAtFullPrecision;
+
+    // Whether the inputs of every layer of a block are known before any of them is quantized, from one stream.
+    private bool KnowsInputs => !options.QuantizedInputs || (!options.Sequential && !options.LooksAtFullPrecision);
 
     /// <inheritdoc/>
     public QuantizedBlock Quantize(BlockContext context)
     {
         BlockStreams streams = context.Streams ?? throw new ArgumentException($"The method {name} needs calibration streams.", nameof(context));
-        ActivationStream fullInput = streams.FullPrecisionInput ?? throw new ArgumentException($"The method {name} needs the full-precision input.", nameof(context));
+        ActivationStream fullInput = !options.LooksAtFullPrecision ? streams.QuantizedInput
+            : streams.FullPrecisionInput ?? throw new ArgumentException($"The method {name} needs the full-precision input.", nameof(context));
+        ActivationStream seen = options.QuantizedInputs ? streams.QuantizedInput : fullInput;
         bool chooses = options.Dampings.Count > 1;
         if (chooses && streams.HeldOutWindows == 0) throw new ArgumentException($"The method {name} chooses its damping on held-out windows and has none.", nameof(context));
         IReadOnlyList<LinearSlot> slots = context.Block.Slots;
@@ -44,12 +49,12 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         var reports = new LayerReport[slots.Count];
         var warnings = new List<string>();
         var statistics = new StageStatistics(context.Block, context.Device, context.StatisticsBytes, context.Cancellation) { FullPrecisionInputs = streams.FullPrecisionInputs };
-        StageQueue? training = options.QuantizedInputs ? null : new StageQueue(statistics, fullInput, WindowRange.Training(streams));
-        StageQueue? judging = options.QuantizedInputs || !chooses ? null : new StageQueue(statistics, fullInput, WindowRange.HeldOut(streams));
+        StageQueue? training = KnowsInputs ? new StageQueue(statistics, seen, WindowRange.Training(streams)) : null;
+        StageQueue? judging = KnowsInputs && chooses ? new StageQueue(statistics, seen, WindowRange.HeldOut(streams)) : null;
         try
         {
             int done = 0;
-            IReadOnlyList<InputStage> stages = statistics.Stages(fullInput);
+            IReadOnlyList<InputStage> stages = statistics.Stages(seen);
             for (int stage = 0; stage < stages.Count; stage++)
             {
                 IReadOnlyList<InputSite> sites = stages[stage].Sites;
@@ -72,7 +77,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
                         problem.TakeBack();
                         reports[slot] = chooses ? report with { Damping = problem.Damping } : report;
                         context.Progress?.Report(new BlockProgress(context.Block.Index, ++done, slots.Count, report.ErrorAfter));
-                        if (!options.QuantizedInputs) continue;
+                        if (!options.QuantizedInputs || !options.Sequential) continue;
                         quantized[slot] = solution.Weight.InPlaceOf(dense[slot], context.Device);
                         slots[slot].Exchange(quantized[slot]);
                     }
@@ -95,12 +100,10 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         {
             // Statistics of experts are taken when their turn comes: all of a block at once would not fit.
             if (single?.Take(stage) is { } only) return [new StageInputs(only, null)];
-            ActivationStream seen = single is null ? streams.QuantizedInput : fullInput;
-            bool cross = single is null && options.Propagation > 0;
-            Action useSeen = single is null ? () => Use(quantized) : () => Use(dense);
-            StageInputs[] inputs = statistics.Pair(stage, fullInput, seen, windows, some, cross, () => Use(dense), useSeen);
-            if (single is not null) Use(quantized);
-            return experts is null ? inputs : experts.Fill(inputs, some, () => statistics.Pool(stage, fullInput, seen, windows, cross, () => Use(dense), useSeen));
+            // What is quantized is in its place where later layers are to see it, and nowhere else.
+            bool cross = options.QuantizedInputs && options.LooksAtFullPrecision;
+            StageInputs[] inputs = statistics.Pair(stage, fullInput, seen, windows, some, cross, () => Use(dense), () => Use(quantized));
+            return experts is null ? inputs : experts.Fill(inputs, some, () => statistics.Pool(stage, fullInput, seen, windows, cross, () => Use(dense), () => Use(quantized)));
         }
 
         void Use(IWeightSource[] sources)
@@ -134,7 +137,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         string module = $"{context.Block.Name}.{linear.Name}";
         LayerPlan? plan = context.Plan?.Layer(module);
         double[] target = weight;
-        if (inputs.Cross is { } cross)
+        if (options.Propagation > 0 && inputs.Cross is { } cross)
         {
             DampedCovariance metric = DampedCovariance.Of(inputs.Statistics, damping, module, [], context.Device.HostWorkers);
             target = ErrorPropagation.Shift(weight, linear.OutFeatures, cross, inputs.Statistics, metric, options.Propagation, context.Device.HostWorkers);
@@ -147,7 +150,9 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
             OutFeatures = linear.OutFeatures,
             InFeatures = linear.InFeatures,
             Inputs = inputs.Statistics,
+            Cross = options.GivesCross ? inputs.Cross : null,
             Grid = context.Scheme.GridOf(module, plan?.Grid),
+            FusedLargest = context.SchemeOf(linear).FusedLargest,
             ScaleType = context.Scheme.ScaleType,
             ScaleDigits = context.Scheme.For(module).ScaleDigits,
             Damping = damping,

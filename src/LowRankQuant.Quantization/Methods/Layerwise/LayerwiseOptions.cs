@@ -11,6 +11,18 @@ internal sealed record LayerwiseOptions
     /// </summary>
     public bool QuantizedInputs { get; init; }
 
+    /// <summary>
+    /// With <see cref="QuantizedInputs"/>: whether the earlier layers of a layer's own block are quantized when its inputs are taken; else the block is in full precision, behind
+    /// quantized ones.
+    /// </summary>
+    public bool Sequential { get; init; } = true;
+
+    /// <summary>With <see cref="QuantizedInputs"/>: whether solvers are given the product with the full-precision inputs too (<see cref="Layers.LayerProblem.Cross"/>).</summary>
+    public bool GivesCross { get; init; }
+
+    /// <summary>Whether the inputs of the full-precision model are looked at.</summary>
+    public bool LooksAtFullPrecision => !QuantizedInputs || Propagation > 0 || GivesCross;
+
     /// <summary>Strength of <see cref="ErrorPropagation"/>; needs <see cref="QuantizedInputs"/>.</summary>
     public double Propagation { get; init; }
 

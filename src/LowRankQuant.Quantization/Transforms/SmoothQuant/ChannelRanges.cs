@@ -62,27 +62,7 @@ public sealed class ChannelRange
     public static IReadOnlyList<ChannelRange> Collect(IDecoderBlock block, IReadOnlyList<FoldSite> sites, ActivationStream inputs, int? windows, CancellationToken cancellation)
     {
         ChannelRange[] ranges = [.. sites.Select(site => new ChannelRange(site.Slots[0].InFeatures))];
-        HashSet<int> following = [.. block.DeclaredInputs.SelectMany(group => group.Slots.Skip(1))];
-        var observed = new List<LinearSlot>();
-        try
-        {
-            for (int i = 0; i < ranges.Length; i++)
-            {
-                ChannelRange range = ranges[i];
-                // One linear stands for all that see the same rows; every expert sees rows of its own.
-                int? first = sites[i].Readers.Where(reader => !block.Slots[reader].IsExpert).Select(reader => (int?)reader).FirstOrDefault();
-                foreach (int reader in sites[i].Readers.Where(reader => reader == first || (block.Slots[reader].IsExpert && !following.Contains(reader))))
-                {
-                    block.Slots[reader].InputObserver = range.Add;
-                    observed.Add(block.Slots[reader]);
-                }
-            }
-            inputs.Look(block, 0, windows ?? inputs.Windows, (_, _) => { }, cancellation);
-        }
-        finally
-        {
-            foreach (LinearSlot slot in observed) slot.InputObserver = null;
-        }
+        SiteInputs.Look(block, sites, inputs, windows, (site, rows) => ranges[site].Add(rows), cancellation);
         return ranges;
     }
 }

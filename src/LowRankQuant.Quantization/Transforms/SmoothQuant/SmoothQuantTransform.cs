@@ -70,7 +70,7 @@ public sealed class SmoothQuantTransform(SmoothQuantOptions options) : IBlockTra
         double chosen = search?.Value ?? options.Alpha;
         return new BlockTransformResult
         {
-            State = sites.Select((site, i) => (Key: KeyOf(site), Factors: factors[i].At(chosen))).ToDictionary(pair => pair.Key, pair => pair.Factors, StringComparer.Ordinal),
+            State = sites.Select((site, i) => (Key: SiteInputs.KeyOf(site), Factors: factors[i].At(chosen))).ToDictionary(pair => pair.Key, pair => pair.Factors, StringComparer.Ordinal),
             Sites = Fold(sites, factors, chosen, null),
             Changes = block.Changes(weights: false),
             Refused = [.. block.Folds.Refused.Where(refused => options.Sites == SmoothSites.All || refused.Kind == FoldKind.Norm)],
@@ -79,19 +79,9 @@ public sealed class SmoothQuantTransform(SmoothQuantOptions options) : IBlockTra
     }
 
     /// <inheritdoc/>
-    public void Restore(IDecoderBlock block, IReadOnlyDictionary<string, float[]> state)
-    {
-        foreach (FoldSite site in SitesOf(block))
-        {
-            if (!state.TryGetValue(KeyOf(site), out float[]? factors) || factors.Length != site.Channels)
-                throw new TransformException($"{block.Name}: what is kept of smoothing has no {site.Channels} factors of {KeyOf(site)}.");
-            site.Fold(factors);
-        }
-    }
+    public void Restore(IDecoderBlock block, IReadOnlyDictionary<string, float[]> state) => SiteInputs.Restore(block, SitesOf(block), state, "smoothing");
 
     private FoldSite[] SitesOf(IDecoderBlock block) => [.. block.Folds.Sites.Where(site => options.Sites == SmoothSites.All || site.Kind == FoldKind.Norm)];
-
-    private static string KeyOf(FoldSite site) => $"{site.Kind}.{site.Source}".ToLowerInvariant();
 
     private static SmoothFactors[] Factors(BlockTransformContext context, FoldSite[] sites)
     {
