@@ -1,5 +1,4 @@
 using LowRankQuant.Models;
-using LowRankQuant.Models.Decoder;
 
 namespace LowRankQuant.Runs.Reports;
 

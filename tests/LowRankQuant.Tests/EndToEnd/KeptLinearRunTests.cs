@@ -3,7 +3,6 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Families;
 using LowRankQuant.Tests.Families;
 
 namespace LowRankQuant.Tests.EndToEnd;

@@ -1,8 +1,6 @@
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.Transforms;
 
