@@ -12,6 +12,7 @@ public sealed class CausalModel : IDisposable
 {
     private readonly LoadedTensors _tensors;
     private readonly Dictionary<RopeConfig, RopeTables> _tables = new(ReferenceEqualityComparer.Instance);
+    private ModelLayout? _layout;
 
     /// <summary>Opens a model on a device.</summary>
     /// <param name="checkpoint">The checkpoint; owned from now on.</param>
@@ -58,8 +59,22 @@ public sealed class CausalModel : IDisposable
     /// <summary>What the family makes of the configuration.</summary>
     public Architecture Architecture => Checkpoint.Architecture;
 
-    /// <summary>All tensors of the model.</summary>
-    public ModelLayout Layout => Checkpoint.Layout;
+    /// <summary>All tensors of the model, and which of its linears are quantized.</summary>
+    public ModelLayout Layout => _layout ?? Checkpoint.Layout;
+
+    /// <summary>
+    /// Which linears of blocks that are loaded from now on are quantized, and which stay in their own type; null for those of the family. Changes nothing of what is computed.
+    /// </summary>
+    public LinearSelection? Selection
+    {
+        get => _tensors.Selection;
+        set
+        {
+            if (ReferenceEquals(_tensors.Selection, value)) return;
+            _tensors.Selection = value;
+            _layout = value is null ? null : Checkpoint.Layout.Select(value);
+        }
+    }
 
     /// <summary>Sizes and choices.</summary>
     public DecoderConfig Config => Checkpoint.Config;
@@ -85,7 +100,7 @@ public sealed class CausalModel : IDisposable
     /// <summary>Module path and shape of every quantizable weight of all blocks, in model order.</summary>
     public IEnumerable<LinearShape> Modules => Layout.Modules;
 
-    /// <summary>Weights of all blocks' linears.</summary>
+    /// <summary>Weights of all linears that are quantized.</summary>
     public long LinearWeights => Layout.LinearWeights;
 
     /// <summary>
@@ -197,7 +212,7 @@ public sealed class CausalModel : IDisposable
         Checkpoint.Dispose();
     }
 
-    private TensorListing Listing() => new(name => Layout.Find(name) is { View: null });
+    private TensorListing Listing() => new(name => Layout.Find(name) is { View: null }, Selection);
 
     private static T With<T>(BlockParts parts, Func<BlockParts, T> make)
     {

@@ -27,6 +27,9 @@ public readonly record struct DeltaRuleShape(
     /// <summary>Rows of q, k, v and of the output.</summary>
     public int Rows => Batch * Length;
 
+    /// <summary>Numbers of states that are kept for the way back, a token of whole chunks.</summary>
+    public long KeptNumbers => (long)ValueHeads * KeySize * ValueSize / Chunk;
+
     /// <summary>Chunks of one sequence; the last one may be short.</summary>
     public int Chunks => (Length + Chunk - 1) / Chunk;
 

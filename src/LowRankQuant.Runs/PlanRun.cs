@@ -27,6 +27,7 @@ public static class PlanRun
     {
         CausalModel model = job.Model;
         Recipe recipe = job.Recipe;
+        model.Selection = recipe.Selection;
         var found = new List<string>(problems);
         found.AddRange(RunPreflight.Problems(job));
         if (job.Output.Length > 0 && OutputLock.Conflict(job.Output) is { } conflict) found.Add(conflict);
@@ -65,6 +66,7 @@ public static class PlanRun
             Scheme = $"{recipe.Method.Method}, {scheme}",
             Target = recipe.Target is { } target ? TargetNames.Of(target.Engine) : null,
             Layers = layers,
+            KeptLinears = KeptLinear.Of(model),
             BitsPerWeight = bits,
             Vocabulary = vocabulary,
             ResultBytes = Bytes(model, bits, recipe.ScaleType, vocabulary, matrix => matrix.BitsPerWeight),

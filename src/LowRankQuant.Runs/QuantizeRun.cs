@@ -25,6 +25,7 @@ public sealed class QuantizeRun : IQuantizeRun
     public RunReport Run(QuantizeJob job, IRunObserver observer, CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
+        job.Model.Selection = job.Recipe.Selection;
         using OutputLock held = OutputLock.TakeFolder(job.Output);
         if (held.TakenOver is { } note) observer.Note(note);
         string reportFile = Path.Combine(Path.GetFullPath(job.Output), RunFolder.ReportName);
@@ -77,6 +78,7 @@ public sealed class QuantizeRun : IQuantizeRun
             Method = job.Recipe.Method.Method,
             Scheme = job.Recipe.Scheme.ToString(),
             Precision = job.Recipe.Precision == Numerics.Precision.Single ? null : Choices.Of(PrecisionNames.All, job.Recipe.Precision),
+            KeptLinears = KeptLinear.Of(model),
             OwnBlocks = [.. job.Recipe.Blocks.Select(own => own.Describe())],
             Quantizers = job.Recipe.DescribeQuantizers() is { Length: > 0 } quantizers ? quantizers : null,
             Output = folder.Output,
@@ -90,7 +92,7 @@ public sealed class QuantizeRun : IQuantizeRun
         AdapterForm form = job.AdapterForm ?? AdapterForm.Codes;
         var prepared = new PreparedModel(model, job.Recipe, folder);
         // Not disposed of: it would take the source with it.
-        CausalModel written = prepared.HasChanges ? new CausalModel(new ChangedCheckpoint(model.Checkpoint, prepared.Changes()), model.Device) : model;
+        CausalModel written = prepared.HasChanges ? new CausalModel(new ChangedCheckpoint(model.Checkpoint, prepared.Changes()), model.Device) { Selection = model.Selection } : model;
         var writer = new OutputWriter(written, job.Recipe, folder, store) { Texts = job.Texts };
         if (job.Format == OutputFormat.Dense) writer.WriteDense(job.ShardBytes, cancellation);
         else writer.WriteCompressed(job.ShardBytes, form, cancellation);

@@ -33,7 +33,8 @@ internal sealed class RoundedResult(CausalModel model, CausalModel result, Recip
         {
             cancellation.ThrowIfCancellationRequested();
             using IDecoderBlock own = rounded(i), other = result.LoadBlock(i);
-            if (!own.Slots.Zip(other.Slots).All(pair => SameValues(pair.First, pair.Second))) return false;
+            Dictionary<string, LinearSlot> stored = other.Slots.Concat(other.Kept).ToDictionary(slot => slot.Name, StringComparer.Ordinal);
+            if (!own.Slots.All(slot => stored.TryGetValue(slot.Name, out LinearSlot? twin) && SameValues(slot, twin))) return false;
         }
         return true;
     }

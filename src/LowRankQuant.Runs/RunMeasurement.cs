@@ -78,6 +78,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
     {
         using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device) { Paging = _model.Paging, RunsQuantizers = job.Recipe.Activations is not null || job.Recipe.Cache is not null };
+        result.Selection = job.Recipe.Selection?.Renamed(_model.Layout, result.Layout);
         report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result);
         if (windows.Count > 0)
         {

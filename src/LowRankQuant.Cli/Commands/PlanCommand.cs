@@ -49,6 +49,13 @@ internal sealed class PlanCommand(Terminal terminal, Engine engine)
             writer.Write(layers.ToString());
             writer.WriteLine();
         }
+        if (plan.KeptLinears.Count > 0)
+        {
+            var kept = new TextTable("in its own type", "shape", "blocks", "") { WordColumns = 2 };
+            foreach (KeptLinear linear in plan.KeptLinears) kept.Add(linear.Name, $"{linear.OutFeatures} x {linear.InFeatures}", Format.Count(linear.Blocks), linear.ByDefault ? "" : "as asked");
+            writer.Write(kept.ToString());
+            writer.WriteLine();
+        }
         var sums = new TextTable("the run", "") { WordColumns = 2 };
         Add("bits per weight of the source", plan.SourceBitsPerWeight is not null, () => $"{Format.Bits(plan.SourceBitsPerWeight)}, {plan.SourceTypes ?? "floats"}");
         Add("size of the source", plan.SourceBytes is not null, () => Format.Bytes(plan.SourceBytes));

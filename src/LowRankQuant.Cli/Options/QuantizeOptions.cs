@@ -75,7 +75,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     public Option<string[]?> Layers { get; } = new("--layers")
     {
         HelpName = "PATTERN=GRID",
-        Description = "A grid of their own for layers whose path the pattern matches (down_proj, layers.0.*, re:layers\\.(0|31)\\.): a grid with a name, or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k; commas between several, the last that matches counts.",
+        Description = "A grid of their own for layers whose path the pattern matches (down_proj, layers.0.*, re:layers\\.(0|31)\\.): a grid with a name, or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k; or keep: they stay in their own type, as routers and small gates do unless a pattern ends with their name in full. Commas between several, the last that matches counts.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };

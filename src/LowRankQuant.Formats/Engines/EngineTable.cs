@@ -33,8 +33,12 @@ public static class EngineTable
     /// <summary>The widths that vLLM's Marlin kernels take with stored zero points. Source: quantization/utils/marlin_utils.py.</summary>
     public static IReadOnlyList<int> VllmZeroPointWidths { get; } = [4];
 
-    // Source: packed_modules_mapping of vLLM's models, which is the same for nearly all that have these names; that of latent attention is made in deepseek_v2.py.
-    private static readonly string[][] VllmFused = [["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"], ["q_a_proj", "kv_a_proj_with_mqa"]];
+    // Source: packed_modules_mapping of vLLM's models, which is the same for nearly all that have these names; that of latent attention is made in deepseek_v2.py, that of the gated
+    // delta rule with projections apart in qwen3_5.py.
+    private static readonly string[][] VllmFused =
+    [
+        ["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"], ["q_a_proj", "kv_a_proj_with_mqa"], ["in_proj_qkv", "in_proj_z"], ["in_proj_b", "in_proj_a"],
+    ];
 
     // Source: deepseek_v2.py. What makes the latents is the same in every shard; heads are made from them in shards.
     private static readonly string[] VllmWhole = ["q_a_proj", "kv_a_proj_with_mqa"], VllmHeads = ["q_b_proj", "kv_b_proj"];

@@ -51,10 +51,12 @@ public sealed class MlxConfig
     /// <summary>The configuration of a checkpoint.</summary>
     /// <param name="common">Layout of the layers that are not named.</param>
     /// <param name="others">Layers with another layout.</param>
-    public static JsonObject Build(MlxLayout common, IEnumerable<KeyValuePair<string, MlxLayout>> others)
+    /// <param name="dense">Layers that stay floats.</param>
+    public static JsonObject Build(MlxLayout common, IEnumerable<KeyValuePair<string, MlxLayout>> others, IEnumerable<string> dense)
     {
         JsonObject config = Fields(common);
         foreach ((string module, MlxLayout layout) in others) config[module] = Fields(layout);
+        foreach (string module in dense) config[module] = false;
         return config;
     }
 

@@ -16,6 +16,9 @@ internal sealed class LoadedTensors(ICheckpoint checkpoint, Device device, Func<
     /// <summary>Which weights stay in their files until they are computed with.</summary>
     public WeightPaging Paging { get; set; }
 
+    /// <summary>Which linears are quantized; null for those of the family.</summary>
+    public LinearSelection? Selection { get; set; }
+
     /// <summary>Weights that stay codes where they are stored as such on a uniform grid, told by their names; null for none.</summary>
     public Func<string, bool>? KeepsCodes { get; set; }
 
@@ -40,6 +43,9 @@ internal sealed class LoadedTensors(ICheckpoint checkpoint, Device device, Func<
         if (Paging == WeightPaging.Linears || (isExpert && Paging == WeightPaging.Experts)) return new PagedWeight(Load);
         return KeepsCodes?.Invoke(spec.Name) == true && checkpoint.ReadQuantized(spec.Name) is UniformWeight { Branch: null } codes ? new CodedWeight(codes) : new DenseWeight(Load());
     }
+
+    /// <inheritdoc/>
+    public bool IsKept(string block, string linear, bool byDefault) => Selection?.IsKept(block, linear, byDefault) ?? byDefault;
 
     /// <inheritdoc/>
     public RopeTables Tables(RopeConfig rope) => tables(rope);

@@ -88,7 +88,7 @@ public sealed class RuntimeQuantizers
         if (checkpoint is AdaptedCheckpoint && _inputs.Count > 0)
             throw Refused(checkpoint, "an adapter sees inputs as they are and its base sees them quantized, which cannot be executed");
         if (Config.KvCacheScheme is not null && cacheObstacle is not null) throw Refused(checkpoint, $"a quantized key-value cache cannot be executed: {cacheObstacle}");
-        HashSet<string> linears = [.. checkpoint.Layout.Modules.Select(module => StoredModule(checkpoint.Layout, module.Name))];
+        HashSet<string> linears = [.. checkpoint.Layout.Modules.Concat(checkpoint.Layout.KeptModules).Select(module => StoredModule(checkpoint.Layout, module.Name))];
         foreach ((string module, QuantizationArgs args) in _inputs)
         {
             if (!linears.Contains(module)) throw Refused(checkpoint, $"quantized inputs of '{module}', which is no linear of a block, cannot be executed");
@@ -115,7 +115,7 @@ public sealed class RuntimeQuantizers
     {
         // Linears with the same grid share a quantizer, which rounds an input that they share once.
         var shared = new Dictionary<(ActivationGrid Grid, float Step, float ZeroPoint), GridQuantizer>();
-        foreach (LinearSlot slot in block.Slots)
+        foreach (LinearSlot slot in block.Slots.Concat(block.Kept))
         {
             string module = StoredModule(layout, $"{block.Name}.{slot.Name}");
             if (!_inputs.TryGetValue(module, out QuantizationArgs? args)) continue;

@@ -16,8 +16,8 @@ internal sealed record Attention : IMixer
     /// <summary>Whether behind the rows of a head's query there are as many of a gate, whose sigmoids multiply what the head gives.</summary>
     public bool QueryHasGate { get; init; }
 
-    /// <summary>Weight of a gate for every head, [heads, hidden], whose sigmoid multiplies what the head gives; null for none.</summary>
-    public Tensor? HeadGate { get; init; }
+    /// <summary>A gate for every head, [heads, hidden], whose sigmoid multiplies what the head gives; null for none.</summary>
+    public LinearSlot? HeadGate { get; init; }
 
     /// <summary>Multiplies keys in front of their norm and rotation.</summary>
     public float KeyFactor { get; init; } = 1;
@@ -86,6 +86,23 @@ internal sealed record Attention : IMixer
     public StateSize StateSize => new(0, sizeof(float) * ((long)KeyWidth + ValueWidth));
 
     /// <inheritdoc/>
+    public TapeNumbers OnTape
+    {
+        get
+        {
+            long q = (long)Shape.Heads * Shape.HeadSize, k = Key?.OutFeatures ?? 0, v = Value?.OutFeatures ?? 0, y = (long)Shape.Heads * Shape.ValueHeadSize;
+            long clip = Clip is null ? 0 : 1, queries = NumbersOf(QueryNorm) + clip + (Rope is null ? 0 : 1) + (QueryFactor is null ? 0 : 1);
+            long keys = NumbersOf(KeyNorm) + clip + (Rope is null ? 0 : 1) + (KeyFactor == 1 ? 0 : 1), values = NumbersOf(ValueNorm) + clip + (ValueFactor == 1 ? 0 : 1);
+            long gates = (QueryHasGate ? (2 * q) + y : 0) + (HeadGate is null ? 0 : (2 * Shape.Heads) + y);
+            return new TapeNumbers(
+                Query.OutFeatures + (queries * q) + ((1 + keys) * k) + ((1 + values) * v) + y + Shape.Heads + gates + Output.OutFeatures, Query.InFeatures + (long)Output.InFeatures);
+        }
+    }
+
+    // A norm, and where heads have weights of their own these for every row, and what they give.
+    private static long NumbersOf(INorm? norm) => norm is null ? 0 : norm is WeightedHeadsNorm ? 3 : 1;
+
+    /// <inheritdoc/>
     public IMixerState CreateState(Device device, int positions) => new KeyValueLane(device, KeyWidth, ValueWidth, positions);
 
     /// <inheritdoc/>
@@ -106,7 +123,7 @@ internal sealed record Attention : IMixer
         readers.Add(Query);
         readers.Add(Key);
         readers.Add(Value);
-        if (HeadGate is not null) readers.Add(HeadGate);
+        readers.Add(HeadGate);
     }
 
     /// <inheritdoc/>
@@ -137,7 +154,7 @@ internal sealed record Attention : IMixer
         if (gate is not null) y = tape.GatedActivation(Activation.Sigmoid, gate, y);
         if (HeadGate is null) return y;
         int rows = x.Value.Rows, heads = checked(rows * Shape.Heads);
-        Variable factors = tape.Activate(Activation.Sigmoid, tape.Linear(x, new Variable(HeadGate)));
+        Variable factors = tape.Activate(Activation.Sigmoid, HeadGate.Apply(tape, x));
         return tape.View(tape.ScaleRows(tape.View(y, heads, Shape.ValueHeadSize), tape.View(factors, heads, 1)), rows, Shape.Heads * Shape.ValueHeadSize);
     }
 

@@ -18,7 +18,7 @@ internal sealed class InputReaders
     /// <summary>Linears.</summary>
     public List<LinearSlot> Slots { get; } = [];
 
-    /// <summary>Tensors that stay floats and whose last dimension are the channels: a router, the gate of a shared expert.</summary>
+    /// <summary>Tensors that are no linears and whose last dimension are the channels, such as factors of them.</summary>
     public List<Tensor> Matrices { get; } = [];
 
     /// <summary>Why the channels cannot be scaled; null where they can.</summary>
@@ -97,7 +97,15 @@ internal sealed class FoldList(IReadOnlyList<LinearSlot> slots, BlockTensors ten
             foreach (LinearSlot slot in readers.Slots) Refuse(slot, FoldKind.Norm, reason);
             return;
         }
-        _sites.Add(new FoldSite(tensors, FoldKind.Norm, ModuleOf(name!), [.. readers.Slots], Numbers(readers.Slots)) { Norm = own, Matrices = [.. readers.Matrices] });
+        LinearSlot[] quantized = [.. readers.Slots.Where(slot => !slot.IsKept)];
+        // Where all readers stay in their own type nothing is gained.
+        if (quantized.Length == 0) return;
+        _sites.Add(new FoldSite(tensors, FoldKind.Norm, ModuleOf(name!), quantized, Numbers(quantized))
+        {
+            Norm = own,
+            Matrices = [.. readers.Matrices],
+            Kept = [.. readers.Slots.Where(slot => slot.IsKept)],
+        });
     }
 
     /// <summary>Values that the output projection reads.</summary>
@@ -106,8 +114,10 @@ internal sealed class FoldList(IReadOnlyList<LinearSlot> slots, BlockTensors ten
     /// <param name="headSize">Elements of a head of values.</param>
     /// <param name="group">Query heads that read one head of values.</param>
     /// <param name="rows">Which of the projection's rows are values, whole heads of which follow each other; null for all.</param>
-    public void Values(LinearSlot values, LinearSlot output, int headSize, int group, RowPattern? rows = null) => _sites.Add(
-        new FoldSite(tensors, FoldKind.Values, values.Name, [output], Numbers([output]))
+    public void Values(LinearSlot values, LinearSlot output, int headSize, int group, RowPattern? rows = null)
+    {
+        if (output.IsKept) return;
+        _sites.Add(new FoldSite(tensors, FoldKind.Values, values.Name, [output], Numbers([output]))
         {
             Rows = values,
             Channels = rows?.Count ?? values.OutFeatures,
@@ -115,9 +125,13 @@ internal sealed class FoldList(IReadOnlyList<LinearSlot> slots, BlockTensors ten
             Group = group,
             Pattern = rows,
         });
+    }
 
     /// <summary>Rows of an up projection that the down projection reads.</summary>
-    public void Up(LinearSlot up, LinearSlot down) => _sites.Add(new FoldSite(tensors, FoldKind.Up, up.Name, [down], Numbers([down])) { Rows = up });
+    public void Up(LinearSlot up, LinearSlot down)
+    {
+        if (!down.IsKept) _sites.Add(new FoldSite(tensors, FoldKind.Up, up.Name, [down], Numbers([down])) { Rows = up });
+    }
 
     /// <summary>Says why the input of a linear cannot be scaled.</summary>
     public void Refuse(LinearSlot reader, FoldKind kind, string reason) => _refused[reader] = (kind, reason);
@@ -201,7 +215,7 @@ public sealed class BlockFolds
     /// <summary>Where a fold is exact.</summary>
     public IReadOnlyList<FoldSite> Sites { get; }
 
-    /// <summary>Linears whose input has no exact fold; every linear is here or a reader of one of <see cref="Sites"/>.</summary>
+    /// <summary>Linears whose input has no exact fold; every linear that is quantized is here or a reader of one of <see cref="Sites"/>.</summary>
     public IReadOnlyList<RefusedFold> Refused { get; }
 
     /// <summary>Linears that write to the residual stream.</summary>

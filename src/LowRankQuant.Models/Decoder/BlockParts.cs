@@ -24,6 +24,12 @@ internal interface ITensorSource
     /// <param name="isExpert">Whether the linear belongs to an expert.</param>
     IWeightSource LoadWeight(TensorSpec spec, bool isExpert);
 
+    /// <summary>Whether a linear stays in its own type.</summary>
+    /// <param name="block">Name of its block.</param>
+    /// <param name="linear">Its name within the block.</param>
+    /// <param name="byDefault">Whether the family leaves it so.</param>
+    bool IsKept(string block, string linear, bool byDefault) => byDefault;
+
     /// <summary>Tables of angles, shared by all blocks that rotate alike.</summary>
     RopeTables Tables(RopeConfig rope);
 
@@ -40,7 +46,8 @@ internal interface ITensorSource
 /// <param name="index">Number of the block.</param>
 internal sealed class BlockParts(ITensorSource source, string name, int index) : IDisposable
 {
-    private readonly List<LinearSlot> _slots = [];
+    private readonly List<LinearSlot> _slots = [], _kept = [];
+    private readonly List<LinearShape> _shapes = [];
     private readonly List<SlotGroup> _declared = [];
     private readonly List<IDisposable> _owned = [];
     private readonly List<RouterChoice> _routers = [];
@@ -55,8 +62,14 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
     /// <summary>Where tensors go.</summary>
     public Device Device => source.Device;
 
-    /// <summary>The linears made so far, in their order.</summary>
+    /// <summary>The linears made so far that are quantized, in their order.</summary>
     public IReadOnlyList<LinearSlot> Slots => _slots;
+
+    /// <summary>The linears made so far that stay in their own type, in their order.</summary>
+    public IReadOnlyList<LinearSlot> Kept => _kept;
+
+    /// <summary>Names within the block and shapes of all of them, in their order.</summary>
+    public IReadOnlyList<LinearShape> Shapes => _shapes;
 
     /// <summary>See <see cref="IDecoderBlock.DeclaredInputs"/>.</summary>
     public IReadOnlyList<SlotGroup> DeclaredInputs => _declared;
@@ -90,9 +103,35 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
             Tensors.Add(offset, $"{module}.bias");
         }
         else if (bias.Key is { } key) source.NoteMissingBias(module, key);
-        var slot = new LinearSlot(part, outFeatures, inFeatures, weight, offset) { IsExpert = isExpert };
-        Tensors.Add(slot, module);
-        _slots.Add(slot);
+        return Add(new LinearSlot(part, outFeatures, inFeatures, weight, offset) { IsExpert = isExpert, IsKept = source.IsKept(name, part, byDefault: false) }, keptByDefault: false);
+    }
+
+    /// <summary>
+    /// A linear that stays in its own type where nobody asks for it by name: a router, a gate of few rows, a projection to a few numbers. It is in memory as floats, whatever is
+    /// paged.
+    /// </summary>
+    /// <param name="part">Name within the block, without <c>.weight</c>.</param>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="inFeatures">Columns.</param>
+    /// <param name="biased">Whether it has a bias.</param>
+    public LinearSlot KeptLinear(string part, int outFeatures, int inFeatures, bool biased = false)
+    {
+        string module = Path(part);
+        var weight = new DenseWeight(source.Load(new TensorSpec($"{module}.weight", [outFeatures, inFeatures], null)));
+        Tensor? offset = null;
+        if (biased)
+        {
+            offset = source.Load(new TensorSpec($"{module}.bias", [outFeatures], null));
+            Tensors.Add(offset, $"{module}.bias");
+        }
+        return Add(new LinearSlot(part, outFeatures, inFeatures, weight, offset) { IsKept = source.IsKept(name, part, byDefault: true) }, keptByDefault: true);
+    }
+
+    private LinearSlot Add(LinearSlot slot, bool keptByDefault)
+    {
+        Tensors.Add(slot, Path(slot.Name));
+        _shapes.Add(new LinearShape(slot.Name, slot.OutFeatures, slot.InFeatures) { IsExpert = slot.IsExpert, KeptByDefault = keptByDefault });
+        (slot.IsKept ? _kept : _slots).Add(slot);
         _owned.Add(slot);
         return slot;
     }
@@ -204,8 +243,12 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
         return Own(new KeyBiasTable(source.Device, heads, (head, position) => bias(slopes[head], position)));
     }
 
-    /// <summary>Says that slots share an input where a run may not show it.</summary>
-    public void DeclareInput(int stage, params LinearSlot[] slots) => _declared.Add(new SlotGroup(stage, [.. slots.Select(slot => _slots.IndexOf(slot))]));
+    /// <summary>Says that slots share an input where a run may not show it; nobody looks at the inputs of those that stay in their own type.</summary>
+    public void DeclareInput(int stage, params LinearSlot[] slots)
+    {
+        int[] numbers = [.. slots.Where(slot => !slot.IsKept).Select(slot => _slots.IndexOf(slot))];
+        if (numbers.Length > 0) _declared.Add(new SlotGroup(stage, numbers));
+    }
 
     /// <summary>A number for a declared stage.</summary>
     public int NextDeclaredStage() => _stages++;

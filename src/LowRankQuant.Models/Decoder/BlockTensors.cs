@@ -12,6 +12,7 @@ internal sealed class BlockTensors(string blockName, WorkerPool workers)
 {
     private readonly Dictionary<Tensor, (string Name, float Offset)> _stored = [];
     private readonly Dictionary<string, LinearSlot> _slots = new(StringComparer.Ordinal);
+    private readonly Dictionary<LinearSlot, string> _weights = [];
     private readonly HashSet<Tensor> _changed = [];
     private readonly HashSet<LinearSlot> _changedSlots = [];
 
@@ -32,7 +33,11 @@ internal sealed class BlockTensors(string blockName, WorkerPool workers)
     /// <summary>Notes a linear.</summary>
     /// <param name="slot">The linear.</param>
     /// <param name="module">Its full name, without <c>.weight</c>.</param>
-    public void Add(LinearSlot slot, string module) => _slots[$"{module}.weight"] = slot;
+    public void Add(LinearSlot slot, string module)
+    {
+        _slots[$"{module}.weight"] = slot;
+        _weights[slot] = $"{module}.weight";
+    }
 
     /// <summary>Says that a tensor in memory is what is stored plus a number.</summary>
     public void SetOffset(Tensor tensor, float offset) => _stored[tensor] = (_stored[tensor].Name, offset);
@@ -58,13 +63,24 @@ internal sealed class BlockTensors(string blockName, WorkerPool workers)
         tensor.CopyFrom(offset == 0 ? stored : Array.ConvertAll(stored, value => value + offset));
     }
 
-    /// <summary>Changes the values of a weight in a slot: at once, or, where they are paged, whenever they become floats.</summary>
+    /// <summary>
+    /// Changes the values of a weight in a slot: at once, or, where they are paged, whenever they become floats. One that stays in its own type has the digits that are stored.
+    /// </summary>
     /// <param name="slot">The slot.</param>
     /// <param name="change">Given the values [outFeatures, inFeatures]; the same change each time.</param>
     /// <param name="undo">Takes the old weight; null where it is to be freed.</param>
     /// <exception cref="InvalidOperationException">The weight is no floats, such as one that is being trained.</exception>
     public void Change(LinearSlot slot, Action<float[]> change, FoldUndo? undo)
     {
+        if (slot.IsKept && Rounding is { } rounding)
+        {
+            (string name, Action<float[]> exact) = (_weights[slot], change);
+            change = values =>
+            {
+                exact(values);
+                for (int i = 0; i < values.Length; i++) values[i] = rounding(name, values[i]);
+            };
+        }
         IWeightSource changed;
         switch (slot.Weight)
         {
@@ -102,13 +118,12 @@ internal sealed class BlockTensors(string blockName, WorkerPool workers)
     }
 
     /// <summary>What changed so far.</summary>
-    /// <param name="weights">Whether the weights in slots are among it.</param>
+    /// <param name="weights">Whether the weights in slots are among it; those that stay in their own type always are.</param>
     public ChangedTensors Changes(bool weights)
     {
         var changes = new ChangedTensors();
         foreach (Tensor tensor in _changed) changes.Add(NameOf(tensor)!, Stored(tensor));
-        if (!weights) return changes;
-        foreach ((string name, LinearSlot slot) in _slots.Where(pair => _changedSlots.Contains(pair.Value))) changes.Add(name, slot.WeightValues());
+        foreach ((string name, LinearSlot slot) in _slots.Where(pair => _changedSlots.Contains(pair.Value) && (weights || pair.Value.IsKept))) changes.Add(name, slot.WeightValues());
         return changes;
     }
 

@@ -18,6 +18,9 @@ internal sealed class DecoderBlock(BlockParts parts, IBlockBody body) : IDecoder
     public IReadOnlyList<LinearSlot> Slots => parts.Slots;
 
     /// <inheritdoc/>
+    public IReadOnlyList<LinearSlot> Kept => parts.Kept;
+
+    /// <inheritdoc/>
     public IReadOnlyList<SlotGroup> DeclaredInputs => parts.DeclaredInputs;
 
     /// <inheritdoc/>
@@ -109,6 +112,14 @@ internal sealed class SequentialBody : IBlockBody
     }
 
     /// <inheritdoc/>
+    public TapeNumbers OnTape(int hidden)
+    {
+        // Two norms, two sums, what the MLP gives, and one to spare.
+        int streams = 6 + (MixerPostNorm is null ? 0 : 1) + (MlpPostNorm is null ? 0 : 1) + (ResidualFactor == 1 ? 0 : 2);
+        return new TapeNumbers((long)streams * hidden, 0) + Mixer.OnTape + Mlp.OnTape;
+    }
+
+    /// <inheritdoc/>
     public void AddFolds(FoldList folds)
     {
         AddMixerFolds(folds);
@@ -161,6 +172,9 @@ internal sealed class ParallelBody : IBlockBody
         Variable mixed = tape.Add(x, Mixer.Apply(tape, h, pass));
         return tape.Add(mixed, Mlp.Apply(tape, other));
     }
+
+    /// <inheritdoc/>
+    public TapeNumbers OnTape(int hidden) => new TapeNumbers((MlpNorm is null ? 5L : 6) * hidden, 0) + Mixer.OnTape + Mlp.OnTape;
 
     /// <inheritdoc/>
     public void AddFolds(FoldList folds)

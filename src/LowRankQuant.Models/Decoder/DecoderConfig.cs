@@ -50,9 +50,6 @@ public sealed record DecoderConfig
     /// <summary>Keys visible to a query, itself included; 0 for all.</summary>
     public int SlidingWindow { get; init; }
 
-    /// <summary>Numbers that attention leaves on a tape for every token beyond the few of the stream's width that projections and rotation leave elsewhere; 0 for no more.</summary>
-    public long AttentionNumbers { get; init; }
-
     /// <summary>Begin-of-text id of the configuration, if any.</summary>
     public int? BosId { get; init; }
 

@@ -52,12 +52,11 @@ internal sealed record ExpertParts(string Prefix, int Count, int Hidden, int Wid
     /// <summary>Makes them; their slots follow each other expert by expert.</summary>
     public IReadOnlyList<IExpert> Make(BlockParts parts)
     {
-        ExpertStorage storage = parts.IsStored($"{Prefix}.0.{(Plain ? Names.Up : Names.Gate)}.weight") ? ExpertStorage.Apart : Storage;
         int inputs = parts.NextDeclaredStage(), outputs = parts.NextDeclaredStage();
         return [.. Enumerable.Range(0, Count).Select(IExpert (e) =>
         {
-            LinearSlot? gate = Plain ? null : Slot(parts, storage, e, Names.Gate, Part.Gate);
-            LinearSlot up = Slot(parts, storage, e, Names.Up, Part.Up), down = Slot(parts, storage, e, Names.Down, Part.Down);
+            LinearSlot? gate = Plain ? null : Slot(parts, e, Names.Gate, Part.Gate);
+            LinearSlot up = Slot(parts, e, Names.Up, Part.Up), down = Slot(parts, e, Names.Down, Part.Down);
             if (gate is null) parts.DeclareInput(inputs, up);
             else parts.DeclareInput(inputs, gate, up);
             parts.DeclareInput(outputs, down);
@@ -66,10 +65,12 @@ internal sealed record ExpertParts(string Prefix, int Count, int Hidden, int Wid
         })];
     }
 
-    private LinearSlot Slot(BlockParts parts, ExpertStorage storage, int expert, string name, Part part)
+    private LinearSlot Slot(BlockParts parts, int expert, string name, Part part)
     {
         (int rows, int columns) = part == Part.Down ? (Hidden, Width) : (Width, Hidden);
         string module = $"{Prefix}.{expert}.{name}";
+        // Some may be apart and others in a stack, where only some are quantized.
+        ExpertStorage storage = parts.IsStored($"{module}.weight") ? ExpertStorage.Apart : Storage;
         BiasRule bias = Biased ? BiasRule.Always : BiasRule.Never;
         // Quantized experts are stored apart, and their biases may still lie in a stack.
         StoredView? offset = Storage == ExpertStorage.Apart || parts.IsStored($"{module}.bias") ? null : BiasView(parts, Storage, expert, part);

@@ -21,8 +21,22 @@ internal sealed record Experts : IFeedForward
     /// <summary>What every token passes besides, or null.</summary>
     public IFeedForward? Shared { get; init; }
 
-    /// <summary>Weight of a sigmoid gate behind the shared part, [1, hidden], or null for none.</summary>
-    public Tensor? SharedGate { get; init; }
+    /// <summary>A sigmoid gate behind the shared part, [1, hidden], or null for none.</summary>
+    public LinearSlot? SharedGate { get; init; }
+
+    /// <inheritdoc/>
+    public TapeNumbers OnTape
+    {
+        get
+        {
+            long hidden = Items[0].Down.OutFeatures;
+            // Of each of a token's experts its input, its output, and that weighed.
+            TapeNumbers routed = Router.Routing.Chosen * (Items[0].OnTape + new TapeNumbers((3 * hidden) + 2, 0)) + Router.OnTape;
+            if (Shared is null) return routed;
+            // What all tokens pass gives as much as the experts do, perhaps behind a gate, and the sum.
+            return routed + Shared.OnTape + new TapeNumbers(((SharedGate is null ? 2 : 3) * hidden) + 2, 0);
+        }
+    }
 
     /// <inheritdoc/>
     public Variable Apply(Tape tape, Variable x) => Apply(tape, x, x);
@@ -54,7 +68,7 @@ internal sealed record Experts : IFeedForward
         Variable sum = tape.SumRows(x.Value.Rows, x.Value.Columns, parts);
         if (Shared is null) return sum;
         Variable shared = Shared.Apply(tape, x);
-        if (SharedGate is not null) shared = tape.ScaleRows(shared, tape.Activate(Activation.Sigmoid, tape.Linear(x, new Variable(SharedGate))));
+        if (SharedGate is not null) shared = tape.ScaleRows(shared, tape.Activate(Activation.Sigmoid, SharedGate.Apply(tape, x)));
         return tape.Add(sum, shared);
     }
 
@@ -67,7 +81,7 @@ internal sealed record Experts : IFeedForward
         if (withRouter) Router.AddReaders(readers);
         foreach (IExpert expert in Items) expert.AddReaders(readers);
         Shared?.AddReaders(readers);
-        if (SharedGate is not null) readers.Add(SharedGate);
+        readers.Add(SharedGate);
     }
 
     /// <inheritdoc/>

@@ -47,7 +47,7 @@ public sealed class FoldSite
     /// <summary>Its name within the block, such as <c>input_layernorm</c> or <c>mlp.up_proj</c>.</summary>
     public string Source { get; }
 
-    /// <summary>The linears that read the channels.</summary>
+    /// <summary>The linears that read the channels and are quantized.</summary>
     public IReadOnlyList<LinearSlot> Slots { get; }
 
     /// <summary>Their numbers in the block.</summary>
@@ -65,10 +65,12 @@ public sealed class FoldSite
     /// <summary>Whether it lies within one expert.</summary>
     public bool IsExpert => Kind == FoldKind.Up && Slots[0].IsExpert;
 
-    /// <summary>Readers that are no slots and stay floats: a router, the gate of a shared expert.</summary>
-    public int OtherReaders => Matrices.Count;
+    /// <summary>Readers that stay floats: a router, the gate of a shared expert, a linear that is not quantized.</summary>
+    public int OtherReaders => Matrices.Count + Kept.Count;
 
     internal IReadOnlyList<Tensor> Matrices { get; init; } = [];
+
+    internal IReadOnlyList<LinearSlot> Kept { get; init; } = [];
 
     internal IChannelNorm? Norm { get; init; }
 
@@ -86,7 +88,7 @@ public sealed class FoldSite
     public float[] WeightMaxima()
     {
         var maxima = new float[Channels];
-        foreach (LinearSlot slot in Slots) Add(slot.WeightValues(), slot.InFeatures);
+        foreach (LinearSlot slot in Slots.Concat(Kept)) Add(slot.WeightValues(), slot.InFeatures);
         foreach (Tensor matrix in Matrices) Add(matrix.ToArray(), matrix.Columns);
         return maxima;
 
@@ -116,7 +118,7 @@ public sealed class FoldSite
         float[] own = factors.ToArray();
         if (Norm is not null) DivideNorm(Norm, own, undo);
         else DivideRows(Rows!, own, undo);
-        foreach (LinearSlot slot in Slots) _tensors.Change(slot, values => Multiply(values, slot.InFeatures, own), undo);
+        foreach (LinearSlot slot in Slots.Concat(Kept)) _tensors.Change(slot, values => Multiply(values, slot.InFeatures, own), undo);
         foreach (Tensor matrix in Matrices)
         {
             float[] values = matrix.ToArray();

@@ -47,6 +47,17 @@ internal sealed class Gemma4Body : IBlockBody
     }
 
     /// <inheritdoc/>
+    public TapeNumbers OnTape(int hidden)
+    {
+        TapeNumbers sum = Main.OnTape(hidden);
+        // Three norms, what the experts give, and its sum with the MLP's.
+        if (Sparse is { } sparse) sum += new TapeNumbers(5L * hidden, 0) + sparse.Experts.OnTape;
+        // The projection, its norm, the sum.
+        if (Own is { } own) sum += new TapeNumbers((3L * hidden) + (2L * own.Gate.OutFeatures), own.Gate.InFeatures + (long)own.Projection.InFeatures);
+        return Factor == 1 ? sum : sum + new TapeNumbers(hidden, 0);
+    }
+
+    /// <inheritdoc/>
     public void AddFolds(FoldList folds)
     {
         Main.AddMixerFolds(folds);

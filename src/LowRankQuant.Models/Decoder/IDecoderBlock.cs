@@ -12,8 +12,11 @@ public interface IDecoderBlock : IDisposable
     /// <summary>Name of the block in a checkpoint, such as <c>model.layers.3</c>.</summary>
     string Name { get; }
 
-    /// <summary>The quantizable linear layers, in the order of <see cref="ModelLayout"/>.</summary>
+    /// <summary>The linear layers that are quantized, in the order of <see cref="ModelLayout.Linears"/>.</summary>
     IReadOnlyList<LinearSlot> Slots { get; }
+
+    /// <summary>Those that stay in their own type, in the order of <see cref="ModelLayout.Kept"/>: they are computed with, and gradients pass through them.</summary>
+    IReadOnlyList<LinearSlot> Kept { get; }
 
     /// <summary>Slots that see the same kind of input, where one run may not show it: an expert by itself, say. Empty where running shows everything.</summary>
     IReadOnlyList<SlotGroup> DeclaredInputs { get; }
@@ -29,7 +32,7 @@ public interface IDecoderBlock : IDisposable
 
     /// <summary>
     /// From the name of a tensor and a value to the value as it will be stored; null where all digits are. Norms, biases and routers that transforms change get these values, so
-    /// that what is computed with is what is stored; what a norm's weight loses goes into the factors of its fold. Weights in slots are not touched.
+    /// that what is computed with is what is stored; what a norm's weight loses goes into the factors of its fold. Weights of <see cref="Kept"/> are among them, those of <see cref="Slots"/> are not touched.
     /// </summary>
     Func<string, float, float>? StoredRounding { get; set; }
 
@@ -49,7 +52,7 @@ public interface IDecoderBlock : IDisposable
     Variable Forward(Tape tape, Variable x, ForwardPass pass);
 
     /// <summary>The tensors of the block that transforms changed since it was loaded.</summary>
-    /// <param name="weights">Whether the weights in the slots, as they are now, are among them; a method that quantizes them stores them itself.</param>
+    /// <param name="weights">Whether the weights in the slots, as they are now, are among them; a method that quantizes them stores them itself. Those of <see cref="Kept"/> always are.</param>
     ChangedTensors Changes(bool weights);
 
     /// <summary>Takes over what transforms changed of this block when it was loaded before.</summary>

@@ -72,6 +72,21 @@ internal sealed record LatentAttention : IMixer
     public StateSize StateSize => new(0, sizeof(float) * ((long)KeyWidth + ValueWidth));
 
     /// <inheritdoc/>
+    public TapeNumbers OnTape
+    {
+        get
+        {
+            // Queries, keys and values in whole and in parts, and the latents in front of and behind their norms.
+            long plain = (long)Shape.Heads * PlainSize, rotated = Rope is null ? 0 : (long)Shape.Heads * RotatedSize;
+            long queries = KeyWidth + (2L * (QueryLatent?.OutFeatures ?? 0)) + (Rope is null ? 0 : plain + (2 * rotated) + KeyWidth) + (QueryFactor is null ? 0 : KeyWidth);
+            long keys = (3L * Latent.OutFeatures) + KeyValue.OutFeatures + plain + ValueWidth + KeyWidth;
+            return new TapeNumbers(
+                queries + keys + ValueWidth + Shape.Heads + Output.OutFeatures,
+                (QueryLatent?.InFeatures ?? 0) + (long)Query.InFeatures + KeyValue.InFeatures + Output.InFeatures);
+        }
+    }
+
+    /// <inheritdoc/>
     public IMixerState CreateState(Device device, int positions) => new KeyValueLane(device, KeyWidth, ValueWidth, positions);
 
     /// <inheritdoc/>

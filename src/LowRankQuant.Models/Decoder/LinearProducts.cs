@@ -31,6 +31,7 @@ public sealed class LinearProducts
     /// <summary>Notes the linears of a block as they now are.</summary>
     internal void Note(IDecoderBlock block)
     {
-        foreach (LinearSlot slot in block.Slots) _codes[$"{block.Name}.{slot.Name}"] = slot.MultipliesCodes;
+        // What stays in its own type is codes only where a source has it so.
+        foreach (LinearSlot slot in block.Slots.Concat(block.Kept.Where(slot => slot.MultipliesCodes))) _codes[$"{block.Name}.{slot.Name}"] = slot.MultipliesCodes;
     }
 }

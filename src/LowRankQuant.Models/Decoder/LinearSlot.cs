@@ -80,6 +80,9 @@ public sealed class LinearSlot : IDisposable
     /// <summary>Whether it belongs to an expert, one of several that tokens are sent to.</summary>
     public bool IsExpert { get; init; }
 
+    /// <summary>Whether it stays in its own type: it is computed with, and no method sees it.</summary>
+    public bool IsKept { get; init; }
+
     /// <summary>[outFeatures], or null.</summary>
     internal Tensor? Bias => _bias?.Value;
 

@@ -53,6 +53,10 @@ internal sealed record GatedMlp : IExpert
     public float OutputFactor { get; init; } = 1;
 
     /// <inheritdoc/>
+    public TapeNumbers OnTape => new(
+        ((GateFactor == 1 ? 3L : 4) * Down.InFeatures) + (OutputFactor == 1 ? 0 : Down.OutFeatures), Up.InFeatures + (long)Down.InFeatures);
+
+    /// <inheritdoc/>
     public bool IsIdle => Gate.IsIdle || Up.IsIdle || Down.IsIdle;
 
     /// <inheritdoc/>
@@ -98,6 +102,9 @@ internal sealed class PlainMlp : IExpert
 
     /// <summary>Between them.</summary>
     public required NonLinearity Activation { get; init; }
+
+    /// <inheritdoc/>
+    public TapeNumbers OnTape => new(2L * Down.InFeatures, Up.InFeatures + (long)Down.InFeatures);
 
     /// <inheritdoc/>
     public bool IsIdle => Up.IsIdle || Down.IsIdle;

@@ -1,6 +1,6 @@
 namespace LowRankQuant.Models.Decoder;
 
-/// <summary>A quantizable linear of a block.</summary>
+/// <summary>A linear of a block.</summary>
 /// <param name="Name">Name within the block, such as <c>self_attn.q_proj</c>.</param>
 /// <param name="OutFeatures">Rows of the weight.</param>
 /// <param name="InFeatures">Columns of the weight.</param>
@@ -8,6 +8,9 @@ public readonly record struct LinearShape(string Name, int OutFeatures, int InFe
 {
     /// <summary>Whether it belongs to an expert, one of several that tokens are sent to.</summary>
     public bool IsExpert { get; init; }
+
+    /// <summary>Whether its family leaves it in its own type where nobody asks for it by name: routers and other small gates.</summary>
+    public bool KeptByDefault { get; init; }
 
     /// <summary>OutFeatures times InFeatures.</summary>
     public long Weights => (long)OutFeatures * InFeatures;
@@ -39,21 +42,32 @@ public readonly record struct BiasRule(string? Key, bool IsOn)
 /// <param name="Tied">Whether both are one matrix.</param>
 public sealed record VocabularyShape(string Embedding, string Head, int Rows, int Width, bool Tied);
 
-/// <summary>All tensors of a model and the linears of its blocks: what its family makes of a configuration, without any file.</summary>
+/// <summary>
+/// All tensors of a model and the linears of its blocks: what its family makes of a configuration, without any file; and which of the linears are quantized, as the family has it or
+/// as somebody chose.
+/// </summary>
 public sealed class ModelLayout
 {
     private readonly Dictionary<string, TensorSpec> _byName;
 
     internal ModelLayout(
         IReadOnlyList<TensorSpec> tensors, IReadOnlyList<string> blocks, IReadOnlyList<IReadOnlyList<LinearShape>> linears,
-        IReadOnlyDictionary<string, IReadOnlyList<string>> biases)
+        IReadOnlyDictionary<string, IReadOnlyList<string>> biases, LinearSelection? selection = null)
     {
         Tensors = tensors;
         Blocks = blocks;
-        Linears = linears;
+        AllLinears = linears;
         Biases = biases;
+        Linears = [.. linears.Select((block, i) => Choose(block, blocks[i], kept: false))];
+        Kept = [.. linears.Select((block, i) => Choose(block, blocks[i], kept: true))];
         _byName = tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
-        LinearWeights = linears.Sum(block => block.Sum(linear => (long)linear.OutFeatures * linear.InFeatures));
+        LinearWeights = Linears.Sum(block => block.Sum(linear => (long)linear.OutFeatures * linear.InFeatures));
+
+        IReadOnlyList<LinearShape> Choose(IReadOnlyList<LinearShape> block, string name, bool kept)
+        {
+            LinearShape[] chosen = [.. block.Where(linear => LinearSelection.IsKept(selection, name, linear) == kept)];
+            return chosen.Length == block.Count ? block : chosen;
+        }
     }
 
     /// <summary>A layout of blocks that are alike, by their linears alone.</summary>
@@ -73,10 +87,16 @@ public sealed class ModelLayout
     /// <summary>Names of the blocks.</summary>
     public IReadOnlyList<string> Blocks { get; }
 
-    /// <summary>The quantizable linears of every block, in slot order.</summary>
+    /// <summary>The linears of every block that are quantized, in slot order.</summary>
     public IReadOnlyList<IReadOnlyList<LinearShape>> Linears { get; }
 
-    /// <summary>Weights of all blocks' linears.</summary>
+    /// <summary>The linears of every block that stay in their own type, in slot order.</summary>
+    public IReadOnlyList<IReadOnlyList<LinearShape>> Kept { get; }
+
+    /// <summary>The linears of every block, in slot order, whatever becomes of them.</summary>
+    public IReadOnlyList<IReadOnlyList<LinearShape>> AllLinears { get; }
+
+    /// <summary>Weights of all linears that are quantized.</summary>
     public long LinearWeights { get; }
 
     /// <summary>Embedding and output head; null where nobody knows them, as of a model that no family knows.</summary>
@@ -84,6 +104,9 @@ public sealed class ModelLayout
 
     /// <summary>Most experts that a token is sent to in a block; 0 without experts.</summary>
     public int ExpertsPerToken { get; init; }
+
+    /// <summary>What a token leaves on a tape in every block; empty where linears are all that is known.</summary>
+    public IReadOnlyList<TapeNumbers> OnTape { get; init; } = [];
 
     /// <summary>Linears that would have a bias if a key of the configuration were true, by that key.</summary>
     internal IReadOnlyDictionary<string, IReadOnlyList<string>> Biases { get; }
@@ -94,9 +117,20 @@ public sealed class ModelLayout
     /// <summary>The linears of the block that has the most weights.</summary>
     public IReadOnlyList<LinearShape> LargestBlock => Linears.MaxBy(block => block.Sum(linear => (long)linear.OutFeatures * linear.InFeatures)) ?? [];
 
+    /// <summary>The same model with other linears quantized.</summary>
+    /// <param name="selection">Which; null for those of the family.</param>
+    public ModelLayout Select(LinearSelection? selection) =>
+        new(Tensors, Blocks, AllLinears, Biases, selection) { Vocabulary = Vocabulary, ExpertsPerToken = ExpertsPerToken, OnTape = OnTape };
+
     /// <summary>The tensor of a name; null for none.</summary>
     public TensorSpec? Find(string name) => _byName.GetValueOrDefault(name);
 
-    /// <summary>Module paths of all linears with their shapes, in model order.</summary>
-    public IEnumerable<LinearShape> Modules => Blocks.SelectMany((block, i) => Linears[i].Select(linear => linear with { Name = $"{block}.{linear.Name}" }));
+    /// <summary>Module paths of all linears that are quantized with their shapes, in model order.</summary>
+    public IEnumerable<LinearShape> Modules => Paths(Linears);
+
+    /// <summary>Module paths of the linears that stay in their own type, in model order.</summary>
+    public IEnumerable<LinearShape> KeptModules => Paths(Kept);
+
+    private IEnumerable<LinearShape> Paths(IReadOnlyList<IReadOnlyList<LinearShape>> linears) =>
+        Blocks.SelectMany((block, i) => linears[i].Select(linear => linear with { Name = $"{block}.{linear.Name}" }));
 }

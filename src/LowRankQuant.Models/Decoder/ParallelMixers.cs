@@ -4,14 +4,30 @@ using LowRankQuant.Numerics.Autograd;
 namespace LowRankQuant.Models.Decoder;
 
 /// <summary>Mixers side by side: y = sum over them of out * mixer(in * x).</summary>
+/// <param name="hidden">Width of the stream.</param>
 /// <param name="parts">The mixers, and what multiplies the input and the output of each.</param>
-internal sealed class ParallelMixers(params (IMixer Mixer, float In, float Out)[] parts) : IMixer
+internal sealed class ParallelMixers(int hidden, params (IMixer Mixer, float In, float Out)[] parts) : IMixer
 {
     /// <inheritdoc/>
     public StateSize StateSize => new(parts.Sum(part => part.Mixer.StateSize.Fixed), parts.Sum(part => part.Mixer.StateSize.PerPosition));
 
     /// <inheritdoc/>
     public IReadOnlyList<CacheSite> Caches { get; } = [.. parts.SelectMany(part => part.Mixer.Caches)];
+
+    /// <inheritdoc/>
+    public TapeNumbers OnTape
+    {
+        get
+        {
+            TapeNumbers sum = default;
+            foreach ((IMixer mixer, float input, float output) in parts)
+            {
+                // What they give is added up.
+                sum += mixer.OnTape + new TapeNumbers(((input == 1 ? 0L : 1) + (output == 1 ? 0 : 1) + 1) * hidden, 0);
+            }
+            return sum;
+        }
+    }
 
     /// <inheritdoc/>
     public IMixerState CreateState(Device device, int positions) => new JointState([.. parts.Select(part => part.Mixer.CreateState(device, positions))]);

@@ -29,11 +29,8 @@ public sealed class RouterChoice
 /// <summary>From a token to its experts and their weights.</summary>
 internal sealed class Router
 {
-    /// <summary>[experts, hidden].</summary>
-    public required Tensor Weight { get; init; }
-
-    /// <summary>[experts], or null.</summary>
-    public Tensor? Bias { get; init; }
+    /// <summary>Projection to logits, [experts, hidden].</summary>
+    public required LinearSlot Projection { get; init; }
 
     /// <summary>Of what the router sees, or null.</summary>
     public INorm? Norm { get; init; }
@@ -50,11 +47,16 @@ internal sealed class Router
     /// <summary>What was chosen.</summary>
     public required RouterChoice Choice { get; init; }
 
+    /// <summary>What it leaves on a tape: logits, and its input normalised and scaled.</summary>
+    public TapeNumbers OnTape =>
+        new(Projection.OutFeatures + (((Norm is null ? 0L : 1) + (ColumnScale is null ? 0 : 2) + (InputFactor == 1 ? 0 : 1)) * Projection.InFeatures), 0);
+
     /// <summary>Names what reads its input.</summary>
     public void AddReaders(InputReaders readers)
     {
         if (Norm is not null) readers.Refuse("the router normalises the same input by itself");
-        readers.Add(ColumnScale ?? Weight);
+        if (ColumnScale is null) readers.Add(Projection);
+        else readers.Add(ColumnScale);
     }
 
     /// <summary>Chooses for every row of <paramref name="x"/> [rows, hidden].</summary>
@@ -64,7 +66,7 @@ internal sealed class Router
         if (Norm is not null) x = Norm.Apply(tape, x);
         if (ColumnScale is not null) x = tape.ScaleColumns(x, ColumnScale);
         if (InputFactor != 1) x = tape.Scale(x, InputFactor);
-        Variable logits = tape.Linear(x, new Variable(Weight), Bias is null ? null : new Variable(Bias));
+        Variable logits = Projection.Apply(tape, x);
         (int[] chosen, Variable weights) = tape.Route(Routing, logits, Choice.Given);
         Choice.Note(chosen, Routing.Experts);
         return (chosen, weights);

@@ -23,6 +23,9 @@ internal sealed class SingleBody : IBlockBody
     }
 
     /// <inheritdoc/>
+    public TapeNumbers OnTape(int hidden) => Part is IMixer mixer ? new TapeNumbers(3L * hidden, 0) + mixer.OnTape : new TapeNumbers(4L * hidden, 0) + ((IFeedForward)Part).OnTape;
+
+    /// <inheritdoc/>
     public void AddFolds(FoldList folds)
     {
         folds.Stream(Norm, InputReaders.Of(Part));
@@ -35,6 +38,8 @@ internal sealed class SingleBody : IBlockBody
         public static readonly NoMixer Only = new();
 
         public StateSize StateSize => default;
+
+        public TapeNumbers OnTape => default;
 
         public IMixerState CreateState(Device device, int positions) => this;
 

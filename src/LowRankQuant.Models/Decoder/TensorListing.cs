@@ -5,7 +5,8 @@ namespace LowRankQuant.Models.Decoder;
 
 /// <summary>Notes which tensors a model asks for. Nothing is read; whoever asks gets a placeholder.</summary>
 /// <param name="isStored">Whether files hold a tensor under a name.</param>
-internal sealed class TensorListing(Func<string, bool> isStored) : ITensorSource, IDisposable
+/// <param name="selection">Which linears are quantized; null for those of the family.</param>
+internal sealed class TensorListing(Func<string, bool> isStored, LinearSelection? selection = null) : ITensorSource, IDisposable
 {
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Threads = 1 });
     private readonly List<TensorSpec> _tensors = [];
@@ -43,6 +44,9 @@ internal sealed class TensorListing(Func<string, bool> isStored) : ITensorSource
         _tensors.Add(spec);
         return new Placeholder();
     }
+
+    /// <inheritdoc/>
+    public bool IsKept(string block, string linear, bool byDefault) => selection?.IsKept(block, linear, byDefault) ?? byDefault;
 
     /// <inheritdoc/>
     public void NoteMissingBias(string module, string key)

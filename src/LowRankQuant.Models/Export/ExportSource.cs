@@ -2,6 +2,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Checkpoints.Folders;
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 
@@ -133,7 +134,7 @@ public sealed class ExportSource
         var linears = new List<ExportLinear>();
         List<string> dense = [], offGrid = [], twoLevel = [];
         const int PlainFloatBits = 16;
-        foreach ((string module, int outFeatures, int inFeatures) in Modules())
+        foreach ((string module, int outFeatures, int inFeatures, bool keptByDefault) in Modules())
         {
             string name = module + Weight;
             if (!Checkpoint.Contains(name)) continue;
@@ -153,19 +154,20 @@ public sealed class ExportSource
                 twoLevel.Add(module);
                 continue;
             }
-            if (isAround) continue;
+            if (isAround || keptByDefault) continue;
             long count = Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size);
             (Checkpoint.StoredBitsOf(name) < PlainFloatBits * count ? offGrid : dense).Add(module);
         }
         return new Parts(linears, dense, offGrid, twoLevel);
     }
 
-    private IEnumerable<(string Module, int OutFeatures, int InFeatures)> Modules()
+    // Routers and other small gates are among the linears where they are codes; else they are floats like norms.
+    private IEnumerable<(string Module, int OutFeatures, int InFeatures, bool KeptByDefault)> Modules()
     {
-        foreach ((string name, int outFeatures, int inFeatures) in Checkpoint.Layout.Modules) yield return (name, outFeatures, inFeatures);
+        foreach (LinearShape linear in Checkpoint.Layout.Modules.Concat(Checkpoint.Layout.KeptModules)) yield return (linear.Name, linear.OutFeatures, linear.InFeatures, linear.KeptByDefault);
         int rows = Checkpoint.Config.VocabularySize, columns = Family.EmbeddingWidth ?? Checkpoint.Config.HiddenSize;
-        yield return (Head, rows, columns);
-        if (IsOurs) yield return (Family.EmbeddingName[..^Weight.Length], rows, columns);
+        yield return (Head, rows, columns, false);
+        if (IsOurs) yield return (Family.EmbeddingName[..^Weight.Length], rows, columns, false);
     }
 
     // The containers in which runs store an embedding as codes.

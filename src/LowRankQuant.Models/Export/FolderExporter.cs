@@ -86,10 +86,18 @@ public abstract class FolderExporter : IExporter
     /// <summary>The linears of the blocks that stay in floats, and every other matrix beside the head that does, under the names that the folder has them by.</summary>
     private protected static IReadOnlyList<string> DenseModules(ExportSource source)
     {
-        List<string> dense = [.. source.DenseLinears.Select(module => source.Checkpoint.WrittenName(source.Form.FusedOf(module)?.Name ?? module)).Distinct(StringComparer.Ordinal)];
+        List<string> dense = [.. DenseLinears(source)];
         HashSet<string> known = [.. source.Linears.Select(linear => linear.Module), .. source.DenseLinears, .. source.OffGrid, .. source.TwoLevel, source.Head];
         dense.AddRange(source.Checkpoint.OtherMatrices(known.Contains));
         return dense;
+    }
+
+    /// <summary>The linears of the blocks that stay in floats: what is stored together is one module where all of it is floats, and else each part by itself.</summary>
+    private protected static IEnumerable<string> DenseLinears(ExportSource source)
+    {
+        HashSet<string> floats = [.. source.DenseLinears];
+        return source.DenseLinears.Select(module => source.Checkpoint.WrittenName(
+            source.Form.FusedOf(module) is { } fused && fused.Parts.All(part => floats.Contains(part.Module)) ? fused.Name : module)).Distinct(StringComparer.Ordinal);
     }
 
     /// <summary>A misfit of scales that have more digits than the container's type.</summary>

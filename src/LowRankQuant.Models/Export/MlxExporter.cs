@@ -60,7 +60,9 @@ public sealed class MlxExporter : FolderExporter
     {
         MlxLayout common = source.StoredLinears.GroupBy(Layout).MaxBy(group => group.Count())!.Key;
         IEnumerable<ExportLinear> others = source.StoredLinears.Where(linear => Layout(linear) != common);
-        JsonObject quantization = MlxConfig.Build(common, others.Select(linear => KeyValuePair.Create(source.Checkpoint.WrittenName(linear.Module), Layout(linear))));
+        JsonObject quantization = MlxConfig.Build(
+            common, others.Select(linear => KeyValuePair.Create(source.Checkpoint.WrittenName(linear.Module), Layout(linear))),
+            DenseLinears(source));
         config[MlxConfig.Key] = quantization;
         config["quantization_config"] = quantization.DeepClone();
     }

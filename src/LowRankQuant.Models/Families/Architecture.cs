@@ -109,18 +109,19 @@ public sealed record Architecture
         using var listing = new TensorListing(isStored);
         var blocks = new List<string>();
         var linears = new List<IReadOnlyList<LinearShape>>();
+        var onTape = new List<TapeNumbers>();
         int chosen = 0;
         for (int index = 0; index < Config.Layers; index++)
         {
             using var parts = new BlockParts(listing, BlockName(index), index);
-            Block(parts);
+            onTape.Add(Block(parts).OnTape(Config.HiddenSize));
             blocks.Add(parts.Name);
             chosen = Math.Max(chosen, parts.ExpertsPerToken);
-            linears.Add([.. parts.Slots.Select(slot => new LinearShape(slot.Name, slot.OutFeatures, slot.InFeatures) { IsExpert = slot.IsExpert })]);
+            linears.Add([.. parts.Shapes]);
         }
         using var table = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
         using (var around = new BlockParts(listing, "", -1)) Around(around, table);
-        return new ModelLayout(listing.Tensors, blocks, linears, listing.Biases) { ExpertsPerToken = chosen, Vocabulary = Unknown is null ? Vocabulary : null };
+        return new ModelLayout(listing.Tensors, blocks, linears, listing.Biases) { ExpertsPerToken = chosen, OnTape = onTape, Vocabulary = Unknown is null ? Vocabulary : null };
     }
 
     private VocabularyShape Vocabulary => new(

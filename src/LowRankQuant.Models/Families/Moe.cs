@@ -16,7 +16,7 @@ internal static class Moe
     /// <param name="experts">The experts.</param>
     public static Experts Experts(BlockParts parts, Routing routing, string router, ExpertParts experts) => new()
     {
-        Router = new Router { Weight = parts.Tensor($"{router}.weight", experts.Count, experts.Hidden), Routing = routing, Choice = parts.Choice(routing) },
+        Router = new Router { Projection = parts.KeptLinear(router, experts.Count, experts.Hidden), Routing = routing, Choice = parts.Choice(routing) },
         Items = experts.Make(parts),
     };
 

@@ -41,6 +41,8 @@ internal sealed class QuantizerFitting(IDecoderBlock block, Device device, Scale
         Action<IDecoderBlock, Action<int, Tensor>>? lastPass = null)
     {
         for (int i = 0; caches is not null && i < block.Caches.Count; i++) block.Caches[i].BeforeRotation = caches.BeforeRotation && block.Caches[i].Kind == CacheKind.Keys;
+        // Where all linears stay in their own type none has a quantized input.
+        if (block.Slots.Count == 0) activations = null;
         IReadOnlyList<InputSite> sites = activations is null || stream is null ? []
             : [.. InputStages.Find(block, () => stream.Look(block, 0, 1, (_, _) => { }, cancellation, batch: 1)).SelectMany(stage => stage.Sites)];
         bool fixedInputs = activations is { Grid.IsDynamic: false }, fixedCaches = caches is { Grid.IsDynamic: false };

@@ -36,6 +36,16 @@ public static class LinearPattern
         }
     }
 
+    /// <summary>
+    /// Whether a pattern that matches a linear says the last part of its name in full, as linears ask for that stay in their own type by default: <c>in_proj_ba</c>,
+    /// <c>linear_attn.in_proj_ba</c>, <c>layers.*.in_proj_ba</c>, and not <c>in_proj_*</c>, <c>linear_attn.*</c> or a regular expression.
+    /// </summary>
+    /// <param name="pattern">The pattern.</param>
+    /// <param name="name">Name of the linear.</param>
+    public static bool SaysName(string pattern, string name) =>
+        !pattern.StartsWith(Expression, StringComparison.Ordinal)
+        && pattern.AsSpan(pattern.LastIndexOf('.') + 1).SequenceEqual(name.AsSpan(name.LastIndexOf('.') + 1));
+
     private static bool IsEnd(string pattern, string path, string name)
     {
         if (Glob(pattern, path) || Glob(pattern, name)) return true;

@@ -50,7 +50,7 @@ internal sealed class ActivationTensors(CausalModel model, Recipe recipe, RunFol
             .Select(linear => (Linear: linear, Fused: _form.FusedOf($"{block}.{linear.Name}"))).GroupBy(part => part.Fused?.Name ?? $"{block}.{part.Linear.Name}", StringComparer.Ordinal))
         {
             (LinearShape linear, FusedModule? fused) = stored.First();
-            bool whole = fused is not null && stored.Select(part => store.GridOf(block, part.Linear.Name)).Distinct().ToArray() is [{ SharesScalesBetweenRows: false }];
+            bool whole = fused is not null && stored.Count() == fused.Parts.Count && stored.Select(part => store.GridOf(block, part.Linear.Name)).Distinct().ToArray() is [{ SharesScalesBetweenRows: false }];
             foreach ((LinearShape part, FusedModule? _) in whole ? stored.Take(1) : stored)
             {
                 string module = whole ? fused!.Name : $"{block}.{part.Name}";
@@ -72,7 +72,7 @@ internal sealed class ActivationTensors(CausalModel model, Recipe recipe, RunFol
     public IEnumerable<PendingTensor> Caches(int index)
     {
         if (recipe.Cache is not { IsStorable: true } cache) yield break;
-        string first = model.LinearsOf(index)[0].Name, attention = $"{model.BlockName(index)}.{first[..Math.Max(0, first.LastIndexOf('.'))]}";
+        string first = model.Layout.AllLinears[index][0].Name, attention = $"{model.BlockName(index)}.{first[..Math.Max(0, first.LastIndexOf('.'))]}";
         using SafetensorsFile prepared = SafetensorsFile.Open(folder.PreparedFile(index));
         for (int i = 0; prepared.Contains($"cache.{i}.scale"); i++)
         {

@@ -159,7 +159,8 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         }
         trim?.Invoke();
         writing.Finish();
-        QuantizedBlock result = method.Quantize(new BlockContext
+        // Where all linears of a block stay in their own type there is nothing to do.
+        QuantizedBlock result = block.Slots.Count == 0 ? new QuantizedBlock([]) : method.Quantize(new BlockContext
         {
             Block = block,
             Device = model.Device,

@@ -29,6 +29,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     private const string Weight = ".weight";
     private readonly FolderForm _form = FolderForm.Of(model.Checkpoint);
     private readonly ActivationTensors _activations = new(model, recipe, folder, store);
+    private readonly HashSet<string> _kept = [.. model.Layout.KeptModules.Select(linear => linear.Name)];
     private readonly VocabularyStore? _vocabulary = VocabularyStore.Of(model, recipe, folder, store);
 
     /// <summary>
@@ -100,9 +101,10 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     private IEnumerable<(VocabularyPart Part, string Module)> Vocabulary => _vocabulary?.Recipe.Parts.Select(part => (part, _vocabulary.ModuleOf(part))) ?? [];
 
     // Parts that have grids of their own stay apart, and are read so.
-    // The grid of a stored linear; null where its parts have several, or scales that all rows share.
+    // The grid of a stored linear; null where its parts have several, or scales that all rows share, or where one stays in its own type.
     private WeightGrid? GridOf(FusedModule module)
     {
+        if (module.Parts.Any(part => _kept.Contains(part.Module))) return null;
         WeightGrid[] grids = [.. module.Parts.Select(part => Divide(part.Module)).Select(part => store.GridOf(part.Block, part.Linear)).Distinct()];
         return grids is [{ SharesScalesBetweenRows: false } one] ? one : null;
     }
@@ -133,9 +135,10 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         }
         foreach ((VocabularyPart part, string module) in Vocabulary) Add(module, _vocabulary!.Recipe.GridOf(part).ToGrid(), part == VocabularyPart.Embedding);
         string head = model.HeadName[..^Weight.Length];
-        HashSet<string> known = [.. model.Modules.Select(module => module.Name), head];
+        string[] chosen = [.. model.Layout.KeptModules.Where(linear => !linear.KeptByDefault).Select(linear => linear.Name)];
+        HashSet<string> known = [.. model.Modules.Select(module => module.Name), .. chosen, head];
         IEnumerable<string> heads = Vocabulary.Any(matrix => matrix.Module == head) ? [] : [model.Checkpoint.WrittenName(head)];
-        string[] ignore = [.. heads.Concat(model.Checkpoint.OtherMatrices(known.Contains)).Distinct(StringComparer.Ordinal)];
+        string[] ignore = [.. heads.Concat(chosen.Select(KeptName)).Concat(model.Checkpoint.OtherMatrices(known.Contains)).Distinct(StringComparer.Ordinal)];
         return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(others, ignore, kvCache: ActivationTensors.CacheArgs(recipe.Cache)) : TwoLevelConfig.Build(twoLevel, others, ignore);
 
         void Add(string module, WeightGrid grid, bool isTable)
@@ -146,6 +149,10 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
             else others.Add(isTable || !_activations.Has(own) ? new QuantizedModule(module, grid) { IsTable = isTable } : _activations.Described(module, own, grid));
         }
     }
+
+    // Of what the family stores together all or none is one stored matrix.
+    private string KeptName(string module) =>
+        model.Checkpoint.WrittenName(_form.FusedOf(module) is { } fused && fused.Parts.All(part => _kept.Contains(part.Module)) ? fused.Name : module);
 
     private void WriteAdapter(AdapterForm form)
     {

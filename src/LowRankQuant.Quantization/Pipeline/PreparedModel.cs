@@ -32,13 +32,14 @@ public sealed class PreparedModel
     private readonly IReadOnlyList<IBlockTransform> _transforms;
 
     /// <summary>Makes the transforms.</summary>
-    /// <param name="model">The source.</param>
+    /// <param name="model">The source; from now on the linears that the recipe quantizes are those of its blocks.</param>
     /// <param name="recipe">What is done.</param>
     /// <param name="folder">The run; null where nothing is kept, so that nothing can be loaded again.</param>
     /// <exception cref="TransformException">A transform does not go with the model.</exception>
     public PreparedModel(CausalModel model, Recipe recipe, RunFolder? folder)
     {
         (_model, _recipe, _folder) = (model, recipe, folder);
+        model.Selection = recipe.Selection;
         _transforms = [.. recipe.Transforms.Select(transform => transform.Create(model, recipe.Seed))];
     }
 

@@ -45,14 +45,14 @@ internal sealed class BlockMemory(DecoderConfig config, ModelLayout layout, Reci
         long tokens = (long)recipe.Batch * recipe.SequenceLength;
         long tape = recipe.Method.Training is { } training ? TapeMemory.Bytes(config, layout, recipe, tokens, training.Inside) : 0;
         // Weights twice while they are rounded; in training What, its residue and gradient; parameters with gradient, two moments and two snapshots.
-        return Math.Max(Trains ? (weights * 4 * 5) + (learned * 4 * 6) : weights * 4 * 4, Corrects ? (weights * 4 * 4) + Math.Max(layer, LeastStatistics()) : 0) + tape;
+        return Math.Max(Trains ? (weights * 4 * 5) + (learned * 4 * 6) : weights * 4 * 4, Corrects ? (weights * 4 * 4) + Math.Max(layer, LeastStatistics()) : 0) + tape + Kept(_ => true);
     }
 
     /// <summary>Some weights in their files until they are computed with, and as codes once they are done; everything else as floats.</summary>
     /// <param name="paging">Which.</param>
     public long Paged(WeightPaging paging)
     {
-        long resident = 0, codes = 0, paged = 0, layer = 0, width = 0;
+        long resident = 0, codes = 0, paged = 0, layer = 0, width = 0, kept = Kept(linear => linear.KeptByDefault || (paging == WeightPaging.Experts && !linear.IsExpert));
         foreach (LinearShape linear in layout.LargestBlock)
         {
             if (Corrects) layer = Math.Max(layer, recipe.Method.FitMemory.BytesOf(linear.OutFeatures, linear.InFeatures));
@@ -66,7 +66,7 @@ internal sealed class BlockMemory(DecoderConfig config, ModelLayout layout, Reci
             codes += CodeBytes(linear);
         }
         long copies = Corrects ? CodeCopies : 1;
-        long held = (resident * 4 * 4) + (copies * codes) + MappedPagesBytes;
+        long held = (resident * 4 * 4) + kept + (copies * codes) + MappedPagesBytes;
         if (!Corrects) return held + (PagedCopies * paged * sizeof(float));
         // Per token: tensors of the width, and for each of its experts, or of one MLP, input, gate, up, their product and the output before and behind its weight.
         long tokens = Math.Max(MeasuredTokens, (long)recipe.Batch * recipe.SequenceLength);
@@ -87,6 +87,9 @@ internal sealed class BlockMemory(DecoderConfig config, ModelLayout layout, Reci
 
     /// <summary>Whether the largest block has experts.</summary>
     public bool HasExperts => layout.LargestBlock.Any(linear => linear.IsExpert);
+
+    // Floats that stay in their own type, of the block that has most of them in memory.
+    private long Kept(Func<LinearShape, bool> isInMemory) => sizeof(float) * layout.Kept.Select(block => block.Where(isInMemory).Sum(linear => linear.Weights)).DefaultIfEmpty().Max();
 
     // What stays of mapped files: of the checkpoint, and of block files or the result.
     private long MappedPagesBytes => 2 * Math.Min(SafetensorsFile.MostResidentBytes, sizeof(ushort) * layout.LinearWeights);

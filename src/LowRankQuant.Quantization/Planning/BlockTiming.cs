@@ -14,7 +14,7 @@ using LowRankQuant.Quantization.Storage;
 namespace LowRankQuant.Quantization.Planning;
 
 /// <summary>
-/// How long a block takes, part by part, from the first one timed with random text: the method once with little work and once with a little more, so that
+/// How long a block takes, part by part, from the first one that is quantized timed with random text: the method once with little work and once with a little more, so that
 /// what it costs at all and what every step or window adds are known apart. Where blocks have methods of their own, it is the mean block.
 /// </summary>
 /// <param name="Loading">Reading the block, seconds as all the others.</param>
@@ -32,7 +32,7 @@ public sealed record BlockTiming(double Loading, double Preparing, double Stream
     /// <summary>What comes on top at most, where every training of the block starts again as often as it may; most never do.</summary>
     public double Restarts { get; init; }
 
-    /// <summary>Times the first block of a model.</summary>
+    /// <summary>Times the first block of a model in which anything is quantized.</summary>
     /// <param name="model">The model.</param>
     /// <param name="recipe">What will be done.</param>
     /// <param name="statisticsBytes">What statistics of experts may take together.</param>
@@ -40,9 +40,10 @@ public sealed record BlockTiming(double Loading, double Preparing, double Stream
     public static BlockTiming Measure(CausalModel model, Recipe recipe, long statisticsBytes, CancellationToken cancellation)
     {
         using IDisposable precision = model.Device.With(recipe.Precision);
+        model.Selection = recipe.Selection;
         double loading = Time(() =>
         {
-            using IDecoderBlock block = model.LoadBlock(0);
+            using IDecoderBlock block = model.LoadBlock(PreparationTiming.FirstBlock(model));
             return block.Index;
         }).Seconds;
         var preparation = new PreparationTiming(model, recipe, loading);

@@ -21,7 +21,10 @@ internal sealed class PreparationTiming(CausalModel model, Recipe recipe, double
     /// <summary>Whether there is anything to be done.</summary>
     public bool IsNothing => _prepared.IsPlain;
 
-    /// <summary>The first block, prepared with few windows.</summary>
+    /// <summary>Number of the block that is timed: the first in which anything is quantized.</summary>
+    public static int FirstBlock(CausalModel model) => Enumerable.Range(0, model.Config.Layers).First(block => model.LinearsOf(block).Count > 0);
+
+    /// <summary>The block that is timed, prepared with few windows.</summary>
     /// <param name="cancellation">Asks to stop.</param>
     public PreparedBlock Block(CancellationToken cancellation)
     {
@@ -29,7 +32,7 @@ internal sealed class PreparationTiming(CausalModel model, Recipe recipe, double
         return Prepare(text, Few, cancellation);
     }
 
-    /// <summary>Seconds of preparing the first block in a run.</summary>
+    /// <summary>Seconds of preparing it in a run.</summary>
     /// <param name="cancellation">Asks to stop.</param>
     public double Measure(CancellationToken cancellation)
     {
@@ -67,5 +70,5 @@ internal sealed class PreparationTiming(CausalModel model, Recipe recipe, double
     private TimedText? Text(int windows) => recipe.LooksAtText ? TimedText.InFront(model, recipe, windows) : null;
 
     private PreparedBlock Prepare(TimedText? text, int windows, CancellationToken cancellation) =>
-        _prepared.Prepare(0, text?.Input, text is null ? 0 : windows, cancellation, measured: false);
+        _prepared.Prepare(FirstBlock(model), text?.Input, text is null ? 0 : windows, cancellation, measured: false);
 }

@@ -2,11 +2,17 @@ using LowRankQuant.Quantization.Options;
 
 namespace LowRankQuant.Quantization.Recipes;
 
-/// <summary>A grid of their own for the linears that a pattern matches.</summary>
+/// <summary>A grid of their own, or none, for the linears that a pattern matches.</summary>
 /// <param name="Match">The pattern, see <see cref="LinearPattern"/>.</param>
-/// <param name="Grid">A two-level grid, or BITS[:GROUP][:symmetric|asymmetric].</param>
+/// <param name="Grid">A two-level grid, or BITS[:GROUP][:symmetric|asymmetric]; or <see cref="Keep"/>.</param>
 public sealed record LayerRule(string Match, string Grid)
 {
+    /// <summary>In the place of a grid: the linears stay in their own type.</summary>
+    public const string Keep = "keep";
+
+    /// <summary>Whether the linears stay in their own type.</summary>
+    public bool Keeps => Grid.Equals(Keep, StringComparison.OrdinalIgnoreCase);
+
     /// <summary>A rule as one text, PATTERN=GRID; what has no grid is told when it is resolved.</summary>
     public static LayerRule Of(string text)
     {

@@ -1,3 +1,4 @@
+using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
@@ -43,6 +44,9 @@ public sealed record Recipe
 
     /// <summary>Layers with a grid of their own, by name within the block; null for none.</summary>
     public IReadOnlyDictionary<string, LayerGrid>? Layers { get; init; }
+
+    /// <summary>Which linears are quantized and which stay in their own type, where that is not as the family has it; null where it is.</summary>
+    public LinearSelection? Selection { get; init; }
 
     /// <summary>The engine or container whose rules the grid obeys; null for none.</summary>
     public TargetRecipe? Target { get; init; }

@@ -16,6 +16,9 @@ internal readonly record struct TargetLayer(string Name, int OutFeatures, int In
     /// <summary>Rows of all layers that the engine fuses with this one, itself included.</summary>
     public int FusedOutFeatures { get; init; } = OutFeatures;
 
+    /// <summary>Whether it is a router or another small gate, which most models leave as floats.</summary>
+    public bool IsUsuallyFloats { get; init; }
+
     /// <summary>Inputs that share a scale; only roughly where the grid does not divide the rows.</summary>
     public int GroupSize => InFeatures / Math.Max(1, Grid.GroupsPerRow(InFeatures));
 }

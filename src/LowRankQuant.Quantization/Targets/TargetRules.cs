@@ -52,6 +52,7 @@ internal static class TargetRules
 
     private static TargetFit LlamaCpp(TargetLayer layer)
     {
+        if (layer.IsUsuallyFloats) return new TargetFit { Misfit = "GGUF files hold routers and other small gates as floats" };
         int digits = GgufFit.ScaleBits(layer.Grid, layer.InFeatures);
         GgufFit fit = GgufFit.Of(layer.Grid, layer.InFeatures, ScaleType.Float16, digits);
         if (fit.Type is { } type)

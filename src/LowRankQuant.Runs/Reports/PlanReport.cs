@@ -33,6 +33,9 @@ public sealed record PlanReport
     /// <summary>One per quantizable linear of a block.</summary>
     public IReadOnlyList<PlannedGrid> Layers { get; init; } = [];
 
+    /// <summary>Linears of the blocks that stay in their own type; empty where all are quantized.</summary>
+    public IReadOnlyList<KeptLinear> KeptLinears { get; init; } = [];
+
     /// <summary>Embedding and output head where they are quantized; else empty.</summary>
     public IReadOnlyList<PlannedGrid> Vocabulary { get; init; } = [];
 

@@ -19,6 +19,7 @@ internal static class ReportMarkdown
         Line($"# {report.Method}, {report.Scheme}\n");
         if (report.Quantizers is { } quantizers) Line($"{char.ToUpperInvariant(quantizers[0])}{quantizers[1..]}.\n");
         if (report.Precision is { } precision) Line($"Blocks were run and learned with products of linears in {precision}; everything measured is fp32.\n");
+        if (report.KeptLinears.Count > 0) Line($"In their own type: {KeptLinear.Describe(report.KeptLinears, report.Blocks.Count)}.\n");
         if (report.OwnBlocks.Count > 0) Line($"In a way of their own: {string.Join("; ", report.OwnBlocks)}.\n");
         if (report.Warnings.Count > 0)
         {

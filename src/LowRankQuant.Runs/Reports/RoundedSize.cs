@@ -37,7 +37,7 @@ internal static class RoundedSize
             {
                 quantized.UnionWith(stored.Select(part => part.Module).Append(stored.Key).Select(model.Checkpoint.WrittenName));
                 WeightGrid[] grids = [.. stored.Select(part => scheme.For(part.Module).Grid).Distinct()];
-                if (grids.Length == 1 && stored.First().Fused is { } fused)
+                if (grids.Length == 1 && stored.First().Fused is { } fused && stored.Count() == fused.Parts.Count)
                     tensors.AddRange(Linear(model.Checkpoint.WrittenName(fused.Name), fused.OutFeatures, fused.InFeatures, grids[0], recipe.ScaleType));
                 else
                     tensors.AddRange(stored.SelectMany(part => Linear(

@@ -22,6 +22,9 @@ public sealed record RunReport
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Precision { get; init; }
 
+    /// <summary>Linears of the blocks that stay in their own type; empty where all are quantized.</summary>
+    public IReadOnlyList<KeptLinear> KeptLinears { get; init; } = [];
+
     /// <summary>Blocks that were quantized in a way of their own, a line for each way; empty where none was.</summary>
     public IReadOnlyList<string> OwnBlocks { get; init; } = [];
 

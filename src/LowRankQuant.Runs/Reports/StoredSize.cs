@@ -119,8 +119,13 @@ public static class StoredSize
         })];
     }
 
+    // What a family leaves in its own type is among them where somebody quantized it all the same.
     private static IEnumerable<(string Tensor, long Weights)> Linears(CausalModel model) =>
-        model.Modules.Select(linear => ($"{linear.Name}.weight", (long)linear.OutFeatures * linear.InFeatures));
+        model.Modules.Select(linear => ($"{linear.Name}.weight", linear.Weights))
+            .Concat(model.Layout.KeptModules.Where(linear => linear.KeptByDefault).Select(linear => ($"{linear.Name}.weight", linear.Weights)).Where(linear => IsQuantized(model.Checkpoint, linear)));
+
+    private static bool IsQuantized(ICheckpoint checkpoint, (string Tensor, long Weights) linear) =>
+        checkpoint.Contains(linear.Tensor) && checkpoint.StoredBitsOf(linear.Tensor) < PlainFloatBits * linear.Weights && checkpoint.ReadQuantized(linear.Tensor) is not null;
 
     /// <summary>Bits per weight by the layers' own reports; null when there are none.</summary>
     public static double? LayerBits(IEnumerable<BlockReport> blocks)

@@ -82,7 +82,8 @@ public class MlxTests
         Assert.Null(config.For("lm_head"));
         foreach (string bad in new[] { """{"group_size": 64, "bits": 7}""", """{"bits": 4}""", """{"group_size": -1, "bits": 4}""", """{"group_size": 64, "bits": 4, "mode": "mxfp4"}""" })
             Assert.Throws<CheckpointFormatException>(() => Parse(bad));
-        MlxConfig ours = Parse(MlxConfig.Build(new MlxLayout(4, 64), [new("a.b", new MlxLayout(2, 32))]).ToJsonString());
+        MlxConfig ours = Parse(MlxConfig.Build(new MlxLayout(4, 64), [new("a.b", new MlxLayout(2, 32))], ["c.d"]).ToJsonString());
         Assert.Equal((new MlxLayout(4, 64), new MlxLayout(2, 32)), (ours.For("x"), ours.For("a.b")));
+        Assert.Null(ours.For("c.d"));
     }
 }

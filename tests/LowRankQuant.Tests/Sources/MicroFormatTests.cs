@@ -99,7 +99,12 @@ public sealed class MicroFormatTests
         using var folder = new TemporaryFolder();
         CliResult run = await Lrq.Run("quantize", TestData.Path("golden", "exports-2026", name), "--method", "rtn", "--bits", "4", "--group-size", "32", "--out", folder.File("out"));
         Assert.True(run.Code == 0, run.Error);
-        Assert.Contains("are left out: inputs are computed in full", run.Out + run.Error, StringComparison.Ordinal);
+        const string told = "are left out: inputs are computed in full, and a result does not ask an engine to quantize them.";
+        Assert.Contains(told, run.Out + run.Error, StringComparison.Ordinal);
+        JsonNode report = JsonNode.Parse(File.ReadAllText(Path.Combine(folder.File("out"), "report.json")))!;
+        Assert.Single(report["warnings"]!.AsArray(), warning => ((string)warning!).EndsWith(told, StringComparison.Ordinal));
+        CliResult plan = await Lrq.Run("plan", TestData.Path("golden", "exports-2026", name), "--method", "rtn", "--bits", "4", "--group-size", "32", "--untimed", "--json");
+        Assert.Single(JsonNode.Parse(plan.Out)!["notes"]!.AsArray(), note => ((string)note!).EndsWith(told, StringComparison.Ordinal));
         using ICheckpoint result = CheckpointOpener.Open(folder.File("out"));
         Assert.Null(result.Quantizers);
         Assert.NotNull(result.ReadQuantized(Module + ".weight"));

@@ -85,7 +85,7 @@ public sealed class FoldTests
                     matrix.CopyFrom(old);
                     Differs(b, $"{site.Source} without one of its readers that stay floats");
                 }
-                foreach (LinearSlot slot in site.Slots.Where(slot => !slot.IsExpert))
+                foreach (LinearSlot slot in site.Slots.Where(slot => !slot.IsExpert).Concat(site.Kept))
                 {
                     using var undo = new FoldUndo();
                     float[] old = slot.WeightValues();
@@ -300,11 +300,9 @@ public sealed class FoldTests
             yield return rows.WeightValues();
             if (rows.Bias is { } bias) yield return bias.ToArray();
         }
-        foreach (LinearSlot slot in site.Slots) yield return slot.WeightValues();
+        foreach (LinearSlot slot in site.Slots.Concat(site.Kept)) yield return slot.WeightValues();
         foreach (Tensor matrix in site.Matrices) yield return matrix.ToArray();
     }
-
-    private static readonly string[] Small = ["gate", "router", "in_proj_a", "in_proj_b", "b_proj", "f_a_proj", "g_a_proj"];
 
     private static HashSet<string> ChangedNames(IDecoderBlock block)
     {
@@ -322,8 +320,7 @@ public sealed class FoldTests
                 if (rows.Bias is not null) names.Add($"{block.Name}.{rows.Name}.bias");
             }
             foreach (LinearSlot slot in site.Slots) names.Add($"{block.Name}.{slot.Name}.weight");
-            // Matrices of routers and of small gates have names of the family's own.
-            names.UnionWith(block.Changes(weights: false).Names.Where(name => site.Matrices.Count > 0 && Small.Any(word => name.Contains(word, StringComparison.Ordinal))));
+            foreach (LinearSlot slot in site.Kept) names.Add($"{block.Name}.{slot.Name}.weight");
         }
         return names;
     }

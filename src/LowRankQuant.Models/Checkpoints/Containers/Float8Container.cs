@@ -51,7 +51,8 @@ internal sealed class Float8Container : QuantizedContainer
                     "config-schema", file, "quantization_config.weight_block_size",
                     $"is {size.GetRawText()}; two positive numbers belong here, such as [128, 128].");
         }
-        return Find(tensors, block);
+        bool rounds = config.TryGetProperty("activation_scheme", out JsonElement scheme) && scheme.ValueKind == JsonValueKind.String && scheme.GetString() == "dynamic";
+        return Find(tensors, block, rounds);
     }
 
     /// <summary>Finds 8-bit floats in a folder whose configuration does not speak of them; null where there are none with scales.</summary>
@@ -68,7 +69,7 @@ internal sealed class Float8Container : QuantizedContainer
                 $"stands beside a weight of type {weight.Type.HeaderName()}, and neither config.json nor quantize_config.json says what it means; " +
                 "restore quantization_config in config.json.");
         }
-        return Find(tensors, null);
+        return Find(tensors, null, roundsInputs: false);
     }
 
     /// <inheritdoc/>
@@ -89,7 +90,7 @@ internal sealed class Float8Container : QuantizedContainer
     /// <inheritdoc/>
     public override void ReadRounded(string module, Span<float> destination) => ReadSingles(module, destination);
 
-    private static Float8Container? Find(SafetensorsFolder tensors, (int, int)? block)
+    private static Float8Container? Find(SafetensorsFolder tensors, (int, int)? block, bool roundsInputs)
     {
         var layouts = new Dictionary<string, Float8Layout>(StringComparer.Ordinal);
         var plain = new List<string>();
@@ -103,6 +104,8 @@ internal sealed class Float8Container : QuantizedContainer
         if (plain.Count > 0) warnings.Add($"8-bit floats without a scale beside them, read as they are: {Some(plain)}.");
         string[] inputs = [.. layouts.Keys.SelectMany(module => Float8Layout.InputScaleNames.Select(name => $"{module}.{name}")).Where(tensors.Contains)];
         if (inputs.Length > 0) warnings.Add($"scales of quantized inputs are left out; inputs are computed in full: {Some(inputs)}.");
+        if (roundsInputs && layouts.Count > 0)
+            warnings.Add("quantized inputs (activation_scheme dynamic) are left out: inputs are computed in full, and a result does not ask an engine to quantize them.");
         return layouts.Count + plain.Count == 0 ? null : new Float8Container(tensors, layouts, warnings);
     }
 

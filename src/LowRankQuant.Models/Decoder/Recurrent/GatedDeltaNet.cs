@@ -20,10 +20,10 @@ internal sealed class GatedDeltaNet : IMixer
     public LinearSlot? Gate { get; init; }
 
     /// <summary>To the strength beta, [valueHeads, hidden]; with the rows of a behind those of every key head where <see cref="Decay"/> is null.</summary>
-    public required Tensor Strength { get; init; }
+    public required LinearSlot Strength { get; init; }
 
     /// <summary>To the decay, [valueHeads, hidden]; null where its rows are among those of <see cref="Strength"/>.</summary>
-    public Tensor? Decay { get; init; }
+    public LinearSlot? Decay { get; init; }
 
     /// <summary>Over queries, keys and values, in this order.</summary>
     public required CausalConvolution Convolution { get; init; }
@@ -53,6 +53,21 @@ internal sealed class GatedDeltaNet : IMixer
     public StateSize StateSize => RecurrentState.SizeOf(Shapes);
 
     /// <inheritdoc/>
+    public TapeNumbers OnTape
+    {
+        get
+        {
+            long mixed = Convolution.Channels, heads = Heads.ValueHeads;
+            // Fused projections are taken apart, and queries, keys and values put together.
+            long projections = mixed + ValueWidth + (Gate is null ? (2 * mixed) + ValueWidth : 0);
+            // Both gates, perhaps apart; a sigmoid, a softplus, and the rates by which that is multiplied.
+            long gates = Strength.OutFeatures + (Decay?.OutFeatures ?? 2 * heads) + (4 * heads);
+            long rule = (3 * mixed) + ValueWidth + Heads.KeptNumbers;
+            return new TapeNumbers(projections + gates + rule + (2L * ValueWidth) + heads + Output.OutFeatures, Mixed.InFeatures + (long)Output.InFeatures);
+        }
+    }
+
+    /// <inheritdoc/>
     public IMixerState CreateState(Device device, int positions) => new RecurrentState(device, Shapes);
 
     /// <inheritdoc/>
@@ -72,7 +87,7 @@ internal sealed class GatedDeltaNet : IMixer
         readers.Add(Mixed);
         readers.Add(Gate);
         readers.Add(Strength);
-        if (Decay is not null) readers.Add(Decay);
+        readers.Add(Decay);
     }
 
     /// <inheritdoc/>
@@ -91,8 +106,8 @@ internal sealed class GatedDeltaNet : IMixer
 
     private (Variable Strength, Variable Decay) Gates(Tape tape, Variable x)
     {
-        Variable strength = tape.Linear(x, new Variable(Strength)), decay;
-        if (Decay is not null) decay = tape.Linear(x, new Variable(Decay));
+        Variable strength = Strength.Apply(tape, x), decay;
+        if (Decay is not null) decay = Decay.Apply(tape, x);
         else
         {
             int rows = x.Value.Rows, each = Heads.ValueHeads / Heads.KeyHeads;

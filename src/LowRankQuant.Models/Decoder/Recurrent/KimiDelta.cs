@@ -20,13 +20,13 @@ internal sealed class KimiDelta : IMixer
     public required (CausalConvolution Query, CausalConvolution Key, CausalConvolution Value) Convolutions { get; init; }
 
     /// <summary>f_a [size, hidden] and f_b [heads * size, size].</summary>
-    public required (Tensor Down, Tensor Up) Decay { get; init; }
+    public required (LinearSlot Down, LinearSlot Up) Decay { get; init; }
 
     /// <summary>g_a [size, hidden] and g_b [heads * size, size].</summary>
-    public required (Tensor Down, Tensor Up) Gate { get; init; }
+    public required (LinearSlot Down, LinearSlot Up) Gate { get; init; }
 
     /// <summary>To the strength beta, [heads, hidden].</summary>
-    public required Tensor Strength { get; init; }
+    public required LinearSlot Strength { get; init; }
 
     /// <summary>-exp(A) of every channel's head, [heads * size].</summary>
     public required Tensor NegativeRate { get; init; }
@@ -58,6 +58,18 @@ internal sealed class KimiDelta : IMixer
     public StateSize StateSize => RecurrentState.SizeOf(Shapes);
 
     /// <inheritdoc/>
+    public TapeNumbers OnTape
+    {
+        get
+        {
+            long width = Width, small = Decay.Down.OutFeatures + (long)Gate.Down.OutFeatures, heads = Heads.ValueHeads;
+            // Queries, keys and values, convolved and activated; the decay as it is, its softplus, and the rates by which that is multiplied; the gate.
+            long values = (9 * width) + (4 * width) + width + small + (2 * heads);
+            return new TapeNumbers(values + (3 * width) + heads + Heads.KeptNumbers + Output.OutFeatures, Projections.Query.InFeatures + (long)Output.InFeatures);
+        }
+    }
+
+    /// <inheritdoc/>
     public IMixerState CreateState(Device device, int positions) => new RecurrentState(device, Shapes);
 
     /// <inheritdoc/>
@@ -65,7 +77,7 @@ internal sealed class KimiDelta : IMixer
     {
         Variable q = Projections.Query.Apply(tape, x), k = Projections.Key.Apply(tape, x), v = Projections.Value.Apply(tape, x);
         Variable decay = tape.LogDecay(Through(Decay), NegativeRate, DecayBias);
-        Variable strength = tape.Activate(Activation.Sigmoid, tape.Linear(x, new Variable(Strength)));
+        Variable strength = tape.Activate(Activation.Sigmoid, Strength.Apply(tape, x));
         Variable o = pass.Recur(tape, [q, k, v, decay, strength], Width, (inputs, shape, front, behind) =>
         {
             Variable Convolved(CausalConvolution convolution, int part) =>
@@ -76,14 +88,13 @@ internal sealed class KimiDelta : IMixer
         });
         return Output.Apply(tape, tape.GatedActivation(Activation.Sigmoid, Through(Gate), Norm.Apply(tape, o)));
 
-        Variable Through((Tensor Down, Tensor Up) pair) => tape.Linear(tape.Linear(x, new Variable(pair.Down)), new Variable(pair.Up));
+        Variable Through((LinearSlot Down, LinearSlot Up) pair) => pair.Up.Apply(tape, pair.Down.Apply(tape, x));
     }
 
     /// <inheritdoc/>
     public void AddReaders(InputReaders readers)
     {
-        foreach (LinearSlot slot in new[] { Projections.Query, Projections.Key, Projections.Value }) readers.Add(slot);
-        foreach (Tensor small in new[] { Decay.Down, Gate.Down, Strength }) readers.Add(small);
+        foreach (LinearSlot slot in new[] { Projections.Query, Projections.Key, Projections.Value, Decay.Down, Gate.Down, Strength }) readers.Add(slot);
     }
 
     /// <inheritdoc/>

@@ -18,16 +18,16 @@ internal sealed class SelectiveScanMixer : IMixer
     /// <summary>Over x.</summary>
     public required CausalConvolution Convolution { get; init; }
 
-    /// <summary>Weight of the projection of x, [stepRank + 2 state, channels].</summary>
-    public required Tensor Projection { get; init; }
+    /// <summary>Projection of x to t, B and C, [stepRank + 2 state, channels].</summary>
+    public required LinearSlot Projection { get; init; }
 
     /// <summary>Norms of t, B and C.</summary>
     public required (INorm Step, INorm Write, INorm Read) Norms { get; init; }
 
-    /// <summary>Weight of the projection of t, [channels, stepRank].</summary>
-    public required Tensor StepWeight { get; init; }
+    /// <summary>Projection of t to steps, [channels, stepRank], without its bias.</summary>
+    public required LinearSlot Steps { get; init; }
 
-    /// <summary>Its bias, [channels].</summary>
+    /// <summary>The bias, [channels].</summary>
     public required Tensor StepBias { get; init; }
 
     /// <summary>A, negative, [channels, state].</summary>
@@ -47,6 +47,20 @@ internal sealed class SelectiveScanMixer : IMixer
 
     /// <inheritdoc/>
     public StateSize StateSize => RecurrentState.SizeOf(Shapes);
+
+    /// <inheritdoc/>
+    public TapeNumbers OnTape
+    {
+        get
+        {
+            // Not from the tensors, which a listed model does not have.
+            long channels = Output.InFeatures, small = Projection.OutFeatures, states = (small - Steps.InFeatures) / 2 * channels / SelectiveScanShape.ChunkLength;
+            // x and z, x convolved and activated; t, B and C together, apart and normalised; steps twice, what comes out, and that gated.
+            return new TapeNumbers(
+                Input.OutFeatures + (4 * channels) + (3 * small) + (4 * channels) + states + Output.OutFeatures,
+                Input.InFeatures + (long)Output.InFeatures + (Projection.IsKept ? 0 : channels) + (Steps.IsKept ? 0 : Steps.InFeatures));
+        }
+    }
 
     /// <inheritdoc/>
     public IMixerState CreateState(Device device, int positions) => new RecurrentState(device, Shapes);
@@ -71,11 +85,11 @@ internal sealed class SelectiveScanMixer : IMixer
 
     private Variable Scan(Tape tape, Variable input, SequenceShape shape, Tensor[]? front, Tensor[]? behind)
     {
-        Variable x = tape.Activate(Activation.Silu, Convolution.Apply(tape, input, shape, front?[0], behind?[0])), parts = tape.Linear(x, new Variable(Projection));
-        int rank = StepWeight.Columns;
+        Variable x = tape.Activate(Activation.Silu, Convolution.Apply(tape, input, shape, front?[0], behind?[0])), parts = Projection.Apply(tape, x);
+        int rank = Steps.InFeatures;
         Variable t = Norms.Step.Apply(tape, tape.Columns(parts, 0, rank));
         Variable b = Norms.Write.Apply(tape, tape.Columns(parts, rank, StateColumns)), c = Norms.Read.Apply(tape, tape.Columns(parts, rank + StateColumns, StateColumns));
-        Variable steps = tape.StepSizes(tape.Linear(t, new Variable(StepWeight)), StepBias, 0, float.PositiveInfinity);
+        Variable steps = tape.StepSizes(Steps.Apply(tape, t), StepBias, 0, float.PositiveInfinity);
         return tape.SelectiveScan(new SelectiveScanShape(shape.Batch, shape.Length, Channels, StateColumns), x, b, c, steps, Rate, Skip, front?[1], behind?[1]);
     }
 }

@@ -23,6 +23,9 @@ internal sealed class ShortConvolution : IMixer
     public StateSize StateSize => RecurrentState.SizeOf(Shape);
 
     /// <inheritdoc/>
+    public TapeNumbers OnTape => new(Input.OutFeatures + (6L * Convolution.Channels) + Output.OutFeatures, Input.InFeatures + (long)Output.InFeatures);
+
+    /// <inheritdoc/>
     public IMixerState CreateState(Device device, int positions) => new RecurrentState(device, Shape);
 
     /// <inheritdoc/>

@@ -53,6 +53,19 @@ internal sealed record StateSpaceMixer : IMixer
     public StateSize StateSize => RecurrentState.SizeOf(Shapes);
 
     /// <inheritdoc/>
+    public TapeNumbers OnTape
+    {
+        get
+        {
+            long mixed = Convolution.Channels, states = (long)Width * Heads.StateSize / StateSpaceShape.ChunkLength;
+            long projections = ((InputFactors is null ? 1 : 3) * (long)Input.OutFeatures) + Width + mixed + (2 * Heads.Heads);
+            // Gate and norm, and where groups are normalised by themselves the weights for every row.
+            long gated = Norm is null ? Width : (Heads.Groups == 1 ? 2L : 4) * Width;
+            return new TapeNumbers(projections + (3 * mixed) + Width + states + gated + Output.OutFeatures, Input.InFeatures + (long)Output.InFeatures);
+        }
+    }
+
+    /// <inheritdoc/>
     public IMixerState CreateState(Device device, int positions) => new RecurrentState(device, Shapes);
 
     /// <inheritdoc/>

@@ -97,6 +97,10 @@ internal static class UnknownFamily
 
         public StateSize StateSize => default;
 
+        TapeNumbers IMixer.OnTape => default;
+
+        public TapeNumbers OnTape(int hidden) => default;
+
         public IMixerState CreateState(Device device, int positions) => throw Refused();
 
         public Variable Apply(Tape tape, Variable x, ForwardPass pass) => throw Refused();

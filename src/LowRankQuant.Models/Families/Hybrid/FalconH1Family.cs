@@ -32,7 +32,7 @@ internal sealed class FalconH1Family : IModelFamily
             {
                 MixerNorm = block.RmsNorm("input_layernorm", config.HiddenSize, config.NormEpsilon),
                 Mixer = new ParallelMixers(
-                    (Standard.Attention(block, config, attention) with { KeyFactor = key }, attentionIn, attentionOut), (Mamba(block), mambaIn, mambaOut)),
+                    config.HiddenSize, (Standard.Attention(block, config, attention) with { KeyFactor = key }, attentionIn, attentionOut), (Mamba(block), mambaIn, mambaOut)),
                 MlpNorm = block.RmsNorm("pre_ff_layernorm", config.HiddenSize, config.NormEpsilon),
                 Mlp = Standard.GatedMlp(block, config, "feed_forward", config.IntermediateSize, mlp) with { GateFactor = feed[0], OutputFactor = feed[1] },
             },

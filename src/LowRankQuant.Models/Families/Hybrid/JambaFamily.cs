@@ -47,9 +47,9 @@ internal sealed class JambaFamily : IModelFamily
         {
             Input = parts.Linear("mamba.in_proj", 2 * channels, config.HiddenSize, bias),
             Convolution = CausalConvolution.Load(parts, "mamba.conv1d", channels, taps, convolutionBias),
-            Projection = parts.Tensor("mamba.x_proj.weight", rank + (2 * states), channels),
+            Projection = parts.KeptLinear("mamba.x_proj", rank + (2 * states), channels),
             Norms = (parts.RmsNorm("mamba.dt_layernorm", rank, config.NormEpsilon), parts.RmsNorm("mamba.b_layernorm", states, config.NormEpsilon), parts.RmsNorm("mamba.c_layernorm", states, config.NormEpsilon)),
-            StepWeight = parts.Tensor("mamba.dt_proj.weight", channels, rank),
+            Steps = parts.KeptLinear("mamba.dt_proj", channels, rank),
             StepBias = parts.Tensor("mamba.dt_proj.bias", channels),
             Rate = parts.NegativeExponential("mamba.A_log", 1, channels, states),
             Skip = parts.Tensor("mamba.D", channels),

@@ -69,9 +69,9 @@ internal sealed class KimiLinearFamily : IModelFamily
         {
             Projections = (Projection("q"), Projection("k"), Projection("v")),
             Convolutions = (Convolution("q"), Convolution("k"), Convolution("v")),
-            Decay = (parts.Tensor("self_attn.f_a_proj.weight", size, d), parts.Tensor("self_attn.f_b_proj.weight", width, size)),
-            Gate = (parts.Tensor("self_attn.g_a_proj.weight", size, d), parts.Tensor("self_attn.g_b_proj.weight", width, size)),
-            Strength = parts.Tensor("self_attn.b_proj.weight", heads.ValueHeads, d),
+            Decay = (parts.KeptLinear("self_attn.f_a_proj", size, d), parts.KeptLinear("self_attn.f_b_proj", width, size)),
+            Gate = (parts.KeptLinear("self_attn.g_a_proj", size, d), parts.KeptLinear("self_attn.g_b_proj", width, size)),
+            Strength = parts.KeptLinear("self_attn.b_proj", heads.ValueHeads, d),
             NegativeRate = parts.NegativeExponential("self_attn.A_log", size, 1, 1, heads.ValueHeads, 1),
             DecayBias = parts.Tensor("self_attn.dt_bias", width),
             Norm = parts.RmsNorm("self_attn.o_norm", size, config.NormEpsilon),

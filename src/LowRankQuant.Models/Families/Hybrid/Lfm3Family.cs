@@ -52,7 +52,7 @@ internal sealed class Lfm3Family : IModelFamily
             {
                 QueryNorm = parts.RmsNorm("self_attn.q_norm", config.HeadSize, config.NormEpsilon),
                 KeyNorm = parts.RmsNorm("self_attn.k_norm", config.HeadSize, config.NormEpsilon),
-                HeadGate = gated ? parts.Tensor("self_attn.gate_proj.weight", config.Heads, config.HiddenSize) : null,
+                HeadGate = gated ? parts.KeptLinear("self_attn.gate_proj", config.Heads, config.HiddenSize) : null,
             };
         }
     }

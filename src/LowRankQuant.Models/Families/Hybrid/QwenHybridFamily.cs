@@ -85,8 +85,8 @@ internal sealed class QwenHybridFamily : IModelFamily
         {
             Mixed = fused ? parts.Linear("linear_attn.in_proj_qkvz", mixed + values, d) : parts.Linear("linear_attn.in_proj_qkv", mixed, d),
             Gate = fused ? null : parts.Linear("linear_attn.in_proj_z", values, d),
-            Strength = fused ? parts.Tensor("linear_attn.in_proj_ba.weight", 2 * heads.ValueHeads, d) : parts.Tensor("linear_attn.in_proj_b.weight", heads.ValueHeads, d),
-            Decay = fused ? null : parts.Tensor("linear_attn.in_proj_a.weight", heads.ValueHeads, d),
+            Strength = fused ? parts.KeptLinear("linear_attn.in_proj_ba", 2 * heads.ValueHeads, d) : parts.KeptLinear("linear_attn.in_proj_b", heads.ValueHeads, d),
+            Decay = fused ? null : parts.KeptLinear("linear_attn.in_proj_a", heads.ValueHeads, d),
             Convolution = CausalConvolution.Load(parts, "linear_attn.conv1d", mixed, taps, bias: false),
             NegativeRate = parts.NegativeExponential("linear_attn.A_log", 1, heads.ValueHeads),
             DecayBias = parts.Tensor("linear_attn.dt_bias", heads.ValueHeads),
@@ -106,7 +106,7 @@ internal sealed class QwenHybridFamily : IModelFamily
             parts, routing, "mlp.gate", new ExpertParts("mlp.experts", count, config.HiddenSize, width) { Storage = ExpertStorage.Stacked, Activation = config.Activation }) with
         {
             Shared = Standard.GatedMlp(parts, config, "mlp.shared_expert", shared),
-            SharedGate = parts.Tensor("mlp.shared_expert_gate.weight", 1, config.HiddenSize),
+            SharedGate = parts.KeptLinear("mlp.shared_expert_gate", 1, config.HiddenSize),
         };
     }
 }

@@ -109,7 +109,6 @@ internal sealed class LatentModel
         _queryRank = reader.IsNull("q_lora_rank") ? null : reader.Size("q_lora_rank", usual.QueryRank);
         _rank = reader.Size("kv_lora_rank", usual.Rank);
         Shape = Standard.Shape(Config) with { ValueHead = reader.Size("v_head_dim", usual.Values) };
-        Config = Config with { AttentionNumbers = Numbers(plain) };
         _bias = reader.Bias("attention_bias", false);
         Experts = reader.Size(reader.FirstOf("n_routed_experts", "num_local_experts", "num_experts"), usual.Experts);
         _expertWidth = reader.Size("moe_intermediate_size", usual.ExpertWidth);
@@ -170,14 +169,6 @@ internal sealed class LatentModel
         "sparse" => false,
         _ => throw reader.Unsupported("mlp_layer_types", word),
     };
-
-    // Queries, keys and values in whole and in parts, and the latents in front of and behind their norms; six numbers of the stream's width are counted everywhere.
-    private long Numbers(int plain)
-    {
-        long heads = Shape.Heads, whole = heads * Shape.HeadSize, values = heads * Shape.ValueHeadSize, latents = (2L * (_queryRank ?? 0)) + (3L * (_rank + _rotated));
-        long all = (3 * whole) + (3 * heads * plain) + (2 * heads * _rotated) + (3 * values) + latents + (_queryFactor is null ? 0 : whole);
-        return Math.Max(0, all - (6L * Config.HiddenSize));
-    }
 
     private LatentAttention Attention(BlockParts parts)
     {

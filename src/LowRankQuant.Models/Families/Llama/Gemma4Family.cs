@@ -164,7 +164,7 @@ internal sealed class Gemma4Family : IModelFamily
                 Norm = parts.UnweightedRmsNorm(Config.HiddenSize, Config.NormEpsilon),
                 ColumnScale = parts.Tensor("router.scale", Config.HiddenSize),
                 InputFactor = (float)(1 / Math.Sqrt(Config.HiddenSize)),
-                Weight = parts.Tensor("router.proj.weight", routing.Experts, Config.HiddenSize),
+                Projection = parts.KeptLinear("router.proj", routing.Experts, Config.HiddenSize),
                 Routing = routing with { ExpertScale = parts.Tensor("router.per_expert_scale", routing.Experts).ToArray() },
                 Choice = parts.Choice(routing),
             },

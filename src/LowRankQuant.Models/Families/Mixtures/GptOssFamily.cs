@@ -51,8 +51,7 @@ internal sealed class GptOssFamily : IModelFamily
                 {
                     Router = new Router
                     {
-                        Weight = parts.Tensor("mlp.router.weight", count, config.HiddenSize),
-                        Bias = parts.Tensor("mlp.router.bias", count),
+                        Projection = parts.KeptLinear("mlp.router", count, config.HiddenSize, biased: true),
                         Routing = routing,
                         Choice = parts.Choice(routing),
                     },

@@ -46,7 +46,7 @@ internal sealed class QwenMoeFamily : IModelFamily
             return isThird ? experts : experts with
             {
                 Shared = Standard.GatedMlp(parts, config, "mlp.shared_expert", shared),
-                SharedGate = parts.Tensor("mlp.shared_expert_gate.weight", 1, config.HiddenSize),
+                SharedGate = parts.KeptLinear("mlp.shared_expert_gate", 1, config.HiddenSize),
             };
         }
     }

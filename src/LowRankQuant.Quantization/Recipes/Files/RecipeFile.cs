@@ -16,7 +16,7 @@ namespace LowRankQuant.Quantization.Recipes.Files;
 /// <code>
 /// preset:   fast | paper
 /// weights:  bits, group_size (N, channel, tensor), symmetric, scale_dtype; or grid: a grid with a name
-/// layers:   rules, the last that matches counts: match: a glob or re:EXPRESSION, and bits, group_size, symmetric or grid
+/// layers:   rules, the last that matches counts: match: a glob or re:EXPRESSION, and bits, group_size, symmetric or grid; grid: keep for linears that stay in their own type
 /// blocks:   rules, the last that names a block says more: blocks: 7,9,12-15; stage: a method (NAME: its options); seed. Their grids are rules of layers
 /// scheme:   a named scheme, which gives what nothing else says
 /// activations: BITS:tensor|token[:symmetric|asymmetric] or fp8:token|128, activation_range, per_token (patterns)
@@ -68,7 +68,8 @@ public static class RecipeFile
         // Where nothing looks at text no value comes from a preset.
         JsonObject file = recipe.Samples > 0 || recipe.Tuning is not null ? new() { ["preset"] = recipe.Preset } : [];
         file["weights"] = weights;
-        if (recipe.Layers is { } layers) file["layers"] = new JsonArray([.. layers.Select(layer => (JsonNode?)Rule(layer.Key, layer.Value))]);
+        JsonNode?[] rules = [.. Rules(recipe)];
+        if (rules.Length > 0) file["layers"] = new JsonArray(rules);
         if (recipe.Activations is { } activations)
         {
             file["activations"] = ActivationNames.Of(activations.Grid);
@@ -167,9 +168,18 @@ public static class RecipeFile
         ["seed"] = own.Seed,
     };
 
-    private static JsonObject Rule(string layer, LayerGrid grid)
+    // The last that matches counts: what is quantized on the usual grid though its family keeps it, what has a grid of its own, what stays in its own type.
+    private static IEnumerable<JsonNode?> Rules(Recipe recipe)
     {
-        JsonObject rule = Grid(grid.ToGrid());
+        IReadOnlyDictionary<string, LayerGrid> layers = recipe.Layers ?? new Dictionary<string, LayerGrid>();
+        foreach (string linear in recipe.Selection?.Quantized.Where(name => !layers.ContainsKey(name)) ?? []) yield return Rule(linear, recipe.Grid);
+        foreach ((string layer, LayerGrid grid) in layers) yield return Rule(layer, grid.ToGrid());
+        foreach (string linear in recipe.Selection?.Kept ?? []) yield return new JsonObject { ["match"] = linear, ["grid"] = LayerRule.Keep };
+    }
+
+    private static JsonObject Rule(string layer, WeightGrid grid)
+    {
+        JsonObject rule = Grid(grid);
         rule.Insert(0, "match", layer);
         return rule;
     }

@@ -12,7 +12,7 @@ namespace LowRankQuant.Quantization.Recipes.Resolving;
 /// what doing them again gives.
 /// <code>
 /// method, its options, seed              a rule of blocks
-/// bits, group_size, symmetric, grid      rules of layers for all linears of those blocks
+/// bits, group_size, symmetric, grid      rules of layers for all linears of those blocks that are quantized
 /// layers, per_token                      the linears of those blocks that the patterns match
 /// </code>
 /// </summary>
@@ -33,12 +33,13 @@ public static class BlockRedo
             problems.Add($"`redo_blocks` {BlockList.Text(blocks)}: the model has blocks 0 to {layout.Blocks.Count - 1}.");
             return finished;
         }
+        ModelLayout chosen = layout.Select(new LayerSelection(finished.LayerRules, layout, []).Chosen);
         bool own = asked.Method is not null || asked.Options.Count > 0 || asked.Seed is not null;
         return finished with
         {
             BlockRules = own ? [.. finished.BlockRules, new BlockRule(blocks, asked.Method, asked.Options, asked.Seed)] : finished.BlockRules,
-            LayerRules = [.. finished.LayerRules, .. Grids(finished, asked, blocks, layout, problems), .. asked.LayerRules.SelectMany(rule => Paths(rule.Match, "layers", blocks, layout, problems).Select(path => rule with { Match = path }))],
-            PerToken = [.. finished.PerToken, .. asked.PerToken.SelectMany(pattern => PerToken(pattern, blocks, layout, problems))],
+            LayerRules = [.. finished.LayerRules, .. Grids(finished, asked, blocks, chosen, problems), .. asked.LayerRules.SelectMany(rule => Paths(rule, blocks, layout, problems).Select(path => rule with { Match = path }))],
+            PerToken = [.. finished.PerToken, .. asked.PerToken.SelectMany(pattern => PerToken(pattern, blocks, chosen, problems))],
         };
     }
 
@@ -81,20 +82,24 @@ public static class BlockRedo
 
     private static string[] PerToken(string pattern, IReadOnlyList<int> blocks, ModelLayout layout, List<string> problems)
     {
-        if (!QuantizerFitting.IsAuto(pattern)) return Paths(pattern, "per_token", blocks, layout, problems);
+        if (!QuantizerFitting.IsAuto(pattern)) return Paths(pattern, "per_token", _ => true, blocks, layout, layout.Linears, problems);
         problems.Add($"`per_token` {pattern} looks at all blocks; name the linears of those that are done again.");
         return [];
     }
 
+    private static string[] Paths(LayerRule rule, IReadOnlyList<int> blocks, ModelLayout layout, List<string> problems) =>
+        Paths(rule.Match, "layers", linear => LayerSelection.MayMatch(rule, linear), blocks, layout, layout.AllLinears, problems);
+
     // The linears of the blocks that a pattern matches, each by its path.
-    private static string[] Paths(string pattern, string key, IReadOnlyList<int> blocks, ModelLayout layout, List<string> problems)
+    private static string[] Paths(
+        string pattern, string key, Func<LinearShape, bool> mayMatch, IReadOnlyList<int> blocks, ModelLayout layout, IReadOnlyList<IReadOnlyList<LinearShape>> all, List<string> problems)
     {
         if (LinearPattern.Compile(pattern, out string? problem) is not { } matches)
         {
             problems.Add($"`{key}` {pattern} {problem}");
             return [];
         }
-        var linears = blocks.SelectMany(block => layout.Linears[block].Select(linear => (Path: $"{layout.Blocks[block]}.{linear.Name}", linear.Name)));
+        var linears = blocks.SelectMany(block => all[block].Where(mayMatch).Select(linear => (Path: $"{layout.Blocks[block]}.{linear.Name}", linear.Name)));
         try
         {
             string[] paths = [.. linears.Where(linear => matches(linear.Path, linear.Name)).Select(linear => linear.Path)];

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text.RegularExpressions;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
@@ -10,40 +9,45 @@ namespace LowRankQuant.Quantization.Recipes.Resolving;
 
 /// <summary>
 /// The part of <see cref="RecipeResolver"/> that is about <c>layers</c>: some linears get a grid of their own, as the mixtures of llama.cpp, GPTQModel
-/// (<c>dynamic</c>) and AutoRound (<c>extra_config</c>) have. Of several rules that match a linear the last counts.
+/// (<c>dynamic</c>) and AutoRound (<c>extra_config</c>) have, and some none. Of several rules that match a linear the last counts.
 /// <code>
 /// PATTERN   see <see cref="LinearPattern"/>: down_proj, mlp.*, layers.0.*, re:layers\.(0|31)\.
-/// GRID      a grid with a name (q4_k, mxfp4), or BITS[:GROUP][:symmetric|asymmetric], where what is left out is that of the other layers
+/// GRID      a grid with a name (q4_k, mxfp4), or BITS[:GROUP][:symmetric|asymmetric], where what is left out is that of the other layers; or keep
 /// </code>
 /// </summary>
 internal sealed class LayerGridResolver
 {
-    private const string Form = "PATTERN=GRID, where GRID is the name of a grid or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k or v_proj=4:32:symmetric";
+    /// <summary>What a rule looks like.</summary>
+    public const string Form =
+        "PATTERN=GRID, where GRID is the name of a grid or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k or v_proj=4:32:symmetric, or keep for linears that stay in their own type";
 
-    // The rule of every linear that one matches, by block and place within it.
-    private readonly LayerRule?[][] _rules;
-    private readonly ModelLayout _layout;
+    private readonly LayerSelection _selection;
     private readonly List<string> _problems;
 
     /// <param name="request">What was asked for.</param>
     /// <param name="budget">The budget that decides grids; null for none.</param>
-    /// <param name="layout">The model's linears.</param>
+    /// <param name="model">The model's linears.</param>
     /// <param name="problems">Receives what cannot be run.</param>
-    public LayerGridResolver(RecipeRequest request, BitBudget? budget, ModelLayout layout, List<string> problems)
+    public LayerGridResolver(RecipeRequest request, BitBudget? budget, ModelLayout model, List<string> problems)
     {
-        (_layout, _problems) = (layout, problems);
-        _rules = [.. layout.Linears.Select(block => new LayerRule?[block.Count])];
-        foreach (LayerRule rule in request.LayerRules)
-        {
-            // Where one expression takes too long, no other gets the time to.
-            if (!TryApply(rule)) break;
-        }
-        if (request.LayerRules.Count > 0 && budget is not null) problems.Add("`target_bits` chooses the width of every layer by itself; leave out `layers`.");
-        HasTwoLevel = _rules.SelectMany(block => block).Any(rule => rule is not null && TwoLevelGrid.Find(rule.Grid) is not null);
+        _problems = problems;
+        _selection = new LayerSelection(request.LayerRules, model, problems);
+        if (budget is not null && request.LayerRules.Any(rule => !rule.Keeps))
+            problems.Add("`target_bits` chooses the width of every layer by itself; leave out `layers`, but for those that keep.");
+        HasTwoLevel = _selection.Used.Any(rule => TwoLevelGrid.Find(rule.Grid) is not null);
         if (HasTwoLevel && request.ScaleType is not (null or ScaleType.Float16))
             problems.Add("`scale_dtype` other than fp16 contradicts `layers` with a two-level grid, whose block scales are halves; leave it out.");
-        Others = [.. layout.Linears.SelectMany((block, i) => block.Where((_, j) => _rules[i][j] is null)).Distinct()];
+        Others = [.. Layout.Linears.SelectMany((block, i) => block.Where((_, j) => _selection.RuleOf(i, j) is null)).Distinct()];
     }
+
+    /// <summary>Which linears are quantized; null where it is as the family has it.</summary>
+    public LinearSelection? Selection => _selection.Chosen;
+
+    /// <summary>The model with the linears that are quantized.</summary>
+    public ModelLayout Layout => _selection.Layout;
+
+    /// <summary>What is worth knowing, a sentence each.</summary>
+    public IEnumerable<string> Notes => _selection.Notes();
 
     /// <summary>The kinds of linears that have the usual grid somewhere.</summary>
     public IReadOnlyList<LinearShape> Others { get; }
@@ -60,76 +64,39 @@ internal sealed class LayerGridResolver
     public IReadOnlyList<(LinearShape Linear, WeightGrid Grid)> Resolve(WeightGrid usual, bool hasTarget)
     {
         var parsed = new Dictionary<LayerRule, WeightGrid>();
-        foreach (LayerRule rule in _rules.SelectMany(block => block).OfType<LayerRule>().Distinct())
+        foreach (LayerRule rule in _selection.Used)
         {
             if (Parse(rule.Grid, usual) is { } grid) parsed.Add(rule, grid);
             else _problems.Add($"`layers` {rule.Match}={rule.Grid}: give {Form}.");
         }
         if (!hasTarget) CheckRows(parsed);
         var alike = new Dictionary<LinearShape, WeightGrid>();
-        foreach (IGrouping<LinearShape, WeightGrid> kind in _layout.Linears.SelectMany((block, i) => block.Select((linear, j) => (linear, Grid: GridOf(i, j)))).GroupBy(pair => pair.linear, pair => pair.Grid))
+        foreach (IGrouping<LinearShape, WeightGrid> kind in Layout.Linears.SelectMany((block, i) => block.Select((linear, j) => (linear, Grid: GridOf(i, j)))).GroupBy(pair => pair.linear, pair => pair.Grid))
         {
-            if (kind.Distinct().Count() == 1) alike.Add(kind.Key, kind.First());
+            // A name alone would mean those of its kind that stay in their own type as well.
+            if (kind.Distinct().Count() == 1 && !_selection.IsPartlyKept(kind.Key)) alike.Add(kind.Key, kind.First());
         }
         var own = alike.Where(kind => kind.Value != usual).Select(kind => (kind.Key, kind.Value)).ToList();
-        for (int i = 0; i < _layout.Blocks.Count; i++)
+        for (int i = 0; i < Layout.Blocks.Count; i++)
         {
-            IReadOnlyList<LinearShape> block = _layout.Linears[i];
+            IReadOnlyList<LinearShape> block = Layout.Linears[i];
             if (!block.Where((linear, j) => GridOf(i, j) != alike.GetValueOrDefault(linear, usual)).Any()) continue;
-            own.AddRange(block.Select((linear, j) => (linear with { Name = $"{_layout.Blocks[i]}.{linear.Name}" }, GridOf(i, j))));
+            own.AddRange(block.Select((linear, j) => (linear with { Name = $"{Layout.Blocks[i]}.{linear.Name}" }, GridOf(i, j))));
         }
         return own;
 
-        WeightGrid GridOf(int block, int linear) => _rules[block][linear] is { } rule && parsed.TryGetValue(rule, out WeightGrid? grid) ? grid : usual;
-    }
-
-    // Whether linears were found in time.
-    private bool TryApply(LayerRule rule)
-    {
-        string item = $"{rule.Match}={rule.Grid}";
-        if (rule.Match.Length == 0 || rule.Grid.Length == 0)
-        {
-            _problems.Add($"`layers` {item}: give {Form}.");
-            return true;
-        }
-        if (LinearPattern.Compile(rule.Match, out string? problem) is not { } matches)
-        {
-            _problems.Add($"`layers` {item}: {rule.Match} {problem}");
-            return true;
-        }
-        int found = 0;
-        try
-        {
-            for (int i = 0; i < _rules.Length; i++)
-            {
-                for (int j = 0; j < _rules[i].Length; j++)
-                {
-                    string name = _layout.Linears[i][j].Name;
-                    if (!matches($"{_layout.Blocks[i]}.{name}", name)) continue;
-                    _rules[i][j] = rule;
-                    found++;
-                }
-            }
-        }
-        catch (RegexMatchTimeoutException)
-        {
-            _problems.Add($"`layers` {item}: the expression takes too long on names of linears; make it simpler.");
-            return false;
-        }
-        if (found == 0)
-            _problems.Add($"`layers` {item}: no linear of the model matches {rule.Match}; blocks have {string.Join(", ", _layout.Kinds.Select(linear => linear.Name).Distinct())}, and module paths look like {_layout.Modules.Select(module => module.Name).FirstOrDefault()}.");
-        return true;
+        WeightGrid GridOf(int block, int linear) => _selection.RuleOf(block, linear) is { } rule && parsed.TryGetValue(rule, out WeightGrid? grid) ? grid : usual;
     }
 
     private void CheckRows(Dictionary<LayerRule, WeightGrid> parsed)
     {
         var told = new HashSet<(LayerRule, int)>();
-        for (int i = 0; i < _rules.Length; i++)
+        for (int i = 0; i < Layout.Linears.Count; i++)
         {
-            for (int j = 0; j < _rules[i].Length; j++)
+            for (int j = 0; j < Layout.Linears[i].Count; j++)
             {
-                int inFeatures = _layout.Linears[i][j].InFeatures;
-                if (_rules[i][j] is not { } rule || !parsed.TryGetValue(rule, out WeightGrid? grid) || grid.Divides(inFeatures) || !told.Add((rule, inFeatures))) continue;
+                int inFeatures = Layout.Linears[i][j].InFeatures;
+                if (_selection.RuleOf(i, j) is not { } rule || !parsed.TryGetValue(rule, out WeightGrid? grid) || grid.Divides(inFeatures) || !told.Add((rule, inFeatures))) continue;
                 _problems.Add($"`layers` {rule.Match}={rule.Grid}: {grid} does not divide rows of {inFeatures}.");
             }
         }

@@ -53,11 +53,14 @@ public static class RecipeResolver
     public static QuantizationMethod MethodOf(MethodCatalog catalog, RecipeRequest request) =>
         request.Method is { } name && catalog.TryFind(name, out QuantizationMethod? method) ? method : catalog.Default;
 
-    private sealed class Resolution(MethodCatalog catalog, RecipeRequest asked, DecoderConfig model, ModelLayout layout, List<string> problems)
+    private sealed class Resolution(MethodCatalog catalog, RecipeRequest asked, DecoderConfig model, ModelLayout all, List<string> problems)
     {
         private readonly NamedScheme? scheme = asked.Scheme is { } name ? NamedScheme.Find(name) : null;
         private readonly RecipeRequest request = OfScheme(asked, problems);
-        private readonly IReadOnlyList<LinearShape> linears = layout.Kinds;
+
+        // With the linears that are quantized, once that is known.
+        private ModelLayout layout = all;
+        private IReadOnlyList<LinearShape> linears = [];
 
         public List<string> Notes { get; } = [];
 
@@ -73,9 +76,11 @@ public static class RecipeResolver
             var values = new OptionValues(request.Options, method.Options, problems);
             BitBudget? budget = method.Budget(values);
             bool blocks = request.Target == Target.LlamaCpp && budget is { ChoosesGrids: true };
-            var target = new TargetResolver(request, budget, linears, problems, Notes);
-            TargetRecipe? engine = target.Options();
             var rules = new LayerGridResolver(request, budget, layout, problems);
+            (layout, linears) = (rules.Layout, rules.Layout.Kinds);
+            Notes.AddRange(rules.Notes);
+            var target = new TargetResolver(request, budget, layout, problems, Notes);
+            TargetRecipe? engine = target.Options();
             WeightGrid? byName = new NamedGridResolver(request, budget, rules.Others, problems).Resolve();
             TwoLevelGrid? twoLevel = byName as TwoLevelGrid;
             ScaleType scaleType = twoLevel is null && !rules.HasTwoLevel ? target.ScaleTypeFor(native) : ScaleType.Float16;
@@ -116,6 +121,7 @@ public static class RecipeResolver
                 NamedGrid = NamedGrids.NameOf(grid),
                 ScaleDigits = digits,
                 Layers = layers,
+                Selection = rules.Selection,
                 Target = engine,
                 Precision = request.Precision ?? Precision.Single,
                 Seed = seed,

@@ -11,11 +11,13 @@ namespace LowRankQuant.Quantization.Recipes.Resolving;
 /// <summary>The part of <see cref="RecipeResolver"/> that holds the grids of all layers against the rules of a target.</summary>
 /// <param name="request">What was asked for.</param>
 /// <param name="budget">The budget that decides grids; null for none.</param>
-/// <param name="linears">The quantizable weights of a block.</param>
+/// <param name="layout">The model with the linears that are quantized.</param>
 /// <param name="problems">Receives what cannot be run.</param>
 /// <param name="notes">Receives what was changed, and what things cost.</param>
-internal sealed class TargetResolver(RecipeRequest request, BitBudget? budget, IReadOnlyList<LinearShape> linears, List<string> problems, List<string> notes)
+internal sealed class TargetResolver(RecipeRequest request, BitBudget? budget, ModelLayout layout, List<string> problems, List<string> notes)
 {
+    private readonly IReadOnlyList<LinearShape> _linears = layout.Kinds;
+
     private readonly record struct Verdict(LinearShape Layer, WeightGrid Grid, TargetFit Fit);
 
     private MisfitRule OnMisfit => request.OnMisfit ?? MisfitRule.Refuse;
@@ -64,12 +66,16 @@ internal sealed class TargetResolver(RecipeRequest request, BitBudget? budget, I
         if (request.Target is not { } target || Shards < 1 || (target == Target.LlamaCpp && budget is { ChoosesGrids: true }))
             return (null, Differing(own.Select(layer => KeyValuePair.Create(layer.Linear.Name, LayerGrid.Of(layer.Grid, null))), LayerGrid.Of(grid, null)));
         var named = own.ToDictionary(layer => layer.Linear.Name, layer => layer.Grid, StringComparer.Ordinal);
-        List<Verdict> verdicts = [.. linears.Concat(own.Select(layer => layer.Linear)).Distinct().Select(linear => Judge(target, linear, named.GetValueOrDefault(linear.Name, grid), scaleType))];
+        List<Verdict> verdicts = [.. _linears.Concat(own.Select(layer => layer.Linear)).Distinct().Select(linear => Judge(target, linear, named.GetValueOrDefault(linear.Name, grid), scaleType))];
         var chosen = new Dictionary<string, LayerGrid>(StringComparer.Ordinal);
         foreach (var same in verdicts.GroupBy(verdict => verdict.Grid)) Report(target, same.Key, same);
         foreach (Verdict verdict in verdicts)
             chosen[verdict.Layer.Name] = LayerGrid.Of(verdict.Fit.Nearest ?? verdict.Grid, verdict.Fit.ScaleDigits);
-        if (target == Target.Vllm) Tie(verdicts, chosen, scaleType);
+        if (target == Target.Vllm)
+        {
+            Tie(verdicts, chosen, scaleType);
+            RefuseKeptParts();
+        }
         foreach (string note in verdicts.Where(verdict => verdict.Fit.Misfit is null && verdict.Fit.Note is not null).Select(verdict => verdict.Fit.Note!).Distinct())
             notes.Add($"`target` {TargetNames.Of(target)}: {note}.");
         int? digits = verdicts.FirstOrDefault(verdict => verdict.Fit.Misfit is null && verdict.Grid == grid).Fit?.ScaleDigits;
@@ -102,7 +108,8 @@ internal sealed class TargetResolver(RecipeRequest request, BitBudget? budget, I
         return TargetRules.Fit(target, new TargetLayer(linear.Name, linear.OutFeatures, linear.InFeatures, grid, scaleType)
         {
             TensorParallel = Shards,
-            FusedOutFeatures = fused is null ? linear.OutFeatures : linears.Where(other => fused.Contains(other.Name)).Sum(other => other.OutFeatures),
+            IsUsuallyFloats = linear.KeptByDefault,
+            FusedOutFeatures = fused is null ? linear.OutFeatures : _linears.Where(other => fused.Contains(other.Name)).Sum(other => other.OutFeatures),
         });
     }
 
@@ -115,6 +122,21 @@ internal sealed class TargetResolver(RecipeRequest request, BitBudget? budget, I
             string what = $"`target` {TargetNames.Of(target)} cannot hold {grid} in {layers}: {same.Key.Misfit}; {same.Key.Remedy}";
             if (OnMisfit == MisfitRule.Nearest && !same.Key.Item3) notes.Add($"{what}, and that is what they get (`on_misfit` nearest).");
             else problems.Add(same.Key.Item3 ? $"{what}; choose another grid or target." : $"{what}; give `on_misfit` nearest to use it there, or choose another grid or target.");
+        }
+    }
+
+    // Nor can it be codes in part.
+    private void RefuseKeptParts()
+    {
+        var told = new HashSet<string>(StringComparer.Ordinal);
+        for (int i = 0; i < layout.Linears.Count; i++)
+        {
+            string[] kept = [.. layout.Kept[i].Select(linear => linear.Name)];
+            foreach (LinearShape linear in layout.Linears[i])
+            {
+                if (EngineTable.VllmFusedWith(linear.Name) is not { } set || set.Where(kept.Contains).ToArray() is not { Length: > 0 } floats || !told.Add(set[0])) continue;
+                problems.Add($"`target` vllm fuses {string.Join(", ", set)}, and {string.Join(", ", floats)} would stay in its own type beside {linear.Name} in codes; keep all of them, or none.");
+            }
         }
     }
 
