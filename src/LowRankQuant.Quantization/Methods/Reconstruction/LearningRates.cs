@@ -18,6 +18,9 @@ internal static class LearningRates
     /// <summary>The same on two-level grids, for both forms: groups are small, so errors and with them the steps that pay are smaller (docs/results/two-level.md).</summary>
     private static readonly (int Bits, double Rate)[] TwoLevelRates = [(4, 2e-3), (3, 3e-3), (2, 5e-3)];
 
+    /// <summary>The same on grids of floats (docs/results/floats.md).</summary>
+    private static readonly (int Bits, double Rate)[] FloatRates = [(8, 5e-4), (4, 2e-3)];
+
     /// <summary>Learning rates and starts of the released scripts of LRQ, weight-only schemes, by size in billions of parameters and code width.</summary>
     private static readonly (double Billions, int Bits, double LowRank, GridStart LowRankStart, double Full, GridStart FullStart)[] PaperRates =
     [
@@ -35,6 +38,7 @@ internal static class LearningRates
     public static (double Rate, GridStart Start) Of(MethodRequest request, ScaleForm form)
     {
         (double rate, GridStart start) = request.IsPaper ? Paper(request, form) : (Fast(request.Grid.Bits, form), FastStart);
+        if (request.Grid is FloatGrid && !request.IsPaper) return (FloatRates.First(row => request.Grid.Bits >= row.Bits).Rate, start);
         if (request.Grid is not TwoLevelGrid) return (rate, start);
         // The integers of a two-level grid are never learned, so they are always searched for.
         return (request.IsPaper ? rate : TwoLevelRates.First(row => request.Grid.Bits >= row.Bits).Rate, GridStart.Search);
