@@ -13,17 +13,18 @@ public sealed class BaselineRunTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Theory]
-    [InlineData("gptq --bits 3", 0.8)]
-    [InlineData("gptq --bits 3 --group-size 32 --static-groups false", 0.9)]
+    [InlineData("gptq --bits 3", 0.7)]
+    [InlineData("gptq --bits 3 --group-size 32 --static-groups false", 0.75)]
     [InlineData("gptq --bits 3 --symmetric true --act-order false --true-sequential false", 0.8)]
-    [InlineData("gptq --bits 3 --gptaq 0.25", 0.8)]
-    [InlineData("gptq --bits 3 --start search --damping auto", 0.8)]
-    [InlineData("gptq --grid q3_k", 0.95)]
-    [InlineData("awq --bits 3 --group-size 32 --n-grid 8", 0.9)]
+    [InlineData("gptq --bits 3 --gptaq 0.25", 0.7)]
+    [InlineData("gptq --bits 3 --start search --damping auto", 0.5)]
+    [InlineData("gptq --grid q3_k", 0.85)]
+    [InlineData("awq --bits 3 --group-size 32 --n-grid 8", 1)]
     [InlineData("awq --bits 3 --group-size 32 --n-grid 4 --duo-scaling false --scale-sites norms --clip false", 1)]
     public async Task FewerErrorsThanRoundToNearest(string options, double part)
     {
-        JsonNode report = await Run("out", 1, options.Split(' '));
+        // So few tokens that a run takes seconds are too few for the second moments of 768 inputs.
+        JsonNode report = await Run("out", 1, [.. options.Split(' '), "--samples", "32", "--sequence-length", "256", "--held-out", "2"]);
         double result = (double)report["result"]!["klDivergence"]!, nearest = (double)report["rtn"]!["klDivergence"]!;
         TestContext.Current.TestOutputHelper?.WriteLine($"{options}: KL {result:F4}, rounded to nearest {nearest:F4}");
         Assert.True(result < part * nearest, $"{options}: KL {result} where round to nearest has {nearest}");
@@ -96,7 +97,8 @@ public sealed class BaselineRunTests : IDisposable
 
     private static string[] Line(string output, int threads, string[] options) =>
     [
-        "quantize", "demo", "--method", .. options, "--samples", "12", "--held-out", "2", "--sequence-length", "96", "--eval-windows", "1", "--threads", $"{threads}", "--out", output,
+        "quantize", "demo", "--method", .. options, .. options.Contains("--samples") ? Array.Empty<string>() : ["--samples", "12", "--held-out", "2", "--sequence-length", "96"],
+        "--eval-windows", "1", "--threads", $"{threads}", "--out", output,
     ];
 
     private static float[] Norm(string folder, int block)

@@ -59,7 +59,7 @@ internal sealed class SubLayerOutput : IDisposable
     }
 
     // Of the stages: the first at or behind the site's linears that writes to the stream, and those up to the next that reads what a norm gives. Empty where no such stage follows.
-    private static IEnumerable<(int Stage, LinearSlot Slot)> WritersBehind(IDecoderBlock block, FoldSite site, IReadOnlyList<InputStage> stages, int width)
+    private static (int Stage, LinearSlot Slot)[] WritersBehind(IDecoderBlock block, FoldSite site, IReadOnlyList<InputStage> stages, int width)
     {
         int[] stageOf = new int[block.Slots.Count];
         for (int stage = 0; stage < stages.Count; stage++)
