@@ -21,7 +21,7 @@ internal static class GgufLimits
         if (architecture.Pairs != GgufPairs.None)
         {
             bool reorders = architecture.Pairs == GgufPairs.Neighbours && !rope.Interleaved;
-            if (rope.RotatedSize != config.HeadSize && (architecture.RotatesWholeHeads || reorders))
+            if (rope.RotatedSize != config.HeadSize && (architecture.RotatesWholeHeads || (reorders && !architecture.OrdersPart)))
                 yield return $"{rope.RotatedSize} of {config.HeadSize} elements of a head are rotated; the {name} architecture rotates all, so {Remedy}.";
             if (rope.Interleaved && architecture.Pairs == GgufPairs.Halves) yield return $"neighbouring elements of a head are rotated; the {name} architecture rotates its halves, so {Remedy}.";
             if (rope.Scaling == RopeScaling.Dynamic)

@@ -37,19 +37,31 @@ public sealed class GgufQuantizedFamilyTests : IDisposable
         ["models/mistral"] = """{"sliding_window": null}""",
         ["models/phi3"] = """{"sliding_window": null}""",
         ["models/starcoder2"] = """{"sliding_window": null}""",
+        ["hybrids/deepseek_v2"] = """{"q_lora_rank": 256}""",
+        ["hybrids/deepseek_v3"] = """{"rms_norm_eps": 1e-6}""",
+        ["hybrids/mamba2"] = """{"time_step_limit": null}""",
+        ["hybrids/nemotron_h"] = """{"num_hidden_layers": 4}""",
+        ["hybrids/nemotron_h_moe"] = """{"num_hidden_layers": 3}""",
+        // Powers of two, by which scales are multiplied without rounding.
+        ["hybrids/falcon_h1"] = """
+            {
+              "attention_in_multiplier": 2, "attention_out_multiplier": 1, "embedding_multiplier": 3, "key_multiplier": 2, "lm_head_multiplier": 0.3, "mlp_multipliers": [2, 1],
+              "ssm_in_multiplier": 2, "ssm_out_multiplier": 1, "ssm_multipliers": [1, 2, 1, 4, 1]
+            }
+            """,
     };
 
     // Not in llama.cpp, not written here, or computed otherwise there whatever the configuration says.
     private static readonly string[] Without =
     [
         "models/opt_125m", "models/opt_350m", "models2/codegen", "models2/gptj", "models2/helium", "models2/persimmon", "models/falcon_rw", "models2/phimoe", "models2/exaone4",
+        "hybrids/lfm3",
     ];
 
     private readonly TemporaryFolder _folder = new();
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Threads = 2 });
 
-    // Latent attention and recurrent mixers are not written as GGUF yet.
-    public static TheoryData<string> Cases => [.. FamilyModels.Cases.Except(Without).Where(name => !name.StartsWith("hybrids/", StringComparison.Ordinal))];
+    public static TheoryData<string> Cases => [.. FamilyModels.Cases.Except(Without)];
 
     public void Dispose()
     {
