@@ -52,7 +52,7 @@ internal static class GraniteHybridGguf
             GgufField.Whole("expert_used_count", "num_experts_per_tok"),
             GgufField.Whole("expert_shared_feed_forward_length", "shared_intermediate_size", 1024),
         ],
-        Problems = subject => StateSpaceGguf.Limits(subject, Name),
+        Problems = subject => [.. StateSpaceGguf.Limits(subject, Name), .. LayerKinds.OfOneKind(subject, Name, "self_attn.k_proj.weight", "mamba.A_log")],
     };
 
     /// <summary>Granite 4 without experts.</summary>
@@ -75,6 +75,25 @@ internal static class GraniteHybridGguf
             new("expert_shared_feed_forward_length", Shared, _ => { }),
             GgufField.Implied("num_local_experts", _ => 0),
             GgufField.Implied("num_experts_per_tok", _ => 0),
+        ],
+    };
+
+    /// <summary>Granite 4 of attention alone, which is Granite there, and comes back as that: the engine ends the process on one of mixed layers without any that keeps a state.</summary>
+    public static GgufArchitecture Attention { get; } = GraniteGguf.Form with
+    {
+        ModelType = "granitemoehybrid",
+        Class = "GraniteMoeHybridForCausalLM",
+        Reads = _ => false,
+        Writes = IsAttention,
+        Names =
+        [
+            GgufNames.InputNorm, .. GgufNames.Attention, GgufNames.MlpNorm, ("shared_mlp.gate_proj", "ffn_gate"), ("shared_mlp.up_proj", "ffn_up"), ("shared_mlp.output_linear", "ffn_down"),
+        ],
+        Fields = [.. GraniteGguf.Form.Fields, new("feed_forward_length", Shared, _ => { })],
+        Problems = subject =>
+        [
+            .. subject.Reader.Word("position_embedding_type") == "rope" ? [] : new[] { GgufLimits.Otherwise("position_embedding_type", "not rope", GraniteGguf.Form.Name, "a rotation in every layer") },
+            .. subject.Reader.Count("num_local_experts", 8) == 0 ? [] : new[] { GgufLimits.Otherwise("num_local_experts", "not 0", GraniteGguf.Form.Name, "no experts") },
         ],
     };
 
@@ -109,6 +128,12 @@ internal static class GraniteHybridGguf
     private static GgufLayout? MambaLayout(GgufSubject subject, string file) => StateSpaceGguf.Layout(file, () => Parts(subject).Heads.Groups);
 
     private static object Shared(GgufSubject subject) => (uint)subject.Reader.Size("shared_intermediate_size", 1024);
+
+    private static bool IsAttention(ConfigReader reader)
+    {
+        string key = reader.FirstOf("layer_types", "layers_block_type");
+        return reader.ListLength(key) is > 0 and var count && reader.Words(key, count)!.All(type => type is "attention" or "full_attention");
+    }
 
     // No Granite rotates a part of its heads.
     private static bool IsBamba(GgufReading reading) => (reading.Whole("expert_count") ?? 0) == 0 && reading.Flag(Rotates) != false

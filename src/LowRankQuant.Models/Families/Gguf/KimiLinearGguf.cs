@@ -77,7 +77,7 @@ internal static class KimiLinearGguf
         if (!reader.Flag("moe_renormalize", true)) yield return GgufLimits.Otherwise("moe_renormalize", "false", Name, "true built in");
         if (subject.ShapeOf("self_attn.b_proj.weight") is [var heads, ..] && heads != subject.Config.Heads)
             yield return GgufLimits.Otherwise("linear_attn_config.num_heads", heads, Name, $"as many as heads of attention, {subject.Config.Heads}");
-        if (subject.ShapeOf("self_attn.kv_b_proj.weight") is null) yield return GgufLimits.Otherwise("linear_attn_config.full_attn_layers", "empty", Name, "latent attention that it looks for");
+        foreach (string problem in LayerKinds.OfOneKind(subject, Name, "self_attn.kv_b_proj.weight", "self_attn.A_log")) yield return problem;
         if (reader.Count("num_shared_experts", 1) == 0) yield return GgufLimits.Otherwise("num_shared_experts", 0, Name, "a shared expert that it insists on");
     }
 }

@@ -21,6 +21,18 @@ internal static class LayerKinds
             read(reading, attends);
         });
 
+    /// <summary>A sentence about a model whose layers are of one kind: the engine ends the process when it clears a memory of the other kind, which then has no layer.</summary>
+    /// <param name="subject">The model.</param>
+    /// <param name="architecture">Name of the architecture.</param>
+    /// <param name="attention">Full name within a block of what every attention has.</param>
+    /// <param name="state">The same of what every mixer with a state has.</param>
+    public static IEnumerable<string> OfOneKind(GgufSubject subject, string architecture, string attention, string state)
+    {
+        bool attends = subject.ShapeOf(attention) is not null, keeps = subject.ShapeOf(state) is not null;
+        if (!attends || !keeps)
+            yield return GgufLimits.Otherwise("no layer", attends ? "one that keeps a state" : "one of attention", architecture, "layers of both kinds, and ends the process otherwise");
+    }
+
     /// <summary>Which layers have attention.</summary>
     public static bool[] Attend(GgufReading reading) => [.. reading.PerLayer(KeyHeads).Select(heads => heads > 0)];
 

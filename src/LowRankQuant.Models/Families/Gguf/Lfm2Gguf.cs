@@ -3,6 +3,8 @@ namespace LowRankQuant.Models.Families.Gguf;
 /// <summary>LFM2 in GGUF, dense and with experts: layers without heads of keys are convolutions, and the norm behind the last is called <c>token_embd_norm</c>.</summary>
 internal static class Lfm2Gguf
 {
+    private const string Keys = "self_attn.k_proj.weight", Convolution = "conv.conv.weight";
+
     private static readonly (string, string)[] Usual =
     [
         ("operator_norm", "attn_norm"), ("conv.in_proj", "shortconv.in_proj"), ("conv.conv", "shortconv.conv"), ("conv.out_proj", "shortconv.out_proj"),
@@ -12,7 +14,7 @@ internal static class Lfm2Gguf
 
     private static readonly GgufField[] Kinds =
     [
-        LayerKinds.Heads("self_attn.k_proj.weight", (reading, attends) => reading.Json["layer_types"] = LayerKinds.Words(attends, "full_attention", "conv")),
+        LayerKinds.Heads(Keys, (reading, attends) => reading.Json["layer_types"] = LayerKinds.Words(attends, "full_attention", "conv")),
         GgufField.Whole("shortconv.l_cache", "conv_L_cache", 3),
         GgufField.Implied("conv_bias", _ => false),
     ];
@@ -31,6 +33,7 @@ internal static class Lfm2Gguf
         BiasKeys = [],
         // The width in the file is the one that was made of what the configuration gives.
         Fields = [.. Kinds, GgufField.Implied("block_auto_adjust_ff_dim", _ => false)],
+        Problems = subject => LayerKinds.OfOneKind(subject, "lfm2", Keys, Convolution),
     };
 
     /// <summary>LFM2 with experts.</summary>
@@ -58,6 +61,7 @@ internal static class Lfm2Gguf
     {
         const string Of = "lfm2moe";
         ConfigReader reader = subject.Reader;
+        foreach (string problem in LayerKinds.OfOneKind(subject, Of, Keys, Convolution)) yield return problem;
         if (!reader.Flag("norm_topk_prob", true)) yield return GgufLimits.Otherwise("norm_topk_prob", "false", Of, "true built in");
         if (!reader.Flag("use_expert_bias", true)) yield return GgufLimits.Otherwise("use_expert_bias", "false", Of, "corrections that it insists on");
         if (reader.Number("routed_scaling_factor") is { } factor and not 1) yield return GgufLimits.Otherwise("routed_scaling_factor", factor, Of, "1 built in");

@@ -71,7 +71,11 @@ internal static class MambaGguf
             }),
             GgufField.Implied("mamba_conv_bias", _ => true),
         ],
-        Problems = subject => subject.Reader.Flag("mamba_conv_bias", true) ? [] : [GgufLimits.Otherwise("mamba_conv_bias", "false", Mixed, "biases that it insists on")],
+        Problems = subject =>
+        [
+            .. LayerKinds.OfOneKind(subject, Mixed, "self_attn.k_proj.weight", "mamba.A_log"),
+            .. subject.Reader.Flag("mamba_conv_bias", true) ? [] : new[] { GgufLimits.Otherwise("mamba_conv_bias", "false", Mixed, "biases that it insists on") },
+        ],
     };
 
     // As many as the weight of the steps has columns, "auto" included.

@@ -45,7 +45,7 @@ internal static class NemotronHGguf
         ConfigKeys = new Dictionary<string, string> { ["rms_norm_eps"] = "layer_norm_epsilon", ["hidden_act"] = "mlp_hidden_act" },
         BiasKeys = [("attention_bias", "attn_"), ("mlp_bias", "ffn_")],
         Fields = Sizes,
-        Problems = subject => StateSpaceGguf.Limits(subject, "nemotron_h"),
+        Problems = subject => Limits(subject, "nemotron_h"),
     };
 
     /// <summary>Nemotron 3: experts in place of some MLPs.</summary>
@@ -74,11 +74,14 @@ internal static class NemotronHGguf
         ],
         Problems = subject =>
         [
-            .. StateSpaceGguf.Limits(subject, "nemotron_h_moe"),
+            .. Limits(subject, "nemotron_h_moe"),
             .. subject.ShapeOf("mixer.up_proj.weight") is null ? [] : new[] { GgufLimits.Otherwise("an MLP", "there beside experts", "nemotron_h_moe", "experts in all layers without a mixer") },
             .. subject.Reader.Count("n_shared_experts", 1) > 0 ? [] : new[] { GgufLimits.Otherwise("n_shared_experts", 0, "nemotron_h_moe", "a shared expert that it insists on") },
         ],
     };
+
+    private static IEnumerable<string> Limits(GgufSubject subject, string architecture) =>
+        [.. StateSpaceGguf.Limits(subject, architecture), .. LayerKinds.OfOneKind(subject, architecture, "mixer.k_proj.weight", "mixer.A_log")];
 
     private static uint WidthOf(GgufSubject subject, int layer) => subject.Has(layer, "mixer.up_proj.weight") ? (uint)subject.Config.IntermediateSize
         : subject.Has(layer, "mixer.gate.weight") ? (uint)subject.Reader.Size("moe_intermediate_size") : 0;

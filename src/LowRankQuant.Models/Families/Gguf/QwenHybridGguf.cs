@@ -148,6 +148,7 @@ internal static class QwenHybridGguf
     private static IEnumerable<string> Sizes(GgufSubject subject, string architecture)
     {
         (_, _, int keySize, int valueSize) = Heads(subject);
+        foreach (string problem in LayerKinds.OfOneKind(subject, architecture, "self_attn.k_proj.weight", "linear_attn.A_log")) yield return problem;
         if (keySize != valueSize) yield return GgufLimits.Otherwise("linear_value_head_dim", valueSize, architecture, $"one size of heads of keys and values, and keys have {keySize}");
     }
 

@@ -19,7 +19,7 @@ internal sealed class GraniteHybridFamily : IModelFamily
     public string Description => "Granite 4: Mamba-2 beside attention, dense or with experts";
 
     /// <inheritdoc/>
-    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GraniteHybridGguf.Sparse, GraniteHybridGguf.Dense];
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GraniteHybridGguf.Attention, GraniteHybridGguf.Sparse, GraniteHybridGguf.Dense];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

@@ -37,6 +37,8 @@ public sealed class GgufQuantizedFamilyTests : IDisposable
         ["models/mistral"] = """{"sliding_window": null}""",
         ["models/phi3"] = """{"sliding_window": null}""",
         ["models/starcoder2"] = """{"sliding_window": null}""",
+        ["hybrids/qwen3_5"] = """{"full_attention_interval": 2}""",
+        ["hybrids/qwen3_next"] = """{"full_attention_interval": 2}""",
         ["hybrids/deepseek_v2"] = """{"q_lora_rank": 256}""",
         ["hybrids/deepseek_v3"] = """{"rms_norm_eps": 1e-6}""",
         ["hybrids/mamba2"] = """{"time_step_limit": null}""",
