@@ -5,7 +5,7 @@ namespace LowRankQuant.Models.Families.Gguf;
 /// <summary>Kimi Linear in GGUF: layers without heads of keys have the delta rule, whose heads are as many as those of attention; nothing rotates.</summary>
 internal static class KimiLinearGguf
 {
-    private const string Name = "kimi-linear", Size = "kda.head_dim", Taps = "ssm.conv_kernel";
+    private const string Name = "kimi-linear", Fixed = "norms of latents and lengths of keys", Size = "kda.head_dim", Taps = "ssm.conv_kernel";
 
     /// <summary>Kimi Linear.</summary>
     public static GgufArchitecture Form { get; } = new()
@@ -46,7 +46,7 @@ internal static class KimiLinearGguf
             GgufField.Implied("mla_use_nope", _ => true),
         ],
         Problems = Limits,
-        Warnings = subject => LatentGguf.SmallEpsilon(subject, Name),
+        Warnings = subject => GgufLimits.SmallEpsilon(subject, Name, Fixed),
     };
 
     private static GgufLayout? Layout(GgufSubject subject, string file) => file switch
@@ -72,7 +72,7 @@ internal static class KimiLinearGguf
 
     private static IEnumerable<string> Limits(GgufSubject subject)
     {
-        foreach (string problem in LatentGguf.Epsilon(subject, Name)) yield return problem;
+        foreach (string problem in GgufLimits.LargeEpsilon(subject, Name, Fixed)) yield return problem;
         ConfigReader reader = subject.Reader;
         if (!reader.Flag("moe_renormalize", true)) yield return GgufLimits.Otherwise("moe_renormalize", "false", Name, "true built in");
         if (subject.ShapeOf("self_attn.b_proj.weight") is [var heads, ..] && heads != subject.Config.Heads)

@@ -14,6 +14,9 @@ internal static class LatentGguf
     private const string LogMultiplier = "rope.scaling.yarn_log_multiplier", QueryRank = "attention.q_lora_rank", KeyLength = "attention.key_length_mla";
     private const double LogStep = 0.1;
 
+    /// <summary>What has an epsilon of its own.</summary>
+    public const string Norms = "norms of latents";
+
     /// <summary>Names of the mixer.</summary>
     public static IReadOnlyList<(string, string)> Mixer { get; } =
     [
@@ -96,20 +99,6 @@ internal static class LatentGguf
             : new GgufLayout { Shape = [heads, values, Rank(subject)], Rows = RowOrders.Of(new RowPattern(plain, heads * values, values, stride)) };
     }
 
-    /// <summary>Of norms of latents, which have 1e-6 whatever the configuration says, and in llama.cpp what it says.</summary>
-    public static IEnumerable<string> Epsilon(GgufSubject subject, string architecture)
-    {
-        if (subject.Config.NormEpsilon > 1.01e-5f)
-            yield return GgufLimits.Otherwise("the epsilon of the latents' norms", "1e-06", architecture, string.Create(CultureInfo.InvariantCulture, $"that of all norms, {subject.Config.NormEpsilon}"));
-    }
-
-    /// <summary>The same where it is little.</summary>
-    public static IEnumerable<string> SmallEpsilon(GgufSubject subject, string architecture)
-    {
-        if (subject.Config.NormEpsilon is var epsilon and not 1e-6f)
-            yield return string.Create(CultureInfo.InvariantCulture, $"rms_norm_eps: norms of latents have 1e-06 in this model and {epsilon} in the {architecture} architecture of llama.cpp, whose logits differ by about a hundred-thousandth.");
-    }
-
     private static GgufArchitecture Of(string name, string modelType, string type, Kind kind) => new()
     {
         Name = name,
@@ -127,7 +116,7 @@ internal static class LatentGguf
         ConfigKeys = Keys,
         Fields = Fields(kind),
         Problems = subject => Limits(subject, name),
-        Warnings = subject => SmallEpsilon(subject, name),
+        Warnings = subject => GgufLimits.SmallEpsilon(subject, name, Norms),
     };
 
     private static IReadOnlyList<GgufField> Fields(Kind kind) =>
@@ -194,7 +183,7 @@ internal static class LatentGguf
     private static IEnumerable<string> Limits(GgufSubject subject, string architecture)
     {
         DecoderConfig config = subject.Config;
-        foreach (string problem in Epsilon(subject, architecture)) yield return problem;
+        foreach (string problem in GgufLimits.LargeEpsilon(subject, architecture, Norms)) yield return problem;
         // By their numbers it knows those without a latent of queries.
         bool plain = subject.ShapeOf("self_attn.q_a_proj.weight") is null, built = config.Layers is 26 or 27 || (config.Layers == 48 && config.VocabularySize == 128256);
         if (plain != built)

@@ -11,7 +11,7 @@ namespace LowRankQuant.Models.Families.Gguf;
 internal static class QwenHybridGguf
 {
     private const string Recurrent = "attention.recurrent_layers", Interval = "full_attention_interval", Sections = "rope.dimension_sections", Parameters = "rope_parameters";
-    private const string Full = "full_attention", Linear = "linear_attention";
+    private const string Full = "full_attention", Linear = "linear_attention", Lengths = "lengths of keys";
     private const int UsualInterval = 4;
 
     private static readonly (string, string)[] Mixers =
@@ -67,6 +67,7 @@ internal static class QwenHybridGguf
         Layout = NextLayout,
         BiasKeys = [("attention_bias", "attn_")],
         Fields = [.. Delta, .. Routed, GgufField.Implied("norm_topk_prob", _ => true)],
+        Warnings = subject => GgufLimits.SmallEpsilon(subject, "qwen3next", Lengths),
         Problems = subject =>
         [
             .. Sizes(subject, "qwen3next"),
@@ -89,6 +90,7 @@ internal static class QwenHybridGguf
         BiasKeys = [("attention_bias", "attn_")],
         Fields = [.. Delta, Positions],
         Problems = subject => [.. Sizes(subject, "qwen35"), .. Uncovered(subject, "qwen35")],
+        Warnings = subject => GgufLimits.SmallEpsilon(subject, "qwen35", Lengths),
     };
 
     /// <summary>Qwen 3.5 with experts.</summary>
@@ -101,6 +103,7 @@ internal static class QwenHybridGguf
         Names = [.. Mixers, .. Apart, .. Experts],
         Fields = [.. Delta, .. Routed, Positions],
         Problems = subject => [.. Sizes(subject, "qwen35moe"), .. Uncovered(subject, "qwen35moe")],
+        Warnings = subject => GgufLimits.SmallEpsilon(subject, "qwen35moe", Lengths),
     };
 
     private static (int KeyHeads, int ValueHeads, int KeySize, int ValueSize) Heads(GgufSubject subject) => (
@@ -148,6 +151,7 @@ internal static class QwenHybridGguf
     private static IEnumerable<string> Sizes(GgufSubject subject, string architecture)
     {
         (_, _, int keySize, int valueSize) = Heads(subject);
+        foreach (string problem in GgufLimits.LargeEpsilon(subject, architecture, Lengths)) yield return problem;
         foreach (string problem in LayerKinds.OfOneKind(subject, architecture, "self_attn.k_proj.weight", "linear_attn.A_log")) yield return problem;
         if (keySize != valueSize) yield return GgufLimits.Otherwise("linear_value_head_dim", valueSize, architecture, $"one size of heads of keys and values, and keys have {keySize}");
     }
