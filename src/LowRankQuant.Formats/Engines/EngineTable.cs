@@ -34,14 +34,17 @@ public static class EngineTable
     public static IReadOnlyList<int> VllmZeroPointWidths { get; } = [4];
 
     // Source: packed_modules_mapping of vLLM's models, which is the same for nearly all that have these names; that of latent attention is made in deepseek_v2.py, that of the gated
-    // delta rule with projections apart in qwen3_5.py.
+    // delta rule's projections in qwen3_5.py (Qwen3-Next stores them as one), gate and up under numbers in lfm2.py and, of experts, in the fused layer of all of them.
     private static readonly string[][] VllmFused =
     [
-        ["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"], ["q_a_proj", "kv_a_proj_with_mqa"], ["in_proj_qkv", "in_proj_z"], ["in_proj_b", "in_proj_a"],
+        ["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"], ["w1", "w3"], ["q_a_proj", "kv_a_proj_with_mqa"], ["in_proj_qkv", "in_proj_z"], ["in_proj_b", "in_proj_a"],
     ];
 
     // Source: deepseek_v2.py. What makes the latents is the same in every shard; heads are made from them in shards.
     private static readonly string[] VllmWhole = ["q_a_proj", "kv_a_proj_with_mqa"], VllmHeads = ["q_b_proj", "kv_b_proj"];
+
+    // Source: mamba_mixer.py, mamba_mixer2.py, short_conv.py, qwen3_next.py. Heads of a state, or channels, lie in shards; the projections behind them are cut by inputs.
+    private static readonly string[] VllmStates = ["in_proj", "in_proj_qkvz"];
 
     /// <summary>Whether every shard of vLLM has the whole of a linear.</summary>
     /// <param name="linear">Its name, within a block or in full.</param>
@@ -49,7 +52,11 @@ public static class EngineTable
 
     /// <summary>Whether shards of vLLM have parts of a linear's outputs; else, unless all have the whole, of its inputs.</summary>
     /// <param name="linear">Its name, within a block or in full.</param>
-    public static bool VllmCutsOutputs(string linear) => !VllmKeepsWhole(linear) && (VllmFusedWith(linear) is not null || VllmHeads.Contains(linear[(linear.LastIndexOf('.') + 1)..]));
+    public static bool VllmCutsOutputs(string linear)
+    {
+        string name = linear[(linear.LastIndexOf('.') + 1)..];
+        return !VllmKeepsWhole(linear) && (VllmFusedWith(linear) is not null || VllmHeads.Contains(name) || VllmStates.Contains(name));
+    }
 
     /// <summary>Linears that vLLM runs as one matrix, which has one scheme: those of a set that stand in one module, in the order of the set.</summary>
     /// <param name="linear">Name of one of them, within a block or in full.</param>

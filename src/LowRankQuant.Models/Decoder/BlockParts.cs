@@ -224,7 +224,7 @@ internal sealed class BlockParts(ITensorSource source, string name, int index) :
         // A list of tensors has no values.
         if (stored.LongLength != shape.Aggregate(1L, (product, size) => product * size)) return tensor;
         int columns = shape.Length == 2 ? shape[1] * times : stored.Length * times;
-        float[] values = [.. stored.SelectMany(value => Enumerable.Repeat((float)-Math.Exp(value), times))];
+        float[] values = [.. stored.SelectMany(value => Enumerable.Repeat(DecayRates.Of(value), times))];
         return shape.Length == 2 ? Made(values, shape[0], columns) : Made(values, columns);
     }
 

@@ -48,8 +48,18 @@ public sealed class GgufModelExporter : IExporter
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options) =>
-        [.. source.Checkpoint is GgufCheckpoint ? [] : source.Checkpoint.Architecture.Gguf?.Warnings ?? [], .. GgufTokenizerPlan.For(source.Checkpoint, options.Gguf).Warnings];
+    public IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options)
+    {
+        var warnings = new List<string>();
+        ICheckpoint model = source.Checkpoint;
+        if (model is not GgufCheckpoint && model.Architecture.Gguf is { } form)
+        {
+            warnings.AddRange(form.Warnings);
+            HashSet<string> quantized = [.. source.Linears.Select(linear => linear.Module), .. source.TwoLevel];
+            if (GgufTensorPlan.Turned(form, model.Layout, name => quantized.Contains(name[..^".weight".Length])) is { } turned) warnings.Add(turned);
+        }
+        return [.. warnings, .. GgufTokenizerPlan.For(model, options.Gguf).Warnings];
+    }
 
     // Those go into blocks of their own kind as they are.
     private static bool IsMxfp4(ICheckpoint source, string module) => source is HuggingFaceCheckpoint folder

@@ -59,8 +59,17 @@ internal sealed record GgufArchitecture
     /// <summary>Tensors that may stand for angles.</summary>
     public GgufRopeTensors RopeTensors { get; init; }
 
+    /// <summary>Whether rows of q and k lie as for pairs of neighbours although nothing rotates.</summary>
+    public bool OrdersUnrotated { get; init; }
+
+    /// <summary>Whether of heads of which a part rotates the rows of that part alone lie in the order of neighbours.</summary>
+    public bool OrdersPart { get; init; }
+
     /// <summary>Whether the engine rotates whole heads only.</summary>
     public bool RotatesWholeHeads { get; init; }
+
+    /// <summary>Whether there are heads of attention; else the keys about them say nothing.</summary>
+    public bool HasHeads { get; init; } = true;
 
     /// <summary>Whether the engine takes the heads of queries together for as wide as the stream.</summary>
     public bool SquareAttention { get; init; }
@@ -72,7 +81,8 @@ internal sealed record GgufArchitecture
     public IReadOnlyList<(string Model, string File)> Outer { get; init; } = [("model.norm", "output_norm")];
 
     /// <summary>
-    /// Names within a block, likewise; <c>*</c> stands for a number. Several of one name in the file lie there one behind the other, those with numbers as a stack.
+    /// Names within a block, likewise; <c>*</c> stands for a number. Several of one name in the file lie there one behind the other, those with numbers as a stack; one of several
+    /// names in the file lies there in parts, which <see cref="Layout"/> tells.
     /// </summary>
     public IReadOnlyList<(string Model, string File)> Names { get; init; } = GgufNames.Usual;
 
@@ -84,8 +94,16 @@ internal sealed record GgufArchitecture
     /// <summary>Names in the file whose biases the engine knows; others would have no place.</summary>
     public IReadOnlyList<string> Biased { get; init; } = GgufNames.BiasedInputs;
 
+    /// <summary>
+    /// How a tensor of the file holds the model's, by its name within a block (or its whole name outside); null for rows as they are.
+    /// </summary>
+    public Func<GgufSubject, string, GgufLayout?> Layout { get; init; } = (_, _) => null;
+
     /// <summary>Added to the weights of norms.</summary>
     public float NormOffset { get; init; }
+
+    /// <summary>Names in the file of norms to whose weights nothing is added.</summary>
+    public IReadOnlyList<string> PlainNorms { get; init; } = [];
 
     /// <summary>Whether the engine wants an output head of its own, though it be the embedding.</summary>
     public bool WantsHead { get; init; }

@@ -2,14 +2,8 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
-using LowRankQuant.Models.Decoder;
 
 namespace LowRankQuant.Models.Families;
-
-/// <summary>A model on its way into a GGUF file.</summary>
-/// <param name="Reader">Its configuration.</param>
-/// <param name="Config">What its family makes of it.</param>
-internal sealed record GgufSubject(ConfigReader Reader, DecoderConfig Config);
 
 /// <summary>A GGUF file on its way to a config.json.</summary>
 /// <param name="file">The file.</param>
@@ -50,6 +44,40 @@ internal sealed class GgufReading(GgufFile file, string architecture)
 
     /// <summary>Whole numbers, one a block, or the one of all repeated; null where the key is absent.</summary>
     public long[]? Wholes(string key, int count) => IsList(key) ? file.Metadata.FindInt64s(Name(key)) : Whole(key) is { } one ? [.. Enumerable.Repeat(one, count)] : null;
+
+    /// <summary>Blocks that are computed: those by the metadata without the ones that predict further tokens.</summary>
+    /// <exception cref="CheckpointException">As of <see cref="Blocks"/>, or there are fewer than none.</exception>
+    public int Layers
+    {
+        get
+        {
+            long extra = Whole("nextn_predict_layers") ?? 0;
+            return extra >= 0 && extra <= Blocks ? Blocks - (int)extra
+                : throw new CheckpointException($"{file.Location}: {Name("nextn_predict_layers")} is {extra}, and there are {Blocks} blocks.");
+        }
+    }
+
+    /// <summary>A whole number that has to be there.</summary>
+    /// <exception cref="CheckpointException">It is absent, or less than what it must be at least.</exception>
+    public int Size(string key, int least = 1)
+    {
+        long value = Whole(key) ?? throw Missing(key);
+        return value >= least && value <= int.MaxValue ? (int)value : throw new CheckpointException($"{file.Location}: '{Name(key)}' is {value}; it must be at least {least}.");
+    }
+
+    /// <summary>A whole number for each of the blocks that are computed.</summary>
+    /// <exception cref="CheckpointException">The key is absent, or has too few.</exception>
+    public long[] PerLayer(string key)
+    {
+        long[] values = Wholes(key, Layers) ?? throw Missing(key);
+        return values.Length >= Layers ? values[..Layers] : throw new CheckpointException($"{file.Location}: '{Name(key)}' has {values.Length} numbers; {Layers} blocks take one each.");
+    }
+
+    /// <summary>Whether a block has a tensor of this name.</summary>
+    public bool Has(int block, string name) => file.Contains(string.Create(CultureInfo.InvariantCulture, $"blk.{block}.{name}"));
+
+    /// <summary>The exception for a key that has to be there.</summary>
+    public CheckpointException Missing(string key) => new($"{file.Location}: '{Name(key)}' is missing; every loader of this architecture needs it.");
 
     /// <summary>Flags, one a block; null where the key is absent or no list.</summary>
     public bool[]? Flags(string key) => file.Metadata.All.GetValueOrDefault(Name(key))?.Value switch

@@ -3,34 +3,6 @@ using LowRankQuant.Models.Decoder;
 
 namespace LowRankQuant.Models.Families;
 
-/// <summary>A tensor of a GGUF file, and the tensors of the model that it holds one behind the other.</summary>
-/// <param name="Name">Name in the file.</param>
-/// <param name="Shape">Shape in the file, slowest first.</param>
-/// <param name="Parts">What it holds, in its order.</param>
-internal sealed record GgufStored(string Name, long[] Shape, IReadOnlyList<TensorSpec> Parts)
-{
-    /// <summary>Heads whose rows lie in interleaved rotary order; 0 for rows as they are.</summary>
-    public int RotaryHeads { get; init; }
-
-    /// <summary>Added to every value.</summary>
-    public float Offset { get; init; }
-
-    /// <summary>Whether it is linear weights of a block.</summary>
-    public bool IsLinear { get; init; }
-
-    /// <summary>Whether it is a table of rows by token.</summary>
-    public bool IsTable { get; init; }
-
-    /// <summary>Whether it is no tensor but a list of numbers in the metadata, one for every part.</summary>
-    public bool IsKey { get; init; }
-
-    /// <summary>Columns of its rows.</summary>
-    public int Columns => Parts[0].Shape.Count == 2 ? Parts[0].Shape[1] : 1;
-
-    /// <summary>Rows of a part, or elements of a vector.</summary>
-    public static int RowsOf(TensorSpec part) => part.Shape.Count == 2 ? part.Shape[0] : part.Shape.Aggregate(1, (product, size) => product * size);
-}
-
 /// <summary>The GGUF form of a model: its architecture there, its keys, and how its tensors lie.</summary>
 public sealed class GgufForm
 {
@@ -41,7 +13,7 @@ public sealed class GgufForm
     internal GgufForm(GgufArchitecture architecture, ConfigReader reader, Architecture model)
     {
         _architecture = architecture;
-        _subject = new GgufSubject(reader, model.Config);
+        _subject = new GgufSubject(reader, model);
         _model = model;
     }
 
@@ -76,13 +48,13 @@ public sealed class GgufForm
     /// <summary>The tensors of a file, in its order.</summary>
     /// <param name="layout">The model's.</param>
     /// <param name="unplaced">Tensors that have no place in the architecture.</param>
-    internal IReadOnlyList<GgufStored> Place(ModelLayout layout, out IReadOnlyList<string> unplaced) => GgufPlacement.Of(_architecture, _model, layout, out unplaced);
+    internal IReadOnlyList<GgufStored> Place(ModelLayout layout, out IReadOnlyList<string> unplaced) => GgufPlacement.Of(_architecture, _subject, _model, layout, out unplaced);
 
     /// <summary>Tensors of the model that the metadata of a file hold.</summary>
     /// <param name="layout">The model's.</param>
     internal IReadOnlyList<GgufStored> Numbers(ModelLayout layout) =>
     [
         .. _architecture.Numbers.Select(number => new GgufStored(
-            number.Key, [_subject.Config.Layers], [.. layout.Blocks.Select(block => layout.Find($"{block}.{number.Model}")!)]) { IsKey = true }),
+            number.Key, [_subject.Config.Layers], [.. layout.Blocks.Select(block => new GgufPart(layout.Find($"{block}.{number.Model}")!))]) { IsKey = true }),
     ];
 }

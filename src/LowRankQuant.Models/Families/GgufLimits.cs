@@ -1,3 +1,4 @@
+using System.Globalization;
 using LowRankQuant.Models.Decoder;
 
 namespace LowRankQuant.Models.Families;
@@ -6,6 +7,9 @@ namespace LowRankQuant.Models.Families;
 internal static class GgufLimits
 {
     private const string Remedy = "there is no GGUF form of this model here";
+
+    // Published models have one of the two; measured in docs/results/gguf-families.md.
+    private const float OwnEpsilon = 1e-6f, LargestEpsilon = 1e-5f;
 
     /// <summary>Why no file is written, a sentence each; empty where nothing is in the way.</summary>
     public static IEnumerable<string> Problems(GgufArchitecture architecture, GgufSubject subject)
@@ -21,7 +25,7 @@ internal static class GgufLimits
         if (architecture.Pairs != GgufPairs.None)
         {
             bool reorders = architecture.Pairs == GgufPairs.Neighbours && !rope.Interleaved;
-            if (rope.RotatedSize != config.HeadSize && (architecture.RotatesWholeHeads || reorders))
+            if (rope.RotatedSize != config.HeadSize && (architecture.RotatesWholeHeads || (reorders && !architecture.OrdersPart)))
                 yield return $"{rope.RotatedSize} of {config.HeadSize} elements of a head are rotated; the {name} architecture rotates all, so {Remedy}.";
             if (rope.Interleaved && architecture.Pairs == GgufPairs.Halves) yield return $"neighbouring elements of a head are rotated; the {name} architecture rotates its halves, so {Remedy}.";
             if (rope.Scaling == RopeScaling.Dynamic)
@@ -70,6 +74,24 @@ internal static class GgufLimits
     {
         int at = Enumerable.Range(0, layers).FirstOrDefault(layer => has(layer) != built(layer), -1);
         if (at >= 0) yield return $"layer {at} has {(has(at) ? "" : "not ")}{what}, and llama.cpp takes it for one that has {(has(at) ? "not" : "it")}: it decides by the layer's number in the {architecture} architecture, so {Remedy}.";
+    }
+
+    /// <summary>A sentence about what has an epsilon of 1e-6 in the model whatever the configuration says, and in llama.cpp that of all norms, where this makes another model of it.</summary>
+    /// <param name="subject">The model.</param>
+    /// <param name="architecture">Name of the architecture.</param>
+    /// <param name="what">What has it.</param>
+    public static IEnumerable<string> LargeEpsilon(GgufSubject subject, string architecture, string what)
+    {
+        if (subject.Config.NormEpsilon > LargestEpsilon)
+            yield return Otherwise($"the epsilon of {what}", "1e-06", architecture, string.Create(CultureInfo.InvariantCulture, $"that of all norms, {subject.Config.NormEpsilon:g}"));
+    }
+
+    /// <summary>The same where it changes little.</summary>
+    /// <inheritdoc cref="LargeEpsilon"/>
+    public static IEnumerable<string> SmallEpsilon(GgufSubject subject, string architecture, string what)
+    {
+        if (subject.Config.NormEpsilon is var epsilon and not OwnEpsilon)
+            yield return string.Create(CultureInfo.InvariantCulture, $"rms_norm_eps: {what} have 1e-06 in this model and {epsilon:g} in the {architecture} architecture of llama.cpp, whose logits differ by about a hundred-thousandth.");
     }
 
     /// <summary>A sentence about a value that the engine has built in otherwise.</summary>

@@ -170,8 +170,8 @@ public sealed class CheckpointVerifier
         const int PlainFloatBits = 16;
         double bits = (double)_stored.Checkpoint.StoredBitsOf(storedName ?? name) / values.Length;
         bool isNarrow = bits < PlainFloatBits;
-        // Norms that a file holds as 1 + w lose what no float near 1 has.
-        if ((_stored.Checkpoint as GgufCheckpoint)?.OffsetOf(storedName ?? name) is { } offset and not 0) expected = [.. expected.Select(value => value + offset - offset)];
+        // Norms that a file holds as 1 + w lose what no float near 1 has, and rates what an exponential does.
+        if (_stored.Checkpoint is GgufCheckpoint file) expected = file.Kept(storedName ?? name, expected);
         if (isNarrow && _run!.Checkpoint.StoredBitsOf(runName ?? name) >= PlainFloatBits * (long)values.Length)
         {
             _rounded.Add(name);

@@ -60,6 +60,33 @@ public sealed class FloatWeight : QuantizedWeight
         ? new FloatWeight(count, InFeatures, Grid, Rows(Codes, OutFeatures, count, rowOf), Rows(Scales, OutFeatures, count, rowOf), ScaleType, Divisor)
         : throw new InvalidOperationException($"Rows of {Grid} share scales, so that none can be taken alone.");
 
+    /// <inheritdoc/>
+    public override FloatWeight? SelectColumns(int[] columnOf)
+    {
+        byte[] codes = Columns(Codes, columnOf);
+        if (Grid.GroupSize == 0) return new FloatWeight(OutFeatures, InFeatures, Grid, codes, Scales, ScaleType, Divisor);
+        return Groups(columnOf, Grid.GroupSize) is { } groups ? new FloatWeight(OutFeatures, InFeatures, Grid, codes, Columns(Scales, groups), ScaleType, Divisor) : null;
+    }
+
+    /// <inheritdoc/>
+    public override FloatWeight? ScaleRows(Func<int, float> factorOf)
+    {
+        int groups = Grid.GroupsPerRow(InFeatures);
+        var scales = new float[Scales.Length];
+        for (int row = 0; row < OutFeatures; row++)
+        {
+            float factor = factorOf(row);
+            if (factor != factorOf(row / Grid.GroupRows * Grid.GroupRows)) return null;
+            for (int at = row / Grid.GroupRows * groups, end = at + groups; at < end; at++)
+            {
+                double exact = (double)Scales[at] * factor;
+                scales[at] = (float)exact;
+                if (scales[at] != exact || !IsStorable(scales[at], Grid.Scaling, ScaleType)) return null;
+            }
+        }
+        return new FloatWeight(OutFeatures, InFeatures, Grid, Codes, scales, ScaleType, Divisor);
+    }
+
     private protected override FloatWeight Join(int rows, IReadOnlyList<(QuantizedWeight Weight, Func<int, int> RowOf)> parts) => new(
         rows, InFeatures, Grid, Scatter(rows, parts, part => part.Codes), Scatter(rows, parts, part => ((FloatWeight)part).Scales), ScaleType);
 

@@ -67,6 +67,16 @@ public abstract class QuantizedWeight
     /// <param name="rowOf">The number here of row i there.</param>
     public abstract QuantizedWeight SelectRows(int count, Func<int, int> rowOf);
 
+    /// <summary>
+    /// The weight with its columns in another order, without a branch; null where columns that share a scale would share none, or those that share none would.
+    /// </summary>
+    /// <param name="columnOf">The number here of column i there; every column once.</param>
+    public abstract QuantizedWeight? SelectColumns(int[] columnOf);
+
+    /// <summary>The weight with every row times a number, without a branch; null where a scale is rounded by that.</summary>
+    /// <param name="factorOf">The factor of a row, not 0.</param>
+    public abstract QuantizedWeight? ScaleRows(Func<int, float> factorOf);
+
     /// <summary>One weight of the rows of several, without branches; null where they lie on different grids or share a scale over all rows.</summary>
     /// <param name="rows">Rows of the whole.</param>
     /// <param name="parts">The weights, and the number in the whole of row i of each.</param>
@@ -88,6 +98,29 @@ public abstract class QuantizedWeight
         int perRow = values.Length / rows;
         var taken = new T[(long)count * perRow];
         for (int i = 0; i < count; i++) Array.Copy(values, (long)rowOf(i) * perRow, taken, (long)i * perRow, perRow);
+        return taken;
+    }
+
+    /// <summary>The number in the old order of every group of the new one; null where a group would be of columns of several.</summary>
+    private protected static int[]? Groups(int[] columnOf, int size)
+    {
+        var groups = new int[columnOf.Length / size];
+        for (int column = 0; column < columnOf.Length; column++)
+        {
+            int group = columnOf[column] / size;
+            if (column % size == 0) groups[column / size] = group;
+            else if (groups[column / size] != group) return null;
+        }
+        return groups;
+    }
+
+    private protected static T[] Columns<T>(T[] values, int[] columnOf)
+    {
+        var taken = new T[values.Length];
+        for (int start = 0; start < values.Length; start += columnOf.Length)
+        {
+            for (int i = 0; i < columnOf.Length; i++) taken[start + i] = values[start + columnOf[i]];
+        }
         return taken;
     }
 

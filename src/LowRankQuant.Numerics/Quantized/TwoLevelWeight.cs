@@ -38,6 +38,37 @@ public sealed class TwoLevelWeight : QuantizedWeight
             Scales.BlockMinima is null ? null : Rows(Scales.BlockMinima, OutFeatures, count, rowOf),
             Scales.GroupMinima is null ? null : Rows(Scales.GroupMinima, OutFeatures, count, rowOf)));
 
+    /// <inheritdoc/>
+    public override TwoLevelWeight? SelectColumns(int[] columnOf)
+    {
+        if (Groups(columnOf, TwoLevelGrid.BlockSize) is not { } blocks || Groups(columnOf, Grid.GroupSize) is not { } groups) return null;
+        return new TwoLevelWeight(
+            OutFeatures, InFeatures, Grid, Columns(Codes, columnOf), new TwoLevelScales(
+                Columns(Scales.BlockScales, blocks), Columns(Scales.GroupScales, groups), Scales.BlockMinima is null ? null : Columns(Scales.BlockMinima, blocks),
+                Scales.GroupMinima is null ? null : Columns(Scales.GroupMinima, groups)));
+    }
+
+    /// <inheritdoc/>
+    public override TwoLevelWeight? ScaleRows(Func<int, float> factorOf)
+    {
+        Half[] scales = [.. Scales.BlockScales], minima = [.. Scales.BlockMinima ?? []];
+        return Scaled(scales) && Scaled(minima)
+            ? new TwoLevelWeight(OutFeatures, InFeatures, Grid, Codes, Scales with { BlockScales = scales, BlockMinima = Scales.BlockMinima is null ? null : minima })
+            : null;
+
+        bool Scaled(Half[] values)
+        {
+            int perRow = values.Length / OutFeatures;
+            for (int i = 0; i < values.Length; i++)
+            {
+                double exact = (double)values[i] * factorOf(i / perRow);
+                values[i] = (Half)exact;
+                if ((double)values[i] != exact) return false;
+            }
+            return true;
+        }
+    }
+
     private protected override TwoLevelWeight Join(int rows, IReadOnlyList<(QuantizedWeight Weight, Func<int, int> RowOf)> parts) => new(
         rows, InFeatures, Grid, Scatter(rows, parts, part => part.Codes), new TwoLevelScales(
             Scatter(rows, parts, part => ((TwoLevelWeight)part).Scales.BlockScales), Scatter(rows, parts, part => ((TwoLevelWeight)part).Scales.GroupScales),

@@ -68,6 +68,38 @@ public sealed class UniformWeight : QuantizedWeight
             one || ZeroPoints is null ? ZeroPoints : Rows(ZeroPoints, OutFeatures, count, rowOf), ScaleType);
     }
 
+    /// <inheritdoc/>
+    public override UniformWeight? SelectColumns(int[] columnOf)
+    {
+        byte[] codes = Columns(Codes, columnOf);
+        if (Grid.Granularity != Granularity.Group) return new UniformWeight(OutFeatures, InFeatures, Grid, codes, Scales, ZeroPoints, ScaleType);
+        return Groups(columnOf, Grid.GroupSize) is { } groups
+            ? new UniformWeight(OutFeatures, InFeatures, Grid, codes, Columns(Scales, groups), ZeroPoints is null ? null : Columns(ZeroPoints, groups), ScaleType)
+            : null;
+    }
+
+    /// <inheritdoc/>
+    public override UniformWeight? ScaleRows(Func<int, float> factorOf)
+    {
+        bool one = Grid.Granularity == Granularity.Tensor;
+        int groups = one ? 1 : Grid.GroupsPerRow(InFeatures);
+        float first = factorOf(0);
+        var scales = new float[Scales.Length];
+        for (int row = 0; row < OutFeatures; row++)
+        {
+            float factor = factorOf(row);
+            if (one && factor != first) return null;
+            for (int group = 0; group < groups; group++)
+            {
+                int at = one ? group : (row * groups) + group;
+                double exact = (double)Scales[at] * factor;
+                scales[at] = StorageScale.RoundAny((float)exact, ScaleType);
+                if (scales[at] != exact) return null;
+            }
+        }
+        return new UniformWeight(OutFeatures, InFeatures, Grid, Codes, scales, ZeroPoints, ScaleType);
+    }
+
     private protected override UniformWeight Join(int rows, IReadOnlyList<(QuantizedWeight Weight, Func<int, int> RowOf)> parts) => new(
         rows, InFeatures, Grid, Scatter(rows, parts, part => part.Codes), Scatter(rows, parts, part => ((UniformWeight)part).Scales),
         ZeroPoints is null ? null : Scatter(rows, parts, part => ((UniformWeight)part).ZeroPoints!), ScaleType);

@@ -5,8 +5,8 @@ namespace LowRankQuant.Quantization.Targets;
 
 /// <summary>
 /// What vLLM asks of a compressed-tensors checkpoint beyond its layout (specification FORMATS 3.3). q, k, v and gate, up are one matrix each when they
-/// run, so they share a scheme; so do q_a and kv_a of a latent attention. With N shards, outputs of q, k, v, gate, up, q_b and kv_b and inputs of the layers behind them are cut
-/// into N parts, those that make latents stay whole, and the fast kernel (Marlin; 4 and 8 bits) takes parts of a multiple of 64 outputs and 128 inputs, per channel or in groups
+/// run, so they share a scheme; so do q_a and kv_a of a latent attention, and the two projections of the gated delta rule. With N shards, outputs of q, k, v, gate, up, q_b and kv_b
+/// and of a recurrent mixer's input projections, and inputs of the layers behind them, are cut into N parts, those that make latents stay whole, and the fast kernel (Marlin; 4 and 8 bits) takes parts of a multiple of 64 outputs and 128 inputs, per channel or in groups
 /// of 32, 64 or 128.
 /// </summary>
 internal static class VllmRules

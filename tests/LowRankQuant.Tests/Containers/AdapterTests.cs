@@ -117,7 +117,7 @@ public sealed class AdapterTests : IDisposable
     [InlineData("output.weight", null, null, "belongs to no linear weight of the model")]
     [InlineData("lonely", null, null, "its partner is missing")]
     [InlineData("rank", null, null, "factors of rank 4 and 3")]
-    [InlineData("rows", null, null, "8 heads of 32")]
+    [InlineData("rows", null, null, "rows; the weight has 256")]
     [InlineData("suffix", null, null, "end in .lora_a or .lora_b")]
     [InlineData("nan", null, null, "every value must be finite")]
     public void UnsoundAdaptersAreRefusedByTensorOrKey(string tensor, string? key, string? value, string message)

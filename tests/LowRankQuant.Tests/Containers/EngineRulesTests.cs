@@ -48,6 +48,19 @@ public class EngineRulesTests
         Assert.Contains(mixed, verdict => Describe(verdict) == "vLLM refuses: a.up_proj has another grid than the linears that are fused with it");
     }
 
+    [Theory]
+    [InlineData("linear_attn.in_proj_qkv", "linear_attn.in_proj_z")]
+    [InlineData("self_attn.q_a_proj", "self_attn.kv_a_proj_with_mqa")]
+    [InlineData("feed_forward.w1", "feed_forward.w3")]
+    public void ProjectionsOfRecurrentAndLatentMixersAreFusedToo(string first, string second)
+    {
+        UniformGrid four = Grid(4, true, 128), eight = Grid(8, true, 128);
+        Assert.Contains(Judge("compressed-tensors", Quantized, (first, four, 64, 256), (second, four, 64, 256)), verdict => verdict is { Engine: "vLLM", Support: EngineSupport.Fast });
+        Assert.Contains(
+            Judge("compressed-tensors", Quantized, (first, four, 64, 256), (second, eight, 64, 256)),
+            verdict => Describe(verdict) == $"vLLM refuses: {second} has another grid than the linears that are fused with it");
+    }
+
     [Fact]
     public void MissingKeysCostTheFastPath()
     {

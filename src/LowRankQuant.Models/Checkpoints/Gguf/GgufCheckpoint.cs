@@ -2,7 +2,6 @@ using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
-using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Decoder;
@@ -15,12 +14,12 @@ namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>
 /// A GGUF file (or its first part) seen as a Hugging Face checkpoint: names are translated, experts and projections that lie behind each other in one tensor come
-/// out of it, and the rows of q and k, which GGUF keeps in interleaved rotary order for some architectures, come back in half-split order.
+/// out of it, those that lie in parts come together again, and rows that lie in another order, as those of q and k in some architectures, come back in the model's.
 /// </summary>
 public sealed class GgufCheckpoint : ICheckpoint
 {
     private readonly GgufFile _file;
-    private readonly Dictionary<string, GgufPlace> _places;
+    private readonly Dictionary<string, IReadOnlyList<GgufPlace>> _places;
 
     private GgufCheckpoint(GgufFile file, GgufConfig config, IReadOnlyList<GgufStored> stored)
     {
@@ -90,12 +89,12 @@ public sealed class GgufCheckpoint : ICheckpoint
     public bool Contains(string name) => _places.ContainsKey(name);
 
     /// <inheritdoc/>
-    public IReadOnlyList<int> ShapeOf(string name) => Place(name).Part.Shape;
+    public IReadOnlyList<int> ShapeOf(string name) => Places(name)[0].Part.Spec.Shape;
 
     /// <inheritdoc/>
     public void ReadAhead(string module)
     {
-        foreach (string name in TensorNames.Where(name => name.StartsWith(module + ".", StringComparison.Ordinal)).Select(Place).Where(place => !place.Tensor.IsKey).Select(place => place.Tensor.Name).Distinct())
+        foreach (string name in TensorNames.Where(name => name.StartsWith(module + ".", StringComparison.Ordinal)).SelectMany(Places).Where(place => !place.Tensor.IsKey).Select(place => place.Tensor.Name).Distinct())
             _file.ReadAhead(name);
     }
 
@@ -105,35 +104,40 @@ public sealed class GgufCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public void Read(string name, Span<float> destination)
     {
-        GgufPlace place = Place(name);
-        if (destination.Length != (long)place.Rows * place.Columns)
-            throw new CheckpointException($"{Location}: tensor '{name}' has {(long)place.Rows * place.Columns} elements; {destination.Length} were asked for.");
-        if (place.Tensor.IsKey)
+        IReadOnlyList<GgufPlace> places = Places(name);
+        GgufPart part = places[0].Part;
+        if (destination.Length != (long)part.SpecRows * part.Columns)
+            throw new CheckpointException($"{Location}: tensor '{name}' has {(long)part.SpecRows * part.Columns} elements; {destination.Length} were asked for.");
+        if (places[0].Tensor.IsKey)
         {
-            destination[0] = _file.Metadata.FindSingles(place.Tensor.Name)![place.FirstRow];
+            destination[0] = _file.Metadata.FindSingles(places[0].Tensor.Name)![places[0].FirstRow];
             return;
         }
-        _file.ReadSingles(place.Tensor.Name, destination, (long)place.FirstRow * place.Columns);
-        if (place.Tensor.Offset != 0)
-        {
-            for (int i = 0; i < destination.Length; i++) destination[i] -= place.Tensor.Offset;
-        }
-        if (place.Tensor.RotaryHeads > 0) RotaryRows.ToHalfSplit(destination, place.Tensor.RotaryHeads, place.Rows, place.Columns);
+        foreach (GgufPlace place in places) place.Read(_file, destination);
     }
 
     /// <inheritdoc/>
     public QuantizedWeight? ReadQuantized(string name)
     {
-        if (!_places.TryGetValue(name, out GgufPlace? place) || place.Part.Shape.Count != 2) return null;
-        int heads = place.Tensor.RotaryHeads, headSize = heads == 0 ? 0 : place.Rows / heads;
-        return GgufBlockDecoder.Read(_file, place.Tensor.Name, place.FirstRow, place.Rows, heads == 0 ? null : row => RotaryRows.HalfSplitRow(row, headSize));
+        if (!_places.TryGetValue(name, out IReadOnlyList<GgufPlace>? places)) return null;
+        var parts = new List<(QuantizedWeight Weight, Func<int, int> RowOf)>();
+        foreach (GgufPlace place in places)
+        {
+            if (place.ReadQuantized(_file) is not { } weight) return null;
+            if (place.Part is { IsWhole: true, Rows: null }) return weight;
+            int[] rows = place.Part.Rows!;
+            parts.Add((weight, row => rows[row]));
+        }
+        // Blocks of two types make no one weight.
+        return QuantizedWeight.JoinRows(places[0].Part.SpecRows, parts);
     }
 
     /// <inheritdoc/>
-    public long StoredBitsOf(string name) => Place(name).Tensor.IsKey ? 8 * sizeof(float) : 8 * _file.Tensors[Stored(name)].ByteLength / Place(name).Tensor.Parts.Count;
+    public long StoredBitsOf(string name) => Places(name).Sum(place => place.Tensor.IsKey ? 8 * sizeof(float)
+        : 8 * _file.Tensors[place.Tensor.Name].ByteLength / place.Tensor.Parts.Count);
 
     /// <inheritdoc/>
-    public string? BlockTypeOf(string name) => Place(name).Tensor.IsKey ? nameof(GgmlType.F32) : _file.Tensors[Stored(name)].Type.ToString();
+    public string? BlockTypeOf(string name) => string.Join(" and ", Places(name).Select(place => place.Tensor.IsKey ? nameof(GgmlType.F32) : _file.Tensors[place.Tensor.Name].Type.ToString()).Distinct());
 
     /// <inheritdoc/>
     public void AppendContentHash(IncrementalHash hash)
@@ -164,14 +168,20 @@ public sealed class GgufCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
-    /// <summary>Name in the file.</summary>
+    /// <summary>Names in the file.</summary>
     /// <exception cref="CheckpointException">The tensor is absent.</exception>
-    internal string Stored(string name) => Place(name).Tensor.Name;
+    internal IEnumerable<string> Stored(string name) => Places(name).Select(place => place.Tensor.Name);
 
-    /// <summary>What the file adds to every value of a tensor.</summary>
-    internal float OffsetOf(string name) => Place(name).Tensor.Offset;
+    /// <summary>Values of a model as they come back from the file, which holds them in another form: as 1 + w, or as -exp w.</summary>
+    /// <param name="name">Tensor.</param>
+    /// <param name="values">Its values in the model.</param>
+    internal float[] Kept(string name, float[] values)
+    {
+        GgufPlace place = Places(name)[0];
+        return place.Part.Alters ? [.. values.Select(value => place.Part.ToModel(place.Part.ToFile(value), Location, place.Tensor.Name))] : values;
+    }
 
-    private GgufPlace Place(string name) => _places.TryGetValue(name, out GgufPlace? place)
-        ? place
+    private IReadOnlyList<GgufPlace> Places(string name) => _places.TryGetValue(name, out IReadOnlyList<GgufPlace>? places)
+        ? places
         : throw new CheckpointException($"{Location}: tensor '{name}' is absent; the file does not hold a whole model of its architecture.");
 }

@@ -46,7 +46,7 @@ internal sealed record GgufConfig(JsonObject Json, Architecture Model, IReadOnly
     {
         GgufFile file = reading.File;
         HashSet<string> own = [.. architecture.Fields.Select(field => field.Key)];
-        long heads = Required("attention.head_count"), hidden = Required("embedding_length");
+        long hidden = Required("embedding_length"), heads = architecture.HasHeads ? Required("attention.head_count") : 1;
         if (heads < 1 || hidden < 1) throw Wrong("attention.head_count", heads, "must be positive, as the embedding_length");
         long headSize = reading.Whole("attention.key_length") ?? hidden / heads;
         if (!own.Contains("attention.value_length") && reading.Whole("attention.value_length") is { } valueSize && valueSize != headSize)
@@ -57,9 +57,12 @@ internal sealed record GgufConfig(JsonObject Json, Architecture Model, IReadOnly
         reading.Json["model_type"] = architecture.ModelType;
         Set("hidden_size", hidden);
         Set("num_hidden_layers", Required("block_count") - (own.Contains("nextn_predict_layers") ? reading.Whole("nextn_predict_layers") ?? 0 : 0));
-        Set("num_attention_heads", heads);
-        if (!own.Contains("attention.head_count_kv")) Set("num_key_value_heads", reading.Whole("attention.head_count_kv") ?? heads);
-        Set("head_dim", headSize);
+        if (architecture.HasHeads)
+        {
+            Set("num_attention_heads", heads);
+            if (!own.Contains("attention.head_count_kv")) Set("num_key_value_heads", reading.Whole("attention.head_count_kv") ?? heads);
+            Set("head_dim", headSize);
+        }
         if (!own.Contains("feed_forward_length")) Set("intermediate_size", Required("feed_forward_length"));
         Set("max_position_embeddings", Required("context_length"));
         Set("rms_norm_eps", reading.Number(architecture.Epsilon) ?? throw Missing(reading.Name(architecture.Epsilon)));

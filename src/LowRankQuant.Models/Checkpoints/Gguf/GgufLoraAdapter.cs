@@ -6,8 +6,8 @@ using LowRankQuant.Numerics.Quantized;
 namespace LowRankQuant.Models.Checkpoints.Gguf;
 
 /// <summary>
-/// A GGUF LoRA file: low-rank branches under the names of the base file, each with its own rank. Rows of B of q and k, which the file keeps in
-/// interleaved rotary order, come back in half-split order.
+/// A GGUF LoRA file: low-rank branches under the names of the base file, each with its own rank. Rows of B, and columns of A, which the file
+/// keeps in the order of its architecture, come back in that of the model.
 /// </summary>
 /// <remarks>
 /// | key or tensor | content |
@@ -26,7 +26,7 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
     private readonly GgufForm? _form;
     private readonly double _alpha;
     private readonly Dictionary<string, (string A, string B)> _pairs = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, int> _heads = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, GgufPart> _places = new(StringComparer.Ordinal);
 
     private GgufLoraAdapter(GgufFile file, ICheckpoint model)
     {
@@ -76,14 +76,19 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
     public LowRankBranch? Read(string module)
     {
         if (!_pairs.TryGetValue(module, out (string A, string B) names)) return null;
-        int rank = RankOf(module), heads = _heads[module];
+        int rank = RankOf(module);
+        GgufPart place = _places[module];
         float[] a = ReadAll(names.A), b = ReadAll(names.B);
         if (_alpha != 0)
         {
             double factor = _alpha / rank;
             for (int i = 0; i < b.Length; i++) b[i] = (float)(b[i] * factor);
         }
-        if (heads > 0) RotaryRows.ToHalfSplit(b, heads, b.Length / rank, rank);
+        if (place.Rows is { } rows) RowOrders.ToModel(b, rows, rank);
+        if (place.ColumnOrder is { } columns)
+        {
+            for (int row = 0; row < rank; row++) RowOrders.ToModel(a.AsSpan(row * columns.Length, columns.Length), columns, 1);
+        }
         GgufTensor stored = _file.Tensors[names.A];
         return new LowRankBranch(rank, a, b, (int)(8 * stored.ByteLength / stored.ElementCount));
     }
@@ -121,9 +126,9 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
 
     private void Pair()
     {
-        // Of a tensor that holds several, a branch of one is none of the file's.
+        // Of a tensor that holds several, or a part of one, a branch is none of a linear of the model.
         Dictionary<string, GgufStored> linears = _form!.Place(_model.Layout, out _)
-            .Where(stored => stored.Parts.Count == 1 && (stored.IsLinear || (stored.Name == GgufNames.Head && !_model.Config.TiedEmbeddings)))
+            .Where(stored => stored.TakesBranches || (stored is { Name: GgufNames.Head, Parts: [{ Factor: null }] } && !_model.Config.TiedEmbeddings))
             .ToDictionary(stored => stored.Name, StringComparer.Ordinal);
         foreach (string name in _file.Names)
         {
@@ -132,7 +137,7 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
             if (!linears.TryGetValue(name[..^EndA.Length], out GgufStored? stored))
                 throw Bad(name, "belongs to no linear weight of the model; llama.cpp puts branches on linear weights of the blocks and on a head of its own.");
             string module = stored.Parts[0].Name[..^WeightSuffix.Length];
-            _heads[module] = stored.RotaryHeads;
+            _places[module] = stored.Parts[0];
             _pairs.TryGetValue(module, out (string A, string B) pair);
             _pairs[module] = isA ? (name, pair.B) : (pair.A, name);
         }
@@ -151,8 +156,9 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
         if (right.Concat(left).Any(size => size is < 1 or > int.MaxValue)) throw Bad(a, "a dimension is empty or too large.");
         if (right[0] * right[1] > Array.MaxLength || left[0] * left[1] > Array.MaxLength)
             throw Bad(a, $"factors of {right[0]} x {right[1]} and {left[0]} x {left[1]} elements; at most {Array.MaxLength} each are held at once.");
-        int heads = _heads[module], size = _model.Config.HeadSize;
-        if (heads > 0 && left[0] != heads * size) throw Bad(b, $"has {left[0]} rows; {heads} heads of {size} are asked for.");
+        GgufPart place = _places[module];
+        if (place.Rows is not null && left[0] != place.SpecRows) throw Bad(b, $"has {left[0]} rows; the weight has {place.SpecRows}.");
+        if (place.ColumnOrder is not null && right[1] != place.Columns) throw Bad(a, $"has {right[1]} columns; the weight has {place.Columns}.");
     }
 
     private float[] ReadAll(string name)

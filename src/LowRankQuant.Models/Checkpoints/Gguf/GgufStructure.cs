@@ -71,11 +71,11 @@ internal static class GgufStructure
         _ => [],
     };
 
-    // Converters differ in ones in front; the last dimension is what rows are counted by.
+    // Converters differ in ones, which do not change where anything lies.
     private static void CheckShape(GgufFile file, GgufStored tensor)
     {
         IReadOnlyList<long> found = file.ShapeOf(tensor.Name);
-        if (found.SequenceEqual(tensor.Shape) || found.SkipWhile(size => size == 1).SequenceEqual(tensor.Shape.SkipWhile(size => size == 1))) return;
+        if (found.SequenceEqual(tensor.Shape) || found.Where(size => size != 1).SequenceEqual(tensor.Shape.Where(size => size != 1))) return;
         string why = tensor.Name == GgufNames.Head ? "an output head has that of the embedding, " : "the metadata ask for ";
         throw new CheckpointException($"{file.Location}: tensor '{tensor.Name}' has shape [{string.Join(", ", found)}]; {why}[{string.Join(", ", tensor.Shape)}].");
     }

@@ -63,7 +63,8 @@ public static class GgufExporter
             },
         })];
         long bytes = GgufWriter.Write(path, metadata, tensors, cancellation);
-        return new GgufExport(path, bytes, [.. plan.Tensors.Select(planned => planned.Exported)], tokenizer.Notes);
+        string? turned = source is GgufCheckpoint ? null : GgufTensorPlan.Turned(source.Architecture.Gguf!, source.Layout, name => source.ReadQuantized(name) is not null);
+        return new GgufExport(path, bytes, [.. plan.Tensors.Select(planned => planned.Exported)], [.. turned is null ? [] : new[] { turned }, .. tokenizer.Notes]);
     }
 
     /// <summary>Why a source has no GGUF form that llama.cpp computes alike, a sentence each. A GGUF source passes its own keys on.</summary>

@@ -45,13 +45,13 @@ public static class GgufLoraExporter
         List<string> problems = [.. GgufExporter.Problems(adapted.Base)];
         if (problems.Count > 0) throw new ExportException(problems);
         GgufForm form = source.Architecture.Gguf!;
-        GgufStored[] linears = [.. form.Place(source.Layout, out _).Where(stored => stored.IsLinear && stored.Parts.Count == 1)];
+        GgufStored[] linears = [.. form.Place(source.Layout, out _).Where(stored => stored.TakesBranches)];
         HashSet<string> names = [.. linears.Select(stored => stored.Parts[0].Name)];
         foreach (string name in adapted.BranchNames)
         {
             // llama.cpp refuses an adapter on a tied head and ends the process on one for the embedding.
             if (!names.Contains(name))
-                problems.Add($"Tensor '{name}' has a branch, which llama.cpp applies to linear weights of the blocks only, and to none of several that lie in one tensor.");
+                problems.Add($"Tensor '{name}' has a branch, which llama.cpp applies to linear weights of the blocks only, and to none that lies in one tensor with others, in parts, turned, or with a multiplier.");
         }
         if (problems.Count > 0) throw new ExportException(problems);
 
@@ -59,7 +59,8 @@ public static class GgufLoraExporter
         var exported = new List<GgufExportedTensor>();
         foreach (GgufStored stored in linears)
         {
-            (string gguf, string name) = (stored.Name, stored.Parts[0].Name);
+            (string gguf, GgufPart part) = (stored.Name, stored.Parts[0]);
+            string name = part.Name;
             if (!adapted.BranchNames.Contains(name) || adapted.ReadBranch(name) is not { Rank: > 0 } branch) continue;
             GgmlType exact = IsHalf(branch.A) && IsHalf(branch.B) ? GgmlType.F16 : GgmlType.F32;
             GgmlType Stored(int columns) => type is null || columns % type.Value.Block().Elements != 0 ? exact : type.Value;
@@ -67,15 +68,10 @@ public static class GgufLoraExporter
             GgmlType rows = Stored(shape[1]);
             Add(gguf + ".lora_a", name, rows, [branch.Rank, shape[1]], (values, sink) =>
             {
-                if (rows == GgmlType.Q8_0 && CodesOf(values) is { } codes) WriteCodes(codes, shape[1], sink);
-                else sink.WriteSingles(values.A);
+                if (rows == GgmlType.Q8_0 && part.ColumnOrder is null && CodesOf(values) is { } codes) WriteCodes(codes, shape[1], sink);
+                else GgufRows.WriteOrdered(values.A, null, part.ColumnOrder, shape[1], sink);
             });
-            int heads = stored.RotaryHeads;
-            Add(gguf + ".lora_b", name, Stored(branch.Rank), [shape[0], branch.Rank], (values, sink) =>
-            {
-                if (heads == 0) sink.WriteSingles(values.B);
-                else GgufRows.WriteInterleaved(values.B, shape[0], heads, sink);
-            });
+            Add(gguf + ".lora_b", name, Stored(branch.Rank), [shape[0], branch.Rank], (values, sink) => GgufRows.WriteOrdered(values.B, part.Rows, null, branch.Rank, sink));
         }
         long bytes = GgufWriter.Write(path, Metadata(form), tensors, cancellation);
         return new GgufExport(path, bytes, exported, []);

@@ -2,57 +2,80 @@ using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Checkpoints.Gguf;
+using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Export.Gguf;
 
 /// <summary>
-/// Writes tensors row by row in the order that a GGUF architecture keeps them, such as q and k in interleaved rotary order. Whole rows move, and every block lies inside
-/// one row.
+/// Writes tensors of a model as a GGUF architecture holds them: rows in its order, such as q and k in interleaved rotary order, some rows of a tensor only, columns in its order,
+/// matrices turned. Whole rows move, and every block lies inside one row.
 /// </summary>
 internal static class GgufRows
 {
     private const float LargestHalf = 65504;
 
-    /// <summary>Packs a quantized weight.</summary>
-    public static void WriteQuantized(ICheckpoint source, string name, int heads, GgmlType type, GgufTensorSink sink)
+    /// <summary>A quantized weight as the file has it, but for the order of its rows; null where columns or factors of the architecture are none that its grid takes.</summary>
+    public static QuantizedWeight? InFile(QuantizedWeight weight, GgufPart part)
     {
-        QuantizedWeight weight = source.ReadQuantized(name)!;
-        GgufBlockEncoder encoder = GgufBlockEncoder.For(weight, type);
+        QuantizedWeight? held = part.ColumnOrder is { } columns ? weight.SelectColumns(columns) : weight;
+        return part.Factor is { } factor ? held?.ScaleRows(factor) : held;
+    }
+
+    /// <summary>Packs a quantized weight.</summary>
+    public static void WriteQuantized(ICheckpoint source, string name, GgufPart part, GgmlType type, GgufTensorSink sink)
+    {
+        GgufBlockEncoder encoder = GgufBlockEncoder.For(InFile(source.ReadQuantized(name)!, part)!, type);
         byte[] row = new byte[encoder.RowBytes];
-        for (int i = 0; i < weight.OutFeatures; i++)
+        int count = part.Count;
+        for (int i = 0; i < count; i++)
         {
-            encoder.EncodeRow(Source(i, heads, weight.OutFeatures), row);
+            encoder.EncodeRow(part.Rows?[i] ?? i, row);
             sink.Write(row);
         }
     }
 
     /// <summary>Rounds a float tensor to a type.</summary>
     /// <exception cref="CheckpointException">A value is not finite or beyond the range of the type.</exception>
-    public static void WriteFloats(ICheckpoint source, string name, int heads, float offset, GgmlType type, GgufTensorSink sink)
+    public static void WriteFloats(ICheckpoint source, string name, GgufPart part, GgmlType type, GgufTensorSink sink)
     {
-        IReadOnlyList<int> shape = source.ShapeOf(name);
-        float[] values = new float[shape.Aggregate(1, (product, size) => checked(product * size))];
+        int columns = part.Columns;
+        float[] values = new float[checked(part.SpecRows * columns)];
         source.Read(name, values);
-        if (offset != 0)
+        if (part.Alters)
         {
-            for (int i = 0; i < values.Length; i++) values[i] += offset;
+            for (int i = 0; i < values.Length; i++) values[i] = part.ToFile(values[i]);
+        }
+        if (part.Factor is { } factor)
+        {
+            for (int i = 0; i < values.Length; i++) values[i] *= factor(i / columns);
         }
         Check(source, name, type, values);
-        if (heads == 0)
-        {
-            sink.WriteSingles(values);
-            return;
-        }
-        WriteInterleaved(values, shape[0], heads, sink);
+        if (part.Turned > 0) WriteTurned(values, part, sink);
+        else if (part.Rows is null && part.ColumnOrder is null) sink.WriteSingles(values);
+        else WriteOrdered(values, part.Rows, part.ColumnOrder, columns, sink);
     }
 
-    /// <summary>Writes the rows of a matrix of q or k, or the elements of its bias, in interleaved order.</summary>
-    public static void WriteInterleaved(ReadOnlySpan<float> values, int rows, int heads, GgufTensorSink sink)
+    /// <summary>Writes the rows of a matrix, or the elements of a vector, in the order of the file.</summary>
+    /// <param name="values">[rows, columns], row-major.</param>
+    /// <param name="rows">The model's row of every row in the file; null for the same.</param>
+    /// <param name="columnOrder">The same of columns.</param>
+    /// <param name="columns">Columns.</param>
+    /// <param name="sink">Receives them.</param>
+    public static void WriteOrdered(ReadOnlySpan<float> values, int[]? rows, int[]? columnOrder, int columns, GgufTensorSink sink)
     {
-        int columns = values.Length / rows;
-        for (int i = 0; i < rows; i++) sink.WriteSingles(values.Slice(Source(i, heads, rows) * columns, columns));
+        var row = new float[columns];
+        for (int i = 0; i < (rows?.Length ?? values.Length / columns); i++)
+        {
+            ReadOnlySpan<float> source = values.Slice((rows?[i] ?? i) * columns, columns);
+            if (columnOrder is null)
+            {
+                sink.WriteSingles(source);
+                continue;
+            }
+            for (int column = 0; column < columns; column++) row[column] = source[columnOrder[column]];
+            sink.WriteSingles(row);
+        }
     }
 
     /// <summary>Refuses what a type cannot hold.</summary>
@@ -67,5 +90,18 @@ internal static class GgufRows
         }
     }
 
-    private static int Source(int row, int heads, int rows) => heads == 0 ? row : RotaryRows.HalfSplitRow(row, rows / heads);
+    private static void WriteTurned(float[] values, GgufPart part, GgufTensorSink sink)
+    {
+        int columns = part.Columns, rows = part.Turned;
+        var matrix = new float[rows * columns];
+        for (int first = 0; first < part.Count; first += rows)
+        {
+            for (int row = 0; row < rows; row++)
+            {
+                int from = (part.Rows?[first + row] ?? first + row) * columns;
+                for (int column = 0; column < columns; column++) matrix[(column * rows) + row] = values[from + column];
+            }
+            sink.WriteSingles(matrix);
+        }
+    }
 }

@@ -20,6 +20,7 @@ internal sealed class GgufTensorPlan
     private readonly GgufExportOptions _options;
     private readonly DecoderConfig _config;
     private readonly HashSet<string> _used = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _branched = new(StringComparer.Ordinal);
     private readonly List<(string Tensor, string Reason)> _misfits = [];
 
     private GgufTensorPlan(ICheckpoint source, GgufExportOptions options)
@@ -34,6 +35,24 @@ internal sealed class GgufTensorPlan
 
     /// <summary>Why the model cannot be written as asked, a sentence each.</summary>
     public List<string> Problems { get; } = [];
+
+    /// <summary>
+    /// What is stored as floats though the source has codes, because the architecture has its matrices turned, so that what lay in a row lies in a column; null for nothing. The values
+    /// are exact, in 32 bits.
+    /// </summary>
+    /// <param name="form">The GGUF form.</param>
+    /// <param name="layout">The model's tensors.</param>
+    /// <param name="isQuantized">Whether the source has codes of a tensor.</param>
+    public static string? Turned(GgufForm form, ModelLayout layout, Func<string, bool> isQuantized)
+    {
+        GgufStored[] turned = [.. form.Place(layout, out _).Where(stored => stored.Parts is [{ Turned: > 0 }] && isQuantized(stored.Parts[0].Name))];
+        if (turned.Length == 0) return null;
+        const int Megabyte = 1 << 20;
+        double size = turned.Sum(stored => sizeof(float) * (double)stored.Shape.Aggregate(1L, (product, one) => product * one)) / Megabyte;
+        return string.Create(
+            System.Globalization.CultureInfo.InvariantCulture,
+            $"{turned[0].Name}{(turned.Length > 1 ? $" and {turned.Length - 1} more" : "")}: rows of {turned[0].Parts[0].Name} lie there as columns, which share no scale, so the exact values are stored as 32-bit floats ({size:0.#} MB).");
+    }
 
     /// <summary>Looks at every tensor.</summary>
     /// <exception cref="CheckpointException">A tensor is absent or has another shape than the configuration asks for.</exception>
@@ -73,7 +92,7 @@ internal sealed class GgufTensorPlan
                 : stored.IsTable ? (_options.Embedding, nameof(_options.Embedding)) : (_options.Linear, nameof(_options.Linear));
             Add(stored, wanted, option);
         }
-        foreach (TensorSpec number in form.Numbers(_source.Layout).SelectMany(numbers => numbers.Parts)) _used.Add(number.Name);
+        foreach (GgufPart number in form.Numbers(_source.Layout).SelectMany(numbers => numbers.Parts)) _used.Add(number.Name);
         if (_source is GgufCheckpoint file)
         {
             foreach (string name in new[] { GgufNames.RopeFactors, GgufNames.LongFactors, GgufNames.ShortFactors }.Where(file.File.Contains))
@@ -100,7 +119,7 @@ internal sealed class GgufTensorPlan
 
     private void Add(GgufStored stored, GgmlType? wanted, string option)
     {
-        foreach (TensorSpec part in stored.Parts) _used.Add(Present(part.Name));
+        foreach (GgufPart part in stored.Parts) _used.Add(Present(part.Name));
         if (wanted is null && _source is GgufCheckpoint file)
         {
             PendingGgufTensor copy = PendingGgufTensor.Copy(file.File, stored.Name);
@@ -112,13 +131,14 @@ internal sealed class GgufTensorPlan
             AddFloats(stored, GgmlType.F32);
             return;
         }
-        if (_source is not GgufCheckpoint && AddQuantized(stored)) return;
+        // A GGUF source of another type than is asked for is rounded like floats.
+        if (_source is not GgufCheckpoint && (stored.Parts is [{ Turned: > 0 }] ? AddTurned(stored) : AddQuantized(stored))) return;
         if (wanted is null && _source is HuggingFaceCheckpoint folder && stored.Parts.All(part => folder.IsMxfp4(part.Name)))
         {
             Tensors.Add(new PlannedTensor(
                 new PendingGgufTensor(stored.Name, GgmlType.MXFP4, stored.Shape, sink =>
                 {
-                    foreach (TensorSpec part in stored.Parts) folder.ReadMxfp4Blocks(part.Name, sink.Write);
+                    foreach (GgufPart part in stored.Parts) folder.ReadMxfp4Blocks(part.Name, sink.Write);
                 }),
                 stored.Parts[0].Name, stored.IsLinear, true));
             return;
@@ -140,36 +160,42 @@ internal sealed class GgufTensorPlan
     private bool AddQuantized(GgufStored stored)
     {
         // One weight is held at a time.
-        var fits = new List<(string Name, GgufFit? Fit, WeightGrid? Grid)>();
-        foreach (TensorSpec part in stored.Parts)
+        var fits = new List<(string Name, GgufPart Part, GgufFit? Fit, WeightGrid? Grid)>();
+        bool moved = true;
+        foreach (GgufPart part in stored.Parts)
         {
             string name = Present(part.Name);
             QuantizedWeight? weight = _source.ReadQuantized(name);
-            if (weight?.Branch is not null && !_options.LeavesOutBranches)
-                _misfits.Add((name, "the weight has a low-rank branch, which a GGUF model file cannot hold; export it to an adapter of its own."));
+            CheckBranch(name, weight);
             // Floats of other kinds become floats of the type asked for, as those of all sources do.
-            GgufFit? fit = weight is null ? null : GgufFit.Of(weight);
-            fits.Add((name, weight is FloatWeight && fit!.Type is null ? null : fit, weight?.Grid));
+            if (weight is FloatWeight && GgufFit.Of(weight).Type is null) weight = null;
+            QuantizedWeight? held = weight is null ? null : GgufRows.InFile(weight, part);
+            if (weight is not null && held is null)
+            {
+                moved = false;
+                if (_options.Misfit != GgufMisfit.StoreFloats) _misfits.Add((name, Moved(part, weight)));
+            }
+            fits.Add((name, part, held is null ? null : GgufFit.Of(held), weight?.Grid));
         }
-        if (fits.TrueForAll(fit => fit.Fit is null)) return false;
-        (string Name, GgufFit? Fit, WeightGrid? Grid)[] bad = [.. fits.Where(fit => fit.Fit is { Type: null })];
+        if (fits.TrueForAll(fit => fit.Grid is null)) return false;
+        (string Name, GgufPart Part, GgufFit? Fit, WeightGrid? Grid)[] bad = [.. fits.Where(fit => fit.Fit is { Type: null })];
         bool whole = bad.Length == 0 && fits.TrueForAll(fit => fit.Fit is not null);
         if (whole && GgufFit.Common([.. fits.Select(fit => fit.Fit!)]) is { } type)
         {
             Tensors.Add(new PlannedTensor(
                 new PendingGgufTensor(stored.Name, type, stored.Shape, sink =>
                 {
-                    foreach ((string name, _, _) in fits) GgufRows.WriteQuantized(_source, name, stored.RotaryHeads, type, sink);
+                    foreach ((string name, GgufPart part, _, _) in fits) GgufRows.WriteQuantized(_source, name, part, type, sink);
                 }),
                 fits[0].Name, stored.IsLinear, true));
         }
         else if (_options.Misfit == GgufMisfit.StoreFloats) AddFloats(stored, GgmlType.F32);
-        else if (bad.Length == 0)
+        else if (bad.Length == 0 && moved)
         {
             string kinds = string.Join(", ", fits.GroupBy(fit => fit.Fit?.Type).Select(group => $"{group.Key?.ToString() ?? "floats"} ({group.First().Name})"));
             _misfits.Add((stored.Name, $"a tensor has one type of blocks, and its {fits.Count} parts come as {kinds}; quantize them alike."));
         }
-        foreach ((string name, GgufFit? fit, WeightGrid? grid) in _options.Misfit == GgufMisfit.StoreFloats ? [] : bad)
+        foreach ((string name, _, GgufFit? fit, WeightGrid? grid) in _options.Misfit == GgufMisfit.StoreFloats ? [] : bad)
         {
             string remedy = fit!.Nearest is { } nearest ? $"the nearest grid that fits is {nearest}" : "only floats hold it";
             _misfits.Add((name, $"{grid} fits no GGUF block: {fit.Reason}; {remedy}."));
@@ -177,10 +203,30 @@ internal sealed class GgufTensorPlan
         return true;
     }
 
+    // Codes of rows are none of columns.
+    private bool AddTurned(GgufStored stored)
+    {
+        string name = Present(stored.Parts[0].Name);
+        if (_source.ReadQuantized(name) is not { } weight) return false;
+        CheckBranch(name, weight);
+        AddFloats(stored, GgmlType.F32);
+        return true;
+    }
+
+    private void CheckBranch(string name, QuantizedWeight? weight)
+    {
+        if (weight?.Branch is not null && !_options.LeavesOutBranches && _branched.Add(name))
+            _misfits.Add((name, "the weight has a low-rank branch, which a GGUF model file cannot hold; export it to an adapter of its own."));
+    }
+
+    private string Moved(GgufPart part, QuantizedWeight weight) => part.Factor is null
+        ? $"its columns lie in another order in the {_source.Architecture.Gguf!.Name} architecture of llama.cpp, where those that share a scale on {weight.Grid} would share none; quantize it in groups that divide a head, or by rows."
+        : $"the {_source.Architecture.Gguf!.Name} architecture of llama.cpp has no place for the multipliers of the configuration, and the scales times those are no {weight.ScaleType} values; leave the layer unquantized, or store floats.";
+
     private void AddFloats(GgufStored stored, GgmlType type) => Tensors.Add(new PlannedTensor(
         new PendingGgufTensor(stored.Name, type, stored.Shape, sink =>
         {
-            foreach (TensorSpec part in stored.Parts) GgufRows.WriteFloats(_source, Present(part.Name), stored.RotaryHeads, stored.Offset, type, sink);
+            foreach (GgufPart part in stored.Parts) GgufRows.WriteFloats(_source, Present(part.Name), part, type, sink);
         }),
         Present(stored.Parts[0].Name), stored.IsLinear, false));
 
@@ -192,7 +238,7 @@ internal sealed class GgufTensorPlan
         // Old checkpoints store the rotary frequencies, which follow from the configuration.
         if (_source is not GgufCheckpoint file)
             return _source.TensorNames.Where(name => !_used.Contains(name) && !scales.Contains(name) && !_source.Architecture.IsBuffer(name));
-        HashSet<string> known = [GgufNames.RopeFactors, GgufNames.LongFactors, GgufNames.ShortFactors, .. _source.TensorNames.Select(file.Stored)];
+        HashSet<string> known = [GgufNames.RopeFactors, GgufNames.LongFactors, GgufNames.ShortFactors, .. _source.TensorNames.SelectMany(file.Stored)];
         return file.File.Names.Where(name => !known.Contains(name));
     }
 }

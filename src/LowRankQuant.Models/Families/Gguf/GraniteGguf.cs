@@ -11,6 +11,8 @@ internal static class GraniteGguf
         Class = "GraniteForCausalLM",
         Pairs = GgufPairs.Neighbours,
         Biased = GgufNames.AllBiased,
+        // What converters write of models that could have experts.
+        Harmless = ["expert_shared_feed_forward_length", "rope.scaling.finetuned"],
         Fields =
         [
             GgufField.Real("attention.scale", "attention_multiplier", 1),

@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families.Gguf;
 
 namespace LowRankQuant.Models.Families.Hybrid;
 
@@ -10,6 +11,9 @@ internal sealed class BambaFamily : IModelFamily
 
     /// <inheritdoc/>
     public string Description => "Bamba: Mamba-2 beside attention";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GraniteHybridGguf.Bamba];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

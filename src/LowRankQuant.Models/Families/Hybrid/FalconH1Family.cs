@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Decoder.Recurrent;
+using LowRankQuant.Models.Families.Gguf;
 
 namespace LowRankQuant.Models.Families.Hybrid;
 
@@ -11,6 +12,9 @@ internal sealed class FalconH1Family : IModelFamily
 
     /// <inheritdoc/>
     public string Description => "Falcon-H1: attention and Mamba-2 side by side";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [FalconH1Gguf.Form];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

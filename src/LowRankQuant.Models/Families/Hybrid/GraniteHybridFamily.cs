@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Models.Families.Hybrid;
@@ -16,6 +17,9 @@ internal sealed class GraniteHybridFamily : IModelFamily
 
     /// <inheritdoc/>
     public string Description => "Granite 4: Mamba-2 beside attention, dense or with experts";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [GraniteHybridGguf.Attention, GraniteHybridGguf.Sparse, GraniteHybridGguf.Dense];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

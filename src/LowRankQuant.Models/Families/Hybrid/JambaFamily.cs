@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Decoder.Recurrent;
+using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Models.Families.Hybrid;
@@ -12,6 +13,9 @@ internal sealed class JambaFamily : IModelFamily
 
     /// <inheritdoc/>
     public string Description => "Jamba: Mamba-1 beside attention, experts in some layers";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [MambaGguf.Jamba];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Decoder.Recurrent;
+using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Models.Families.Latent;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
@@ -19,6 +20,9 @@ internal sealed class KimiLinearFamily : IModelFamily
 
     /// <inheritdoc/>
     public string Description => "Kimi Linear: delta rule by channels beside latent attention, experts";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [KimiLinearGguf.Form];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Decoder.Recurrent;
+using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 
@@ -18,6 +19,9 @@ internal sealed class Lfm2Family : IModelFamily
 
     /// <inheritdoc/>
     public string Description => "LFM2, dense or with experts: short convolutions beside attention";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [Lfm2Gguf.Dense, Lfm2Gguf.Sparse];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

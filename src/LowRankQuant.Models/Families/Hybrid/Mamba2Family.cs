@@ -1,5 +1,5 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics;
+using LowRankQuant.Models.Families.Gguf;
 
 namespace LowRankQuant.Models.Families.Hybrid;
 
@@ -11,6 +11,9 @@ internal sealed class Mamba2Family : IModelFamily
 
     /// <inheritdoc/>
     public string Description => "Mamba-2 (Codestral Mamba)";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [MambaGguf.Second];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
@@ -25,13 +28,7 @@ internal sealed class Mamba2Family : IModelFamily
             Intermediate = FamilyDefaults.FourTimes,
             Rope = null,
         });
-        int heads = reader.Size("num_heads", 128), size = reader.Size("head_dim", 64);
-        var mamba = new StateSpaceParts("mixer", new StateSpaceShape(1, 1, heads, reader.Size("n_groups", 8), size, reader.Size("state_size", 128)), reader.Size("conv_kernel", 4))
-        {
-            ConvolutionBias = reader.Flag("use_conv_bias", true),
-            Bias = reader.Bias("use_bias", false),
-            Limits = reader.Limits("time_step_limit"),
-        };
+        var mamba = StateSpaceParts.Alone(reader);
         return new Architecture
         {
             Config = config,

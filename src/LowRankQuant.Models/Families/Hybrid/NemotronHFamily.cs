@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 
@@ -19,6 +20,9 @@ internal sealed class NemotronHFamily : IModelFamily
     public string Description => "Nemotron-H, Nemotron Nano 2 and 3: Mamba-2, attention, MLPs and experts, one a layer";
 
     /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [NemotronHGguf.Sparse, NemotronHGguf.Dense];
+
+    /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)
     {
         DecoderConfig config = reader.Decoder(new FamilyDefaults
@@ -35,14 +39,7 @@ internal sealed class NemotronHFamily : IModelFamily
         });
         string pattern = Pattern(reader, config.Layers);
         if (reader.Has("moe_latent_size")) throw reader.Unsupported("moe_latent_size", "(experts behind a latent projection)");
-        var mamba = new StateSpaceParts(
-            Prefix, new StateSpaceShape(1, 1, reader.Size("mamba_num_heads", 128), reader.Size("n_groups", 8), reader.Size("mamba_head_dim", 64), reader.Size("ssm_state_size", 128)),
-            reader.Size("conv_kernel", 4))
-        {
-            ConvolutionBias = reader.Flag("use_conv_bias", true),
-            Bias = reader.Bias(reader.FirstOf("mamba_proj_bias", "use_bias"), false),
-            Limits = reader.Limits("time_step_limit"),
-        };
+        var mamba = StateSpaceParts.Nemotron(reader);
         BiasRule attention = reader.Bias("attention_bias", false), mlp = reader.Bias("mlp_bias", false);
         Func<BlockParts, IFeedForward>? experts = pattern.Contains('E', StringComparison.Ordinal) ? Experts(reader, config) : null;
         return new Architecture

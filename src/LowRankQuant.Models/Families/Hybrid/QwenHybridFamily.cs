@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Decoder.Recurrent;
+using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 
@@ -22,6 +23,9 @@ internal sealed class QwenHybridFamily : IModelFamily
 
     /// <inheritdoc/>
     public string? TextKey => "text_config";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [QwenHybridGguf.Next, QwenHybridGguf.Dense, QwenHybridGguf.Sparse];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

@@ -1,3 +1,4 @@
+using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Models.Families.Latent;
@@ -14,6 +15,9 @@ internal sealed class DeepseekV2Family : IModelFamily
 
     /// <inheritdoc/>
     public string Description => "DeepSeek-V2 and V2-Lite: latent attention, experts by their share of the softmax";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LatentGguf.DeepseekV2];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

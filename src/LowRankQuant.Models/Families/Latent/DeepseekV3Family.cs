@@ -1,3 +1,5 @@
+using LowRankQuant.Models.Families.Gguf;
+
 namespace LowRankQuant.Models.Families.Latent;
 
 /// <summary>
@@ -14,6 +16,9 @@ internal sealed class DeepseekV3Family : IModelFamily
 
     /// <inheritdoc/>
     public string? TextKey => "text_config";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LatentGguf.DeepseekV3];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

@@ -1,3 +1,5 @@
+using LowRankQuant.Models.Families.Gguf;
+
 namespace LowRankQuant.Models.Families.Latent;
 
 /// <summary>GLM-4.7-Flash: latent attention, and DeepSeek-V3's experts without groups, in the layers that <c>mlp_layer_types</c> names.</summary>
@@ -8,6 +10,9 @@ internal sealed class Glm4MoeLiteFamily : IModelFamily
 
     /// <inheritdoc/>
     public string Description => "GLM-4.7-Flash: latent attention, experts by sigmoid routers";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LatentGguf.Glm4MoeLite];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

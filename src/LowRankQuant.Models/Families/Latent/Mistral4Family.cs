@@ -1,3 +1,5 @@
+using LowRankQuant.Models.Families.Gguf;
+
 namespace LowRankQuant.Models.Families.Latent;
 
 /// <summary>
@@ -14,6 +16,9 @@ internal sealed class Mistral4Family : IModelFamily
 
     /// <inheritdoc/>
     public string Description => "Mistral Small 4, also as the text model of the multimodal one: latent attention, YaRN, experts";
+
+    /// <inheritdoc/>
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LatentGguf.Mistral4];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader) => Of(reader);

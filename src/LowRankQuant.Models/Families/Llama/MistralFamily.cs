@@ -21,7 +21,7 @@ internal sealed class MistralFamily : IModelFamily
     public string? TextKey => "text_config";
 
     /// <inheritdoc/>
-    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LlamaGguf.Mistral, MistralGguf.Third];
+    IReadOnlyList<GgufArchitecture> IModelFamily.Gguf => [LlamaGguf.Mistral, MistralGguf.Third, LatentGguf.Mistral4];
 
     /// <inheritdoc/>
     Architecture IModelFamily.Read(ConfigReader reader)

@@ -232,8 +232,8 @@ public sealed class GgufExporterTests : IDisposable
             float[] right = new float[rank * columns], left = new float[rank * rows];
             lora.ReadSingles(a, right);
             lora.ReadSingles(b, left);
-            if (module.EndsWith("q_proj", StringComparison.Ordinal)) RotaryRows.ToHalfSplit(left, 8, rows, rank);
-            if (module.EndsWith("k_proj", StringComparison.Ordinal)) RotaryRows.ToHalfSplit(left, 4, rows, rank);
+            if (module.EndsWith("q_proj", StringComparison.Ordinal)) RowOrders.ToModel(left, RowOrders.OfPairs(rows, 8, rows / 8), rank);
+            if (module.EndsWith("k_proj", StringComparison.Ordinal)) RowOrders.ToModel(left, RowOrders.OfPairs(rows, 4, rows / 4), rank);
             modules.Add(new AdapterModule(module, rows, columns, rank, () => right, () => left));
         }
         string folder = _folder.File("adapter");

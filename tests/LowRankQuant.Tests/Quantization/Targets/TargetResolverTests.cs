@@ -104,12 +104,25 @@ public sealed class TargetResolverTests
     [InlineData("self_attn.kv_a_proj_with_mqa", "self_attn.q_a_proj, self_attn.kv_a_proj_with_mqa")]
     [InlineData("linear_attn.in_proj_z", "linear_attn.in_proj_qkv, linear_attn.in_proj_z")]
     [InlineData("linear_attn.in_proj_a", "linear_attn.in_proj_b, linear_attn.in_proj_a")]
+    [InlineData("feed_forward.w3", "feed_forward.w1, feed_forward.w3")]
     [InlineData("linear_attn.in_proj_qkvz", null)]
+    [InlineData("mamba.in_proj", null)]
     [InlineData("self_attn.q_b_proj", null)]
     [InlineData("mlp.down_proj", null)]
     [InlineData("self_attn.o_proj", null)]
     public void VllmFusesWhatStandsInOneModule(string linear, string? expected) =>
         Assert.Equal(expected, LowRankQuant.Formats.Engines.EngineTable.VllmFusedWith(linear) is { } set ? string.Join(", ", set) : null);
+
+    [Theory]
+    [InlineData("mamba.in_proj", true)]
+    [InlineData("conv.in_proj", true)]
+    [InlineData("linear_attn.in_proj_qkvz", true)]
+    [InlineData("linear_attn.in_proj_z", true)]
+    [InlineData("feed_forward.w3", true)]
+    [InlineData("mamba.out_proj", false)]
+    [InlineData("feed_forward.w2", false)]
+    [InlineData("self_attn.kv_a_proj_with_mqa", false)]
+    public void ShardsOfVllmHavePartsOfOutputsOrOfInputs(string linear, bool outputs) => Assert.Equal(outputs, LowRankQuant.Formats.Engines.EngineTable.VllmCutsOutputs(linear));
 
     [Fact]
     public void OptionsOfTargetsNeedOne()

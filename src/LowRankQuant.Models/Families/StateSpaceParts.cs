@@ -2,7 +2,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Decoder.Recurrent;
 using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Models.Families.Hybrid;
+namespace LowRankQuant.Models.Families;
 
 /// <summary>How a family stores and sizes Mamba-2.</summary>
 /// <param name="Prefix">In front of all names, such as <c>mamba</c>.</param>
@@ -37,6 +37,25 @@ internal sealed record StateSpaceParts(string Prefix, StateSpaceShape Heads, int
             Limits = reader.Limits("time_step_limit"),
         };
     }
+
+    /// <summary>Sizes under the keys of models that are Mamba-2 alone.</summary>
+    public static StateSpaceParts Alone(ConfigReader reader) => new(
+        "mixer", new StateSpaceShape(1, 1, reader.Size("num_heads", 128), reader.Size("n_groups", 8), reader.Size("head_dim", 64), reader.Size("state_size", 128)), reader.Size("conv_kernel", 4))
+    {
+        ConvolutionBias = reader.Flag("use_conv_bias", true),
+        Bias = reader.Bias("use_bias", false),
+        Limits = reader.Limits("time_step_limit"),
+    };
+
+    /// <summary>Sizes under the keys of Nemotron-H.</summary>
+    public static StateSpaceParts Nemotron(ConfigReader reader) => new(
+        "mixer", new StateSpaceShape(1, 1, reader.Size("mamba_num_heads", 128), reader.Size("n_groups", 8), reader.Size("mamba_head_dim", 64), reader.Size("ssm_state_size", 128)),
+        reader.Size("conv_kernel", 4))
+    {
+        ConvolutionBias = reader.Flag("use_conv_bias", true),
+        Bias = reader.Bias(reader.FirstOf("mamba_proj_bias", "use_bias"), false),
+        Limits = reader.Limits("time_step_limit"),
+    };
 
     /// <summary>The mixer of a block.</summary>
     public StateSpaceMixer Make(BlockParts parts, DecoderConfig config)
