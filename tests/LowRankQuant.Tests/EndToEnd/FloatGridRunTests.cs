@@ -73,7 +73,7 @@ public sealed class FloatGridRunTests : IDisposable
     [InlineData("lrq", "nvfp4a16")]
     [InlineData("lrq", "mxfp4a16")]
     [InlineData("flexround", "nvfp4a16")]
-    [InlineData("lrq", "fp8")]
+    [InlineData("lrq", "mxfp8a16")]
     public async Task LearningComesNearerThanRounding(string method, string scheme)
     {
         string output = _folder.File("out");

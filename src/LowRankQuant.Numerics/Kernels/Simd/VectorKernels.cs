@@ -1,4 +1,3 @@
-using LowRankQuant.Numerics.Kernels.Simd.Integers;
 using LowRankQuant.Numerics.Kernels.Simd.Vectors;
 using LowRankQuant.Numerics.Quantized;
 
