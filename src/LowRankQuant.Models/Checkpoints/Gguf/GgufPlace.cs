@@ -1,4 +1,3 @@
-using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Models.Families;

@@ -67,12 +67,12 @@ internal static class GraniteHybridGguf
         Fields =
         [
             .. Granite,
-            new("feed_forward_length", Shared, reading =>
+            new("feed_forward_length", subject => Shared(subject), reading =>
             {
                 reading.Json["intermediate_size"] = reading.Size("feed_forward_length");
                 reading.Json["shared_intermediate_size"] = reading.Size("feed_forward_length");
             }),
-            new("expert_shared_feed_forward_length", Shared, _ => { }),
+            new("expert_shared_feed_forward_length", subject => Shared(subject), _ => { }),
             GgufField.Implied("num_local_experts", _ => 0),
             GgufField.Implied("num_experts_per_tok", _ => 0),
         ],
@@ -89,7 +89,7 @@ internal static class GraniteHybridGguf
         [
             GgufNames.InputNorm, .. GgufNames.Attention, GgufNames.MlpNorm, ("shared_mlp.gate_proj", "ffn_gate"), ("shared_mlp.up_proj", "ffn_up"), ("shared_mlp.output_linear", "ffn_down"),
         ],
-        Fields = [.. GraniteGguf.Form.Fields, new("feed_forward_length", Shared, _ => { })],
+        Fields = [.. GraniteGguf.Form.Fields, new("feed_forward_length", subject => Shared(subject), _ => { })],
         Problems = subject =>
         [
             .. subject.Reader.Word("position_embedding_type") == "rope" ? [] : new[] { GgufLimits.Otherwise("position_embedding_type", "not rope", GraniteGguf.Form.Name, "a rotation in every layer") },
@@ -127,7 +127,7 @@ internal static class GraniteHybridGguf
 
     private static GgufLayout? MambaLayout(GgufSubject subject, string file) => StateSpaceGguf.Layout(file, () => Parts(subject).Heads.Groups);
 
-    private static object Shared(GgufSubject subject) => (uint)subject.Reader.Size("shared_intermediate_size", 1024);
+    private static uint Shared(GgufSubject subject) => (uint)subject.Reader.Size("shared_intermediate_size", 1024);
 
     private static bool IsAttention(ConfigReader reader)
     {

@@ -81,7 +81,7 @@ internal static class LatentGguf
         Fields =
         [
             .. Fields(new Kind(Softmax) { Chosen = 4, Normalized = true }),
-            new("attention.temperature_scale", Growth, ReadGrowth),
+            new("attention.temperature_scale", subject => Growth(subject), ReadGrowth),
             new("attention.temperature_length", subject => Growth(subject) is null ? null : (uint)subject.Config.Rope.OriginalMaxPositions, _ => { }),
         ],
         Problems = subject => [.. Limits(subject, Mistral), .. DenseFirst(subject, Mistral)],
@@ -131,7 +131,7 @@ internal static class LatentGguf
         GgufField.Whole("expert_shared_count", "n_shared_experts", kind.Shared),
         GgufField.Whole("expert_group_count", "n_group", kind.Groups),
         GgufField.Whole("expert_group_used_count", "topk_group", kind.KeptGroups),
-        new("leading_dense_block_count", DenseBlocks, reading => reading.Json["first_k_dense_replace"] = reading.Whole("leading_dense_block_count") ?? 0),
+        new("leading_dense_block_count", subject => DenseBlocks(subject), reading => reading.Json["first_k_dense_replace"] = reading.Whole("leading_dense_block_count") ?? 0),
         GgufField.Fixed("expert_gating_func", kind.Score == Softmax ? 1u : 2u),
         GgufField.Implied("scoring_func", _ => kind.Score),
         GgufField.Real("expert_weights_scale", "routed_scaling_factor", kind.Factor),
@@ -146,7 +146,7 @@ internal static class LatentGguf
     private static int ValueSize(GgufSubject subject) =>
         ((subject.ShapeOf("self_attn.kv_b_proj.weight")?[0] ?? 0) / subject.Config.Heads) - (subject.Config.HeadSize - subject.Config.Rope.RotatedSize);
 
-    private static object DenseBlocks(GgufSubject subject) => (uint)Enumerable.Range(0, subject.Config.Layers).TakeWhile(layer => !subject.Has(layer, "mlp.gate.weight")).Count();
+    private static uint DenseBlocks(GgufSubject subject) => (uint)Enumerable.Range(0, subject.Config.Layers).TakeWhile(layer => !subject.Has(layer, "mlp.gate.weight")).Count();
 
     private static void ReadHead(GgufReading reading)
     {
@@ -166,7 +166,7 @@ internal static class LatentGguf
         scaling["mscale_all_dim"] = both;
     }
 
-    private static object? Growth(GgufSubject subject) =>
+    private static float? Growth(GgufSubject subject) =>
         (float?)(subject.Reader.Has(Parameters) ? subject.Reader.Part(Parameters).Number(Standard.GrowthKey) : LogStep);
 
     // In the style in which the family keeps it: everything about angles and positions in one object.
@@ -207,7 +207,7 @@ internal static class LatentGguf
     // Where a list says it layer by layer.
     private static IEnumerable<string> DenseFirst(GgufSubject subject, string architecture)
     {
-        int first = (int)(uint)DenseBlocks(subject);
+        int first = (int)DenseBlocks(subject);
         return GgufLimits.OtherLayers(layer => subject.Has(layer, "mlp.gate.weight"), layer => layer >= first, subject.Config.Layers, "experts", architecture);
     }
 

@@ -63,7 +63,7 @@ internal static class MambaGguf
             GgufField.Whole(Taps, "mamba_d_conv", 4),
             GgufField.Whole(States, "mamba_d_state", 16),
             new(Inner, subject => (uint)(subject.Reader.Size("mamba_expand", 2) * subject.Config.HiddenSize), ReadInner),
-            new(Ranks, RankOf, reading => reading.Json["mamba_dt_rank"] = reading.Size(Ranks)),
+            new(Ranks, subject => RankOf(subject), reading => reading.Json["mamba_dt_rank"] = reading.Size(Ranks)),
             new("expert_count", subject => subject.ShapeOf("feed_forward.router.weight") is [var count, ..] ? (uint)count : null, ReadExperts),
             new("expert_used_count", subject => subject.ShapeOf("feed_forward.router.weight") is null ? null : (uint)subject.Reader.Size("num_experts_per_tok", 2), reading =>
             {
@@ -79,7 +79,7 @@ internal static class MambaGguf
     };
 
     // As many as the weight of the steps has columns, "auto" included.
-    private static object? RankOf(GgufSubject subject) => subject.ShapeOf("mamba.dt_proj.weight") is [_, var rank] ? (uint)rank : null;
+    private static uint? RankOf(GgufSubject subject) => subject.ShapeOf("mamba.dt_proj.weight") is [_, var rank] ? (uint)rank : null;
 
     private static void ReadInner(GgufReading reading)
     {

@@ -6,7 +6,6 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
-using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
