@@ -1,4 +1,5 @@
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.AutoRound;
 using LowRankQuant.Quantization.Methods.Awq;
 using LowRankQuant.Quantization.Methods.ErrorFit;
 using LowRankQuant.Quantization.Methods.FlexRound;
@@ -15,5 +16,5 @@ public static class BuiltInMethods
 {
     /// <summary>All of them.</summary>
     public static MethodCatalog Catalog { get; } = new(
-        [new LrqMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new FlrqMethod(), new FlrqPlusMethod(), new GptqMethod(), new AwqMethod(), .. ErrorFitMethod.All], BuiltInTransforms.All);
+        [new LrqMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new FlrqMethod(), new FlrqPlusMethod(), new GptqMethod(), new AwqMethod(), new AutoRoundMethod(), .. ErrorFitMethod.All], BuiltInTransforms.All);
 }

@@ -111,6 +111,9 @@ public sealed record MethodRequest
     /// <summary>Whether all layers lie on grids whose scales are integers times a scale of their block.</summary>
     public required bool AllTwoLevel { get; init; }
 
+    /// <summary>Whether any layer does.</summary>
+    public bool AnyTwoLevel { get; init; }
+
     /// <summary>Whether grids are the blocks of an engine, among which a budget chooses.</summary>
     public required bool EngineBlocks { get; init; }
 

@@ -9,6 +9,14 @@ public sealed record TrainingSettings
     /// <summary>First learning rate; a cosine takes it to 0 over the iterations.</summary>
     public required double LearningRate { get; init; }
 
+    /// <summary>
+    /// Whether a step moves every number by the rate against the sign of its gradient, and a line takes the rate to 0 (SignSGD, as AutoRound learns); else Adam and a cosine.
+    /// </summary>
+    public bool SignDescent { get; init; }
+
+    /// <summary>Where no held-out windows judge: keep the parameters in front of the step whose own windows had the least loss, as AutoRound does.</summary>
+    public bool KeepBestStep { get; init; }
+
     /// <summary>Windows per step.</summary>
     public int Batch { get; init; } = 2;
 

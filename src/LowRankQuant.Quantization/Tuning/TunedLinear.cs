@@ -30,13 +30,11 @@ internal sealed class TunedLinear : IDisposable
     public static long ParameterCount(UniformWeight weight) => weight.Scales.Length + (weight.Branch is { } branch ? LearnedBranch.ParameterCount(branch) : 0);
 
     /// <summary>Places the parameters in the arena, at the weight as it is.</summary>
-    /// <param name="weight">The weight; its scales are positive.</param>
+    /// <param name="weight">The weight.</param>
     /// <param name="arena">Holds what is learned.</param>
     /// <param name="digits">Significant bits of a stored scale; null for all that its type has.</param>
-    /// <exception cref="ArgumentException">A scale is negative.</exception>
     public static TunedLinear Create(UniformWeight weight, ParameterArena arena, int? digits)
     {
-        if (weight.Scales.AsSpan().ContainsAnyInRange(float.NegativeInfinity, 0)) throw new ArgumentException("Scales of a weight to be tuned are positive.", nameof(weight));
         var ones = new float[weight.Scales.Length];
         Array.Fill(ones, 1);
         Variable relative = arena.Take(ones, ones.Length);
@@ -66,13 +64,15 @@ internal sealed class TunedLinear : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _branch?.Dispose();
 
-    // A scale that would leave its type stays at its end. One that is no number stays so: the loss then is none either, and tuning ends.
+    // A scale that would leave its type stays at its end, and one of a sign keeps it. One that is no number stays so: the loss then is none either, and tuning ends.
     private void Round(float[] scales)
     {
         float largest = _type == ScaleType.Float16 ? (float)Half.MaxValue : BFloat16.ToSingle(0x7F7F);
         for (int i = 0; i < scales.Length; i++)
         {
-            if (!float.IsNaN(scales[i])) scales[i] = StorageScale.Round(Math.Clamp(scales[i], 0, largest), _type, _digits);
+            if (float.IsNaN(scales[i])) continue;
+            float sign = MathF.CopySign(1, _first[i]);
+            scales[i] = sign * StorageScale.Round(Math.Clamp(sign * scales[i], 0, largest), _type, _digits);
         }
     }
 }

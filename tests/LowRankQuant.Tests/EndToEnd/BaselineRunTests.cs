@@ -5,7 +5,7 @@ using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Tests.EndToEnd;
 
-/// <summary>Runs of <c>gptq</c> and <c>awq</c> on the demo: better than round to nearest on their grid, the same for any number of threads, resumable, made again from the recipe.</summary>
+/// <summary>Runs of <c>gptq</c>, <c>awq</c> and <c>autoround</c> on the demo: better than round to nearest on their grid, the same for any number of threads, resumable, made again from the recipe.</summary>
 public sealed class BaselineRunTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
@@ -14,6 +14,8 @@ public sealed class BaselineRunTests : IDisposable
 
     [Theory]
     [InlineData("gptq --bits 3", 0.7)]
+    [InlineData("autoround --bits 2 --group-size 32 --iterations 40", 0.75)]
+    [InlineData("autoround --bits 3 --symmetric true --iterations 40 --preset paper", 0.9)]
     [InlineData("gptq --bits 3 --group-size 32 --static-groups false", 0.75)]
     [InlineData("gptq --bits 3 --symmetric true --act-order false --true-sequential false", 0.8)]
     [InlineData("gptq --bits 3 --gptaq 0.25", 0.7)]
@@ -33,6 +35,7 @@ public sealed class BaselineRunTests : IDisposable
     [Theory]
     [InlineData("gptq", "--bits", "3", "--group-size", "32", "--gptaq", "0.25")]
     [InlineData("awq", "--bits", "3", "--group-size", "32", "--n-grid", "4")]
+    [InlineData("autoround", "--bits", "3", "--symmetric", "true", "--iterations", "6", "--tune-steps", "2")]
     public async Task ThreadsAndStoppingChangeNoByte(params string[] options)
     {
         string one = _folder.File("one"), two = _folder.File("two");
@@ -69,6 +72,7 @@ public sealed class BaselineRunTests : IDisposable
 
     [Theory]
     [InlineData("gptq --scheme w8a8-dynamic")]
+    [InlineData("autoround --scheme w8a8 --iterations 3")]
     [InlineData("awq --scheme w4a8 --n-grid 4")]
     public async Task SchemesAndTransformsGoWithThem(string options)
     {
@@ -78,13 +82,16 @@ public sealed class BaselineRunTests : IDisposable
 
     [Theory]
     [InlineData("gptq --bits 4 --group-size 64", "gptq")]
+    [InlineData("autoround --bits 4 --group-size 64 --symmetric true --iterations 3", "gptq")]
+    [InlineData("autoround --bits 4 --group-size 32 --symmetric true --iterations 3 --scale-dtype fp16", "gguf")]
     [InlineData("awq --bits 4 --group-size 64 --n-grid 4 --scale-dtype fp16", "awq")]
     public async Task ResultsGoIntoContainersOfTheirNames(string options, string container)
     {
         await Run("out", 1, options.Split(' '));
-        CliResult run = await Lrq.Run("export", _folder.File("out"), "--to", container, "--out", _folder.File("exported"));
+        string exported = _folder.File(container == "gguf" ? "exported.gguf" : "exported");
+        CliResult run = await Lrq.Run("export", _folder.File("out"), "--to", container, "--out", exported);
         Assert.True(run.Code == 0, run.Error);
-        CliResult verified = await Lrq.Run("verify", _folder.File("exported"), "--against", _folder.File("out"));
+        CliResult verified = await Lrq.Run("verify", exported, "--against", _folder.File("out"));
         Assert.True(verified.Code == 0, verified.Out + verified.Error);
     }
 

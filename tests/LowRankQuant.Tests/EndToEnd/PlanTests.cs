@@ -110,6 +110,7 @@ public sealed partial class PlanTests
     [InlineData("flrq")]
     [InlineData("gptq", "--gptaq", "0.25")]
     [InlineData("awq", "--group-size", "32", "--n-grid", "4")]
+    [InlineData("autoround", "--iterations", "4")]
     [InlineData("flrq+", "--damping", "auto", "--residual", "lrq", "--iterations", "4")]
     public async Task TheTimeOfMethodsThatLearnIsEstimatedFromOneBlock(string method, params string[] options)
     {

@@ -31,6 +31,7 @@ public abstract class EveryFamilyTests : IDisposable
             "qera-exact --bits 3 --group-size 64 --rank 4",
             "gptq --bits 3 --group-size 64 --gptaq 0.25",
             "awq --bits 4 --group-size 64 --n-grid 3",
+            "autoround --bits 4 --symmetric true --group-size 32 --iterations 2",
         })
         {
             string method = options.Split(' ')[0], output = _folder.File(method);

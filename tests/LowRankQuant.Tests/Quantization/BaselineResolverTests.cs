@@ -9,7 +9,7 @@ using LowRankQuant.Quantization.Recipes.Resolving;
 
 namespace LowRankQuant.Tests.Quantization;
 
-/// <summary>What <c>gptq</c> and <c>awq</c> take, what they are where nobody says, and what they refuse.</summary>
+/// <summary>What <c>gptq</c>, <c>awq</c> and <c>autoround</c> take, what they are where nobody says, and what they refuse.</summary>
 public sealed class BaselineResolverTests
 {
     private static readonly LinearShape[] Linears = [new("q", 256, 256), new("down", 256, 512)];
@@ -76,7 +76,26 @@ public sealed class BaselineResolverTests
         Assert.Contains("`act_order` does not apply to method awq; it is an option of gptq.", Problems(Gptq with { Method = "awq", Options = Asked.For(("act_order", true)) }), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void AutoRoundStepsAgainstSigns()
+    {
+        RecipeRequest request = Gptq with { Method = "autoround" };
+        Recipe recipe = Resolve(request);
+        Assert.Equal(("200", "0.005", "2", "plain", "true", 128), (recipe.Value("iterations"), recipe.Value("learning_rate"), recipe.Value("batch"), recipe.Value("loss"), recipe.Value("keep_best"), recipe.Samples));
+        Assert.True(recipe.Method.Training is { SignDescent: true, KeepBestStep: false, KeepBest: true, LearnSteps: false });
+        recipe = Resolve(request with { Preset = PresetNames.Paper, Options = Asked.For(("iterations", 1000)) });
+        Assert.Equal(("0.002", "8", "false"), (recipe.Value("learning_rate"), recipe.Value("batch"), recipe.Value("keep_best")));
+        Assert.True(recipe.Method.Training is { KeepBestStep: true, Restarts: 0 });
+        Assert.Contains("two-level grids do not have", Problems(request with { Granularity = null, GroupSize = null, Bits = null, Grid = "q4_k" }), StringComparison.Ordinal);
+        Assert.Contains("two-level grids do not have", Problems(request with { LayerRules = [new LayerRule("down", "q4_k")] }), StringComparison.Ordinal);
+        Assert.Contains("`learn_steps` does not apply to method autoround", Problems(request with { Options = Asked.For(("learn_steps", true)) }), StringComparison.Ordinal);
+        // With static activations too no value comes out that would not be taken again.
+        recipe = Resolve(request with { Scheme = "w8a8", Bits = null, Granularity = null, GroupSize = null });
+        Assert.Equal(("true", null), (recipe.Value("inside"), recipe.Value("learn_steps")));
+    }
+
     [Theory]
+    [InlineData("autoround", "iterations", "30", "learning_rate", "0.01", "batch", "4", "loss", "relative", "keep_best", "false")]
     [InlineData("gptq", "act_order", "false", "static_groups", "false", "start", "search", "damping", "auto", "true_sequential", "false", "gptaq", "0.5", "expert_floor", "3")]
     [InlineData("awq", "duo_scaling", "autoawq", "n_grid", "8", "scale_sites", "ungrouped", "clip", "false", "expert_floor", "3")]
     public void ValuesGivenAgainAreTheSame(string method, params string[] values)

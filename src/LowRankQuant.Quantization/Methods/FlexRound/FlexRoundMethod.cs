@@ -22,7 +22,7 @@ public sealed class FlexRoundMethod : LearnedRoundingMethod
         return new FlexRoundSettings { Steps = TrainingOptions.Resolve(request, rate), First = LearnedStart.Resolve(request, start), AlwaysSearched = request.AllTwoLevel };
     }
 
-    private sealed record FlexRoundSettings : ReconstructionSettings
+    private sealed record FlexRoundSettings : ScaledSettings
     {
         public override string Method => "flexround";
 

@@ -22,7 +22,7 @@ public sealed class LrqHybridMethod : LearnedRoundingMethod
         return new HybridSettings { Steps = TrainingOptions.Resolve(request, rate), First = LearnedStart.Resolve(request, start), AlwaysSearched = request.AllTwoLevel };
     }
 
-    private sealed record HybridSettings : ReconstructionSettings
+    private sealed record HybridSettings : ScaledSettings
     {
         public override string Method => "lrq-hybrid";
 

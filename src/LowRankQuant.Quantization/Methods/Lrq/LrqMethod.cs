@@ -73,7 +73,7 @@ public sealed class LrqMethod : LearnedRoundingMethod
 }
 
 /// <summary>LRQ, resolved.</summary>
-internal sealed record LrqSettings : ReconstructionSettings
+internal sealed record LrqSettings : ScaledSettings
 {
     /// <summary>Inner dimension of L2 U2.</summary>
     public required int Rank { get; init; }

@@ -8,15 +8,20 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// learned weights, <see cref="TrainingSession"/> trains them, and the slots get their own weights back.
 /// </summary>
 /// <param name="options">How to train.</param>
-/// <param name="shapeFor">The form of D for a weight of (outFeatures, inFeatures).</param>
-/// <param name="trainBranches">Whether the factors of branches are learned too.</param>
-internal sealed class BlockReconstruction(TrainingSettings options, Func<int, int, ScaleShape> shapeFor, bool trainBranches)
+/// <param name="form">What is learned of a weight.</param>
+internal sealed class BlockReconstruction(TrainingSettings options, IRoundingForm form)
 {
     // A rate that diverges is divided by this when the block starts again.
     private const double RateCut = 4;
 
-    // log s1, L2, U2 or S2, r2, c2, and two factors.
-    private const int MostParameters = 7;
+    /// <summary>With scales within the rounding.</summary>
+    /// <param name="options">How to train.</param>
+    /// <param name="shapeFor">The form of D for a weight of (outFeatures, inFeatures).</param>
+    /// <param name="trainBranches">Whether the factors of branches are learned too.</param>
+    public BlockReconstruction(TrainingSettings options, Func<int, int, ScaleShape> shapeFor, bool trainBranches)
+        : this(options, new ScaledRounding(shapeFor, trainBranches))
+    {
+    }
 
     /// <summary>Trains a block.</summary>
     /// <param name="context">The block, with its weights in full precision in the slots, and its streams.</param>
@@ -26,13 +31,12 @@ internal sealed class BlockReconstruction(TrainingSettings options, Func<int, in
     {
         BlockStreams streams = context.Streams ?? throw new ArgumentException("Block reconstruction needs calibration streams.", nameof(context));
         IReadOnlyList<LinearSlot> slots = context.Block.Slots;
-        ScaleShape[] shapes = [.. slots.Select(slot => shapeFor(slot.OutFeatures, slot.InFeatures))];
-        long count = slots.Select((slot, i) => LearnedScale.ParameterCount(slot, shapes[i], starts[i].Grid) + BranchParameters(starts[i])).Sum();
+        long count = slots.Select((slot, i) => form.ParameterCount(slot, starts[i])).Sum();
         using LearnedSteps? steps = options is { Inside: true, LearnSteps: true } && context.Quantizers is { } quantizers ? new LearnedSteps(quantizers) : null;
-        using var arena = new ParameterArena(context.Device, count + (steps?.Count ?? 0), (slots.Count * MostParameters) + (steps?.Count ?? 0));
-        var learned = new LearnedScale[slots.Count];
+        using var arena = new ParameterArena(context.Device, count + (steps?.Count ?? 0), (slots.Count * form.MostParameters) + (steps?.Count ?? 0));
+        var learned = new ILearnedRounding[slots.Count];
         for (int i = 0; i < learned.Length; i++)
-            learned[i] = LearnedScale.Create(slots[i], shapes[i], starts[i], arena, Seeds.Factor(context.Seed, context.Block.Index, i), trainBranches);
+            learned[i] = form.Create(slots[i], starts[i], context.SchemeOf(slots[i]), arena, Seeds.Factor(context.Seed, context.Block.Index, i));
         steps?.Take(arena);
         var dense = new IWeightSource[slots.Count];
         for (int i = 0; i < dense.Length; i++) dense[i] = slots[i].Exchange(learned[i]);
@@ -44,17 +48,15 @@ internal sealed class BlockReconstruction(TrainingSettings options, Func<int, in
             var session = new TrainingSession(context, options, trainer, arena, streams);
             QuantizedBlock result = session.Run(RateCut, fallback);
             steps?.Keep(context.Scheme.ScaleType);
-            return result with { Weights = [.. learned.Select(scale => scale.ToQuantizedWeight())] };
+            return result with { Weights = [.. learned.Select(rounding => rounding.ToQuantizedWeight())] };
         }
         finally
         {
             context.Quantizers?.Remove();
             for (int i = 0; i < dense.Length; i++) slots[i].Exchange(dense[i]);
-            foreach (LearnedScale scale in learned) scale.Dispose();
+            foreach (ILearnedRounding rounding in learned) rounding.Dispose();
         }
     }
-
-    private long BranchParameters(LayerStart start) => trainBranches && start.Branch is { } branch ? LearnedBranch.ParameterCount(branch) : 0;
 }
 
 /// <summary>Seeds of the generators of a run, one per purpose, block and linear.</summary>

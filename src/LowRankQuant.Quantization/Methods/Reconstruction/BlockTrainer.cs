@@ -9,7 +9,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// Block reconstruction (section 2 of the LRQ specification): the quantized block on the quantized stream is fitted to the output of the
 /// full-precision block on the full-precision stream,
 /// <code>loss = 1 / (B d) sum over b, t, j of w_t (F_q(X~) - Y)^2</code>
-/// with Adam and a cosine to zero. w_t is 1, or 1 / mean square of the token's target.
+/// with Adam and a cosine to zero, or steps against the signs of gradients. w_t is 1, or 1 / mean square of the token's target.
 /// </summary>
 internal sealed class BlockTrainer : IDisposable
 {
@@ -42,10 +42,17 @@ internal sealed class BlockTrainer : IDisposable
     /// <param name="rate">Learning rate.</param>
     /// <param name="step">Adam step, from 1.</param>
     /// <param name="stepRate">Learning rate of static steps of activations.</param>
-    public double Step(ReadOnlySpan<int> windows, double rate, int step, double stepRate = 0)
+    /// <param name="judge">Told a loss that is a number, with the parameters that have it still in their place; null for nobody.</param>
+    public double Step(ReadOnlySpan<int> windows, double rate, int step, double stepRate = 0, Action<double>? judge = null)
     {
         double loss = Gradients(windows);
         if (!double.IsFinite(loss)) return loss;
+        judge?.Invoke(loss);
+        if (_options.SignDescent)
+        {
+            _arena.SignStep(rate);
+            return loss;
+        }
         double usual = step == 1 ? loss : _usualLoss, limit = _options.SpikeLimit * usual;
         if (loss > limit) _arena.ScaleGradients(limit / loss);
         _usualLoss = (UsualLossDecay * usual) + ((1 - UsualLossDecay) * Math.Min(loss, limit));

@@ -12,7 +12,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// U2 [rank, in], S2 [out, in], r2 [out], c2 [in].
 /// On a float grid whose scales are no free floats s1 stays. On a two-level grid s1 = d |sc|: log d [out, blocks] is learned and the integers stay, so that every learned step can be stored (dmin follows d).
 /// </summary>
-internal sealed class LearnedScale : IWeightSource
+internal sealed class LearnedScale : ILearnedRounding
 {
     private readonly FittedGrid _start;
     private readonly Tensor? _multiples;
@@ -99,7 +99,8 @@ internal sealed class LearnedScale : IWeightSource
         return _branch is null ? rounded : _branch.AddTo(tape, rounded);
     }
 
-    /// <summary>The integer weight of the parameters as they are now: scales rounded to their stored type, codes chosen once more with them; its branch.</summary>
+    /// <inheritdoc/>
+    /// <remarks>Scales are rounded to their stored type, codes chosen once more with them; the branch is beside it.</remarks>
     public QuantizedWeight ToQuantizedWeight()
     {
         Device device = Parameters.Zero.Device;

@@ -13,6 +13,7 @@ internal sealed class ParameterArena : IDisposable
     private readonly Tensor _firstMoment;
     private readonly Tensor _secondMoment;
     private readonly List<Variable> _variables = [];
+    private readonly List<(Variable Variable, float Low, float High)> _bounded = [];
     private long _used;
     private long? _second;
 
@@ -48,6 +49,14 @@ internal sealed class ParameterArena : IDisposable
         return variable;
     }
 
+    /// <summary>The same of numbers that stay between bounds: what a step takes beyond one is brought back to it.</summary>
+    public Variable TakeBounded(ReadOnlySpan<float> start, float low, float high, params ReadOnlySpan<int> shape)
+    {
+        Variable variable = Take(start, shape);
+        _bounded.Add((variable, low, high));
+        return variable;
+    }
+
     public Variable TakeZeros(params ReadOnlySpan<int> shape)
     {
         var variable = new Variable(_values.Slice(_used, shape), _gradients.Slice(_used, shape));
@@ -70,16 +79,49 @@ internal sealed class ParameterArena : IDisposable
     /// <param name="secondRate">Learning rate of what was taken behind <see cref="BeginSecond"/>.</param>
     public void AdamStep(double rate, int step, double secondRate = 0)
     {
-        // What no token of the step passed through, such as an expert, has no gradient, and not that of an earlier step.
-        foreach (Variable variable in _variables.Where(variable => !variable.HasGradient)) Device.Kernels.Fill(variable.Gradient!, 0);
+        FillAbsent();
         if (_second is not { } border)
         {
             Step(_values, _gradients, _firstMoment, _secondMoment, rate, step);
-            return;
         }
-        int first = checked((int)border), second = checked((int)(_values.Count - border));
-        Step(_values.Slice(0, first), _gradients.Slice(0, first), _firstMoment.Slice(0, first), _secondMoment.Slice(0, first), rate, step);
-        Step(_values.Slice(border, second), _gradients.Slice(border, second), _firstMoment.Slice(border, second), _secondMoment.Slice(border, second), secondRate, step);
+        else
+        {
+            int first = checked((int)border), second = checked((int)(_values.Count - border));
+            Step(_values.Slice(0, first), _gradients.Slice(0, first), _firstMoment.Slice(0, first), _secondMoment.Slice(0, first), rate, step);
+            Step(_values.Slice(border, second), _gradients.Slice(border, second), _firstMoment.Slice(border, second), _secondMoment.Slice(border, second), secondRate, step);
+        }
+        Bound();
+    }
+
+    /// <summary>Moves every number by the rate against the sign of its gradient; one whose gradient is 0 stays.</summary>
+    public void SignStep(double rate)
+    {
+        FillAbsent();
+        const int part = 1 << 14;
+        int count = checked((int)_values.Count);
+        float step = (float)rate;
+        Device.HostWorkers.Run((count + part - 1) / part, chunk =>
+        {
+            int first = chunk * part, length = Math.Min(part, count - first);
+            Span<float> values = _values.Span.Slice(first, length);
+            ReadOnlySpan<float> gradients = _gradients.Span.Slice(first, length);
+            for (int i = 0; i < values.Length; i++) values[i] -= gradients[i] > 0 ? step : gradients[i] < 0 ? -step : 0;
+        });
+        Bound();
+    }
+
+    // What no token of the step passed through, such as an expert, has no gradient, and not that of an earlier step.
+    private void FillAbsent()
+    {
+        foreach (Variable variable in _variables.Where(variable => !variable.HasGradient)) Device.Kernels.Fill(variable.Gradient!, 0);
+    }
+
+    private void Bound()
+    {
+        foreach ((Variable variable, float low, float high) in _bounded)
+        {
+            foreach (ref float value in variable.Value.Span) value = Math.Clamp(value, low, high);
+        }
     }
 
     private void Step(Tensor values, Tensor gradients, Tensor firstMoment, Tensor secondMoment, double rate, int step) => Device.Kernels.AdamStep(new AdamArguments

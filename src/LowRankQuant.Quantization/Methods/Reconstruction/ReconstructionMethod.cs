@@ -1,15 +1,15 @@
 namespace LowRankQuant.Quantization.Methods.Reconstruction;
 
 /// <summary>
-/// Learned rounding by block reconstruction: LRQ (low-rank D), FlexRound (full D), or the per-layer mixture of LRQ's released code. The three differ only
-/// in the <see cref="ScaleShape"/> that each weight gets.
+/// Learned rounding by block reconstruction: LRQ (low-rank D), FlexRound (full D), the per-layer mixture of LRQ's released code, or AutoRound (offsets). They differ only in what is
+/// learned of each weight.
 /// </summary>
 /// <param name="name">Name for reports.</param>
 /// <param name="options">How to train.</param>
-/// <param name="shapeFor">The form of D for a weight of (outFeatures, inFeatures).</param>
-public sealed class ReconstructionMethod(string name, TrainingSettings options, Func<int, int, ScaleShape> shapeFor) : IBlockMethod
+/// <param name="form">What is learned of a weight.</param>
+internal sealed class ReconstructionMethod(string name, TrainingSettings options, IRoundingForm form) : IBlockMethod
 {
-    private readonly BlockReconstruction _reconstruction = new(options, shapeFor, trainBranches: false);
+    private readonly BlockReconstruction _reconstruction = new(options, form);
 
     /// <inheritdoc/>
     public string Name => name;

@@ -4,7 +4,7 @@ using LowRankQuant.Quantization.Options;
 
 namespace LowRankQuant.Quantization.Methods.Reconstruction;
 
-/// <summary>Learned rounding by block reconstruction, resolved. Methods of the kind differ in the form of D that each weight gets.</summary>
+/// <summary>Learned rounding by block reconstruction, resolved. Methods of the kind differ in what is learned of each weight.</summary>
 internal abstract record ReconstructionSettings : MethodSettings
 {
     private const int FewSteps = 1, MoreSteps = 4;
@@ -28,7 +28,7 @@ internal abstract record ReconstructionSettings : MethodSettings
     public override GridStart Start => First;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<KeyValuePair<string, string>> Values => [.. Own, .. TrainingOptions.ValuesOf(Steps), .. AlwaysSearched ? [] : new[] { TrainingOptions.Start.With(First) }];
+    public override IReadOnlyList<KeyValuePair<string, string>> Values => [.. Own, .. TrainingOptions.ValuesOf(Steps), .. TakesStart ? new[] { TrainingOptions.Start.With(First) } : []];
 
     /// <inheritdoc/>
     public override IReadOnlyList<TimedPart> TimedParts => [Timed(this)];
@@ -36,14 +36,14 @@ internal abstract record ReconstructionSettings : MethodSettings
     /// <summary>The method's own values.</summary>
     protected virtual IEnumerable<KeyValuePair<string, string>> Own => [];
 
-    /// <summary>The form of D of a weight.</summary>
-    public abstract ScaleShape ShapeOf(int outFeatures, int inFeatures);
+    /// <summary>Whether first grids are a choice.</summary>
+    protected virtual bool TakesStart => !AlwaysSearched;
+
+    /// <summary>What is learned of a weight.</summary>
+    internal abstract IRoundingForm Form { get; }
 
     /// <inheritdoc/>
-    public override IBlockMethod Create() => new ReconstructionMethod(Method, Steps, ShapeOf);
-
-    /// <inheritdoc/>
-    public override long LearnedParameters(int outFeatures, int inFeatures) => ShapeOf(outFeatures, inFeatures).ParameterCount(outFeatures, inFeatures);
+    public override IBlockMethod Create() => new ReconstructionMethod(Method, Steps, Form);
 
     /// <inheritdoc/>
     public override string DescribeLearning() => Describe(Steps);
@@ -67,4 +67,17 @@ internal abstract record ReconstructionSettings : MethodSettings
 
         double Measured(int samples, int heldOut) => (double)heldOut * (settings.Steps.KeepBest ? Checks : 1);
     }
+}
+
+/// <summary>Rounding whose scales are learned within it, resolved: LRQ, FlexRound and their mixture differ in the form of D that each weight gets.</summary>
+internal abstract record ScaledSettings : ReconstructionSettings
+{
+    /// <inheritdoc/>
+    internal override IRoundingForm Form => new ScaledRounding(ShapeOf, trainBranches: false);
+
+    /// <summary>The form of D of a weight.</summary>
+    public abstract ScaleShape ShapeOf(int outFeatures, int inFeatures);
+
+    /// <inheritdoc/>
+    public override long LearnedParameters(int outFeatures, int inFeatures) => ShapeOf(outFeatures, inFeatures).ParameterCount(outFeatures, inFeatures);
 }

@@ -37,16 +37,19 @@ internal sealed class TrainingSession(
     /// <summary>One training; returns the iteration whose parameters are now in the arena, or null when the loss diverged.</summary>
     private int? Train(double rate)
     {
-        CosineSchedule schedule = new(rate, options.Iterations), steps = new(options.StepRate, options.Iterations);
+        var steps = new CosineSchedule(options.StepRate, options.Iterations);
+        Func<int, double> schedule = options.SignDescent ? i => rate * (1 - ((double)i / options.Iterations)) : new CosineSchedule(rate, options.Iterations).At;
         var order = new WindowOrder(streams.TrainingWindows, options.Batch, Seeds.Order(context.Seed, context.Block.Index));
-        bool keepBest = options.KeepBest && streams.HeldOutWindows > 0;
+        bool keepBest = options.KeepBest && streams.HeldOutWindows > 0, keepBestStep = !keepBest && options.KeepBestStep;
         double atStart = MeasuredLoss(), best = atStart;
         float[]? bestValues = keepBest ? arena.Values.ToArray() : null;
         int bestIteration = 0;
+        double bestStep = double.PositiveInfinity;
         for (int i = 0; i < options.Iterations; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
-            double loss = trainer.Step(order.Next(), schedule.At(i), i + 1, steps.At(i));
+            int step = i;
+            double loss = trainer.Step(order.Next(), schedule(i), i + 1, steps.At(i), keepBestStep ? found => KeepStep(step, found) : null);
             if (!double.IsFinite(loss)) return null;
             context.Progress?.Report(new BlockProgress(context.Block.Index, i + 1, options.Iterations, loss));
             if (!keepBest || !IsCheck(i + 1)) continue;
@@ -56,11 +59,23 @@ internal sealed class TrainingSession(
             bestIteration = i + 1;
             bestValues = arena.Values.ToArray();
         }
+        if (keepBestStep && options.Iterations > 0)
+        {
+            arena.Values.CopyFrom(bestValues!);
+            return AcceptsEnd(atStart, MeasuredLoss(), rate) ? bestIteration : null;
+        }
         // The last check of the best iterate was at the end; without one the end is measured here. Worse than the start is a divergence.
         if (!keepBest) return options.Iterations == 0 || AcceptsEnd(atStart, MeasuredLoss(), rate) ? options.Iterations : null;
         if (bestIteration == 0 && options.Iterations > 0) return null;
         arena.Values.CopyFrom(bestValues!);
         return bestIteration;
+
+        void KeepStep(int step, double loss)
+        {
+            if (!(loss < bestStep)) return;
+            (bestStep, bestIteration) = (loss, step);
+            bestValues = arena.Values.ToArray();
+        }
     }
 
     // Without restarts the end is taken as it is, and only said to be worse.

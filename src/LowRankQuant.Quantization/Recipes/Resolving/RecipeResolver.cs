@@ -139,6 +139,7 @@ public static class RecipeResolver
                 Preset = preset,
                 Grid = its,
                 AllTwoLevel = linears.Count > 0 && linears.All(IsTwoLevel),
+                AnyTwoLevel = linears.Any(IsTwoLevel),
                 EngineBlocks = blocks,
                 Target = request.Target,
                 ScaleType = scaleType,
