@@ -4,7 +4,6 @@ using LowRankQuant.Cli.Options;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Recipes.Resolving;
-using LowRankQuant.Runs;
 using LowRankQuant.Runs.Comparisons;
 
 namespace LowRankQuant.Cli.Commands;

@@ -40,6 +40,9 @@ public sealed class AutoRoundMethod : LearnedRoundingMethod
     public override IReadOnlyList<RecipeOption> Options => [Iterations, LearningRate, Batch, Loss, KeepBest, TrainingOptions.Inside];
 
     /// <inheritdoc/>
+    public override bool TakesFloatGrids => false;
+
+    /// <inheritdoc/>
     public override WindowDefaults Windows(OptionValues values, string preset)
     {
         WindowDefaults usual = TrainingOptions.Windows(values, preset);
