@@ -36,6 +36,7 @@ public sealed class UnknownFamilyTests
     [Theory]
     [InlineData("--start", "search", "--bits", "3", "--group-size", "16")]
     [InlineData("--group-size", "tensor", "--bits", "8", "--symmetric")]
+    [InlineData("--layers", "v_proj=keep,layers.1.*=keep,layers.0.mlp.up_proj=8", "--group-size", "16")]
     public async Task EveryGridOfRoundingGoesWithoutAFamily(params string[] options)
     {
         string known = TestData.Path("golden", "models", "qwen3");

@@ -130,6 +130,18 @@ public sealed class MemoryPlanTests : IDisposable
         Assert.InRange(taken.Max() / (double)planned, 0.85, 1);
     }
 
+    /// <summary>Of what stays in its own type floats are in memory, and not what rounding takes besides.</summary>
+    [Fact]
+    public void FloatsThatStayAreCountedOnce()
+    {
+        Recipe recipe = _demo.Recipe("w4a16", "rtn");
+        ModelLayout all = _demo.Model.Layout, some = all.Select(new LinearSelection(["mlp.gate_proj", "mlp.down_proj"], []));
+        long kept = sizeof(float) * some.Kept[0].Sum(linear => linear.Weights);
+        Assert.Equal(Whole(all) - (3 * kept), Whole(some));
+
+        long Whole(ModelLayout layout) => new BlockMemory(_demo.Model.Config, layout, recipe).Whole();
+    }
+
     public void Dispose() => _demo.Dispose();
 
     private long TapeBytes(IDecoderBlock block, ActivationStream stream)
