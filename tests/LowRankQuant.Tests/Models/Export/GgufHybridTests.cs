@@ -221,6 +221,36 @@ public sealed class GgufHybridTests : IDisposable
     }
 
     [Fact]
+    public void BlocksThatPredictFurtherTokensAreLeftUnreadAndPassedOn()
+    {
+        // As converters write them: one block more, in every list too.
+        string path = _folder.File("model.gguf"), longer = _folder.File("longer.gguf"), copy = _folder.File("copy.gguf");
+        using (ICheckpoint source = CheckpointOpener.Open(Model("hybrids/qwen3_5", BothKinds))) Export(source, path, Floats);
+        using (GgufFile file = GgufFile.Open(path))
+        {
+            var keys = new Dictionary<string, GgufValue>(file.Metadata.All, StringComparer.Ordinal)
+            {
+                ["qwen35.block_count"] = GgufValue.Of(3u),
+                ["qwen35.nextn_predict_layers"] = GgufValue.Of(1u),
+                ["qwen35.attention.recurrent_layers"] = GgufValue.Of(new[] { true, false, false }),
+            };
+            PendingGgufTensor[] tensors =
+            [
+                .. file.Names.Select(name => PendingGgufTensor.Copy(file, name)),
+                PendingGgufTensor.FromSingles("blk.2.nextn.eh_proj.weight", GgmlType.F32, [4, 8], new float[32]),
+            ];
+            GgufWriter.Write(longer, [.. keys], tensors, TestContext.Current.CancellationToken);
+        }
+        using var plain = new CausalModel(CheckpointOpener.Open(path), _device);
+        using var more = new CausalModel(CheckpointOpener.Open(longer), _device);
+        Assert.Equal(2, more.Config.Layers);
+        Assert.Equal(ForwardTrace.Of(plain, Ids).Logits, ForwardTrace.Of(more, Ids).Logits);
+        Export(more.Checkpoint, copy, new GgufExportOptions());
+        using GgufFile passed = GgufFile.Open(copy);
+        Assert.Contains("blk.2.nextn.eh_proj.weight", passed.Names);
+    }
+
+    [Fact]
     public void RatesThatAreNoneAreRefusedByName()
     {
         string path = _folder.File("model.gguf"), damaged = _folder.File("damaged.gguf");
