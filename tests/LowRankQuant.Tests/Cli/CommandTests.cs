@@ -76,7 +76,7 @@ public class CommandTests
         var cli = new CliHarness();
         Assert.Equal(0, await cli.Run("presets"));
         Assert.Matches(@"(?m)^--iterations +150 +5000 +lrq, lrq-hybrid, flexround", cli.Out);
-        Assert.Matches(@"(?m)^--samples +256 +512 .*64 for flrq, flrq\+, svd", cli.Out);
+        Assert.Matches(@"(?m)^--samples +256 +512 .*64 for flrq, flrq\+, gptq, svd", cli.Out);
         Assert.Matches(@"(?m)^w4a16-lrq +4-bit weights", cli.Out);
     }
 

@@ -135,7 +135,7 @@ public sealed class FailureTests
     [InlineData("--bits 9", "--bits 9")]
     [InlineData("--bits 1", "--bits 1")]
     [InlineData("--group-size 7", "8, 16, 32, 64, 128, 256")]
-    [InlineData("--method awq", "the methods are lrq, lrq-hybrid, flexround, rtn")]
+    [InlineData("--method quip", "the methods are lrq, lrq-hybrid, flexround, rtn")]
     [InlineData("--start best", "minmax, search")]
     [InlineData("--format gguf", "compressed-tensors, dense")]
     [InlineData("--group-size tensor --method lrq", "tensor")]

@@ -40,7 +40,7 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
         if (named.Count > 0 && named.Count == layers)
             problems.Add("`tune.steps` does not apply to two-level grids or grids of floats, on which all layers will lie: their scales are not free; leave it out, or choose a uniform grid.");
         else if (named.Count > 0)
-            notes.Add($"`tune.steps` tunes the layers on uniform grids; {string.Join(", ", named)}, on others, stay as the method makes them.");
+            notes.Add($"`tune.steps` tunes the layers on uniform grids; {string.Join(", ", named)}, on two-level grids or grids of floats, stay as the method makes them.");
         double rate = request.TuneRate ?? Rates.FirstOrDefault(row => bits >= row.Bits, Rates[^1]).Rate;
         if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune.rate` {rate:R}: must be a positive finite number, such as 0.002."));
         int windows = request.TuneSamples ?? Math.Max(DefaultSamples, samples);

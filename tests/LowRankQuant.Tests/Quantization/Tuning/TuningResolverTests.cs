@@ -69,7 +69,7 @@ public sealed class TuningResolverTests
         RecipeRequest some = misfit with { LayerRules = [LayerRule.Of("down=4:32:symmetric")], TuneSteps = 4 };
         ResolvedRecipe resolved = RecipeResolver.Resolve(BuiltInMethods.Catalog, some, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, ModelLayout.OfBlock(Linears, CalibrationLoaderTests.Config().Layers), ScaleType.Float16);
         Assert.Equal(4, resolved.Recipe.Tuning!.Steps);
-        Assert.Contains("`tune.steps` tunes the layers on uniform grids; q, on two-level grids, stay as the method makes them.", resolved.Notes);
+        Assert.Contains("`tune.steps` tunes the layers on uniform grids; q, on two-level grids or grids of floats, stay as the method makes them.", resolved.Notes);
         Assert.Null(Resolve(some with { Method = "flrq+", TuneSteps = null }).Tuning);
     }
 
