@@ -13,7 +13,7 @@ work=${1:?name a work folder}
 shift
 tokenizer=${TOKENIZER:-models/demo}
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(qwen3 qwen3_moe gemma3 gemma4 gpt_oss mistral ministral3 glm4_moe)
+[ ${#names[@]} -gt 0 ] || names=(qwen3 qwen3_5 qwen3_moe gemma3 gemma4 gpt_oss mistral ministral3 glm4_moe)
 lrq=${LRQ:-./lrq}
 [ -n "${BENCH:-}" ] || dotnet build -c Release -v q bench/LowRankQuant.Benchmarks
 bench() { "${BENCH:-bench/LowRankQuant.Benchmarks/bin/Release/net10.0/LowRankQuant.Benchmarks}" "$@"; }

@@ -17,9 +17,9 @@ internal sealed unsafe class OneDnnIntegerGemm(OneDnnLibrary library, WorkerPool
     // Sums of a tile stay in the second-level cache.
     private const int TileRows = 256, TileOutputs = 256;
 
-    // Multiply-adds, and inputs of a run, below which calls cost more than they save.
+    // Multiply-adds, and inputs of a run, below which our own tiles are as fast or faster: docs/results/integer-products.md.
     private const long ManagedBelow = 4 * 1024 * 1024;
-    private const int ShortRun = 64;
+    private const int ShortRun = 1024;
     private readonly (long Work, int Run) _least = least ?? (ManagedBelow, ShortRun);
     private readonly ScratchPool _scratch = new();
 
