@@ -14,6 +14,8 @@ namespace LowRankQuant.Cli.Commands;
 /// <param name="own">Options of the command itself.</param>
 internal sealed class CellSetup(Engine engine, QuantizeOptions options, IReadOnlyList<Option> own)
 {
+    private readonly HashSet<string> _used = new(StringComparer.Ordinal);
+
     /// <summary>Makes a cell. What does not go together is no reason to stop: it is named in the table.</summary>
     /// <param name="parsed">The command line.</param>
     /// <param name="cell">Names of the cell.</param>
@@ -40,19 +42,30 @@ internal sealed class CellSetup(Engine engine, QuantizeOptions options, IReadOnl
         };
     }
 
+    /// <summary>Options that were given and that no cell made so far takes from the command line, one that all cells set themselves included; each as a problem.</summary>
+    /// <param name="parsed">The command line.</param>
+    public IEnumerable<string> Unused(ParseResult parsed) => Given(parsed)
+        .Where(option => !_used.Contains(option.Option.Name))
+        .Select(option => $"{string.Join(' ', option.Tokens.Select(token => token.Value).Prepend(option.Option.Name))}: none of the runs takes it; leave it out, or name a method that does.");
+
+    private IEnumerable<OptionResult> Given(ParseResult parsed) => parsed.CommandResult.Children.OfType<OptionResult>().Where(option => !option.Implicit && !IsOwn(option.Option));
+
+    private bool IsOwn(Option option) => own.Contains(option) || option == options.Out || option == options.Json;
+
     // Options of methods go to those that take them, and options about calibration text to those that look at it.
     private IEnumerable<string> Arguments(ParseResult parsed, string? method, string? scheme, IReadOnlyList<string> instead)
     {
         QuantizationMethod known = method is not null && engine.Methods.TryFind(method, out QuantizationMethod? found) ? found : engine.Methods.Default;
         HashSet<string> foreign = [.. engine.Methods.Methods.SelectMany(other => other.Options).Select(option => option.Key).Except(known.Options.Select(option => option.Key)).Select(OptionText.NameOf)];
-        HashSet<Option> left = [.. own, options.Out, options.Json];
+        HashSet<Option> left = [];
         if (!RecipeResolver.NeedsText(engine.Methods, new RecipeRequest { Method = method, Scheme = scheme }))
             left.UnionWith([options.Calibration, options.CalibrationFormat, options.Samples, options.HeldOut, options.SequenceLength, options.Preset]);
         yield return parsed.GetValue(options.Model)!;
-        foreach (OptionResult option in parsed.CommandResult.Children.OfType<OptionResult>().Where(option => !option.Implicit))
+        foreach (OptionResult option in Given(parsed))
         {
             string name = option.Option.Name;
             if (left.Contains(option.Option) || foreign.Contains(name) || instead.Contains(name)) continue;
+            _used.Add(name);
             if (option.Tokens.Count == 0) yield return name;
             foreach (Token token in option.Tokens)
             {

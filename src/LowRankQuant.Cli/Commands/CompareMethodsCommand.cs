@@ -56,6 +56,9 @@ internal sealed class CompareMethodsCommand
             .. schemes.SelectMany(scheme => methods.Select(method => _setup.Cell(
                 parsed, new ComparisonCell(method, scheme, null, null), method, scheme, ["--method", method, "--scheme", scheme]))),
         ];
+        problems.AddRange(_setup.Unused(parsed));
+        problems.AddRange(cells.GroupBy(cell => cell.Scheme).Where(scheme => scheme.All(cell => cell.Open is null)).SelectMany(scheme => scheme.Select(Refused)));
+        if (problems.Count > 0) throw new RequestException(problems);
         IReadOnlyList<CellResult> results = Run(_terminal, _engine, parsed, _options, cells, parsed.GetValue(_keepModels), cancellation);
         (string File, string Title, Func<CellResult, double?> Value)[] pictures =
         [
@@ -72,10 +75,12 @@ internal sealed class CompareMethodsCommand
     public static IReadOnlyList<CellResult> Run(
         Terminal terminal, Engine engine, ParseResult parsed, QuantizeOptions options, IReadOnlyList<ComparisonCell> cells, bool keepModels, CancellationToken cancellation)
     {
-        if (cells.All(cell => cell.Open is null)) throw new RequestException([.. cells.Select(cell => $"{cell.Scheme}, {cell.Method}: {cell.Refusal}")]);
+        if (cells.All(cell => cell.Open is null)) throw new RequestException([.. cells.Select(Refused)]);
         using RunNarrator narrator = RunDisplay.Create(terminal, parsed.GetValue(options.Json));
         return new ComparisonRun(engine.Quantize).Run(cells, parsed.GetValue(options.Out)!, keepModels, narrator, cancellation);
     }
+
+    private static string Refused(ComparisonCell cell) => $"{cell.Scheme}, {cell.Method}: {cell.Refusal}";
 
     /// <summary>Writes the page beside the cells, and prints it or the figures as JSON.</summary>
     public static void Print(Terminal terminal, ParseResult parsed, QuantizeOptions options, IReadOnlyList<CellResult> results, IReadOnlyList<string> pictures)

@@ -57,6 +57,8 @@ internal sealed class SweepCommand
                 cells.Add(_setup.Cell(parsed, cell, Value(axes, "--method", row, column) ?? method, Value(axes, "--scheme", row, column) ?? scheme, more));
             }
         }
+        problems.AddRange(_setup.Unused(parsed));
+        if (problems.Count > 0) throw new RequestException(problems);
         IReadOnlyList<CellResult> results = CompareMethodsCommand.Run(_terminal, _engine, parsed, _options, cells, parsed.GetValue(_keepModels), cancellation);
         CompareMethodsCommand.Print(_terminal, parsed, _options, results, []);
         return ExitCodes.Success;

@@ -19,7 +19,7 @@ public sealed record CellResult
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Refusal { get; init; }
 
-    /// <summary>What was measured on, in words.</summary>
+    /// <summary>Name of the text that was measured on.</summary>
     public string? Source { get; init; }
 
     /// <summary>The original.</summary>
@@ -49,7 +49,7 @@ public sealed record CellResult
     /// <summary>Wall time of the blocks.</summary>
     public double Seconds { get; init; }
 
-    /// <summary>Largest resident memory.</summary>
+    /// <summary>Largest resident memory of a block; 0 where the system does not tell.</summary>
     public long PeakMemoryBytes { get; init; }
 
     /// <summary>Processor, threads and kernels that made it.</summary>

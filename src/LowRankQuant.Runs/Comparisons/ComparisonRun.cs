@@ -62,7 +62,7 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
             Method = cell.Method,
             Scheme = cell.Scheme,
             Key = key,
-            Source = report.EvaluationSource,
+            Source = Path.GetFileName(report.EvaluationSource),
             Original = report.FullPrecision,
             Result = report.Result,
             BitsPerWeight = report.CountedBitsPerWeight,
@@ -72,7 +72,7 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
             BlockLosses = [.. report.Blocks.Select(block => block.LossAfter).OfType<double>()],
             HeldOutLosses = [.. report.Blocks.Select(block => block.HeldOutLoss).OfType<double>()],
             Seconds = report.Blocks.Sum(block => block.Seconds),
-            PeakMemoryBytes = report.PeakMemoryBytes,
+            PeakMemoryBytes = report.Blocks.Max(block => block.PeakMemoryBytes) ?? 0,
             Machine = job.Model.Device.Name,
         };
     }

@@ -30,7 +30,7 @@ public static class ComparisonTable
         {
             page.Append("## ").Append(scheme.Key).Append("\n\n");
             double? least = scheme.Select(cell => cell.BitsPerWeight).Min();
-            page.Append("| method | perplexity | KL | top 1 | bits per weight | learned numbers | tokens | time | peak memory |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+            page.Append("| method | perplexity | KL | top 1 | bits per weight | learned numbers | tokens | time of blocks | peak of a block |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
             if (scheme.FirstOrDefault(cell => cell.Original is not null)?.Original is { } original) Line(page, $"| original | {original.Perplexity:0.000} | | | | | | | |");
             foreach (CellResult cell in scheme.Where(cell => cell.Refusal is null))
             {

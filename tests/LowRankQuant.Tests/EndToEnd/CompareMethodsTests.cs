@@ -25,6 +25,7 @@ public sealed class CompareMethodsTests : IDisposable
         Assert.Equal(0, (long)rtn["learnedParameters"]!);
         Assert.True((long)lrq["learnedParameters"]! > 0);
         Assert.True((double)lrq["result"]!["klDivergence"]! > 0);
+        Assert.Equal("evaluation.txt", (string)lrq["source"]!);
         // The models are gone, the figures stay.
         Assert.Empty(Directory.GetDirectories(Path.Combine(output, "models")));
 
@@ -50,10 +51,26 @@ public sealed class CompareMethodsTests : IDisposable
     [InlineData("rtn,nothing", "w3a16", "unknown")]
     [InlineData("rtn", "w9a99", "w9a99")]
     [InlineData("", "w3a16", "--methods is missing")]
+    [InlineData("rtn,awq", "w3a16", "--rank 8: none of the runs takes it")]
+    [InlineData("rtn,lrq", "w3a16,w9a99", "w9a99, lrq:")]
     public async Task WrongRequestsAreRefusedBeforeTheWork(string methods, string schemes, string expected)
     {
         string output = _folder.File("out");
         CliResult run = await Lrq.Run(Compare(output, methods, schemes));
+        Assert.Equal(2, run.Code);
+        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(output));
+    }
+
+    [Theory]
+    [InlineData("--vary rank=4,8 --rank 8", "--rank 8: none of the runs takes it")]
+    [InlineData("--vary rank=4,8 --gptaq 0.25", "--gptaq 0.25: none of the runs takes it")]
+    [InlineData("--vary rank", "give KEY=V1,V2")]
+    [InlineData("--vary ranks=4", "quantize has no option --ranks")]
+    public async Task SweepsRefuseWhatNoRunTakes(string options, string expected)
+    {
+        string output = _folder.File("out");
+        CliResult run = await Lrq.Run(["sweep", "demo", "--method", "lrq", "--bits", "3", .. options.Split(' '), "--out", output]);
         Assert.Equal(2, run.Code);
         Assert.Contains(expected, run.Error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(output));

@@ -10,8 +10,8 @@ namespace LowRankQuant.Numerics.Kernels.OneDnn;
 /// </summary>
 /// <param name="library">The library; its instructions are exact.</param>
 /// <param name="pool">Threads.</param>
-/// <param name="managed">For products that are too small to be worth a call.</param>
-/// <param name="least">Multiply-adds from which on calls are worth it, and inputs of a run.</param>
+/// <param name="managed">For products that our own tiles compute faster.</param>
+/// <param name="least">Multiply-adds, and inputs of a run, from which on the library is faster; null for what was measured.</param>
 internal sealed unsafe class OneDnnIntegerGemm(OneDnnLibrary library, WorkerPool pool, IntegerGemm managed, (long Work, int Run)? least = null) : IIntegerGemm
 {
     // Sums of a tile stay in the second-level cache.
