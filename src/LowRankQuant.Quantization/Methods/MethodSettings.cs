@@ -58,7 +58,7 @@ public abstract record MethodSettings
     /// <summary>Creates the method.</summary>
     public abstract IBlockMethod Create();
 
-    /// <summary>Numbers that are learned of one layer.</summary>
+    /// <summary>Numbers that are learned of one layer, by which memory is planned: groups are not known here, so that what is learned of each is left out, or counted for the smallest.</summary>
     public virtual long LearnedParameters(int outFeatures, int inFeatures) => 0;
 
     /// <summary>Elements of the branch that a layer may get at most.</summary>
