@@ -67,7 +67,7 @@ public readonly record struct AttentionTerms(Tensor? KeyBias = null, Tensor? Sin
 /// LRQ fake quantization of one weight (LRQ, arXiv 2407.11534, with the symbols of its released code):
 /// <code>
 /// D    = delta + r2 + c2                              delta = L2 U2 (LRQ) or S2 (FlexRound)
-/// q    = clamp(round(W / exp(log s1 + D)), -zero, maxCode - zero)      round half to even
+/// q    = clamp(round(W / exp(log s1 + D) + V), -zero, maxCode - zero)  round half to even, V of lrq+, else 0
 /// What = q exp(log s1)
 /// </code>
 /// Groups: column j of row i uses element [i, j / (in / groups)] of log s1 and zero.
@@ -95,6 +95,18 @@ public readonly ref struct FakeQuantizeArguments
     /// <summary>c2, [in], or null.</summary>
     public Tensor? ColumnOffset { get; init; }
 
+    /// <summary>V, [out, in] in steps, added in front of the rounding; null for zeros, and with <see cref="Floats"/>.</summary>
+    public Tensor? Offset { get; init; }
+
+    /// <summary>
+    /// Half the width of the ramp that takes the place of each of the rounding's jumps, in steps, from 0 (rounding) to 1/2 (none): values further than this from a border are rounded,
+    /// the others lie between the two codes in proportion. 0 with <see cref="Floats"/>.
+    /// </summary>
+    public float Softness { get; init; }
+
+    /// <summary>dWhat/dV = M exp(log s1), [out, in], M as in <see cref="Residue"/>; written by the forward pass when not null, read by the backward pass.</summary>
+    public Tensor? Slope { get; init; }
+
     /// <summary>The largest code, 2^bits - 1.</summary>
     public required int MaxCode { get; init; }
 
@@ -113,8 +125,9 @@ public readonly ref struct FakeQuantizeArguments
 /// Gradients of the LRQ fake quantizer with G = dloss/dWhat and R = M W exp(-D):
 /// <code>
 /// dD = -G R      dr2 = row sums of dD      dc2 = column sums of dD      dlog s1 = sums over each group of G (What - R)
+/// dV = G M exp(log s1)      dzero = sums over each group of G (M - 1) exp(log s1)
 /// </code>
-/// All are overwritten.
+/// Rounding counts as the identity, and so does its ramp. All are overwritten.
 /// </summary>
 public readonly ref struct FakeQuantizeGradients
 {
@@ -132,6 +145,12 @@ public readonly ref struct FakeQuantizeGradients
 
     /// <summary>dc2, [in], or null.</summary>
     public Tensor? ColumnOffset { get; init; }
+
+    /// <summary>dV, [out, in], or null; needs <see cref="FakeQuantizeArguments.Slope"/>.</summary>
+    public Tensor? Offset { get; init; }
+
+    /// <summary>dzero, [out, groups], or null; needs <see cref="FakeQuantizeArguments.Slope"/>.</summary>
+    public Tensor? Zero { get; init; }
 }
 
 /// <summary>

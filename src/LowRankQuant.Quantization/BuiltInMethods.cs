@@ -7,6 +7,7 @@ using LowRankQuant.Quantization.Methods.Flrq;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
 using LowRankQuant.Quantization.Methods.Gptq;
 using LowRankQuant.Quantization.Methods.Lrq;
+using LowRankQuant.Quantization.Methods.LrqPlus;
 using LowRankQuant.Quantization.Methods.Rtn;
 
 namespace LowRankQuant.Quantization;
@@ -16,5 +17,5 @@ public static class BuiltInMethods
 {
     /// <summary>All of them.</summary>
     public static MethodCatalog Catalog { get; } = new(
-        [new LrqMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new FlrqMethod(), new FlrqPlusMethod(), new GptqMethod(), new AwqMethod(), new AutoRoundMethod(), .. ErrorFitMethod.All], BuiltInTransforms.All);
+        [new LrqMethod(), new LrqPlusMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new FlrqMethod(), new FlrqPlusMethod(), new GptqMethod(), new AwqMethod(), new AutoRoundMethod(), .. ErrorFitMethod.All], BuiltInTransforms.All);
 }

@@ -111,6 +111,9 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> TuneRate { get; } = Create("--tune-rate", "X", "First learning rate of --tune-steps, relative to what is learned (default: 0.004 at 2 bits, 0.002 at 3, else 0.001).");
 
+    public Option<string?> TuneCodeRate { get; } = Create(
+        "--tune-code-rate", "X", "First learning rate of codes in --tune-steps, in steps of the grid, such as 0.02; 0: codes stay as the method chose them (default: 0).");
+
     public Option<string?> TuneBatch { get; } = Create("--tune-batch", "N", "Windows per step of --tune-steps (default: 4).");
 
     public Option<string?> TuneSamples { get; } = Create("--tune-samples", "N", "Most calibration windows of --tune-steps: those of the method, and more where the text has them (default: 256).");
@@ -177,7 +180,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     private IEnumerable<Option> More =>
     [
         Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows,
-        TuneSteps, TuneRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Precision, Blocks, RedoBlocks,
+        TuneSteps, TuneRate, TuneCodeRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Precision, Blocks, RedoBlocks,
     ];
 
     public Command AddTo(Command command)
@@ -236,6 +239,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
             SequenceLength = reader.Int(SequenceLength) ?? basis.SequenceLength,
             TuneSteps = reader.Int(TuneSteps) ?? basis.TuneSteps,
             TuneRate = reader.Double(TuneRate) ?? basis.TuneRate,
+            TuneCodeRate = reader.Double(TuneCodeRate) ?? basis.TuneCodeRate,
             TuneBatch = reader.Int(TuneBatch) ?? basis.TuneBatch,
             TuneSamples = reader.Int(TuneSamples) ?? basis.TuneSamples,
         };

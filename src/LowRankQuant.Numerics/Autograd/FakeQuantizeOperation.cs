@@ -6,7 +6,7 @@ namespace LowRankQuant.Numerics.Autograd;
 public static class FakeQuantizeOperation
 {
     /// <summary>
-    /// What = clamp(round(W / exp(log s1 + L2 U2 + S2 + r2 + c2)), -zero, maxCode - zero) exp(log s1), straight-through gradient of the rounding,
+    /// What = clamp(round(W / exp(log s1 + L2 U2 + S2 + r2 + c2) + V), -zero, maxCode - zero) exp(log s1), straight-through gradient of the rounding,
     /// exact gradient of the clamp.
     /// </summary>
     /// <param name="tape">Records the operation.</param>
@@ -16,7 +16,8 @@ public static class FakeQuantizeOperation
     {
         FakeQuantizeParameters p = parameters;
         int outFeatures = p.Weight.Shape[0], inFeatures = p.Weight.Columns;
-        bool learns = tape.Recording && new[] { p.LogScale, p.Left, p.Full, p.RowOffset, p.ColumnOffset }.Any(learned => learned is { RequiresGradient: true });
+        bool learns = tape.Recording && new[] { p.LogScale, p.Left, p.Full, p.RowOffset, p.ColumnOffset, p.Offset, p.ZeroPoint }.Any(learned => learned is { RequiresGradient: true });
+        Tensor? slope = learns && (p.Offset ?? p.ZeroPoint) is not null ? tape.Rent(outFeatures, inFeatures) : null;
         Tensor quantized = tape.Rent(outFeatures, inFeatures);
         Tensor? residue = learns || p.Left is not null ? tape.Rent(outFeatures, inFeatures) : null;
         // The product L2 U2 is written where the residue will stand: the quantizer reads each element before it overwrites it.
@@ -26,7 +27,7 @@ public static class FakeQuantizeOperation
             tape.Kernels.MatMul(p.Left.Value, false, p.Right!.Value, false, residue!, accumulate: false);
             delta = residue;
         }
-        var arguments = new Saved(p, delta, quantized, residue);
+        var arguments = new Saved(p, p.ZeroPoint is { } zero ? WholeZeros(tape, zero.Value, p.MaxCode) : p.Zero, delta, quantized, residue, slope);
         tape.Kernels.FakeQuantizeForward(arguments.ToArguments());
         Variable output = tape.Output(quantized, learns);
         tape.Record(output, () => Backward(tape, arguments, output.Gradient!));
@@ -44,20 +45,29 @@ public static class FakeQuantizeOperation
             LogScale = p.LogScale.RequiresGradient ? p.LogScale.GradientTarget(tape, out _) : tape.Rent(p.LogScale.Value.Shape),
             RowOffset = p.RowOffset?.GradientTarget(tape, out _),
             ColumnOffset = p.ColumnOffset?.GradientTarget(tape, out _),
+            Offset = p.Offset?.GradientTarget(tape, out _),
+            Zero = p.ZeroPoint?.GradientTarget(tape, out _),
         });
         if (p.Left is null) return;
         tape.Kernels.Multiply(tape.Precision, dDelta!, false, p.Right!.Value, true, p.Left.GradientTarget(tape, out _), accumulate: false);
         tape.Kernels.Multiply(tape.Precision, p.Left.Value, true, dDelta!, false, p.Right.GradientTarget(tape, out _), accumulate: false);
     }
 
+    private static Tensor WholeZeros(Tape tape, Tensor zero, int maxCode)
+    {
+        Tensor whole = tape.Rent(zero.Shape);
+        whole.CopyFrom([.. zero.ToArray().Select(value => Math.Clamp(MathF.Round(value), 0, maxCode))]);
+        return whole;
+    }
+
     // The kernels' argument types are ref structs, which a closure cannot keep.
-    private sealed record Saved(FakeQuantizeParameters Parameters, Tensor? Delta, Tensor Quantized, Tensor? Residue)
+    private sealed record Saved(FakeQuantizeParameters Parameters, Tensor Zero, Tensor? Delta, Tensor Quantized, Tensor? Residue, Tensor? Slope)
     {
         public FakeQuantizeArguments ToArguments() => new()
         {
             Weight = Parameters.Weight,
             LogScale = Parameters.LogScale.Value,
-            Zero = Parameters.Zero,
+            Zero = Zero,
             Delta = Delta,
             RowOffset = Parameters.RowOffset?.Value,
             ColumnOffset = Parameters.ColumnOffset?.Value,
@@ -65,6 +75,9 @@ public static class FakeQuantizeOperation
             Floats = Parameters.Floats,
             Quantized = Quantized,
             Residue = Residue,
+            Offset = Parameters.Offset?.Value,
+            Softness = Parameters.Softness,
+            Slope = Slope,
         };
     }
 }
@@ -98,6 +111,15 @@ public sealed record FakeQuantizeParameters
 
     /// <summary>r2, [outFeatures], or null.</summary>
     public Variable? RowOffset { get; init; }
+
+    /// <summary>V, [outFeatures, inFeatures] in steps, or null.</summary>
+    public Variable? Offset { get; init; }
+
+    /// <summary>Zero points that are learned, [outFeatures, groups], rounded to whole codes in the forward pass; null where <see cref="Zero"/> stays.</summary>
+    public Variable? ZeroPoint { get; init; }
+
+    /// <summary>Half the width of the ramps that stand for the jumps of the rounding; 0 for rounding (<see cref="FakeQuantizeArguments.Softness"/>).</summary>
+    public float Softness { get; init; }
 
     /// <summary>c2, [inFeatures], or null.</summary>
     public Variable? ColumnOffset { get; init; }

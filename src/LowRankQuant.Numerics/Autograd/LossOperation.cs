@@ -12,8 +12,9 @@ public static class LossOperation
     /// <param name="target">[rows, n].</param>
     /// <param name="rowWeights">[rows], or null for ones.</param>
     /// <param name="factor">Multiplies the sum; the LRQ loss has 1 / (batch * n).</param>
+    /// <param name="metric">M, [n, n] and symmetric: a row counts e M e^T, e = x - target, instead of e e^T; null for the identity.</param>
     /// <returns>The loss, summed in double precision, window by window (<see cref="Tape.Windows"/>).</returns>
-    public static double SquaredErrorAndBackward(this Tape tape, Variable x, Tensor target, Tensor? rowWeights, float factor)
+    public static double SquaredErrorAndBackward(this Tape tape, Variable x, Tensor target, Tensor? rowWeights, float factor, Tensor? metric = null)
     {
         bool backward = tape.Recording && x.RequiresGradient;
         Tensor? gradient = backward ? x.GradientTarget(tape, out _) : null;
@@ -22,10 +23,36 @@ public static class LossOperation
         for (int window = 1; window < windows.Length; window++)
         {
             int first = windows[window - 1], rows = windows[window] - first;
-            loss += tape.Kernels.SquaredError(
-                x.Value.RowRange(first, rows), target.RowRange(first, rows), rowWeights?.Slice(first, rows), factor, gradient?.RowRange(first, rows));
+            loss += metric is null
+                ? tape.Kernels.SquaredError(x.Value.RowRange(first, rows), target.RowRange(first, rows), rowWeights?.Slice(first, rows), factor, gradient?.RowRange(first, rows))
+                : MetricError(tape, x.Value.RowRange(first, rows), target.RowRange(first, rows), rowWeights?.Slice(first, rows), factor, metric, gradient?.RowRange(first, rows));
         }
         if (backward) tape.BackwardFromGradients();
+        return loss;
+    }
+
+    private static double MetricError(Tape tape, Tensor x, Tensor target, Tensor? rowWeights, float factor, Tensor metric, Tensor? gradient)
+    {
+        using Tensor error = tape.Device.Empty(x.Shape), felt = tape.Device.Empty(x.Shape);
+        tape.Kernels.Copy(x, error);
+        tape.Kernels.AddScaled(target, -1, error);
+        tape.Kernels.MatMul(error, false, metric, false, felt, accumulate: false);
+        int columns = x.Columns;
+        var sums = new double[x.Rows];
+        float[]? weights = rowWeights?.ToArray();
+        tape.Device.HostWorkers.Run(x.Rows, row =>
+        {
+            ReadOnlySpan<float> e = error.Span.Slice(row * columns, columns), f = felt.Span.Slice(row * columns, columns);
+            double sum = 0;
+            for (int i = 0; i < columns; i++) sum += (double)e[i] * f[i];
+            float weight = factor * (weights?[row] ?? 1);
+            sums[row] = weight * sum;
+            if (gradient is null) return;
+            Span<float> slope = gradient.Span.Slice(row * columns, columns);
+            for (int i = 0; i < columns; i++) slope[i] = 2 * weight * f[i];
+        });
+        double loss = 0;
+        foreach (double sum in sums) loss += sum;
         return loss;
     }
 

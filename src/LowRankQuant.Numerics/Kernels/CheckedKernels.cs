@@ -281,6 +281,9 @@ internal abstract partial class CheckedKernels(IKernels inner) : IKernels
         Same(gradients.LogScale, arguments.LogScale);
         Count(gradients.RowOffset, weight.Rows);
         Count(gradients.ColumnOffset, weight.Columns);
+        Same(gradients.Offset, weight);
+        Same(gradients.Zero, arguments.LogScale);
+        if (arguments.Slope is null && (gradients.Offset ?? gradients.Zero) is not null) throw new ArgumentException("Gradients of offsets and zero points need the Slope of the forward pass.", nameof(arguments));
         inner.FakeQuantizeBackward(arguments, gradients);
     }
 
@@ -310,6 +313,10 @@ internal abstract partial class CheckedKernels(IKernels inner) : IKernels
         Count(arguments.ColumnOffset, weight.Columns);
         Same(arguments.Quantized, weight);
         Same(arguments.Residue, weight);
+        Same(arguments.Offset, weight);
+        Same(arguments.Slope, weight);
+        if (!(arguments.Softness is >= 0 and <= 0.5f)) throw new ArgumentException($"A softness of {arguments.Softness}; it is half the width of a ramp, 0 to 1/2.", nameof(arguments));
+        if (arguments.Floats is not null && (arguments.Offset ?? arguments.Slope) is not null) throw new ArgumentException("Offsets in front of rounding are in steps, which grids of floats do not have.", nameof(arguments));
         if (arguments.MaxCode < 1) throw new ArgumentException($"The largest code is {arguments.MaxCode}; it is 2^bits - 1.", nameof(arguments));
     }
 

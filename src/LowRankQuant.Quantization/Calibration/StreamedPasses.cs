@@ -42,14 +42,16 @@ internal sealed class StreamedPasses : IDisposable
     /// <param name="load">Gives a block; it is disposed of afterwards.</param>
     /// <param name="cancellation">Asks to stop.</param>
     /// <param name="done">Told the number of blocks done.</param>
-    public void Forward(IReadOnlyList<int[]> windows, InputEmbedding embedding, Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null)
+    /// <param name="see">Given the number of a block, that of a window, and what comes out, [length, hidden]; null for nobody.</param>
+    public void Forward(IReadOnlyList<int[]> windows, InputEmbedding embedding, Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null, Action<int, int, Tensor>? see = null)
     {
         _stream.Refill(embedding, windows);
         for (int i = 0; i < _inputs.Length; i++)
         {
             using IDecoderBlock block = load(i);
             _inputs[i].CopyFrom(_stream);
-            _stream.Advance(block, null, cancellation);
+            int index = i;
+            _stream.Advance(block, see is null ? null : (window, output) => see(index, window, output), cancellation);
             done?.Invoke(i + 1);
         }
     }
@@ -73,7 +75,9 @@ internal sealed class StreamedPasses : IDisposable
     /// <param name="cancellation">Asks to stop.</param>
     /// <param name="done">Told the number of blocks done.</param>
     /// <param name="passed">Told the number of every window that a block has given its gradients; null for nobody.</param>
-    public void Backward(Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null, Action<int>? passed = null)
+    /// <param name="finish">Given every block behind its last window; null for nobody.</param>
+    /// <param name="see">Given the number of a block, that of a window, and the gradient of what comes out of the block, [length, hidden]; null for nobody.</param>
+    public void Backward(Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null, Action<int>? passed = null, Action<IDecoderBlock>? finish = null, Action<int, int, Tensor>? see = null)
     {
         _stream.BeginGradients();
         for (int i = _model.Config.Layers - 1; i >= 0; i--)
@@ -83,10 +87,12 @@ internal sealed class StreamedPasses : IDisposable
             {
                 cancellation.ThrowIfCancellationRequested();
                 Last.Read(w, _slope);
+                see?.Invoke(i, w, _slope);
                 _inputs[i].Differentiate(block, w, _x, _slope, _gradient);
                 Last.Write(w, _gradient);
                 passed?.Invoke(w);
             }
+            finish?.Invoke(block);
             done?.Invoke(_model.Config.Layers - i);
         }
     }

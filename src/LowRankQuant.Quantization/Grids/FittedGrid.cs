@@ -53,7 +53,19 @@ public abstract class FittedGrid
     /// <param name="exponent">D, shaped as the weight, or empty for zeros.</param>
     /// <param name="workers">Threads; rows are independent.</param>
     /// <exception cref="ArgumentOutOfRangeException">A scale is not finite or beyond its stored type.</exception>
-    public abstract QuantizedWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, WorkerPool workers);
+    public QuantizedWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, WorkerPool workers) => Round(weight, exponent, default, workers);
+
+    /// <summary>The same with something in front of the rounding: code = clamp(round(W / (step e^D) + V + zero), 0, 2^bits-1).</summary>
+    /// <param name="weight">[outFeatures, inFeatures], row-major.</param>
+    /// <param name="exponent">D, shaped as the weight, or empty for zeros.</param>
+    /// <param name="offset">V in steps, shaped as the weight, or empty for zeros; empty where codes are floats.</param>
+    /// <param name="workers">Threads; rows are independent.</param>
+    public abstract QuantizedWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, ReadOnlyMemory<float> offset, WorkerPool workers);
+
+    /// <summary>The same grid with other zero points.</summary>
+    /// <param name="zeros">[out, groups].</param>
+    /// <exception cref="InvalidOperationException">The grid stores no zero point per group.</exception>
+    public virtual FittedGrid WithZeros(byte[] zeros) => throw new InvalidOperationException("The grid stores no zero point of its own for every group.");
 
     /// <summary>The codes u of a weight that is stored on this grid, [out, in].</summary>
     public abstract byte[] CodesOf(QuantizedWeight stored);

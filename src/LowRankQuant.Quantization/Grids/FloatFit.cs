@@ -57,8 +57,9 @@ public sealed class FloatFit : FittedGrid
 
     /// <summary>As the base says it, with the nearest of the codes' numbers in the place of an integer.</summary>
     /// <inheritdoc/>
-    public override FloatWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, WorkerPool workers)
+    public override FloatWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, ReadOnlyMemory<float> offset, WorkerPool workers)
     {
+        if (!offset.IsEmpty) throw new ArgumentException("Offsets are in steps, which grids of floats do not have.", nameof(offset));
         float[] scales = HasFreeScales ? [.. _stored.Scales.Select(scale => StorageScale.Round(scale, _scaleType, _scaleDigits))] : _stored.Scales;
         var codes = new byte[weight.Length];
         int groups = _grid.GroupsPerRow(InFeatures), size = InFeatures / groups;

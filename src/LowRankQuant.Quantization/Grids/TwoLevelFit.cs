@@ -87,7 +87,7 @@ public sealed class TwoLevelFit : FittedGrid
     }
 
     /// <inheritdoc/>
-    public override TwoLevelWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, WorkerPool workers)
+    public override TwoLevelWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, ReadOnlyMemory<float> offset, WorkerPool workers)
     {
         var codes = new byte[weight.Length];
         float[] steps = Steps;
@@ -97,7 +97,7 @@ public sealed class TwoLevelFit : FittedGrid
             for (int group = row * groups; group < (row + 1) * groups; group++)
             {
                 GridRounding.Round(
-                    weight.Span.Slice(group * size, size), exponent.IsEmpty ? default : exponent.Span.Slice(group * size, size), steps[group],
+                    weight.Span.Slice(group * size, size), GridRounding.Part(exponent, group * size, size), GridRounding.Part(offset, group * size, size), steps[group],
                     Zeros[group], _grid.MaxCode, codes.AsSpan(group * size, size));
             }
         });

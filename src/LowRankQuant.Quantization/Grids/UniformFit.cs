@@ -47,7 +47,12 @@ public sealed class UniformFit : FittedGrid
     public override UniformFit WithScales(float[] scales) => new(OutFeatures, InFeatures, _grid, _scaleType, _parameters with { Steps = scales }, _scaleDigits);
 
     /// <inheritdoc/>
-    public override UniformWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, WorkerPool workers)
+    public override UniformFit WithZeros(byte[] zeros) => _grid.Symmetric
+        ? throw new InvalidOperationException("A symmetric grid has no zero points.")
+        : new(OutFeatures, InFeatures, _grid, _scaleType, _parameters with { Zeros = zeros }, _scaleDigits);
+
+    /// <inheritdoc/>
+    public override UniformWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, ReadOnlyMemory<float> offset, WorkerPool workers)
     {
         var scales = new float[_parameters.Steps.Length];
         for (int i = 0; i < scales.Length; i++) scales[i] = StorageScale.Round(_parameters.Steps[i], _scaleType, _scaleDigits);
@@ -60,7 +65,7 @@ public sealed class UniformFit : FittedGrid
                 int index = _grid.Granularity == Granularity.Tensor ? 0 : (row * groups) + group;
                 int start = (row * InFeatures) + (group * size);
                 GridRounding.Round(
-                    weight.Span.Slice(start, size), exponent.IsEmpty ? default : exponent.Span.Slice(start, size), scales[index], Zeros[index],
+                    weight.Span.Slice(start, size), GridRounding.Part(exponent, start, size), GridRounding.Part(offset, start, size), scales[index], Zeros[index],
                     _grid.MaxCode, codes.AsSpan(start, size));
             }
         });

@@ -8,4 +8,7 @@ public enum LossWeighting
 
     /// <summary>Every token's error is divided by the mean square of its own target, so that a few massive activations do not drown the rest.</summary>
     Relative,
+
+    /// <summary>As relative, with the errors of a token measured by what the model's next-token distribution feels of them (<see cref="Reconstruction.OutputMetric"/>).</summary>
+    Fisher,
 }

@@ -22,6 +22,12 @@ public sealed class ModelPlan(IReadOnlyDictionary<string, LayerPlan> layers)
         ? plan
         : throw new KeyNotFoundException($"The plan has no layer '{module}'.");
 
+    /// <summary>What the model feels of errors of the output of every block (<see cref="Reconstruction.OutputMetric"/>), [hidden, hidden] each; empty where nobody asked.</summary>
+    public IReadOnlyList<float[]> OutputMetrics { get; init; } = [];
+
+    /// <summary>The grid that is planned for a module; null for the one that it has without a plan.</summary>
+    public WeightGrid? GridOf(string module) => Layers.Count == 0 ? null : Layer(module).Grid;
+
     /// <summary>Reads the plan of a run; null when it has none.</summary>
     internal static ModelPlan? TryRead(string folder)
     {
@@ -36,14 +42,32 @@ public sealed class ModelPlan(IReadOnlyDictionary<string, LayerPlan> layers)
             file.ReadSingles(row.Name, values);
             layers[row.Name] = new LayerPlan(row.Grid?.ToGrid(), row.Rank, [.. values.Select(value => (double)value)]);
         }
-        return new ModelPlan(layers);
+        return new ModelPlan(layers) { OutputMetrics = [.. ReadMetrics(file)] };
     }
+
+    private static IEnumerable<float[]> ReadMetrics(SafetensorsFile file)
+    {
+        for (int block = 0; file.Contains(MetricName(block)); block++)
+        {
+            var values = new float[checked(file.ShapeOf(MetricName(block))[0] * file.ShapeOf(MetricName(block))[1])];
+            file.ReadSingles(MetricName(block), values);
+            yield return values;
+        }
+    }
+
+    private static string MetricName(int block) => $"output_metric.{block}";
 
     /// <summary>Keeps the plan with a run; the table comes last, so that a plan with a table is whole.</summary>
     internal void Write(string folder)
     {
-        SafetensorsWriter.Write(Path.Combine(folder, SensitivityFile), [.. Layers.Select(layer => PendingTensor.FromSingles(
-            layer.Key, SafetensorsType.F32, [layer.Value.RowSensitivity.Length], [.. layer.Value.RowSensitivity.Select(value => (float)value)]))]);
+        SafetensorsWriter.Write(Path.Combine(folder, SensitivityFile),
+        [
+            .. Layers.Select(layer => PendingTensor.FromSingles(
+                layer.Key, SafetensorsType.F32, [layer.Value.RowSensitivity.Length], [.. layer.Value.RowSensitivity.Select(value => (float)value)])),
+            .. OutputMetrics.Select((metric, block) => (int)Math.Round(Math.Sqrt(metric.Length)) is var hidden
+                ? PendingTensor.FromSingles(MetricName(block), SafetensorsType.F32, [hidden, hidden], metric)
+                : throw new InvalidOperationException()),
+        ]);
         List<PlannedLayer> rows = [.. Layers.Select(layer => new PlannedLayer(
             layer.Key, layer.Value.Grid is { } grid ? LayerGrid.Of(grid, null) : null, layer.Value.Rank))];
         AtomicFile.WriteAllBytes(Path.Combine(folder, TableFile), JsonSerializer.SerializeToUtf8Bytes(rows, PlanJson.Default.ListPlannedLayer));

@@ -17,6 +17,9 @@ public sealed record TrainingSettings
     /// <summary>Where no held-out windows judge: keep the parameters in front of the step whose own windows had the least loss, as AutoRound does.</summary>
     public bool KeepBestStep { get; init; }
 
+    /// <summary>Whether the rounding is soft at first and hardens on the way (<see cref="Reconstruction.HardeningSchedule"/>).</summary>
+    public bool Harden { get; init; }
+
     /// <summary>Windows per step.</summary>
     public int Batch { get; init; } = 2;
 

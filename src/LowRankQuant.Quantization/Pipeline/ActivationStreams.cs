@@ -120,7 +120,7 @@ internal sealed class ActivationStreams : IDisposable
     {
         using Tensor target = _device.Empty(output.Shape);
         _full.Read(window, target);
-        using Tensor? weights = _weighting == LossWeighting.Relative ? _device.Empty(output.Rows) : null;
+        using Tensor? weights = _weighting != LossWeighting.Plain ? _device.Empty(output.Rows) : null;
         if (weights is not null) TokenWeights.InverseMeanSquare(target, weights);
         return _device.Kernels.SquaredError(output, target, weights, 1f / output.Columns, null);
     }

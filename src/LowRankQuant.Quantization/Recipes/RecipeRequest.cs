@@ -101,6 +101,9 @@ public sealed record RecipeRequest
     /// <summary>First learning rate of tuning.</summary>
     public double? TuneRate { get; init; }
 
+    /// <summary>First learning rate of codes in tuning; 0 for codes that stay.</summary>
+    public double? TuneCodeRate { get; init; }
+
     /// <summary>Windows per step of tuning.</summary>
     public int? TuneBatch { get; init; }
 

@@ -9,6 +9,9 @@ public sealed record TuningRecipe
     /// <summary>First learning rate, relative to the numbers that are learned; a cosine takes it to 0.</summary>
     public required double LearningRate { get; init; }
 
+    /// <summary>First learning rate of codes, in steps of the grid; null where codes stay.</summary>
+    public double? CodeRate { get; init; }
+
     /// <summary>Windows per step.</summary>
     public required int Batch { get; init; }
 

@@ -75,6 +75,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
 
     private IWeightSource Source(TunedLinear? linear, QuantizedWeight weight)
     {
+        if (linear is { LearnsCodes: true }) return new TunedCodes(linear, model.Device);
         if (linear is not null) return new TunedWeight(linear, (UniformWeight)weight, model.Device);
         var values = new float[weight.Codes.Length];
         weight.Reconstruct(values);
@@ -87,7 +88,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
     {
         int training = calibration.Windows.Length + calibration.MoreWindows.Length, heldOut = calibration.HeldOutWindows.Length;
         TuningState state = TuningState.TryRead(folder.TuningStateFile, arena) ?? Begin();
-        var schedule = new CosineSchedule(options.LearningRate, options.Steps);
+        CosineSchedule schedule = new(options.LearningRate, options.Steps), codes = new(options.CodeRate ?? 0, options.Steps);
         var order = new WindowOrder(training, options.Batch, Numerics.SeededRandom.Derive(recipe.Seed, SeedPath).NextUInt64());
         for (int step = 0; step < state.Step; step++) order.Next();
         string? warning = null;
@@ -100,7 +101,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
                 warning = $"tuning ended at step {step + 1} of {options.Steps}: the loss is {value}; give a smaller `tune.rate`.";
                 break;
             }
-            arena.AdamStep(schedule.At(step), step + 1);
+            arena.AdamStep(schedule.At(step), step + 1, codes.At(step));
             Report(model.Config.Layers + step + 1);
             if ((step + 1) % Math.Max(1, options.Steps / Checks) != 0 && step + 1 != options.Steps) continue;
             double measured = Measure();
@@ -131,8 +132,8 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         {
             foreach (UniformWeight weight in Weights(index).OfType<UniformWeight>())
             {
-                count += TunedLinear.ParameterCount(weight);
-                parts += weight.Branch is null ? 1 : 3;
+                count += TunedLinear.ParameterCount(weight) + (Codes ? weight.Codes.Length : 0);
+                parts += (weight.Branch is null ? 1 : 3) + (Codes ? 1 : 0);
             }
         }
         var arena = new ParameterArena(model.Device, count, parts);
@@ -141,7 +142,22 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
             linears[index] = [.. Weights(index).Select((weight, i) => weight is UniformWeight uniform
                 ? TunedLinear.Create(uniform, arena, recipe.Scheme.For($"{model.BlockName(index)}.{model.LinearsOf(index)[i].Name}").ScaleDigits)
                 : null)];
+        if (Codes) LearnCodes(arena, linears);
         return arena;
+    }
+
+    private bool Codes => recipe.Tuning!.CodeRate is not null;
+
+    // They stand behind everything else, for they learn at a rate of their own.
+    private void LearnCodes(ParameterArena arena, TunedLinear?[][] linears)
+    {
+        arena.BeginSecond();
+        for (int index = 0; index < linears.Length; index++)
+        {
+            QuantizedWeight[] weights = Weights(index);
+            using IDecoderBlock block = Source(index);
+            for (int i = 0; i < weights.Length; i++) linears[index][i]?.LearnCodes((UniformWeight)weights[i], block.Slots[i].WeightValues(), arena);
+        }
     }
 
     // The weights of a block as the method made them, in slot order.

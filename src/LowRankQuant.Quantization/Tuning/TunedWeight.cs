@@ -5,7 +5,7 @@ using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Quantization.Tuning;
 
-/// <summary>A linear being tuned, in a slot: its codes are there while the slot's block is in memory, what is learned of it outlives that.</summary>
+/// <summary>A linear being tuned whose codes stay, in a slot: its codes are there while the slot's block is in memory, what is learned of it outlives that.</summary>
 internal sealed class TunedWeight : IWeightSource
 {
     private readonly TunedLinear _linear;
@@ -29,13 +29,9 @@ internal sealed class TunedWeight : IWeightSource
 
     private static float[] Units(UniformWeight weight)
     {
-        var units = new float[weight.Codes.Length];
-        int size = units.Length / Math.Max(1, weight.Scales.Length);
-        for (int group = 0; group < weight.Scales.Length; group++)
-        {
-            int zero = weight.ZeroPoints is { } zeros ? zeros[group] : weight.Grid.SymmetricZero, end = (group + 1) * size;
-            for (int i = group * size; i < end; i++) units[i] = weight.Codes[i] - zero;
-        }
+        float[] units = new float[weight.Codes.Length], zeros = TunedLinear.ZerosOf(weight);
+        int size = units.Length / Math.Max(1, zeros.Length);
+        for (int i = 0; i < units.Length; i++) units[i] = weight.Codes[i] - zeros[i / size];
         return units;
     }
 }

@@ -88,7 +88,7 @@ internal sealed class TuningLoss : IDisposable
         double sum = 0;
         _passes.Head(
             (window, hidden, gradient) => sum += Divergence(numbers[window], hidden, gradient, 1f / ((float)numbers.Length * hidden.Rows)), cancellation);
-        _passes.Backward(_load, cancellation);
+        _passes.Backward(_load, cancellation, finish: Finish);
         return sum;
     }
 
@@ -102,6 +102,12 @@ internal sealed class TuningLoss : IDisposable
         _embedding.Dispose();
         _storedHead?.Dispose();
         _storedEmbedding?.Dispose();
+    }
+
+    // Weights that were made once for all windows of a step pass their gradients on.
+    private static void Finish(IDecoderBlock block)
+    {
+        foreach (TunedCodes codes in block.Slots.Select(slot => slot.Weight).OfType<TunedCodes>()) codes.Finish();
     }
 
     private InputEmbedding QuantizedEmbedding => _storedEmbedding ?? _embedding;

@@ -193,12 +193,17 @@ internal sealed class ReferenceKernels : IKernels
         Reference.FakeQuantizeForward<float>(
             arguments.Weight.Span, arguments.Weight.Columns, arguments.LogScale.Span, arguments.Zero.Span, Elements(arguments.Delta),
             Elements(arguments.RowOffset), Elements(arguments.ColumnOffset), arguments.MaxCode,
-            arguments.Quantized.Span, Elements(arguments.Residue), arguments.Floats);
+            arguments.Quantized.Span, Elements(arguments.Residue), arguments.Floats, Elements(arguments.Offset), Elements(arguments.Slope), arguments.Softness);
 
-    public void FakeQuantizeBackward(in FakeQuantizeArguments arguments, in FakeQuantizeGradients gradients) =>
+    public void FakeQuantizeBackward(in FakeQuantizeArguments arguments, in FakeQuantizeGradients gradients)
+    {
+        // First, for dD may overwrite G.
+        if (arguments.Slope is not null)
+            Reference.FakeQuantizeOffsetBackward<float>(gradients.Upstream.Span, arguments.LogScale.Span, arguments.Slope.Span, Elements(gradients.Offset), Elements(gradients.Zero));
         Reference.FakeQuantizeBackward<float>(
             gradients.Upstream.Span, arguments.Weight.Columns, arguments.Quantized.Span, Elements(arguments.Residue),
             Elements(gradients.Delta), gradients.LogScale.Span, Elements(gradients.RowOffset), Elements(gradients.ColumnOffset));
+    }
 
     public void QuantizeActivations(in ActivationQuantizerArguments arguments, Tensor y) =>
         Reference.QuantizeActivations<float>(arguments.Grid, arguments.X.Span, arguments.X.Columns, arguments.Step.Span, arguments.ZeroPoint.Span, y.Span);

@@ -24,6 +24,7 @@ internal sealed unsafe partial class VectorKernels<V, D>
     {
         var p = new FakeQuantizePointers(arguments);
         float* upstream = gradients.Upstream.Pointer, dScale = gradients.LogScale.Pointer;
+        float* dOffset = gradients.Offset is null ? null : gradients.Offset.Pointer, dZero = gradients.Zero is null ? null : gradients.Zero.Pointer;
         float* dDelta = gradients.Delta is null ? null : gradients.Delta.Pointer;
         float* dRow = gradients.RowOffset is null ? null : gradients.RowOffset.Pointer;
         int chunks = Chunks(p.Rows, RowsPerChunk(p.Rows, p.Columns));
@@ -38,6 +39,8 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 float rowSum = 0;
                 for (int g = 0; g < p.Groups; g++)
                 {
+                    // First, for dD may overwrite G.
+                    if (p.Slope != null) OffsetGroupBackward(p, r, g, upstream, dOffset, dZero);
                     rowSum += QuantizeGroupBackward(p, r, g, upstream, dDelta, columns, out dScale[((long)r * p.Groups) + g]);
                 }
                 if (dRow != null) dRow[r] = rowSum;
@@ -72,10 +75,39 @@ internal sealed unsafe partial class VectorKernels<V, D>
                 divisor = SimdMath.Exp(logScale + d);
             }
             V ratio = V.Load(weight + j, left) / divisor;
-            V code = floats ? rounding.RoundOpen(ratio) : V.Round(ratio + fraction);
+            V shifted = p.Offset == null ? ratio + fraction : ratio + fraction + V.Load(p.Offset + at + j, left);
+            V code = floats ? rounding.RoundOpen(ratio) : V.Round(shifted);
+            V within = V.LessThanOrEqual(low, code) & V.LessThanOrEqual(code, high);
+            if (p.Slope != null) (scale & within).Store(p.Slope + at + j, left);
+            if (p.Softness > 0) code = OnRamp(shifted, code, p.Softness);
             ((V.Min(high, V.Max(low, code)) - fraction) * scale).Store(quantized + j, left);
-            if (residue != null) (ratio * scale & V.LessThanOrEqual(low, code) & V.LessThanOrEqual(code, high)).Store(residue + j, left);
+            if (residue != null) (ratio * scale & within).Store(residue + j, left);
         }
+    }
+
+    // The nearest integer, or what the ramp at the border of its cell gives.
+    private static V OnRamp(V value, V nearest, float softness)
+    {
+        V distance = value - nearest, zone = V.Create(0.5f - softness), size = V.Abs(distance);
+        V over = (size - zone) / V.Create(2 * softness);
+        V sign = V.Select(V.LessThan(distance, V.Zero), V.Create(-1), V.Create(1));
+        return V.Select(V.LessThan(zone, size), nearest + (sign * over), nearest);
+    }
+
+    private static void OffsetGroupBackward(in FakeQuantizePointers p, int row, int group, float* upstream, float* dOffset, float* dZero)
+    {
+        long step = ((long)row * p.Groups) + group, at = ((long)row * p.Columns) + (group * p.GroupSize);
+        float* g = upstream + at, slope = p.Slope + at;
+        V scale = SimdMath.Exp(V.Create(p.LogScale[step])), sum = V.Zero;
+        for (int j = 0; j < p.GroupSize; j += V.Count)
+        {
+            // Beyond the end the upstream gradient is zero.
+            int left = p.GroupSize - j;
+            V u = V.Load(g + j, left), s = V.Load(slope + j, left);
+            if (dOffset != null) (u * s).Store(dOffset + at + j, left);
+            sum = V.MultiplyAdd(u, s - scale, sum);
+        }
+        if (dZero != null) dZero[step] = V.Sum(sum);
     }
 
     /// <summary>Returns the sum of dD over the group.</summary>
@@ -111,6 +143,9 @@ internal sealed unsafe partial class VectorKernels<V, D>
         public readonly float* Delta = arguments.Delta is null ? null : arguments.Delta.Pointer;
         public readonly float* RowOffset = arguments.RowOffset is null ? null : arguments.RowOffset.Pointer;
         public readonly float* ColumnOffset = arguments.ColumnOffset is null ? null : arguments.ColumnOffset.Pointer;
+        public readonly float* Offset = arguments.Offset is null ? null : arguments.Offset.Pointer;
+        public readonly float* Slope = arguments.Slope is null ? null : arguments.Slope.Pointer;
+        public readonly float Softness = arguments.Softness;
         public readonly float* Quantized = arguments.Quantized.Pointer;
         public readonly float* Residue = arguments.Residue is null ? null : arguments.Residue.Pointer;
         public readonly int MaxCode = arguments.MaxCode;

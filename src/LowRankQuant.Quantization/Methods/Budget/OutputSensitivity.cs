@@ -81,7 +81,7 @@ internal static class OutputSensitivity
         }
     }
 
-    private static void HeadGradients(CausalModel model, StreamedPasses passes, ulong seed, CancellationToken cancellation)
+    internal static void HeadGradients(CausalModel model, StreamedPasses passes, ulong seed, CancellationToken cancellation)
     {
         Device device = model.Device;
         using OutputHead head = model.LoadHead();

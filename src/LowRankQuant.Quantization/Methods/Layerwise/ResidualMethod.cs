@@ -15,7 +15,7 @@ namespace LowRankQuant.Quantization.Methods.Layerwise;
 internal sealed class ResidualMethod(IBlockMethod first, BlockReconstruction reconstruction) : IBlockMethod
 {
     /// <inheritdoc/>
-    public string Name => $"{first.Name} + lrq residual";
+    public string Name { get; init; } = $"{first.Name} + lrq residual";
 
     /// <inheritdoc/>
     public bool NeedsCalibration => true;

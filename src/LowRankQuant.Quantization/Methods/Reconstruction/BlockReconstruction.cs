@@ -19,7 +19,7 @@ internal sealed class BlockReconstruction(TrainingSettings options, IRoundingFor
     /// <param name="shapeFor">The form of D for a weight of (outFeatures, inFeatures).</param>
     /// <param name="trainBranches">Whether the factors of branches are learned too.</param>
     public BlockReconstruction(TrainingSettings options, Func<int, int, ScaleShape> shapeFor, bool trainBranches)
-        : this(options, new ScaledRounding(shapeFor, trainBranches))
+        : this(options, new ScaledRounding((outFeatures, inFeatures) => new RoundingParts(shapeFor(outFeatures, inFeatures)) { TrainsBranch = trainBranches }))
     {
     }
 
@@ -44,8 +44,13 @@ internal sealed class BlockReconstruction(TrainingSettings options, IRoundingFor
         steps?.Install();
         try
         {
-            using var trainer = new BlockTrainer(context.Block, streams, arena, options);
-            var session = new TrainingSession(context, options, trainer, arena, streams);
+            using var trainer = new BlockTrainer(context.Block, streams, arena, options, context.Plan is { OutputMetrics.Count: > 0 } plan ? plan.OutputMetrics[context.Block.Index] : null);
+            var session = new TrainingSession(
+                context, options, trainer, arena, streams,
+                softness =>
+                {
+                    foreach (ILearnedRounding rounding in learned) rounding.Softness = softness;
+                });
             QuantizedBlock result = session.Run(RateCut, fallback);
             steps?.Keep(context.Scheme.ScaleType);
             return result with { Weights = [.. learned.Select(rounding => rounding.ToQuantizedWeight())] };

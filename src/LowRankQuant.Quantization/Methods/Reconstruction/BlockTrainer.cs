@@ -22,9 +22,10 @@ internal sealed class BlockTrainer : IDisposable
     private readonly Tensor _input;
     private readonly Tensor _target;
     private readonly Tensor? _weights;
+    private readonly Tensor? _metric;
     private double _usualLoss;
 
-    public BlockTrainer(IDecoderBlock block, BlockStreams streams, ParameterArena arena, TrainingSettings options)
+    public BlockTrainer(IDecoderBlock block, BlockStreams streams, ParameterArena arena, TrainingSettings options, float[]? metric = null)
     {
         _block = block;
         _streams = streams;
@@ -34,7 +35,8 @@ internal sealed class BlockTrainer : IDisposable
         int rows = options.Batch * streams.QuantizedInput.Rows, columns = streams.QuantizedInput.Columns;
         _input = _device.Empty(rows, columns);
         _target = _device.Empty(rows, columns);
-        _weights = options.Loss == LossWeighting.Relative ? _device.Empty(rows) : null;
+        _metric = metric is null ? null : _device.From(metric, columns, columns);
+        _weights = options.Loss != LossWeighting.Plain ? _device.Empty(rows) : null;
     }
 
     /// <summary>One forward and backward pass over the given windows and one Adam step; returns the loss before it.</summary>
@@ -67,7 +69,7 @@ internal sealed class BlockTrainer : IDisposable
         _arena.ClearGradients();
         using var tape = new Tape(_device, recording: true) { Windows = [.. Enumerable.Range(0, windows.Length + 1).Select(window => window * length)] };
         (Variable output, Tensor target, Tensor? weights) = Forward(tape, windows);
-        return tape.SquaredErrorAndBackward(output, target, weights, 1f / (windows.Length * (float)output.Value.Columns));
+        return tape.SquaredErrorAndBackward(output, target, weights, 1f / (windows.Length * (float)output.Value.Columns), _metric);
     }
 
     /// <summary>Mean loss of windows <paramref name="first"/> to first + count, per window as in a batch of one.</summary>
@@ -85,8 +87,9 @@ internal sealed class BlockTrainer : IDisposable
             for (int i = 0; i < windows.Length; i++)
             {
                 int row = i * length;
-                sum.Add(_device.Kernels.SquaredError(
-                    output.RowRange(row, length), target.RowRange(row, length), weights?.Slice(row, length), 1f / output.Columns, null));
+                using var one = new Tape(_device, recording: false);
+                sum.Add(one.SquaredErrorAndBackward(
+                    new Variable(output.RowRange(row, length)), target.RowRange(row, length), weights?.Slice(row, length), 1f / output.Columns, _metric));
             }
         }
         return sum.Total / count;
@@ -97,6 +100,7 @@ internal sealed class BlockTrainer : IDisposable
         _input.Dispose();
         _target.Dispose();
         _weights?.Dispose();
+        _metric?.Dispose();
     }
 
     private (Variable Output, Tensor Target, Tensor? Weights) Forward(Tape tape, ReadOnlySpan<int> windows)

@@ -7,6 +7,11 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// <summary>The learned rounding of one slot: a weight while it is trained, integers afterwards.</summary>
 internal interface ILearnedRounding : IWeightSource
 {
+    /// <summary>
+    /// Half the width of the ramps that stand for the jumps of the rounding while gradients are recorded, in steps, from 0 (rounding) to 1/2 (none); what only rounds ignores it.
+    /// </summary>
+    float Softness { get; set; }
+
     /// <summary>The integer weight of the parameters as they are now, with steps as they are stored.</summary>
     QuantizedWeight ToQuantizedWeight();
 }
@@ -30,20 +35,43 @@ internal interface IRoundingForm
 }
 
 /// <summary>Scales within the rounding, and perhaps a branch beside it (<see cref="LearnedScale"/>): LRQ and FlexRound.</summary>
-/// <param name="shapeFor">The form of D for a weight of (outFeatures, inFeatures).</param>
-/// <param name="trainBranches">Whether the factors of branches are learned too.</param>
-internal sealed class ScaledRounding(Func<int, int, ScaleShape> shapeFor, bool trainBranches) : IRoundingForm
+/// <param name="partsOf">What is learned of a weight of (outFeatures, inFeatures).</param>
+internal sealed class ScaledRounding(Func<int, int, RoundingParts> partsOf) : IRoundingForm
 {
-    /// <summary>log s1, L2, U2 or S2, r2, c2, and two factors.</summary>
-    public int MostParameters => 7;
+    /// <summary>log s1, L2, U2 or S2, r2, c2, V, zero points, and two factors.</summary>
+    public int MostParameters => 9;
 
     /// <inheritdoc/>
-    public long ParameterCount(LinearSlot slot, LayerStart start) =>
-        LearnedScale.ParameterCount(slot, shapeFor(slot.OutFeatures, slot.InFeatures), start.Grid) + (trainBranches && start.Branch is { } branch ? LearnedBranch.ParameterCount(branch) : 0);
+    public long ParameterCount(LinearSlot slot, LayerStart start)
+    {
+        RoundingParts parts = PartsOf(slot, start);
+        return LearnedScale.ParameterCount(slot, parts, start.Grid) + (parts.TrainsBranch && start.Branch is { } branch ? LearnedBranch.ParameterCount(branch) : 0);
+    }
 
     /// <inheritdoc/>
     public ILearnedRounding Create(LinearSlot slot, LayerStart start, Scheme scheme, ParameterArena arena, ulong seed) =>
-        LearnedScale.Create(slot, shapeFor(slot.OutFeatures, slot.InFeatures), start, arena, seed, trainBranches);
+        LearnedScale.Create(slot, PartsOf(slot, start), start, arena, seed);
+
+    // What a layer's own grid does not have is not learned there: steps and zero points of grids of floats, zero points of symmetric and two-level ones.
+    private RoundingParts PartsOf(LinearSlot slot, LayerStart start)
+    {
+        RoundingParts parts = partsOf(slot.OutFeatures, slot.InFeatures);
+        return parts with { HasOffsets = parts.HasOffsets && start.Grid is not FloatGrid, HasZeroPoints = parts.HasZeroPoints && start.Grid is UniformGrid { Symmetric: false } };
+    }
+}
+
+/// <summary>What is learned of one weight.</summary>
+/// <param name="Shape">The form of D, the exponent of its scales.</param>
+internal readonly record struct RoundingParts(ScaleShape Shape)
+{
+    /// <summary>Whether the factors of its branch are.</summary>
+    public bool TrainsBranch { get; init; }
+
+    /// <summary>Whether V is: an offset in front of the rounding for every weight.</summary>
+    public bool HasOffsets { get; init; }
+
+    /// <summary>Whether the zero points of its groups are.</summary>
+    public bool HasZeroPoints { get; init; }
 }
 
 /// <summary>Offsets in front of the rounding, and the ends of groups (<see cref="LearnedOffsets"/>): AutoRound.</summary>

@@ -21,6 +21,9 @@ internal sealed class LearnedOffsets : ILearnedRounding
     /// <summary>What is learned.</summary>
     public OffsetRoundingParameters Parameters { get; }
 
+    /// <summary>Ignored: AutoRound only rounds.</summary>
+    public float Softness { get; set; }
+
     /// <summary>Learned numbers of a weight.</summary>
     public static long ParameterCount(int outFeatures, int inFeatures, int groups) => (long)outFeatures * (inFeatures + (2 * groups));
 

@@ -9,7 +9,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// <summary>
 /// The learned quantizer of one slot: log s1 and the parts of D as views into the block's <see cref="ParameterArena"/>. As a weight source it gives the
 /// fake-quantized weight, plus the slot's low-rank branch where it has one. Shapes: W [out, in], log s1 and zero [out, groups], L2 [out, rank],
-/// U2 [rank, in], S2 [out, in], r2 [out], c2 [in].
+/// U2 [rank, in], S2 [out, in], r2 [out], c2 [in], V [out, in], zero points [out, groups].
 /// On a float grid whose scales are no free floats s1 stays. On a two-level grid s1 = d |sc|: log d [out, blocks] is learned and the integers stay, so that every learned step can be stored (dmin follows d).
 /// </summary>
 internal sealed class LearnedScale : ILearnedRounding
@@ -34,23 +34,27 @@ internal sealed class LearnedScale : ILearnedRounding
     /// <summary>What is learned; its log s1 is that of the stored scales.</summary>
     public FakeQuantizeParameters Parameters { get; }
 
+    /// <inheritdoc/>
+    public float Softness { get; set; }
+
     /// <summary>B and A of the branch where they are learned; empty else.</summary>
     public IReadOnlyList<Variable> BranchFactors => _branch?.LearnedFactors ?? [];
 
     /// <summary>Learned numbers of a slot, log s1 included.</summary>
-    public static long ParameterCount(LinearSlot slot, ScaleShape shape, WeightGrid grid) =>
-        shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + (grid is FloatGrid { HasFreeScales: false } ? 0 : (long)slot.OutFeatures * grid.ScalesPerRow(slot.InFeatures));
+    public static long ParameterCount(LinearSlot slot, RoundingParts parts, WeightGrid grid) =>
+        parts.Shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + (grid is FloatGrid { HasFreeScales: false } ? 0 : (long)slot.OutFeatures * grid.ScalesPerRow(slot.InFeatures))
+        + (parts.HasOffsets ? (long)slot.OutFeatures * slot.InFeatures : 0) + (parts.HasZeroPoints ? (long)slot.OutFeatures * grid.GroupsPerRow(slot.InFeatures) : 0);
 
     /// <summary>Places the parameters in the arena at their first values: log s1 from the grid, U2 uniform in +-1/sqrt(in), the rest 0.</summary>
     /// <param name="slot">The slot, with its weight in full precision.</param>
-    /// <param name="shape">The form of D.</param>
+    /// <param name="parts">What is learned.</param>
     /// <param name="start">Grid, and what is rounded beside which branch.</param>
     /// <param name="arena">Holds what is learned.</param>
     /// <param name="seed">Of U2.</param>
-    /// <param name="trainBranch">Whether the branch is learned too.</param>
     /// <exception cref="NotSupportedException">The grid has one scale for the whole weight.</exception>
-    public static LearnedScale Create(LinearSlot slot, ScaleShape shape, LayerStart start, ParameterArena arena, ulong seed, bool trainBranch = false)
+    public static LearnedScale Create(LinearSlot slot, RoundingParts parts, LayerStart start, ParameterArena arena, ulong seed)
     {
+        ScaleShape shape = parts.Shape;
         Device device = arena.Device;
         WeightGrid grid = start.Grid;
         FittedGrid fit = start.Fit;
@@ -68,12 +72,12 @@ internal sealed class LearnedScale : ILearnedRounding
             right = arena.Take(KaimingUniform(shape.Rank, inFeatures, seed), shape.Rank, inFeatures);
             if (shape.HasColumnOffset) column = arena.TakeZeros(inFeatures);
         }
-        else
+        else if (shape.Form == ScaleForm.Full)
         {
             full = arena.TakeZeros(outFeatures, inFeatures);
         }
         Tensor? residual = start.Residual is { } values ? device.From(values, outFeatures, inFeatures) : null;
-        LearnedBranch? branch = start.Branch is { } given ? trainBranch ? LearnedBranch.Learned(given, arena) : LearnedBranch.Fixed(given, device) : null;
+        LearnedBranch? branch = start.Branch is { } given ? parts.TrainsBranch ? LearnedBranch.Learned(given, arena) : LearnedBranch.Fixed(given, device) : null;
         var parameters = new FakeQuantizeParameters
         {
             Weight = residual ?? ((DenseWeight)slot.Weight).Value,
@@ -86,6 +90,8 @@ internal sealed class LearnedScale : ILearnedRounding
             Full = full,
             RowOffset = row,
             ColumnOffset = column,
+            Offset = parts.HasOffsets ? arena.TakeZeros(outFeatures, inFeatures) : null,
+            ZeroPoint = parts.HasZeroPoints ? arena.TakeBounded(fit.Zeros, 0, grid.MaxCode, outFeatures, groups) : null,
         };
         Tensor? multiples = fit.LogMultiples.Length == 0 ? null : device.From(fit.LogMultiples, outFeatures, groups);
         return new LearnedScale(slot, fit, parameters, multiples, residual, branch);
@@ -94,8 +100,9 @@ internal sealed class LearnedScale : ILearnedRounding
     /// <inheritdoc/>
     public Variable Weight(Tape tape)
     {
+        FakeQuantizeParameters parameters = Softness > 0 && tape.Recording ? Parameters with { Softness = Softness } : Parameters;
         Variable rounded = tape.FakeQuantize(
-            _multiples is null ? Parameters : Parameters with { LogScale = tape.GroupSteps(Parameters.LogScale, _multiples) });
+            _multiples is null ? parameters : parameters with { LogScale = tape.GroupSteps(Parameters.LogScale, _multiples) });
         return _branch is null ? rounded : _branch.AddTo(tape, rounded);
     }
 
@@ -105,7 +112,8 @@ internal sealed class LearnedScale : ILearnedRounding
     {
         Device device = Parameters.Zero.Device;
         FittedGrid fit = _start.HasFreeScales ? _start.WithScales([.. Parameters.LogScale.Value.ToArray().Select(log => MathF.Exp(log))]) : _start;
-        return fit.Round(Parameters.Weight.ToArray(), Exponent(device), device.HostWorkers).WithBranch(_branch?.ToBranch());
+        if (Parameters.ZeroPoint is { } zeros) fit = fit.WithZeros([.. zeros.Value.ToArray().Select(zero => (byte)MathF.Round(zero))]);
+        return fit.Round(Parameters.Weight.ToArray(), Exponent(device), Parameters.Offset?.Value.ToArray(), device.HostWorkers).WithBranch(_branch?.ToBranch());
     }
 
     /// <inheritdoc/>
@@ -140,7 +148,7 @@ internal sealed class LearnedScale : ILearnedRounding
         }
         else
         {
-            exponent = Parameters.Full!.Value.ToArray();
+            exponent = Parameters.Full?.Value.ToArray() ?? new float[outFeatures * inFeatures];
         }
         float[]? row = Parameters.RowOffset?.Value.ToArray(), column = Parameters.ColumnOffset?.Value.ToArray();
         for (int i = 0; i < outFeatures; i++)

@@ -43,6 +43,12 @@ internal abstract record ReconstructionSettings : MethodSettings
     internal abstract IRoundingForm Form { get; }
 
     /// <inheritdoc/>
+    public override bool PlansModel => Steps.Loss == LossWeighting.Fisher;
+
+    /// <inheritdoc/>
+    public override ModelPlan Plan(ModelPlanContext context) => new(new Dictionary<string, LayerPlan>()) { OutputMetrics = OutputMetric.Measure(context) };
+
+    /// <inheritdoc/>
     public override IBlockMethod Create() => new ReconstructionMethod(Method, Steps, Form);
 
     /// <inheritdoc/>
@@ -73,7 +79,7 @@ internal abstract record ReconstructionSettings : MethodSettings
 internal abstract record ScaledSettings : ReconstructionSettings
 {
     /// <inheritdoc/>
-    internal override IRoundingForm Form => new ScaledRounding(ShapeOf, trainBranches: false);
+    internal override IRoundingForm Form => new ScaledRounding((outFeatures, inFeatures) => new RoundingParts(ShapeOf(outFeatures, inFeatures)));
 
     /// <summary>The form of D of a weight.</summary>
     public abstract ScaleShape ShapeOf(int outFeatures, int inFeatures);

@@ -8,6 +8,9 @@ public enum ScaleForm
 
     /// <summary>FlexRound: D = S2 + r2 with a full S2 and no c2.</summary>
     Full,
+
+    /// <summary>D = 0, or r2 alone.</summary>
+    None,
 }
 
 /// <summary>Which form and rank a weight gets.</summary>
@@ -37,6 +40,6 @@ public readonly record struct ScaleShape(ScaleForm Form, int Rank)
     }
 
     /// <summary>Learned numbers besides log s1.</summary>
-    public long ParameterCount(int outFeatures, int inFeatures) => (Form == ScaleForm.Full ? (long)outFeatures * inFeatures : (long)Rank * (outFeatures + inFeatures))
+    public long ParameterCount(int outFeatures, int inFeatures) => (Form switch { ScaleForm.Full => (long)outFeatures * inFeatures, ScaleForm.LowRank => (long)Rank * (outFeatures + inFeatures), _ => 0 })
         + (HasRowOffset ? outFeatures : 0) + (HasColumnOffset ? inFeatures : 0);
 }

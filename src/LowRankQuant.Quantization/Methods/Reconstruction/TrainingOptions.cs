@@ -18,7 +18,7 @@ public static class TrainingOptions
     private const double RelativeSpikeLimit = 2;
 
     /// <summary>Weightings of tokens in the loss.</summary>
-    public static IReadOnlyList<KeyValuePair<string, LossWeighting>> Losses { get; } = [new("plain", LossWeighting.Plain), new("relative", LossWeighting.Relative)];
+    public static IReadOnlyList<KeyValuePair<string, LossWeighting>> Losses { get; } = [new("plain", LossWeighting.Plain), new("relative", LossWeighting.Relative), new("fisher", LossWeighting.Fisher)];
 
     /// <summary>Adam steps.</summary>
     public static RecipeOption<int> Iterations { get; } = Declare.Whole("iterations", "Steps per block", "Adam steps per block", 0, int.MaxValue, "150", "5000");
@@ -33,7 +33,7 @@ public static class TrainingOptions
 
     /// <summary>Weighting of tokens.</summary>
     public static RecipeOption<LossWeighting> Loss { get; } = Declare.Choice(
-        "loss", "plain (the paper's), or relative: every token's error over its own magnitude", Losses, "relative", "plain");
+        "loss", "plain (the paper's), relative: every token's error over its own magnitude, or fisher: relative, by what the model's distribution feels", Losses, "relative", "plain");
 
     /// <summary>Whether the best iterate is kept.</summary>
     public static RecipeOption<bool> KeepBest { get; } = Declare.Flag("keep_best", "Keep the iterate that is best on held-out windows", "true", "false");
@@ -76,7 +76,7 @@ public static class TrainingOptions
             Batch = values.Or(Batch, Math.Min(UsualBatch, Math.Max(1, request.Samples))),
             Loss = loss,
             KeepBest = values.Or(KeepBest, !request.IsPaper),
-            SpikeLimit = loss == LossWeighting.Relative ? RelativeSpikeLimit : double.PositiveInfinity,
+            SpikeLimit = loss != LossWeighting.Plain ? RelativeSpikeLimit : double.PositiveInfinity,
         };
         if (request.IsPaper) settings = settings with { Restarts = PaperRestarts };
         settings = WithActivations(request, settings);

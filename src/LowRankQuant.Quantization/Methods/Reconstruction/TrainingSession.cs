@@ -7,7 +7,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// One block's training from first to kept parameters: the order of windows, the keeping of the best iterate, and what happens when the loss runs away.
 /// </summary>
 internal sealed class TrainingSession(
-    BlockContext context, TrainingSettings options, BlockTrainer trainer, ParameterArena arena, BlockStreams streams)
+    BlockContext context, TrainingSettings options, BlockTrainer trainer, ParameterArena arena, BlockStreams streams, Action<float> soften)
 {
     private const int MeasuredWindows = 8;
     private readonly List<string> _warnings = [];
@@ -38,6 +38,7 @@ internal sealed class TrainingSession(
     private int? Train(double rate)
     {
         var steps = new CosineSchedule(options.StepRate, options.Iterations);
+        var hardening = new HardeningSchedule(options.Iterations);
         Func<int, double> schedule = options.SignDescent ? i => rate * (1 - ((double)i / options.Iterations)) : new CosineSchedule(rate, options.Iterations).At;
         var order = new WindowOrder(streams.TrainingWindows, options.Batch, Seeds.Order(context.Seed, context.Block.Index));
         bool keepBest = options.KeepBest && streams.HeldOutWindows > 0, keepBestStep = !keepBest && options.KeepBestStep;
@@ -49,6 +50,7 @@ internal sealed class TrainingSession(
         {
             context.Cancellation.ThrowIfCancellationRequested();
             int step = i;
+            if (options.Harden) soften(hardening.SoftnessAt(i));
             double loss = trainer.Step(order.Next(), schedule(i), i + 1, steps.At(i), keepBestStep ? found => KeepStep(step, found) : null);
             if (!double.IsFinite(loss)) return null;
             context.Progress?.Report(new BlockProgress(context.Block.Index, i + 1, options.Iterations, loss));

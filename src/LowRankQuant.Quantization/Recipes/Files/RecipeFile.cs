@@ -161,6 +161,13 @@ public static class RecipeFile
         _ => throw new ArgumentOutOfRangeException(nameof(grid), grid, "Unknown grid."),
     };
 
+    private static JsonObject Tuned(TuningRecipe tuning)
+    {
+        var stage = new JsonObject { ["steps"] = tuning.Steps, ["rate"] = tuning.LearningRate, ["batch"] = tuning.Batch, ["samples"] = tuning.Samples };
+        if (tuning.CodeRate is { } rate) stage["code_rate"] = rate;
+        return stage;
+    }
+
     private static JsonObject Own(BlockRecipe own) => new()
     {
         ["blocks"] = BlockList.Text(own.Blocks),

@@ -249,11 +249,8 @@ public sealed class RecipeReader
     private void Tuning(YamlTree node) => Each(node, RecipeFile.Tune, new()
     {
         ["steps"] = value => _request = _request with { TuneSteps = Whole(value) },
-        ["rate"] = value => _request = _request with
-        {
-            TuneRate = Parse(value, "a finite number such as 0.002", (string text, out double number) =>
-                double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out number) && double.IsFinite(number)),
-        },
+        ["rate"] = value => _request = _request with { TuneRate = Number(value, "0.002") },
+        ["code_rate"] = value => _request = _request with { TuneCodeRate = Number(value, "0.02") },
         ["batch"] = value => _request = _request with { TuneBatch = Whole(value) },
         ["samples"] = value => _request = _request with { TuneSamples = Whole(value) },
     });
@@ -293,6 +290,9 @@ public sealed class RecipeReader
         Wrong(node, $"'{text}' must be {rule}");
         return null;
     }
+
+    private double? Number(YamlTree node, string example) => Parse(node, $"a finite number such as {example}", (string text, out double value) =>
+        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value) && double.IsFinite(value));
 
     private int? Whole(YamlTree node) => Parse(node, "a whole number", (string text, out int value) => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value));
 

@@ -51,7 +51,7 @@ public static class BlockRedo
             ("cache", asked.Cache is not null), ("cache_range", asked.CacheRange is not null), ("keys", asked.KeysBeforeRotation is not null), ("transform", asked.Transforms is not null),
             ("embedding", asked.Embedding is not null), ("head", asked.Head is not null), ("target", asked.Target is not null), ("on_misfit", asked.OnMisfit is not null),
             ("tensor_parallel", asked.TensorParallel is not null), ("scale_dtype", asked.ScaleType is not null), ("samples", asked.Samples is not null), ("held_out", asked.HeldOut is not null),
-            ("sequence_length", asked.SequenceLength is not null), ("tune_steps", asked.TuneSteps is not null), ("tune_rate", asked.TuneRate is not null), ("tune_batch", asked.TuneBatch is not null),
+            ("sequence_length", asked.SequenceLength is not null), ("tune_steps", asked.TuneSteps is not null), ("tune_rate", asked.TuneRate is not null), ("tune_code_rate", asked.TuneCodeRate is not null), ("tune_batch", asked.TuneBatch is not null),
             ("tune_samples", asked.TuneSamples is not null), ("precision", asked.Precision is not null),
         ];
         return keys.Where(key => key.Given).Select(key => key.Key);

@@ -43,13 +43,15 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
             notes.Add($"`tune.steps` tunes the layers on uniform grids; {string.Join(", ", named)}, on two-level grids or grids of floats, stay as the method makes them.");
         double rate = request.TuneRate ?? Rates.FirstOrDefault(row => bits >= row.Bits, Rates[^1]).Rate;
         if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune.rate` {rate:R}: must be a positive finite number, such as 0.002."));
+        double codeRate = request.TuneCodeRate ?? method.TuneCodeRate(bits);
+        if (!(codeRate >= 0) || !double.IsFinite(codeRate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune.code_rate` {codeRate:R}: must be 0 (codes stay) or a positive finite number of steps of the grid, such as 0.02."));
         int windows = request.TuneSamples ?? Math.Max(DefaultSamples, samples);
         if (windows < samples) problems.Add($"`tune.samples` {windows}: at least the {samples} calibration windows of the method; they are always among them.");
         int batch = request.TuneBatch ?? Math.Min(DefaultBatch, Math.Max(1, samples));
         if (batch < 1 || batch > Math.Max(1, samples)) problems.Add($"`tune.batch` {batch}: must be 1 to the number of calibration windows, {samples}.");
-        return new TuningRecipe { Steps = steps, LearningRate = rate, Batch = batch, Samples = windows };
+        return new TuningRecipe { Steps = steps, LearningRate = rate, CodeRate = codeRate > 0 ? codeRate : null, Batch = batch, Samples = windows };
     }
 
     private IEnumerable<(string Option, bool Given)> Details() =>
-        [("`tune.rate`", request.TuneRate is not null), ("`tune.batch`", request.TuneBatch is not null), ("`tune.samples`", request.TuneSamples is not null)];
+        [("`tune.rate`", request.TuneRate is not null), ("`tune.code_rate`", request.TuneCodeRate is not null), ("`tune.batch`", request.TuneBatch is not null), ("`tune.samples`", request.TuneSamples is not null)];
 }
