@@ -1,6 +1,7 @@
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Recipes;
@@ -36,11 +37,12 @@ internal sealed class BlockMemory(DecoderConfig config, ModelLayout layout, Reci
     public long Whole()
     {
         long weights = 0, learned = 0, layer = 0;
-        foreach ((_, int outFeatures, int inFeatures) in layout.LargestBlock)
+        Scheme scheme = recipe.Scheme;
+        foreach ((string name, int outFeatures, int inFeatures) in layout.LargestBlock)
         {
             weights += (long)outFeatures * inFeatures;
             layer = Math.Max(layer, recipe.Method.FitMemory.BytesOf(outFeatures, inFeatures));
-            learned += recipe.Method.LearnedParameters(outFeatures, inFeatures);
+            learned += recipe.Method.LearnedParameters(outFeatures, inFeatures, scheme.For(name).Grid);
         }
         long tokens = (long)recipe.Batch * recipe.SequenceLength;
         long tape = recipe.Method.Training is { } training ? TapeMemory.Bytes(config, layout, recipe, tokens, training.Inside) : 0;

@@ -31,7 +31,7 @@ public sealed record CellResult
     /// <summary>Stored bits per weight of the linears: codes, scales, zero points, branches.</summary>
     public double? BitsPerWeight { get; init; }
 
-    /// <summary>Numbers that were learned for all linears, as memory is planned by; 0 where none were.</summary>
+    /// <summary>Numbers that were learned of the rounding of all linears; 0 where none were.</summary>
     public long LearnedParameters { get; init; }
 
     /// <summary>Calibration tokens that were learned from.</summary>

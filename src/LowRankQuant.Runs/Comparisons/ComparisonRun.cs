@@ -66,7 +66,7 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
             Original = report.FullPrecision,
             Result = report.Result,
             BitsPerWeight = report.CountedBitsPerWeight,
-            LearnedParameters = job.Model.Layout.Modules.Sum(module => recipe.Method.LearnedParameters(module.OutFeatures, module.InFeatures)),
+            LearnedParameters = job.Model.Layout.Modules.Sum(module => recipe.Method.LearnedParameters(module.OutFeatures, module.InFeatures, recipe.Scheme.For(module.Name).Grid)),
             CalibrationTokens = recipe.LooksAtText ? (long)recipe.Samples * recipe.SequenceLength : 0,
             CalibrationHash = recipe.LooksAtText ? HashOf(Path.Combine(job.Output, "calibration.ids.jsonl")) : null,
             BlockLosses = [.. report.Blocks.Select(block => block.LossAfter).OfType<double>()],

@@ -31,7 +31,7 @@ internal sealed class BlockReconstruction(TrainingSettings options, IRoundingFor
     {
         BlockStreams streams = context.Streams ?? throw new ArgumentException("Block reconstruction needs calibration streams.", nameof(context));
         IReadOnlyList<LinearSlot> slots = context.Block.Slots;
-        long count = slots.Select((slot, i) => form.ParameterCount(slot, starts[i])).Sum();
+        long count = slots.Select((slot, i) => form.ParameterCount(slot.OutFeatures, slot.InFeatures, starts[i].Grid, starts[i].Branch)).Sum();
         using LearnedSteps? steps = options is { Inside: true, LearnSteps: true } && context.Quantizers is { } quantizers ? new LearnedSteps(quantizers) : null;
         using var arena = new ParameterArena(context.Device, count + (steps?.Count ?? 0), (slots.Count * form.MostParameters) + (steps?.Count ?? 0));
         var learned = new ILearnedRounding[slots.Count];

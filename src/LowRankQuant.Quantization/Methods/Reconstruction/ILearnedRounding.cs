@@ -17,8 +17,12 @@ internal interface IRoundingForm
     /// <summary>Parameters of a slot at most.</summary>
     int MostParameters { get; }
 
-    /// <summary>Learned numbers of a slot.</summary>
-    long ParameterCount(LinearSlot slot, LayerStart start);
+    /// <summary>Learned numbers of a weight.</summary>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="inFeatures">Columns.</param>
+    /// <param name="grid">Its grid.</param>
+    /// <param name="branch">The branch beside it; null for none.</param>
+    long ParameterCount(int outFeatures, int inFeatures, WeightGrid grid, LowRankBranch? branch);
 
     /// <summary>Places the parameters of a slot in an arena.</summary>
     /// <param name="slot">The slot, with its weight in full precision.</param>
@@ -38,8 +42,8 @@ internal sealed class ScaledRounding(Func<int, int, ScaleShape> shapeFor, bool t
     public int MostParameters => 7;
 
     /// <inheritdoc/>
-    public long ParameterCount(LinearSlot slot, LayerStart start) =>
-        LearnedScale.ParameterCount(slot, shapeFor(slot.OutFeatures, slot.InFeatures), start.Grid) + (trainBranches && start.Branch is { } branch ? LearnedBranch.ParameterCount(branch) : 0);
+    public long ParameterCount(int outFeatures, int inFeatures, WeightGrid grid, LowRankBranch? branch) =>
+        LearnedScale.ParameterCount(outFeatures, inFeatures, shapeFor(outFeatures, inFeatures), grid) + (trainBranches && branch is not null ? LearnedBranch.ParameterCount(branch) : 0);
 
     /// <inheritdoc/>
     public ILearnedRounding Create(LinearSlot slot, LayerStart start, Scheme scheme, ParameterArena arena, ulong seed) =>
@@ -53,7 +57,7 @@ internal sealed class OffsetRounding : IRoundingForm
     public int MostParameters => 3;
 
     /// <inheritdoc/>
-    public long ParameterCount(LinearSlot slot, LayerStart start) => LearnedOffsets.ParameterCount(slot.OutFeatures, slot.InFeatures, start.Grid.GroupsPerRow(slot.InFeatures));
+    public long ParameterCount(int outFeatures, int inFeatures, WeightGrid grid, LowRankBranch? branch) => LearnedOffsets.ParameterCount(outFeatures, inFeatures, grid.GroupsPerRow(inFeatures));
 
     /// <inheritdoc/>
     public ILearnedRounding Create(LinearSlot slot, LayerStart start, Scheme scheme, ParameterArena arena, ulong seed) => LearnedOffsets.Create(slot, scheme, arena);

@@ -37,9 +37,9 @@ internal sealed class LearnedScale : ILearnedRounding
     /// <summary>B and A of the branch where they are learned; empty else.</summary>
     public IReadOnlyList<Variable> BranchFactors => _branch?.LearnedFactors ?? [];
 
-    /// <summary>Learned numbers of a slot, log s1 included.</summary>
-    public static long ParameterCount(LinearSlot slot, ScaleShape shape, WeightGrid grid) =>
-        shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + (grid is FloatGrid { HasFreeScales: false } ? 0 : (long)slot.OutFeatures * grid.ScalesPerRow(slot.InFeatures));
+    /// <summary>Learned numbers of a weight, log s1 included.</summary>
+    public static long ParameterCount(int outFeatures, int inFeatures, ScaleShape shape, WeightGrid grid) =>
+        shape.ParameterCount(outFeatures, inFeatures) + (grid is FloatGrid { HasFreeScales: false } ? 0 : (long)outFeatures * grid.ScalesPerRow(inFeatures));
 
     /// <summary>Places the parameters in the arena at their first values: log s1 from the grid, U2 uniform in +-1/sqrt(in), the rest 0.</summary>
     /// <param name="slot">The slot, with its weight in full precision.</param>
