@@ -4,11 +4,9 @@ using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
@@ -59,7 +57,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     public static TextFileWindows TextOf(QuantizeJob job, ITokenizer tokenizer) => TextOf(job, SourceOf(job, tokenizer), tokenizer);
 
     private static TextFileWindows TextOf(QuantizeJob job, TextSource source, ITokenizer tokenizer) =>
-        new(source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows }, joinRows: job.JoinRows);
+        new(source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows, Context = job.EvaluationContext }, joinRows: job.JoinRows);
 
     private static TextSource SourceOf(QuantizeJob job, ITokenizer tokenizer) => new(
         job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
@@ -77,8 +75,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     /// <param name="tokenizer">The source's; null where it has none.</param>
     public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
     {
-        using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device) { Paging = _model.Paging, RunsQuantizers = job.Recipe.Activations is not null || job.Recipe.Cache is not null };
-        result.Selection = job.Recipe.Selection?.Renamed(_model.Layout, result.Layout);
+        using CausalModel result = WrittenResult.Open(job, folder.Output);
         report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result);
         if (windows.Count > 0)
         {
@@ -102,28 +99,18 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
                 else report = report with { Rtn = WithRoundedBits(rows.Beside(_model, RoundedBlock, RoundedEmbedding(), RoundedHead())) };
             }
             // A cache that no checkpoint can name lives in the recipe: the result is measured with it, and as its files say.
-            bool beyond = job.Recipe.Cache is { IsStorable: false };
+            Func<int, IDecoderBlock>? beyond = WrittenResult.Blocks(job, result);
             observer.Stage(RunStage.Result);
-            EvaluationResult figures = rows.Beside(result, beyond ? WithCache : null);
+            EvaluationResult figures = rows.Beside(result, beyond);
             report = report with { Result = WithBits(figures) };
             if (same) report = report with { Rtn = WithRoundedBits(figures) };
-            if (beyond)
+            if (beyond is not null)
             {
                 observer.Stage(RunStage.AsStored);
                 report = report with { AsStored = WithBits(rows.Beside(result)) };
             }
         }
         return Judge(report with { Sample = Sample(result, tokenizer, windows) });
-
-        IDecoderBlock WithCache(int index)
-        {
-            IDecoderBlock block = result.LoadBlock(index);
-            CacheRecipe cache = job.Recipe.Cache!;
-            var quantizers = BlockQuantizers.OfCache(block, cache, _model.Device);
-            quantizers.Install();
-            block.Own(quantizers);
-            return block;
-        }
 
         EvaluationResult WithBits(EvaluationResult figures) => figures with { BitsPerWeight = report.BitsPerWeight, ModelBitsPerWeight = StoredSize.ModelBits(result) };
 

@@ -46,6 +46,10 @@ public sealed record CellResult
     /// <summary>See <see cref="BlockLosses"/>.</summary>
     public IReadOnlyList<double> HeldOutLosses { get; init; } = [];
 
+    /// <summary>Accumulated errors of block outputs, a text each; null where an earlier version made the cell.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<BlockErrors>? OutputErrors { get; init; }
+
     /// <summary>Wall time of the blocks.</summary>
     public double Seconds { get; init; }
 
