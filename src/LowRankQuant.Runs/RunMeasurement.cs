@@ -76,7 +76,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
     {
         using CausalModel result = WrittenResult.Open(job, folder.Output);
-        report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result);
+        report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result, out Recipe baseline);
         if (windows.Count > 0)
         {
             using var rows = new RowMeasurement(_model, windows, new ModelRunnerOptions { MemoryBytes = job.MemoryBytes, ScratchFolder = folder.Work }, observer, cancellation);
@@ -94,9 +94,9 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             if (job.MeasuresRounded && !IsBaseline(job.Recipe))
             {
                 observer.Stage(RunStage.Baseline);
-                same = new RoundedResult(_model, result, job.Recipe).EqualsBaseline(RoundedBlock, rows.Budget, cancellation);
+                same = new RoundedResult(_model, result, job.Recipe).EqualsBaseline(Rounded, rows.Budget, cancellation);
                 if (same) observer.Note("Round to nearest and the result are the same numbers, bit by bit; they are measured once.");
-                else report = report with { Rtn = WithRoundedBits(rows.Beside(_model, RoundedBlock, RoundedEmbedding(), RoundedHead())) };
+                else report = report with { Rtn = WithRoundedBits(rows.Beside(_model, Rounded, RoundedEmbedding(), RoundedHead())) };
             }
             // A cache that no checkpoint can name lives in the recipe: the result is measured with it, and as its files say.
             Func<int, IDecoderBlock>? beyond = WrittenResult.Blocks(job, result);
@@ -112,17 +112,19 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         }
         return Judge(report with { Sample = Sample(result, tokenizer, windows) });
 
+        IDecoderBlock Rounded(int index) => RoundedBlock(index, baseline);
+
         EvaluationResult WithBits(EvaluationResult figures) => figures with { BitsPerWeight = report.BitsPerWeight, ModelBitsPerWeight = StoredSize.ModelBits(result) };
 
         EvaluationResult WithRoundedBits(EvaluationResult figures) => figures with
         {
             // As plain floats both take the bits of plain floats.
-            BitsPerWeight = job.Format == OutputFormat.Dense ? report.BitsPerWeight : StoredSize.GridBits(_model, job.Recipe.Scheme),
+            BitsPerWeight = job.Format == OutputFormat.Dense ? report.BitsPerWeight : StoredSize.GridBits(_model, baseline.Scheme),
             ModelBitsPerWeight = report.RtnBytes * 8.0 / StoredSize.Parameters(_model),
         };
     }
 
-    private RunReport WithSizes(RunReport report, CausalModel result)
+    private RunReport WithSizes(RunReport report, CausalModel result, out Recipe baseline)
     {
         bool dense = job.Format == OutputFormat.Dense;
         SourceStorage source = SourceStorage.Of(_model);
@@ -132,6 +134,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         double counted = dense
             ? StoredSize.LayerBits(report.Blocks) ?? StoredSize.GridBits(_model, job.Recipe.Scheme)
             : StoredSize.BitsPerWeight(result, stored.LinearBytes + stored.CountedBranchBytes);
+        (baseline, string? grid) = BaselineGrid.For(_model, job.Recipe, counted);
         string[] notes = [.. source.Advice(counted) is { } text ? new[] { text } : [], .. AdapterWarning(stored, bits, counted)];
         return report with
         {
@@ -144,7 +147,8 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             Bf16Bytes = 2 * StoredSize.Parameters(_model),
             ResultBytes = written,
             ResultBitsPerParameter = written * 8.0 / StoredSize.Parameters(_model),
-            RtnBytes = IsBaseline(job.Recipe) ? null : dense ? written : RoundedSize.Of(folder.Output, _model, job.Recipe, job.ShardBytes),
+            RtnBytes = IsBaseline(job.Recipe) ? null : dense ? written : RoundedSize.Of(folder.Output, _model, baseline, job.ShardBytes),
+            RtnGrid = grid,
             EmbeddingBytes = 2L * _model.Config.VocabularySize * _model.Config.HiddenSize * (_model.Config.TiedEmbeddings ? 1 : 2),
             OutputHash = OutputWriter.HashOf(folder.Output),
             Warnings = [.. report.Warnings.Where(warning => !warning.StartsWith(Collapse, StringComparison.Ordinal)).Except(notes), .. notes],
@@ -161,10 +165,10 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     }
 
     // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
-    private IDecoderBlock RoundedBlock(int index)
+    private IDecoderBlock RoundedBlock(int index, Recipe baseline)
     {
         IDecoderBlock block = new PreparedModel(_model, job.Recipe, folder).Reload(index, asFound: true).Installed();
-        SlotSwap.ReplaceByRounded(block, job.Recipe.SchemeFrom(GridStart.MinMax), _model.Device);
+        SlotSwap.ReplaceByRounded(block, baseline.SchemeFrom(GridStart.MinMax), _model.Device);
         return block;
     }
 

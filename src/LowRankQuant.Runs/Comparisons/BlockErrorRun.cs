@@ -19,6 +19,7 @@ namespace LowRankQuant.Runs.Comparisons;
 /// <param name="calibration">Where calibration windows come from; null where no cell looks at text.</param>
 internal sealed class BlockErrorRun(BlockErrorRequest request, CalibrationOptions? calibration)
 {
+    private const string ByName = "the ending of its name, .txt, .jsonl or .ids:";
     private int[][]? _calibration;
 
     private int Most => request.Windows ?? BlockErrorRequest.UsualWindows;
@@ -26,28 +27,14 @@ internal sealed class BlockErrorRun(BlockErrorRequest request, CalibrationOption
     /// <summary>The windows that a cell is measured on, read before it is run, so that whatever is wrong with them shows before the work.</summary>
     /// <param name="job">The run of the cell.</param>
     /// <param name="cancellation">Asks to stop.</param>
-    /// <returns>A text each; none where the run writes no model, or one that cannot be run.</returns>
+    /// <returns>A text each; none where the run writes no model, or one that cannot be run, and where there is no text.</returns>
+    /// <exception cref="EvaluationException">Errors were asked for, and there is nothing to measure them on.</exception>
     public IReadOnlyList<ErrorText> Texts(QuantizeJob job, CancellationToken cancellation)
     {
-        if (job.Blocks is not null || job.Model.Architecture.Unknown is not null) return [];
-        var texts = new List<ErrorText>();
-        if (calibration is not null)
-        {
-            // Windows are cut from the start of the text, the first ones alike however many there are.
-            CalibrationOptions first = calibration with { Samples = Math.Min(Most, calibration.Samples), HeldOut = 0, MoreSamples = 0 };
-            _calibration ??= CalibrationLoader.Load(first, job.Model.Checkpoint.FindTokenizer(), job.Model.Config, job.Model, cancellation: cancellation).Windows;
-            texts.Add(new ErrorText(string.Join(", ", calibration.Sources.Select(source => Path.GetFileName(source))), IsCalibration: true, _calibration));
-        }
-        QuantizeJob[] unseen = request.Texts.Count > 0
-            ? [.. request.Texts.Select(file => job with { EvaluationText = file, EvaluationTextOptions = job.EvaluationTextOptions with { Format = TextFormat.Auto, FormatOption = "" }, JoinRows = false })]
-            : job.EvaluationText is null ? [] : [job];
-        if (unseen.Length == 0) return texts;
-        ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
-        foreach (QuantizeJob text in unseen)
-        {
-            QuantizeJob cut = text with { EvaluationWindows = Most, EvaluationContext = calibration?.SequenceLength ?? job.EvaluationContext };
-            texts.Add(new ErrorText(Path.GetFileName(text.EvaluationText!), IsCalibration: false, [.. RunMeasurement.TextOf(cut, tokenizer).Select(window => window.Ids)]));
-        }
+        bool runs = job.Blocks is null && job.Model.Architecture.Unknown is null;
+        List<ErrorText> texts = runs ? Read(job, cancellation) : [];
+        if (texts.Count == 0 && request.IsOwn)
+            throw new EvaluationException($"`rmse_text` and `rmse_windows` are about errors of blocks, and {(runs ? "there is no text to measure them on: name one" : "these runs give no model that can be run: leave them out")}.");
         return texts;
     }
 
@@ -69,6 +56,29 @@ internal sealed class BlockErrorRun(BlockErrorRequest request, CalibrationOption
         var progress = new Reporter<EvaluationProgress>(value => observer.Progress(value.Done, value.Total));
         return [.. texts.Select(text => new BlockErrors(
             text.Name, text.IsCalibration, text.Windows.Count, text.Windows.Sum(window => (long)window.Length), AccumulatedError.Of(runner, original, text.Windows, progress, cancellation)))];
+    }
+
+    private List<ErrorText> Read(QuantizeJob job, CancellationToken cancellation)
+    {
+        var texts = new List<ErrorText>();
+        if (calibration is not null)
+        {
+            // Windows are cut from the start of the text, the first ones alike however many there are.
+            CalibrationOptions first = calibration with { Samples = Math.Min(Most, calibration.Samples), HeldOut = 0, MoreSamples = 0 };
+            _calibration ??= CalibrationLoader.Load(first, job.Model.Checkpoint.FindTokenizer(), job.Model.Config, job.Model, cancellation: cancellation).Windows;
+            texts.Add(new ErrorText(string.Join(", ", calibration.Sources.Select(source => Path.GetFileName(source))), IsCalibration: true, _calibration));
+        }
+        QuantizeJob[] unseen = request.Texts.Count > 0
+            ? [.. request.Texts.Select(file => job with { EvaluationText = file, EvaluationTextOptions = job.EvaluationTextOptions with { Format = TextFormat.Auto, FormatOption = ByName }, JoinRows = false })]
+            : job.EvaluationText is null ? [] : [job];
+        if (unseen.Length == 0) return texts;
+        ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
+        foreach (QuantizeJob text in unseen)
+        {
+            QuantizeJob cut = text with { EvaluationWindows = Most, EvaluationContext = calibration?.SequenceLength ?? job.EvaluationContext };
+            texts.Add(new ErrorText(Path.GetFileName(text.EvaluationText!), IsCalibration: false, [.. RunMeasurement.TextOf(cut, tokenizer).Select(window => window.Ids)]));
+        }
+        return texts;
     }
 
     // Where the stream of a result is rotated, that of the original is rotated along.

@@ -93,6 +93,14 @@ public sealed class BlockErrorTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task AskingForWhatCannotBeMeasuredIsRefused()
+    {
+        CliResult run = await Lrq.Run([.. Compare("rtn", "w3a16").Where(word => word is not ("--eval-windows" or "--threads" or "1")), "--threads", "1", "--blocks", "1", "--rmse-windows", "2"]);
+        Assert.NotEqual(0, run.Code);
+        Assert.Contains("--rmse-text and --rmse-windows are about errors of blocks, and these runs give no model that can be run: leave them out.", run.Error, StringComparison.Ordinal);
+    }
+
     /// <summary>Shorter windows of the evaluation text are more windows, and another cell; where nothing is said the key is as ever.</summary>
     [Fact]
     public async Task TheContextOfTheEvaluationTextCanBeChosen()
