@@ -31,7 +31,7 @@ internal static class StepBenchmark
         using ActivationStream targets = ActivationStream.Of(device, new ActivationStore(batch, length, sizes.Hidden, budget, Path.GetTempPath()), stream);
         Fill(sizes, device, block, inputs, targets);
         var scheme = new Scheme(new UniformGrid(bits, false, Granularity.Channel), GridStart.MinMax, ScaleType.Float32);
-        long count = block.Slots.Sum(slot => LearnedScale.ParameterCount(slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank), scheme.Grid));
+        long count = block.Slots.Sum(slot => LearnedScale.ParameterCount(slot.OutFeatures, slot.InFeatures, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank), scheme.Grid));
         using var arena = new ParameterArena(device, count, block.Slots.Count * 5);
         LearnedScale[] learned = [.. block.Slots.Select((slot, i) => LearnedScale.Create(
             slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank), LayerStart.OfWeight(slot, scheme, device.HostWorkers),

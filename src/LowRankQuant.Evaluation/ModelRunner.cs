@@ -78,11 +78,7 @@ public sealed class ModelRunner : IDisposable
         IProgress<EvaluationProgress>? progress = null,
         CancellationToken cancellation = default)
     {
-        foreach (int[] window in windows)
-        {
-            if (window.Length == 0 || window.Length > Model.Config.MaxPositions)
-                throw new EvaluationException($"A window of {window.Length} tokens: the model takes 1 to {Model.Config.MaxPositions}.");
-        }
+        Check(windows);
         if (windows.Count == 0) return;
         if (Resident) RunResident(windows, consume, progress, cancellation);
         else RunStreaming(windows, consume, progress, cancellation);
@@ -124,6 +120,30 @@ public sealed class ModelRunner : IDisposable
             action(block);
         }
         Model.Device.Trim();
+    }
+
+    /// <summary>Embeds windows that then pass one block after the other; the caller's.</summary>
+    /// <param name="windows">Token ids, at least one window; lengths may differ.</param>
+    /// <param name="cancellation">Ends the work.</param>
+    /// <exception cref="EvaluationException">A window is empty or longer than the model's positions.</exception>
+    internal ActivationStream Embed(IReadOnlyList<int[]> windows, CancellationToken cancellation)
+    {
+        Check(windows);
+        var budget = new MemoryBudget(Math.Max(0, _options.Budget - BlockBytes()));
+        using InputEmbedding embedding = LoadEmbedding();
+        return ActivationStream.Embed(Model, embedding, windows, new StreamOptions(budget, _options.Scratch, 1, _options.BatchTokens) { Cancellation = cancellation });
+    }
+
+    /// <summary>Takes windows through a block, which is loaded for them alone.</summary>
+    /// <param name="stream">The windows, behind the block before it.</param>
+    /// <param name="index">Number of the block.</param>
+    /// <param name="see">Given every window's number and its output [length, hidden], in order; null for nobody.</param>
+    /// <param name="progress">Told windows done; null for nobody.</param>
+    /// <param name="cancellation">Ends the work.</param>
+    internal void Advance(ActivationStream stream, int index, Action<int, Tensor>? see, Action<int>? progress, CancellationToken cancellation)
+    {
+        using (IDecoderBlock block = _loadBlock(index)) stream.Advance(block, see, cancellation, progress: progress);
+        if (Model.Paging != WeightPaging.None) Model.Trim();
     }
 
     /// <inheritdoc/>
@@ -173,15 +193,9 @@ public sealed class ModelRunner : IDisposable
         IReadOnlyList<int[]> windows, Action<int, Tensor> consume, IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
     {
         int layers = Model.Config.Layers;
-        var budget = new MemoryBudget(Math.Max(0, _options.Budget - BlockBytes()));
-        using ActivationStream stream = Embed(windows, new StreamOptions(budget, _options.Scratch, 1, _options.BatchTokens) { Cancellation = cancellation });
+        using ActivationStream stream = Embed(windows, cancellation);
         Model.Device.Trim();
-        for (int i = 0; i < layers; i++)
-        {
-            using (IDecoderBlock block = _loadBlock(i))
-                stream.Advance(block, null, cancellation, progress: done => progress?.Report(new EvaluationProgress($"block {i + 1} of {layers}", done, windows.Count)));
-            if (Model.Paging != WeightPaging.None) Model.Trim();
-        }
+        for (int i = 0; i < layers; i++) Advance(stream, i, null, done => progress?.Report(new EvaluationProgress($"block {i + 1} of {layers}", done, windows.Count)), cancellation);
         Model.Device.Trim();
         using Tensor x = Model.Device.Empty(stream.Rows, stream.Columns);
         for (int i = 0; i < windows.Count; i++)
@@ -195,10 +209,13 @@ public sealed class ModelRunner : IDisposable
 
     private InputEmbedding LoadEmbedding() => EmbeddingSource?.Invoke() ?? Model.LoadEmbedding();
 
-    private ActivationStream Embed(IReadOnlyList<int[]> windows, StreamOptions options)
+    private void Check(IReadOnlyList<int[]> windows)
     {
-        using InputEmbedding embedding = LoadEmbedding();
-        return ActivationStream.Embed(Model, embedding, windows, options);
+        foreach (int[] window in windows)
+        {
+            if (window.Length == 0 || window.Length > Model.Config.MaxPositions)
+                throw new EvaluationException($"A window of {window.Length} tokens: the model takes 1 to {Model.Config.MaxPositions}.");
+        }
     }
 
     /// <summary>Neighbours of one length; padding would cost as much as it saves and change nothing.</summary>

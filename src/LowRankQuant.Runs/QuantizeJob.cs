@@ -40,6 +40,9 @@ public sealed record QuantizeJob
     /// <summary>Measure on the first so many windows of the text; null for all.</summary>
     public int? EvaluationWindows { get; init; }
 
+    /// <summary>Tokens of a window of that text; null for the usual number.</summary>
+    public int? EvaluationContext { get; init; }
+
     /// <summary>Whether round to nearest of the same recipe is measured beside the result.</summary>
     public bool MeasuresRounded { get; init; } = true;
 
@@ -82,6 +85,7 @@ public sealed record QuantizeJob
             Format = EvaluationTextOptions.Format,
             TextField = EvaluationTextOptions.TextField,
             JoinRows = JoinRows,
+            Context = EvaluationContext,
         };
     }
 }

@@ -210,8 +210,9 @@ public sealed class QuantizeRun : IQuantizeRun
             },
             Cancellation = cancellation,
         });
+        // Read back, so that what was large about it is in its file.
         plan.Write(folder.Work);
-        return plan;
+        return ModelPlan.TryRead(folder.Work);
     }
 
     private static IReadOnlyList<BlockReport> QuantizeBlocks(

@@ -4,11 +4,9 @@ using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
@@ -59,7 +57,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     public static TextFileWindows TextOf(QuantizeJob job, ITokenizer tokenizer) => TextOf(job, SourceOf(job, tokenizer), tokenizer);
 
     private static TextFileWindows TextOf(QuantizeJob job, TextSource source, ITokenizer tokenizer) =>
-        new(source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows }, joinRows: job.JoinRows);
+        new(source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows, Context = job.EvaluationContext }, joinRows: job.JoinRows);
 
     private static TextSource SourceOf(QuantizeJob job, ITokenizer tokenizer) => new(
         job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
@@ -77,9 +75,8 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     /// <param name="tokenizer">The source's; null where it has none.</param>
     public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
     {
-        using var result = new CausalModel(CheckpointOpener.Open(folder.Output, use: ModelUse.Weights), _model.Device) { Paging = _model.Paging, RunsQuantizers = job.Recipe.Activations is not null || job.Recipe.Cache is not null };
-        result.Selection = job.Recipe.Selection?.Renamed(_model.Layout, result.Layout);
-        report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result);
+        using CausalModel result = WrittenResult.Open(job, folder.Output);
+        report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result, out Recipe baseline);
         if (windows.Count > 0)
         {
             using var rows = new RowMeasurement(_model, windows, new ModelRunnerOptions { MemoryBytes = job.MemoryBytes, ScratchFolder = folder.Work }, observer, cancellation);
@@ -97,17 +94,17 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             if (job.MeasuresRounded && !IsBaseline(job.Recipe))
             {
                 observer.Stage(RunStage.Baseline);
-                same = new RoundedResult(_model, result, job.Recipe).EqualsBaseline(RoundedBlock, rows.Budget, cancellation);
+                same = new RoundedResult(_model, result, job.Recipe).EqualsBaseline(Rounded, rows.Budget, cancellation);
                 if (same) observer.Note("Round to nearest and the result are the same numbers, bit by bit; they are measured once.");
-                else report = report with { Rtn = WithRoundedBits(rows.Beside(_model, RoundedBlock, RoundedEmbedding(), RoundedHead())) };
+                else report = report with { Rtn = WithRoundedBits(rows.Beside(_model, Rounded, RoundedEmbedding(), RoundedHead())) };
             }
             // A cache that no checkpoint can name lives in the recipe: the result is measured with it, and as its files say.
-            bool beyond = job.Recipe.Cache is { IsStorable: false };
+            Func<int, IDecoderBlock>? beyond = WrittenResult.Blocks(job, result);
             observer.Stage(RunStage.Result);
-            EvaluationResult figures = rows.Beside(result, beyond ? WithCache : null);
+            EvaluationResult figures = rows.Beside(result, beyond);
             report = report with { Result = WithBits(figures) };
             if (same) report = report with { Rtn = WithRoundedBits(figures) };
-            if (beyond)
+            if (beyond is not null)
             {
                 observer.Stage(RunStage.AsStored);
                 report = report with { AsStored = WithBits(rows.Beside(result)) };
@@ -115,27 +112,19 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         }
         return Judge(report with { Sample = Sample(result, tokenizer, windows) });
 
-        IDecoderBlock WithCache(int index)
-        {
-            IDecoderBlock block = result.LoadBlock(index);
-            CacheRecipe cache = job.Recipe.Cache!;
-            var quantizers = BlockQuantizers.OfCache(block, cache, _model.Device);
-            quantizers.Install();
-            block.Own(quantizers);
-            return block;
-        }
+        IDecoderBlock Rounded(int index) => RoundedBlock(index, baseline);
 
         EvaluationResult WithBits(EvaluationResult figures) => figures with { BitsPerWeight = report.BitsPerWeight, ModelBitsPerWeight = StoredSize.ModelBits(result) };
 
         EvaluationResult WithRoundedBits(EvaluationResult figures) => figures with
         {
             // As plain floats both take the bits of plain floats.
-            BitsPerWeight = job.Format == OutputFormat.Dense ? report.BitsPerWeight : StoredSize.GridBits(_model, job.Recipe.Scheme),
+            BitsPerWeight = job.Format == OutputFormat.Dense ? report.BitsPerWeight : StoredSize.GridBits(_model, baseline.Scheme),
             ModelBitsPerWeight = report.RtnBytes * 8.0 / StoredSize.Parameters(_model),
         };
     }
 
-    private RunReport WithSizes(RunReport report, CausalModel result)
+    private RunReport WithSizes(RunReport report, CausalModel result, out Recipe baseline)
     {
         bool dense = job.Format == OutputFormat.Dense;
         SourceStorage source = SourceStorage.Of(_model);
@@ -145,6 +134,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         double counted = dense
             ? StoredSize.LayerBits(report.Blocks) ?? StoredSize.GridBits(_model, job.Recipe.Scheme)
             : StoredSize.BitsPerWeight(result, stored.LinearBytes + stored.CountedBranchBytes);
+        (baseline, string? grid) = BaselineGrid.For(_model, job.Recipe, counted);
         string[] notes = [.. source.Advice(counted) is { } text ? new[] { text } : [], .. AdapterWarning(stored, bits, counted)];
         return report with
         {
@@ -157,7 +147,8 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             Bf16Bytes = 2 * StoredSize.Parameters(_model),
             ResultBytes = written,
             ResultBitsPerParameter = written * 8.0 / StoredSize.Parameters(_model),
-            RtnBytes = IsBaseline(job.Recipe) ? null : dense ? written : RoundedSize.Of(folder.Output, _model, job.Recipe, job.ShardBytes),
+            RtnBytes = IsBaseline(job.Recipe) ? null : dense ? written : RoundedSize.Of(folder.Output, _model, baseline, job.ShardBytes),
+            RtnGrid = grid,
             EmbeddingBytes = 2L * _model.Config.VocabularySize * _model.Config.HiddenSize * (_model.Config.TiedEmbeddings ? 1 : 2),
             OutputHash = OutputWriter.HashOf(folder.Output),
             Warnings = [.. report.Warnings.Where(warning => !warning.StartsWith(Collapse, StringComparison.Ordinal)).Except(notes), .. notes],
@@ -174,10 +165,10 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     }
 
     // Uniform grids on the plain range, as everybody rounds; two-level ones searched for, as their engine does.
-    private IDecoderBlock RoundedBlock(int index)
+    private IDecoderBlock RoundedBlock(int index, Recipe baseline)
     {
         IDecoderBlock block = new PreparedModel(_model, job.Recipe, folder).Reload(index, asFound: true).Installed();
-        SlotSwap.ReplaceByRounded(block, job.Recipe.SchemeFrom(GridStart.MinMax), _model.Device);
+        SlotSwap.ReplaceByRounded(block, baseline.SchemeFrom(GridStart.MinMax), _model.Device);
         return block;
     }
 

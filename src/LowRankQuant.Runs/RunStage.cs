@@ -34,4 +34,7 @@ internal static class RunStage
 
     /// <summary>The result as its files say, where the recipe says more.</summary>
     public const string AsStored = "measuring the result as it is stored";
+
+    /// <summary>What the errors of blocks come to, in comparisons.</summary>
+    public const string BlockErrors = "measuring errors of block outputs";
 }

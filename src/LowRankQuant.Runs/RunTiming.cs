@@ -72,7 +72,7 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, double? read
     private (int Count, int Length) EvaluationWindows()
     {
         if (job.EvaluationText is not { } file) return (job.Calibration?.HeldOut ?? 0, job.Recipe.SequenceLength);
-        int length = Math.Min(TextWindowOptions.UsualContext, _model.Config.MaxPositions);
+        int length = job.EvaluationContext ?? Math.Min(TextWindowOptions.UsualContext, _model.Config.MaxPositions);
         long all = Math.Max(1, new FileInfo(file).Length / BytesPerToken / length);
         return ((int)Math.Min(all, job.EvaluationWindows ?? int.MaxValue), length);
     }

@@ -4,6 +4,7 @@ using LowRankQuant.Cli.Options;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Recipes.Resolving;
+using LowRankQuant.Runs;
 using LowRankQuant.Runs.Comparisons;
 
 namespace LowRankQuant.Cli.Commands;
@@ -30,10 +31,11 @@ internal sealed class CellSetup(Engine engine, QuantizeOptions options, IReadOnl
             ["quantize", .. Arguments(parsed, method, scheme, more), .. more, "--out", output], new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
         if (alone.Errors.Count > 0) throw new RequestException([.. ParseProblems.Of(alone)]);
         using var tried = QuantizeSetup.Open(engine.Methods, options, alone, planning: false);
-        tried.Prepare();
+        QuantizeJob job = tried.Prepare().Job;
         if (tried.Problems.Count > 0) return cell with { Refusal = string.Join(" ", tried.Problems.Select(OptionText.Of)) };
         return cell with
         {
+            Calibration = job.Recipe.LooksAtText ? job.Calibration : null,
             Open = () =>
             {
                 var setup = QuantizeSetup.Open(engine.Methods, options, alone, planning: false);

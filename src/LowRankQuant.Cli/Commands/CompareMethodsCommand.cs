@@ -15,12 +15,13 @@ internal sealed class CompareMethodsCommand
     private readonly CellSetup _setup;
     private readonly Option<string?> _methods = OptionReader.Create("--methods", "LIST", "Methods, with commas between: rtn,lrq,flexround.");
     private readonly Option<string?> _schemes = OptionReader.Create("--schemes", "LIST", "Schemes, with commas between: w4a16,w3a16-g64,w2a16-g64.");
+    private readonly BlockErrorOptions _errors = new();
     private readonly Option<bool> _keepModels = KeepModels();
 
     public CompareMethodsCommand(Terminal terminal, Engine engine)
     {
         (_terminal, _engine, _options) = (terminal, engine, new QuantizeOptions(engine.Methods));
-        _setup = new CellSetup(engine, _options, [_methods, _schemes, _keepModels]);
+        _setup = new CellSetup(engine, _options, [_methods, _schemes, .. _errors.All, _keepModels]);
     }
 
     /// <summary>The option that keeps quantized models.</summary>
@@ -36,6 +37,7 @@ internal sealed class CompareMethodsCommand
         command.Options.Remove(_options.Scheme);
         command.Options.Insert(0, _schemes);
         command.Options.Insert(0, _methods);
+        foreach (Option option in _errors.All) command.Options.Add(option);
         command.Options.Add(_keepModels);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));
         return command;
@@ -49,6 +51,7 @@ internal sealed class CompareMethodsCommand
         if (schemes.Length == 0) problems.Add($"{_schemes.Name} is missing: name the schemes to compare them under.");
         if (string.IsNullOrWhiteSpace(parsed.GetValue(_options.Out))) problems.Add("--out is missing: name the output folder.");
         problems.AddRange(methods.Where(method => !_engine.Methods.TryFind(method, out _)).Select(method => $"{_methods.Name} {method}: unknown; the methods are {_engine.Methods.Names}."));
+        BlockErrorRequest errors = _errors.Read(parsed, problems);
         if (problems.Count > 0) throw new RequestException(problems);
         // What is wrong anywhere is known before anything is run.
         ComparisonCell[] cells =
@@ -59,7 +62,7 @@ internal sealed class CompareMethodsCommand
         problems.AddRange(_setup.Unused(parsed));
         problems.AddRange(cells.GroupBy(cell => cell.Scheme).Where(scheme => scheme.All(cell => cell.Open is null)).SelectMany(scheme => scheme.Select(Refused)));
         if (problems.Count > 0) throw new RequestException(problems);
-        IReadOnlyList<CellResult> results = Run(_terminal, _engine, parsed, _options, cells, parsed.GetValue(_keepModels), cancellation);
+        IReadOnlyList<CellResult> results = Run(_terminal, _engine, parsed, _options, cells, errors, parsed.GetValue(_keepModels), cancellation);
         (string File, string Title, Func<CellResult, double?> Value)[] pictures =
         [
             ("kl.svg", "KL divergence from the original", cell => cell.Result?.KlDivergence), ("perplexity.svg", "perplexity", cell => cell.Result?.Perplexity),
@@ -73,20 +76,27 @@ internal sealed class CompareMethodsCommand
     /// <summary>Runs cells; at least one must be possible.</summary>
     /// <exception cref="RequestException">None is.</exception>
     public static IReadOnlyList<CellResult> Run(
-        Terminal terminal, Engine engine, ParseResult parsed, QuantizeOptions options, IReadOnlyList<ComparisonCell> cells, bool keepModels, CancellationToken cancellation)
+        Terminal terminal, Engine engine, ParseResult parsed, QuantizeOptions options, IReadOnlyList<ComparisonCell> cells, BlockErrorRequest errors, bool keepModels, CancellationToken cancellation)
     {
         if (cells.All(cell => cell.Open is null)) throw new RequestException([.. cells.Select(Refused)]);
         using RunNarrator narrator = RunDisplay.Create(terminal, parsed.GetValue(options.Json));
-        return new ComparisonRun(engine.Quantize).Run(cells, parsed.GetValue(options.Out)!, keepModels, narrator, cancellation);
+        return new ComparisonRun(engine.Quantize).Run(cells, parsed.GetValue(options.Out)!, errors, keepModels, narrator, cancellation);
     }
 
     private static string Refused(ComparisonCell cell) => $"{cell.Scheme}, {cell.Method}: {cell.Refusal}";
 
-    /// <summary>Writes the page beside the cells, and prints it or the figures as JSON.</summary>
+    /// <summary>Writes the page and the pictures of block errors beside the cells, and prints the page or the figures as JSON.</summary>
     public static void Print(Terminal terminal, ParseResult parsed, QuantizeOptions options, IReadOnlyList<CellResult> results, IReadOnlyList<string> pictures)
     {
-        string page = ComparisonTable.Of(Path.GetFileName(Path.TrimEndingDirectorySeparator(parsed.GetValue(options.Model)!)), results, pictures);
-        AtomicFile.WriteAllText(Path.Combine(parsed.GetValue(options.Out)!, ComparisonTable.FileName), page);
+        string output = parsed.GetValue(options.Out)!;
+        List<string> shown = [.. pictures];
+        foreach (var scheme in results.Where(cell => cell.OutputErrors is { Count: > 0 }).GroupBy(cell => cell.Scheme))
+        {
+            shown.Add(BlockErrorChart.FileName(scheme.Key));
+            AtomicFile.WriteAllText(Path.Combine(output, shown[^1]), BlockErrorChart.Draw(scheme.Key, [.. scheme]));
+        }
+        string page = ComparisonTable.Of(Path.GetFileName(Path.TrimEndingDirectorySeparator(parsed.GetValue(options.Model)!)), results, shown);
+        AtomicFile.WriteAllText(Path.Combine(output, ComparisonTable.FileName), page);
         if (parsed.GetValue(options.Json)) terminal.Out.WriteLine(ComparisonTable.Json(results));
         else terminal.Out.Write(page);
     }

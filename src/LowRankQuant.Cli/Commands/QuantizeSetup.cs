@@ -112,7 +112,7 @@ internal sealed class QuantizeSetup : IDisposable
     /// <summary>What is asked for beside the recipe.</summary>
     private sealed record Settings(
         string? Output, IReadOnlyList<string> Calibration, TextFormat? CalibrationFormat, string? TextField, AddBos? AddBos, string? EvalText,
-        TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, OutputFormat Format, AdapterForm? AdapterForm,
+        TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, int? EvalContext, OutputFormat Format, AdapterForm? AdapterForm,
         long ShardBytes, long? Memory, int? Blocks, bool Overwrite);
 
     private static Settings ReadSettings(QuantizeOptions options, OptionReader reader, IReadOnlyList<string> ofRecipe, bool planning)
@@ -120,7 +120,7 @@ internal sealed class QuantizeSetup : IDisposable
         var settings = new Settings(
             reader.Text(options.Out), reader.Texts(options.Calibration) is { Count: > 0 } given ? given : ofRecipe, reader.Choice(options.CalibrationFormat, CommonOptions.TextFormats),
             reader.Text(options.TextField), reader.Choice(options.AddBos, CommonOptions.AddBosNames), reader.Text(options.EvalText),
-            reader.Choice(options.EvalTextFormat, CommonOptions.TextFormats), reader.Flag(options.JoinRows), reader.Int(options.EvalWindows, 1),
+            reader.Choice(options.EvalTextFormat, CommonOptions.TextFormats), reader.Flag(options.JoinRows), reader.Int(options.EvalWindows, 1), reader.Int(options.EvalContext, 2),
             reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
             reader.Choice(options.AdapterForm, QuantizeOptions.AdapterForms),
             reader.Size(options.ShardSize) ?? SafetensorsFolderWriter.DefaultShardSize, reader.Size(options.Memory), reader.Int(options.Blocks, 1),
@@ -147,6 +147,8 @@ internal sealed class QuantizeSetup : IDisposable
         CalibrationSettings.Check(problems, sources, settings.CalibrationFormat, settings.TextField, settings.AddBos, evalText, settings.EvalTextFormat, bundled);
         if (bundled) sources = [path.CalibrationText];
         if (settings.EvalWindows is not null && evalText is null) problems.Add("--eval-windows needs --eval-text: without it the held-out calibration windows are measured on.");
+        if (settings.EvalContext is not null && evalText is null) problems.Add("--eval-context needs --eval-text: without it the held-out calibration windows are measured on, as long as they are.");
+        if (settings.EvalContext > model.Config.MaxPositions) problems.Add($"--eval-context {settings.EvalContext}: the model takes at most {model.Config.MaxPositions} tokens.");
         if (settings.JoinRows && evalText is null) problems.Add("--join-rows needs --eval-text: it says how the rows of that text follow each other.");
         if (settings.EvalTextFormat is not null && settings.EvalText is null) problems.Add("--eval-text-format needs --eval-text: it says what that file holds.");
         if (model.Architecture.Unknown is { } unknown) CheckUnknown(unknown, request, settings, problems);
@@ -179,6 +181,7 @@ internal sealed class QuantizeSetup : IDisposable
             EvaluationTextOptions = EvaluationText(settings),
             JoinRows = settings.JoinRows,
             EvaluationWindows = settings.EvalWindows,
+            EvaluationContext = settings.EvalContext,
             AddBos = settings.AddBos ?? AddBos.Auto,
             Format = settings.Format,
             AdapterForm = settings.AdapterForm,
@@ -236,6 +239,7 @@ internal sealed class QuantizeSetup : IDisposable
         Keep("eval_text_format", settings.EvalTextFormat is { } measured ? Choices.Of(CommonOptions.TextFormats, measured) : null);
         Keep("join_rows", settings.JoinRows ? "true" : null);
         Keep("eval_windows", settings.EvalWindows?.ToString(CultureInfo.InvariantCulture));
+        Keep("eval_context", settings.EvalContext?.ToString(CultureInfo.InvariantCulture));
         Keep("format", settings.Format == OutputFormat.CompressedTensors ? null : Choices.Of(QuantizeOptions.Formats, settings.Format));
         Keep("shard_size", settings.ShardBytes == SafetensorsFolderWriter.DefaultShardSize ? null : settings.ShardBytes.ToString(CultureInfo.InvariantCulture));
         Keep("adapter_form", settings.AdapterForm is { } form ? Choices.Of(QuantizeOptions.AdapterForms, form) : null);

@@ -12,6 +12,7 @@ internal sealed class SweepCommand
     private readonly Engine _engine;
     private readonly QuantizeOptions _options;
     private readonly CellSetup _setup;
+    private readonly BlockErrorOptions _errors = new();
     private readonly Option<bool> _keepModels = CompareMethodsCommand.KeepModels();
 
     private readonly Option<string[]?> _vary = new("--vary")
@@ -25,13 +26,14 @@ internal sealed class SweepCommand
     public SweepCommand(Terminal terminal, Engine engine)
     {
         (_terminal, _engine, _options) = (terminal, engine, new QuantizeOptions(engine.Methods));
-        _setup = new CellSetup(engine, _options, [_vary, _keepModels]);
+        _setup = new CellSetup(engine, _options, [_vary, .. _errors.All, _keepModels]);
     }
 
     public Command Build()
     {
         Command command = _options.AddTo(new Command("sweep", "Quantize a model with one or two options at several values and put the figures side by side. Takes the options of quantize; stopped, it goes on."));
         command.Options.Insert(0, _vary);
+        foreach (Option option in _errors.All) command.Options.Add(option);
         command.Options.Add(_keepModels);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));
         return command;
@@ -44,6 +46,7 @@ internal sealed class SweepCommand
         if (axes.Length is 0 or > MostAxes) problems.Add($"{_vary.Name}: give one or two options to vary, each as KEY=V1,V2, such as rank=1,4,16.");
         if (axes.Select(axis => axis.Name).Distinct(StringComparer.Ordinal).Count() != axes.Length) problems.Add($"{_vary.Name}: an option can be varied once.");
         if (string.IsNullOrWhiteSpace(parsed.GetValue(_options.Out))) problems.Add("--out is missing: name the output folder.");
+        BlockErrorRequest errors = _errors.Read(parsed, problems);
         if (problems.Count > 0) throw new RequestException(problems);
         string? method = parsed.GetValue(_options.Method), scheme = parsed.GetValue(_options.Scheme);
         string all = scheme ?? method ?? _engine.Methods.Default.Name;
@@ -59,7 +62,7 @@ internal sealed class SweepCommand
         }
         problems.AddRange(_setup.Unused(parsed));
         if (problems.Count > 0) throw new RequestException(problems);
-        IReadOnlyList<CellResult> results = CompareMethodsCommand.Run(_terminal, _engine, parsed, _options, cells, parsed.GetValue(_keepModels), cancellation);
+        IReadOnlyList<CellResult> results = CompareMethodsCommand.Run(_terminal, _engine, parsed, _options, cells, errors, parsed.GetValue(_keepModels), cancellation);
         CompareMethodsCommand.Print(_terminal, parsed, _options, results, []);
         return ExitCodes.Success;
 

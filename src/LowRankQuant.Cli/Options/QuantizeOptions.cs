@@ -152,6 +152,8 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> EvalWindows { get; } = Create("--eval-windows", "N", "Measure on the first N windows of that text (default: all).");
 
+    public Option<string?> EvalContext { get; } = Create("--eval-context", "N", "Tokens per window of that text (default: 2048, at most what the model has).");
+
     public Option<string?> Format { get; } = Create("--format", "KIND", $"{Choices.List(Formats)} (plain floats) (default: compressed-tensors).");
 
     public Option<string?> ShardSize { get; } = Create("--shard-size", "SIZE", "Largest file of tensors (default: 5 GB).");
@@ -179,7 +181,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     private IEnumerable<Option> More =>
     [
-        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows,
+        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows, EvalContext,
         TuneSteps, TuneRate, TuneCodeRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Precision, Blocks, RedoBlocks,
     ];
 

@@ -21,8 +21,9 @@ internal static class ResultTable
             else Add(table, "full precision", full with { ModelBitsPerWeight = Bf16Bits }, full.BitsPerWeight ?? Bf16Bits, report.Bf16Bytes ?? report.SourceBytes, reference: true);
         }
         // A result may be called as the baseline is.
-        const string baseline = "rtn";
-        if (report.Rtn is { } rtn) Add(table, report.Method == baseline ? "rtn min-max" : baseline, rtn, rtn.BitsPerWeight, report.RtnBytes);
+        const string rounding = "rtn";
+        string baseline = report.RtnGrid is { } grid ? $"{rounding}, {grid}" : report.Method == rounding ? "rtn min-max" : rounding;
+        if (report.Rtn is { } rtn) Add(table, baseline, rtn, rtn.BitsPerWeight, report.RtnBytes);
         Add(table, report.Method, (report.Result ?? new EvaluationResult()) with { ModelBitsPerWeight = report.ResultBitsPerParameter }, report.BitsPerWeight, report.ResultBytes);
         if (report.AsStored is { } stored) Add(table, $"{report.Method}, as stored", stored with { ModelBitsPerWeight = report.ResultBitsPerParameter }, report.BitsPerWeight, report.ResultBytes);
         return table.ToString();

@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Transforms;
@@ -58,8 +59,11 @@ public abstract record MethodSettings
     /// <summary>Creates the method.</summary>
     public abstract IBlockMethod Create();
 
-    /// <summary>Numbers that are learned of one layer, by which memory is planned: groups are not known here, so that what is learned of each is left out, or counted for the smallest.</summary>
-    public virtual long LearnedParameters(int outFeatures, int inFeatures) => 0;
+    /// <summary>Numbers that are learned of the rounding of one layer, those of its rows, columns and groups included; the factors of a branch, whose rank a run decides, are not.</summary>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="inFeatures">Columns.</param>
+    /// <param name="grid">The layer's grid.</param>
+    public virtual long LearnedParameters(int outFeatures, int inFeatures, WeightGrid grid) => 0;
 
     /// <summary>Elements of the branch that a layer may get at most.</summary>
     /// <param name="outFeatures">Rows.</param>

@@ -22,8 +22,22 @@ public sealed class ModelPlan(IReadOnlyDictionary<string, LayerPlan> layers)
         ? plan
         : throw new KeyNotFoundException($"The plan has no layer '{module}'.");
 
-    /// <summary>What the model feels of errors of the output of every block (<see cref="Reconstruction.OutputMetric"/>), [hidden, hidden] each; empty where nobody asked.</summary>
-    public IReadOnlyList<float[]> OutputMetrics { get; init; } = [];
+    /// <summary>What the model feels of errors of the output of every block (<see cref="Reconstruction.OutputMetric"/>), [hidden, hidden] each, until they are written; empty where nobody asked.</summary>
+    internal IReadOnlyList<float[]> OutputMetrics { get; init; } = [];
+
+    private string? MetricFile { get; init; }
+
+    /// <summary>That of one block, read from the plan's file where it is kept; null where nobody asked.</summary>
+    /// <param name="block">Number of the block.</param>
+    internal float[]? OutputMetric(int block)
+    {
+        if (MetricFile is null) return OutputMetrics.Count == 0 ? null : OutputMetrics[block];
+        using SafetensorsFile file = SafetensorsFile.Open(MetricFile);
+        if (!file.Contains(MetricName(block))) return null;
+        var values = new float[checked(file.ShapeOf(MetricName(block))[0] * file.ShapeOf(MetricName(block))[1])];
+        file.ReadSingles(MetricName(block), values);
+        return values;
+    }
 
     /// <summary>The grid that is planned for a module; null for the one that it has without a plan.</summary>
     public WeightGrid? GridOf(string module) => Layers.Count == 0 ? null : Layer(module).Grid;
@@ -42,17 +56,7 @@ public sealed class ModelPlan(IReadOnlyDictionary<string, LayerPlan> layers)
             file.ReadSingles(row.Name, values);
             layers[row.Name] = new LayerPlan(row.Grid?.ToGrid(), row.Rank, [.. values.Select(value => (double)value)]);
         }
-        return new ModelPlan(layers) { OutputMetrics = [.. ReadMetrics(file)] };
-    }
-
-    private static IEnumerable<float[]> ReadMetrics(SafetensorsFile file)
-    {
-        for (int block = 0; file.Contains(MetricName(block)); block++)
-        {
-            var values = new float[checked(file.ShapeOf(MetricName(block))[0] * file.ShapeOf(MetricName(block))[1])];
-            file.ReadSingles(MetricName(block), values);
-            yield return values;
-        }
+        return new ModelPlan(layers) { MetricFile = Path.Combine(folder, SensitivityFile) };
     }
 
     private static string MetricName(int block) => $"output_metric.{block}";
@@ -64,9 +68,7 @@ public sealed class ModelPlan(IReadOnlyDictionary<string, LayerPlan> layers)
         [
             .. Layers.Select(layer => PendingTensor.FromSingles(
                 layer.Key, SafetensorsType.F32, [layer.Value.RowSensitivity.Length], [.. layer.Value.RowSensitivity.Select(value => (float)value)])),
-            .. OutputMetrics.Select((metric, block) => (int)Math.Round(Math.Sqrt(metric.Length)) is var hidden
-                ? PendingTensor.FromSingles(MetricName(block), SafetensorsType.F32, [hidden, hidden], metric)
-                : throw new InvalidOperationException()),
+            .. OutputMetrics.Select((metric, block) => PendingTensor.FromSingles(MetricName(block), SafetensorsType.F32, [(int)Math.Sqrt(metric.Length), (int)Math.Sqrt(metric.Length)], metric)),
         ]);
         List<PlannedLayer> rows = [.. Layers.Select(layer => new PlannedLayer(
             layer.Key, layer.Value.Grid is { } grid ? LayerGrid.Of(grid, null) : null, layer.Value.Rank))];

@@ -1,6 +1,8 @@
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Recipes;
@@ -36,16 +38,18 @@ internal sealed class BlockMemory(DecoderConfig config, ModelLayout layout, Reci
     public long Whole()
     {
         long weights = 0, learned = 0, layer = 0;
-        foreach ((_, int outFeatures, int inFeatures) in layout.LargestBlock)
+        Scheme scheme = recipe.Scheme;
+        foreach ((string name, int outFeatures, int inFeatures) in layout.LargestBlock)
         {
             weights += (long)outFeatures * inFeatures;
             layer = Math.Max(layer, recipe.Method.FitMemory.BytesOf(outFeatures, inFeatures));
-            learned += recipe.Method.LearnedParameters(outFeatures, inFeatures);
+            learned += recipe.Method.LearnedParameters(outFeatures, inFeatures, scheme.For(name).Grid);
         }
         long tokens = (long)recipe.Batch * recipe.SequenceLength;
         long tape = recipe.Method.Training is { } training ? TapeMemory.Bytes(config, layout, recipe, tokens, training.Inside) : 0;
+        long metric = recipe.Loss == LossWeighting.Fisher ? sizeof(float) * (long)config.HiddenSize * config.HiddenSize : 0;
         // Weights twice while they are rounded; in training What, its residue and gradient; parameters with gradient, two moments and two snapshots.
-        return Math.Max(Trains ? (weights * 4 * 5) + (learned * 4 * 6) : weights * 4 * 4, Corrects ? (weights * 4 * 4) + Math.Max(layer, LeastStatistics()) : 0) + tape + Kept(_ => true);
+        return Math.Max(2 * metric * config.Layers, Math.Max(Trains ? (weights * 4 * 5) + (learned * 4 * 6) + metric : weights * 4 * 4, Corrects ? (weights * 4 * 4) + Math.Max(layer, LeastStatistics()) : 0)) + tape + Kept(_ => true);
     }
 
     /// <summary>Some weights in their files until they are computed with, and as codes once they are done; everything else as floats.</summary>

@@ -31,7 +31,7 @@ public sealed record CellResult
     /// <summary>Stored bits per weight of the linears: codes, scales, zero points, branches.</summary>
     public double? BitsPerWeight { get; init; }
 
-    /// <summary>Numbers that were learned for all linears, as memory is planned by; 0 where none were.</summary>
+    /// <summary>Numbers that were learned of the rounding of all linears; 0 where none were.</summary>
     public long LearnedParameters { get; init; }
 
     /// <summary>Calibration tokens that were learned from.</summary>
@@ -45,6 +45,10 @@ public sealed record CellResult
 
     /// <summary>See <see cref="BlockLosses"/>.</summary>
     public IReadOnlyList<double> HeldOutLosses { get; init; } = [];
+
+    /// <summary>Accumulated errors of block outputs, a text each; null where an earlier version made the cell.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<BlockErrors>? OutputErrors { get; init; }
 
     /// <summary>Wall time of the blocks.</summary>
     public double Seconds { get; init; }

@@ -1,3 +1,5 @@
+using LowRankQuant.Quantization.Calibration;
+
 namespace LowRankQuant.Runs.Comparisons;
 
 /// <summary>One method under one scheme.</summary>
@@ -8,7 +10,13 @@ namespace LowRankQuant.Runs.Comparisons;
 public sealed record ComparisonCell(string Method, string Scheme, Func<OpenedCell>? Open, string? Refusal)
 {
     /// <summary>Name of its files.</summary>
-    public string Name => string.Concat($"{Scheme}.{Method}".Select(sign => char.IsAsciiLetterOrDigit(sign) || sign is '.' or '-' or '=' or '_' or '+' ? sign : '-'));
+    public string Name => FileNameOf($"{Scheme}.{Method}");
+
+    /// <summary>Where calibration windows come from; null where nothing looks at text.</summary>
+    public CalibrationOptions? Calibration { get; init; }
+
+    /// <summary>Makes a name one of a file.</summary>
+    internal static string FileNameOf(string name) => string.Concat(name.Select(sign => char.IsAsciiLetterOrDigit(sign) || sign is '.' or '-' or '=' or '_' or '+' ? sign : '-'));
 }
 
 /// <summary>The run of a cell, with its model open.</summary>

@@ -21,22 +21,25 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
     /// <summary>Runs what is missing.</summary>
     /// <param name="cells">The cells, in the order of the table.</param>
     /// <param name="output">Folder of the comparison.</param>
+    /// <param name="errors">On what errors of block outputs are measured.</param>
     /// <param name="keepModels">Whether quantized models stay; else a model is deleted once its figures are there.</param>
     /// <param name="observer">Is told what happens.</param>
     /// <param name="cancellation">Asks to stop.</param>
     /// <returns>The figures, in the order of the cells.</returns>
     /// <exception cref="CheckpointException">A file of a cell is damaged.</exception>
-    public IReadOnlyList<CellResult> Run(IReadOnlyList<ComparisonCell> cells, string output, bool keepModels, IRunObserver observer, CancellationToken cancellation)
+    public IReadOnlyList<CellResult> Run(
+        IReadOnlyList<ComparisonCell> cells, string output, BlockErrorRequest errors, bool keepModels, IRunObserver observer, CancellationToken cancellation)
     {
         Directory.CreateDirectory(Path.Combine(output, CellsFolder));
         using OutputLock held = OutputLock.TakeFolder(output);
         var results = new List<CellResult>();
+        var blocks = new BlockErrorRun(errors, cells.Select(cell => cell.Calibration).FirstOrDefault(calibration => calibration is not null));
         for (int i = 0; i < cells.Count; i++)
         {
             cancellation.ThrowIfCancellationRequested();
             ComparisonCell cell = cells[i];
             using OpenedCell? opened = cell.Open?.Invoke();
-            string file = Path.Combine(output, CellsFolder, cell.Name + ".json"), key = opened is null ? Hash(Encoding.UTF8.GetBytes($"{cell.Refusal}")) : KeyOf(opened.Job);
+            string file = Path.Combine(output, CellsFolder, cell.Name + ".json"), key = opened is null ? Hash(Encoding.UTF8.GetBytes($"{cell.Refusal}")) : KeyOf(opened.Job, errors);
             CellResult? known = File.Exists(file) ? StoredJson.Read(file, ComparisonJson.Default.CellResult, "delete it, and the cell is run again") : null;
             if (known?.Key == key)
             {
@@ -45,7 +48,7 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
                 continue;
             }
             observer.Note($"{cell.Scheme}, {cell.Method} ({i + 1} of {cells.Count}){(cell.Refusal is null ? "" : $": left out, {cell.Refusal}")}");
-            CellResult result = opened is not null ? Run(cell, opened.Job, key, observer, cancellation) : new CellResult { Method = cell.Method, Scheme = cell.Scheme, Key = key, Refusal = cell.Refusal };
+            CellResult result = opened is not null ? Run(cell, opened.Job, key, blocks, observer, cancellation) : new CellResult { Method = cell.Method, Scheme = cell.Scheme, Key = key, Refusal = cell.Refusal };
             AtomicFile.WriteAllBytes(file, JsonSerializer.SerializeToUtf8Bytes(result, ComparisonJson.Default.CellResult));
             results.Add(result);
             if (!keepModels && opened is not null && Directory.Exists(opened.Job.Output)) Directory.Delete(opened.Job.Output, recursive: true);
@@ -53,8 +56,9 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
         return results;
     }
 
-    private CellResult Run(ComparisonCell cell, QuantizeJob job, string key, IRunObserver observer, CancellationToken cancellation)
+    private CellResult Run(ComparisonCell cell, QuantizeJob job, string key, BlockErrorRun blocks, IRunObserver observer, CancellationToken cancellation)
     {
+        IReadOnlyList<ErrorText> texts = blocks.Texts(job, cancellation);
         RunReport report = quantize.Run(job, observer, cancellation);
         Recipe recipe = job.Recipe;
         return new CellResult
@@ -66,11 +70,12 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
             Original = report.FullPrecision,
             Result = report.Result,
             BitsPerWeight = report.CountedBitsPerWeight,
-            LearnedParameters = job.Model.Layout.Modules.Sum(module => recipe.Method.LearnedParameters(module.OutFeatures, module.InFeatures)),
+            LearnedParameters = job.Model.Layout.Modules.Sum(module => recipe.Method.LearnedParameters(module.OutFeatures, module.InFeatures, recipe.Scheme.For(module.Name).Grid)),
             CalibrationTokens = recipe.LooksAtText ? (long)recipe.Samples * recipe.SequenceLength : 0,
             CalibrationHash = recipe.LooksAtText ? HashOf(Path.Combine(job.Output, "calibration.ids.jsonl")) : null,
             BlockLosses = [.. report.Blocks.Select(block => block.LossAfter).OfType<double>()],
             HeldOutLosses = [.. report.Blocks.Select(block => block.HeldOutLoss).OfType<double>()],
+            OutputErrors = BlockErrorRun.Measure(job, texts, observer, cancellation),
             Seconds = report.Blocks.Sum(block => block.Seconds),
             PeakMemoryBytes = report.Blocks.Max(block => block.PeakMemoryBytes) ?? 0,
             Machine = job.Model.Device.Name,
@@ -78,11 +83,12 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
     }
 
     // Kernels and threads change last digits and are not part of it.
-    private static string KeyOf(QuantizeJob job)
+    private static string KeyOf(QuantizeJob job, BlockErrorRequest errors)
     {
         var run = RunFingerprint.Of(job.Model.Checkpoint, "", job.Recipe, "", "");
         string texts = string.Join('\n', job.Calibration?.Sources.Select(source => File.Exists(source) ? HashOf(source) : source) ?? []);
-        return Hash(Encoding.UTF8.GetBytes($"{run.Model}\n{run.Recipe}\n{texts}\n{JsonSerializer.Serialize(job.Measured(), ComparisonJson.Default.MeasuredText)}"));
+        string asked = !errors.IsOwn ? "" : $"\nerrors {errors.Windows} {string.Join(' ', errors.Texts.Select(HashOf))}";
+        return Hash(Encoding.UTF8.GetBytes($"{run.Model}\n{run.Recipe}\n{texts}\n{JsonSerializer.Serialize(job.Measured(), ComparisonJson.Default.MeasuredText)}{asked}"));
     }
 
     private static string HashOf(string file)

@@ -41,12 +41,31 @@ public static class ComparisonTable
             foreach (CellResult cell in scheme.Where(cell => cell.Refusal is not null)) page.Append("* ").Append(cell.Method).Append(" is left out: ").Append(cell.Refusal).Append('\n');
             if (scheme.Any(cell => cell.Refusal is not null)) page.Append('\n');
         }
+        Errors(page, [.. cells.Where(cell => cell.OutputErrors is { Count: > 0 })]);
         foreach (string picture in pictures) page.Append("![](").Append(picture).Append(")\n\n");
         return page.ToString();
     }
 
     /// <summary>The figures as JSON.</summary>
     public static string Json(IReadOnlyList<CellResult> cells) => JsonSerializer.Serialize(cells, ComparisonJson.Default.IReadOnlyListCellResult);
+
+    private static void Errors(StringBuilder page, IReadOnlyList<CellResult> cells)
+    {
+        if (cells.Count == 0) return;
+        int last = cells.Max(cell => cell.OutputErrors!.Max(text => text.Rmse.Count)) - 1;
+        int[] shown = [.. new[] { 0, last / 2, last }.Distinct()];
+        page.Append("## Accumulated error of block outputs\n\nRoot mean square over tokens and channels of what the output of a block is off from the original's, everything in front of it quantized too.\n\n");
+        page.Append("| scheme | method | text | windows |").AppendJoin("", shown.Select(block => $" block {block + 1} |")).Append("\n|---|---|---|---:|").AppendJoin("", shown.Select(_ => "---:|")).Append('\n');
+        foreach (CellResult cell in cells)
+        {
+            foreach (BlockErrors text in cell.OutputErrors!)
+            {
+                string figures = string.Concat(shown.Select(block => block < text.Rmse.Count ? string.Create(CultureInfo.InvariantCulture, $" {text.Rmse[block]:G4} |") : " |"));
+                Line(page, $"| {cell.Scheme} | {cell.Method} | {text.Text}, {(text.IsCalibration ? "calibration" : "unseen")} | {text.Windows} |{figures}");
+            }
+        }
+        page.Append('\n');
+    }
 
     private static string WithError(CellResult cell, string metric, double? value) => value is null ? "" : string.Create(
         CultureInfo.InvariantCulture, $"{value:0.00000}{(cell.Result!.StandardErrors.TryGetValue(metric, out double error) ? string.Create(CultureInfo.InvariantCulture, $" ± {error:0.00000}") : "")}");

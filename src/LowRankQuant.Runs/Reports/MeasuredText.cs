@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
 
@@ -17,4 +18,8 @@ public sealed record MeasuredText(string? Sha256, int? Windows, AddBos AddBos)
 
     /// <summary>Whether rows were joined by blank lines.</summary>
     public bool JoinRows { get; init; }
+
+    /// <summary>Tokens of a window, where a number was asked for.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? Context { get; init; }
 }

@@ -31,7 +31,7 @@ internal static class ReportMarkdown
             Line($"| | perplexity | KL divergence (nats) | same top token | bits per weight | file, bytes | bits per parameter |");
             Line($"| --- | --- | --- | --- | --- | --- | --- |");
             Row(report.SourceTypes is { } types ? $"source ({types})" : "full precision", report.FullPrecision, report.SourceBytes);
-            Row("round to nearest", report.Rtn, report.RtnBytes);
+            Row(report.RtnGrid is { } grid ? $"round to nearest, {grid}" : "round to nearest", report.Rtn, report.RtnBytes);
             Row(report.Method, report.Result, report.ResultBytes);
             if (report.AsStored is not null) Row($"{report.Method}, as stored", report.AsStored with { ModelBitsPerWeight = report.ResultBitsPerParameter }, report.ResultBytes);
             Line($"\n± is one standard error. Bits per weight are those of the quantized linears, scales, zero points and low-rank branches counted; the file holds embedding and head too, and bits per parameter are its bytes over all parameters.\n");

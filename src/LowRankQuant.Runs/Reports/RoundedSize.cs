@@ -19,7 +19,7 @@ internal static class RoundedSize
     /// <summary>Bytes of the tensor files.</summary>
     /// <param name="output">Folder of the result, in compressed-tensors layout or ours of two-level grids.</param>
     /// <param name="model">The source.</param>
-    /// <param name="recipe">What was done.</param>
+    /// <param name="recipe">What was done, with the grids of the baseline.</param>
     /// <param name="shardBytes">Largest file of tensors.</param>
     public static long Of(string output, CausalModel model, Recipe recipe, long shardBytes)
     {

@@ -40,8 +40,12 @@ public sealed record RunReport
     /// <summary>The model as it was.</summary>
     public EvaluationResult? FullPrecision { get; init; }
 
-    /// <summary>Rounded to nearest on the range of the weights, in the same scheme.</summary>
+    /// <summary>Rounded to nearest on the range of the weights: in the same scheme, or where the result stores more than that, on <see cref="RtnGrid"/>.</summary>
     public EvaluationResult? Rtn { get; init; }
+
+    /// <summary>The grid of round to nearest and its stored bits per weight where the result stores more than the scheme takes: the nearest that takes as many; null where it is the scheme's.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? RtnGrid { get; init; }
 
     /// <summary>The model as stored.</summary>
     public EvaluationResult? Result { get; init; }
@@ -83,7 +87,7 @@ public sealed record RunReport
     /// <summary>Bits of the result's model files per parameter, embedding and head included.</summary>
     public double? ResultBitsPerParameter { get; init; }
 
-    /// <summary>Bytes of the model files that round to nearest of the same recipe would take, its own codes and scales and no branches.</summary>
+    /// <summary>Bytes of the model files that round to nearest would take, its own codes and scales and no branches.</summary>
     public long? RtnBytes { get; init; }
 
     /// <summary>How the adapter of the result tells its ranks; null without one.</summary>

@@ -137,7 +137,7 @@ public sealed class ReconstructionTrajectoryTests(ITestOutputHelper output)
         var grid = new UniformGrid(bits, false, Granularity.Channel);
         ScaleShape shape = full ? new ScaleShape(ScaleForm.Full, 0) : ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, Rank);
         var fit = new UniformFit(slot.OutFeatures, slot.InFeatures, grid, ScaleType.Float32, start);
-        LearnedScale learned = LearnedScale.Create(slot, shape, new LayerStart(grid, fit), arena, 0x200000 + (ulong)place);
+        LearnedScale learned = LearnedScale.Create(slot, new RoundingParts(shape), new LayerStart(grid, fit), arena, 0x200000 + (ulong)place);
         learned.Parameters.LogScale.Value.CopyFrom(logs);
         return learned;
     }

@@ -38,6 +38,7 @@ public sealed class IdleOptionTests
     [InlineData("--method rtn --samples 3", "--samples does not apply to method rtn")]
     // Measurement.
     [InlineData("--method rtn --eval-windows 3", "--eval-windows needs --eval-text")]
+    [InlineData("--method rtn --eval-context 64", "--eval-context needs --eval-text")]
     [InlineData($"--method lrq {Text} --eval-windows 3", "--eval-windows needs --eval-text")]
     // Grids.
     [InlineData($"--method lrq {Text} --grid q4_k --start minmax", "--start does not apply to two-level grids")]

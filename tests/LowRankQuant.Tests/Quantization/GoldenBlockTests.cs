@@ -69,7 +69,7 @@ public sealed class GoldenBlockTests
             ScaleShape shape = method == "lrq" ? ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 16) : new ScaleShape(ScaleForm.Full, 0);
             var grid = new UniformGrid(3, false, Granularity.Channel);
             var fit = new UniformFit(slot.OutFeatures, slot.InFeatures, grid, ScaleType.Float32, start);
-            learned[i] = LearnedScale.Create(slot, shape, new LayerStart(grid, fit), arena, GoldenSeed(index, i));
+            learned[i] = LearnedScale.Create(slot, new RoundingParts(shape), new LayerStart(grid, fit), arena, GoldenSeed(index, i));
             learned[i].Parameters.LogScale.Value.CopyFrom(Read<float>(common, $"{key}.log_s1"));
             if (method == "lrq") Assert.Equal(Read<float>(common, $"{key}.U2"), learned[i].Parameters.Right!.Value.ToArray());
         }

@@ -85,9 +85,6 @@ public sealed class AutoRoundMethod : LearnedRoundingMethod
 
         internal override IRoundingForm Form => new OffsetRounding();
 
-        // Groups are not known here; of the smallest, two ends beside 16 weights.
-        public override long LearnedParameters(int outFeatures, int inFeatures) => LearnedOffsets.ParameterCount(outFeatures, inFeatures, (inFeatures + 15) / 16);
-
         public override string Describe() => string.Create(CultureInfo.InvariantCulture, $"offsets and ranges of groups learned by {Steps.Iterations} steps against signs of gradients");
     }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Lrq;
@@ -113,7 +114,7 @@ internal abstract record CorrectionSettings : MethodSettings
     }
 
     /// <inheritdoc/>
-    public override long LearnedParameters(int outFeatures, int inFeatures) => Residual?.LearnedParameters(outFeatures, inFeatures) ?? 0;
+    public override long LearnedParameters(int outFeatures, int inFeatures, WeightGrid grid) => Residual?.LearnedParameters(outFeatures, inFeatures, grid) ?? 0;
 
     /// <inheritdoc/>
     public override long BranchElements(int outFeatures, int inFeatures, int bits)

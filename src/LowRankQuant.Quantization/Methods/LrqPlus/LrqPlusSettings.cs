@@ -55,10 +55,6 @@ internal sealed record LrqPlusSettings : ReconstructionSettings
         Before is null ? base.Create() : new ResidualMethod(Before.Create(), new BlockReconstruction(Steps, Form)) { Name = $"{Method} from {Before.Method}" };
 
     /// <inheritdoc/>
-    public override long LearnedParameters(int outFeatures, int inFeatures) =>
-        ShapeOf(outFeatures, inFeatures).ParameterCount(outFeatures, inFeatures) + (HasOffsets ? (long)outFeatures * inFeatures : 0);
-
-    /// <inheritdoc/>
     public override string Describe()
     {
         string scales = Scales switch

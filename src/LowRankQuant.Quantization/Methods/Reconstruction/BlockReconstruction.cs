@@ -31,7 +31,7 @@ internal sealed class BlockReconstruction(TrainingSettings options, IRoundingFor
     {
         BlockStreams streams = context.Streams ?? throw new ArgumentException("Block reconstruction needs calibration streams.", nameof(context));
         IReadOnlyList<LinearSlot> slots = context.Block.Slots;
-        long count = slots.Select((slot, i) => form.ParameterCount(slot, starts[i])).Sum();
+        long count = slots.Select((slot, i) => form.ParameterCount(slot.OutFeatures, slot.InFeatures, starts[i].Grid, starts[i].Branch)).Sum();
         using LearnedSteps? steps = options is { Inside: true, LearnSteps: true } && context.Quantizers is { } quantizers ? new LearnedSteps(quantizers) : null;
         using var arena = new ParameterArena(context.Device, count + (steps?.Count ?? 0), (slots.Count * form.MostParameters) + (steps?.Count ?? 0));
         var learned = new ILearnedRounding[slots.Count];
@@ -44,7 +44,7 @@ internal sealed class BlockReconstruction(TrainingSettings options, IRoundingFor
         steps?.Install();
         try
         {
-            using var trainer = new BlockTrainer(context.Block, streams, arena, options, context.Plan is { OutputMetrics.Count: > 0 } plan ? plan.OutputMetrics[context.Block.Index] : null);
+            using var trainer = new BlockTrainer(context.Block, streams, arena, options, options.Loss == LossWeighting.Fisher ? Metric(context) : null);
             var session = new TrainingSession(
                 context, options, trainer, arena, streams,
                 softness =>
@@ -62,6 +62,9 @@ internal sealed class BlockReconstruction(TrainingSettings options, IRoundingFor
             foreach (ILearnedRounding rounding in learned) rounding.Dispose();
         }
     }
+
+    private static float[] Metric(BlockContext context) =>
+        context.Plan?.OutputMetric(context.Block.Index) ?? throw new ArgumentException("A loss in what the model feels needs a plan that has measured it.", nameof(context));
 }
 
 /// <summary>Seeds of the generators of a run, one per purpose, block and linear.</summary>

@@ -22,8 +22,12 @@ internal interface IRoundingForm
     /// <summary>Parameters of a slot at most.</summary>
     int MostParameters { get; }
 
-    /// <summary>Learned numbers of a slot.</summary>
-    long ParameterCount(LinearSlot slot, LayerStart start);
+    /// <summary>Learned numbers of a weight.</summary>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="inFeatures">Columns.</param>
+    /// <param name="grid">Its grid.</param>
+    /// <param name="branch">The branch beside it; null for none.</param>
+    long ParameterCount(int outFeatures, int inFeatures, WeightGrid grid, LowRankBranch? branch);
 
     /// <summary>Places the parameters of a slot in an arena.</summary>
     /// <param name="slot">The slot, with its weight in full precision.</param>
@@ -42,21 +46,21 @@ internal sealed class ScaledRounding(Func<int, int, RoundingParts> partsOf) : IR
     public int MostParameters => 9;
 
     /// <inheritdoc/>
-    public long ParameterCount(LinearSlot slot, LayerStart start)
+    public long ParameterCount(int outFeatures, int inFeatures, WeightGrid grid, LowRankBranch? branch)
     {
-        RoundingParts parts = PartsOf(slot, start);
-        return LearnedScale.ParameterCount(slot, parts, start.Grid) + (parts.TrainsBranch && start.Branch is { } branch ? LearnedBranch.ParameterCount(branch) : 0);
+        RoundingParts parts = PartsOf(outFeatures, inFeatures, grid);
+        return LearnedScale.ParameterCount(outFeatures, inFeatures, parts, grid) + (parts.TrainsBranch && branch is not null ? LearnedBranch.ParameterCount(branch) : 0);
     }
 
     /// <inheritdoc/>
     public ILearnedRounding Create(LinearSlot slot, LayerStart start, Scheme scheme, ParameterArena arena, ulong seed) =>
-        LearnedScale.Create(slot, PartsOf(slot, start), start, arena, seed);
+        LearnedScale.Create(slot, PartsOf(slot.OutFeatures, slot.InFeatures, start.Grid), start, arena, seed);
 
     // What a layer's own grid does not have is not learned there: steps and zero points of grids of floats, zero points of symmetric and two-level ones.
-    private RoundingParts PartsOf(LinearSlot slot, LayerStart start)
+    private RoundingParts PartsOf(int outFeatures, int inFeatures, WeightGrid grid)
     {
-        RoundingParts parts = partsOf(slot.OutFeatures, slot.InFeatures);
-        return parts with { HasOffsets = parts.HasOffsets && start.Grid is not FloatGrid, HasZeroPoints = parts.HasZeroPoints && start.Grid is UniformGrid { Symmetric: false } };
+        RoundingParts parts = partsOf(outFeatures, inFeatures);
+        return parts with { HasOffsets = parts.HasOffsets && grid is not FloatGrid, HasZeroPoints = parts.HasZeroPoints && grid is UniformGrid { Symmetric: false } };
     }
 }
 
@@ -81,7 +85,7 @@ internal sealed class OffsetRounding : IRoundingForm
     public int MostParameters => 3;
 
     /// <inheritdoc/>
-    public long ParameterCount(LinearSlot slot, LayerStart start) => LearnedOffsets.ParameterCount(slot.OutFeatures, slot.InFeatures, start.Grid.GroupsPerRow(slot.InFeatures));
+    public long ParameterCount(int outFeatures, int inFeatures, WeightGrid grid, LowRankBranch? branch) => LearnedOffsets.ParameterCount(outFeatures, inFeatures, grid.GroupsPerRow(inFeatures));
 
     /// <inheritdoc/>
     public ILearnedRounding Create(LinearSlot slot, LayerStart start, Scheme scheme, ParameterArena arena, ulong seed) => LearnedOffsets.Create(slot, scheme, arena);

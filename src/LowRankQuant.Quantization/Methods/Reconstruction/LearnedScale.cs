@@ -40,10 +40,10 @@ internal sealed class LearnedScale : ILearnedRounding
     /// <summary>B and A of the branch where they are learned; empty else.</summary>
     public IReadOnlyList<Variable> BranchFactors => _branch?.LearnedFactors ?? [];
 
-    /// <summary>Learned numbers of a slot, log s1 included.</summary>
-    public static long ParameterCount(LinearSlot slot, RoundingParts parts, WeightGrid grid) =>
-        parts.Shape.ParameterCount(slot.OutFeatures, slot.InFeatures) + (grid is FloatGrid { HasFreeScales: false } ? 0 : (long)slot.OutFeatures * grid.ScalesPerRow(slot.InFeatures))
-        + (parts.HasOffsets ? (long)slot.OutFeatures * slot.InFeatures : 0) + (parts.HasZeroPoints ? (long)slot.OutFeatures * grid.GroupsPerRow(slot.InFeatures) : 0);
+    /// <summary>Learned numbers of a weight, log s1 included.</summary>
+    public static long ParameterCount(int outFeatures, int inFeatures, RoundingParts parts, WeightGrid grid) =>
+        parts.Shape.ParameterCount(outFeatures, inFeatures) + (grid is FloatGrid { HasFreeScales: false } ? 0 : (long)outFeatures * grid.ScalesPerRow(inFeatures))
+        + (parts.HasOffsets ? (long)outFeatures * inFeatures : 0) + (parts.HasZeroPoints ? (long)outFeatures * grid.GroupsPerRow(inFeatures) : 0);
 
     /// <summary>Places the parameters in the arena at their first values: log s1 from the grid, U2 uniform in +-1/sqrt(in), the rest 0.</summary>
     /// <param name="slot">The slot, with its weight in full precision.</param>

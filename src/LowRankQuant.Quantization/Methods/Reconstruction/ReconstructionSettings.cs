@@ -1,4 +1,5 @@
 using System.Globalization;
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;
 
@@ -52,6 +53,9 @@ internal abstract record ReconstructionSettings : MethodSettings
     public override IBlockMethod Create() => new ReconstructionMethod(Method, Steps, Form);
 
     /// <inheritdoc/>
+    public override long LearnedParameters(int outFeatures, int inFeatures, WeightGrid grid) => Form.ParameterCount(outFeatures, inFeatures, grid, null);
+
+    /// <inheritdoc/>
     public override string DescribeLearning() => Describe(Steps);
 
     /// <summary>A training in words.</summary>
@@ -83,7 +87,4 @@ internal abstract record ScaledSettings : ReconstructionSettings
 
     /// <summary>The form of D of a weight.</summary>
     public abstract ScaleShape ShapeOf(int outFeatures, int inFeatures);
-
-    /// <inheritdoc/>
-    public override long LearnedParameters(int outFeatures, int inFeatures) => ShapeOf(outFeatures, inFeatures).ParameterCount(outFeatures, inFeatures);
 }

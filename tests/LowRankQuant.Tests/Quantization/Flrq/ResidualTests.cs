@@ -66,7 +66,7 @@ public sealed class ResidualTests : IDisposable
         LinearSlot slot = _block.Slots[0];
         var stored = (UniformWeight)Corrected(slot, factorBits);
         LayerStart start = LayerStart.OfQuantized(slot, stored, Scheme);
-        using LearnedScale learned = LearnedScale.Create(slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 8), start, arena, 1, trainBranch);
+        using LearnedScale learned = LearnedScale.Create(slot, new RoundingParts(ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 8)) { TrainsBranch = trainBranch }, start, arena, 1);
         var again = (UniformWeight)learned.ToQuantizedWeight();
         Assert.Equal(stored.Codes, again.Codes);
         Assert.Equal(stored.Scales, again.Scales);
@@ -90,7 +90,7 @@ public sealed class ResidualTests : IDisposable
         LinearSlot slot = _block.Slots[0];
         var stored = (TwoLevelWeight)Corrected(slot, 8, TwoLevelGrid.Find(name));
         LayerStart start = LayerStart.OfQuantized(slot, stored, Scheme);
-        using LearnedScale learned = LearnedScale.Create(slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 8), start, arena, 1);
+        using LearnedScale learned = LearnedScale.Create(slot, new RoundingParts(ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 8)), start, arena, 1);
         var again = (TwoLevelWeight)learned.ToQuantizedWeight();
         Assert.Equal(stored.Codes, again.Codes);
         Assert.Equal(stored.Scales.BlockScales, again.Scales.BlockScales);
@@ -197,8 +197,8 @@ public sealed class ResidualTests : IDisposable
     }
 
     private LearnedScale[] Learn(ParameterArena arena, int factorBits) => [.. _block.Slots.Select((slot, i) => LearnedScale.Create(
-        slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 8), LayerStart.OfQuantized(slot, Corrected(slot, factorBits), Scheme), arena, (ulong)i,
-        trainBranch: true))];
+        slot, new RoundingParts(ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, 8)) { TrainsBranch = true },
+        LayerStart.OfQuantized(slot, Corrected(slot, factorBits), Scheme), arena, (ulong)i))];
 
     // Rounded to nearest, with a term of the error that is not the best there is: something is left to learn.
     private QuantizedWeight Corrected(LinearSlot slot, int factorBits, TwoLevelGrid? twoLevel = null)

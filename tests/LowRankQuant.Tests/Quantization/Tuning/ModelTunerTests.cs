@@ -129,6 +129,87 @@ public sealed class ModelTunerTests : IDisposable
     }
 
     [Fact]
+    public void CodesMoveWhereTheyMayAndTheDivergenceFallsFurther()
+    {
+        (Recipe recipe, RunFolder run, CompressedBlockStore store) = Quantize("scales", steps: 16);
+        (_, RunFolder codes, _) = Quantize("codes", steps: 16);
+        TuningReport scales = new ModelTuner(_model, recipe, run, store).Run(_calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+        recipe = recipe with { Tuning = recipe.Tuning! with { CodeRate = 0.05 } };
+        TuningReport report = new ModelTuner(_model, recipe, codes, store).Run(_calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+        Assert.Equal(scales.Before, report.Before);
+        Assert.True(report.After < scales.After, $"{report.Before} -> {report.After}, scales alone {scales.After}");
+        int moved = 0, far = 0, all = 0;
+        for (int index = 0; index < _model.Config.Layers; index++)
+        {
+            using IDecoderBlock block = _model.LoadBlock(index);
+            IReadOnlyList<QuantizedWeight> before = store.Read(codes.BlockFile(index), block), after = store.Read(codes.ResultFile(index), block);
+            for (int i = 0; i < before.Count; i++)
+            {
+                Assert.Equal(((UniformWeight)before[i]).ZeroPoints, ((UniformWeight)after[i]).ZeroPoints);
+                moved += before[i].Codes.Zip(after[i].Codes).Count(pair => pair.First != pair.Second);
+                far += before[i].Codes.Zip(after[i].Codes).Count(pair => Math.Abs(pair.First - pair.Second) > 1);
+                all += before[i].Codes.Length;
+            }
+        }
+        Assert.InRange(moved, all / 10000, all / 5);
+        Assert.Equal(0, far);
+    }
+
+    [Fact]
+    public void ATuningOfCodesThatWasStoppedGoesOnToTheSameBytes()
+    {
+        (Recipe recipe, RunFolder whole, CompressedBlockStore store) = Quantize("whole", steps: 8);
+        (_, RunFolder parts, _) = Quantize("parts", steps: 8);
+        recipe = recipe with { Tuning = recipe.Tuning! with { CodeRate = 0.05 } };
+        TuningReport expected = new ModelTuner(_model, recipe, whole, store).Run(_calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+        using (var stop = new CancellationTokenSource())
+        {
+            var tuner = new ModelTuner(_model, recipe, parts, store) { Progress = (done, all) => { if (done == all - 5) stop.Cancel(); } };
+            Assert.ThrowsAny<OperationCanceledException>(() => tuner.Run(_calibration, new MemoryBudget(0), stop.Token));
+        }
+        // Another number of threads changes nothing.
+        using var more = new CpuDevice(new CpuDeviceOptions { Threads = 3 });
+        using var model = new CausalModel(HuggingFaceCheckpoint.Open(TestData.Demo), more);
+        Assert.Equal(expected, new ModelTuner(model, recipe, parts, store).Run(_calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken));
+        for (int index = 0; index < _model.Config.Layers; index++) Assert.Equal(File.ReadAllBytes(whole.ResultFile(index)), File.ReadAllBytes(parts.ResultFile(index)));
+    }
+
+    [Fact]
+    public void GradientsOfCodesAreThoseOfTheWeightTimesTheStep()
+    {
+        (Recipe recipe, RunFolder run, CompressedBlockStore store) = Quantize("run", steps: 1, ScaleType.Float32);
+        using IDecoderBlock first = _model.LoadBlock(0);
+        UniformWeight weight = ((UniformWeight)store.Read(run.BlockFile(0), first)[0]).WithBranch(null);
+        using var arena = new ParameterArena(_device, TunedLinear.ParameterCount(weight) + weight.Codes.Length, 2);
+        using TunedLinear linear = TunedLinear.Create(weight, arena, digits: null);
+        linear.LearnCodes(weight, first.Slots[0].WeightValues(), arena);
+        Assert.Equal(weight.Codes, linear.Stored(weight).Codes);
+        var dense = new float[weight.Codes.Length];
+        weight.Reconstruct(dense);
+        using Tensor values = _device.From(dense, weight.OutFeatures, weight.InFeatures), slope = _device.Zeros(weight.OutFeatures, weight.InFeatures);
+        float[] found = Gradients(() => new TunedCodes(linear, _device));
+        float[] expected = Gradients(() => new DenseWeight(_device.From(dense, weight.OutFeatures, weight.InFeatures), slope)), plain = slope.ToArray();
+        Assert.NotEmpty(expected);
+        int size = weight.Codes.Length / weight.Scales.Length, at = found.Length - weight.Codes.Length;
+        for (int i = 0; i < plain.Length; i++) Assert.Equal(plain[i] * weight.Scales[i / size], found[at + i], 1e-7f + (1e-4f * Math.Abs(found[at + i])));
+
+        float[] Gradients(Func<IWeightSource> source)
+        {
+            arena.ClearGradients();
+            using var loss = new TuningLoss(_model, _calibration, 2, new MemoryBudget(1 << 30), _folder.File("scratch"), null, Load, _ => { }, TestContext.Current.CancellationToken);
+            loss.Gradients([0, 1], TestContext.Current.CancellationToken);
+            return arena.Gradients.ToArray();
+
+            IDecoderBlock Load(int index)
+            {
+                IDecoderBlock block = _model.LoadBlock(index);
+                if (index == 0) block.Slots[0].Exchange(source()).Dispose();
+                return block;
+            }
+        }
+    }
+
+    [Fact]
     public void ALossThatRunsAwayLeavesTheModelAsItWas()
     {
         (Recipe recipe, RunFolder run, CompressedBlockStore store) = Quantize("run", steps: 4);

@@ -1,0 +1,71 @@
+using System.Text.Json.Nodes;
+
+namespace LowRankQuant.Tests.EndToEnd;
+
+/// <summary>lrq+ on the demo: every option is in the recipe and does something, threads change nothing, what cannot be is refused.</summary>
+public sealed class LrqPlusRunTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData("offsets", "--offsets false")]
+    [InlineData("scales", "--scales none")]
+    [InlineData("scales", "--scales low-rank --rank 8")]
+    [InlineData("zero_points", "--zero-points true")]
+    [InlineData("codes", "--codes gptq")]
+    [InlineData("codes", "--codes flrq+")]
+    [InlineData("harden", "--harden true")]
+    [InlineData("loss", "--loss relative")]
+    public async Task EveryOptionIsWired(string key, string options)
+    {
+        string usual = _folder.File("usual"), other = _folder.File("other");
+        CliResult first = await Lrq.Run(Run(usual)), second = await Lrq.Run([.. Run(other), .. options.Split(' ')]);
+        Assert.True(first.Code == 0, first.Error);
+        Assert.True(second.Code == 0, second.Error);
+        Assert.NotEqual(Lrq.Hashes(usual, name => name.EndsWith(".safetensors", StringComparison.Ordinal)), Lrq.Hashes(other, name => name.EndsWith(".safetensors", StringComparison.Ordinal)));
+        Assert.NotEqual((string?)Stage(usual)[key], (string?)Stage(other)[key]);
+        JsonNode report = JsonNode.Parse(File.ReadAllText(Path.Combine(other, "report.json")))!;
+        Assert.True((double)report["result"]!["klDivergence"]! < (double)report["rtn"]!["klDivergence"]!, report["result"]!.ToJsonString());
+        // The same again from its own recipe.
+        string again = _folder.File("again");
+        Assert.Equal(0, (await Lrq.Run("quantize", "demo", "--recipe", other, "--threads", "1", "--out", again)).Code);
+        Assert.Equal(Lrq.Hashes(other, name => name.EndsWith(".safetensors", StringComparison.Ordinal)), Lrq.Hashes(again, name => name.EndsWith(".safetensors", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public async Task ThreadsChangeNoByte()
+    {
+        string one = _folder.File("one"), two = _folder.File("two");
+        string[] all = ["--scales", "low-rank", "--rank", "8", "--codes", "gptq", "--harden", "true", "--zero-points", "true", "--tune-steps", "4", "--tune-code-rate", "0.05"];
+        CliResult run = await Lrq.Run([.. Run(one), .. all]);
+        Assert.True(run.Code == 0, run.Error);
+        Assert.Equal(0, (await Lrq.Run([.. Run(two, threads: 2), .. all])).Code);
+        Assert.Equal(Lrq.Bytes(one), Lrq.Bytes(two));
+    }
+
+    [Theory]
+    [InlineData("--offsets false --scales none", "--scales none and --offsets false leave nothing but steps to learn")]
+    [InlineData("--rank 8", "--rank is a matter of --scales low-rank")]
+    [InlineData("--codes gptq --start minmax", "--start is found by the method that --codes names")]
+    [InlineData("--tune-code-rate 0.1 --tune-steps 0", "--tune-code-rate needs --tune-steps")]
+    [InlineData("--tune-steps 2 --tune-code-rate -1", "--tune-code-rate -1: must be 0")]
+    public async Task WhatCannotBeIsRefused(string options, string expected)
+    {
+        string output = _folder.File("out");
+        CliResult run = await Lrq.Run([.. Run(output), .. options.Split(' ')]);
+        Assert.Equal(2, run.Code);
+        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(output));
+    }
+
+    private static string[] Run(string output, int threads = 1) =>
+    [
+        "quantize", "demo", "--method", "lrq+", "--bits", "3", "--iterations", "10", "--samples", "8", "--held-out", "2", "--sequence-length", "64", "--eval-windows", "2",
+        "--tune-steps", "0", "--threads", $"{threads}", "--out", output,
+    ];
+
+    private static JsonNode Stage(string output) =>
+        JsonNode.Parse(File.ReadAllText(Path.Combine(output, "recipe.json")))!["stages"]!.AsArray().Select(stage => stage!["lrq+"]).First(stage => stage is not null)!;
+}
