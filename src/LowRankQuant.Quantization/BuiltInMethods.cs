@@ -17,5 +17,5 @@ public static class BuiltInMethods
 {
     /// <summary>All of them.</summary>
     public static MethodCatalog Catalog { get; } = new(
-        [new LrqMethod(), new LrqPlusMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new FlrqMethod(), new FlrqPlusMethod(), new GptqMethod(), new AwqMethod(), new AutoRoundMethod(), .. ErrorFitMethod.All], BuiltInTransforms.All);
+        [new LrqMethod(), new LrqHybridMethod(), new FlexRoundMethod(), new RtnMethod(), new LrqPlusMethod(), new FlrqMethod(), new FlrqPlusMethod(), new GptqMethod(), new AwqMethod(), new AutoRoundMethod(), .. ErrorFitMethod.All], BuiltInTransforms.All);
 }

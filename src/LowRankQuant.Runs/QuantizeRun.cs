@@ -198,6 +198,7 @@ public sealed class QuantizeRun : IQuantizeRun
             Scheme = job.Recipe.Scheme,
             Target = job.Recipe.Target?.Engine,
             Calibration = calibration ?? throw new ArgumentException("A method that plans a whole model needs calibration.", nameof(calibration)),
+            Tokens = job.Recipe.Method.PlanTokens,
             Activations = budget,
             StatisticsBytes = memory.StatisticsBytes,
             Scratch = folder.Work,

@@ -5,7 +5,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Quantization.Methods.Budget;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Tuning;
@@ -42,7 +42,7 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, double? read
         if (reading is { } seconds) stages.Add(new TimedStage(RunStage.Calibration, seconds));
         if (recipe.Method.PlansModel)
         {
-            int windows = ModelPlanner.SensitivityWindows(recipe.SequenceLength, recipe.Samples);
+            int windows = ModelPlanContext.WindowsOf(recipe.Method.PlanTokens, recipe.SequenceLength, recipe.Samples);
             double passes = windows * ((layers * (1 + GradientPass) * block.Window) + (GradientPass * Head(recipe.SequenceLength)));
             stages.Add(new TimedStage(RunStage.Sensitivity, passes + (2 * layers * block.Loading)));
             if (recipe.Method.Budget is not null) stages.Add(new TimedStage(RunStage.Budget, layers * ((recipe.Samples * block.Window) + block.Loading)));

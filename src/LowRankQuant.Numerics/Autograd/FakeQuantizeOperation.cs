@@ -56,7 +56,7 @@ public static class FakeQuantizeOperation
     private static Tensor WholeZeros(Tape tape, Tensor zero, int maxCode)
     {
         Tensor whole = tape.Rent(zero.Shape);
-        whole.CopyFrom([.. zero.ToArray().Select(value => Math.Clamp(MathF.Round(value), 0, maxCode))]);
+        whole.CopyFrom([.. zero.ToArray().Select(value => (float)FakeQuantizeParameters.WholeZero(value, maxCode))]);
         return whole;
     }
 
@@ -115,8 +115,17 @@ public sealed record FakeQuantizeParameters
     /// <summary>V, [outFeatures, inFeatures] in steps, or null.</summary>
     public Variable? Offset { get; init; }
 
-    /// <summary>Zero points that are learned, [outFeatures, groups], rounded to whole codes in the forward pass; null where <see cref="Zero"/> stays.</summary>
+    /// <summary>
+    /// Zero points that are learned, [outFeatures, groups], in units of <see cref="ZeroUnit"/> codes and rounded to whole ones in the forward pass; null where <see cref="Zero"/> stays. The
+    /// gradient counts the unit as 1: whoever steps by signs or by Adam takes no notice.
+    /// </summary>
     public Variable? ZeroPoint { get; init; }
+
+    /// <summary>Codes of a unit of <see cref="ZeroPoint"/>: a zero point has to move by a whole code before anything changes, and learns at the rate of exponents.</summary>
+    public const float ZeroUnit = 8;
+
+    /// <summary>The zero point that a learned number stands for.</summary>
+    public static int WholeZero(float learned, int maxCode) => (int)Math.Clamp(MathF.Round(learned * ZeroUnit), 0, maxCode);
 
     /// <summary>Half the width of the ramps that stand for the jumps of the rounding; 0 for rounding (<see cref="FakeQuantizeArguments.Softness"/>).</summary>
     public float Softness { get; init; }

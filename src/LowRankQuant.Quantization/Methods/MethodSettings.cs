@@ -38,6 +38,12 @@ public abstract record MethodSettings
     /// <summary>Whether the model is looked at as a whole before its first block: <see cref="Plan"/> then gives a plan.</summary>
     public virtual bool PlansModel => false;
 
+    /// <summary>Tokens that the model is looked at with, at most, where it is looked at as a whole.</summary>
+    public virtual int PlanTokens => ModelPlanContext.UsualTokens;
+
+    /// <summary>Whether what was seen of the whole model holds behind transforms that leave the residual stream as it is.</summary>
+    public virtual bool PlanOutlivesFolds => false;
+
     /// <summary>What the method does to a block before it rounds its weights, behind the transforms of the run; null for nothing.</summary>
     public virtual TransformSettings? Transform => null;
 

@@ -19,6 +19,18 @@ public sealed record ModelPlanContext
     /// <summary>Token ids.</summary>
     public required CalibrationSet Calibration { get; init; }
 
+    /// <summary>Enough for stable means of a diagonal.</summary>
+    public const int UsualTokens = 8192;
+
+    /// <summary>Most tokens to look at the model with (<see cref="MethodSettings.PlanTokens"/>).</summary>
+    public int Tokens { get; init; } = UsualTokens;
+
+    /// <summary>The windows to look at it with: the first that hold so many tokens, and at least one.</summary>
+    public int[][] Windows => Calibration.Windows[..WindowsOf(Tokens, Calibration.SequenceLength, Calibration.Windows.Length)];
+
+    /// <summary>How many windows of a length hold so many tokens, of those that there are.</summary>
+    public static int WindowsOf(int tokens, int length, int windows) => Math.Clamp(tokens / length, 1, windows);
+
     /// <summary>Memory for activations.</summary>
     public required MemoryBudget Activations { get; init; }
 

@@ -23,6 +23,9 @@ public sealed record TrainingSettings
     /// <summary>Windows per step.</summary>
     public int Batch { get; init; } = 2;
 
+    /// <summary>Whether blocks learn on the inputs of the full-precision model, and not on those of the model quantized so far.</summary>
+    public bool FullPrecisionInputs { get; init; }
+
     /// <summary>How the loss weighs tokens.</summary>
     public LossWeighting Loss { get; init; } = LossWeighting.Plain;
 

@@ -16,7 +16,8 @@ public sealed class LrqPlusRunTests : IDisposable
     [InlineData("zero_points", "--zero-points true")]
     [InlineData("codes", "--codes gptq")]
     [InlineData("codes", "--codes flrq+")]
-    [InlineData("harden", "--harden true")]
+    [InlineData("harden", "--harden false")]
+    [InlineData("quantized_inputs", "--quantized-inputs false")]
     [InlineData("loss", "--loss relative")]
     public async Task EveryOptionIsWired(string key, string options)
     {
@@ -38,7 +39,7 @@ public sealed class LrqPlusRunTests : IDisposable
     public async Task ThreadsChangeNoByte()
     {
         string one = _folder.File("one"), two = _folder.File("two");
-        string[] all = ["--scales", "low-rank", "--rank", "8", "--codes", "gptq", "--harden", "true", "--zero-points", "true", "--tune-steps", "4", "--tune-code-rate", "0.05"];
+        string[] all = ["--scales", "low-rank", "--rank", "8", "--codes", "gptq", "--zero-points", "true", "--tune-steps", "4", "--tune-code-rate", "0.05"];
         CliResult run = await Lrq.Run([.. Run(one), .. all]);
         Assert.True(run.Code == 0, run.Error);
         Assert.Equal(0, (await Lrq.Run([.. Run(two, threads: 2), .. all])).Code);

@@ -37,7 +37,7 @@ public sealed class AutoRoundMethod : LearnedRoundingMethod
     public override string Source => "Cheng et al., AutoRound, 2309.05516";
 
     /// <inheritdoc/>
-    public override IReadOnlyList<RecipeOption> Options => [Iterations, LearningRate, Batch, Loss, KeepBest, TrainingOptions.Inside];
+    public override IReadOnlyList<RecipeOption> Options => [Iterations, LearningRate, Batch, Loss, KeepBest, TrainingOptions.Inside, QuantizedInputs];
 
     /// <inheritdoc/>
     public override bool TakesFloatGrids => false;
@@ -56,7 +56,7 @@ public sealed class AutoRoundMethod : LearnedRoundingMethod
         if (request.AnyTwoLevel) request.Problems.Add("`method` autoround learns the ranges of groups, which two-level grids do not have; take a uniform grid, or a method that keeps grids (flexround, gptq).");
         int iterations = values.Or(Iterations, UsualIterations);
         double usual = (request.IsPaper && iterations >= ManyIterations && request.Grid.Bits <= FewBits ? 2.0 : 1.0) / Math.Max(1, iterations);
-        TrainingSettings steps = TrainingOptions.Resolve(request, usual);
+        TrainingSettings steps = Training(request, usual);
         return new AutoRoundSettings
         {
             First = GridStart.MinMax,

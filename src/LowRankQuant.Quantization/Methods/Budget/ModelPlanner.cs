@@ -15,9 +15,6 @@ namespace LowRankQuant.Quantization.Methods.Budget;
 /// <param name="damping">Of input covariances.</param>
 internal sealed class ModelPlanner(ModelPlanContext context, double damping)
 {
-    // Enough for stable means; the diagonal is averaged over tokens.
-    private const int SensitivityTokens = 8192;
-
     /// <summary>What is done while sensitivities are measured, for <see cref="ModelPlanContext.Progress"/>.</summary>
     public const string Measuring = "measuring what the model feels";
 
@@ -25,9 +22,6 @@ internal sealed class ModelPlanner(ModelPlanContext context, double damping)
     public const string Planning = "planning grids and ranks";
 
     private readonly CausalModel _model = context.Model;
-
-    /// <summary>Windows that the sensitivity is measured on.</summary>
-    public static int SensitivityWindows(int length, int windows) => Math.Clamp(SensitivityTokens / length, 1, windows);
 
     /// <summary>A plan with the same rule for all layers; only their sensitivity is measured.</summary>
     /// <param name="rankOf">The rank of a layer.</param>
@@ -58,7 +52,7 @@ internal sealed class ModelPlanner(ModelPlanContext context, double damping)
     {
         int[][] windows = context.Calibration.Windows;
         return OutputSensitivity.Measure(
-            _model, windows[..SensitivityWindows(context.Calibration.SequenceLength, windows.Length)], context.Activations, context.Scratch, context.Seed,
+            _model, context.Windows, context.Activations, context.Scratch, context.Seed,
             (done, all) => context.Progress?.Invoke(Measuring, done, all), context.Cancellation);
     }
 

@@ -1,7 +1,5 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Quantization.Methods.Budget;
@@ -14,8 +12,6 @@ namespace LowRankQuant.Quantization.Methods.Budget;
 /// </summary>
 internal static class OutputSensitivity
 {
-    private const ulong SeedPath = 0x46495348;
-
     /// <summary>s of every linear, by module path, [outFeatures] each.</summary>
     /// <param name="model">The model in full precision.</param>
     /// <param name="windows">Token ids.</param>
@@ -36,7 +32,7 @@ internal static class OutputSensitivity
             made.Forward(windows, embedding, model.LoadBlock, cancellation, done => progress(done, 2 * layers));
         }
         using StreamedPasses passes = made;
-        HeadGradients(model, passes, seed, cancellation);
+        LabelGradients.AtHead(model, passes, seed, cancellation);
         var sums = new Dictionary<string, (double[] Segment, double[] Total)>(StringComparer.Ordinal);
         // Of the block that gives its gradients.
         var current = new List<(double[] Segment, double[] Total)>();
@@ -79,49 +75,5 @@ internal static class OutputSensitivity
                 Array.Clear(segment);
             }
         }
-    }
-
-    internal static void HeadGradients(CausalModel model, StreamedPasses passes, ulong seed, CancellationToken cancellation)
-    {
-        Device device = model.Device;
-        using OutputHead head = model.LoadHead();
-        passes.Head(
-            (window, hidden, gradient) =>
-            {
-                using var tape = new Tape(device, recording: true);
-                Variable logits = head.Logits(tape, new Variable(hidden, gradient));
-                int[] labels = Draw(logits.Value, SeededRandom.Derive(seed, SeedPath, (ulong)window));
-                using Tensor loss = device.Empty(hidden.Rows), logSumExp = device.Empty(hidden.Rows);
-                device.Kernels.CrossEntropyForward(logits.Value, labels, loss, logSumExp);
-                using Tensor slope = device.Empty(hidden.Rows, logits.Value.Columns);
-                device.Kernels.CrossEntropyBackward(logits.Value, labels, logSumExp, 1, slope);
-                tape.Backward(logits, slope);
-            },
-            cancellation);
-    }
-
-    // One label per position from the softmax of its logits.
-    private static int[] Draw(Tensor logits, SeededRandom random)
-    {
-        float[] values = logits.ToArray();
-        int columns = logits.Columns;
-        var labels = new int[logits.Rows];
-        for (int row = 0; row < labels.Length; row++)
-        {
-            ReadOnlySpan<float> line = values.AsSpan(row * columns, columns);
-            float largest = float.NegativeInfinity;
-            foreach (float value in line) largest = Math.Max(largest, value);
-            double sum = 0;
-            foreach (float value in line) sum += Math.Exp(value - largest);
-            double rest = random.NextUniform() * sum;
-            int label = 0;
-            for (; label < columns - 1; label++)
-            {
-                rest -= Math.Exp(line[label] - largest);
-                if (rest < 0) break;
-            }
-            labels[row] = label;
-        }
-        return labels;
     }
 }

@@ -19,7 +19,7 @@ public sealed class FlexRoundMethod : LearnedRoundingMethod
     public override MethodSettings Resolve(MethodRequest request)
     {
         (double rate, GridStart start) = LearningRates.Of(request, ScaleForm.Full);
-        return new FlexRoundSettings { Steps = TrainingOptions.Resolve(request, rate), First = LearnedStart.Resolve(request, start), AlwaysSearched = request.AllTwoLevel };
+        return new FlexRoundSettings { Steps = Training(request, rate), First = LearnedStart.Resolve(request, start), AlwaysSearched = request.AllTwoLevel };
     }
 
     private sealed record FlexRoundSettings : ScaledSettings

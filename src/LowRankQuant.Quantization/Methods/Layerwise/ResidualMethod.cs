@@ -21,7 +21,7 @@ internal sealed class ResidualMethod(IBlockMethod first, BlockReconstruction rec
     public bool NeedsCalibration => true;
 
     /// <inheritdoc/>
-    public bool NeedsFullPrecisionInput => first.NeedsFullPrecisionInput;
+    public bool NeedsFullPrecisionInput => first.NeedsFullPrecisionInput || reconstruction.NeedsFullPrecisionInput;
 
     /// <inheritdoc/>
     public bool NeedsFullPrecisionInputs => first.NeedsFullPrecisionInputs;

@@ -19,7 +19,7 @@ public sealed class LrqHybridMethod : LearnedRoundingMethod
     public override MethodSettings Resolve(MethodRequest request)
     {
         (double rate, GridStart start) = LearningRates.Of(request, ScaleForm.LowRank);
-        return new HybridSettings { Steps = TrainingOptions.Resolve(request, rate), First = LearnedStart.Resolve(request, start), AlwaysSearched = request.AllTwoLevel };
+        return new HybridSettings { Steps = Training(request, rate), First = LearnedStart.Resolve(request, start), AlwaysSearched = request.AllTwoLevel };
     }
 
     private sealed record HybridSettings : ScaledSettings

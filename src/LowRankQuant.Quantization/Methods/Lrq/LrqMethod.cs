@@ -52,7 +52,7 @@ public sealed class LrqMethod : LearnedRoundingMethod
             Rank = ResolveRank(request, Rank),
             HasRowOffset = request.Values.Or(RowOffset, true),
             HasColumnOffset = request.Values.Or(ColumnOffset, true),
-            Steps = TrainingOptions.Resolve(request, rate),
+            Steps = Training(request, rate),
             First = LearnedStart.Resolve(request, start),
             AlwaysSearched = request.AllTwoLevel,
         };

@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.FlrqPlus;
 using LowRankQuant.Quantization.Methods.Gptq;
@@ -32,7 +33,16 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
         [new("grid", FirstCodes.Grid), new("gptq", FirstCodes.Gptq), new("flrq+", FirstCodes.FlrqPlus)], "grid");
 
     /// <summary>Whether the rounding is soft at first.</summary>
-    internal static readonly RecipeOption<bool> Harden = Declare.Flag("harden", "Round softly at first, and harder with every twentieth of the steps (TesseraQ)", "false");
+    internal static readonly RecipeOption<bool> Harden = Declare.Flag("harden", "Round softly at first, and harder with every twentieth of the steps (TesseraQ)", "true");
+
+    /// <summary>Rates by code width: the row with the largest width not above the one asked for. Half of those without hardening at 3 bits (docs/results/lrq-plus.md).</summary>
+    private static readonly (int Bits, double Rate)[] Rates = [(3, 5e-3), (2, 1e-2)];
+
+    private const int UsualTuneSteps = 64;
+    private const double UsualCodeRate = 0.01;
+
+    private static readonly RecipeOption<LossWeighting> Loss = Declare.Choice(
+        "loss", "plain, relative: every token's error over its own magnitude, or fisher: relative, by what the model's distribution feels", TrainingOptions.Losses, "fisher");
 
     /// <inheritdoc/>
     public override string Name => "lrq+";
@@ -41,7 +51,13 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
     public override string Summary => "lrq with offsets, a loss in what the model feels, and codes tuned by the whole model's divergence";
 
     /// <inheritdoc/>
-    public override IReadOnlyList<RecipeOption> Options => [Scales, LrqMethod.Rank, Offsets, ZeroPoints, Codes, Harden, .. base.Options];
+    public override IReadOnlyList<RecipeOption> Options => [Scales, LrqMethod.Rank, Offsets, ZeroPoints, Codes, Harden, Loss, .. base.Options.Where(option => option.Key != TrainingOptions.Loss.Key)];
+
+    /// <inheritdoc/>
+    public override int TuneSteps(int bits) => UsualTuneSteps;
+
+    /// <inheritdoc/>
+    public override double TuneCodeRate(int bits) => UsualCodeRate;
 
     /// <inheritdoc/>
     public override MethodSettings Resolve(MethodRequest request)
@@ -54,6 +70,7 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
         if (form == ScaleForm.None && !offsets) request.Problems.Add("`scales` none and `offsets` false leave nothing but steps to learn; leave one of them out.");
         if (codes != FirstCodes.Grid) request.Refuse("is found by the method that `codes` names; leave one of them out", TrainingOptions.Start);
         (double rate, GridStart start) = codes == FirstCodes.Grid ? LearningRates.Of(request, form) : LearningRates.OfResidual(request);
+        if (codes == FirstCodes.Grid && request is { IsPaper: false, Grid: UniformGrid }) rate = Rates.FirstOrDefault(row => request.Grid.Bits >= row.Bits, Rates[^1]).Rate;
         return new LrqPlusSettings
         {
             Scales = form,
@@ -62,7 +79,7 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
             HasZeroPoints = values.Or(ZeroPoints, false),
             Codes = codes,
             Before = Before(request, codes),
-            Steps = TrainingOptions.Resolve(request, rate) with { Harden = values.Or(Harden, false) },
+            Steps = Training(request, rate, LossWeighting.Fisher) with { Harden = values.Or(Harden, true) },
             First = codes == FirstCodes.Grid ? LearnedStart.Resolve(request, start) : start,
             AlwaysSearched = request.AllTwoLevel,
         };

@@ -23,6 +23,9 @@ internal sealed class BlockReconstruction(TrainingSettings options, IRoundingFor
     {
     }
 
+    /// <summary>Whether it learns on the block's input in the full-precision model.</summary>
+    public bool NeedsFullPrecisionInput => options.FullPrecisionInputs;
+
     /// <summary>Trains a block.</summary>
     /// <param name="context">The block, with its weights in full precision in the slots, and its streams.</param>
     /// <param name="starts">One per slot.</param>

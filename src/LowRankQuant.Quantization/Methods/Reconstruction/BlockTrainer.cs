@@ -16,6 +16,7 @@ internal sealed class BlockTrainer : IDisposable
     private const double UsualLossDecay = 0.9;
     private readonly IDecoderBlock _block;
     private readonly BlockStreams _streams;
+    private readonly ActivationStream _inputs;
     private readonly ParameterArena _arena;
     private readonly TrainingSettings _options;
     private readonly Device _device;
@@ -32,7 +33,9 @@ internal sealed class BlockTrainer : IDisposable
         _arena = arena;
         _options = options;
         _device = arena.Device;
-        int rows = options.Batch * streams.QuantizedInput.Rows, columns = streams.QuantizedInput.Columns;
+        _inputs = !options.FullPrecisionInputs ? streams.QuantizedInput
+            : streams.FullPrecisionInput ?? throw new ArgumentException("Learning on full-precision inputs needs them.", nameof(streams));
+        int rows = options.Batch * _inputs.Rows, columns = _inputs.Columns;
         _input = _device.Empty(rows, columns);
         _target = _device.Empty(rows, columns);
         _metric = metric is null ? null : _device.From(metric, columns, columns);
@@ -65,7 +68,7 @@ internal sealed class BlockTrainer : IDisposable
     /// <summary>The loss of the given windows, and its gradients in the arena.</summary>
     public double Gradients(ReadOnlySpan<int> windows)
     {
-        int length = _streams.QuantizedInput.Rows;
+        int length = _inputs.Rows;
         _arena.ClearGradients();
         using var tape = new Tape(_device, recording: true) { Windows = [.. Enumerable.Range(0, windows.Length + 1).Select(window => window * length)] };
         (Variable output, Tensor target, Tensor? weights) = Forward(tape, windows);
@@ -105,11 +108,11 @@ internal sealed class BlockTrainer : IDisposable
 
     private (Variable Output, Tensor Target, Tensor? Weights) Forward(Tape tape, ReadOnlySpan<int> windows)
     {
-        int length = _streams.QuantizedInput.Rows, rows = windows.Length * length;
+        int length = _inputs.Rows, rows = windows.Length * length;
         Tensor target = _target.RowRange(0, rows);
         for (int i = 0; i < windows.Length; i++) _streams.Target.Read(windows[i], target.RowRange(i * length, length));
         Tensor? weights = _weights?.Slice(0, rows);
         if (weights is not null) TokenWeights.InverseMeanSquare(target, weights);
-        return (_streams.QuantizedInput.Forward(_block, tape, windows, _input.RowRange(0, rows)), target, weights);
+        return (_inputs.Forward(_block, tape, windows, _input.RowRange(0, rows)), target, weights);
     }
 }

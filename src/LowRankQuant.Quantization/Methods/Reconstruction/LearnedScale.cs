@@ -91,7 +91,8 @@ internal sealed class LearnedScale : ILearnedRounding
             RowOffset = row,
             ColumnOffset = column,
             Offset = parts.HasOffsets ? arena.TakeZeros(outFeatures, inFeatures) : null,
-            ZeroPoint = parts.HasZeroPoints ? arena.TakeBounded(fit.Zeros, 0, grid.MaxCode, outFeatures, groups) : null,
+            ZeroPoint = parts.HasZeroPoints ? arena.TakeBounded(
+                [.. fit.Zeros.Select(zero => zero / FakeQuantizeParameters.ZeroUnit)], 0, grid.MaxCode / FakeQuantizeParameters.ZeroUnit, outFeatures, groups) : null,
         };
         Tensor? multiples = fit.LogMultiples.Length == 0 ? null : device.From(fit.LogMultiples, outFeatures, groups);
         return new LearnedScale(slot, fit, parameters, multiples, residual, branch);
@@ -112,7 +113,7 @@ internal sealed class LearnedScale : ILearnedRounding
     {
         Device device = Parameters.Zero.Device;
         FittedGrid fit = _start.HasFreeScales ? _start.WithScales([.. Parameters.LogScale.Value.ToArray().Select(log => MathF.Exp(log))]) : _start;
-        if (Parameters.ZeroPoint is { } zeros) fit = fit.WithZeros([.. zeros.Value.ToArray().Select(zero => (byte)MathF.Round(zero))]);
+        if (Parameters.ZeroPoint is { } zeros) fit = fit.WithZeros([.. zeros.Value.ToArray().Select(zero => (byte)FakeQuantizeParameters.WholeZero(zero, Parameters.MaxCode))]);
         return fit.Round(Parameters.Weight.ToArray(), Exponent(device), Parameters.Offset?.Value.ToArray(), device.HostWorkers).WithBranch(_branch?.ToBranch());
     }
 

@@ -2,7 +2,6 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
-using LowRankQuant.Quantization.Methods.Budget;
 
 namespace LowRankQuant.Quantization.Methods.Reconstruction;
 
@@ -30,8 +29,8 @@ internal static class OutputMetric
     public static float[][] Measure(ModelPlanContext context)
     {
         CausalModel model = context.Model;
-        int layers = model.Config.Layers, hidden = model.Config.HiddenSize, length = context.Calibration.SequenceLength;
-        int[][] windows = context.Calibration.Windows[..Math.Clamp(Tokens / length, 1, context.Calibration.Windows.Length)];
+        int layers = model.Config.Layers, hidden = model.Config.HiddenSize;
+        int[][] windows = context.Windows;
         var squares = new float[layers, windows.Length][];
         using InputEmbedding embedding = model.LoadEmbedding();
         using var passes = new StreamedPasses(model, embedding, windows, context.Activations, context.Scratch);
@@ -43,7 +42,7 @@ internal static class OutputMetric
                 TokenWeights.InverseMeanSquare(output, inverse);
                 squares[block, window] = [.. inverse.ToArray().Select(weight => 1 / weight)];
             });
-        OutputSensitivity.HeadGradients(model, passes, context.Seed, context.Cancellation);
+        LabelGradients.AtHead(model, passes, context.Seed, context.Cancellation);
         var metrics = new float[layers][];
         double[] sum = [];
         passes.Backward(

@@ -18,6 +18,9 @@ internal sealed class ReconstructionMethod(string name, TrainingSettings options
     public bool NeedsCalibration => true;
 
     /// <inheritdoc/>
+    public bool NeedsFullPrecisionInput => options.FullPrecisionInputs;
+
+    /// <inheritdoc/>
     public QuantizedBlock Quantize(BlockContext context) => _reconstruction.Solve(
         context, [.. context.Block.Slots.Select(slot => LayerStart.OfWeight(slot, context.SchemeOf(slot), context.Device.HostWorkers))], "rounded to nearest");
 }

@@ -29,7 +29,7 @@ internal abstract record ReconstructionSettings : MethodSettings
     public override GridStart Start => First;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<KeyValuePair<string, string>> Values => [.. Own, .. TrainingOptions.ValuesOf(Steps), .. TakesStart ? new[] { TrainingOptions.Start.With(First) } : []];
+    public override IReadOnlyList<KeyValuePair<string, string>> Values => [.. Own, .. TrainingOptions.ValuesOf(Steps), .. TakesStart ? new[] { TrainingOptions.Start.With(First) } : [], .. Steps.FullPrecisionInputs ? new[] { LearnedRoundingMethod.QuantizedInputs.With(false) } : []];
 
     /// <inheritdoc/>
     public override IReadOnlyList<TimedPart> TimedParts => [Timed(this)];
@@ -45,6 +45,13 @@ internal abstract record ReconstructionSettings : MethodSettings
 
     /// <inheritdoc/>
     public override bool PlansModel => Steps.Loss == LossWeighting.Fisher;
+
+    /// <inheritdoc/>
+    public override int PlanTokens => OutputMetric.Tokens;
+
+    /// <inheritdoc/>
+    /// <remarks>Of the blocks only what comes out is looked at.</remarks>
+    public override bool PlanOutlivesFolds => true;
 
     /// <inheritdoc/>
     public override ModelPlan Plan(ModelPlanContext context) => new(new Dictionary<string, LayerPlan>()) { OutputMetrics = OutputMetric.Measure(context) };

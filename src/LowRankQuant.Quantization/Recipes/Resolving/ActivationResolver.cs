@@ -104,8 +104,8 @@ internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> kno
     {
         if (activations is not null && method.MayHaveBranches)
             problems.Add($"`activations` do not go with the low-rank branches of {method.Method}: engines give branches inputs that are not quantized; give `rank` 0, or another method.");
-        if (transforms.Count > 0 && method.PlansModel)
-            problems.Add($"`transform` does not go with a {method.Method} that looks at the whole model before its first block; leave one of them out (`weigh_outputs` false, no `target_bits`, a number as `damping`).");
+        if (method.PlansModel && transforms.Any(transform => transform.ChangesStream || !method.PlanOutlivesFolds))
+            problems.Add($"`transform` does not go with a {method.Method} that looks at the whole model before its first block; leave one of them out (`weigh_outputs` false, no `target_bits`, a number as `damping`, `loss` relative).");
     }
 
     private TransformDeclaration? Find(string name) => known.FirstOrDefault(transform => transform.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
