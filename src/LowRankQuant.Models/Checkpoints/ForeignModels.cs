@@ -54,7 +54,7 @@ internal static partial class ForeignModels
 
     /// <summary>A word about models of the hub for a path that does not exist; empty where it is none.</summary>
     public static string HubHint(string path) =>
-        HubName().IsMatch(path) ? $" If {path} is a name on the Hugging Face hub, download it first: hf download {path} --local-dir DIR." : "";
+        HubName().IsMatch(path) ? $" For the model of that name on the Hugging Face hub say hf://{path}." : "";
 
     /// <summary>Where the model is, when it lies deeper in a folder: a snapshot in the hub's cache, or the only folder within.</summary>
     public static string NestedHint(string folder)
