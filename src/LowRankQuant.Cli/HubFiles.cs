@@ -51,10 +51,9 @@ internal sealed class HubFiles(Terminal terminal, Func<HubOptions> options)
     public HubSnapshot Fetch(HubName name, HubOptions hub, IReadOnlyList<string>? patterns, CancellationToken cancellation)
     {
         using RunNarrator narrator = RunDisplay.Create(terminal, json: true);
-        using var fetch = new HubFetch(hub);
         try
         {
-            return fetch.FetchAsync(name, patterns, new HubView(narrator), cancellation).GetAwaiter().GetResult();
+            return new HubFetch(hub).FetchAsync(name, patterns, new HubView(narrator), cancellation).GetAwaiter().GetResult();
         }
         catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
         {

@@ -27,7 +27,7 @@ internal sealed partial class HubAnswers(HubOptions options, HubAddresses addres
         if (IsTransient(response.StatusCode))
         {
             TimeSpan? wait = Wait(response);
-            if (wait <= options.LongestWait || wait is null) return new TransientHubException($"{name}: {what}: {asked} time after time; try later.", wait: wait) { Status = status, Code = code };
+            if (wait <= options.LongestWait || wait is null) return new TransientHubException($"{name}: {what}: {asked}", "try later", wait: wait) { Status = status, Code = code };
             return new HubException($"{name}: {what}: {asked} and asks to wait for {Math.Ceiling(wait.Value.TotalSeconds):0} s; try then. With a token the hub answers more often.") { Status = status, Code = code };
         }
         string? commit = Header(response, "X-Repo-Commit");

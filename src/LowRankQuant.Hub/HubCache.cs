@@ -93,7 +93,7 @@ internal sealed class HubCache(string root, HubName name)
         string file = File(commit, path), blob = Blob(etag), folder = Path.GetDirectoryName(file)!;
         Directory.CreateDirectory(folder);
         string target = Path.GetRelativePath(folder, blob);
-        if (new FileInfo(file).LinkTarget is { } there ? there == target : System.IO.File.Exists(file) && new FileInfo(file).Length == new FileInfo(blob).Length) return;
+        if (new FileInfo(file).LinkTarget is { } there ? there == target : System.IO.File.Exists(file) && FileLength.Of(file) == FileLength.Of(blob)) return;
         // Made beside its place and renamed: somebody may be reading what stands there.
         string made = $"{file}.{Guid.NewGuid():N}";
         try

@@ -14,6 +14,8 @@ internal sealed partial class HubClient : IDisposable
     private const int LargestAnswer = 32 << 20;
     private const int MostPages = 1000, MostFiles = 200_000;
 
+    private static readonly TimeSpan NoticedPause = TimeSpan.FromSeconds(1);
+
     private readonly HubOptions _options;
     private readonly HubAddresses _addresses;
     private readonly HubTransport _transport;
@@ -22,7 +24,8 @@ internal sealed partial class HubClient : IDisposable
     /// <summary>Opens nothing yet.</summary>
     /// <param name="options">The hub.</param>
     /// <param name="time">Whose clock pauses go by.</param>
-    public HubClient(HubOptions options, TimeProvider time)
+    /// <param name="told">Told about pauses that somebody would notice.</param>
+    public HubClient(HubOptions options, TimeProvider time, Action<string> told)
     {
         _options = options;
         _addresses = new HubAddresses(options.Endpoint);
@@ -36,6 +39,11 @@ internal sealed partial class HubClient : IDisposable
             BackoffType = DelayBackoffType.Exponential,
             UseJitter = true,
             DelayGenerator = failed => ValueTask.FromResult((failed.Outcome.Exception as TransientHubException)?.Wait),
+            OnRetry = failed =>
+            {
+                if (failed.RetryDelay >= NoticedPause && failed.Outcome.Exception is TransientHubException failure) told($"{failure.What}; again in {failed.RetryDelay.TotalSeconds:0} s");
+                return ValueTask.CompletedTask;
+            },
         }).Build();
     }
 
@@ -140,11 +148,11 @@ internal sealed partial class HubClient : IDisposable
         }
         catch (OperationCanceledException slow) when (!cancellation.IsCancellationRequested)
         {
-            throw new TransientHubException($"{HubAddresses.Shown(address)}: the answer does not end within {_options.StallTimeout.TotalSeconds:0} s.", slow);
+            throw new TransientHubException($"{HubAddresses.Shown(address)}: the answer does not end within {_options.StallTimeout.TotalSeconds:0} s", "try later", slow);
         }
         catch (Exception cut) when (cut is IOException or HttpRequestException)
         {
-            throw new TransientHubException($"{HubAddresses.Shown(address)}: {cut.Message}", cut);
+            throw new TransientHubException($"{HubAddresses.Shown(address)}: {cut.Message.TrimEnd('.')}", "try later", cut);
         }
         return body.ToArray();
     }

@@ -12,6 +12,7 @@ namespace LowRankQuant.Hub;
 internal sealed class HubDownload(HubClient client, HubCache cache, HubName name, HubOptions options)
 {
     private const int BufferSize = 1 << 20;
+    private const string Kept = "what came is kept, and the same command goes on from there";
 
     /// <summary>Fetches a file that the cache lacks, and puts it into the commit's folder.</summary>
     /// <param name="commit">The commit.</param>
@@ -79,7 +80,7 @@ internal sealed class HubDownload(HubClient client, HubCache cache, HubName name
         if (response.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable)
         {
             part.Restart();
-            throw new TransientHubException($"{where}: {HubAddresses.Shown(response.RequestMessage!.RequestUri!)} answers 416 to a range within the file's {file.Size} bytes.");
+            throw new TransientHubException($"{where}: {HubAddresses.Shown(response.RequestMessage!.RequestUri!)} answers 416 to a range within the file's {file.Size} bytes", "try later");
         }
         if (response.StatusCode == HttpStatusCode.PartialContent)
         {
@@ -115,7 +116,7 @@ internal sealed class HubDownload(HubClient client, HubCache cache, HubName name
         {
             ArrayPool<byte>.Shared.Return(buffer);
         }
-        if (part.Length < file.Size) throw new TransientHubException($"{where}: the connection ended after {part.Length} of {file.Size} bytes, time after time. What came is kept: the same command goes on from there.");
+        if (part.Length < file.Size) throw new TransientHubException($"{where}: the connection ended after {part.Length} of {file.Size} bytes", Kept);
 
         // What the net does may pass; what the disk does is not caught here.
         async Task<T> ReadAsync<T>(Func<Task<T>> read)
@@ -127,11 +128,11 @@ internal sealed class HubDownload(HubClient client, HubCache cache, HubName name
             }
             catch (OperationCanceledException slow) when (!cancellation.IsCancellationRequested)
             {
-                throw new TransientHubException($"{where}: nothing came for {options.StallTimeout.TotalSeconds:0} s, time after time. What came is kept: the same command goes on from there.", slow);
+                throw new TransientHubException($"{where}: nothing came for {options.StallTimeout.TotalSeconds:0} s", Kept, slow);
             }
             catch (Exception cut) when (cut is IOException or HttpRequestException)
             {
-                throw new TransientHubException($"{where}: the connection was cut after {part.Length} of {file.Size} bytes, time after time ({cut.Message}). What came is kept: the same command goes on from there.", cut);
+                throw new TransientHubException($"{where}: the connection was cut after {part.Length} of {file.Size} bytes ({cut.Message.TrimEnd('.')})", Kept, cut);
             }
         }
     }

@@ -31,10 +31,13 @@ public class HubException : Exception
 }
 
 /// <summary>A failure that may pass: a connection that was cut, a server that is busy or asks to wait.</summary>
-/// <param name="message">The message, should it not pass.</param>
+/// <param name="what">What happened, without a full stop.</param>
+/// <param name="remedy">What to do should it not pass, without a full stop.</param>
 /// <param name="inner">Its cause.</param>
 /// <param name="wait">How long the server asks to wait; null where it does not say.</param>
-internal sealed class TransientHubException(string message, Exception? inner = null, TimeSpan? wait = null) : HubException(message, inner)
+internal sealed class TransientHubException(string what, string remedy, Exception? inner = null, TimeSpan? wait = null) : HubException($"{what}, time after time; {remedy}.", inner)
 {
+    public string What { get; } = what;
+
     public TimeSpan? Wait { get; } = wait;
 }

@@ -3,23 +3,10 @@ using LowRankQuant.Formats;
 namespace LowRankQuant.Hub;
 
 /// <summary>From a name to files: asks the hub what there is, fetches what the cache lacks, several files at a time, and says where it lies.</summary>
-public sealed class HubFetch : IDisposable
+/// <param name="options">The hub and the cache.</param>
+/// <param name="time">Whose clock pauses go by; null for the system's.</param>
+public sealed class HubFetch(HubOptions options, TimeProvider? time = null)
 {
-    private readonly HubOptions _options;
-    private readonly HubClient _client;
-
-    /// <summary>Opens no connection yet.</summary>
-    /// <param name="options">The hub and the cache.</param>
-    /// <param name="time">Whose clock pauses go by; null for the system's.</param>
-    public HubFetch(HubOptions options, TimeProvider? time = null)
-    {
-        _options = options;
-        _client = new HubClient(options, time ?? TimeProvider.System);
-    }
-
-    /// <inheritdoc/>
-    public void Dispose() => _client.Dispose();
-
     /// <summary>Fetches a model's files, or the file that the name has in it.</summary>
     /// <param name="name">What is wanted.</param>
     /// <param name="patterns">Files wanted instead (<c>*</c> any characters, <c>?</c> one); null for those that make a model.</param>
@@ -32,34 +19,39 @@ public sealed class HubFetch : IDisposable
     {
         if (name is { IsDataset: true, Path: null } && patterns is null)
             throw new HubException($"{name}: is a whole data set; name a file of it, such as {name with { Path = "train.jsonl" }}, or patterns of files.");
-        var cache = new HubCache(_options.Cache, name);
+        var cache = new HubCache(options.Cache, name);
         var tally = new HubTally(progress);
-        if (_options.Offline) return Cached(cache, name, patterns, $"no network is asked (HF_HUB_OFFLINE), and {_options.Cache}");
+        if (options.Offline) return Cached(cache, name, patterns, $"no network is asked (HF_HUB_OFFLINE), and {options.Cache}");
         // A commit's file never changes.
         if (name is { Path: { } known, IsCommit: true } && HubSelection.Parts(known).All(part => File.Exists(cache.File(name.Revision, part)))) return Snapshot(cache, name, name.Revision, HubSelection.Parts(known), known, 0);
+        using var client = new HubClient(options, time ?? TimeProvider.System, line => tally.Say(line));
+        var work = new Work(client, cache, name, tally);
         try
         {
-            cache.Prepare();
-            return name.Path is { } path ? await FileAsync(cache, name, path, tally, cancellation).ConfigureAwait(false)
-                : await RepositoryAsync(cache, name, patterns, tally, cancellation).ConfigureAwait(false);
+            return name.Path is { } path ? await FileAsync(work, path, cancellation).ConfigureAwait(false)
+                : await RepositoryAsync(work, patterns, cancellation).ConfigureAwait(false);
         }
         catch (TransientHubException failure) when (tally.Total == 0 && cache.Commit(name.Revision) is { } commit && cache.Files(commit).Count > 0)
         {
-            HubSnapshot there = Cached(cache, name, patterns, $"{failure.Message} And {_options.Cache}");
+            HubSnapshot there = Cached(cache, name, patterns, $"{failure.Message} And {options.Cache}");
             tally.Say($"{failure.Message.TrimEnd('.')}; taking what the cache has: {name.Repository} of commit {commit}", HubLine.Warning);
             return there;
         }
     }
 
-    private async Task<HubSnapshot> FileAsync(HubCache cache, HubName name, string path, HubTally tally, CancellationToken cancellation)
+    /// <summary>What the parts of one fetch share.</summary>
+    private sealed record Work(HubClient Client, HubCache Cache, HubName Name, HubTally Tally);
+
+    private async Task<HubSnapshot> FileAsync(Work work, string path, CancellationToken cancellation)
     {
+        (HubClient client, HubCache cache, HubName name, _) = work;
         var files = new List<HubFile>();
         string? commit = null;
         foreach (string part in HubSelection.Parts(path))
         {
             try
             {
-                (HubFile file, commit) = await _client.FileAsync(commit is null ? name : name.At(commit), part, cancellation).ConfigureAwait(false);
+                (HubFile file, commit) = await client.FileAsync(commit is null ? name : name.At(commit), part, cancellation).ConfigureAwait(false);
                 files.Add(file);
             }
             catch (HubException absent) when (absent is { Code: HubAnswers.EntryNotFound, Commit: { } of })
@@ -69,15 +61,16 @@ public sealed class HubFetch : IDisposable
                 throw;
             }
         }
-        long came = await DownloadAsync(cache, name, commit!, files, tally, cancellation).ConfigureAwait(false);
+        long came = await DownloadAsync(work, commit!, files, cancellation).ConfigureAwait(false);
         cache.SetCommit(name.Revision, commit!);
         return Snapshot(cache, name, commit!, [.. files.Select(file => file.Path)], path, came);
     }
 
-    private async Task<HubSnapshot> RepositoryAsync(HubCache cache, HubName name, IReadOnlyList<string>? patterns, HubTally tally, CancellationToken cancellation)
+    private async Task<HubSnapshot> RepositoryAsync(Work work, IReadOnlyList<string>? patterns, CancellationToken cancellation)
     {
-        string commit = await _client.CommitAsync(name, cancellation).ConfigureAwait(false);
-        IReadOnlyList<HubFile> all = await _client.FilesAsync(name, commit, cancellation).ConfigureAwait(false);
+        (HubClient client, HubCache cache, HubName name, _) = work;
+        string commit = await client.CommitAsync(name, cancellation).ConfigureAwait(false);
+        IReadOnlyList<HubFile> all = await client.FilesAsync(name, commit, cancellation).ConfigureAwait(false);
         string[] names = [.. all.Select(file => file.Path)];
         HubSelection selection = patterns is null ? HubSelection.Of(names, name) : HubSelection.Of(names, name, patterns);
         long came = 0;
@@ -85,23 +78,25 @@ public sealed class HubFetch : IDisposable
         if (selection.Index is { } index)
         {
             // The index says which shards are the model: some repositories hold it twice.
-            came = await DownloadAsync(cache, name, commit, [.. all.Where(file => file.Path == index)], tally, cancellation).ConfigureAwait(false);
+            came = await DownloadAsync(work, commit, [.. all.Where(file => file.Path == index)], cancellation).ConfigureAwait(false);
             wanted.UnionWith(HubSelection.Shards(cache.File(commit, index), names, name));
         }
         HubFile[] files = [.. all.Where(file => wanted.Contains(file.Path))];
-        came += await DownloadAsync(cache, name, commit, [.. files.Where(file => file.Path != selection.Index)], tally, cancellation).ConfigureAwait(false);
+        came += await DownloadAsync(work, commit, [.. files.Where(file => file.Path != selection.Index)], cancellation).ConfigureAwait(false);
         cache.SetCommit(name.Revision, commit);
         return Snapshot(cache, name, commit, [.. files.Select(file => file.Path)], selection.Gguf, came);
     }
 
-    private async Task<long> DownloadAsync(HubCache cache, HubName name, string commit, IReadOnlyList<HubFile> files, HubTally tally, CancellationToken cancellation)
+    private async Task<long> DownloadAsync(Work work, string commit, IReadOnlyList<HubFile> files, CancellationToken cancellation)
     {
+        (HubClient client, HubCache cache, HubName name, HubTally tally) = work;
+        cache.Prepare();
         HubFile[] missing = [.. files.Where(file => !cache.Has(file.ETag, file.Size))];
         DiskSpace.Require(cache.Folder, missing.Sum(file => file.Size - Left(cache, file)));
         if (missing.Length > 0) tally.Begin(missing.Length, missing.Sum(file => file.Size), name);
-        var download = new HubDownload(_client, cache, name, _options);
+        var download = new HubDownload(client, cache, name, options);
         long came = 0;
-        await Parallel.ForEachAsync(files, new ParallelOptions { MaxDegreeOfParallelism = _options.Parallel, CancellationToken = cancellation }, async (file, stop) =>
+        await Parallel.ForEachAsync(files, new ParallelOptions { MaxDegreeOfParallelism = options.Parallel, CancellationToken = cancellation }, async (file, stop) =>
         {
             bool counted = missing.Contains(file);
             long bytes = await download.RunAsync(commit, file, more => tally.Advance(counted ? more : 0), line => tally.Say(line), stop).ConfigureAwait(false);
@@ -139,7 +134,5 @@ public sealed class HubFetch : IDisposable
     }
 
     private static HubSnapshot Snapshot(HubCache cache, HubName name, string commit, IReadOnlyList<string> files, string? opened, long came) => new(
-        name, commit, cache.Snapshot(commit), opened is null ? cache.Snapshot(commit) : cache.File(commit, opened), files, files.Sum(file => Size(cache.File(commit, file))), came);
-
-    private static long Size(string file) => new FileInfo(file) is { } there && there.ResolveLinkTarget(returnFinalTarget: true) is FileInfo blob ? blob.Length : new FileInfo(file).Length;
+        name, commit, cache.Snapshot(commit), opened is null ? cache.Snapshot(commit) : cache.File(commit, opened), files, files.Sum(file => FileLength.Of(cache.File(commit, file))), came);
 }

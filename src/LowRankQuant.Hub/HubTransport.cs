@@ -74,11 +74,12 @@ internal sealed class HubTransport : IDisposable
         }
         catch (OperationCanceledException slow) when (!cancellation.IsCancellationRequested)
         {
-            throw new TransientHubException($"{HubAddresses.Shown(address)}: no answer within {_options.StallTimeout.TotalSeconds:0} s.", slow);
+            throw new TransientHubException($"{HubAddresses.Shown(address)}: no answer within {_options.StallTimeout.TotalSeconds:0} s", "try later", slow);
         }
         catch (HttpRequestException failure)
         {
-            throw new TransientHubException($"{HubAddresses.Shown(address)} is not reached: {failure.Message.TrimEnd('.')}. HF_ENDPOINT names another hub, HTTPS_PROXY a proxy.", failure);
+            string remedy = _addresses.IsOwn(address) ? "HF_ENDPOINT names another hub, HTTPS_PROXY a proxy" : "try later";
+            throw new TransientHubException($"{HubAddresses.Shown(address)} is not reached: {failure.Message.TrimEnd('.')}", remedy, failure);
         }
     }
 }

@@ -37,7 +37,7 @@ internal static partial class ForeignModels
     /// <returns>The rest of a sentence that begins with the path.</returns>
     public static string? Describe(string path)
     {
-        if (new FileInfo(path).Length == 0) return "is empty; download it again.";
+        if (FileLength.Of(path) == 0) return "is empty; download it again.";
         string? byExtension = ByExtension.GetValueOrDefault(Path.GetExtension(path));
         // What the bytes say is true; pickles have several forms, and one message.
         bool bytesSayMore = FileKind.Foreign(path) is { } foreign && (byExtension is null || !foreign.Contains("pickle", StringComparison.Ordinal));

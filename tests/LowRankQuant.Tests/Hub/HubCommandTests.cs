@@ -90,7 +90,7 @@ public class HubCommandTests
         using var folder = new TemporaryFolder();
         await using HubServer server = await StartDemo();
         HubOptions options = server.Options(folder);
-        Assert.Equal(2, (await Run(options, "quantize", "acme/demo", "--iterations", "many", "--out", folder.File("o"))).Code);
+        Assert.Equal(2, (await Run(options, "quantize", "acme/demo", "--memory", "lots", "--out", folder.File("o"))).Code);
         Assert.Equal(2, (await Run(options, "eval", "acme/demo")).Code);
         Assert.Equal(2, (await Run(options, "convert", "acme/demo", "--dtype", "int3")).Code);
         Assert.Equal(2, (await Run(options, "correct", "acme/demo", "--reference", "acme/demo")).Code);

@@ -11,8 +11,7 @@ public class HubFetchTests
 
     private static async Task<HubSnapshot> Fetch(HubOptions options, string name, IProgress<HubProgress>? progress = null, params string[] patterns)
     {
-        using var fetch = new HubFetch(options);
-        return await fetch.FetchAsync(HubName.Parse($"hf://{name}"), patterns.Length > 0 ? patterns : null, progress, Cancellation);
+        return await new HubFetch(options).FetchAsync(HubName.Parse($"hf://{name}"), patterns.Length > 0 ? patterns : null, progress, Cancellation);
     }
 
     // The steps of the recording, without the list of files, which is optional there. A file of data is not among what was recorded.

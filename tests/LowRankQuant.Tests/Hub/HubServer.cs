@@ -1,10 +1,13 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using LowRankQuant.Hub;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging;
 
 namespace LowRankQuant.Tests.Hub;
@@ -216,11 +219,22 @@ internal sealed class HubServer : IAsyncDisposable
         int end = content.Length;
         bool cut = isLarge && Faults.TakesCut();
         if (cut) end = Math.Min(end, from + Faults.CutAfter);
-        if (isLarge && Faults.Stalls) end = from + 1000;
+        if (isLarge && Faults.Stalls) end = Math.Min(end, from + 1000);
         await response.Body.WriteAsync(content.AsMemory(from, end - from));
         await response.Body.FlushAsync();
-        if (isLarge && Faults.Stalls) await Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
-        if (cut) context.Abort();
+        if (isLarge && Faults.Stalls && end < content.Length) await GoneAsync(context);
+        if (cut) await CutAsync(context);
         else if (isLarge && Faults.Surplus > 0) await response.Body.WriteAsync(new byte[Faults.Surplus]);
     }
+
+    /// <summary>Ends the connection behind what was sent: aborting would take back what is on its way.</summary>
+    private static async Task CutAsync(HttpContext context)
+    {
+        await Task.Delay(100, TestContext.Current.CancellationToken);
+        context.Features.GetRequiredFeature<IConnectionSocketFeature>().Socket.Shutdown(SocketShutdown.Send);
+        await GoneAsync(context);
+        context.Abort();
+    }
+
+    private static Task GoneAsync(HttpContext context) => Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
 }
