@@ -49,7 +49,7 @@ internal sealed partial class HubAnswers(HubOptions options, HubAddresses addres
         if (code == "RepoNotFound" || status is 401 or 404)
         {
             string token = options.Token is null ? "for a private one give a token by HF_TOKEN or in the file " + options.TokenFile : "the token that was sent may not see it";
-            return $"{name}: there is no such {(name.IsDataset ? "data set" : "model")} on {addresses.Home}, or it is private: {asked}. Look how it is written; {token}. A path that was meant does not exist here.";
+            return $"{name}: there is no such {(name.IsDataset ? "data set" : "model")} on {addresses.Home}, or it is private: {asked}. Look how it is written; {token}.";
         }
         return $"{name}: {what}: {asked}.";
     }

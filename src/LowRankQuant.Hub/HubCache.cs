@@ -62,15 +62,14 @@ internal sealed class HubCache(string root, HubName name)
     public void SetCommit(string revision, string commit)
     {
         if (revision == commit || Commit(revision) == commit) return;
-        AtomicFile.WriteAllText(Ref(revision), commit);
+        Put(Ref(revision), made => System.IO.File.WriteAllText(made, commit));
     }
 
     /// <summary>Notes that a commit has no such file.</summary>
     public void SetAbsent(string commit, string path)
     {
         string file = Absent(commit, path);
-        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
-        if (!System.IO.File.Exists(file)) System.IO.File.Create(file).Dispose();
+        if (!System.IO.File.Exists(file)) Put(file, made => System.IO.File.WriteAllText(made, ""));
     }
 
     /// <summary>Whether a commit is known to have no such file.</summary>
@@ -91,12 +90,9 @@ internal sealed class HubCache(string root, HubName name)
     public void Place(string commit, string path, string etag)
     {
         string file = File(commit, path), blob = Blob(etag), folder = Path.GetDirectoryName(file)!;
-        Directory.CreateDirectory(folder);
         string target = Path.GetRelativePath(folder, blob);
         if (new FileInfo(file).LinkTarget is { } there ? there == target : System.IO.File.Exists(file) && FileLength.Of(file) == FileLength.Of(blob)) return;
-        // Made beside its place and renamed: somebody may be reading what stands there.
-        string made = $"{file}.{Guid.NewGuid():N}";
-        try
+        Put(file, made =>
         {
             try
             {
@@ -106,13 +102,7 @@ internal sealed class HubCache(string root, HubName name)
             {
                 System.IO.File.Copy(blob, made);
             }
-            System.IO.File.Move(made, file, overwrite: true);
-        }
-        catch
-        {
-            System.IO.File.Delete(made);
-            throw;
-        }
+        });
     }
 
     /// <summary>Makes the folders.</summary>
@@ -120,7 +110,24 @@ internal sealed class HubCache(string root, HubName name)
     {
         Directory.CreateDirectory(Path.Combine(Folder, "blobs"));
         string tag = Path.Combine(root, TagFile);
-        if (!System.IO.File.Exists(tag)) AtomicFile.WriteAllText(tag, Tag);
+        if (!System.IO.File.Exists(tag)) Put(tag, made => System.IO.File.WriteAllText(made, Tag));
+    }
+
+    // Made beside its place, under a name that no other process takes, and renamed: somebody may be reading what stands there, or writing the same.
+    private static void Put(string file, Action<string> make)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+        string made = $"{file}.{Guid.NewGuid():N}";
+        try
+        {
+            make(made);
+            System.IO.File.Move(made, file, overwrite: true);
+        }
+        catch
+        {
+            System.IO.File.Delete(made);
+            throw;
+        }
     }
 
     private string Ref(string revision) => HubPath.Under(Path.Combine(Folder, "refs"), revision);

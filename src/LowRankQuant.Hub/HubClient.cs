@@ -20,6 +20,7 @@ internal sealed partial class HubClient : IDisposable
     private readonly HubAddresses _addresses;
     private readonly HubTransport _transport;
     private readonly HubAnswers _answers;
+    private readonly ResiliencePipeline _ask;
 
     /// <summary>Opens nothing yet.</summary>
     /// <param name="options">The hub.</param>
@@ -31,9 +32,13 @@ internal sealed partial class HubClient : IDisposable
         _addresses = new HubAddresses(options.Endpoint);
         _transport = new HubTransport(options, _addresses);
         _answers = new HubAnswers(options, _addresses, time);
-        Retry = new ResiliencePipelineBuilder { TimeProvider = time }.AddRetry(new RetryStrategyOptions
+        // In the middle of a download a network may come back; before it, a path that was mistyped should not take half a minute.
+        Retry = Pipeline(_ => true);
+        _ask = Pipeline(failure => !failure.IsUnknownHost);
+
+        ResiliencePipeline Pipeline(Func<TransientHubException, bool> handled) => new ResiliencePipelineBuilder { TimeProvider = time }.AddRetry(new RetryStrategyOptions
         {
-            ShouldHandle = new PredicateBuilder().Handle<TransientHubException>(),
+            ShouldHandle = new PredicateBuilder().Handle(handled),
             MaxRetryAttempts = options.Retries,
             Delay = options.RetryDelay,
             BackoffType = DelayBackoffType.Exponential,
@@ -47,7 +52,7 @@ internal sealed partial class HubClient : IDisposable
         }).Build();
     }
 
-    /// <summary>Does again what fails in passing.</summary>
+    /// <summary>Does a download again that fails in passing.</summary>
     public ResiliencePipeline Retry { get; }
 
     public void Dispose() => _transport.Dispose();
@@ -76,7 +81,8 @@ internal sealed partial class HubClient : IDisposable
             (JsonDocument document, next) = await JsonAsync(name, address, "the list of files", cancellation).ConfigureAwait(false);
             using (document) files.AddRange(Files(document.RootElement, HubAddresses.Shown(address)));
         }
-        return files;
+        string? twice = files.GroupBy(file => file.Path, StringComparer.Ordinal).FirstOrDefault(group => group.Count() > 1)?.Key;
+        return twice is null ? files : throw new HubException($"{name}: the list of files names {twice} twice.");
     }
 
     /// <summary>Asks about one file without fetching it.</summary>
@@ -85,7 +91,7 @@ internal sealed partial class HubClient : IDisposable
     public async Task<(HubFile File, string Commit)> FileAsync(HubName name, string path, CancellationToken cancellation)
     {
         Uri address = _addresses.File(name, name.Revision, path);
-        return await Retry.ExecuteAsync(async token =>
+        return await _ask.ExecuteAsync(async token =>
         {
             // The redirect to a store says what is stored; a redirect within the hub only says where it is.
             using HttpResponseMessage response = await _transport.SendAsync(HttpMethod.Head, address, 0, answer => HubAnswers.Header(answer, "X-Linked-Etag") is not null, token).ConfigureAwait(false);
@@ -115,7 +121,7 @@ internal sealed partial class HubClient : IDisposable
         throw failure;
     }
 
-    private Task<(JsonDocument Document, Uri? Next)> JsonAsync(HubName name, Uri address, string what, CancellationToken cancellation) => Retry.ExecuteAsync(async token =>
+    private Task<(JsonDocument Document, Uri? Next)> JsonAsync(HubName name, Uri address, string what, CancellationToken cancellation) => _ask.ExecuteAsync(async token =>
     {
         using HttpResponseMessage response = await _transport.SendAsync(HttpMethod.Get, address, 0, _ => false, token).ConfigureAwait(false);
         if (_answers.Failure(response, name, what) is { } failure) throw failure;

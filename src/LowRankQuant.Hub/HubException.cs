@@ -40,4 +40,7 @@ internal sealed class TransientHubException(string what, string remedy, Exceptio
     public string What { get; } = what;
 
     public TimeSpan? Wait { get; } = wait;
+
+    /// <summary>Whether nobody knows the host: there is no network, or no such hub.</summary>
+    public bool IsUnknownHost => InnerException is HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError };
 }

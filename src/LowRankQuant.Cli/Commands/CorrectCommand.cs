@@ -36,7 +36,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine, HubFiles 
     private readonly Option<string[]?> _calibration = new("--calibration")
     {
         HelpName = "FILE",
-        Description = "Calibration text: txt, json, jsonl (texts or conversations), these as .gz, or token ids; may be repeated. 'self' samples from the reference.",
+        Description = "Calibration text: txt, json, jsonl (texts or conversations), these as .gz, or token ids, here or on the hub (hf://datasets/ORG/NAME/FILE); may be repeated. 'self' samples from the reference.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };

@@ -133,6 +133,7 @@ public class HubCommandTests
         CliResult result = await Run(server.Options(folder), "inspect", "acme/nothing");
         Assert.Equal(1, result.Code);
         Assert.StartsWith("error: acme/nothing: there is no such model", result.Error, StringComparison.Ordinal);
+        Assert.EndsWith("No file or folder here is called acme/nothing.\n", result.Error, StringComparison.Ordinal);
         Assert.Single(result.Error.TrimEnd().Split('\n'));
     }
 

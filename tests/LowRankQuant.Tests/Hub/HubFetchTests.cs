@@ -158,6 +158,16 @@ public class HubFetchTests
     }
 
     [Fact]
+    public async Task AHostThatNobodyKnowsIsAskedForOnce()
+    {
+        using var folder = new TemporaryFolder();
+        var options = new HubOptions { Endpoint = new Uri("http://hub.invalid"), Cache = folder.Path, RetryDelay = TimeSpan.FromMinutes(5) };
+        string message = (await Assert.ThrowsAnyAsync<HubException>(() => Fetch(options, "acme/tiny"))).Message;
+        Assert.Contains("HF_ENDPOINT", message, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFileSystemEntries(folder.Path));
+    }
+
+    [Fact]
     public async Task ARepositoryWithAnotherNameByNowIsFollowed()
     {
         using var folder = new TemporaryFolder();
@@ -168,15 +178,15 @@ public class HubFetchTests
     }
 
     [Fact]
-    public async Task TwoAtOnceFetchEveryFileOnce()
+    public async Task SeveralAtOnceFetchEveryFileOnce()
     {
         using var folder = new TemporaryFolder();
         await using HubServer server = await HubServer.StartAsync(("acme/tiny", HubRepository.Small(3_000_000)));
         server.WhileServing = () => Thread.Sleep(300);
-        HubSnapshot[] both = await Task.WhenAll(Fetch(server.Options(folder), "acme/tiny"), Fetch(server.Options(folder), "acme/tiny"));
-        Assert.Equal(both[0].Location, both[1].Location);
+        HubSnapshot[] all = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Fetch(server.Options(folder), "acme/tiny")));
+        Assert.Single(all.Select(snapshot => snapshot.Location).Distinct());
         Assert.Single(server.Downloads, request => request.AtStore);
-        Assert.Equal(3_000_025, both.Sum(snapshot => snapshot.Downloaded));
+        Assert.Equal(3_000_025, all.Sum(snapshot => snapshot.Downloaded));
     }
 
     [Fact]

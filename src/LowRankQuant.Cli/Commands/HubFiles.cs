@@ -1,7 +1,7 @@
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Hub;
 
-namespace LowRankQuant.Cli;
+namespace LowRankQuant.Cli.Commands;
 
 /// <summary>From what a user names to paths. Names of the hub are fetched, once each; a path stays what it is, and nobody is asked about it.</summary>
 /// <param name="terminal">Where progress is shown: on standard error, since results stand alone.</param>
@@ -26,9 +26,16 @@ internal sealed class HubFiles(Terminal terminal, Func<HubOptions> options)
         if (_models.TryGetValue(argument, out ModelPath? known)) return known;
         if (NameOf(argument) is not { } name) return ModelPath.Of(argument);
         if (name.IsDataset) throw new RequestException([$"{argument} is a data set; a model is wanted here."]);
-        var path = new ModelPath(Fetch(name, cancellation).Location, false, name);
-        _models.Add(argument, path);
-        return path;
+        try
+        {
+            var path = new ModelPath(Fetch(name, cancellation).Location, false, name);
+            _models.Add(argument, path);
+            return path;
+        }
+        catch (HubException failure) when (!IsText(argument))
+        {
+            throw new HubException($"{failure.Message} No file or folder here is called {argument}.", failure);
+        }
     }
 
     /// <summary>Resolves a text: only what begins with <c>hf://</c> is a name.</summary>
