@@ -35,12 +35,14 @@ public class HubException : Exception
 /// <param name="remedy">What to do should it not pass, without a full stop.</param>
 /// <param name="inner">Its cause.</param>
 /// <param name="wait">How long the server asks to wait; null where it does not say.</param>
-internal sealed class TransientHubException(string what, string remedy, Exception? inner = null, TimeSpan? wait = null) : HubException($"{what}, time after time; {remedy}.", inner)
+internal sealed class TransientHubException(string what, string remedy, Exception? inner = null, TimeSpan? wait = null) : HubException($"{what}{(IsUnknown(inner) ? "" : ", time after time")}; {remedy}.", inner)
 {
     public string What { get; } = what;
 
     public TimeSpan? Wait { get; } = wait;
 
     /// <summary>Whether nobody knows the host: there is no network, or no such hub.</summary>
-    public bool IsUnknownHost => InnerException is HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError };
+    public bool IsUnknownHost => IsUnknown(InnerException);
+
+    private static bool IsUnknown(Exception? cause) => cause is HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError };
 }

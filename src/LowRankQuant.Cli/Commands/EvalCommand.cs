@@ -40,7 +40,7 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine, HubFiles hub
         bool codes = reader.Choice(_options.Products, EvalOptions.ProductNames) != EvalOptions.ProductKind.Floats;
         RequestException.ThrowIfAny(reader.Problems);
         using var device = new CpuDevice(deviceOptions);
-        using CausalModel model = ModelSource.Open(hub.Model(argument, cancellation).Path, device, reader.Text(_options.Adapter), ModelUse.Forward);
+        using CausalModel model = ModelSource.Open(hub.Model(argument, cancellation).Path, device, hub.Adapter(reader.Text(_options.Adapter), cancellation), ModelUse.Forward);
         CheckWindows(request.Windows, model);
         using CausalModel? reference = request.Reference is null ? null : ModelSource.Open(hub.Model(request.Reference, cancellation).Path, device, use: ModelUse.Forward);
         if (reader.Text(_options.Products) is not null && !HasInputQuantizers(model) && (reference is null || !HasInputQuantizers(reference)))

@@ -38,6 +38,10 @@ internal sealed class HubFiles(Terminal terminal, Func<HubOptions> options)
         }
     }
 
+    /// <summary>Resolves an adapter: only what begins with <c>hf://</c> is a name.</summary>
+    /// <inheritdoc cref="Model"/>
+    public string? Adapter(string? argument, CancellationToken cancellation) => argument is not null && IsText(argument) ? Model(argument, cancellation).Path : argument;
+
     /// <summary>Resolves a text: only what begins with <c>hf://</c> is a name.</summary>
     /// <inheritdoc cref="Model"/>
     public string Text(string argument, CancellationToken cancellation)

@@ -85,6 +85,21 @@ public class HubCommandTests
     }
 
     [Fact]
+    public async Task AnAdapterComesByName()
+    {
+        using var folder = new TemporaryFolder();
+        await using HubServer server = await StartDemo();
+        var adapter = new HubRepository();
+        adapter.Files["adapter_config.json"] = "{}"u8.ToArray();
+        adapter.Files["adapter_model.safetensors"] = HubRepository.Bytes(100, 1);
+        server.Repositories.Add("acme/lora", adapter);
+        CliResult result = await Run(server.Options(folder), "eval", TestData.Demo, "--adapter", "hf://acme/lora", "--text", Path.Combine(TestData.Demo, "evaluation.txt"));
+        // It was fetched and then looked into, and is no adapter.
+        Assert.Equal(1, result.Code);
+        Assert.Contains(folder.File($"hub/models--acme--lora/snapshots/{HubRepository.Commit}"), result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task NothingIsFetchedForAWrongRequest()
     {
         using var folder = new TemporaryFolder();
