@@ -27,6 +27,9 @@ internal sealed class HubCache(string root, HubName name)
 
     private readonly string _name = $"{(name.IsDataset ? "datasets" : "models")}--{name.Repository.Replace("/", "--", StringComparison.Ordinal)}";
 
+    /// <summary>Makes a link; some systems and disks have none.</summary>
+    public Action<string, string> Link { get; init; } = (made, target) => System.IO.File.CreateSymbolicLink(made, target);
+
     /// <summary>The repository's folder.</summary>
     public string Folder => Path.Combine(root, _name);
 
@@ -96,7 +99,7 @@ internal sealed class HubCache(string root, HubName name)
         {
             try
             {
-                System.IO.File.CreateSymbolicLink(made, target);
+                Link(made, target);
             }
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or PlatformNotSupportedException)
             {

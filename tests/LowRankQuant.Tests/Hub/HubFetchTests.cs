@@ -207,6 +207,21 @@ public class HubFetchTests
     }
 
     [Fact]
+    public void WhereThereAreNoLinksFilesAreCopied()
+    {
+        using var folder = new TemporaryFolder();
+        var cache = new HubCache(folder.Path, HubName.Parse("hf://acme/tiny")) { Link = (_, _) => throw new UnauthorizedAccessException() };
+        cache.Prepare();
+        File.WriteAllText(cache.Blob("x"), "content");
+        cache.Place(HubRepository.Commit, "a/b.txt", "x");
+        var file = new FileInfo(cache.File(HubRepository.Commit, "a/b.txt"));
+        Assert.Null(file.LinkTarget);
+        Assert.Equal("content", File.ReadAllText(file.FullName));
+        cache.Place(HubRepository.Commit, "a/b.txt", "x");
+        Assert.Equal(["a/b.txt"], cache.Files(HubRepository.Commit));
+    }
+
+    [Fact]
     public async Task ProgressEndsWhereTheFilesDo()
     {
         using var folder = new TemporaryFolder();
