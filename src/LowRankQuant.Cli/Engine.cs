@@ -1,3 +1,4 @@
+using LowRankQuant.Hub;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Runs;
@@ -11,6 +12,9 @@ namespace LowRankQuant.Cli;
 /// <param name="Methods">The methods that there are.</param>
 internal sealed record Engine(IQuantizeRun Quantize, IEvaluationRun Evaluate, ICorrectRun Correct, MethodCatalog Methods)
 {
+    /// <summary>The hub that names are looked up on; read when the first name asks for it.</summary>
+    public Func<HubOptions> Hub { get; init; } = HubOptions.FromEnvironment;
+
     /// <summary>The real one.</summary>
     public static Engine Default { get; } = new(new QuantizeRun(), new EvaluationRun(), new CorrectRun(), BuiltInMethods.Catalog);
 }

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
+using LowRankQuant.Hub;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Families;
@@ -65,7 +66,7 @@ internal static class Failures
 
     private static string Describe(Exception failure) => failure switch
     {
-        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or ChatTemplateException or CalibrationException or TextSourceException or EvaluationException or OutOfBudgetException or TransformException => failure.Message,
+        CheckpointException or UnsupportedModelException or CheckpointFormatException or TokenizerException or ChatTemplateException or CalibrationException or TextSourceException or EvaluationException or OutOfBudgetException or TransformException or HubException => failure.Message,
         FileNotFoundException missing => missing.FileName is { } file && !failure.Message.Contains(file, StringComparison.Ordinal)
             ? $"{file}: {failure.Message}" : failure.Message,
         IOException or UnauthorizedAccessException => failure.Message,

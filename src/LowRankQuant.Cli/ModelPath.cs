@@ -1,15 +1,19 @@
 using LowRankQuant.Formats;
+using LowRankQuant.Hub;
 
 namespace LowRankQuant.Cli;
 
-/// <summary>What a MODEL argument names: the reserved <c>demo</c>, or a path.</summary>
+/// <summary>What a MODEL argument names: the reserved <c>demo</c>, a path, or a name of the hub whose files are here by now.</summary>
 /// <param name="Path">Folder or file.</param>
 /// <param name="IsDemo">Whether it is the model that ships beside the binary.</param>
-internal sealed record ModelPath(string Path, bool IsDemo)
+/// <param name="Name">Its name on the hub; null for a path.</param>
+internal sealed record ModelPath(string Path, bool IsDemo, HubName? Name = null)
 {
     public const string Demo = "demo";
 
-    public const string Help = "A Hugging Face folder, a folder that lrq wrote, or a .gguf file; 'demo' is the small model that ships with lrq ('./demo' a folder).";
+    public const string Help =
+        "A Hugging Face folder, a folder that lrq wrote, a .gguf file, or a name on the Hugging Face hub where nothing here is called so (ORG/NAME, " +
+        "ORG/NAME@REVISION, hf://ORG/NAME/FILE.gguf); 'demo' is the small model that ships with lrq ('./demo' a folder).";
 
     /// <summary>Folder of the demo.</summary>
     public static string DemoFolder => global::System.IO.Path.Combine(AppContext.BaseDirectory, "models", Demo);
@@ -18,7 +22,10 @@ internal sealed record ModelPath(string Path, bool IsDemo)
 
     public string EvaluationText => global::System.IO.Path.Combine(Path, "evaluation.txt");
 
-    /// <summary>Resolves an argument.</summary>
+    /// <summary>As a user knows it.</summary>
+    public string Shown => IsDemo ? Demo : Name?.ToString() ?? Path;
+
+    /// <summary>Resolves an argument that is no name of the hub.</summary>
     /// <exception cref="CheckpointException">The demo does not stand beside the binary.</exception>
     public static ModelPath Of(string argument)
     {

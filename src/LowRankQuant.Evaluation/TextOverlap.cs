@@ -1,3 +1,4 @@
+using LowRankQuant.Formats;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Evaluation;
@@ -27,7 +28,7 @@ internal static class TextOverlap
             if (source.Sha256 is null) continue;
             if (Path.GetFullPath(source.Name) == Path.GetFullPath(file))
                 return $"'{file}' is calibrated on and measured on; {Remedy}";
-            if (source.Bytes == new FileInfo(file).Length && source.Sha256 == HashOf(file))
+            if (source.Bytes == FileLength.Of(file) && source.Sha256 == HashOf(file))
                 return $"'{file}', which is measured on, holds the same bytes as '{source.Name}', which is calibrated on; {Remedy}";
         }
         double share = Share(calibration.Windows.Concat(calibration.HeldOutWindows).Concat(calibration.MoreWindows), windows);

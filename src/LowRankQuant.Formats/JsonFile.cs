@@ -91,9 +91,9 @@ public static class JsonFile
     public static byte[] ReadBytes(string file, long largest = DefaultLargest, string kind = DefaultKind)
     {
         if (Directory.Exists(file)) throw new CheckpointFormatException(kind, file, null, "is a folder; a file belongs here.");
-        var info = new FileInfo(file);
-        if (!info.Exists) throw new CheckpointFormatException(kind, file, null, "does not exist.");
-        if (info.Length > largest) throw new CheckpointFormatException(kind, file, null, $"has {info.Length} bytes; a file of this kind has at most {largest}.");
+        if (!File.Exists(file)) throw new CheckpointFormatException(kind, file, null, "does not exist.");
+        long length = FileLength.Of(file);
+        if (length > largest) throw new CheckpointFormatException(kind, file, null, $"has {length} bytes; a file of this kind has at most {largest}.");
         byte[] bytes = File.ReadAllBytes(file);
         return bytes.AsSpan().StartsWith(ByteOrderMark) ? bytes[ByteOrderMark.Length..] : bytes;
     }

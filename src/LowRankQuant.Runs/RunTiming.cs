@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
@@ -73,7 +74,7 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, double? read
     {
         if (job.EvaluationText is not { } file) return (job.Calibration?.HeldOut ?? 0, job.Recipe.SequenceLength);
         int length = job.EvaluationContext ?? Math.Min(TextWindowOptions.UsualContext, _model.Config.MaxPositions);
-        long all = Math.Max(1, new FileInfo(file).Length / BytesPerToken / length);
+        long all = Math.Max(1, FileLength.Of(file) / BytesPerToken / length);
         return ((int)Math.Min(all, job.EvaluationWindows ?? int.MaxValue), length);
     }
 

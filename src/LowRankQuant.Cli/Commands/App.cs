@@ -55,25 +55,31 @@ internal sealed class App(Terminal terminal, Engine engine)
     private static ParseResult Parse(RootCommand root, string[] args) =>
         root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
 
-    private RootCommand CreateRoot() => new("LowRankQuant makes large language models smaller without retraining them.")
+    private RootCommand CreateRoot()
     {
-        new QuantizeCommand(terminal, engine).Build(),
-        new PlanCommand(terminal, engine).Build(),
-        new RecipeCommand(terminal, engine).Build(),
-        new MethodsCommand(terminal, engine).Build(),
-        new PresetsCommand(terminal, engine).Build(),
-        new EvalCommand(terminal, engine).Build(),
-        new CorrectCommand(terminal, engine).Build(),
-        new CompareCommand(terminal).Build(),
-        new CompareMethodsCommand(terminal, engine).Build(),
-        new SweepCommand(terminal, engine).Build(),
-        new InspectCommand(terminal).Build(),
-        new FamiliesCommand(terminal).Build(),
-        new DevicesCommand(terminal).Build(),
-        new ConvertCommand(terminal).Build(),
-        new ExportCommand(terminal).Build(),
-        new VerifyCommand(terminal).Build(),
-    };
+        // One for all commands of a line: what a name is does not change while they work.
+        var hub = new HubFiles(terminal, engine.Hub);
+        return new RootCommand("LowRankQuant makes large language models smaller without retraining them.")
+        {
+            new QuantizeCommand(terminal, engine, hub).Build(),
+            new PlanCommand(terminal, engine, hub).Build(),
+            new RecipeCommand(terminal, engine, hub).Build(),
+            new MethodsCommand(terminal, engine).Build(),
+            new PresetsCommand(terminal, engine).Build(),
+            new EvalCommand(terminal, engine, hub).Build(),
+            new CorrectCommand(terminal, engine, hub).Build(),
+            new CompareCommand(terminal).Build(),
+            new CompareMethodsCommand(terminal, engine, hub).Build(),
+            new SweepCommand(terminal, engine, hub).Build(),
+            new PullCommand(terminal, engine, hub).Build(),
+            new InspectCommand(terminal, hub).Build(),
+            new FamiliesCommand(terminal).Build(),
+            new DevicesCommand(terminal).Build(),
+            new ConvertCommand(terminal, hub).Build(),
+            new ExportCommand(terminal, hub).Build(),
+            new VerifyCommand(terminal, hub).Build(),
+        };
+    }
 
     private int ReportParseErrors(ParseResult parsed) =>
         Refuse(ParseProblems.Of(parsed), parsed.CommandResult.Command is RootCommand ? "lrq" : $"lrq {parsed.CommandResult.Command.Name}");

@@ -11,9 +11,10 @@ namespace LowRankQuant.Cli.Commands;
 
 /// <summary>From a command line that stands for several runs to the command lines of <c>lrq quantize</c> for each of them.</summary>
 /// <param name="engine">Has the methods.</param>
+/// <param name="hub">Has the models that names of the hub are.</param>
 /// <param name="options">The options of quantize, which the command shares.</param>
 /// <param name="own">Options of the command itself.</param>
-internal sealed class CellSetup(Engine engine, QuantizeOptions options, IReadOnlyList<Option> own)
+internal sealed class CellSetup(Engine engine, HubFiles hub, QuantizeOptions options, IReadOnlyList<Option> own)
 {
     private readonly HashSet<string> _used = new(StringComparer.Ordinal);
 
@@ -23,14 +24,15 @@ internal sealed class CellSetup(Engine engine, QuantizeOptions options, IReadOnl
     /// <param name="method">Its method; null for the usual one.</param>
     /// <param name="scheme">Its scheme; null for what options say.</param>
     /// <param name="more">What stands behind the options that all cells share.</param>
-    public ComparisonCell Cell(ParseResult parsed, ComparisonCell cell, string? method, string? scheme, IReadOnlyList<string> more)
+    /// <param name="cancellation">Ends the fetch of a model.</param>
+    public ComparisonCell Cell(ParseResult parsed, ComparisonCell cell, string? method, string? scheme, IReadOnlyList<string> more, CancellationToken cancellation)
     {
         string output = Path.Combine(parsed.GetValue(options.Out)!, "models", cell.Name);
         var root = new RootCommand { options.AddTo(new Command("quantize")) };
         ParseResult alone = root.Parse(
             ["quantize", .. Arguments(parsed, method, scheme, more), .. more, "--out", output], new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
         if (alone.Errors.Count > 0) throw new RequestException([.. ParseProblems.Of(alone)]);
-        using var tried = QuantizeSetup.Open(engine.Methods, options, alone, planning: false);
+        using var tried = QuantizeSetup.Open(engine.Methods, hub, options, alone, planning: false, cancellation);
         QuantizeJob job = tried.Prepare().Job;
         if (tried.Problems.Count > 0) return cell with { Refusal = string.Join(" ", tried.Problems.Select(OptionText.Of)) };
         return cell with
@@ -38,7 +40,7 @@ internal sealed class CellSetup(Engine engine, QuantizeOptions options, IReadOnl
             Calibration = job.Recipe.LooksAtText ? job.Calibration : null,
             Open = () =>
             {
-                var setup = QuantizeSetup.Open(engine.Methods, options, alone, planning: false);
+                var setup = QuantizeSetup.Open(engine.Methods, hub, options, alone, planning: false, cancellation);
                 return new OpenedCell(setup.Prepare().Job with { MeasuresRounded = false }, setup);
             },
         };

@@ -18,10 +18,10 @@ internal sealed class CompareMethodsCommand
     private readonly BlockErrorOptions _errors = new();
     private readonly Option<bool> _keepModels = KeepModels();
 
-    public CompareMethodsCommand(Terminal terminal, Engine engine)
+    public CompareMethodsCommand(Terminal terminal, Engine engine, HubFiles hub)
     {
         (_terminal, _engine, _options) = (terminal, engine, new QuantizeOptions(engine.Methods));
-        _setup = new CellSetup(engine, _options, [_methods, _schemes, .. _errors.All, _keepModels]);
+        _setup = new CellSetup(engine, hub, _options, [_methods, _schemes, .. _errors.All, _keepModels]);
     }
 
     /// <summary>The option that keeps quantized models.</summary>
@@ -57,7 +57,7 @@ internal sealed class CompareMethodsCommand
         ComparisonCell[] cells =
         [
             .. schemes.SelectMany(scheme => methods.Select(method => _setup.Cell(
-                parsed, new ComparisonCell(method, scheme, null, null), method, scheme, ["--method", method, "--scheme", scheme]))),
+                parsed, new ComparisonCell(method, scheme, null, null), method, scheme, ["--method", method, "--scheme", scheme], cancellation))),
         ];
         problems.AddRange(_setup.Unused(parsed));
         problems.AddRange(cells.GroupBy(cell => cell.Scheme).Where(scheme => scheme.All(cell => cell.Open is null)).SelectMany(scheme => scheme.Select(Refused)));

@@ -17,7 +17,7 @@ using static LowRankQuant.Cli.Options.OptionReader;
 namespace LowRankQuant.Cli.Commands;
 
 /// <summary><c>lrq correct QUANTIZED --reference FULL</c>.</summary>
-internal sealed class CorrectCommand(Terminal terminal, Engine engine)
+internal sealed class CorrectCommand(Terminal terminal, Engine engine, HubFiles hub)
 {
     private const int DefaultSamples = 64;
     private const int DefaultLength = 512;
@@ -36,7 +36,7 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
     private readonly Option<string[]?> _calibration = new("--calibration")
     {
         HelpName = "FILE",
-        Description = "Calibration text: txt, json, jsonl (texts or conversations), these as .gz, or token ids; may be repeated. 'self' samples from the reference.",
+        Description = "Calibration text: txt, json, jsonl (texts or conversations), these as .gz, or token ids, here or on the hub (hf://datasets/ORG/NAME/FILE); may be repeated. 'self' samples from the reference.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
@@ -101,8 +101,12 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine)
         if (sources.Count == 0) problems.Add("--calibration is missing: name a text, or self.");
         RequestException.ThrowIfAny(problems);
         using var device = new CpuDevice(deviceOptions);
-        using CausalModel quantized = ModelSource.Open(ModelPath.Of(parsed.GetValue(_model)!).Path, device);
-        using CausalModel original = ModelSource.Open(ModelPath.Of(reference!).Path, device);
+        ModelPath path = hub.Model(parsed.GetValue(_model)!, cancellation), referencePath = hub.Model(reference!, cancellation);
+        sources = [.. sources.Select(source => hub.Text(source, cancellation))];
+        CheckOutput(output!, [path.Path, referencePath.Path, .. sources], problems);
+        RequestException.ThrowIfAny(problems);
+        using CausalModel quantized = ModelSource.Open(path.Path, device);
+        using CausalModel original = ModelSource.Open(referencePath.Path, device);
         CheckPair(quantized, original, rank, target, length);
         var job = new CorrectJob
         {

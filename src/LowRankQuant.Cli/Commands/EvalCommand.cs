@@ -13,7 +13,7 @@ using LowRankQuant.Runs.Reports;
 namespace LowRankQuant.Cli.Commands;
 
 /// <summary><c>lrq eval MODEL</c>.</summary>
-internal sealed class EvalCommand(Terminal terminal, Engine engine)
+internal sealed class EvalCommand(Terminal terminal, Engine engine, HubFiles hub)
 {
     private readonly EvalOptions _options = new();
     private readonly Option<string?> _threads = CommonOptions.Threads();
@@ -40,9 +40,9 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
         bool codes = reader.Choice(_options.Products, EvalOptions.ProductNames) != EvalOptions.ProductKind.Floats;
         RequestException.ThrowIfAny(reader.Problems);
         using var device = new CpuDevice(deviceOptions);
-        using CausalModel model = ModelSource.Open(ModelPath.Of(argument).Path, device, reader.Text(_options.Adapter), ModelUse.Forward);
+        using CausalModel model = ModelSource.Open(hub.Model(argument, cancellation).Path, device, hub.Adapter(reader.Text(_options.Adapter), cancellation), ModelUse.Forward);
         CheckWindows(request.Windows, model);
-        using CausalModel? reference = request.Reference is null ? null : ModelSource.Open(ModelPath.Of(request.Reference).Path, device, use: ModelUse.Forward);
+        using CausalModel? reference = request.Reference is null ? null : ModelSource.Open(hub.Model(request.Reference, cancellation).Path, device, use: ModelUse.Forward);
         if (reader.Text(_options.Products) is not null && !HasInputQuantizers(model) && (reference is null || !HasInputQuantizers(reference)))
             throw new RequestException([$"--products is for models whose inputs are rounded to integers, and {argument} has none; leave it out."]);
         model.MultipliesCodes = codes;
@@ -58,10 +58,10 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine)
             Model = model,
             Reference = reference,
             Tasks = request.Tasks,
-            Text = request.Text,
+            Text = request.Text is null ? null : hub.Text(request.Text, cancellation),
             TextOptions = request.TextOptions,
             JoinRows = request.JoinRows,
-            Ids = request.Ids,
+            Ids = request.Ids is null ? null : hub.Text(request.Ids, cancellation),
             Perplexity = request.Perplexity,
             Harness = request.Harness,
             Windows = request.Windows,

@@ -10,15 +10,15 @@ using LowRankQuant.Models.Export;
 namespace LowRankQuant.Cli.Commands;
 
 /// <summary>What <c>lrq export</c> and <c>lrq convert</c> share: one model in, one container out.</summary>
-internal sealed class ExportRun(Terminal terminal, ExportOptionSet set)
+internal sealed class ExportRun(Terminal terminal, HubFiles hub, ExportOptionSet set)
 {
     public int Run(ParseResult parsed, string source, CancellationToken cancellation)
     {
         var reader = new OptionReader(parsed);
         bool json = reader.Flag(set.Json);
-        ModelPath path = ModelPath.Of(source);
-        (IExporter exporter, ExportOptions options) = set.Read(reader, path.Path);
+        (IExporter exporter, ExportOptions options) = set.Read(reader, source == ModelPath.Demo ? ModelPath.DemoFolder : source);
         RequestException.ThrowIfAny(reader.Problems);
+        ModelPath path = hub.Model(source, cancellation);
         using ICheckpoint model = CheckpointOpener.Open(path.Path);
         var plan = new ExportSource(model);
         ExportedAdapter? adapter;

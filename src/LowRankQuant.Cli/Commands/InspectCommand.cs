@@ -12,7 +12,7 @@ using LowRankQuant.Runs.Reports;
 namespace LowRankQuant.Cli.Commands;
 
 /// <summary><c>lrq inspect PATH</c>.</summary>
-internal sealed class InspectCommand(Terminal terminal)
+internal sealed class InspectCommand(Terminal terminal, HubFiles hub)
 {
     private const string ReportFile = "report.json";
 
@@ -28,13 +28,13 @@ internal sealed class InspectCommand(Terminal terminal)
     public Command Build()
     {
         var command = new Command("inspect", "Say what a model or a result is: sizes, scheme, figures.") { _path, _tensors, _json };
-        command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed), cancellation));
+        command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), cancellation));
         return command;
     }
 
-    private int Run(ParseResult parsed)
+    private int Run(ParseResult parsed, CancellationToken cancellation)
     {
-        ModelPath path = ModelPath.Of(parsed.GetValue(_path)!);
+        ModelPath path = hub.Model(parsed.GetValue(_path)!, cancellation);
         using var device = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
         using CausalModel model = ModelSource.Describe(path.Path, device);
         IReadOnlyList<LinearGrid> grids = StoredSize.LinearGrids(model);

@@ -10,7 +10,7 @@ using LowRankQuant.Runs.Reports;
 namespace LowRankQuant.Cli.Commands;
 
 /// <summary><c>lrq plan MODEL</c>: the options of <c>lrq quantize</c>, and nothing is done but one block timed.</summary>
-internal sealed class PlanCommand(Terminal terminal, Engine engine)
+internal sealed class PlanCommand(Terminal terminal, Engine engine, HubFiles hub)
 {
     private readonly QuantizeOptions _options = new(engine.Methods);
     private readonly Option<bool> _untimed = new("--untimed") { Description = "Do not time a block; everything else takes no time." };
@@ -25,7 +25,7 @@ internal sealed class PlanCommand(Terminal terminal, Engine engine)
 
     private int Run(ParseResult parsed, CancellationToken cancellation)
     {
-        using var setup = QuantizeSetup.Open(engine.Methods, _options, parsed, planning: true);
+        using var setup = QuantizeSetup.Open(engine.Methods, hub, _options, parsed, planning: true, cancellation);
         (QuantizeJob job, IReadOnlyList<string> notes) = setup.Prepare();
         PlanReport plan = PlanRun.Run(job, setup.Problems, notes, !parsed.GetValue(_untimed), cancellation);
         if (setup.Json) terminal.Out.WriteLine(JsonSerializer.Serialize(plan, RunJson.Default.PlanReport));

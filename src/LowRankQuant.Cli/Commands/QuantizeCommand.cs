@@ -9,7 +9,7 @@ using LowRankQuant.Runs.Reports;
 namespace LowRankQuant.Cli.Commands;
 
 /// <summary><c>lrq quantize MODEL</c>.</summary>
-internal sealed class QuantizeCommand(Terminal terminal, Engine engine)
+internal sealed class QuantizeCommand(Terminal terminal, Engine engine, HubFiles hub)
 {
     private readonly QuantizeOptions _options = new(engine.Methods);
 
@@ -22,7 +22,7 @@ internal sealed class QuantizeCommand(Terminal terminal, Engine engine)
 
     private int Run(ParseResult parsed, CancellationToken cancellation)
     {
-        using var setup = QuantizeSetup.Open(engine.Methods, _options, parsed, planning: false);
+        using var setup = QuantizeSetup.Open(engine.Methods, hub, _options, parsed, planning: false, cancellation);
         (QuantizeJob job, IReadOnlyList<string> notes) = setup.Prepare();
         if (setup.Problems.Count > 0) throw new RecipeException(setup.Problems);
         RunReport report;

@@ -58,10 +58,12 @@ internal sealed class QuantizeSetup : IDisposable
 
     /// <summary>Reads the options and opens the model.</summary>
     /// <param name="catalog">The methods that there are.</param>
+    /// <param name="hub">Has the files that names of the hub are.</param>
     /// <param name="options">The options.</param>
     /// <param name="parsed">The command line.</param>
     /// <param name="planning">Whether nothing will be run: then neither an output folder nor calibration text is needed.</param>
-    public static QuantizeSetup Open(MethodCatalog catalog, QuantizeOptions options, ParseResult parsed, bool planning)
+    /// <param name="cancellation">Ends a fetch.</param>
+    public static QuantizeSetup Open(MethodCatalog catalog, HubFiles hub, QuantizeOptions options, ParseResult parsed, bool planning, CancellationToken cancellation)
     {
         var reader = new OptionReader(parsed);
         bool json = reader.Flag(options.Json);
@@ -71,10 +73,18 @@ internal sealed class QuantizeSetup : IDisposable
         RecipeRequest request = options.ReadRequest(reader, redo is not null ? new RecipeRequest() : document?.Request ?? new RecipeRequest());
         CpuDeviceOptions deviceOptions = CommonOptions.Device(reader, options.Threads, options.Kernels);
         Settings settings = ReadSettings(options, reader, document?.Texts.Calibration ?? [], planning);
+        string asked = parsed.GetValue(options.Model)!;
+        // Nothing is fetched for a request that is wrong.
+        if (reader.Problems.Count > 0 && (HubFiles.IsName(asked) || settings.Calibration.Append(settings.EvalText ?? "").Any(HubFiles.IsText))) throw new RequestException(reader.Problems);
         CpuDevice? device = null;
         try
         {
-            ModelPath path = ModelPath.Of(parsed.GetValue(options.Model)!);
+            ModelPath path = hub.Model(asked, cancellation);
+            settings = settings with
+            {
+                Calibration = [.. settings.Calibration.Select(source => hub.Text(source, cancellation))],
+                EvalText = settings.EvalText is null ? null : hub.Text(settings.EvalText, cancellation),
+            };
             device = new CpuDevice(deviceOptions);
             bool learns = RecipeResolver.NeedsText(catalog, request) || (redo is not null && RecipeResolver.NeedsText(catalog, redo.Document.Request));
             // Whatever learns from text runs the model; rounding needs its weights alone.
@@ -97,7 +107,7 @@ internal sealed class QuantizeSetup : IDisposable
     /// <summary>One line about the model.</summary>
     public string Describe()
     {
-        string what = $"{(_path.IsDemo ? ModelPath.Demo : _path.Path)}: {Model.Checkpoint.Kind}, {Model.Config.ModelType}";
+        string what = $"{_path.Shown}: {Model.Checkpoint.Kind}, {Model.Config.ModelType}";
         return Model.Architecture.Unknown is null
             ? $"{what}, {Model.Config.Layers} blocks of width {Model.Config.HiddenSize}"
             : $"{what} (no family knows it), {Model.Modules.Count()} linears of {Model.Layout.Blocks.Distinct().Count()} layers in {Model.Config.Layers} blocks";

@@ -23,10 +23,10 @@ internal sealed class SweepCommand
         AllowMultipleArgumentsPerToken = false,
     };
 
-    public SweepCommand(Terminal terminal, Engine engine)
+    public SweepCommand(Terminal terminal, Engine engine, HubFiles hub)
     {
         (_terminal, _engine, _options) = (terminal, engine, new QuantizeOptions(engine.Methods));
-        _setup = new CellSetup(engine, _options, [_vary, .. _errors.All, _keepModels]);
+        _setup = new CellSetup(engine, hub, _options, [_vary, .. _errors.All, _keepModels]);
     }
 
     public Command Build()
@@ -57,7 +57,7 @@ internal sealed class SweepCommand
             {
                 string[] more = axes.Length == MostAxes ? [axes[0].Name, row, axes[1].Name, column] : [axes[0].Name, row];
                 var cell = new ComparisonCell(Label(axes[0].Name, row), axes.Length == MostAxes ? Label(axes[1].Name, column) : all, null, null);
-                cells.Add(_setup.Cell(parsed, cell, Value(axes, "--method", row, column) ?? method, Value(axes, "--scheme", row, column) ?? scheme, more));
+                cells.Add(_setup.Cell(parsed, cell, Value(axes, "--method", row, column) ?? method, Value(axes, "--scheme", row, column) ?? scheme, more, cancellation));
             }
         }
         problems.AddRange(_setup.Unused(parsed));

@@ -13,7 +13,7 @@ using static LowRankQuant.Cli.Options.OptionReader;
 namespace LowRankQuant.Cli.Commands;
 
 /// <summary><c>lrq verify PATH [--against RUN]</c>.</summary>
-internal sealed class VerifyCommand(Terminal terminal)
+internal sealed class VerifyCommand(Terminal terminal, HubFiles hub)
 {
     private const int MostDifferences = 20;
     private readonly Argument<string> _path = new("PATH") { Description = $"The container. {ModelPath.Help} Also an adapter by itself: a folder with branches.safetensors, a PEFT folder or a GGUF LoRA file." };
@@ -31,12 +31,12 @@ internal sealed class VerifyCommand(Terminal terminal)
     private int Run(ParseResult parsed, CancellationToken cancellation)
     {
         bool json = parsed.GetValue(_json);
-        string path = ModelPath.Of(parsed.GetValue(_path)!).Path;
+        string path = hub.Model(parsed.GetValue(_path)!, cancellation).Path;
         string? against = parsed.GetValue(_against);
         bool isAdapter = AdapterOpener.IsAdapter(path);
         if (isAdapter && against is null) throw new RequestException([$"{path} is an adapter; name the run whose branches it holds by --against."]);
         using ICheckpoint? container = isAdapter ? null : CheckpointOpener.Open(path);
-        using ICheckpoint? run = against is null ? null : CheckpointOpener.Open(ModelPath.Of(against).Path);
+        using ICheckpoint? run = against is null ? null : CheckpointOpener.Open(hub.Model(against, cancellation).Path);
         VerifyReport report;
         using (RunNarrator narrator = RunDisplay.Create(terminal, json))
         {

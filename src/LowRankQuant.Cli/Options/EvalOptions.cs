@@ -41,9 +41,9 @@ internal sealed class EvalOptions
 
     public Option<string?> Adapter { get; } = Create(
         "--adapter", "PATH",
-        "A folder with branches.safetensors, a PEFT folder or a GGUF LoRA file to put on the model (default: the folder 'adapter' within the model's, if it is there).");
+        "A folder with branches.safetensors, a PEFT folder or a GGUF LoRA file to put on the model, here or on the hub (hf://ORG/NAME) (default: the folder 'adapter' within the model's, if it is there).");
 
-    public Option<string?> Text { get; } = Create("--text", "FILE", "Text to measure on: txt, json, jsonl (texts or conversations), these as .gz, or token ids; the demo brings its own.");
+    public Option<string?> Text { get; } = Create("--text", "FILE", "Text to measure on: txt, json, jsonl (texts or conversations), these as .gz, or token ids, here or on the hub (hf://datasets/ORG/NAME/FILE); the demo brings its own.");
 
     public Option<string?> TextFormat { get; } = CommonOptions.FormatOfText("--text-format", "that text");
 

@@ -1,3 +1,4 @@
+using LowRankQuant.Hub;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
@@ -29,7 +30,10 @@ internal static class RecipeSource
     {
         var values = texts.Values.ToDictionary(StringComparer.Ordinal);
         const string measured = "eval_text";
-        if (values.TryGetValue(measured, out string? text)) values[measured] = Path.Combine(folder, text);
-        return texts with { Calibration = [.. texts.Calibration.Select(source => source == CalibrationOptions.Self ? source : Path.Combine(folder, source))], Values = values };
+        if (values.TryGetValue(measured, out string? text)) values[measured] = At(text);
+        return texts with { Calibration = [.. texts.Calibration.Select(source => source == CalibrationOptions.Self ? source : At(source))], Values = values };
+
+        // Names of the hub are the same wherever the file lies.
+        string At(string source) => source.StartsWith(HubName.Scheme, StringComparison.OrdinalIgnoreCase) ? source : Path.Combine(folder, source);
     }
 }

@@ -14,6 +14,7 @@ internal sealed class HelpExamples(HelpAction help) : SynchronousCommandLineActi
         [
             "lrq quantize demo --method lrq --bits 3 --out out/demo",
             "lrq quantize model.gguf --bits 4 --calibration train.txt --eval-text test.txt --eval-windows 16 --out out/w4",
+            "lrq quantize Qwen/Qwen3-0.6B --bits 4 --calibration hf://datasets/org/name/train.jsonl --out out/w4",
             "lrq quantize model --method flrq+ --target-bits 2.6 --group-size 64 --calibration train.txt --out out/flrq",
         ],
         ["recipe"] = ["lrq recipe model --bits 3 --calibration train.txt", "lrq quantize model --recipe recipe.yaml --out out/w3"],
@@ -29,6 +30,7 @@ internal sealed class HelpExamples(HelpAction help) : SynchronousCommandLineActi
         ["compare-methods"] = ["lrq compare-methods model --methods rtn,flexround,lrq --schemes w4a16,w3a16 --calibration train.txt --eval-text test.txt --out out/methods"],
         ["sweep"] = ["lrq sweep model --method lrq --bits 3 --vary rank=1,16,256 --calibration train.txt --eval-text test.txt --out out/ranks"],
         ["compare"] = ["lrq compare w4.jsonl --against full.jsonl"],
+        ["pull"] = ["lrq pull Qwen/Qwen3-0.6B", "lrq pull hf://datasets/org/name/train.jsonl"],
         ["inspect"] = ["lrq inspect out/w4", "lrq inspect model.gguf --tensors"],
         ["families"] = ["lrq families --json"],
         ["convert"] = ["lrq convert model.gguf --dtype bf16 --out out/hf", "lrq convert model-AWQ --to gptq --out out/gptq"],

@@ -51,7 +51,7 @@ public sealed class BranchFile : ILowRankAdapter
     public string TensorPath => _file.Location;
 
     /// <inheritdoc/>
-    public long StoredBytes => new FileInfo(_file.Location).Length;
+    public long StoredBytes => FileLength.Of(_file.Location);
 
     /// <inheritdoc/>
     public IReadOnlyCollection<string> Modules => _modules;

@@ -28,7 +28,7 @@ public sealed class PeftAdapter : ILowRankAdapter
     public IReadOnlyCollection<string> Modules => _pairs.Keys;
 
     /// <inheritdoc/>
-    public long StoredBytes => new FileInfo(_file.Location).Length;
+    public long StoredBytes => FileLength.Of(_file.Location);
 
     /// <inheritdoc/>
     public string TensorPath => _file.Location;

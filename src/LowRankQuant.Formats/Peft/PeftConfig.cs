@@ -52,9 +52,9 @@ internal sealed class PeftConfig
     /// <exception cref="CheckpointFormatException">It is absent, unsound, or asks for something that W + f B A is not.</exception>
     public static PeftConfig Read(string file)
     {
-        var info = new FileInfo(file);
-        if (!info.Exists) throw new CheckpointFormatException("missing-config", file, null, "an adapter folder holds this file beside its tensors.");
-        if (info.Length > LargestFile) throw new CheckpointFormatException("config-size", file, null, $"{info.Length} bytes; a configuration has at most {LargestFile}.");
+        if (!File.Exists(file)) throw new CheckpointFormatException("missing-config", file, null, "an adapter folder holds this file beside its tensors.");
+        long length = FileLength.Of(file);
+        if (length > LargestFile) throw new CheckpointFormatException("config-size", file, null, $"{length} bytes; a configuration has at most {LargestFile}.");
         using JsonDocument document = JsonFile.Parse(file, LargestFile, kind: "config-json");
         JsonElement json = document.RootElement.Clone();
         var config = new PeftConfig(file, json.ValueKind == JsonValueKind.Object ? json : throw new CheckpointFormatException("config-json", file, null, "the top level must be an object."));

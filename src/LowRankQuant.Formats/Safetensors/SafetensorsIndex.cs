@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace LowRankQuant.Formats.Safetensors;
 
 /// <summary>The index of a sharded checkpoint: which file holds which tensor.</summary>
-internal static class SafetensorsIndex
+public static class SafetensorsIndex
 {
     private const string Map = "weight_map";
 

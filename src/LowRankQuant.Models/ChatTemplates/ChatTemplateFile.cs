@@ -87,7 +87,7 @@ internal static class ChatTemplateFile
     private static string? Text(JsonElement entry, string name) =>
         entry.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
-    private static string Read(string file) => new FileInfo(file).Length <= LargestFile
+    private static string Read(string file) => FileLength.Of(file) <= LargestFile
         ? File.ReadAllText(file)
         : throw new ChatTemplateException($"{file} has more than {LargestFile} bytes; it is no chat template.");
 }

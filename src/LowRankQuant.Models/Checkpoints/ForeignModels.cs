@@ -37,7 +37,7 @@ internal static partial class ForeignModels
     /// <returns>The rest of a sentence that begins with the path.</returns>
     public static string? Describe(string path)
     {
-        if (new FileInfo(path).Length == 0) return "is empty; download it again.";
+        if (FileLength.Of(path) == 0) return "is empty; download it again.";
         string? byExtension = ByExtension.GetValueOrDefault(Path.GetExtension(path));
         // What the bytes say is true; pickles have several forms, and one message.
         bool bytesSayMore = FileKind.Foreign(path) is { } foreign && (byExtension is null || !foreign.Contains("pickle", StringComparison.Ordinal));
@@ -54,7 +54,7 @@ internal static partial class ForeignModels
 
     /// <summary>A word about models of the hub for a path that does not exist; empty where it is none.</summary>
     public static string HubHint(string path) =>
-        HubName().IsMatch(path) ? $" If {path} is a name on the Hugging Face hub, download it first: hf download {path} --local-dir DIR." : "";
+        HubName().IsMatch(path) ? $" For the model of that name on the Hugging Face hub say hf://{path}." : "";
 
     /// <summary>Where the model is, when it lies deeper in a folder: a snapshot in the hub's cache, or the only folder within.</summary>
     public static string NestedHint(string folder)

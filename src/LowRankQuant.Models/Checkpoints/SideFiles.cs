@@ -40,7 +40,8 @@ internal static class SideFiles
     {
         var source = new FileInfo(Path.Combine(from, name));
         if (!source.Exists) return;
-        if (source.Length > Largest) throw new CheckpointException($"{source.FullName} has {source.Length} bytes; a side file of a model has at most {Largest}.");
+        long length = FileLength.Of(source.FullName);
+        if (length > Largest) throw new CheckpointException($"{source.FullName} has {length} bytes; a side file of a model has at most {Largest}.");
         // As streams, whose errors name the file, and without the source's attributes: a read-only one must not make the result unchangeable.
         using FileStream bytes = source.OpenRead();
         using var copy = new FileStream(Path.Combine(to, name), FileMode.Create, FileAccess.Write, FileShare.None);

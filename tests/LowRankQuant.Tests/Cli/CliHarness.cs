@@ -1,6 +1,7 @@
 using LowRankQuant.Cli;
 using LowRankQuant.Cli.Commands;
 using LowRankQuant.Evaluation.Figures;
+using LowRankQuant.Hub;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Runs;
@@ -29,12 +30,15 @@ internal sealed class CliHarness : IQuantizeRun, IEvaluationRun, ICorrectRun
     /// <summary>Done in the middle of a run.</summary>
     public Action<IRunObserver>? During { get; init; }
 
+    /// <summary>The hub; no test asks one that does not bring its own.</summary>
+    public Func<HubOptions> Hub { get; init; } = () => throw new InvalidOperationException("A name was looked up on a hub.");
+
     public RunReport Report { get; init; } = new() { Method = "lrq", Scheme = "w3", Output = "out" };
 
     public EvaluationResult Figures { get; init; } = new();
 
     public async Task<int> Run(params string[] args) =>
-        await new App(new Terminal(_out, _error, false, false), new Engine(this, this, this, BuiltInMethods.Catalog)).RunAsync(args, TestContext.Current.CancellationToken);
+        await new App(new Terminal(_out, _error, false, false), new Engine(this, this, this, BuiltInMethods.Catalog) { Hub = Hub }).RunAsync(args, TestContext.Current.CancellationToken);
 
     RunReport IQuantizeRun.Run(QuantizeJob job, IRunObserver observer, CancellationToken cancellation)
     {

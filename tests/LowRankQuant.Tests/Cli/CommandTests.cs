@@ -28,6 +28,7 @@ public class CommandTests
     [InlineData("correct", "--calibration --calibration-format --text-field")]
     [InlineData("compare", "--against --harness --json ITEMS")]
     [InlineData("inspect", "--json --tensors PATH")]
+    [InlineData("pull", "--revision --include --offline --cache-dir --json NAME")]
     [InlineData("families", "--json")]
     [InlineData("convert", "--to --out --adapter --max-rank --gptq-format --linear --embedding --head --on-misfit --dtype --shard-size --weights-only --overwrite --json SOURCE")]
     [InlineData("export", "--to --out --adapter --max-rank --gptq-format --linear --embedding --head --on-misfit --dtype --shard-size --weights-only --overwrite --json RUN")]

@@ -10,8 +10,6 @@ public partial class LibraryTextTests
     /// <summary>Options of other programs, by a piece of the text that they stand in.</summary>
     private static readonly string[] Others =
     [
-        // hf, the client of the Hugging Face hub.
-        " --local-dir DIR",
         // llama-quantize of llama.cpp.
         "llama-quantize --allow-requantize",
     ];

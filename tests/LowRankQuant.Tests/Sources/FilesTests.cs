@@ -134,7 +134,7 @@ public sealed class FilesTests
         Directory.Move(model, inside);
         Refused(cache, $"There is one in {inside}.");
         Refused(Path.Combine(inside, "model.safetensors"), "name the folder");
-        Refused("HuggingFaceTB/SmolLM2-135M", "does not exist", "hf download HuggingFaceTB/SmolLM2-135M");
+        Refused("HuggingFaceTB/SmolLM2-135M", "does not exist", "hf://HuggingFaceTB/SmolLM2-135M");
     }
 
     private static void Refused(string path, params string[] words)

@@ -47,7 +47,7 @@ public sealed class HuggingFaceCheckpoint : ICheckpoint
             .. contents.Names.Where(name => !others.Contains(name) && !Architecture.IsBuffer(name)).SelectMany(name => taken.Contains(name) ? taken[name] : [Known(name)]),
         ];
         _names = [.. TensorNames];
-        StoredBytes = contents.Stored.Files.Sum(file => new FileInfo(file.Location).Length);
+        StoredBytes = contents.Stored.Files.Sum(file => FileLength.Of(file.Location));
     }
 
     /// <inheritdoc/>

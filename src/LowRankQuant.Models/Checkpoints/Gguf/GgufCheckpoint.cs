@@ -30,7 +30,7 @@ public sealed class GgufCheckpoint : ICheckpoint
         Layout = Architecture.Layout(_ => false);
         Warnings = [.. config.Warnings, .. GgufVocabularyReader.Warnings(file)];
         _places = GgufPlace.ByName(stored);
-        StoredBytes = file.Files.Sum(path => new FileInfo(path).Length);
+        StoredBytes = file.Files.Sum(FileLength.Of);
     }
 
     /// <inheritdoc/>

@@ -46,7 +46,7 @@ public sealed class GgufLoraAdapter : ILowRankAdapter
     public string TensorPath => _file.Location;
 
     /// <inheritdoc/>
-    public long StoredBytes => new FileInfo(_file.Location).Length;
+    public long StoredBytes => FileLength.Of(_file.Location);
 
     /// <inheritdoc/>
     public IReadOnlyCollection<string> Modules => _pairs.Keys;

@@ -28,7 +28,7 @@ public static class SentencePieceModel
         ArgumentNullException.ThrowIfNull(path);
         if (Directory.Exists(path)) throw TokenizerException.For(Path.GetFileName(path), path, "is a folder; a file belongs here", Remedy);
         if (FileKind.Foreign(path) is { } foreign) throw new TokenizerException($"{path} {foreign}");
-        long length = new FileInfo(path).Length;
+        long length = FileLength.Of(path);
         if (length > LargestFile)
         {
             throw TokenizerException.For(Path.GetFileName(path), length.ToString(CultureInfo.InvariantCulture),
