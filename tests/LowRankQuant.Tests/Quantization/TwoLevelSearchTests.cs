@@ -104,8 +104,8 @@ public sealed class TwoLevelSearchTests
         using var workers = new WorkerPool(1);
         TwoLevelScales start = TwoLevelSearch.Find(weight, Columns, grid, GridStart.Search, default, workers);
         var fit = new TwoLevelFit(Rows, Columns, grid, start);
-        TwoLevelWeight doubled = fit.WithScales([.. fit.Scales.Select(scale => 2 * scale)]).Round(weight.Select(w => 2 * w).ToArray(), default, workers);
-        TwoLevelWeight plain = fit.Round(weight, default, workers);
+        TwoLevelWeight doubled = fit.WithScales([.. fit.Scales.Select(scale => 2 * scale)]).Round(weight.Select(w => 2 * w).ToArray(), default, default, workers);
+        TwoLevelWeight plain = fit.Round(weight, default, default, workers);
         Assert.Equal(plain.Codes, doubled.Codes);
         Assert.Equal(plain.Scales.GroupScales, doubled.Scales.GroupScales);
         Assert.Equal(start.BlockMinima!.Select(dmin => 2 * (float)dmin), doubled.Scales.BlockMinima!.Select(dmin => (float)dmin));

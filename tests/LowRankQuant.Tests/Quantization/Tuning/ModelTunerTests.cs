@@ -1,6 +1,8 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;
@@ -129,15 +131,12 @@ public sealed class ModelTunerTests : IDisposable
     }
 
     [Fact]
-    public void CodesMoveWhereTheyMayAndTheDivergenceFallsFurther()
+    public void CodesMoveToNeighboursWhereTheyMay()
     {
-        (Recipe recipe, RunFolder run, CompressedBlockStore store) = Quantize("scales", steps: 16);
-        (_, RunFolder codes, _) = Quantize("codes", steps: 16);
-        TuningReport scales = new ModelTuner(_model, recipe, run, store).Run(_calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
+        (Recipe recipe, RunFolder codes, CompressedBlockStore store) = Quantize("codes", steps: 16);
         recipe = recipe with { Tuning = recipe.Tuning! with { CodeRate = 0.05 } };
         TuningReport report = new ModelTuner(_model, recipe, codes, store).Run(_calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
-        Assert.Equal(scales.Before, report.Before);
-        Assert.True(report.After < scales.After, $"{report.Before} -> {report.After}, scales alone {scales.After}");
+        Assert.True(report.After < 0.97 * report.Before, $"{report.Before} -> {report.After}");
         int moved = 0, far = 0, all = 0;
         for (int index = 0; index < _model.Config.Layers; index++)
         {
@@ -188,8 +187,9 @@ public sealed class ModelTunerTests : IDisposable
         weight.Reconstruct(dense);
         using Tensor values = _device.From(dense, weight.OutFeatures, weight.InFeatures), slope = _device.Zeros(weight.OutFeatures, weight.InFeatures);
         float[] found = Gradients(() => new TunedCodes(linear, _device));
-        float[] expected = Gradients(() => new DenseWeight(_device.From(dense, weight.OutFeatures, weight.InFeatures), slope)), plain = slope.ToArray();
-        Assert.NotEmpty(expected);
+        Gradients(() => new Leaf(new Variable(values, slope)));
+        float[] plain = slope.ToArray();
+        Assert.Contains(plain, value => value != 0);
         int size = weight.Codes.Length / weight.Scales.Length, at = found.Length - weight.Codes.Length;
         for (int i = 0; i < plain.Length; i++) Assert.Equal(plain[i] * weight.Scales[i / size], found[at + i], 1e-7f + (1e-4f * Math.Abs(found[at + i])));
 
@@ -218,6 +218,17 @@ public sealed class ModelTunerTests : IDisposable
         Assert.Equal((0, report.Before), (report.KeptStep, report.After));
         Assert.Contains("`tune.rate`", report.Warning!, StringComparison.Ordinal);
         for (int index = 0; index < _model.Config.Layers; index++) Assert.Equal(File.ReadAllBytes(run.BlockFile(index)), File.ReadAllBytes(run.ResultFile(index)));
+    }
+
+    /// <summary>A weight that its block does not own.</summary>
+    private sealed class Leaf(Variable weight) : IWeightSource
+    {
+        public Variable Weight(Tape tape) => weight;
+
+        public void Dispose()
+        {
+            // The test's.
+        }
     }
 
     private (Recipe Recipe, RunFolder Run, CompressedBlockStore Store) Quantize(string name, int steps, ScaleType scales = ScaleType.Float16)
