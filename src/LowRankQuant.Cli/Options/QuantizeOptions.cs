@@ -107,12 +107,12 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> TuneSteps { get; } = Create(
         "--tune-steps", "N",
-        "Steps that tune scales and branches of the whole model once its blocks are done, until its distributions are closest to the original's; codes stay, uniform grids only (default: 64 for flrq+ below 3 bits with held-out windows to judge by, else 0).");
+        "Steps that tune scales and branches of the whole model once its blocks are done, until its distributions are closest to the original's; uniform grids only (default: with held-out windows to judge by 64 for lrq+ and, below 3 bits, flrq+; else 0).");
 
     public Option<string?> TuneRate { get; } = Create("--tune-rate", "X", "First learning rate of --tune-steps, relative to what is learned (default: 0.004 at 2 bits, 0.002 at 3, else 0.001).");
 
     public Option<string?> TuneCodeRate { get; } = Create(
-        "--tune-code-rate", "X", "First learning rate of codes in --tune-steps, in steps of the grid, such as 0.02; 0: codes stay as the method chose them (default: 0).");
+        "--tune-code-rate", "X", "First learning rate of codes in --tune-steps, in steps of the grid, such as 0.02; 0: codes stay as the method chose them (default: 0.01 for lrq+, else 0).");
 
     public Option<string?> TuneBatch { get; } = Create("--tune-batch", "N", "Windows per step of --tune-steps (default: 4).");
 

@@ -130,7 +130,7 @@ public static class RecipeResolver
                 SequenceLength = windows.SequenceLength,
                 Vocabulary = new VocabularyResolver(request, layout.Vocabulary, problems, Notes).Resolve(grid, blocks, scaleType),
                 Tuning = new TuningResolver(request, method, problems, Notes).Resolve(
-                    bits, blocks ? Names(linears) : Names(linears.Where(linear => OwnGrid(linear) is not UniformGrid)), linears.Count, windows.Samples, windows.HeldOut),
+                    bits, blocks ? Names(linears) : Names(linears.Where(linear => OwnGrid(linear) is not UniformGrid)), linears.Count, layout.LinearWeights, windows.Samples, windows.HeldOut),
             };
 
             MethodSettings Settings(QuantizationMethod how, OptionValues asked, WeightGrid its, List<string> wrong, List<string> notes) => how.Resolve(new MethodRequest

@@ -15,6 +15,10 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
     // Scales and branches are many: the statistics of 64 windows suffice to fit layers, but a model tuned on them over-fits (docs/results/flrq.md).
     private const int DefaultSamples = 256;
 
+    // Where nobody asks, codes of larger models stay: each takes floats for itself, its gradient, two moments, the best so far and the state that is saved.
+    private const long MostCodes = 1_000_000_000;
+    private const int CodeFloats = 6;
+
     /// <summary>First rates by code width: the row with the largest width not above that of the model. Smaller errors want smaller steps.</summary>
     private static readonly (int Bits, double Rate)[] Rates = [(4, 1e-3), (3, 2e-3), (2, 4e-3)];
 
@@ -22,9 +26,10 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
     /// <param name="bits">Code width; with a budget the largest that fits it.</param>
     /// <param name="named">The layers that will be on two-level or float grids, whether asked for, chosen by a budget or the nearest that a target holds.</param>
     /// <param name="layers">How many layers a block has.</param>
+    /// <param name="weights">Weights of all linears of the model.</param>
     /// <param name="samples">Calibration windows of the method.</param>
     /// <param name="heldOut">Windows to judge by: without any nothing tells when tuning over-fits, and it is not done unless asked for.</param>
-    public TuningRecipe? Resolve(int bits, IReadOnlyList<string> named, int layers, int samples, int heldOut)
+    public TuningRecipe? Resolve(int bits, IReadOnlyList<string> named, int layers, long weights, int samples, int heldOut)
     {
         int steps = request.TuneSteps ?? (named.Count == 0 && heldOut > 0 ? method.TuneSteps(bits) : 0);
         if (steps < 0) problems.Add($"`tune.steps` {steps}: must be at least 0 (steps over the whole model).");
@@ -43,7 +48,13 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
             notes.Add($"`tune.steps` tunes the layers on uniform grids; {string.Join(", ", named)}, on two-level grids or grids of floats, stay as the method makes them.");
         double rate = request.TuneRate ?? Rates.FirstOrDefault(row => bits >= row.Bits, Rates[^1]).Rate;
         if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune.rate` {rate:R}: must be a positive finite number, such as 0.002."));
-        double codeRate = request.TuneCodeRate ?? method.TuneCodeRate(bits);
+        double usual = method.TuneCodeRate(bits);
+        if (usual > 0 && weights > MostCodes && request.TuneCodeRate is null)
+        {
+            usual = 0;
+            notes.Add(string.Create(CultureInfo.InvariantCulture, $"Codes stay while the whole model is tuned: with {weights / 1e9:F1} billion weights they would take {CodeFloats * sizeof(float) * weights / 1e9:F0} GB; `tune.code_rate` asks for it."));
+        }
+        double codeRate = request.TuneCodeRate ?? usual;
         if (!(codeRate >= 0) || !double.IsFinite(codeRate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune.code_rate` {codeRate:R}: must be 0 (codes stay) or a positive finite number of steps of the grid, such as 0.02."));
         int windows = request.TuneSamples ?? Math.Max(DefaultSamples, samples);
         if (windows < samples) problems.Add($"`tune.samples` {windows}: at least the {samples} calibration windows of the method; they are always among them.");
