@@ -31,10 +31,10 @@ internal static class StepBenchmark
         using ActivationStream targets = ActivationStream.Of(device, new ActivationStore(batch, length, sizes.Hidden, budget, Path.GetTempPath()), stream);
         Fill(sizes, device, block, inputs, targets);
         var scheme = new Scheme(new UniformGrid(bits, false, Granularity.Channel), GridStart.MinMax, ScaleType.Float32);
-        long count = block.Slots.Sum(slot => LearnedScale.ParameterCount(slot.OutFeatures, slot.InFeatures, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank), scheme.Grid));
+        long count = block.Slots.Sum(slot => LearnedScale.ParameterCount(slot.OutFeatures, slot.InFeatures, PartsOf(slot), scheme.Grid));
         using var arena = new ParameterArena(device, count, block.Slots.Count * 5);
         LearnedScale[] learned = [.. block.Slots.Select((slot, i) => LearnedScale.Create(
-            slot, ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank), LayerStart.OfWeight(slot, scheme, device.HostWorkers),
+            slot, PartsOf(slot), LayerStart.OfWeight(slot, scheme, device.HostWorkers),
             arena, Seeds.Factor(0, 0, i)))];
         IWeightSource[] dense = [.. block.Slots.Select((slot, i) => slot.Exchange(learned[i]))];
         using var trainer = new BlockTrainer(
@@ -55,6 +55,8 @@ internal static class StepBenchmark
         report.Breakdown();
         for (int i = 0; i < dense.Length; i++) block.Slots[i].Exchange(dense[i]).Dispose();
         return 0;
+
+        RoundingParts PartsOf(LinearSlot slot) => new(ScaleShape.LowRankFor(slot.OutFeatures, slot.InFeatures, rank));
     }
 
     /// <summary>The input, and the full-precision block's output for it as the target.</summary>

@@ -2,8 +2,8 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
-using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Layers;
+using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Recipes;
 

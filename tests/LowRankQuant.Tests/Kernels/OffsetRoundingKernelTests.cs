@@ -60,8 +60,16 @@ public sealed class OffsetRoundingKernelTests(KernelTwins twins) : IClassFixture
                     Tensor dScale = twins.Empty(rows, groups), dOffset = twins.Empty(rows, n), dZero = twins.Empty(rows, groups);
                     var arguments = new FakeQuantizeArguments
                     {
-                        Weight = twins.From(w, rows, n), LogScale = twins.From(scale, rows, groups), Zero = twins.From(zero, rows, groups), Delta = residue, MaxCode = MaxCode,
-                        Quantized = quantized, Residue = residue, Offset = twins.From(v, rows, n), Slope = slope, Softness = softness,
+                        Weight = twins.From(w, rows, n),
+                        LogScale = twins.From(scale, rows, groups),
+                        Zero = twins.From(zero, rows, groups),
+                        Delta = residue,
+                        MaxCode = MaxCode,
+                        Quantized = quantized,
+                        Residue = residue,
+                        Offset = twins.From(v, rows, n),
+                        Slope = slope,
+                        Softness = softness,
                     };
                     kernels.FakeQuantizeForward(arguments);
                     // The gradient of D takes the place of G, as in training.

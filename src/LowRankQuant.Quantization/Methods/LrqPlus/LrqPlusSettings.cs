@@ -2,7 +2,6 @@ using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Methods.Lrq;
 using LowRankQuant.Quantization.Methods.Reconstruction;
-using LowRankQuant.Quantization.Options;
 
 namespace LowRankQuant.Quantization.Methods.LrqPlus;
 
