@@ -18,7 +18,7 @@ public sealed class LrqPlusRunTests : IDisposable
     [InlineData("codes", "--codes flrq+")]
     [InlineData("harden", "--harden false")]
     [InlineData("quantized_inputs", "--quantized-inputs false")]
-    [InlineData("loss", "--loss relative")]
+    [InlineData("loss", "--loss fisher")]
     public async Task EveryOptionIsWired(string key, string options)
     {
         string usual = _folder.File("usual"), other = _folder.File("other");
@@ -42,7 +42,7 @@ public sealed class LrqPlusRunTests : IDisposable
     public async Task ThreadsChangeNoByte()
     {
         string one = _folder.File("one"), two = _folder.File("two");
-        string[] all = ["--scales", "low-rank", "--rank", "8", "--codes", "gptq", "--zero-points", "true", "--tune-steps", "4", "--tune-code-rate", "0.05"];
+        string[] all = ["--scales", "low-rank", "--rank", "8", "--codes", "gptq", "--loss", "fisher", "--zero-points", "true", "--tune-steps", "4", "--tune-code-rate", "0.05"];
         CliResult run = await Lrq.Run([.. Run(one), .. all]);
         Assert.True(run.Code == 0, run.Error);
         Assert.Equal(0, (await Lrq.Run([.. Run(two, threads: 2), .. all])).Code);

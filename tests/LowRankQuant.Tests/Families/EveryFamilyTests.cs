@@ -32,7 +32,7 @@ public abstract class EveryFamilyTests : IDisposable
             "gptq --bits 3 --group-size 64 --gptaq 0.25",
             "awq --bits 4 --group-size 64 --n-grid 3",
             "autoround --bits 4 --symmetric true --group-size 32 --iterations 2",
-            "lrq+ --bits 3 --iterations 2 --zero-points true --tune-steps 1 --tune-batch 1 --tune-code-rate 0.05",
+            "lrq+ --bits 3 --iterations 2 --loss fisher --zero-points true --tune-steps 1 --tune-batch 1 --tune-code-rate 0.05",
         })
         {
             string method = options.Split(' ')[0], output = _folder.File(method);

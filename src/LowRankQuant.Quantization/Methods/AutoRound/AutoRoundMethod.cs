@@ -22,7 +22,7 @@ public sealed class AutoRoundMethod : LearnedRoundingMethod
     private static readonly RecipeOption<int> Batch = Declare.Whole("batch", "Windows per step", "windows per step", 1, int.MaxValue, "2", "8");
 
     private static readonly RecipeOption<LossWeighting> Loss = Declare.Choice(
-        "loss", "plain (the paper's), or relative: every token's error over its own magnitude", TrainingOptions.Losses, "plain");
+        "loss", "plain (the paper's), relative: every token's error over its own magnitude, or fisher: relative, by what the model's distribution feels", TrainingOptions.Losses, "plain");
 
     private static readonly RecipeOption<bool> KeepBest = Declare.Flag(
         "keep_best", "Keep the iterate that is best on held-out windows; false: the one whose own windows had the least loss", "true", "false");

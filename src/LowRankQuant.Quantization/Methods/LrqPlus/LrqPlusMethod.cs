@@ -10,8 +10,7 @@ using LowRankQuant.Quantization.Options;
 namespace LowRankQuant.Quantization.Methods.LrqPlus;
 
 /// <summary>
-/// What goes beyond LRQ at the same stored format: offsets beside its scales, zero points that are learned, codes of another method to begin at, a loss in what the model's
-/// distribution feels, rounding that hardens on the way, and codes that the whole model's divergence has the last word on. Each is an option; the defaults are what won
+/// What goes beyond LRQ at the same stored format: offsets beside its scales, zero points that are learned, codes of another method to begin at, rounding that hardens on the way, and codes that the whole model's divergence has the last word on. Each is an option; the defaults are what won
 /// (docs/results/lrq-plus.md).
 /// </summary>
 public sealed class LrqPlusMethod : LearnedRoundingMethod
@@ -41,17 +40,14 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
     private const int UsualTuneSteps = 64;
     private const double UsualCodeRate = 0.01;
 
-    private static readonly RecipeOption<LossWeighting> Loss = Declare.Choice(
-        "loss", "plain, relative: every token's error over its own magnitude, or fisher: relative, by what the model's distribution feels", TrainingOptions.Losses, "fisher");
-
     /// <inheritdoc/>
     public override string Name => "lrq+";
 
     /// <inheritdoc/>
-    public override string Summary => "lrq with offsets, a loss in what the model feels, and codes tuned by the whole model's divergence";
+    public override string Summary => "lrq with offsets, rounding that hardens on the way, and codes tuned by the whole model's divergence";
 
     /// <inheritdoc/>
-    public override IReadOnlyList<RecipeOption> Options => [Scales, LrqMethod.Rank, Offsets, ZeroPoints, Codes, Harden, Loss, .. base.Options.Where(option => option.Key != TrainingOptions.Loss.Key)];
+    public override IReadOnlyList<RecipeOption> Options => [Scales, LrqMethod.Rank, Offsets, ZeroPoints, Codes, Harden, .. base.Options];
 
     /// <inheritdoc/>
     public override int TuneSteps(int bits) => UsualTuneSteps;
@@ -79,7 +75,7 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
             HasZeroPoints = values.Or(ZeroPoints, false),
             Codes = codes,
             Before = Before(request, codes),
-            Steps = Training(request, rate, LossWeighting.Fisher) with { Harden = values.Or(Harden, true) },
+            Steps = Training(request, rate) with { Harden = values.Or(Harden, true) },
             First = codes == FirstCodes.Grid ? LearnedStart.Resolve(request, start) : start,
             AlwaysSearched = request.AllTwoLevel,
         };

@@ -21,9 +21,8 @@ public abstract class LearnedRoundingMethod : QuantizationMethod
     /// <summary>How blocks are trained.</summary>
     /// <param name="request">What was asked for.</param>
     /// <param name="rate">First learning rate where nobody says.</param>
-    /// <param name="weighting">The loss where nobody says; null for that of the preset.</param>
-    internal static TrainingSettings Training(MethodRequest request, double rate, LossWeighting? weighting = null) =>
-        TrainingOptions.Resolve(request, rate, weighting) with { FullPrecisionInputs = !request.Values.Or(QuantizedInputs, true) };
+    internal static TrainingSettings Training(MethodRequest request, double rate) =>
+        TrainingOptions.Resolve(request, rate) with { FullPrecisionInputs = !request.Values.Or(QuantizedInputs, true) };
 
     /// <inheritdoc/>
     public override WindowDefaults Windows(OptionValues values, string preset) => TrainingOptions.Windows(values, preset);

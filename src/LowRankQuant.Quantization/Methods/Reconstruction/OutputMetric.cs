@@ -9,7 +9,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// How much the model's next-token distribution feels an error of a block's output in every direction. To second order KL(p || p') of a small change e of the output of a token is
 /// half e^T F e with the Fisher matrix F = E[g g^T], g = d(-log p(label))/dY for labels drawn from the model's own p. Tokens of large outputs have small gradients, so F is
 /// averaged in units of the relative loss:
-/// <code>M = mean over tokens of (y_t^2 g_t g_t^T), y_t^2 the mean square of the token's output, times d / tr M;   M' = (1 - share) M + share I</code>
+/// <code>M = mean over tokens of (y_t^2 g_t g_t^T), y_t^2 the mean square of the token's output, no token above four medians, times d / tr M;   M' = (1 - share) M + share I</code>
 /// and the loss of a token is e_t^T M' e_t / y_t^2. One forward and one backward pass over a few windows, one block in memory at a time. Block reconstruction weighted by the
 /// diagonal of F is BRECQ (Li et al., ICLR 2021); a full F between channels is the output factor of K-FAC, which YAQA (Tseng et al., 2025) rounds by.
 /// </summary>
@@ -23,6 +23,9 @@ internal static class OutputMetric
 
     // Of the identity: directions that a few thousand gradients do not show are felt too. Chosen on the demo (docs/results/lrq-plus.md).
     private const double Share = 0.1;
+
+    // A token counts at most as much as so many of the middle: the few that hold massive activations, on which all others lean, would be nearly all of M (docs/results/lrq-plus.md).
+    private const float MostOfMedian = 4;
 
     /// <summary>M' of every block, [hidden, hidden].</summary>
     /// <param name="context">The model in full precision, and what it is calibrated on.</param>
@@ -59,8 +62,14 @@ internal static class OutputMetric
     private static void Add(Device device, Tensor slope, float[] squares, double[] sum)
     {
         int hidden = slope.Columns;
-        float[] values = slope.ToArray();
-        for (int i = 0; i < values.Length; i++) values[i] *= MathF.Sqrt(squares[i / hidden]);
+        float[] values = slope.ToArray(), sizes = new float[slope.Rows];
+        for (int i = 0; i < values.Length; i++) sizes[i / hidden] += values[i] * values[i] * squares[i / hidden];
+        float most = MostOfMedian * sizes.Order().ElementAt(sizes.Length / 2);
+        for (int i = 0; i < values.Length; i++)
+        {
+            int token = i / hidden;
+            values[i] *= MathF.Sqrt(squares[token] * (sizes[token] > most ? most / sizes[token] : 1));
+        }
         using Tensor scaled = device.From(values, slope.Rows, hidden), product = device.Empty(hidden, hidden);
         device.Kernels.MatMul(scaled, true, scaled, false, product, accumulate: false);
         float[] part = product.ToArray();

@@ -65,11 +65,10 @@ public static class TrainingOptions
     /// <summary>Fills in what was not asked for.</summary>
     /// <param name="request">What was asked for.</param>
     /// <param name="rate">First learning rate where nobody says.</param>
-    /// <param name="weighting">The loss where nobody says; null for that of the preset.</param>
-    public static TrainingSettings Resolve(MethodRequest request, double rate, LossWeighting? weighting = null)
+    public static TrainingSettings Resolve(MethodRequest request, double rate)
     {
         OptionValues values = request.Values;
-        LossWeighting loss = values.Or(Loss, weighting ?? (request.IsPaper ? LossWeighting.Plain : LossWeighting.Relative));
+        LossWeighting loss = values.Or(Loss, request.IsPaper ? LossWeighting.Plain : LossWeighting.Relative);
         var settings = new TrainingSettings
         {
             Iterations = values.Or(Iterations, request.IsPaper ? PaperIterations : FastIterations),
