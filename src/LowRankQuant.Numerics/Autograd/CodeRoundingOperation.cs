@@ -3,7 +3,7 @@ namespace LowRankQuant.Numerics.Autograd;
 /// <summary>Dequantization whose codes are learned along with its scales.</summary>
 public static class CodeRoundingOperation
 {
-    // Groups that a thread takes at a time.
+    // Weights that a thread takes at a time, in whole groups.
     private const int ElementsPerChunk = 1 << 14;
 
     /// <summary>

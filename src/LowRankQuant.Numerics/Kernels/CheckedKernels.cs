@@ -316,7 +316,8 @@ internal abstract partial class CheckedKernels(IKernels inner) : IKernels
         Same(arguments.Offset, weight);
         Same(arguments.Slope, weight);
         if (!(arguments.Softness is >= 0 and <= 0.5f)) throw new ArgumentException($"A softness of {arguments.Softness}; it is half the width of a ramp, 0 to 1/2.", nameof(arguments));
-        if (arguments.Floats is not null && (arguments.Offset ?? arguments.Slope) is not null) throw new ArgumentException("Offsets in front of rounding are in steps, which grids of floats do not have.", nameof(arguments));
+        if (arguments.Floats is not null && ((arguments.Offset ?? arguments.Slope) is not null || arguments.Softness > 0))
+            throw new ArgumentException("Offsets in front of rounding and ramps are in steps, which grids of floats do not have.", nameof(arguments));
         if (arguments.MaxCode < 1) throw new ArgumentException($"The largest code is {arguments.MaxCode}; it is 2^bits - 1.", nameof(arguments));
     }
 

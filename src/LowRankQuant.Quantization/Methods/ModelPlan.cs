@@ -39,8 +39,9 @@ public sealed class ModelPlan(IReadOnlyDictionary<string, LayerPlan> layers)
         return values;
     }
 
-    /// <summary>The grid that is planned for a module; null for the one that it has without a plan.</summary>
-    public WeightGrid? GridOf(string module) => Layers.Count == 0 ? null : Layer(module).Grid;
+    /// <summary>The plan of a module; null where layers are not what was planned.</summary>
+    /// <exception cref="KeyNotFoundException">Other layers have a plan, and this one has none.</exception>
+    public LayerPlan? Find(string module) => Layers.Count == 0 ? null : Layer(module);
 
     /// <summary>Reads the plan of a run; null when it has none.</summary>
     internal static ModelPlan? TryRead(string folder)

@@ -19,6 +19,9 @@ public sealed record ModelPlanContext
     /// <summary>Token ids.</summary>
     public required CalibrationSet Calibration { get; init; }
 
+    /// <summary>What is done while gradients through the whole model are measured, for <see cref="Progress"/>.</summary>
+    public const string Measuring = "measuring what the model feels";
+
     /// <summary>Enough for stable means of a diagonal.</summary>
     public const int UsualTokens = 8192;
 

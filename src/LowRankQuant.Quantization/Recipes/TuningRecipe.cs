@@ -1,6 +1,6 @@
 namespace LowRankQuant.Quantization.Recipes;
 
-/// <summary>How the scales and branches of a quantized model are tuned together, once all blocks are done.</summary>
+/// <summary>How scales, branches and perhaps codes of a quantized model are tuned together, once all blocks are done.</summary>
 public sealed record TuningRecipe
 {
     /// <summary>Adam steps.</summary>

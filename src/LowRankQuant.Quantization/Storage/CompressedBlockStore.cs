@@ -39,7 +39,7 @@ public sealed class CompressedBlockStore : IBlockStore
     /// <summary>The grid of a module.</summary>
     /// <param name="block">Name of its block, such as <c>model.layers.0</c>.</param>
     /// <param name="linear">Name within the block.</param>
-    public WeightGrid GridOf(string block, string linear) => _scheme.GridOf($"{block}.{linear}", _plan?.GridOf($"{block}.{linear}"));
+    public WeightGrid GridOf(string block, string linear) => _scheme.GridOf($"{block}.{linear}", _plan?.Find($"{block}.{linear}")?.Grid);
 
     /// <inheritdoc/>
     public IReadOnlyList<PendingTensor> Tensors(IReadOnlyList<(string Name, QuantizedWeight Weight)> weights)

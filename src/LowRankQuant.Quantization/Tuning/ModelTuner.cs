@@ -10,7 +10,7 @@ using LowRankQuant.Quantization.Storage;
 namespace LowRankQuant.Quantization.Tuning;
 
 /// <summary>
-/// Tunes a quantized model as a whole: codes stay, the scales of all groups and the factors of all branches learn together to bring the model's next-token
+/// Tunes a quantized model as a whole: the scales of all groups and the factors of all branches, and codes where they may move, learn together to bring the model's next-token
 /// distributions back to those of full precision (<see cref="TuningLoss"/>). Methods fit blocks one by one and cannot see how their errors add up; this can,
 /// and it costs no stored bit. Weights on two-level grids, whose scales are products of stored integers, are constants of it. Training quantization parameters end to end after block-wise work is the second phase of EfficientQAT (Chen et al., 2024);
 /// training branches by a loss on the model's output is RILQ (Lee et al., 2024).

@@ -55,6 +55,7 @@ public sealed class LrqPlusRunTests : IDisposable
     [InlineData("--codes gptq --start minmax", "--start is found by the method that --codes names")]
     [InlineData("--tune-code-rate 0.1 --tune-steps 0", "--tune-code-rate needs --tune-steps")]
     [InlineData("--tune-steps 2 --tune-code-rate -1", "--tune-code-rate -1: must be 0")]
+    [InlineData("--symmetric true --zero-points true", "--zero-points true: w3 symmetric channel stores no zero point per group")]
     public async Task WhatCannotBeIsRefused(string options, string expected)
     {
         string output = _folder.File("out");
@@ -62,6 +63,39 @@ public sealed class LrqPlusRunTests : IDisposable
         Assert.Equal(2, run.Code);
         Assert.Contains(expected, run.Error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(output));
+    }
+
+    /// <summary>A grid of floats has no steps: what is measured in them is left out by itself, and refused where somebody asks.</summary>
+    [Theory]
+    [InlineData("", null)]
+    [InlineData("--offsets true", "--offsets true: they are in steps, which the floats of nvfp4 do not have")]
+    [InlineData("--harden true", "--harden true: its ramps are in steps")]
+    [InlineData("--zero-points true", "--zero-points true: nvfp4 stores no zero point per group")]
+    [InlineData("--scales none", "leave nothing but steps to learn")]
+    public async Task GridsOfFloatsAreLearnedByScalesAlone(string options, string? expected)
+    {
+        string output = _folder.File("out");
+        string[] run = [.. Run(output).Where((_, i) => i is not (4 or 5)), "--grid", "nvfp4", .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)];
+        CliResult result = await Lrq.Run(run);
+        if (expected is not null)
+        {
+            Assert.Equal(2, result.Code);
+            Assert.Contains(expected, result.Error, StringComparison.Ordinal);
+            return;
+        }
+        Assert.True(result.Code == 0, result.Error);
+        Assert.Equal(("false", "false"), (Stage(output)["offsets"]!.ToJsonString(), Stage(output)["harden"]!.ToJsonString()));
+    }
+
+    [Theory]
+    [InlineData("--loss fisher")]
+    [InlineData("--codes gptq")]
+    [InlineData("--quantized-inputs false")]
+    public async Task PlansAreMade(string options)
+    {
+        CliResult plan = await Lrq.Run([.. Run(_folder.File("out")).Select((word, i) => i == 0 ? "plan" : word), .. options.Split(' ')]);
+        Assert.True(plan.Code == 0, plan.Error);
+        Assert.Contains("tuning the whole model", plan.Out, StringComparison.Ordinal);
     }
 
     private static readonly string[] Untuned = ["--tune-steps", "0"];

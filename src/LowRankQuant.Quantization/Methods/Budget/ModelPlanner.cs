@@ -15,9 +15,6 @@ namespace LowRankQuant.Quantization.Methods.Budget;
 /// <param name="damping">Of input covariances.</param>
 internal sealed class ModelPlanner(ModelPlanContext context, double damping)
 {
-    /// <summary>What is done while sensitivities are measured, for <see cref="ModelPlanContext.Progress"/>.</summary>
-    public const string Measuring = "measuring what the model feels";
-
     /// <summary>What is done while layers are looked at.</summary>
     public const string Planning = "planning grids and ranks";
 
@@ -50,10 +47,9 @@ internal sealed class ModelPlanner(ModelPlanContext context, double damping)
 
     private Dictionary<string, double[]> Sensitivity()
     {
-        int[][] windows = context.Calibration.Windows;
         return OutputSensitivity.Measure(
             _model, context.Windows, context.Activations, context.Scratch, context.Seed,
-            (done, all) => context.Progress?.Invoke(Measuring, done, all), context.Cancellation);
+            (done, all) => context.Progress?.Invoke(ModelPlanContext.Measuring, done, all), context.Cancellation);
     }
 
     private IEnumerable<(string Name, LinearShape Shape)> Modules()

@@ -181,6 +181,8 @@ internal sealed class CorrectionOptions
 
     private static LrqSettings ResolveResidual(MethodRequest request)
     {
+        if (request.Values.Find(TrainingOptions.Loss) == LossWeighting.Fisher)
+            request.Problems.Add("`loss` fisher does not go with `residual` lrq: what the model feels of block outputs is measured for methods that learn by themselves; take relative or plain, or method lrq+.");
         (double rate, Grids.GridStart start) = LearningRates.OfResidual(request);
         return new LrqSettings { Rank = LrqMethod.ResolveRank(request, ResidualRank), Steps = TrainingOptions.Resolve(request, rate), First = start };
     }

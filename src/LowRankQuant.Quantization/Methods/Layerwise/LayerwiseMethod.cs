@@ -135,7 +135,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
     {
         LinearSlot linear = context.Block.Slots[slot];
         string module = $"{context.Block.Name}.{linear.Name}";
-        LayerPlan? plan = context.Plan is { Layers.Count: > 0 } all ? all.Layer(module) : null;
+        LayerPlan? plan = context.Plan?.Find(module);
         double[] target = weight;
         if (options.Propagation > 0 && inputs.Cross is { } cross)
         {

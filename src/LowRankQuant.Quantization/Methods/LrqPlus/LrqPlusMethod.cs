@@ -21,7 +21,7 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
         [new("low-rank", ScaleForm.LowRank), new("full", ScaleForm.Full), new("none", ScaleForm.None)], "full");
 
     /// <summary>Whether V is learned.</summary>
-    internal static readonly RecipeOption<bool> Offsets = Declare.Flag("offsets", "Learn an offset in front of the rounding for every weight, as AutoRound", "true");
+    internal static readonly RecipeOption<bool> Offsets = Declare.Flag("offsets", "Learn an offset in front of the rounding for every weight, as AutoRound", "true, but on grids of floats");
 
     /// <summary>Whether zero points are learned.</summary>
     internal static readonly RecipeOption<bool> ZeroPoints = Declare.Flag("zero_points", "Learn zero points, where the grid stores one per group", "false");
@@ -32,7 +32,7 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
         [new("grid", FirstCodes.Grid), new("gptq", FirstCodes.Gptq), new("flrq+", FirstCodes.FlrqPlus)], "grid");
 
     /// <summary>Whether the rounding is soft at first.</summary>
-    internal static readonly RecipeOption<bool> Harden = Declare.Flag("harden", "Round softly at first, and harder with every twentieth of the steps (TesseraQ)", "true");
+    internal static readonly RecipeOption<bool> Harden = Declare.Flag("harden", "Round softly at first, and harder with every twentieth of the steps (TesseraQ)", "true, but on grids of floats");
 
     /// <summary>Rates by code width: the row with the largest width not above the one asked for. Half of those without hardening at 3 bits (docs/results/lrq-plus.md).</summary>
     private static readonly (int Bits, double Rate)[] Rates = [(3, 5e-3), (2, 1e-2)];
@@ -60,10 +60,16 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
     {
         OptionValues values = request.Values;
         ScaleForm form = values.Or(Scales, ScaleForm.Full);
-        bool offsets = values.Or(Offsets, true);
+        bool hasSteps = request.Grid is not FloatGrid, offsets = values.Or(Offsets, hasSteps);
         FirstCodes codes = values.Or(Codes, FirstCodes.Grid);
         if (form != ScaleForm.LowRank) request.Refuse("is a matter of `scales` low-rank", LrqMethod.Rank);
         if (form == ScaleForm.None && !offsets) request.Problems.Add("`scales` none and `offsets` false leave nothing but steps to learn; leave one of them out.");
+        if (!hasSteps)
+        {
+            if (values.Find(Offsets) == true) request.Problems.Add($"`offsets` true: they are in steps, which the floats of {request.Grid} do not have; leave it out.");
+            if (values.Find(Harden) == true) request.Problems.Add($"`harden` true: its ramps are in steps, which the floats of {request.Grid} do not have; leave it out.");
+        }
+        if (values.Find(ZeroPoints) == true && request.Grid is not UniformGrid { Symmetric: false }) request.Problems.Add($"`zero_points` true: {request.Grid} stores no zero point per group; leave it out, or take an asymmetric uniform grid.");
         if (codes != FirstCodes.Grid) request.Refuse("is found by the method that `codes` names; leave one of them out", TrainingOptions.Start);
         (double rate, GridStart start) = codes == FirstCodes.Grid ? LearningRates.Of(request, form) : LearningRates.OfResidual(request);
         if (codes == FirstCodes.Grid && request is { IsPaper: false, Grid: UniformGrid }) rate = Rates.FirstOrDefault(row => request.Grid.Bits >= row.Bits, Rates[^1]).Rate;
@@ -75,7 +81,7 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
             HasZeroPoints = values.Or(ZeroPoints, false),
             Codes = codes,
             Before = Before(request, codes),
-            Steps = Training(request, rate) with { Harden = values.Or(Harden, true) },
+            Steps = Training(request, rate) with { Harden = values.Or(Harden, hasSteps) },
             First = codes == FirstCodes.Grid ? LearnedStart.Resolve(request, start) : start,
             AlwaysSearched = request.AllTwoLevel,
         };

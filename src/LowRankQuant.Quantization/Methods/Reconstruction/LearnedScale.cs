@@ -35,6 +35,7 @@ internal sealed class LearnedScale : ILearnedRounding
     public FakeQuantizeParameters Parameters { get; }
 
     /// <inheritdoc/>
+    /// <remarks>Grids of floats have no steps to measure ramps in, and only round.</remarks>
     public float Softness { get; set; }
 
     /// <summary>B and A of the branch where they are learned; empty else.</summary>
@@ -101,7 +102,7 @@ internal sealed class LearnedScale : ILearnedRounding
     /// <inheritdoc/>
     public Variable Weight(Tape tape)
     {
-        FakeQuantizeParameters parameters = Softness > 0 && tape.Recording ? Parameters with { Softness = Softness } : Parameters;
+        FakeQuantizeParameters parameters = Softness > 0 && tape.Recording && Parameters.Floats is null ? Parameters with { Softness = Softness } : Parameters;
         Variable rounded = tape.FakeQuantize(
             _multiples is null ? parameters : parameters with { LogScale = tape.GroupSteps(Parameters.LogScale, _multiples) });
         return _branch is null ? rounded : _branch.AddTo(tape, rounded);

@@ -18,9 +18,6 @@ internal static class OutputMetric
     /// <summary>Tokens that it is measured on.</summary>
     public const int Tokens = 16384;
 
-    /// <summary>What is done meanwhile, for <see cref="ModelPlanContext.Progress"/>.</summary>
-    public const string Measuring = "measuring what the model feels";
-
     // Of the identity: directions that a few thousand gradients do not show are felt too. Chosen on the demo (docs/results/lrq-plus.md).
     private const double Share = 0.1;
 
@@ -38,7 +35,7 @@ internal static class OutputMetric
         using InputEmbedding embedding = model.LoadEmbedding();
         using var passes = new StreamedPasses(model, embedding, windows, context.Activations, context.Scratch);
         passes.Forward(
-            windows, embedding, model.LoadBlock, context.Cancellation, done => context.Progress?.Invoke(Measuring, done, 2 * layers),
+            windows, embedding, model.LoadBlock, context.Cancellation, done => context.Progress?.Invoke(ModelPlanContext.Measuring, done, 2 * layers),
             (block, window, output) =>
             {
                 using Tensor inverse = model.Device.Empty(output.Rows);
@@ -49,7 +46,7 @@ internal static class OutputMetric
         var metrics = new float[layers][];
         double[] sum = [];
         passes.Backward(
-            model.LoadBlock, context.Cancellation, done => context.Progress?.Invoke(Measuring, layers + done, 2 * layers),
+            model.LoadBlock, context.Cancellation, done => context.Progress?.Invoke(ModelPlanContext.Measuring, layers + done, 2 * layers),
             see: (block, window, slope) =>
             {
                 if (window == 0) sum = new double[hidden * hidden];

@@ -69,11 +69,15 @@ internal abstract record ReconstructionSettings : MethodSettings
     public static string Describe(TrainingSettings training) => string.Create(CultureInfo.InvariantCulture,
         $"{training.Iterations} steps of {training.Batch} windows per block, learning rate {training.LearningRate}, {Choices.Of(TrainingOptions.Losses, training.Loss)} loss{(training.KeepBest ? ", the step that is best on held-out windows kept" : "")}");
 
-    /// <summary>The steps of a training; at a rate of almost nothing the loss cannot rise, and no training starts again.</summary>
+    /// <summary>
+    /// The steps of a training; at a rate of almost nothing the loss cannot rise, and no training starts again. What the model feels has not been measured then: its product of the
+    /// hidden size is little beside those of a block, and the relative loss stands for it.
+    /// </summary>
     public static TimedPart Timed(ReconstructionSettings settings)
     {
+        LossWeighting loss = settings.Steps.Loss == LossWeighting.Fisher ? LossWeighting.Relative : settings.Steps.Loss;
         return new TimedPart(
-            steps => settings with { Steps = settings.Steps with { Iterations = steps, KeepBest = false, LearningRate = 1e-12 } },
+            steps => settings with { Steps = settings.Steps with { Iterations = steps, KeepBest = false, LearningRate = 1e-12, Loss = loss } },
             _ => settings.Steps.Batch, FewSteps, MoreSteps, (_, _) => settings.Steps.Iterations)
         {
             WarmUp = true,

@@ -65,6 +65,8 @@ public sealed class CorrectionResolverTests
         Recipe recipe = Resolve(request);
         Assert.Equal((20, 1e-3, "128", 256), (recipe.Method.Training!.Iterations, recipe.Method.Training.LearningRate, recipe.Value("residual_rank"), recipe.Samples));
         Assert.Equal(("lrq", "true"), (recipe.Value("residual"), recipe.Value("train_branch")));
+        Assert.Contains("`loss` fisher does not go with `residual` lrq", Assert.Single(Assert.Throws<RecipeException>(() => Resolve(
+            request with { Options = Asked.For(("residual", "lrq"), ("loss", "fisher")) })).Problems), StringComparison.Ordinal);
         RecipeException refused = Assert.Throws<RecipeException>(() => Resolve(request with
         {
             HeldOut = 0,
