@@ -30,8 +30,8 @@ internal sealed record BaselineGrid(Recipe Recipe, string? Name)
         if (!mayStoreMore || bits <= StoredSize.GridBits(model, recipe.Scheme) + Unseen) return new BaselineGrid(recipe, null);
         (Recipe Recipe, double Bits)[] enough = [.. Above(recipe)
             .Where(grid => model.Layout.Modules.All(linear => grid.Grid.Divides(linear.InFeatures)))
-            .Select(grid => (grid, StoredSize.GridBits(model, grid.Scheme)))
-            .Where(grid => grid.Item2 >= bits)];
+            .Select(grid => (Recipe: grid, Bits: StoredSize.GridBits(model, grid.Scheme)))
+            .Where(grid => grid.Bits >= bits)];
         if (enough.Length == 0) return new BaselineGrid(recipe, null);
         (Recipe nearest, double own) = enough.MinBy(grid => grid.Bits);
         string group = nearest.Granularity == Granularity.Channel ? "per channel" : $"g{nearest.GroupSize}";
