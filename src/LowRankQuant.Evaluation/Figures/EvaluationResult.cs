@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Evaluation.Tasks.Results;
 
 namespace LowRankQuant.Evaluation.Figures;
@@ -49,6 +50,10 @@ public sealed record EvaluationResult
 
     /// <summary>Share of positions where both models hold the same token for the most probable, 0 to 1.</summary>
     public double? Top1Agreement { get; init; }
+
+    /// <summary>Where the model differs from the reference; null where only means were asked for.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public DepthReport? Depth { get; init; }
 
     /// <summary>
     /// Standard errors by the names of the metrics. Loss: from the spread of window means, or of tokens when those are averaged or there is one
