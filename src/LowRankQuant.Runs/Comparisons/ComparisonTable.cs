@@ -26,6 +26,7 @@ public static class ComparisonTable
             1 => "All methods that look at text look at the same windows.\n\n",
             _ => "**Not all methods look at the same windows**: see their tokens.\n\n",
         });
+        page.Append(SeedMeans.Of(cells));
         foreach (IGrouping<string, CellResult> scheme in cells.GroupBy(cell => cell.Scheme))
         {
             page.Append("## ").Append(scheme.Key).Append("\n\n");
