@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# LRQ's central claim in its own regime: fewer learned numbers for each calibration token. FlexRound and LRQ at three ranks over 2 thousand to 131 thousand calibration tokens of TinyStories
+# and several numbers of steps, the last iterate kept as the papers do; errors of block outputs on calibration text, on other stories and on WikiText-2 (docs/results/claim.md).
+# Cells are kept, so that the work goes on wherever it stopped. 150 steps take half an hour on two cores, 1,000 two hours, 5,000 ten.
+# Usage: LRQ_DATA=... [STEPS=150,1000,5000] [LRQ=./lrq] bench/central_claim.sh OUT
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+out=${1:?usage: bench/central_claim.sh OUT}
+data=${LRQ_DATA:?LRQ_DATA names the folder with the texts}/data
+lrq=${LRQ:-./lrq}
+
+run() { # NAME METHOD [OPTIONS]
+    local name=$1 method=$2
+    shift 2
+    $lrq sweep demo --method "$method" --bits 3 --vary samples=8,16,36,128,512 --vary "iterations=${STEPS:-150,1000,5000}" --held-out 8 --sequence-length 256 --keep-best false \
+        --calibration "$data/tinystories/tiny_stories_ajaykumar.txt" --rmse-text "$data/tinystories/tinystories_val_yuninxia.txt" --rmse-text "$data/wikitext-2/wiki.valid.tokens" \
+        --out "$out/$name" "$@" > "$out/$name.log" 2>&1
+}
+
+mkdir -p "$out"
+run flexround flexround
+run lrq-4 lrq --rank 4
+run lrq-16 lrq --rank 16
+run lrq-64 lrq --rank 64
