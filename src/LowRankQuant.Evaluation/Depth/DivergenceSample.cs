@@ -30,10 +30,11 @@ internal sealed class DivergenceSample(int mostKept = DivergenceSample.MostKept)
     /// <summary>Adds a position.</summary>
     public void Add(double divergence)
     {
-        float value = double.IsNaN(divergence) ? float.PositiveInfinity : (float)Math.Max(0, divergence);
+        double size = double.IsNaN(divergence) ? double.PositiveInfinity : Math.Max(0, divergence);
+        float value = (float)size;
         Count++;
         _largest = Math.Max(_largest, value);
-        _bins[Bin(value)]++;
+        _bins[Bin(size)]++;
         if (_values is not null && _values.Count == mostKept) Fold();
         if (_values is not null) _values.Add(value);
         else _counts![Key(value)]++;

@@ -23,7 +23,7 @@ internal static class DepthMarkdown
         {
             Line($"\n| next token | which | positions | KL divergence | same top token |\n| --- | --- | --- | --- | --- |");
             foreach (FormatTokens kind in depth.Format)
-                Line($"| {kind.Kind} | {string.Join(", ", kind.Tokens.Select(Code))} | {kind.Positions:N0} | {Number(kind.KlDivergence)} | {Number(kind.Top1Agreement)} |");
+                Line($"| {kind.Kind} | {string.Join(", ", kind.Tokens.Select(Cell))} | {kind.Positions:N0} | {Number(kind.KlDivergence)} | {Number(kind.Top1Agreement)} |");
         }
         MarginRatio margin = depth.Margin;
         Line($"\nThe top token is {Number(margin.Reference)} nats ahead of the second in the original and {Number(margin.Model)} in the result: a ratio of {Number(margin.Ratio)}. At {Number(margin.Shrunk)} of the positions the margin is less than half.\n");
@@ -32,8 +32,8 @@ internal static class DepthMarkdown
             Line($"### Surest changes of the top token\n\n| context | original | result | text | probability | kept |\n| --- | --- | --- | --- | --- | --- |");
             foreach (Flip flip in depth.Flips.Take(Flips))
             {
-                string actual = flip.Actual is null ? "" : Code(flip.Actual);
-                Line($"| {Code(flip.Context)} | {Code(flip.Expected)} | {Code(flip.Found)} | {actual} | {Number(flip.ExpectedProbability)} | {Number(flip.Kept)} |");
+                string actual = flip.Actual is null ? "" : Cell(flip.Actual);
+                Line($"| {Cell(flip.Context)} | {Cell(flip.Expected)} | {Cell(flip.Found)} | {actual} | {Number(flip.ExpectedProbability)} | {Number(flip.Kept)} |");
             }
             Line($"");
         }
@@ -65,10 +65,13 @@ internal static class DepthMarkdown
 
     private static string Number(double value) => value.ToString("G4", CultureInfo.InvariantCulture);
 
-    // Text of models within a line: nothing in it is taken for Markdown, and a table keeps its columns.
+    // A table keeps its columns.
+    private static string Cell(string text) => Code(text).Replace("|", "\\|", StringComparison.Ordinal);
+
+    // Text of models within a line: nothing in it is taken for Markdown.
     private static string Code(string text)
     {
-        string line = text.Replace("\n", "\\n", StringComparison.Ordinal).Replace("\r", "\\r", StringComparison.Ordinal).Replace("|", "\\|", StringComparison.Ordinal);
+        string line = text.Replace("\n", "\\n", StringComparison.Ordinal).Replace("\r", "\\r", StringComparison.Ordinal);
         int longest = 0, run = 0;
         foreach (char letter in line) longest = Math.Max(longest, run = letter == '`' ? run + 1 : 0);
         string fence = new('`', longest + 1);
