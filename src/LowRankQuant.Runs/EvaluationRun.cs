@@ -3,6 +3,7 @@ using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Evaluation.Tasks.Results;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs.Reports;

@@ -28,13 +28,16 @@ internal sealed class ModuleSwaps(ModelRunner reference, CausalModel model, Func
         if (reference.Config.Layers != model.Config.Layers || reference.Config.HiddenSize != model.Config.HiddenSize) return "the models have blocks of other sizes";
         // Half of a percent is what bfloat16 drops.
         const double rounding = 0.005;
-        foreach (string name in PlainTensors(reference).Intersect(PlainTensors(model), StringComparer.Ordinal))
+        string[] names = [.. PlainTensors(reference)], others = [.. PlainTensors(model)];
+        // One family lists its tensors in one order, whatever a file calls them.
+        if (names.Length != others.Length) (names, others) = ([.. names.Intersect(others, StringComparer.Ordinal)], [.. names.Intersect(others, StringComparer.Ordinal)]);
+        foreach ((string name, string twin) in names.Zip(others))
         {
-            float[] own = Read(reference, name), other = Read(model, name);
+            float[] own = Read(reference, name), other = Read(model, twin);
             double distance = 0, length = 0;
             for (int i = 0; i < Math.Min(own.Length, other.Length); i++) (distance, length) = (distance + Math.Pow((double)own[i] - other[i], 2), length + Math.Pow(own[i], 2));
             if (own.Length != other.Length || distance > rounding * rounding * length)
-                return $"'{name}' is another tensor in the model, as transforms of a model leave it, and then its linears do not fit into the reference one by one";
+                return $"'{twin}' is another tensor in the model, as transforms of a model leave it, and then its linears do not fit into the reference one by one";
         }
         return null;
     }

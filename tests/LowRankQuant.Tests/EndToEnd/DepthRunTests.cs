@@ -40,7 +40,7 @@ public sealed class DepthRunTests : IDisposable
         Assert.Equal(Serialized(depth), Serialized(again));
         // Of one window of the demo the default is too dear, and says so.
         CliResult table = await Lrq.Run("eval", Output, "--reference", TestData.Demo, "--text", Path.Combine(TestData.Demo, "evaluation.txt"), "--windows", "1", "--in-depth", "--threads", "1");
-        Assert.Contains("--swap-windows 1 asks for it", table.Error, StringComparison.Ordinal);
+        Assert.Contains("--swap-windows 1 asks for it", table.Out, StringComparison.Ordinal);
         foreach (string part in new[] { "99.9 %", "0.99 to 1", "end of text", "ratio", "surest flips", "texts side by side" }) Assert.Contains(part, table.Out, StringComparison.Ordinal);
         Assert.DoesNotContain("linears that lose most", table.Out, StringComparison.Ordinal);
     }

@@ -1,4 +1,6 @@
+using System.Text.Json;
 using LowRankQuant.Evaluation.Depth;
+using LowRankQuant.Tests.Readers;
 
 namespace LowRankQuant.Tests.Evaluation.Depth;
 
@@ -56,6 +58,18 @@ public class DivergenceSampleTests
         Assert.Equal(double.PositiveInfinity, result.Largest);
         Assert.Equal(double.PositiveInfinity, result.P999);
         Assert.Equal(3, result.Bins[^1]);
+    }
+
+    // Divergences and their median as numpy has them.
+    [Fact]
+    public void TheMedianIsThatOfTheReference()
+    {
+        float[] values = new ReferenceTensors(TestData.Path("golden", "eval", "kl.tinystories-656k.safetensors")).Read<float>("kl");
+        using JsonDocument golden = JsonDocument.Parse(File.ReadAllBytes(TestData.Path("golden", "eval", "kl.tinystories-656k.json")));
+        JsonElement all = golden.RootElement.GetProperty("all_positions");
+        DivergenceDistribution result = Of([.. values.Select(value => (double)value)], int.MaxValue);
+        Assert.Equal(all.GetProperty("kl_median").GetDouble(), result.Median, 1e-7);
+        Assert.Equal(all.GetProperty("kl_max").GetDouble(), result.Largest, 1e-6);
     }
 
     private static DivergenceDistribution Of(double[] values, int kept) => Sample(values, kept).Result();
