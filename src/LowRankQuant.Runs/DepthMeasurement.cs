@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Depth;
@@ -5,6 +6,7 @@ using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Runs;
 
@@ -35,10 +37,11 @@ internal sealed class DepthMeasurement(
     public EvaluationResult Complete(EvaluationResult figures, ModelRunner reference, long? memoryBytes)
     {
         DepthReport depth = figures.Depth ?? throw new ArgumentException("The collector did not look on.", nameof(figures));
+        long start = Stopwatch.GetTimestamp();
         reference.ReleaseBlocks();
         depth = depth with { Samples = Samples(reference.Model, memoryBytes), Modules = Modules(reference) };
         reference.ReleaseBlocks();
-        return figures with { Depth = depth };
+        return figures with { Depth = depth, Seconds = figures.Seconds + Stopwatch.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = ProcessMemory.Peak };
     }
 
     private IReadOnlyList<SampleText> Samples(CausalModel reference, long? memoryBytes)

@@ -1,5 +1,4 @@
 using LowRankQuant.Evaluation;
-using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Evaluation.Tasks.Results;

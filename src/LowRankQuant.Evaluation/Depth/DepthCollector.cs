@@ -1,5 +1,4 @@
 using LowRankQuant.Models;
-using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 
 namespace LowRankQuant.Evaluation.Depth;

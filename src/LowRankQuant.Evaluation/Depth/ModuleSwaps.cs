@@ -65,7 +65,7 @@ internal sealed class ModuleSwaps(ModelRunner reference, CausalModel model, Func
         return losses;
     }
 
-    private IEnumerable<ModuleLoss> OfBlock(int index, IReadOnlyList<DepthWindow> windows, ActivationStream stream, ActivationStream expected, CancellationToken cancellation)
+    private List<ModuleLoss> OfBlock(int index, IReadOnlyList<DepthWindow> windows, ActivationStream stream, ActivationStream expected, CancellationToken cancellation)
     {
         var losses = new List<ModuleLoss>();
         var copies = new List<ActivationStream>();
