@@ -19,6 +19,9 @@ internal sealed class ModuleSwaps(ModelRunner reference, CausalModel model, Func
     // Logits of so many floats at a time, of each copy.
     private const int LogitBudget = 1 << 23;
 
+    // A block of experts has hundreds of linears; so many copies of the windows at a time lie in memory, or on disk beyond it.
+    private const int CopiesTogether = 32;
+
     /// <summary>
     /// Why no linear of the model can stand in the reference: transforms moved factors between linears and norms, so that a weight by itself does not belong there. Null where one can. A norm
     /// that is stored in fewer digits is the same norm.
@@ -26,6 +29,14 @@ internal sealed class ModuleSwaps(ModelRunner reference, CausalModel model, Func
     public static string? Obstacle(CausalModel reference, CausalModel model)
     {
         if (reference.Config.Layers != model.Config.Layers || reference.Config.HiddenSize != model.Config.HiddenSize) return "the models have blocks of other sizes";
+        for (int i = 0; i < model.Config.Layers; i++)
+        {
+            Dictionary<string, (int, int)> places = reference.Layout.AllLinears[i].ToDictionary(linear => linear.Name, linear => (linear.OutFeatures, linear.InFeatures), StringComparer.Ordinal);
+            foreach (LinearShape linear in model.LinearsOf(i))
+            {
+                if (places.GetValueOrDefault(linear.Name) != (linear.OutFeatures, linear.InFeatures)) return $"the reference has no linear of the name and shape of '{model.BlockName(i)}.{linear.Name}'";
+            }
+        }
         // Half of a percent is what bfloat16 drops.
         const double rounding = 0.005;
         string[] names = [.. PlainTensors(reference)], others = [.. PlainTensors(model)];
@@ -68,17 +79,26 @@ internal sealed class ModuleSwaps(ModelRunner reference, CausalModel model, Func
     private List<ModuleLoss> OfBlock(int index, IReadOnlyList<DepthWindow> windows, ActivationStream stream, ActivationStream expected, CancellationToken cancellation)
     {
         var losses = new List<ModuleLoss>();
+        using IDecoderBlock stored = blocks?.Invoke(index) ?? model.LoadBlock(index);
+        foreach (LinearSlot[] some in stored.Slots.Chunk(CopiesTogether)) losses.AddRange(OfLinears(index, some, windows, stream, expected, cancellation));
+        reference.WithBlock(index, own => stream.Advance(own, null, cancellation));
+        return losses;
+    }
+
+    private List<ModuleLoss> OfLinears(
+        int index, LinearSlot[] linears, IReadOnlyList<DepthWindow> windows, ActivationStream stream, ActivationStream expected, CancellationToken cancellation)
+    {
+        var losses = new List<ModuleLoss>();
         var copies = new List<ActivationStream>();
+        var moved = new List<int>();
         try
         {
-            var moved = new List<int>();
             reference.WithBlock(index, own =>
             {
-                using IDecoderBlock stored = blocks?.Invoke(index) ?? model.LoadBlock(index);
                 Dictionary<string, LinearSlot> places = own.Slots.Concat(own.Kept).ToDictionary(slot => slot.Name, StringComparer.Ordinal);
-                foreach (LinearSlot slot in stored.Slots)
+                foreach (LinearSlot slot in linears)
                 {
-                    if (!places.TryGetValue(slot.Name, out LinearSlot? place) || (place.OutFeatures, place.InFeatures) != (slot.OutFeatures, slot.InFeatures)) continue;
+                    LinearSlot place = places[slot.Name];
                     float[] values = slot.WeightValues();
                     if (!values.AsSpan().SequenceEqual(place.WeightValues()))
                     {
@@ -89,7 +109,6 @@ internal sealed class ModuleSwaps(ModelRunner reference, CausalModel model, Func
                     }
                     losses.Add(Describe(index, slot));
                 }
-                stream.Advance(own, null, cancellation);
             });
             if (copies.Count == 0) return losses;
             for (int i = index + 1; i < model.Config.Layers; i++)
