@@ -122,14 +122,27 @@ public sealed class ModelRunner : IDisposable
         Model.Device.Trim();
     }
 
+    /// <summary>Does something with a block; it is loaded for that unless all stay in memory.</summary>
+    internal void WithBlock(int index, Action<IDecoderBlock> action)
+    {
+        if (Resident)
+        {
+            action(ResidentBlocks()[index]);
+            return;
+        }
+        using (IDecoderBlock block = _loadBlock(index)) action(block);
+        if (Model.Paging != WeightPaging.None) Model.Trim();
+    }
+
     /// <summary>Embeds windows that then pass one block after the other; the caller's.</summary>
     /// <param name="windows">Token ids, at least one window; lengths may differ.</param>
     /// <param name="cancellation">Ends the work.</param>
+    /// <param name="blocksStay">Whether the blocks that stay in memory are used, so that their place is not there for states.</param>
     /// <exception cref="EvaluationException">A window is empty or longer than the model's positions.</exception>
-    internal ActivationStream Embed(IReadOnlyList<int[]> windows, CancellationToken cancellation)
+    internal ActivationStream Embed(IReadOnlyList<int[]> windows, CancellationToken cancellation, bool blocksStay = false)
     {
         Check(windows);
-        var budget = new MemoryBudget(Math.Max(0, _options.Budget - BlockBytes()));
+        var budget = new MemoryBudget(Math.Max(0, _options.Budget - (blocksStay && Resident ? WeightBytes(Model) : BlockBytes())));
         using InputEmbedding embedding = LoadEmbedding();
         return ActivationStream.Embed(Model, embedding, windows, new StreamOptions(budget, _options.Scratch, 1, _options.BatchTokens) { Cancellation = cancellation });
     }

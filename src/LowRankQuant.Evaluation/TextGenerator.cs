@@ -8,6 +8,12 @@ namespace LowRankQuant.Evaluation;
 /// <summary>Writes a short sample with a model, for reports.</summary>
 public static class TextGenerator
 {
+    /// <summary>Whether a model's weights as 32-bit floats leave a quarter of the memory free, as writing with it holds them all.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="memoryBytes">The memory; null for what the process may use.</param>
+    public static bool Fits(CausalModel model, long? memoryBytes) =>
+        ModelRunner.WeightBytes(model) <= (memoryBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) / 4 * 3;
+
     /// <summary>Continues <paramref name="prompt"/> up to the end-of-text token or <paramref name="tokens"/> tokens.</summary>
     /// <param name="model">The model; its weights must fit memory as 32-bit floats.</param>
     /// <param name="tokenizer">Its tokenizer.</param>

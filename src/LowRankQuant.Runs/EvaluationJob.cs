@@ -1,4 +1,5 @@
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
@@ -47,6 +48,9 @@ public sealed record EvaluationJob
 
     /// <summary>A folder in which the reference's hidden states on the windows are kept from one evaluation to the next; null for none. See <see cref="LowRankQuant.Evaluation.ReferenceCache"/>.</summary>
     public string? ReferenceCache { get; init; }
+
+    /// <summary>What a report in depth looks at beside the means; null for none. Needs a reference and a text or ids, and is not of rolling perplexity.</summary>
+    public DepthOptions? Depth { get; init; }
 
     /// <summary>Memory the run may take, bytes; null for what the machine has.</summary>
     public long? MemoryBytes { get; init; }

@@ -2,6 +2,7 @@ using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Evaluation.Tasks.Requests;
 using LowRankQuant.Evaluation.Tasks.Results;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs.Reports;
@@ -20,6 +21,12 @@ public sealed class EvaluationRun : IEvaluationRun
         foreach (string warning in job.Model.Checkpoint.Warnings.Concat(job.Reference?.Checkpoint.Warnings ?? [])) observer.Warn(warning);
         if (job.ReferenceCache is not null && (job.Reference is null || (job.Text ?? job.Ids) is null || job.Perplexity == PerplexityKind.Rolling))
             throw new EvaluationException("`reference_cache` keeps the states of a `reference` on the windows of a `text` or `ids`; without them, and for `perplexity` rolling, leave it out.");
+        if (job.Depth is { } depth)
+        {
+            if (job.Reference is null || (job.Text ?? job.Ids) is null || job.Perplexity == PerplexityKind.Rolling)
+                throw new EvaluationException("`in_depth` says where a model differs from a `reference` on a `text` or `ids`; without them, and for `perplexity` rolling, leave it out.");
+            if (DepthMeasurement.Problem(depth, job.Reference, job.Model) is { } problem) throw new EvaluationException(problem);
+        }
         var memory = new ModelRunnerOptions { MemoryBytes = job.MemoryBytes };
         EvaluationResult result = job.Text is null && job.Ids is null
             ? new EvaluationResult()
@@ -36,7 +43,10 @@ public sealed class EvaluationRun : IEvaluationRun
         using ModelRunner? reference = job.Reference is null ? null : new ModelRunner(job.Reference, plan!.Reference);
         if (plan?.Sharing == MemorySharing.InTurn) observer.Note("The model and the reference do not fit the memory together: they take turns, the reference first.");
         ReferenceCache? cache = job.ReferenceCache is null ? null : new ReferenceCache(job.ReferenceCache);
-        var evaluator = new Evaluator(runner, reference);
+        // Ids may be of a model without a tokenizer; then nothing can be spelled out.
+        ITokenizer? tokenizer = job.Ids is null ? job.Model.Checkpoint.LoadTokenizer() : job.Depth is null ? null : job.Model.Checkpoint.FindTokenizer();
+        DepthMeasurement? depth = job.Depth is null ? null : new DepthMeasurement(job.Depth, job.Model, null, tokenizer, observer, cancellation);
+        var evaluator = new Evaluator(runner, reference) { Depth = depth?.Collector };
         bool llamaCpp = job.Perplexity == PerplexityKind.LlamaCpp;
         var options = new EvaluationOptions
         {
@@ -53,17 +63,23 @@ public sealed class EvaluationRun : IEvaluationRun
             IEnumerable<TextWindow> lines = TextWindows.ReadIds(job.Ids, job.Model.Config, job.Windows.Windows);
             EvaluationResult figures = evaluator.Evaluate(lines, options, new ObserverProgress(observer), cancellation);
             NoteCache(cache, observer);
-            return figures;
+            return Complete(figures);
         }
-        ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
-        TextSource source = Source(job, tokenizer);
-        var windows = new TextFileWindows(source, tokenizer, job.Model.Config, job.AddBos, job.Windows, job.Perplexity, job.JoinRows);
+        TextSource source = Source(job, tokenizer!);
+        var windows = new TextFileWindows(source, tokenizer!, job.Model.Config, job.AddBos, job.Windows, job.Perplexity, job.JoinRows);
         EvaluationResult result = evaluator.Evaluate(windows, options, new ObserverProgress(observer, () => windows.Expected), cancellation);
         NoteCache(cache, observer);
         if (windows.LongestPart > LongestUnremarked)
             observer.Note($"{windows.LongestPart} characters were in memory at once: the tokenizer's rules name no place between them where the text may be cut.");
         if (windows.Shortage(result.Windows ?? 0, "`windows`") is { } shortage) observer.Note(shortage);
-        return WithWarnings(result, tokenizer, source, observer);
+        return WithWarnings(Complete(result), tokenizer!, source, observer);
+
+        EvaluationResult Complete(EvaluationResult figures)
+        {
+            if (depth is null) return figures;
+            runner.ReleaseBlocks();
+            return depth.Complete(figures, reference!, job.MemoryBytes);
+        }
     }
 
     private static void NoteCache(ReferenceCache? cache, IRunObserver observer)

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
@@ -46,6 +47,9 @@ public sealed record QuantizeJob
     /// <summary>Whether round to nearest of the same recipe is measured beside the result.</summary>
     public bool MeasuresRounded { get; init; } = true;
 
+    /// <summary>What a report in depth of the result looks at beside the means; null for none.</summary>
+    public DepthOptions? Depth { get; init; }
+
     /// <summary>What to write.</summary>
     public OutputFormat Format { get; init; }
 
@@ -77,7 +81,7 @@ public sealed record QuantizeJob
     /// <exception cref="EvaluationException">There is no such text.</exception>
     internal MeasuredText Measured()
     {
-        if (EvaluationText is not { } file) return new MeasuredText(null, null, AddBos.Auto);
+        if (EvaluationText is not { } file) return new MeasuredText(null, null, AddBos.Auto) { InDepth = Depth is not null, SwapWindows = Depth?.SwapWindows };
         if (!File.Exists(file)) throw new EvaluationException($"'{file}' is not a file; name a text to measure on.");
         using FileStream stream = File.OpenRead(file);
         return new MeasuredText(Convert.ToHexStringLower(SHA256.HashData(stream)), EvaluationWindows, AddBos)
@@ -86,6 +90,8 @@ public sealed record QuantizeJob
             TextField = EvaluationTextOptions.TextField,
             JoinRows = JoinRows,
             Context = EvaluationContext,
+            InDepth = Depth is not null,
+            SwapWindows = Depth?.SwapWindows,
         };
     }
 }

@@ -142,7 +142,7 @@ public sealed class QuantizeRun : IQuantizeRun
         // A run that was killed right behind its report still has them.
         folder.RemoveBlocks();
         MeasuredText wanted = job.Measured();
-        if (job.Blocks is not null || done.Measured == wanted)
+        if (job.Blocks is not null || done.Measured?.Answers(wanted) == true)
         {
             observer.Note($"{folder.Output} holds this run, finished.");
             return done;
@@ -154,7 +154,8 @@ public sealed class QuantizeRun : IQuantizeRun
             throw new RunFolderException(
                 $"{folder.Output} holds this run, finished, but its tensors are not those of {RunFolder.ReportName} any more (SHA-256); 'lrq eval' measures what is there, and deleting the folder makes the run again.");
         }
-        observer.Note($"{folder.Output} holds this run, finished, and measured on {done.EvaluationSource ?? "nothing"}; it is measured again as is asked for now.");
+        bool deeper = done.Measured?.LacksDepthAlone(wanted) == true;
+        observer.Note($"{folder.Output} holds this run, finished, and measured on {done.EvaluationSource ?? "nothing"}; {(deeper ? "its result is looked at in depth" : "it is measured again as is asked for now")}.");
         var measurement = new RunMeasurement(job, folder, observer, cancellation);
         evaluation.Tell(observer);
         RunReport again = done with
@@ -165,7 +166,7 @@ public sealed class QuantizeRun : IQuantizeRun
             Warnings = [.. done.Warnings.Except(done.TextWarnings), .. evaluation.Warnings],
             TextWarnings = evaluation.Warnings,
         };
-        RunReport report = measurement.Measure(again, evaluation.Windows, tokenizer);
+        RunReport report = measurement.Measure(again, evaluation.Windows, tokenizer, deeper);
         RunEffort effort = clock.Total;
         report = WithEffort(report, new RunEffort(done.Seconds + effort.Seconds, Math.Max(done.PeakMemoryBytes, effort.PeakMemoryBytes)));
         measurement.Write(report);

@@ -49,12 +49,15 @@ internal sealed class RowMeasurement : IDisposable
     /// <param name="block">Its blocks where they are not its own.</param>
     /// <param name="embedding">Its embedding where it is not its own.</param>
     /// <param name="head">Its head where it is not its own.</param>
-    public EvaluationResult Beside(CausalModel model, Func<int, IDecoderBlock>? block = null, Func<InputEmbedding>? embedding = null, Func<OutputHead>? head = null)
+    /// <param name="depth">Makes a report in depth of it; null for nobody.</param>
+    public EvaluationResult Beside(
+        CausalModel model, Func<int, IDecoderBlock>? block = null, Func<InputEmbedding>? embedding = null, Func<OutputHead>? head = null, DepthMeasurement? depth = null)
     {
         PairMemory memory = _keeping ?? PairMemory.Of(model, _original.Model, _whole);
         using var runner = new ModelRunner(model, memory.Model, block) { EmbeddingSource = embedding, HeadSource = head };
         var options = new EvaluationOptions { Memory = memory.States, Sharing = memory.Sharing };
-        return Evaluate(new Evaluator(runner, _original) { Kept = _states }, options, runner);
+        EvaluationResult result = Evaluate(new Evaluator(runner, _original) { Kept = _states, Depth = depth?.Collector }, options, runner);
+        return depth is null ? result : depth.Complete(result, _original, _whole.MemoryBytes);
     }
 
     /// <inheritdoc/>

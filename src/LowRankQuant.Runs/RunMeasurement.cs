@@ -73,10 +73,11 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     /// <param name="report">What is known already.</param>
     /// <param name="windows">What is measured on.</param>
     /// <param name="tokenizer">The source's; null where it has none.</param>
-    public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer)
+    /// <param name="deeper">Whether all is known but what a report in depth says of the result; then nothing beside it is measured again.</param>
+    public RunReport Measure(RunReport report, IReadOnlyList<TextWindow> windows, ITokenizer? tokenizer, bool deeper = false)
     {
         using CausalModel result = WrittenResult.Open(job, folder.Output);
-        report = WithSizes(report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result, out Recipe baseline);
+        report = WithSizes(deeper ? report : report with { FullPrecision = null, Rtn = null, Result = null, AsStored = null }, result, out Recipe baseline);
         if (windows.Count > 0)
         {
             using var rows = new RowMeasurement(_model, windows, new ModelRunnerOptions { MemoryBytes = job.MemoryBytes, ScratchFolder = folder.Work }, observer, cancellation);
@@ -91,7 +92,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
                 },
             };
             bool same = false;
-            if (job.MeasuresRounded && !IsBaseline(job.Recipe))
+            if (!deeper && job.MeasuresRounded && !IsBaseline(job.Recipe))
             {
                 observer.Stage(RunStage.Baseline);
                 same = new RoundedResult(_model, result, job.Recipe).EqualsBaseline(Rounded, rows.Budget, cancellation);
@@ -101,16 +102,17 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             // A cache that no checkpoint can name lives in the recipe: the result is measured with it, and as its files say.
             Func<int, IDecoderBlock>? beyond = WrittenResult.Blocks(job, result);
             observer.Stage(RunStage.Result);
-            EvaluationResult figures = rows.Beside(result, beyond);
+            DepthMeasurement? depth = job.Depth is null ? null : new DepthMeasurement(job.Depth, result, beyond, tokenizer, observer, cancellation);
+            EvaluationResult figures = rows.Beside(result, beyond, depth: depth);
             report = report with { Result = WithBits(figures) };
-            if (same) report = report with { Rtn = WithRoundedBits(figures) };
-            if (beyond is not null)
+            if (same) report = report with { Rtn = WithRoundedBits(figures with { Depth = null }) };
+            if (beyond is not null && !deeper)
             {
                 observer.Stage(RunStage.AsStored);
                 report = report with { AsStored = WithBits(rows.Beside(result)) };
             }
         }
-        return Judge(report with { Sample = Sample(result, tokenizer, windows) });
+        return Judge(deeper ? report : report with { Sample = Sample(result, tokenizer, windows) });
 
         IDecoderBlock Rounded(int index) => RoundedBlock(index, baseline);
 
@@ -185,8 +187,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
     {
         if (tokenizer is null) return null;
         // Sampling holds the whole model as 32-bit floats; a large model is quantized block by block just because that does not fit.
-        long weights = sizeof(float) * (result.LinearWeights + (2L * result.Config.VocabularySize * result.Config.HiddenSize));
-        if (weights > (job.MemoryBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) / 4 * 3)
+        if (!TextGenerator.Fits(result, job.MemoryBytes))
         {
             observer.Note("no sample text: the model's weights as 32-bit floats do not fit the memory budget.");
             return null;

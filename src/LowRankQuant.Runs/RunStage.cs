@@ -35,6 +35,12 @@ internal static class RunStage
     /// <summary>The result as its files say, where the recipe says more.</summary>
     public const string AsStored = "measuring the result as it is stored";
 
+    /// <summary>Texts of both models side by side, of a report in depth.</summary>
+    public const string Samples = "writing texts side by side";
+
+    /// <summary>Linears of the result in the original one by one, of a report in depth.</summary>
+    public const string Modules = "measuring what linears lose one by one";
+
     /// <summary>What the errors of blocks come to, in comparisons.</summary>
     public const string BlockErrors = "measuring errors of block outputs";
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
@@ -16,7 +17,7 @@ namespace LowRankQuant.Runs;
 
 /// <summary>
 /// How long every stage of a run will take, from one block, one window and one pass through the head. Calibration text is read as the run will read it;
-/// text that the model has to write itself (<c>self</c>), the sample text of the report and the choice among grids within a budget are not estimated.
+/// text that the model has to write itself (<c>self</c>), the sample texts of the report and the choice among grids within a budget are not estimated.
 /// </summary>
 /// <param name="job">The run.</param>
 /// <param name="block">Times of its first block.</param>
@@ -60,6 +61,12 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, double? read
         double baseline = RoundedResult.MayEqual(recipe) ? loading : once + heads;
         if (!RunMeasurement.IsBaseline(recipe)) stages.Add(new TimedStage(RunStage.Baseline, baseline + loading + (layers * block.Rounding)));
         stages.Add(new TimedStage(RunStage.Result, once + heads + loading));
+        if (job.Depth is { } depth)
+        {
+            int[] windows = [.. Enumerable.Repeat(length, count)];
+            int swapped = Math.Min(count, depth.SwapWindows ?? SwapCost.Affordable(_model, windows, (long)count * length, DepthOptions.UsualSwapWindows));
+            if (swapped > 0) stages.Add(new TimedStage(RunStage.Modules, SwapCost.Ratio(_model, swapped, count) * 2 * once));
+        }
         return stages;
     }
 

@@ -35,6 +35,7 @@ internal sealed class CellSetup(Engine engine, HubFiles hub, QuantizeOptions opt
         using var tried = QuantizeSetup.Open(engine.Methods, hub, options, alone, planning: false, cancellation);
         QuantizeJob job = tried.Prepare().Job;
         if (tried.Problems.Count > 0) return cell with { Refusal = string.Join(" ", tried.Problems.Select(OptionText.Of)) };
+        if (job.Depth is not null) throw new RequestException(["in_depth of the recipe: comparisons show means alone; leave it out, and run 'lrq quantize' for a report in depth."]);
         return cell with
         {
             Calibration = job.Recipe.LooksAtText ? job.Calibration : null,

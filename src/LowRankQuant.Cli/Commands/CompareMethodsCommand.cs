@@ -37,6 +37,7 @@ internal sealed class CompareMethodsCommand
         command.Options.Remove(_options.Scheme);
         command.Options.Insert(0, _schemes);
         command.Options.Insert(0, _methods);
+        foreach (Option deep in new Option[] { _options.InDepth, _options.SwapWindows }) command.Options.Remove(deep);
         foreach (Option option in _errors.All) command.Options.Add(option);
         command.Options.Add(_keepModels);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));

@@ -68,6 +68,7 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine, HubFiles hub
             Average = request.Average,
             AddBos = request.AddBos,
             ReferenceCache = request.ReferenceCache,
+            Depth = request.Depth,
             MemoryBytes = memory,
         };
         EvaluationResult figures = Evaluate(job, json, cancellation) with
@@ -83,6 +84,7 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine, HubFiles hub
         if (figures.Quantizers is { } running) terminal.Out.WriteLine($"{argument} with {running}, products: {figures.Products}:");
         if (figures.Tasks is { } tasks) terminal.Out.Write(TaskTable.Of(tasks));
         if (request.MeasuresText) terminal.Out.Write(ResultTable.Of(figures));
+        if (figures.Depth is { } depth) terminal.Out.Write(DepthTable.Of(depth));
         return ExitCodes.Success;
     }
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using LowRankQuant.Cli.Options;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
@@ -122,7 +123,7 @@ internal sealed class QuantizeSetup : IDisposable
     /// <summary>What is asked for beside the recipe.</summary>
     private sealed record Settings(
         string? Output, IReadOnlyList<string> Calibration, TextFormat? CalibrationFormat, string? TextField, AddBos? AddBos, string? EvalText,
-        TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, int? EvalContext, OutputFormat Format, AdapterForm? AdapterForm,
+        TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, int? EvalContext, DepthOptions? Depth, OutputFormat Format, AdapterForm? AdapterForm,
         long ShardBytes, long? Memory, int? Blocks, bool Overwrite);
 
     private static Settings ReadSettings(QuantizeOptions options, OptionReader reader, IReadOnlyList<string> ofRecipe, bool planning)
@@ -130,7 +131,7 @@ internal sealed class QuantizeSetup : IDisposable
         var settings = new Settings(
             reader.Text(options.Out), reader.Texts(options.Calibration) is { Count: > 0 } given ? given : ofRecipe, reader.Choice(options.CalibrationFormat, CommonOptions.TextFormats),
             reader.Text(options.TextField), reader.Choice(options.AddBos, CommonOptions.AddBosNames), reader.Text(options.EvalText),
-            reader.Choice(options.EvalTextFormat, CommonOptions.TextFormats), reader.Flag(options.JoinRows), reader.Int(options.EvalWindows, 1), reader.Int(options.EvalContext, 2),
+            reader.Choice(options.EvalTextFormat, CommonOptions.TextFormats), reader.Flag(options.JoinRows), reader.Int(options.EvalWindows, 1), reader.Int(options.EvalContext, 2), CommonOptions.Depth(reader, options.InDepth, options.SwapWindows),
             reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
             reader.Choice(options.AdapterForm, QuantizeOptions.AdapterForms),
             reader.Size(options.ShardSize) ?? SafetensorsFolderWriter.DefaultShardSize, reader.Size(options.Memory), reader.Int(options.Blocks, 1),
@@ -161,6 +162,7 @@ internal sealed class QuantizeSetup : IDisposable
         if (settings.EvalContext > model.Config.MaxPositions) problems.Add($"--eval-context {settings.EvalContext}: the model takes at most {model.Config.MaxPositions} tokens.");
         if (settings.JoinRows && evalText is null) problems.Add("--join-rows needs --eval-text: it says how the rows of that text follow each other.");
         if (settings.EvalTextFormat is not null && settings.EvalText is null) problems.Add("--eval-text-format needs --eval-text: it says what that file holds.");
+        if (settings.Depth is not null && settings.Blocks is not null) problems.Add("--in-depth looks at a whole result, and --blocks makes none; leave one of them out.");
         if (model.Architecture.Unknown is { } unknown) CheckUnknown(unknown, request, settings, problems);
         if (_redo is not null) RedoSetup.Check(settings.Output, settings.Format, settings.AdapterForm, problems);
         CheckOutput(settings, path, [.. sources, .. evalText is null ? Array.Empty<string>() : [evalText]], problems);
@@ -177,6 +179,7 @@ internal sealed class QuantizeSetup : IDisposable
             : resolved.Notes;
         if (recipe.Precision == Precision.BFloat16 && !Device.Kernels.HasHalf)
             notes = [.. notes, "--precision bf16: these kernels round to bf16 and multiply floats, which takes longer than fp32 does; --kernels onednn multiplies bf16."];
+        if (settings.Depth is { } depth && model.Architecture.Unknown is null) CheckDepth(depth, recipe, measures: evalText is not null || (sources.Count > 0 && recipe.HeldOut > 0) || _planning, problems);
         if (settings.AdapterForm is not null) CheckAdapterForm(recipe, settings.Format, problems);
         if (settings.Format == OutputFormat.Dense && recipe is not { Activations: null, Cache: null })
             problems.Add("--format dense holds floats and cannot say how activations and caches are quantized; leave it out, or quantize weights alone.");
@@ -192,6 +195,7 @@ internal sealed class QuantizeSetup : IDisposable
             JoinRows = settings.JoinRows,
             EvaluationWindows = settings.EvalWindows,
             EvaluationContext = settings.EvalContext,
+            Depth = settings.Depth,
             AddBos = settings.AddBos ?? AddBos.Auto,
             Format = settings.Format,
             AdapterForm = settings.AdapterForm,
@@ -250,6 +254,8 @@ internal sealed class QuantizeSetup : IDisposable
         Keep("join_rows", settings.JoinRows ? "true" : null);
         Keep("eval_windows", settings.EvalWindows?.ToString(CultureInfo.InvariantCulture));
         Keep("eval_context", settings.EvalContext?.ToString(CultureInfo.InvariantCulture));
+        Keep("in_depth", settings.Depth is null ? null : "true");
+        Keep("swap_windows", settings.Depth?.SwapWindows?.ToString(CultureInfo.InvariantCulture));
         Keep("format", settings.Format == OutputFormat.CompressedTensors ? null : Choices.Of(QuantizeOptions.Formats, settings.Format));
         Keep("shard_size", settings.ShardBytes == SafetensorsFolderWriter.DefaultShardSize ? null : settings.ShardBytes.ToString(CultureInfo.InvariantCulture));
         Keep("adapter_form", settings.AdapterForm is { } form ? Choices.Of(QuantizeOptions.AdapterForms, form) : null);
@@ -265,11 +271,20 @@ internal sealed class QuantizeSetup : IDisposable
     private void CheckUnknown(string reason, RecipeRequest request, Settings settings, List<string> problems)
     {
         if (request.TuneSteps > 0) problems.Add($"--tune-steps runs the model, and {reason}; leave it out.");
+        if (settings.Depth is not null) problems.Add($"--in-depth runs the model, and {reason}; leave it out.");
         if (settings.EvalText is not null) problems.Add($"--eval-text runs the model, and {reason}; leave it out.");
         if (settings.Calibration.Count > 0) problems.Add($"--calibration reads a text that the model is run on, and {reason}; leave it out.");
         if (settings.Format == OutputFormat.Dense) problems.Add($"--format dense writes all tensors in one type, and {reason}; leave it out.");
         if ((Model.Checkpoint as HuggingFaceCheckpoint)?.Container is { } container)
             problems.Add($"{Model.Checkpoint.Location} is quantized already ({container.Name}), and {reason}; quantize the original.");
+    }
+
+    private static void CheckDepth(DepthOptions depth, Recipe recipe, bool measures, List<string> problems)
+    {
+        if (!measures) problems.Add("--in-depth looks at a result on a text, and this run is measured on none; name an --eval-text.");
+        bool folds = recipe.Transforms.Count > 0 || recipe.Methods.Any(method => method.Transform is not null);
+        if (depth.SwapWindows > 0 && folds)
+            problems.Add($"--swap-windows {depth.SwapWindows}: transforms of the run move factors between linears and norms, and then a linear of the result does not fit into the original by itself; leave it out, or give 0.");
     }
 
     private static void CheckAdapterForm(Recipe recipe, OutputFormat format, List<string> problems)

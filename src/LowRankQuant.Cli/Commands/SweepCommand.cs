@@ -33,6 +33,7 @@ internal sealed class SweepCommand
     {
         Command command = _options.AddTo(new Command("sweep", "Quantize a model with one or two options at several values and put the figures side by side. Takes the options of quantize; stopped, it goes on."));
         command.Options.Insert(0, _vary);
+        foreach (Option deep in new Option[] { _options.InDepth, _options.SwapWindows }) command.Options.Remove(deep);
         foreach (Option option in _errors.All) command.Options.Add(option);
         command.Options.Add(_keepModels);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Options;
@@ -47,6 +48,27 @@ internal static class CommonOptions
     {
         Description = $"Join the lines of {whose}, or its documents of JSON, by blank lines: with wiki.test.raw the text that GPTQ's, LRQ's and most papers measure.",
     };
+
+    /// <summary>Whether it is told where a model differs from its reference.</summary>
+    public static Option<bool> InDepth(string whose) => new("--in-depth")
+    {
+        Description = $"Tell where {whose} differs from its reference: percentiles of the divergence, by confidence and at format tokens, margins, the surest flips, texts side by side, loops.",
+    };
+
+    /// <summary>On how many windows linears are exchanged one by one.</summary>
+    public static Option<string?> SwapWindows() => OptionReader.Create(
+        "--swap-windows",
+        "N",
+        "With --in-depth: put every quantized linear alone into the reference, on the first N windows. Of L blocks with S linears each a window passes S L (L + 1) / 2 blocks and S L heads, as much work for SmolLM2-135M as about 70 evaluated windows; 0 for not at all (default: up to 4, as many as cost no more than the evaluation, else 0).");
+
+    /// <summary>What the two ask for; null where nothing is.</summary>
+    public static DepthOptions? Depth(OptionReader reader, Option<bool> inDepth, Option<string?> swapWindows)
+    {
+        int? windows = reader.Int(swapWindows, 0);
+        if (reader.Flag(inDepth)) return new DepthOptions { SwapWindows = windows };
+        reader.Refuse("is for --in-depth", swapWindows);
+        return null;
+    }
 
     /// <summary>Where a command computes.</summary>
     public static CpuDeviceOptions Device(OptionReader reader, Option<string?> threads, Option<string?> kernels)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Definitions;
 using LowRankQuant.Models.Decoder;
@@ -35,6 +36,10 @@ internal sealed class EvalOptions
 
     public Option<string?> ReferenceCache { get; } = Create(
         "--reference-cache", "DIR", "A folder where the reference's hidden states of a text are kept, so that the next model compared with it on the same windows does not run it again (hidden size x 4 bytes a token).");
+
+    public Option<bool> InDepth { get; } = CommonOptions.InDepth("the model");
+
+    public Option<string?> SwapWindows { get; } = CommonOptions.SwapWindows();
 
     public Option<string?> Products { get; } = Create(
         "--products", "int8|float", "Where inputs and weights are both rounded to integers, multiply the codes, which is exact and faster, or the rounded floats (default: int8).");
@@ -93,7 +98,7 @@ internal sealed class EvalOptions
     {
         command.Arguments.Add(Model);
         Option[] options =
-            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, ReferenceCache, Adapter, Products, Text, TextFormat, TextField, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
+            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, ReferenceCache, InDepth, SwapWindows, Adapter, Products, Text, TextFormat, TextField, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
         foreach (Option option in options) command.Options.Add(option);
         return command;
     }
@@ -133,6 +138,9 @@ internal sealed class EvalOptions
             if (cache.Length == 0) reader.Problems.Add("--reference-cache: is empty; name a folder.");
             else if (FolderPath.FileInTheWay(cache) is { } file) reader.Problems.Add($"--reference-cache {cache}: {file} is a file; name a folder.");
         }
+        DepthOptions? depth = CommonOptions.Depth(reader, InDepth, SwapWindows);
+        if (depth is not null && (!measuresText || reader.Text(Reference) is null)) reader.Problems.Add("--in-depth says where a model differs from a --reference on a --text or --ids; name both.");
+        else if (depth is not null && kind == PerplexityKind.Rolling) reader.Problems.Add("--in-depth does not apply to --perplexity rolling, for which no divergence is defined.");
         if (!tasks) reader.Refuse("is for --tasks", Data, Limit, Offset, Shots, Items, Against);
         if (!tasks && reader.Flag(ApplyChatTemplate)) reader.Problems.Add("--apply-chat-template is for --tasks.");
         if (!tasks && kind != PerplexityKind.Rolling) reader.Refuse("is for --tasks and --perplexity rolling", Harness);
@@ -156,6 +164,7 @@ internal sealed class EvalOptions
             AddBos = addBos,
             Reference = reader.Text(Reference),
             ReferenceCache = reader.Text(ReferenceCache),
+            Depth = depth,
             Tasks = tasks ? new TaskOptions(this).Read(reader, harness, addBos, context) : null,
         };
     }

@@ -1,4 +1,5 @@
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
@@ -29,6 +30,8 @@ internal sealed record EvalRequest
     public string? Reference { get; init; }
 
     public string? ReferenceCache { get; init; }
+
+    public DepthOptions? Depth { get; init; }
 
     public TaskJob? Tasks { get; init; }
 

@@ -17,7 +17,12 @@ internal sealed class OptionReader(ParseResult parsed)
     /// <summary>Values of options that are not given, by the key of each.</summary>
     public void Otherwise(IReadOnlyDictionary<string, string> values) => _otherwise = values.ToDictionary(value => OptionText.NameOf(value.Key), value => value.Value, StringComparer.Ordinal);
 
-    public bool Flag(Option<bool> option) => parsed.GetValue(option) || (_otherwise.TryGetValue(option.Name, out string? text) && text == "true");
+    public bool Flag(Option<bool> option)
+    {
+        if (parsed.GetValue(option) || !_otherwise.TryGetValue(option.Name, out string? text)) return parsed.GetValue(option);
+        if (text is not ("true" or "false")) Problems.Add($"{option.Name} {text}: must be true or false.");
+        return text == "true";
+    }
 
     public bool? Flag(Option<bool?> option) => parsed.GetValue(option);
 

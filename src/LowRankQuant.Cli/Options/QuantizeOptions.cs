@@ -154,6 +154,10 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> EvalContext { get; } = Create("--eval-context", "N", "Tokens per window of that text (default: 2048, at most what the model has).");
 
+    public Option<bool> InDepth { get; } = CommonOptions.InDepth("the result");
+
+    public Option<string?> SwapWindows { get; } = CommonOptions.SwapWindows();
+
     public Option<string?> Format { get; } = Create("--format", "KIND", $"{Choices.List(Formats)} (plain floats) (default: compressed-tensors).");
 
     public Option<string?> ShardSize { get; } = Create("--shard-size", "SIZE", "Largest file of tensors (default: 5 GB).");
@@ -177,11 +181,11 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     public Option<bool> Json { get; } = CommonOptions.Json();
 
     // What everybody needs first; help shows the others when it is asked for all.
-    private IEnumerable<Option> NeededFirst => [Out, Recipe, Scheme, Method, Bits, GroupSize, Symmetric, Grid, Target, Calibration, EvalText, EvalWindows, Preset, Samples, Memory, Threads, Overwrite, Json];
+    private IEnumerable<Option> NeededFirst => [Out, Recipe, Scheme, Method, Bits, GroupSize, Symmetric, Grid, Target, Calibration, EvalText, EvalWindows, InDepth, Preset, Samples, Memory, Threads, Overwrite, Json];
 
     private IEnumerable<Option> More =>
     [
-        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows, EvalContext,
+        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows, EvalContext, SwapWindows,
         TuneSteps, TuneRate, TuneCodeRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Precision, Blocks, RedoBlocks,
     ];
 

@@ -1,3 +1,4 @@
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Formats;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
@@ -26,6 +27,9 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
 
     /// <summary>Told about every window, in order, for reports in depth; null for nobody.</summary>
     public Action<WindowScore>? WindowScored { get; init; }
+
+    /// <summary>Sees the logits of both models at every compared position, for a report in depth, which becomes part of the result; of one evaluation. Null for nobody.</summary>
+    public DepthCollector? Depth { get; init; }
 
     /// <summary>Tokens of a turn where weights are read for every turn: so much work between that their reading does not count, and so few states that a disk holds them.</summary>
     internal int TokensTogether { get; init; } = 1 << 18;
@@ -58,7 +62,7 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
             done += turn.Count;
         }
         if (done == 0) throw new EvaluationException("There are no windows to evaluate.");
-        return statistics.Result() with { Seconds = Time.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = ProcessMemory.Peak };
+        return statistics.Result() with { Depth = Depth?.Result(), Seconds = Time.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = ProcessMemory.Peak };
     }
 
     /// <summary>
@@ -120,7 +124,11 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
 
     private void CheckReference()
     {
-        if (reference is null) return;
+        if (reference is null)
+        {
+            if (Depth is not null) throw new EvaluationException("A report in depth needs a reference.");
+            return;
+        }
         int own = model.Model.Config.VocabularySize, other = reference.Model.Config.VocabularySize;
         if (own != other)
             throw new EvaluationException($"The model has a vocabulary of {own} and the reference one of {other}; they cannot be compared.");
@@ -157,7 +165,22 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
             if (!compare) continue;
             Tensor expected = reference!.Head.Logits(tape, new Variable(referenceHidden!.RowRange(row, count))).Value;
             tape.Device.Kernels.KlDivergence(expected, logits, divergences.AsSpan(at, count));
-            Agreements(tape, expected, logits, agreements.AsSpan(at, count));
+            RowStatistics own = Statistics(tape, logits), other = Statistics(tape, expected);
+            for (int i = 0; i < count; i++) agreements![at + i] = own.Largest[i] == other.Largest[i];
+            Depth?.Add(
+                new ComparedRows
+                {
+                    Window = number,
+                    Ids = window.Ids,
+                    First = row,
+                    FirstCompared = firstCompared,
+                    EndCompared = endCompared,
+                    Reference = expected,
+                    ReferenceStatistics = other,
+                    Model = logits,
+                    ModelStatistics = own,
+                },
+                divergences.AsSpan(at, count));
         }
         return new WindowScore(
             number,
@@ -176,13 +199,13 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
         kernels.Download(values, losses);
     }
 
-    private static void Agreements(Tape tape, Tensor expected, Tensor logits, Span<bool> agreements)
+    private static RowStatistics Statistics(Tape tape, Tensor logits)
     {
-        int[] own = new int[agreements.Length], other = new int[agreements.Length];
-        Tensor logSumExp = tape.Rent(agreements.Length);
-        tape.Device.Kernels.SoftmaxStatistics(logits, logSumExp, own);
-        tape.Device.Kernels.SoftmaxStatistics(expected, logSumExp, other);
-        for (int i = 0; i < own.Length; i++) agreements[i] = own[i] == other[i];
+        var statistics = new RowStatistics(new float[logits.Rows], new int[logits.Rows]);
+        Tensor logSumExp = tape.Rent(logits.Rows);
+        tape.Device.Kernels.SoftmaxStatistics(logits, logSumExp, statistics.Largest);
+        tape.Device.Kernels.Download(logSumExp, statistics.LogSumExp);
+        return statistics;
     }
 
     /// <summary>Windows of a part counted among all.</summary>

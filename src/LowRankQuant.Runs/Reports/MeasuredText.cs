@@ -22,4 +22,22 @@ public sealed record MeasuredText(string? Sha256, int? Windows, AddBos AddBos)
     /// <summary>Tokens of a window, where a number was asked for.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? Context { get; init; }
+
+    /// <summary>Whether the result was looked at in depth.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool InDepth { get; init; }
+
+    /// <summary>Windows that linears were exchanged on one by one, where a number was asked for.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? SwapWindows { get; init; }
+
+    /// <summary>Whether what was measured answers what is asked for: the same, or the same in more depth.</summary>
+    /// <param name="asked">What is asked for.</param>
+    public bool Answers(MeasuredText asked) => this == asked || (!asked.InDepth && Means == asked);
+
+    /// <summary>Whether nothing but depth is missing of what is asked for.</summary>
+    /// <param name="asked">What is asked for.</param>
+    public bool LacksDepthAlone(MeasuredText asked) => this != asked && Means == asked.Means;
+
+    private MeasuredText Means => this with { InDepth = false, SwapWindows = null };
 }

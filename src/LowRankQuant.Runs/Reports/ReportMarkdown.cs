@@ -38,6 +38,7 @@ internal static class ReportMarkdown
             if (report.AsStored is not null)
                 Line($"As stored: what the files alone say. No container holds a cache quantized per token or before the rotation of keys; recipe.json does, and the row above has it.\n");
         }
+        if (report.Result?.Depth is { } depth) text.Append(DepthMarkdown.Write(depth));
         Line($"## Size\n\n| | bytes |\n| --- | --- |");
         Line($"| all parameters in bf16 | {report.Bf16Bytes:N0} |\n| source file | {report.SourceBytes:N0} |\n| result | {report.ResultBytes:N0} |");
         if (report.Stored is { } stored)

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats;
 using LowRankQuant.Numerics.Quantized;
@@ -20,11 +21,11 @@ public class CommandTests
     private static readonly string[] Usual = ["quantize", TestData.Demo, "--out", "out", "--calibration", "text.txt"];
 
     [Theory]
-    [InlineData("quantize", "--recipe --preset --method --bits --group-size --symmetric --grid --target --samples --threads --memory --calibration --eval-text --eval-windows --out --overwrite --json MODEL")]
+    [InlineData("quantize", "--recipe --preset --method --bits --group-size --symmetric --grid --target --samples --threads --memory --calibration --eval-text --eval-windows --in-depth --out --overwrite --json MODEL")]
     [InlineData("recipe", "--recipe --method --bits --json MODEL")]
     [InlineData("methods", "--json NAME")]
     [InlineData("eval", "--tasks --data --harness --limit --offset --shots --apply-chat-template --items --against --perplexity")]
-    [InlineData("eval", "--reference --reference-cache --products --text --text-format --text-field --join-rows --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
+    [InlineData("eval", "--reference --reference-cache --in-depth --swap-windows --products --text --text-format --text-field --join-rows --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
     [InlineData("correct", "--calibration --calibration-format --text-field")]
     [InlineData("compare", "--against --harness --json ITEMS")]
     [InlineData("inspect", "--json --tensors PATH")]
@@ -261,12 +262,13 @@ public class CommandTests
     {
         var cli = new CliHarness();
         Assert.Equal((0, ""), (await cli.Run("eval", TestData.Demo, "--reference", TestData.Demo, "--text", "t.txt", "--context", "128", "--stride", "64", "--windows", "3",
-            "--partial-window", "drop", "--average", "tokens", "--add-bos", "no", "--memory", "1G", "--reference-cache", "states"), cli.Error));
+            "--partial-window", "drop", "--average", "tokens", "--add-bos", "no", "--memory", "1G", "--reference-cache", "states", "--in-depth", "--swap-windows", "2"), cli.Error));
         EvaluationJob job = cli.Evaluated!;
         Assert.Equal(new TextWindowOptions { Context = 128, Stride = 64, Windows = 3, KeepPartial = false }, job.Windows);
         Assert.Equal(("t.txt", PerplexityAverage.Tokens, AddBos.No, 1L << 30), (job.Text, job.Average, job.AddBos, job.MemoryBytes));
         Assert.NotNull(job.Reference);
         Assert.Equal("states", job.ReferenceCache);
+        Assert.Equal(new DepthOptions { SwapWindows = 2 }, job.Depth);
     }
 
     [Theory]
@@ -279,6 +281,11 @@ public class CommandTests
     [InlineData("--text a --reference-cache c", "--reference-cache keeps what a --reference says")]
     [InlineData("--tasks boolq --reference demo --reference-cache c", "--reference-cache keeps what a --reference says")]
     [InlineData("--text a --tasks boolq --perplexity rolling --reference demo --reference-cache c", "--reference-cache does not apply to --perplexity rolling")]
+    [InlineData("--text a --in-depth", "--in-depth says where a model differs from a --reference on a --text or --ids; name both")]
+    [InlineData("--tasks boolq --reference demo --in-depth", "--in-depth says where")]
+    [InlineData("--text a --tasks boolq --perplexity rolling --reference demo --in-depth", "--in-depth does not apply to --perplexity rolling")]
+    [InlineData("--text a --reference demo --swap-windows 2", "--swap-windows is for --in-depth")]
+    [InlineData("--text a --reference demo --in-depth --swap-windows -1", "--swap-windows -1: must be at least 0")]
     public async Task BadEvalRequestsAreRefused(string options, string message)
     {
         var cli = new CliHarness();

@@ -40,6 +40,11 @@ public sealed class IdleOptionTests
     [InlineData("--method rtn --eval-windows 3", "--eval-windows needs --eval-text")]
     [InlineData("--method rtn --eval-context 64", "--eval-context needs --eval-text")]
     [InlineData($"--method lrq {Text} --eval-windows 3", "--eval-windows needs --eval-text")]
+    [InlineData("--method rtn --in-depth", "--in-depth looks at a result on a text, and this run is measured on none; name an --eval-text")]
+    [InlineData($"--method rtn {Text} --held-out 0 --in-depth", "--in-depth looks at a result on a text")]
+    [InlineData($"--method lrq {Text} --swap-windows 2", "--swap-windows is for --in-depth")]
+    [InlineData($"--method lrq {Text} --blocks 1 --in-depth", "--in-depth looks at a whole result, and --blocks makes none")]
+    [InlineData($"--method awq {Text} --in-depth --swap-windows 1", "--swap-windows 1: transforms of the run move factors")]
     // Grids.
     [InlineData($"--method lrq {Text} --grid q4_k --start minmax", "--start does not apply to two-level grids")]
     [InlineData("--method rtn --grid q4_k --start search", "--start does not apply to two-level grids")]

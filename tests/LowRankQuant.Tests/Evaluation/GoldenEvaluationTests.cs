@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LowRankQuant.Evaluation;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
@@ -97,7 +98,7 @@ public sealed class GoldenEvaluationTests
         TextWindow[] cut = [.. Enumerable.Range(0, windows).Select(i => new TextWindow(ids[(i * length)..((i + 1) * length)]))];
         var scores = new List<WindowScore>();
         using ModelRunner model = new(rounded), expected = new(reference);
-        EvaluationResult result = new Evaluator(model, expected) { WindowScored = scores.Add }.Evaluate(cut, cancellation: Token);
+        EvaluationResult result = new Evaluator(model, expected) { WindowScored = scores.Add, Depth = new DepthCollector(new DepthOptions(), rounded, null) }.Evaluate(cut, cancellation: Token);
         for (int i = 0; i < windows * length; i++)
         {
             WindowScore score = scores[i / length];
@@ -108,6 +109,10 @@ public sealed class GoldenEvaluationTests
         Assert.Equal(divergences.Take(windows * length).Average(value => (double)value), result.KlDivergence!.Value, MeanDivergence);
         if (windows < golden.GetProperty("windows").GetInt32()) return;
         CheckMeans(golden.GetProperty("all_positions"), result);
+        JsonElement all = golden.GetProperty("all_positions");
+        Assert.Equal(all.GetProperty("n").GetInt64(), result.Depth!.Divergence.Positions);
+        Assert.Equal(all.GetProperty("kl_median").GetDouble(), result.Depth.Divergence.Median, 1e-4);
+        Assert.Equal(all.GetProperty("kl_max").GetDouble(), result.Depth.Divergence.Largest, Divergence);
         Assert.Equal(1, result.Perplexity!.Value / golden.GetProperty("ppl_q").GetDouble(), RelativeLoss);
         var options = new EvaluationOptions { Positions = ComparedPositions.Predicting };
         CheckMeans(golden.GetProperty("predicting_positions"), new Evaluator(model, expected).Evaluate(cut, options, cancellation: Token));

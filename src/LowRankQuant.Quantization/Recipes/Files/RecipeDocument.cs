@@ -12,7 +12,7 @@ public sealed record RecipeTexts
     public static IReadOnlyList<string> DataKeys { get; } = ["calibration_format", "text_field", "add_bos"];
 
     /// <summary>Keys under <c>evaluation</c>.</summary>
-    public static IReadOnlyList<string> EvaluationKeys { get; } = ["eval_text", "eval_text_format", "join_rows", "eval_windows", "eval_context"];
+    public static IReadOnlyList<string> EvaluationKeys { get; } = ["eval_text", "eval_text_format", "join_rows", "eval_windows", "eval_context", "in_depth", "swap_windows"];
 
     /// <summary>Keys under <c>output</c>.</summary>
     public static IReadOnlyList<string> OutputKeys { get; } = ["format", "adapter_form", "shard_size"];
