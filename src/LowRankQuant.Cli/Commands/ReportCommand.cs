@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Formats;
-using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs.Reports;
 using LowRankQuant.Runs.Reports.Html;

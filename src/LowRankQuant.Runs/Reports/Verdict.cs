@@ -53,7 +53,7 @@ internal static class Verdict
     public static double? Error(EvaluationResult? result, string metric) => result is not null && result.StandardErrors.TryGetValue(metric, out double error) ? error : null;
 
     private static IEnumerable<Mark> OfWarnings(RunReport report) =>
-        report.Warnings.Take(100).Select(warning => new Mark(warning.StartsWith("the result has collapsed", StringComparison.Ordinal) ? MarkKind.RedFlag : MarkKind.Note, Sheetless(warning)));
+        report.Warnings.Take(100).Select(warning => new Mark(warning.StartsWith("the result has collapsed", StringComparison.Ordinal) ? MarkKind.RedFlag : MarkKind.Note, Capital(warning)));
 
     private static IEnumerable<Mark> OfFigures(RunReport report)
     {
@@ -100,7 +100,7 @@ internal static class Verdict
     }
 
     // The first letter of a library's warning is small, as it stands behind a colon elsewhere.
-    private static string Sheetless(string warning) => warning.Length > 0 && char.IsLower(warning[0]) ? char.ToUpperInvariant(warning[0]) + warning[1..] : warning;
+    private static string Capital(string warning) => warning.Length > 0 && char.IsLower(warning[0]) ? char.ToUpperInvariant(warning[0]) + warning[1..] : warning;
 
     private static string Percent(double share) => double.IsFinite(share) ? Math.Round(100 * share).ToString("0", CultureInfo.InvariantCulture) + " %" : "not a number";
 }

@@ -5,7 +5,11 @@ namespace LowRankQuant.Runs.Reports.Charts;
 /// <param name="Columns">Numbers of columns, such as blocks.</param>
 /// <param name="Values">Figures by row and column; NaN for none.</param>
 /// <param name="Hint">What hovering over a cell shows.</param>
-internal sealed record HeatCells(IReadOnlyList<string> Rows, IReadOnlyList<int> Columns, double[,] Values, Func<int, int, string> Hint);
+internal sealed record HeatCells(IReadOnlyList<string> Rows, IReadOnlyList<int> Columns, double[,] Values, Func<int, int, string> Hint)
+{
+    /// <summary>Whether the largest is outlined where figures are not written in.</summary>
+    public bool MarksLargest { get; init; }
+}
 
 /// <summary>
 /// A map of figures as SVG, nine steps from pale to strong. Cells have their figures written in them where there is room; else the largest is outlined, and the picture's table has all.
@@ -39,7 +43,7 @@ internal static class HeatMap
             {
                 double value = cells.Values[row, column], x = left + (column * size);
                 if (!double.IsFinite(value) || Math.Abs(value) >= 1e100) continue;
-                bool largest = !outlined && value == most && most > least && size < RoomForText;
+                bool largest = cells.MarksLargest && !outlined && value == most && most > least && size < RoomForText;
                 outlined |= largest;
                 picture.Rectangle(x, y + 1, size - gap, Row - 2, $"heat h{Step(value)}{(largest ? " worst" : "")}", cells.Hint(row, column));
                 string text = format(value);

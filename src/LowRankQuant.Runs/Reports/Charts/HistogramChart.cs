@@ -31,10 +31,11 @@ internal static class HistogramChart
             picture.TryText(x, bottom + 17, Scale.Label(Math.Pow(10, power)), "middle", "soft");
         }
         picture.Text(frame.Width / 2.0, frame.Height - 6, frame.Along, "middle", "soft");
+        // The rightmost name stands on top, so that no line goes through another name.
         for (int i = 0; i < marks.Count; i++)
         {
             if (!double.IsFinite(marks[i].At)) continue;
-            double x = X(marks[i].At), y = 36 + (Flag * i);
+            double x = X(marks[i].At), y = 36 + (Flag * (marks.Count - 1 - i));
             string text = $"{marks[i].Name} {Figure.Number(marks[i].At, 3)}";
             picture.Line(x, y + 2, x, bottom, "mark");
             bool left = x - 6 - Figure.Width(text) > 2;

@@ -24,7 +24,8 @@ internal static class ScatterChart
         picture.Text(6, 16, frame.Up, kind: "soft");
         if (drawn.Length == 0) return picture.End();
         double bottom = frame.Height - Bottom;
-        Scale along = Scale.Linear(drawn.Select(point => point.X), Left + 10, frame.Width - Right - 10, most: 5);
+        // A tenth more on both sides: what is nearly equal shall look so.
+        Scale along = Scale.Linear(drawn.SelectMany(point => new[] { 0.9 * point.X, 1.1 * point.X }), Left + 10, frame.Width - Right - 10, most: 5);
         Scale up = Scale.Logarithmic(drawn.SelectMany(point => new[] { point.Y, High(point), Low(point) }), bottom - 6, Top + 6);
         LineChart.Axes(picture, along, up, frame);
         foreach (NamedPoint point in drawn)

@@ -63,7 +63,7 @@ internal static partial class LayerPart
                 cells[i, columns[cell.Key]] = largest ? cell.Max(layer => value(layer)!.Value) : cell.Average(layer => value(layer)!.Value);
         }
         string[] names = Short([.. rows.Select(row => row.Key)]);
-        var map = new HeatCells(names, blocks, cells, (row, column) => $"block {blocks[column]}, {rows[row].Key}: {format(cells[row, column])}");
+        var map = new HeatCells(names, blocks, cells, (row, column) => $"block {blocks[column]}, {rows[row].Key}: {format(cells[row, column])}") { MarksLargest = largest };
         LayerFigures? worst = largest ? layers.Where(layer => value(layer) is { } number && double.IsFinite(number)).MaxBy(layer => value(layer)) : null;
         string more = worst is null ? "" : $" Largest: block {worst.Block}, {Figure.Short(worst.Name, 60)}, {format(value(worst)!.Value)}.";
         sheet.Figure(id => HeatMap.Draw(new ChartFrame(title, "block", title) { Id = id }, map, format), title, $"{char.ToUpperInvariant(caption[0])}{caption[1..]}.{more}", null);

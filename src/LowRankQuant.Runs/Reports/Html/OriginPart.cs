@@ -1,4 +1,3 @@
-using LowRankQuant.Runs.Reports.Charts;
 
 namespace LowRankQuant.Runs.Reports.Html;
 

@@ -13,7 +13,7 @@ public static class ReportFiles
     private static readonly JsonTypeInfo<RunReport> Strict = (JsonTypeInfo<RunReport>)new JsonSerializerOptions(RunJson.Default.Options)
     {
         RespectNullableAnnotations = true,
-        TypeInfoResolver = RunJson.Default,
+        TypeInfoResolver = RunJson.Default.WithAddedModifier(RequireNames),
     }.GetTypeInfo(typeof(RunReport));
 
     /// <summary>Reads a result.</summary>
@@ -46,12 +46,22 @@ public static class ReportFiles
         try
         {
             RefuseHoles(json);
-            return JsonSerializer.Deserialize(json, Strict) ?? throw new InvalidDataException($"{file} holds nothing.");
+            return ReportDefaults.Fill(JsonSerializer.Deserialize(json, Strict) ?? throw new InvalidDataException($"{file} holds nothing."));
         }
         catch (JsonException failure)
         {
             string place = failure.Path is { Length: > 1 } at ? $" at {at}" : failure.LineNumber is { } line ? $" at line {line + 1}, column {failure.BytePositionInLine + 1}" : "";
             throw new InvalidDataException($"{file} is no sound report{place}.", failure);
+        }
+    }
+
+    // Names and texts of the parts of a report; numbers that are missing are 0.
+    private static void RequireNames(JsonTypeInfo type)
+    {
+        if (type.Kind != JsonTypeInfoKind.Object) return;
+        foreach (JsonPropertyInfo member in type.Properties)
+        {
+            if (member.AssociatedParameter is { IsMemberInitializer: false, IsNullable: false, ParameterType.IsValueType: false }) member.IsRequired = true;
         }
     }
 

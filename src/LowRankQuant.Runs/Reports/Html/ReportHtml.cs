@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using System.Text;
-using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Runs.Reports.Charts;
 
 namespace LowRankQuant.Runs.Reports.Html;

@@ -104,7 +104,7 @@ internal sealed partial class Sheet(string prefix, int level, Func<string, strin
                 (string text, double? value) = table.Rows[row][i];
                 Markup sorted = value is { } number && double.IsFinite(number) ? Markup.Of($" data-v=\"{number:R}\"") : new Markup();
                 string kind = table.Columns[i].IsLong ? " class=\"text\"" : table.Columns[i].IsWord ? " class=\"word\"" : "";
-                if (i == 0) Body.Add($"<th scope=\"row\"{sorted}>{Bound(text)}</th>");
+                if (i == 0) Body.Add($"<th scope=\"row\"{Markup.Own(kind)}{sorted}>{Bound(text)}</th>");
                 else Body.Add($"<td{Markup.Own(kind)}{sorted}>{Bound(text)}</td>");
             }
             Body.Add($"</tr>");

@@ -68,12 +68,14 @@ internal static class TextPart
         }
     }
 
-    // Not in the middle of a pair of surrogates.
+    // Whole words alone, which are no half pairs of surrogates either.
     private static int Shared(string one, string other)
     {
         int same = 0;
         while (same < one.Length && same < other.Length && one[same] == other[same]) same++;
-        return same > 0 && char.IsHighSurrogate(one[same - 1]) ? same - 1 : same;
+        if (same == one.Length && same == other.Length) return same;
+        while (same > 0 && !char.IsWhiteSpace(one[same - 1])) same--;
+        return same;
     }
 
     private static string Tail(string text) => text.Length <= LongestContext ? text : text[^LongestContext..];
