@@ -28,6 +28,7 @@ public sealed class ComparisonPageTests
     public void ResultsOfSeveralTextsAreNotRankedTogether()
     {
         Assert.Equal(2, ResultGroup.Of([Three, Elsewhere, Four]).Count);
+        Assert.Equal(["text 1, SHA-2", "text 2, SHA-2"], ResultGroup.Of([Three, Elsewhere]).Select(group => group.Title.Split(": ")[1][..13]));
         Assert.Contains("not all measured on the same text", Assert.Single(ComparisonPage.Warnings([Three, Elsewhere, Four])), StringComparison.Ordinal);
         Assert.Contains("<b>Warning:</b>", ComparisonPage.Html([Three, Elsewhere]), StringComparison.Ordinal);
         Assert.Contains("**Warning:**", ComparisonPage.Markdown([Three, Elsewhere]), StringComparison.Ordinal);

@@ -19,8 +19,8 @@ public sealed class ReportCommandTests : IDisposable
         var cli = new CliHarness();
         Assert.Equal(0, await cli.Run("report", one));
         string page = File.ReadAllText(Path.Combine(one, "report.html"));
-        Assert.Contains("--in-depth measures them", page, StringComparison.Ordinal);
-        Assert.Contains("smaller --samples", page, StringComparison.Ordinal);
+        Assert.Contains("<code>--in-depth</code> measures them", page, StringComparison.Ordinal);
+        Assert.Contains("smaller <code>--samples</code>", page, StringComparison.Ordinal);
         Assert.Contains("lrq quantize Qwen/Qwen3-0.6B --recipe recipe.json --out FOLDER", page, StringComparison.Ordinal);
         Assert.Contains($"written to {Path.Combine(one, "report.html")}", cli.Out, StringComparison.Ordinal);
     }

@@ -29,7 +29,7 @@ public sealed partial class ReportHtmlTests
     public void WhatWasNotMeasuredIsSaidInALine()
     {
         string page = ReportHtml.Write(SampleReports.Named("out", SampleReports.Full() with { Result = SampleReports.Full().Result! with { Depth = null } }), text => text.Replace("`in_depth`", "--in-depth", StringComparison.Ordinal));
-        Assert.Contains("--in-depth measures them", page, StringComparison.Ordinal);
+        Assert.Contains("<code>--in-depth</code> measures them", page, StringComparison.Ordinal);
         string bare = ReportHtml.Write(SampleReports.Named("out", SampleReports.Bare()));
         Assert.Contains("Nothing was measured", bare, StringComparison.Ordinal);
         Sound(bare);

@@ -77,6 +77,8 @@ function look({ narrow, dark }) {
       const what = `${name}, ${width} px, ${dark ? 'dark' : 'light'}: `;
       const context = await browser.newContext({ viewport: { width, height: width < 500 ? 740 : 900 }, colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce' });
       const page = await context.newPage();
+      // Machines that do other work, too, take their time.
+      page.setDefaultTimeout(0);
       page.on('console', message => { if (['error', 'warning'].includes(message.type())) problems.push(`${what}console: ${message.text()}`); });
       page.on('pageerror', error => problems.push(`${what}error: ${error.message}`));
       page.on('dialog', dialog => { problems.push(`${what}a dialog: ${dialog.message()}`); dialog.dismiss(); });
@@ -90,7 +92,7 @@ function look({ narrow, dark }) {
       problems.push(...found.problems.map(problem => what + problem));
       for (const key of Object.keys(found.seen)) seen[key] += found.seen[key];
       seen.pages++;
-      if (screenshots) await page.screenshot({ path: path.join(screenshots, `${name}-${width}-${dark ? 'dark' : 'light'}.png`), fullPage: true });
+      if (screenshots) await page.screenshot({ path: path.join(screenshots, `${name}-${width}-${dark ? 'dark' : 'light'}.png`), fullPage: true, timeout: 0 });
       if (width === 1280 && !dark) await keyboard(page, what);
       if (width === 1280 && !dark) await print(page, what, name);
       if (width === 360 && !dark) {

@@ -40,7 +40,8 @@ internal static class BlockPart
             "Loss of every block", "Solid: as stored; dashed: rounded to nearest at the start. Held-out windows are those that no block has learned from; a gap to the calibration windows is what was learned by heart.", null);
 
         ChartLine Of(string name, int series, Func<BlockReport, double?> loss, bool isDashed = false) => new(
-            name, [.. blocks.Where(block => loss(block) is not null).Select(block => new ChartPoint(block.Index, loss(block)!.Value, $"block {block.Index}, {name}: {Figure.Number(loss(block))}"))], isDashed) { Series = series };
+            name, [.. blocks.Where(block => loss(block) is not null).Select(block => new ChartPoint(block.Index, loss(block)!.Value, $"block {block.Index}, {name}: {Figure.Number(loss(block))}"))], isDashed)
+        { Series = series };
     }
 
     private static void Cost(Sheet sheet, BlockReport[] blocks)

@@ -80,7 +80,8 @@ internal static partial class LayerPart
         if (typed) columns.Add(new("weight error"));
         sheet.Heading("Every quantized layer");
         sheet.Add(new Table(
-            "Quantized layers. Errors are relative: of outputs on the calibration windows where the method works layer by layer, of weights as stored.", columns, [.. layers.Select(Row)]) { Sorts = true });
+            "Quantized layers. Errors are relative: of outputs on the calibration windows where the method works layer by layer, of weights as stored.", columns, [.. layers.Select(Row)])
+        { Sorts = true });
 
         Cell[] Row(LayerFigures layer)
         {
@@ -100,7 +101,8 @@ internal static partial class LayerPart
         if (worst.Length == 0) return;
         sheet.Heading("Quantized inputs that lose most");
         sheet.Add(new Table("The error is that of the rounded input over the length of the input, on calibration windows.", [new("input of"), new("block"), new("grid", IsWord: true), new("step"), new("error")],
-            [.. worst.Select(one => new Cell[] { Figure.Short(one.Site.Name, 100), new($"{one.Block}", one.Block), Figure.Short(one.Site.Grid, 60), Figure.Number(one.Site.Step), new(Figure.Number(one.Site.Error), one.Site.Error) })]) { Sorts = true });
+            [.. worst.Select(one => new Cell[] { Figure.Short(one.Site.Name, 100), new($"{one.Block}", one.Block), Figure.Short(one.Site.Grid, 60), Figure.Number(one.Site.Step), new(Figure.Number(one.Site.Error), one.Site.Error) })])
+        { Sorts = true });
     }
 
     private static LayerFigures[] Join(RunReport report)

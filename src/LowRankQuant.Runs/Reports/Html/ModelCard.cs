@@ -74,7 +74,7 @@ public static class ModelCard
         }
         Line($"\n## Make it again\n\n```\n{Text(spell(OriginPart.Command(report)), code: true)}\n```\n");
         Line($"`report.html` beside this card shows everything that was measured, `report.json` has the same for programs, `recipe.json` what was done.");
-        if (report.OutputHash is { } hash) Line($"SHA-256 of the tensors: `{Text(hash, code: true)}`.");
+        if (report.OutputHash is { } hash && hash.All(char.IsAsciiHexDigit)) Line($"SHA-256 of the tensors: `{hash}`.");
         card.Append('\n');
         string content = card.ToString();
         return content + Seal + HashOf(content) + SealEnd;

@@ -1,4 +1,3 @@
-
 namespace LowRankQuant.Runs.Reports.Html;
 
 /// <summary>How to make the result again: command, recipe, hashes, versions.</summary>

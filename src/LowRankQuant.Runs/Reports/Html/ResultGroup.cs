@@ -10,11 +10,16 @@ namespace LowRankQuant.Runs.Reports.Html;
 internal sealed record ResultGroup(string Title, bool IsMeasured, IReadOnlyList<ReportedResult> Results)
 {
     /// <summary>Divides results; those that cannot be compared with any other are a group each.</summary>
-    public static IReadOnlyList<ResultGroup> Of(IReadOnlyList<ReportedResult> results) =>
-    [
-        .. results.Select((result, i) => (Result: result, Key: KeyOf(result.Report, i))).GroupBy(pair => pair.Key, pair => pair.Result, StringComparer.Ordinal)
-            .Select(group => new ResultGroup(TitleOf(group.First().Report), IsMeasuredIn(group.First().Report), [.. group])),
-    ];
+    public static IReadOnlyList<ResultGroup> Of(IReadOnlyList<ReportedResult> results)
+    {
+        ResultGroup[] groups =
+        [
+            .. results.Select((result, i) => (Result: result, Key: KeyOf(result.Report, i))).GroupBy(pair => pair.Key, pair => pair.Result, StringComparer.Ordinal)
+                .Select(group => new ResultGroup(TitleOf(group.First().Report), IsMeasuredIn(group.First().Report), [.. group])),
+        ];
+        HashSet<string> twice = [.. groups.CountBy(group => group.Title).Where(title => title.Value > 1).Select(title => title.Key)];
+        return [.. groups.Select((group, i) => twice.Contains(group.Title) ? group with { Title = $"{group.Title}: text {i + 1}{(group.Results[0].Report.Measured?.Sha256 is { } hash ? $", SHA-256 {Figure.Short(hash, 13)}" : "")}" } : group)];
+    }
 
     /// <summary>What a reader of all groups must know; nothing where there is one.</summary>
     public static IReadOnlyList<string> Warnings(IReadOnlyList<ResultGroup> groups)

@@ -51,7 +51,8 @@ internal static class SizePart
         Row(report.Method, report.Result ?? new EvaluationResult(), report.BitsPerWeight, report.ResultBytes);
         Row($"{report.Method}, as stored", report.AsStored, report.BitsPerWeight, report.ResultBytes);
         sheet.Add(new Table("± is one standard error; bits per weight are those of the quantized linears, codes, scales, zero points and low-rank branches counted.",
-            [new("model"), new("KL, nats"), new("same top token"), new("perplexity"), new("bits per weight"), new("file"), new("bits per parameter")], rows) { Own = own });
+            [new("model"), new("KL, nats"), new("same top token"), new("perplexity"), new("bits per weight"), new("file"), new("bits per parameter")], rows)
+        { Own = own });
         if (report.AsStored is not null) sheet.Say("As stored: what the files alone say. No container holds a cache quantized per token or before the rotation of keys; recipe.json does, and the row above has it.", "soft");
 
         void Row(string name, EvaluationResult? figures, double? bits, long? bytes)

@@ -34,7 +34,8 @@ internal static class TaskPart
                 {
                     Figure.Short(figure.Task, 60), Figure.Short(figure.Name, 40), Figure.WithError(figure.Metric.Value, figure.Metric.StandardError),
                     figure.Paired is null ? Figure.Absent : Figure.WithError(figure.Paired.Difference, figure.Paired.StandardError), Figure.Number(figure.Paired?.PValue, 2), Figure.Count(figure.Items),
-                })]) { Sorts = true });
+                })])
+            { Sorts = true });
             foreach (string note in tasks.Notes.Take(20)) sheet.Say(note, "soft");
         });
     }
