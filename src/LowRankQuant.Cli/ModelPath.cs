@@ -25,6 +25,9 @@ internal sealed record ModelPath(string Path, bool IsDemo, HubName? Name = null)
     /// <summary>As a user knows it.</summary>
     public string Shown => IsDemo ? Demo : Name?.ToString() ?? Path;
 
+    /// <summary>Its name on the hub, also of a path within the cache of the hub's tools; null where that is not known.</summary>
+    public string? BaseModel => Name?.Repository ?? HubFolder(global::System.IO.Path.GetFullPath(Path));
+
     /// <summary>Resolves an argument that is no name of the hub.</summary>
     /// <exception cref="CheckpointException">The demo does not stand beside the binary.</exception>
     public static ModelPath Of(string argument)
@@ -33,5 +36,13 @@ internal sealed record ModelPath(string Path, bool IsDemo, HubName? Name = null)
         return Directory.Exists(DemoFolder)
             ? new ModelPath(DemoFolder, true)
             : throw new CheckpointException($"The demo model is missing: {DemoFolder} does not exist. It ships beside the binary; for a folder of that name say ./{Demo}.");
+    }
+
+    // models--ORG--NAME/snapshots/COMMIT, as HubCache lays it out.
+    private static string? HubFolder(string path)
+    {
+        string[] parts = path.Split(global::System.IO.Path.DirectorySeparatorChar);
+        int snapshots = Array.LastIndexOf(parts, "snapshots");
+        return snapshots > 0 && parts[snapshots - 1].StartsWith("models--", StringComparison.Ordinal) && parts[snapshots - 1].Split("--") is [_, var owner, var name] ? $"{owner}/{name}" : null;
     }
 }

@@ -74,6 +74,15 @@ public sealed record QuantizeJob
     /// <summary>Blocks of a finished run that are done again; null for a run from its beginning.</summary>
     public RedoneBlocks? Redo { get; init; }
 
+    /// <summary>The source as its user named it; null for where it lies.</summary>
+    public string? SourceName { get; init; }
+
+    /// <summary>The source's name on the Hugging Face hub; null where that is not known.</summary>
+    public string? BaseModel { get; init; }
+
+    /// <summary>How keys of recipes in backticks are spelled for who reads the pages; null to leave them as they are.</summary>
+    public Func<string, string>? Spell { get; init; }
+
     /// <summary>The texts of the recipe, as its file keeps them.</summary>
     public RecipeTexts Texts { get; init; } = new();
 

@@ -127,8 +127,8 @@ public sealed class QuantizeRun : IQuantizeRun
     private static RunReport Again(
         QuantizeJob job, string reportFile, CalibrationSet? calibration, RunFolder folder, RunClock clock, IRunObserver observer, CancellationToken cancellation)
     {
-        RunReport done = StoredJson.Read(
-            reportFile, RunJson.Default.RunReport, $"the model beside it is whole ('lrq eval {folder.Output}' measures it); delete the folder to make the run again, or choose another `out`");
+        RunReport done = ReportDefaults.Fill(StoredJson.Read(
+            reportFile, RunJson.Default.RunReport, $"the model beside it is whole ('lrq eval {folder.Output}' measures it); delete the folder to make the run again, or choose another `out`"));
         if (job.AdapterForm is { } form && done.AdapterForm is { } has && form != has)
         {
             string held = $"{folder.Output} holds this run, finished, with an adapter of another form";

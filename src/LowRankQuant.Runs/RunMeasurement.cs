@@ -1,15 +1,16 @@
 using System.Globalization;
-using System.Text.Json;
+using System.Runtime.InteropServices;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Figures;
-using LowRankQuant.Formats;
 using LowRankQuant.Models;
+using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
+using LowRankQuant.Models.Verification;
+using LowRankQuant.Models.Verification.Engines;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
-using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Recipes;
@@ -153,8 +154,21 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             RtnGrid = grid,
             EmbeddingBytes = 2L * _model.Config.VocabularySize * _model.Config.HiddenSize * (_model.Config.TiedEmbeddings ? 1 : 2),
             OutputHash = OutputWriter.HashOf(folder.Output),
+            Tensors = ResultTensors.Of(job.Recipe.Transforms.Any() ? null : _model, result, cancellation),
+            Engines = _model.Architecture.Unknown is null ? EnginesOf(result.Checkpoint) : null,
+            Origin = Origin(),
             Warnings = [.. report.Warnings.Where(warning => !warning.StartsWith(Collapse, StringComparison.Ordinal)).Except(notes), .. notes],
         };
+    }
+
+    private static EngineReport[] EnginesOf(ICheckpoint written) => [.. CheckpointVerifier.EnginesOf(written).Select(verdict => new EngineReport(
+        verdict.Engine, verdict.Support switch { EngineSupport.Fast => "fast", EngineSupport.Loads => "loads", _ => "refuses" }, verdict.Reason, verdict.Rules.Versions))];
+
+    private RunOrigin Origin()
+    {
+        _ = RunFolder.Find(folder.Output, out RunFingerprint? identity);
+        return new RunOrigin(
+            job.SourceName ?? _model.Checkpoint.Location, job.BaseModel, identity?.Engine ?? "", _model.Device.Name, RuntimeInformation.FrameworkDescription, identity?.Model, identity?.Data, identity?.Recipe);
     }
 
     private static IEnumerable<string> AdapterWarning(StoredParts stored, double bits, double counted)
@@ -220,15 +234,8 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         };
     }
 
-    /// <summary>Writes the report for people and, last, the one for programs.</summary>
-    public void Write(RunReport report)
-    {
-        LayerReport[] layers = [.. report.Blocks.SelectMany(block => block.Layers)];
-        if (layers.Length > 0) AtomicFile.WriteAllText(Path.Combine(folder.Output, RankChart.FileName), RankChart.Draw(layers));
-        AtomicFile.WriteAllText(Path.Combine(folder.Output, "report.md"), ReportMarkdown.Write(report));
-        AtomicFile.WriteAllBytes(
-            Path.Combine(folder.Output, RunFolder.ReportName), JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.RunReport));
-    }
+    /// <summary>Writes the reports for people and, last, the one for programs.</summary>
+    public void Write(RunReport report) => OutputReports.Write(job, folder.Output, report, observer);
 }
 
 /// <summary>The windows that a run is measured on, and what there is to say about their text.</summary>

@@ -68,6 +68,7 @@ internal sealed class App(Terminal terminal, Engine engine)
             new PresetsCommand(terminal, engine).Build(),
             new EvalCommand(terminal, engine, hub).Build(),
             new CorrectCommand(terminal, engine, hub).Build(),
+            new ReportCommand(terminal).Build(),
             new CompareCommand(terminal).Build(),
             new CompareMethodsCommand(terminal, engine, hub).Build(),
             new SweepCommand(terminal, engine, hub).Build(),

@@ -166,7 +166,7 @@ internal sealed class InspectCommand(Terminal terminal, HubFiles hub)
     {
         try
         {
-            return ReadJson(folder, ReportFile)?.Deserialize(RunJson.Default.RunReport);
+            return ReadJson(folder, ReportFile)?.Deserialize(RunJson.Default.RunReport) is { } report ? ReportDefaults.Fill(report) : null;
         }
         catch (JsonException)
         {

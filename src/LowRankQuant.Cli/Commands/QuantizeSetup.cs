@@ -204,6 +204,9 @@ internal sealed class QuantizeSetup : IDisposable
             Blocks = settings.Blocks,
             Redo = _redo is null ? null : new RedoneBlocks(_redo.Blocks, Examine(_redo.Document.Request with { HasCalibration = _redo.Document.Texts.Calibration.Count > 0 }, []).Recipe),
             Texts = TextsOf(settings, sources, evalText),
+            SourceName = path.Shown,
+            BaseModel = path.BaseModel,
+            Spell = OptionText.Of,
         };
         return (job, notes);
 

@@ -45,6 +45,10 @@ public sealed class CheckpointVerifier
     /// <summary>Told how many tensors are done, of how many.</summary>
     public Action<int, int>? Progress { get; init; }
 
+    /// <summary>What engines do with a container by their rules of loading: of its names, shapes and codes, values are not looked at.</summary>
+    /// <param name="container">The container; stays the caller's.</param>
+    public static IReadOnlyList<EngineVerdict> EnginesOf(ICheckpoint container) => EngineCatalog.Judge(StoredModel.Of(new ExportSource(container)));
+
     /// <summary>Reads and compares everything.</summary>
     /// <exception cref="CheckpointFormatException">A tensor of the container is unsound.</exception>
     /// <exception cref="CheckpointException">A tensor of the container holds NaN or infinity, or is absent.</exception>

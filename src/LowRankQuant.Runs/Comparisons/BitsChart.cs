@@ -1,12 +1,11 @@
 using System.Globalization;
+using LowRankQuant.Runs.Reports.Charts;
 
 namespace LowRankQuant.Runs.Comparisons;
 
 /// <summary>A figure against stored bits per weight, a line per method, as SVG; the figure on a logarithmic scale. Hovering over a point names it.</summary>
 public static class BitsChart
 {
-    private static readonly ChartAxis Bits = new("stored bits per weight", 0.5, 0.1, "0.0");
-
     /// <summary>Draws it.</summary>
     /// <param name="title">What is drawn.</param>
     /// <param name="cells">Figures; those without, or without bits, are left out.</param>
@@ -15,7 +14,7 @@ public static class BitsChart
     {
         var lines = cells.Where(cell => cell.BitsPerWeight is not null && value(cell) is > 0).GroupBy(cell => cell.Method)
             .Select(method => new ChartLine(method.Key, [.. method.Select(cell => Point(cell, cell.BitsPerWeight!.Value, value(cell)!.Value)).OrderBy(point => point.X)]));
-        return LineChart.Draw(title, Bits, [.. lines]);
+        return LineChart.Draw(new ChartFrame(title, "stored bits per weight", title) { Width = 720, Height = 440 }, [.. lines]).ToString();
     }
 
     private static ChartPoint Point(CellResult cell, double bits, double figure) =>

@@ -1,12 +1,11 @@
 using System.Globalization;
+using LowRankQuant.Runs.Reports.Charts;
 
 namespace LowRankQuant.Runs.Comparisons;
 
 /// <summary>Accumulated errors of block outputs by block as SVG, a line per method: solid on calibration windows, dashed on texts that no method has seen.</summary>
 public static class BlockErrorChart
 {
-    private const int MostTicks = 16;
-
     /// <summary>Name of a scheme's picture in an output folder.</summary>
     public static string FileName(string scheme) => $"rmse-{ComparisonCell.FileNameOf(scheme)}.svg";
 
@@ -15,14 +14,11 @@ public static class BlockErrorChart
     /// <param name="cells">Its cells; those without such errors are left out.</param>
     public static string Draw(string scheme, IReadOnlyList<CellResult> cells)
     {
-        int blocks = cells.SelectMany(cell => cell.OutputErrors ?? []).Select(text => text.Rmse.Count).DefaultIfEmpty().Max();
-        var axis = new ChartAxis("block", Math.Max(1, (blocks + MostTicks - 1) / MostTicks), 0.5, "0");
         var lines = cells.SelectMany(cell => (cell.OutputErrors ?? []).Select(text => new ChartLine(cell.Method, [.. Points(cell, text)], IsDashed: !text.IsCalibration)));
-        return LineChart.Draw($"RMSE of block outputs, {scheme} (solid: calibration text, dashed: unseen)", axis, [.. lines]);
+        string title = $"RMSE of block outputs, {scheme} (solid: calibration text, dashed: unseen)";
+        return LineChart.Draw(new ChartFrame(title, "block", title) { IsWhole = true, Width = 720, Height = 440 }, [.. lines]).ToString();
     }
 
-    // A scale of logarithms has no place for 0.
     private static IEnumerable<ChartPoint> Points(CellResult cell, BlockErrors text) => text.Rmse
-        .Select((error, i) => new ChartPoint(i + 1, error, string.Create(CultureInfo.InvariantCulture, $"{cell.Method}, {text.Text}: {error:G4} behind block {i + 1}")))
-        .Where(point => point.Y > 0 && double.IsFinite(point.Y));
+        .Select((error, i) => new ChartPoint(i + 1, error, string.Create(CultureInfo.InvariantCulture, $"{cell.Method}, {text.Text}: {error:G4} behind block {i + 1}")));
 }

@@ -9,6 +9,7 @@ internal static class DepthMarkdown
 {
     private const int Flips = 5;
     private const int Modules = 10;
+    private const int LongestText = 600;
 
     /// <summary>Writes it.</summary>
     public static string Write(DepthReport depth)
@@ -71,7 +72,7 @@ internal static class DepthMarkdown
     // Text of models within a line: nothing in it is taken for Markdown.
     private static string Code(string text)
     {
-        string line = text.Replace("\n", "\\n", StringComparison.Ordinal).Replace("\r", "\\r", StringComparison.Ordinal);
+        string line = (text.Length <= LongestText ? text : text[..LongestText] + "…").Replace("\n", "\\n", StringComparison.Ordinal).Replace("\r", "\\r", StringComparison.Ordinal);
         int longest = 0, run = 0;
         foreach (char letter in line) longest = Math.Max(longest, run = letter == '`' ? run + 1 : 0);
         string fence = new('`', longest + 1);

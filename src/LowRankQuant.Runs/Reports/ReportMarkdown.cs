@@ -8,11 +8,15 @@ using LowRankQuant.Quantization.Storage;
 namespace LowRankQuant.Runs.Reports;
 
 /// <summary>report.md: the report for people.</summary>
-internal static class ReportMarkdown
+public static class ReportMarkdown
 {
+    /// <summary>Name of the file in an output folder.</summary>
+    public const string FileName = "report.md";
+
     private const int WorstInputs = 8;
 
     /// <summary>Writes it.</summary>
+    /// <param name="report">The report.</param>
     public static string Write(RunReport report)
     {
         var text = new StringBuilder();
@@ -62,9 +66,11 @@ internal static class ReportMarkdown
             Line($"| {block.Index} | {Number(block.LossBefore)} | {Number(block.LossAfter)} | {Number(block.HeldOutLossBefore)} | {Number(block.HeldOutLoss)} | {block.Seconds:F1} |");
         LayerTable();
         InputTable();
+        text.Append(EngineMarkdown.Write(report.Engines));
         if (report.Sample is not null) Line($"\n## A sample of its text\n\n> {report.Sample.ReplaceLineEndings("\n> ")}\n");
         Line($"## Cost\n\n{report.Seconds:F0} s, peak memory {report.PeakMemoryBytes / (1 << 20):N0} MiB. SHA-256 of the tensors: `{report.OutputHash}`.");
-        return text.ToString();
+        // Whatever a report holds is text: no element of HTML may come of it where a page is made of this.
+        return text.Replace("<", "&lt;").ToString();
 
         void Line(FormattableString line) => text.Append(line.ToString(CultureInfo.InvariantCulture)).Append('\n');
 

@@ -108,6 +108,17 @@ public sealed record RunReport
     /// <summary>What tuning the whole model did; null where it was not tuned. Reports of blocks and layers are those before it.</summary>
     public TuningReport? Tuning { get; init; }
 
+    /// <summary>The linears of all blocks as stored; empty in reports of earlier versions.</summary>
+    public IReadOnlyList<TensorReport> Tensors { get; init; } = [];
+
+    /// <summary>Which engines take the result as it lies in its folder; null where nobody asked, as in reports of earlier versions.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<EngineReport>? Engines { get; init; }
+
+    /// <summary>What the result comes from; null in reports of earlier versions.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public RunOrigin? Origin { get; init; }
+
     /// <summary>What the user should look at.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 

@@ -23,6 +23,7 @@ public class NewcomerTests
     [InlineData("plan")]
     [InlineData("eval")]
     [InlineData("correct")]
+    [InlineData("report")]
     [InlineData("compare")]
     [InlineData("inspect")]
     [InlineData("families")]

@@ -16,8 +16,8 @@ public sealed class DemoRunTests
         Assert.True(run.Code == 0, run.Error);
         string[] files =
         [
-            ".lrq/fingerprint.json", ".lrq/run.log", "calibration.ids.jsonl", "config.json", "generation_config.json", "heldout.ids.jsonl",
-            "model.safetensors", "recipe.json", "report.json", "report.md", "tokenizer.json", "tokenizer_config.json",
+            ".lrq/fingerprint.json", ".lrq/run.log", "README.md", "calibration.ids.jsonl", "config.json", "generation_config.json", "heldout.ids.jsonl",
+            "model.safetensors", "recipe.json", "report.html", "report.json", "report.md", "tokenizer.json", "tokenizer_config.json",
         ];
         Assert.Equal(files, Lrq.Hashes(output).Keys.Select(name => name.Replace('\\', '/')));
         using JsonDocument report = JsonDocument.Parse(run.Out), stored = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(output, "report.json")));

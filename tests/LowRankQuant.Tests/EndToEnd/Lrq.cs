@@ -31,7 +31,7 @@ internal static class Lrq
 
     /// <summary>SHA-256 of every file of a run that depends on nothing but the run: all but reports (they hold times) and the log.</summary>
     public static SortedDictionary<string, string> Bytes(string folder) =>
-        Hashes(folder, name => Path.GetFileName(name) is not ("report.json" or "report.md" or "run.log"));
+        Hashes(folder, name => Path.GetFileName(name) is not ("report.json" or "report.md" or "report.html" or "README.md" or "run.log"));
 
     /// <summary>SHA-256 of files by path within the folder.</summary>
     public static SortedDictionary<string, string> Hashes(string folder, Func<string, bool>? include = null)
