@@ -47,7 +47,7 @@ public sealed class EvaluationRun : IEvaluationRun
             Sharing = plan?.Sharing ?? MemorySharing.Together,
             ReferenceCache = cache,
         };
-        observer.Stage($"measuring {job.Text ?? job.Ids}{(job.JoinRows ? ", rows joined by blank lines" : "")}");
+        observer.Stage($"measuring {job.TextOptions.Name ?? job.Text ?? job.Ids}{(job.JoinRows ? ", rows joined by blank lines" : "")}");
         if (job.Ids is not null)
         {
             IEnumerable<TextWindow> lines = TextWindows.ReadIds(job.Ids, job.Model.Config, job.Windows.Windows);
@@ -94,12 +94,15 @@ public sealed class EvaluationRun : IEvaluationRun
         observer.Stage($"measuring the documents of {job.Text}");
         TextSource source = Source(job, tokenizer);
         if (source.Format == TextFormat.Ids) throw new EvaluationException($"`perplexity` rolling counts words and bytes, and '{job.Text}' holds token ids; give text.");
-        SourceReader? reader = null;
-        using SourceReader? plain = source.Format == TextFormat.Text ? reader = source.Open() : null;
+        if (source.IsJoined || (source.Format == TextFormat.Text && source.IsSeveral))
+            throw new EvaluationException($"`perplexity` rolling measures pages, and '{job.TextOptions.Name ?? job.Text}' is one text of joined rows or files; name one file of text, or of JSON.");
+        Func<double>? share = null;
+        using SourceReader? plain = source.Format == TextFormat.Text ? source.Open() : null;
+        if (plain is not null) share = () => plain.Share;
         // Documents of JSON are the pages; plain text has headings.
-        IEnumerable<string> all = plain is null ? source.Documents([], opened => reader = opened).Select(document => ((StringDocument)document).Text) : WikiText.Pages(plain);
+        IEnumerable<string> all = plain is null ? source.Documents([], opened => share = opened).Select(document => ((StringDocument)document).Text) : WikiText.Pages(plain);
         // Of some pages only, nothing says how many tokens they have.
-        Func<int>? expected = job.Windows.Windows is null ? () => (int)(perplexity.TokensRead / 1000 / (reader?.Share ?? 1)) : null;
+        Func<int>? expected = job.Windows.Windows is null ? () => (int)(perplexity.TokensRead / 1000 / (share?.Invoke() ?? 1)) : null;
         EvaluationResult result = perplexity.Measure(all.Take(job.Windows.Windows ?? int.MaxValue), new ObserverProgress(observer, expected), cancellation);
         return WithWarnings(result, tokenizer, source, observer);
     }

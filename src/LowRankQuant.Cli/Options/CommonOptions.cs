@@ -19,7 +19,7 @@ internal static class CommonOptions
 
     public static IReadOnlyList<KeyValuePair<string, TextFormat>> TextFormats { get; } =
     [
-        new("auto", TextFormat.Auto), new("text", TextFormat.Text), new("json", TextFormat.Json), new("jsonl", TextFormat.JsonLines), new("ids", TextFormat.Ids),
+        new("auto", TextFormat.Auto), new("text", TextFormat.Text), new("json", TextFormat.Json), new("jsonl", TextFormat.JsonLines), new("ids", TextFormat.Ids), new("csv", TextFormat.Csv), new("parquet", TextFormat.Parquet),
     ];
 
     public static Argument<string> Model() => new("MODEL") { Description = ModelPath.Help };
@@ -41,7 +41,7 @@ internal static class CommonOptions
         name, "KIND", $"What {whose} holds: {Choices.List(TextFormats)} (default: auto, by name and content).");
 
     public static Option<string?> TextField() => OptionReader.Create(
-        "--text-field", "NAME", "Field of JSON objects that holds the text or conversation (default: text, or a conversation in a known layout).");
+        "--text-field", "NAME", "Field of JSON objects, or column of CSV and Parquet files, that holds the text or conversation (default: text, or a conversation in a known layout).");
 
     public static Option<bool> JoinRows(string whose) => new("--join-rows")
     {

@@ -43,7 +43,7 @@ internal sealed class EvalOptions
         "--adapter", "PATH",
         "A folder with branches.safetensors, a PEFT folder or a GGUF LoRA file to put on the model, here or on the hub (hf://ORG/NAME) (default: the folder 'adapter' within the model's, if it is there).");
 
-    public Option<string?> Text { get; } = Create("--text", "FILE", "Text to measure on: txt, json, jsonl (texts or conversations), these as .gz, or token ids, here or on the hub (hf://datasets/ORG/NAME/FILE); the demo brings its own.");
+    public Option<string?> Text { get; } = Create("--text", "FILE", "Text to measure on: txt, csv, json, jsonl, parquet (texts or conversations), these as .gz or .zst, or token ids; a file, a folder, a pattern, on the hub (hf://datasets/ORG/NAME/FILE), or wikitext2 or c4 as papers measure on them (lrq data says how); the demo brings its own.");
 
     public Option<string?> TextFormat { get; } = CommonOptions.FormatOfText("--text-format", "that text");
 

@@ -131,8 +131,8 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string[]?> Calibration { get; } = new("--calibration")
     {
-        HelpName = "FILE",
-        Description = "Calibration text: txt, json, jsonl (texts or conversations), these as .gz, or token ids, here or on the hub (hf://datasets/ORG/NAME/FILE); may be repeated. 'self' samples from the model.",
+        HelpName = "TEXT",
+        Description = "Calibration text: txt, csv, json, jsonl, parquet (texts or conversations), these as .gz or .zst, or token ids; a file, a folder, a pattern, on the hub (hf://datasets/ORG/NAME/FILE), or a data set by name (lrq data lists them); may be repeated, each perhaps with a weight (a.txt=0.7). 'self' samples from the model.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
@@ -144,7 +144,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     public Option<string?> AddBos { get; } = CommonOptions.AddBos();
 
     public Option<string?> EvalText { get; } = Create(
-        "--eval-text", "FILE", "Text to measure original, round-to-nearest and result on, here or on the hub (default: the held-out calibration windows).");
+        "--eval-text", "FILE", "Text to measure original, round-to-nearest and result on: what --calibration takes, or wikitext2 or c4 as papers measure on them (default: the held-out calibration windows).");
 
     public Option<string?> EvalTextFormat { get; } = CommonOptions.FormatOfText("--eval-text-format", "that text");
 

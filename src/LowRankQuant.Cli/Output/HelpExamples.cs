@@ -30,6 +30,7 @@ internal sealed class HelpExamples(HelpAction help) : SynchronousCommandLineActi
         ["compare-methods"] = ["lrq compare-methods model --methods rtn,flexround,lrq --schemes w4a16,w3a16 --calibration train.txt --eval-text test.txt --out out/methods"],
         ["sweep"] = ["lrq sweep model --method lrq --bits 3 --vary rank=1,16,256 --calibration train.txt --eval-text test.txt --out out/ranks"],
         ["compare"] = ["lrq compare w4.jsonl --against full.jsonl"],
+        ["data"] = ["lrq data", "lrq data wikitext2", "lrq data texts/train.parquet --model model"],
         ["pull"] = ["lrq pull Qwen/Qwen3-0.6B", "lrq pull hf://datasets/org/name/train.jsonl"],
         ["inspect"] = ["lrq inspect out/w4", "lrq inspect model.gguf --tensors"],
         ["families"] = ["lrq families --json"],

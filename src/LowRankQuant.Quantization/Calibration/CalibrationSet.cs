@@ -57,6 +57,9 @@ public sealed class CalibrationSet
     /// <summary>The sources in reading order.</summary>
     public IReadOnlyList<CalibrationSource> Sources { get; init; } = [];
 
+    /// <summary>What each of several weighted texts gave, in order; empty where texts have no weights.</summary>
+    public IReadOnlyList<CalibrationShare> Shares { get; init; } = [];
+
     /// <summary>What was read otherwise than it stands or left out, and sources that are given twice; a sentence each.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 

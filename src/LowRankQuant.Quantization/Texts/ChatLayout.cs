@@ -24,6 +24,9 @@ internal static class ChatLayout
     private static readonly string[] Calls = ["tool_calls", "function_call"];
     private static readonly string[] Thoughts = ["reasoning_content", "reasoning", "thinking"];
 
+    /// <summary>Names of all fields that a known layout takes a conversation from.</summary>
+    public static IEnumerable<string> Fields => [.. Lists, .. Pairs.Select(pair => pair.Asked), .. Pairs.Select(pair => pair.Answered), "input"];
+
     /// <summary>The conversation of a row in a known layout; null when it has none.</summary>
     public static Conversation? Find(JsonElement row)
     {

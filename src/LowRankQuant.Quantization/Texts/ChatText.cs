@@ -12,6 +12,9 @@ internal sealed class ChatText
 
     private ChatText(ChatTemplate template, string bos, string eos) => (_template, Bos, Eos) = (template, bos, eos);
 
+    /// <summary>Roles and contents as they stand, for looking at conversations without a model.</summary>
+    public static ChatText Plain { get; } = new(ChatTemplate.Parse("{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"), "", "");
+
     /// <summary>Text of the begin-of-text token; empty for none.</summary>
     public string Bos { get; }
 

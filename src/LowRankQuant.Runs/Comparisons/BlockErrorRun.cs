@@ -66,7 +66,7 @@ internal sealed class BlockErrorRun(BlockErrorRequest request, CalibrationOption
             // Windows are cut from the start of the text, the first ones alike however many there are.
             CalibrationOptions first = calibration with { Samples = Math.Min(Most, calibration.Samples), HeldOut = 0, MoreSamples = 0 };
             _calibration ??= CalibrationLoader.Load(first, job.Model.Checkpoint.FindTokenizer(), job.Model.Config, job.Model, cancellation: cancellation).Windows;
-            texts.Add(new ErrorText(string.Join(", ", calibration.Sources.Select(source => Path.GetFileName(source))), IsCalibration: true, _calibration));
+            texts.Add(new ErrorText(string.Join(", ", calibration.Sources.Select(source => Path.GetFileName(source.Name))), IsCalibration: true, _calibration));
         }
         QuantizeJob[] unseen = request.Texts.Count > 0
             ? [.. request.Texts.Select(file => job with { EvaluationText = file, EvaluationTextOptions = job.EvaluationTextOptions with { Format = TextFormat.Auto, FormatOption = ByName }, JoinRows = false })]
