@@ -63,7 +63,7 @@ public sealed class EvaluationRun : IEvaluationRun
         if (windows.LongestPart > LongestUnremarked)
             observer.Note($"{windows.LongestPart} characters were in memory at once: the tokenizer's rules name no place between them where the text may be cut.");
         if (windows.Shortage(result.Windows ?? 0, "`windows`") is { } shortage) observer.Note(shortage);
-        return WithWarnings(result, tokenizer, source, observer);
+        return WithWarnings(job, result, tokenizer, source, observer);
     }
 
     private static void NoteCache(ReferenceCache? cache, IRunObserver observer)
@@ -74,11 +74,12 @@ public sealed class EvaluationRun : IEvaluationRun
     }
 
     private static TextSource Source(EvaluationJob job, ITokenizer tokenizer) =>
-        new(job.Text!, job.TextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
+        new(job.Text!, job.TextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config, job.TextOptions.ChatArguments));
 
-    private static EvaluationResult WithWarnings(EvaluationResult result, ITokenizer tokenizer, TextSource source, IRunObserver observer)
+    private static EvaluationResult WithWarnings(EvaluationJob job, EvaluationResult result, ITokenizer tokenizer, TextSource source, IRunObserver observer)
     {
-        IReadOnlyList<string> warnings = [.. tokenizer.Warnings, .. source.Warnings];
+        string[] idle = job.TextOptions.ChatArguments is not null && source.Conversations == 0 ? [$"`chat_template_kwargs` had nothing to do: '{source.Path}' holds no conversation."] : [];
+        IReadOnlyList<string> warnings = [.. tokenizer.Warnings, .. source.Warnings, .. idle];
         foreach (string warning in warnings) observer.Warn(warning);
         return warnings.Count == 0 ? result : result with { Warnings = warnings };
     }
@@ -104,6 +105,6 @@ public sealed class EvaluationRun : IEvaluationRun
         // Of some pages only, nothing says how many tokens they have.
         Func<int>? expected = job.Windows.Windows is null ? () => (int)(perplexity.TokensRead / 1000 / (share?.Invoke() ?? 1)) : null;
         EvaluationResult result = perplexity.Measure(all.Take(job.Windows.Windows ?? int.MaxValue), new ObserverProgress(observer, expected), cancellation);
-        return WithWarnings(result, tokenizer, source, observer);
+        return WithWarnings(job, result, tokenizer, source, observer);
     }
 }

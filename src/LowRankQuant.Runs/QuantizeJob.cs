@@ -87,6 +87,7 @@ public sealed record QuantizeJob
             JoinRows = JoinRows,
             Join = EvaluationTextOptions.Join,
             MostRows = EvaluationTextOptions.MostRows,
+            ChatArguments = EvaluationTextOptions.ChatArguments?.Text,
             Context = EvaluationContext,
         };
     }

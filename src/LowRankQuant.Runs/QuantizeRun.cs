@@ -183,6 +183,9 @@ public sealed class QuantizeRun : IQuantizeRun
         observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}{(set.MoreWindows.Length > 0 ? $" and {set.MoreWindows.Length} more to tune on" : "")}, {set.TokensDropped} dropped");
         if (set.Shares.Count > 0) observer.Note($"windows by weight: {string.Join("; ", set.Shares.Select(share => share.Describe()))}");
         foreach (string warning in set.Warnings) observer.Warn(warning);
+        if (job.Calibration.ChatArguments is not null && set.Conversations == 0) observer.Warn("`chat_template_kwargs` had nothing to do in calibration: no text holds a conversation.");
+        if (set.Masks is { } masks)
+            observer.Note($"learning from assistants alone: {masks.Sum(mask => mask.Count(counts => counts))} of {(long)masks.Length * set.SequenceLength} tokens of these windows count");
         return set;
     }
 

@@ -60,7 +60,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         new(source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows, Context = job.EvaluationContext }, joinRows: job.JoinRows);
 
     private static TextSource SourceOf(QuantizeJob job, ITokenizer tokenizer) => new(
-        job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
+        job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config, job.EvaluationTextOptions.ChatArguments));
 
     /// <summary>What a run is measured on, in words; null where it is not measured.</summary>
     public static string? SourceOf(QuantizeJob job, IReadOnlyList<TextWindow> windows) =>

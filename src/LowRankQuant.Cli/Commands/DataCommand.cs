@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Models;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Options;
@@ -23,6 +24,7 @@ internal sealed class DataCommand(Terminal terminal, HubFiles hub)
     private readonly Option<string?> _model = OptionReader.Create("--model", "MODEL", "Count tokens with this model's tokenizer, and put conversations into its chat format.");
     private readonly Option<string?> _format = CommonOptions.FormatOfText("--text-format", "every file");
     private readonly Option<string?> _field = CommonOptions.TextField();
+    private readonly Option<string?> _chat = CommonOptions.ChatArguments();
     private readonly Option<bool> _measured = new("--measured") { Description = "The part of a named data set that is measured on, not the one that is calibrated on." };
     private readonly Option<string?> _rows = OptionReader.Create("--rows", "N", "Read only the first N documents (default: all).");
     private readonly Option<bool> _json = CommonOptions.Json();
@@ -30,7 +32,7 @@ internal sealed class DataCommand(Terminal terminal, HubFiles hub)
     public Command Build()
     {
         var command = new Command("data", "List the data sets that have a name, or say what is read of a text: format, fields, documents, characters, tokens, and how it begins.") { _source };
-        foreach (Option option in new Option[] { _model, _format, _field, _measured, _rows, _json }) command.Options.Add(option);
+        foreach (Option option in new Option[] { _model, _format, _field, _chat, _measured, _rows, _json }) command.Options.Add(option);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));
         return command;
     }
@@ -42,9 +44,11 @@ internal sealed class DataCommand(Terminal terminal, HubFiles hub)
         int? rows = reader.Int(_rows, 1);
         bool json = reader.Flag(_json), measured = reader.Flag(_measured);
         string? source = parsed.GetValue(_source), asked = reader.Text(_model);
+        TemplateArguments? arguments = CommonOptions.ChatArguments(reader, _chat);
+        if (arguments is not null && asked is null) reader.Problems.Add("--chat-template-kwargs is for the chat template of a --model; name one.");
         if (source is null)
         {
-            reader.Refuse("is for a SOURCE; name one", _model, _format, _field, _rows);
+            reader.Refuse("is for a SOURCE; name one", _model, _format, _field, _chat, _rows);
             if (measured) reader.Problems.Add("--measured is for a SOURCE; name one.");
         }
         else if (measured)
@@ -58,7 +62,7 @@ internal sealed class DataCommand(Terminal terminal, HubFiles hub)
         if (!json && Path.Exists(source) && DatasetCatalog.Find(source) is { } other)
             terminal.Error.WriteLine($"'{source}' is here as a file or folder, which is read; the data set {other.Name} is at {other.Address(measured ? other.Evaluation! : other.Calibration)}.");
         TextInput input = hub.Input(new TextArgument(source, null), measured, cancellation);
-        var reading = new TextSourceOptions { Format = format, TextField = reader.Text(_field) ?? TextSourceOptions.UsualField, FormatOption = _format.Name };
+        var reading = new TextSourceOptions { Format = format, TextField = reader.Text(_field) ?? TextSourceOptions.UsualField, FormatOption = _format.Name, ChatArguments = arguments };
         using var device = new CpuDevice(new CpuDeviceOptions());
         using CausalModel? model = asked is null ? null : ModelSource.Open(hub.Model(asked, cancellation).Path, device, use: ModelUse.Weights);
         TextFacts facts = TextSurvey.Of(input, reading, model, rows, cancellation);

@@ -4,6 +4,7 @@ using LowRankQuant.Cli.Options;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Tokenizers;
@@ -123,7 +124,7 @@ internal sealed class QuantizeSetup : IDisposable
     private sealed record Settings(
         string? Output, IReadOnlyList<TextArgument> Calibration, TextFormat? CalibrationFormat, string? TextField, AddBos? AddBos, string? EvalText,
         TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, int? EvalContext, OutputFormat Format, AdapterForm? AdapterForm,
-        long ShardBytes, long? Memory, int? Blocks, bool Overwrite)
+        long ShardBytes, long? Memory, int? Blocks, bool Overwrite, TemplateArguments? ChatArguments, string? ChatText, bool AssistantOnly)
     {
         /// <summary>Calibration as it lies on disk.</summary>
         public IReadOnlyList<TextInput> Sources { get; init; } = [];
@@ -141,9 +142,13 @@ internal sealed class QuantizeSetup : IDisposable
             reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
             reader.Choice(options.AdapterForm, QuantizeOptions.AdapterForms),
             reader.Size(options.ShardSize) ?? SafetensorsFolderWriter.DefaultShardSize, reader.Size(options.Memory), reader.Int(options.Blocks, 1),
-            reader.Flag(options.Overwrite));
+            reader.Flag(options.Overwrite), CommonOptions.ChatArguments(reader, options.ChatArguments), reader.Text(options.ChatArguments), reader.Flag(options.AssistantOnly));
         if (!planning && string.IsNullOrWhiteSpace(settings.Output)) reader.Problems.Add("--out is missing: name the output folder.");
         TextArguments.Check(settings.Calibration, reader.Problems);
+        if (settings.AssistantOnly && settings.Calibration.Count == 0) reader.Problems.Add("--assistant-only needs --calibration with conversations.");
+        else if (settings.AssistantOnly && settings.Calibration is [{ Name: CalibrationOptions.Self }]) reader.Problems.Add("--assistant-only needs conversations, and --calibration self samples text that is none.");
+        if (settings.ChatText is not null && settings.EvalText is null && settings.Calibration.All(text => text.Name == CalibrationOptions.Self))
+            reader.Problems.Add("--chat-template-kwargs needs conversations, from --calibration or --eval-text.");
         TextArguments.CheckMeasured(settings.EvalText, settings.JoinRows, "--eval-text", reader.Problems);
         return settings;
     }
@@ -173,7 +178,7 @@ internal sealed class QuantizeSetup : IDisposable
         if (_redo is not null) RedoSetup.Check(settings.Output, settings.Format, settings.AdapterForm, problems);
         CheckOutput(settings, path, [.. sources.Append(measured).SelectMany(text => text is null ? [] : text.Files ?? [text.Path])], problems);
         if (settings.Blocks > model.Config.Layers) problems.Add($"--blocks {settings.Blocks}: the model has {model.Config.Layers}.");
-        request = request with { HasCalibration = sources.Count > 0 || (_planning && learns), BundledTokens = bundled ? CountTokens(model, path.CalibrationText) : null };
+        request = request with { AssistantOnly = settings.AssistantOnly, HasCalibration = sources.Count > 0 || (_planning && learns), BundledTokens = bundled ? CountTokens(model, path.CalibrationText) : null };
         var found = new List<string>(problems);
         int known = problems.Count;
         ResolvedRecipe resolved = Examine(request, found);
@@ -223,6 +228,8 @@ internal sealed class QuantizeSetup : IDisposable
             HeldOut = chosen.HeldOut,
             MoreSamples = chosen.Tuning is { } tuning ? tuning.Samples - chosen.Samples : 0,
             SequenceLength = chosen.SequenceLength,
+            ChatArguments = settings.ChatArguments,
+            AssistantOnly = settings.AssistantOnly,
             AddBos = settings.AddBos ?? AddBos.Auto,
             Seed = chosen.Seed,
         };
@@ -253,6 +260,8 @@ internal sealed class QuantizeSetup : IDisposable
         Keep("calibration_format", settings.CalibrationFormat is { } format ? Choices.Of(CommonOptions.TextFormats, format) : null);
         Keep("text_field", settings.TextField);
         Keep("add_bos", settings.AddBos is { } bos ? Choices.Of(CommonOptions.AddBosNames, bos) : null);
+        Keep("chat_template_kwargs", settings.ChatText);
+        Keep("assistant_only", settings.AssistantOnly ? "true" : null);
         Keep("eval_text", measured is null ? null : Kept(measured));
         Keep("eval_text_format", settings.EvalTextFormat is { } held ? Choices.Of(CommonOptions.TextFormats, held) : null);
         Keep("join_rows", settings.JoinRows ? "true" : null);
@@ -293,6 +302,7 @@ internal sealed class QuantizeSetup : IDisposable
 
     private static TextSourceOptions EvaluationText(Settings settings, TextInput? measured) => new()
     {
+        ChatArguments = settings.ChatArguments,
         Files = measured?.Files,
         Name = measured is null || measured.Name == measured.Path ? null : measured.Name,
         Join = measured?.Join == TextJoin.Spaces ? TextJoin.Spaces : TextJoin.None,

@@ -49,6 +49,8 @@ internal sealed class EvalOptions
 
     public Option<string?> TextField { get; } = CommonOptions.TextField();
 
+    public Option<string?> ChatArguments { get; } = CommonOptions.ChatArguments();
+
     public Option<bool> JoinRows { get; } = CommonOptions.JoinRows("--text");
 
     public Option<string?> Ids { get; } = Create("--ids", "FILE", "Token ids instead of text: one JSON array a line, each scored as one window.");
@@ -93,7 +95,7 @@ internal sealed class EvalOptions
     {
         command.Arguments.Add(Model);
         Option[] options =
-            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, ReferenceCache, Adapter, Products, Text, TextFormat, TextField, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
+            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, ReferenceCache, Adapter, Products, Text, TextFormat, TextField, ChatArguments, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
         foreach (Option option in options) command.Options.Add(option);
         return command;
     }
@@ -117,7 +119,7 @@ internal sealed class EvalOptions
         if (text is not null && ids is not null) reader.Problems.Add("--text and --ids exclude each other; give one.");
         if (!measuresText && !tasks) reader.Problems.Add("--text or --ids is missing: name the file to measure on, or give --tasks.");
         if (!measuresText) reader.Refuse("is for a perplexity: name a --text or --ids too", Perplexity, Stride, Windows, Partial, Average);
-        if (text is null) reader.Refuse("is for a --text", TextFormat, TextField);
+        if (text is null) reader.Refuse("is for a --text", TextFormat, TextField, ChatArguments);
         if (reader.Flag(JoinRows) && text is null) reader.Problems.Add("--join-rows is for a --text.");
         if (reader.Flag(JoinRows) && text is not null && kind != PerplexityKind.Windows)
             reader.Problems.Add($"--join-rows does not apply to --perplexity {reader.Text(Perplexity)}, which takes the text as it stands; ask for windows.");
@@ -145,6 +147,7 @@ internal sealed class EvalOptions
             {
                 Format = reader.Choice(TextFormat, CommonOptions.TextFormats) ?? Quantization.Texts.TextFormat.Auto,
                 TextField = reader.Text(TextField) ?? TextSourceOptions.UsualField,
+                ChatArguments = CommonOptions.ChatArguments(reader, ChatArguments),
                 FormatOption = "--text-format",
             },
             JoinRows = reader.Flag(JoinRows),

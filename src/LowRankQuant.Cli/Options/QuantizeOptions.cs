@@ -143,6 +143,13 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> AddBos { get; } = CommonOptions.AddBos();
 
+    public Option<string?> ChatArguments { get; } = CommonOptions.ChatArguments();
+
+    public Option<bool> AssistantOnly { get; } = new("--assistant-only")
+    {
+        Description = "Learn from the assistant's part of conversations alone: the other tokens are read, and take no part in losses and statistics.",
+    };
+
     public Option<string?> EvalText { get; } = Create(
         "--eval-text", "FILE", "Text to measure original, round-to-nearest and result on: what --calibration takes, or wikitext2 or c4 as papers measure on them (default: the held-out calibration windows).");
 
@@ -181,7 +188,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     private IEnumerable<Option> More =>
     [
-        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows, EvalContext,
+        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, ChatArguments, AssistantOnly, EvalTextFormat, JoinRows, EvalContext,
         TuneSteps, TuneRate, TuneCodeRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Precision, Blocks, RedoBlocks,
     ];
 

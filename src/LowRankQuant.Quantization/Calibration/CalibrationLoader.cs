@@ -112,12 +112,16 @@ public static class CalibrationLoader
     private static CalibrationSet Set(Gathered[] texts, IdWindow[] windows, IdWindow[] heldOut, IdWindow[] more, CalibrationShare[]? shares = null)
     {
         CalibrationSource[] sources = [.. texts.SelectMany(text => text.Files).Select(Describe)];
-        return new CalibrationSet(Ids(windows), Ids(heldOut), Ids(more))
+        bool[][]? masks = windows[0].Mask is null ? null : [.. windows.Concat(heldOut).Select(window => window.Mask!)];
+        if (masks is not null && !masks.Take(windows.Length).Any(mask => mask.Contains(true)))
+            throw new CalibrationException("`assistant_only`: no window holds a token that an assistant says; give other conversations, or longer windows.");
+        return new CalibrationSet(Ids(windows), Ids(heldOut), Ids(more), masks)
         {
             Documents = texts.Sum(text => text.Stream.Documents),
             TokensFound = texts.Sum(text => text.Stream.Found),
             Shares = shares ?? [],
             Sources = sources,
+            Conversations = texts.SelectMany(text => text.Files).Sum(file => file.Conversations),
             Warnings = [.. texts.SelectMany(text => text.Files).SelectMany(file => file.Warnings), .. Twice(sources)],
         };
 
@@ -153,6 +157,7 @@ public static class CalibrationLoader
         if (options.Sources.Count == 0) throw new CalibrationException($"No calibration source: name files or '{CalibrationOptions.Self}'.");
         if (!options.IsSelf && options.Sources.Any(source => source.Path == CalibrationOptions.Self))
             throw new CalibrationException($"'{CalibrationOptions.Self}' stands alone. Write ./{CalibrationOptions.Self} for a file of that name.");
+        if (options is { IsSelf: true, AssistantOnly: true }) throw new CalibrationException("`assistant_only` needs conversations, and text sampled from the model is none.");
         if (options.Sources.Any(source => (source.Weight is null) != (options.Sources[0].Weight is null)))
             throw new CalibrationException("`calibration`: some texts have a weight and others none; give one to each, or to none.");
         if (options.Sources.FirstOrDefault(source => source.Weight is <= 0 or double.NaN or double.PositiveInfinity) is { } bad)
@@ -221,12 +226,14 @@ public static class CalibrationLoader
         private TextSourceOptions Reading(TextInput text) => new()
         {
             Format = options.Format,
+            ChatArguments = options.ChatArguments,
+            MarksAssistant = options.AssistantOnly,
             TextField = options.TextField,
             Join = text.Join,
             MostRows = text.MostRows,
             KeepEmptyRows = text.Join == TextJoin.BlankLines,
         };
 
-        private ChatText? Chat() => model is null || tokenizer is null ? null : ChatText.Of(model.Checkpoint, tokenizer, config);
+        private ChatText? Chat() => model is null || tokenizer is null ? null : ChatText.Of(model.Checkpoint, tokenizer, config, options.ChatArguments);
     }
 }

@@ -1,3 +1,4 @@
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Quantization.Calibration;
@@ -38,6 +39,12 @@ public sealed record CalibrationOptions
 
     /// <summary>Field of JSON objects that holds the text or the conversation, see <see cref="TextSourceOptions.TextField"/>.</summary>
     public string TextField { get; init; } = TextSourceOptions.UsualField;
+
+    /// <summary>Variables of the chat template's own, for conversations; null for none.</summary>
+    public TemplateArguments? ChatArguments { get; init; }
+
+    /// <summary>Whether losses and statistics take the tokens alone that the assistant of a conversation says; all texts then hold conversations.</summary>
+    public bool AssistantOnly { get; init; }
 
     /// <summary>Windows to calibrate on; at least 1.</summary>
     public int Samples { get; init; } = 128;

@@ -35,6 +35,7 @@ internal sealed class CalibrationStream
         _config = config;
         _wanted = wanted;
         _encodedWhole = encodedWhole;
+        Mask = options.AssistantOnly ? [] : null;
         int? eos = DocumentMarks.EosId(tokenizer, config);
         bool addBos = options.AddBos switch { AddBos.Yes => true, AddBos.No => false, _ => tokenizer is { AddsBos: true } };
         _marks = new DocumentMarks(addBos ? DocumentMarks.BosId(tokenizer, config) : null, eos);
@@ -44,6 +45,9 @@ internal sealed class CalibrationStream
     }
 
     public List<int> Ids { get; } = [];
+
+    /// <summary>Whether each token is one that the assistant says; null where nobody asked.</summary>
+    public List<bool>? Mask { get; }
 
     public long Found { get; private set; }
 
@@ -56,7 +60,11 @@ internal sealed class CalibrationStream
         foreach (TextDocument document in file.Documents(_separators))
         {
             cancellation.ThrowIfCancellationRequested();
-            if (document.Ids is { } ids) Add(ids, ids.Length, file.Path);
+            if (document.Ids is { } ids)
+            {
+                if (Mask is not null) throw new CalibrationException($"`assistant_only` needs conversations, and '{file.Path}' holds token ids; leave it out.");
+                Add(ids, ids.Length, file.Path);
+            }
             else if (!AppendText(file, document)) continue;
             _last = document;
             Documents++;
@@ -69,6 +77,8 @@ internal sealed class CalibrationStream
     {
         if (_tokenizer is null)
             throw new CalibrationException($"'{file.Path}' holds text, which needs a tokenizer, and {_location} holds none (tokenizer.json, tokenizer.model). Copy the model's there, or give token ids.");
+        if (Mask is not null && document is not StringDocument { Spans: not null })
+            throw new CalibrationException($"`assistant_only` needs conversations, and '{file.Path}' holds text; give conversations alone, or leave it out.");
         var text = new StringBuilder();
         bool more = document.Read(text, _encodedWhole);
         if (text.Length == 0 && !more) return false;
@@ -80,7 +90,7 @@ internal sealed class CalibrationStream
             int safe = more ? Math.Max(0, ids.Length - CutMargin) : ids.Length;
             if (!more || safe >= missing)
             {
-                Add(ids, safe, file.Path);
+                Add(ids, safe, file.Path, Mask is null ? null : MaskOf((StringDocument)document, ids, file.Path));
                 return true;
             }
             // Merges may run across any border, so the longer text is encoded from its start again.
@@ -100,7 +110,22 @@ internal sealed class CalibrationStream
         }
     }
 
-    private void Add(ReadOnlySpan<int> ids, int count, string name)
+    // A token belongs to the assistant where it begins behind the start of what it says and ends in front of its end.
+    private bool[] MaskOf(StringDocument document, int[] ids, string name)
+    {
+        var mask = new bool[ids.Length];
+        foreach ((int start, int end) in document.Spans!)
+        {
+            int first = Tokens(start), behind = Tokens(end);
+            if (behind > first) mask.AsSpan(first, behind - first).Fill(true);
+        }
+        return mask;
+
+        // Tokens that the text up to a place alone has too.
+        int Tokens(int place) => place == document.Text.Length ? ids.Length : ids.AsSpan().CommonPrefixLength(Encode(document.Text[..place], name));
+    }
+
+    private void Add(ReadOnlySpan<int> ids, int count, string name, bool[]? mask = null)
     {
         int used = (int)Math.Min(count, Math.Max(0, _wanted - Ids.Count));
         for (int i = 0; i < used; i++)
@@ -113,6 +138,7 @@ internal sealed class CalibrationStream
             }
         }
         Ids.AddRange(ids[..used]);
+        Mask?.AddRange(mask is null ? new bool[used] : mask.AsSpan(0, used));
         Found += count;
     }
 }

@@ -2,7 +2,8 @@ namespace LowRankQuant.Quantization.Calibration;
 
 /// <summary>One window.</summary>
 /// <param name="Ids">Its token ids.</param>
-internal readonly record struct IdWindow(int[] Ids);
+/// <param name="Mask">Which of them count; null for all.</param>
+internal readonly record struct IdWindow(int[] Ids, bool[]? Mask);
 
 /// <summary>The windows of a stream of tokens: from its start those to calibrate on, then the ones held out, spread over up to twice as many, then those beyond.</summary>
 /// <param name="Windows">Windows to calibrate on.</param>
@@ -32,6 +33,6 @@ internal sealed record Cut(IdWindow[] Windows, IdWindow[] HeldOut, IdWindow[] Mo
             [.. Enumerable.Range(0, heldOut).Select(i => Window(samples + (int)((i + 1L) * rest / heldOut) - 1))],
             [.. Enumerable.Range(used, Math.Min(options.MoreSamples, (ids.Count / length) - used)).Select(Window)]);
 
-        IdWindow Window(int number) => new([.. ids.GetRange(number * length, length)]);
+        IdWindow Window(int number) => new([.. ids.GetRange(number * length, length)], stream.Mask is { } mask ? [.. mask.GetRange(number * length, length)] : null);
     }
 }

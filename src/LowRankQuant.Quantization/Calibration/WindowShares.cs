@@ -6,6 +6,9 @@ namespace LowRankQuant.Quantization.Calibration;
 /// </summary>
 internal static class WindowShares
 {
+    // Texts that are equally far behind but for rounding.
+    private const double Tie = 1e-9;
+
     /// <summary>The text that each window comes from.</summary>
     /// <param name="weights">Weights, more than 0; only their ratios count.</param>
     /// <param name="windows">How many windows.</param>
@@ -22,7 +25,7 @@ internal static class WindowShares
             for (int i = 0; i < given.Length; i++)
             {
                 double behind = ((w + 1) * (weights[i] / sum)) - given[i];
-                if (behind <= furthest) continue;
+                if (behind <= furthest + Tie) continue;
                 (furthest, next) = (behind, i);
             }
             given[next]++;

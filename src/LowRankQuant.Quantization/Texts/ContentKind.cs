@@ -79,7 +79,7 @@ internal static class ContentKind
             if (head.StartsWith(word) && IsBinary(head)) return (what, remedy);
         }
         if (IsGzip(head)) return ("compressed by gzip twice", "unpack it once (gzip -d FILE)");
-        if (IsZstd(head)) return ("compressed by zstd twice", "unpack it once (zstd -d FILE)");
+        if (IsZstd(head)) return ("compressed once more, by zstd", "unpack it once");
         if (head.Length > 10 && head[8] == '{' && head[9] == '"' && BinaryPrimitives.ReadUInt64LittleEndian(head) is > 1 and < 100_000_000)
             return ("a safetensors file", "name a text");
         if (head.Length > 2 && head[0] == 0x80 && head[1] is >= 2 and <= 5) return ("a Python pickle", ToJsonLines);

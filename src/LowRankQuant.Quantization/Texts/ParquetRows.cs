@@ -30,15 +30,17 @@ internal sealed class ParquetRows(string path, int longest)
     public IEnumerable<JsonDocument> Read(Func<IReadOnlyList<string>, IReadOnlyCollection<string>> choose)
     {
         using Opened file = Guarded(Open);
-        IReadOnlyCollection<string> chosen = choose([.. file.Reader.Schema.Fields.Select(field => field.Name)]);
-        Field[] fields = [.. file.Reader.Schema.Fields.Where(field => chosen.Contains(field.Name))];
-        for (int g = 0; g < file.Reader.RowGroupCount; g++)
+        Field[] all = Guarded(() => file.Reader.Schema.Fields.ToArray());
+        IReadOnlyCollection<string> chosen = choose([.. all.Select(field => field.Name)]);
+        Field[] fields = [.. all.Where(field => chosen.Contains(field.Name))];
+        int groups = Guarded(() => file.Reader.RowGroupCount);
+        for (int g = 0; g < groups; g++)
         {
             int number = g;
             using RowGroup group = Guarded(() => new RowGroup(file, number, fields));
             for (long row = 0; row < group.Rows; row++)
             {
-                Share = (g + ((double)row / group.Rows)) / file.Reader.RowGroupCount;
+                Share = (g + ((double)row / group.Rows)) / groups;
                 yield return Guarded(() => group.Next(longest));
             }
         }

@@ -159,12 +159,24 @@ internal sealed class RowReader(string path, TextSourceOptions options, Func<Cha
             _chat ??= chat() ?? throw Wrong(
                 $"{place} holds a conversation ({conversation.Keys}), and the model has no chat template to put it into text; " +
                 "name a field of plain text by `text_field`, or give other text");
-            string text = _chat.Render(conversation.Messages, addGenerationPrompt: false);
+            if (conversation.Tools is not null && !_chat.KnowsTools)
+            {
+                notes.Skip("its conversation cannot be put into text: it comes with 'tools', which the chat template does not know", place.Short);
+                return null;
+            }
+            string text = _chat.Render(conversation.Messages, addGenerationPrompt: false, conversation.Tools);
+            notes.Conversations++;
+            IReadOnlyList<(int Start, int End)>? spans = options.MarksAssistant ? _chat.AssistantSpans(conversation.Messages, text, conversation.Tools) : null;
+            if (options.MarksAssistant && spans is null)
+            {
+                notes.Skip("where the assistant speaks cannot be told: the chat template writes earlier messages otherwise once others follow", place.Short);
+                return null;
+            }
             if (conversation.LeftOut is { } left) notes.LeaveOut(left);
             if (text.Length == 0) return Empty(place, "the chat template makes nothing of it");
             notes.Used++;
             bool begins = _chat.Bos.Length > 0 && text.StartsWith(_chat.Bos, StringComparison.Ordinal);
-            return new StringDocument(text, begins, _chat.Eos.Length > 0 && text.AsSpan().TrimEnd().EndsWith(_chat.Eos));
+            return new StringDocument(text, begins, _chat.Eos.Length > 0 && text.AsSpan().TrimEnd().EndsWith(_chat.Eos), spans);
         }
         catch (ChatTemplateException failure) when (_chat is not null)
         {

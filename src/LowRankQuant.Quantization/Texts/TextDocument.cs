@@ -22,9 +22,13 @@ internal abstract class TextDocument
 /// <param name="text">Its text.</param>
 /// <param name="hasBos">Whether a template put the begin-of-text token in front.</param>
 /// <param name="hasEos">Whether a template put the end-of-text token behind.</param>
-internal sealed class StringDocument(string text, bool hasBos = false, bool hasEos = false) : TextDocument
+/// <param name="spans">Start and end of everything that the assistant of a conversation says; null where it is none, or nobody asked.</param>
+internal sealed class StringDocument(string text, bool hasBos = false, bool hasEos = false, IReadOnlyList<(int Start, int End)>? spans = null) : TextDocument
 {
     private bool _read;
+
+    /// <summary>Where the assistant of a conversation speaks.</summary>
+    public IReadOnlyList<(int Start, int End)>? Spans => spans;
 
     /// <summary>The whole text.</summary>
     public string Text => text;

@@ -1,3 +1,5 @@
+using LowRankQuant.Models.ChatTemplates;
+
 namespace LowRankQuant.Quantization.Texts;
 
 /// <summary>What a file of text holds.</summary>
@@ -57,6 +59,12 @@ public sealed record TextSourceOptions
 
     /// <summary>The option by which the user names <see cref="Format"/>, for messages.</summary>
     public string FormatOption { get; init; } = "`calibration_format`";
+
+    /// <summary>Variables of the chat template's own; null for none.</summary>
+    public TemplateArguments? ChatArguments { get; init; }
+
+    /// <summary>Whether documents know where in them the assistant of a conversation speaks.</summary>
+    public bool MarksAssistant { get; init; }
 
     /// <summary>The files that the path stands for, in order; null: as it says.</summary>
     public IReadOnlyList<string>? Files { get; init; }

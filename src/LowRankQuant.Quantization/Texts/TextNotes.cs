@@ -13,6 +13,9 @@ internal sealed class TextNotes(string path)
     /// <summary>Escapes that were half of a surrogate pair.</summary>
     public int LoneSurrogates;
 
+    /// <summary>Conversations that were put into text.</summary>
+    public int Conversations { get; set; }
+
     /// <summary>Rows that gave a document.</summary>
     public int Used { get; set; }
 

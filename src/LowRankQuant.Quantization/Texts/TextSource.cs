@@ -51,6 +51,9 @@ internal sealed class TextSource
     /// <summary>What it holds; never <see cref="TextFormat.Auto"/>.</summary>
     public TextFormat Format { get; }
 
+    /// <summary>Conversations that were put into text so far.</summary>
+    public int Conversations => _notes.Conversations + _parts.Sum(part => part.Conversations);
+
     /// <summary>Whether it is several files.</summary>
     public bool IsSeveral => _parts.Count > 1;
 

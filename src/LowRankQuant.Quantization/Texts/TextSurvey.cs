@@ -60,7 +60,7 @@ public static class TextSurvey
         ITokenizer? tokenizer = model?.Checkpoint.FindTokenizer();
         DecoderConfig? config = model?.Config;
         TextSourceOptions reading = options with { Join = text.Join, MostRows = text.MostRows, KeepEmptyRows = text.Join == TextJoin.BlankLines };
-        TextSource[] files = [.. text.Expand().Select(path => new TextSource(path, reading, () => model is null ? ChatText.Plain : tokenizer is null ? null : ChatText.Of(model.Checkpoint, tokenizer, config!)))];
+        TextSource[] files = [.. text.Expand().Select(path => new TextSource(path, reading, () => model is null ? ChatText.Plain : tokenizer is null ? null : ChatText.Of(model.Checkpoint, tokenizer, config!, options.ChatArguments)))];
         long documents = 0, characters = 0, tokens = 0;
         bool isPart = false;
         var first = new StringBuilder();

@@ -23,6 +23,10 @@ public sealed record MeasuredText(string? Sha256, int? Windows, AddBos AddBos)
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public TextJoin Join { get; init; }
 
+    /// <summary>Variables of the chat template; null for none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? ChatArguments { get; init; }
+
     /// <summary>The first so many rows of a data set; null for all.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? MostRows { get; init; }
