@@ -69,7 +69,7 @@ internal sealed class BlockErrorRun(BlockErrorRequest request, CalibrationOption
             texts.Add(new ErrorText(string.Join(", ", calibration.Sources.Select(source => Path.GetFileName(source.Name))), IsCalibration: true, _calibration));
         }
         QuantizeJob[] unseen = request.Texts.Count > 0
-            ? [.. request.Texts.Select(file => job with { EvaluationText = file, EvaluationTextOptions = job.EvaluationTextOptions with { Format = TextFormat.Auto, FormatOption = ByName }, JoinRows = false })]
+            ? [.. request.Texts.Select(file => job with { EvaluationText = file, EvaluationTextOptions = new TextSourceOptions { TextField = job.EvaluationTextOptions.TextField, ChatArguments = job.EvaluationTextOptions.ChatArguments, FormatOption = ByName }, JoinRows = false })]
             : job.EvaluationText is null ? [] : [job];
         if (unseen.Length == 0) return texts;
         ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();

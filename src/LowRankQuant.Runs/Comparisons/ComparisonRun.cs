@@ -89,8 +89,11 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
     {
         var run = RunFingerprint.Of(job.Model.Checkpoint, "", job.Recipe, "", "");
         string texts = string.Join('\n', job.Calibration?.Sources.Select(source => FormattableString.Invariant($"{(source.Path == CalibrationOptions.Self ? source.Path : TextFiles.HashOf(source.Expand()))}{source.Weight}")) ?? []);
+        string reading = job.Calibration is not { } calibration ? ""
+            : $"{(calibration.AssistantOnly ? "\nassistant" : "")}{(calibration.ChatArguments is { } chat ? $"\n{chat.Text}" : "")}"
+                + string.Concat(calibration.Sources.Where(source => source.Join != TextJoin.None || source.MostRows is not null).Select(source => $"\n{source.Join} {source.MostRows}"));
         string asked = !errors.IsOwn ? "" : $"\nerrors {errors.Windows} {string.Join(' ', errors.Texts.Select(HashOf))}";
-        return Hash(Encoding.UTF8.GetBytes($"{run.Model}\n{run.Recipe}\n{texts}\n{JsonSerializer.Serialize(job.Measured(), ComparisonJson.Default.MeasuredText)}{asked}"));
+        return Hash(Encoding.UTF8.GetBytes($"{run.Model}\n{run.Recipe}\n{texts}{reading}\n{JsonSerializer.Serialize(job.Measured(), ComparisonJson.Default.MeasuredText)}{asked}"));
     }
 
     private static string HashOf(string file)
