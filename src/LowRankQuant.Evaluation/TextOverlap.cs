@@ -18,17 +18,18 @@ internal static class TextOverlap
 
     /// <summary>A sentence about a file that is both; null when it is not.</summary>
     /// <param name="file">The file that is measured on.</param>
+    /// <param name="files">The files that it stands for.</param>
     /// <param name="calibration">What is calibrated on.</param>
     /// <param name="windows">The windows that are measured.</param>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static string? Of(string file, CalibrationSet calibration, IReadOnlyList<TextWindow> windows)
+    public static string? Of(string file, IReadOnlyList<string> files, CalibrationSet calibration, IReadOnlyList<TextWindow> windows)
     {
         foreach (CalibrationSource source in calibration.Sources)
         {
             if (source.Sha256 is null) continue;
-            if (Path.GetFullPath(source.Name) == Path.GetFullPath(file))
+            if (files.Any(one => Path.GetFullPath(source.Name) == Path.GetFullPath(one)))
                 return $"'{file}' is calibrated on and measured on; {Remedy}";
-            if (source.Bytes == FileLength.Of(file) && source.Sha256 == HashOf(file))
+            if (files.Any(one => source.Bytes == FileLength.Of(one) && source.Sha256 == HashOf(one)))
                 return $"'{file}', which is measured on, holds the same bytes as '{source.Name}', which is calibrated on; {Remedy}";
         }
         double share = Share(calibration.Windows.Concat(calibration.HeldOutWindows).Concat(calibration.MoreWindows), windows);

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.RegularExpressions;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation;
 

@@ -22,7 +22,7 @@ public sealed partial record HubName(string Repository, string Revision, string?
     private const int LongestRepository = 96, LongestRevision = 200;
 
     // Names that end so are files, though a repository could be called so too.
-    private static readonly string[] FileEndings = [".gguf", ".safetensors", ".json", ".jsonl", ".txt", ".bin", ".pt", ".pth", ".onnx", ".gz"];
+    private static readonly string[] FileEndings = [".gguf", ".safetensors", ".json", ".jsonl", ".txt", ".bin", ".pt", ".pth", ".onnx", ".gz", ".zst", ".csv", ".parquet"];
 
     /// <summary>Whether the revision is a commit, whose files never change.</summary>
     public bool IsCommit => Commit().IsMatch(Revision);

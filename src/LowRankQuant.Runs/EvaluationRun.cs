@@ -57,7 +57,7 @@ public sealed class EvaluationRun : IEvaluationRun
             Sharing = plan?.Sharing ?? MemorySharing.Together,
             ReferenceCache = cache,
         };
-        observer.Stage($"measuring {job.Text ?? job.Ids}{(job.JoinRows ? ", rows joined by blank lines" : "")}");
+        observer.Stage($"measuring {job.TextOptions.Name ?? job.Text ?? job.Ids}{(job.JoinRows ? ", rows joined by blank lines" : "")}");
         if (job.Ids is not null)
         {
             IEnumerable<TextWindow> lines = TextWindows.ReadIds(job.Ids, job.Model.Config, job.Windows.Windows);
@@ -72,7 +72,7 @@ public sealed class EvaluationRun : IEvaluationRun
         if (windows.LongestPart > LongestUnremarked)
             observer.Note($"{windows.LongestPart} characters were in memory at once: the tokenizer's rules name no place between them where the text may be cut.");
         if (windows.Shortage(result.Windows ?? 0, "`windows`") is { } shortage) observer.Note(shortage);
-        return WithWarnings(Complete(result), tokenizer!, source, observer);
+        return WithWarnings(job, Complete(result), tokenizer!, source, observer);
 
         EvaluationResult Complete(EvaluationResult figures)
         {
@@ -90,11 +90,12 @@ public sealed class EvaluationRun : IEvaluationRun
     }
 
     private static TextSource Source(EvaluationJob job, ITokenizer tokenizer) =>
-        new(job.Text!, job.TextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
+        new(job.Text!, job.TextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config, job.TextOptions.ChatArguments));
 
-    private static EvaluationResult WithWarnings(EvaluationResult result, ITokenizer tokenizer, TextSource source, IRunObserver observer)
+    private static EvaluationResult WithWarnings(EvaluationJob job, EvaluationResult result, ITokenizer tokenizer, TextSource source, IRunObserver observer)
     {
-        IReadOnlyList<string> warnings = [.. tokenizer.Warnings, .. source.Warnings];
+        string[] idle = job.TextOptions.ChatArguments is not null && source.Conversations == 0 ? [$"`chat_template_kwargs` had nothing to do: '{source.Path}' holds no conversation."] : [];
+        IReadOnlyList<string> warnings = [.. tokenizer.Warnings, .. source.Warnings, .. idle];
         foreach (string warning in warnings) observer.Warn(warning);
         return warnings.Count == 0 ? result : result with { Warnings = warnings };
     }
@@ -110,13 +111,16 @@ public sealed class EvaluationRun : IEvaluationRun
         observer.Stage($"measuring the documents of {job.Text}");
         TextSource source = Source(job, tokenizer);
         if (source.Format == TextFormat.Ids) throw new EvaluationException($"`perplexity` rolling counts words and bytes, and '{job.Text}' holds token ids; give text.");
-        SourceReader? reader = null;
-        using SourceReader? plain = source.Format == TextFormat.Text ? reader = source.Open() : null;
+        if (source.IsJoined || (source.Format == TextFormat.Text && source.IsSeveral))
+            throw new EvaluationException($"`perplexity` rolling measures pages, and '{job.TextOptions.Name ?? job.Text}' is one text of joined rows or files; name one file of text, or of JSON.");
+        Func<double>? share = null;
+        using SourceReader? plain = source.Format == TextFormat.Text ? source.Open() : null;
+        if (plain is not null) share = () => plain.Share;
         // Documents of JSON are the pages; plain text has headings.
-        IEnumerable<string> all = plain is null ? source.Documents([], opened => reader = opened).Select(document => ((StringDocument)document).Text) : WikiText.Pages(plain);
+        IEnumerable<string> all = plain is null ? source.Documents([], opened => share = opened).Select(document => ((StringDocument)document).Text) : WikiText.Pages(plain);
         // Of some pages only, nothing says how many tokens they have.
-        Func<int>? expected = job.Windows.Windows is null ? () => (int)(perplexity.TokensRead / 1000 / (reader?.Share ?? 1)) : null;
+        Func<int>? expected = job.Windows.Windows is null ? () => (int)(perplexity.TokensRead / 1000 / (share?.Invoke() ?? 1)) : null;
         EvaluationResult result = perplexity.Measure(all.Take(job.Windows.Windows ?? int.MaxValue), new ObserverProgress(observer, expected), cancellation);
-        return WithWarnings(result, tokenizer, source, observer);
+        return WithWarnings(job, result, tokenizer, source, observer);
     }
 }

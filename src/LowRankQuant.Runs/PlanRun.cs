@@ -139,7 +139,7 @@ public static class PlanRun
     // Read as the run will read it; text that the model has to write itself takes too long for a plan. Null where nothing was read.
     private static double? ReadCalibration(List<string> found, QuantizeJob job, CancellationToken cancellation)
     {
-        if (job.Calibration is not { } calibration || calibration.Sources.Contains(CalibrationOptions.Self) || calibration.Samples < 1) return null;
+        if (job.Calibration is not { } calibration || calibration.IsSelf || calibration.Samples < 1) return null;
         long start = Stopwatch.GetTimestamp();
         int before = found.Count;
         Check(found, () => CalibrationLoader.Load(calibration, job.Model.Checkpoint.FindTokenizer(), job.Model.Config, job.Model, cancellation: cancellation));

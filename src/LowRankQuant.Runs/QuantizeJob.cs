@@ -91,13 +91,16 @@ public sealed record QuantizeJob
     internal MeasuredText Measured()
     {
         if (EvaluationText is not { } file) return new MeasuredText(null, null, AddBos.Auto) { InDepth = Depth is not null, SwapWindows = Depth?.SwapWindows };
-        if (!File.Exists(file)) throw new EvaluationException($"'{file}' is not a file; name a text to measure on.");
-        using FileStream stream = File.OpenRead(file);
-        return new MeasuredText(Convert.ToHexStringLower(SHA256.HashData(stream)), EvaluationWindows, AddBos)
+        IReadOnlyList<string> files = EvaluationTextOptions.Files ?? TextFiles.Of(file);
+        if (files.Count == 1 && !File.Exists(files[0])) throw new EvaluationException($"'{file}' is not a file; name a text to measure on.");
+        return new MeasuredText(TextFiles.HashOf(files), EvaluationWindows, AddBos)
         {
             Format = EvaluationTextOptions.Format,
             TextField = EvaluationTextOptions.TextField,
             JoinRows = JoinRows,
+            Join = EvaluationTextOptions.Join,
+            MostRows = EvaluationTextOptions.MostRows,
+            ChatArguments = EvaluationTextOptions.ChatArguments?.Text,
             Context = EvaluationContext,
             InDepth = Depth is not null,
             SwapWindows = Depth?.SwapWindows,

@@ -82,6 +82,7 @@ public sealed class QuantizeRun : IQuantizeRun
             OwnBlocks = [.. job.Recipe.Blocks.Select(own => own.Describe())],
             Quantizers = job.Recipe.DescribeQuantizers() is { Length: > 0 } quantizers ? quantizers : null,
             Output = folder.Output,
+            CalibrationShares = calibration is { Shares.Count: > 0 } ? calibration.Shares : null,
             Blocks = blocks,
             Vocabulary = vocabulary,
             CarriedOver = [.. model.Checkpoint.Carried.Select(tensor => tensor.Name).Order(StringComparer.Ordinal)],
@@ -181,7 +182,11 @@ public sealed class QuantizeRun : IQuantizeRun
             job.Calibration, job.Model.Checkpoint.FindTokenizer(), job.Model.Config, job.Model,
             new Reporter<CalibrationProgress>(value => observer.Progress(value.Tokens, value.Wanted)), cancellation);
         observer.Note($"calibration: {set.Documents} documents, {set.TokensFound} tokens read, {set.TokensUsed} used in {set.Windows.Length} + {set.HeldOutWindows.Length} held-out windows of {set.SequenceLength}{(set.MoreWindows.Length > 0 ? $" and {set.MoreWindows.Length} more to tune on" : "")}, {set.TokensDropped} dropped");
+        if (set.Shares.Count > 0) observer.Note($"windows by weight: {string.Join("; ", set.Shares.Select(share => share.Describe()))}");
         foreach (string warning in set.Warnings) observer.Warn(warning);
+        if (job.Calibration.ChatArguments is not null && set.Conversations == 0) observer.Warn("`chat_template_kwargs` had nothing to do in calibration: no text holds a conversation.");
+        if (set.Masks is { } masks)
+            observer.Note($"learning from assistants alone: {masks.Sum(mask => mask.Count(counts => counts))} of {(long)masks.Length * set.SequenceLength} tokens of these windows count");
         return set;
     }
 

@@ -49,7 +49,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         TextSource source = SourceOf(job, tokenizer);
         TextFileWindows text = TextOf(job, source, tokenizer);
         TextWindow[] windows = [.. text];
-        string? overlap = calibration is null ? null : TextOverlap.Of(file, calibration, windows);
+        string? overlap = calibration is null ? null : TextOverlap.Of(file, job.EvaluationTextOptions.Files ?? TextFiles.Of(file), calibration, windows);
         return new MeasuredWindows(
             windows, text.Shortage(windows.Length, "`eval_windows`") is { } shortage ? [shortage] : [], [.. source.Warnings, .. overlap is null ? Array.Empty<string>() : [overlap]]);
     }
@@ -61,11 +61,11 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
         new(source, tokenizer, job.Model.Config, job.AddBos, new TextWindowOptions { Windows = job.EvaluationWindows, Context = job.EvaluationContext }, joinRows: job.JoinRows);
 
     private static TextSource SourceOf(QuantizeJob job, ITokenizer tokenizer) => new(
-        job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config));
+        job.EvaluationText!, job.EvaluationTextOptions with { KeepEmptyRows = job.JoinRows }, () => ChatText.Of(job.Model.Checkpoint, tokenizer, job.Model.Config, job.EvaluationTextOptions.ChatArguments));
 
     /// <summary>What a run is measured on, in words; null where it is not measured.</summary>
     public static string? SourceOf(QuantizeJob job, IReadOnlyList<TextWindow> windows) =>
-        job.EvaluationText is { } file ? (job.JoinRows ? $"{file}, rows joined by blank lines" : file) : (windows.Count == 0 ? null : "held-out calibration windows");
+        (job.EvaluationTextOptions.Name ?? job.EvaluationText) is { } file ? (job.JoinRows ? $"{file}, rows joined by blank lines" : file) : (windows.Count == 0 ? null : "held-out calibration windows");
 
     // Its result is the baseline already.
     internal static bool IsBaseline(Recipe recipe) => recipe is { Method.RoundsToNearest: true, Grid: TwoLevelGrid };

@@ -44,6 +44,7 @@ internal sealed class TextFileWindows : IEnumerable<TextWindow>
             ?? throw new EvaluationException("`add_bos` yes: neither the tokenizer nor the configuration names a begin-of-text token.");
         _marks = new DocumentMarks(bos, DocumentMarks.EosId(tokenizer, config));
         if (joinRows && source.Format == TextFormat.Ids) throw new EvaluationException($"`join_rows` joins texts, and '{source.Path}' holds token ids; leave it out.");
+        if (joinRows && source is { Format: TextFormat.Text, IsSeveral: true }) throw new EvaluationException($"`join_rows` joins the lines of one file, and '{source.Path}' is several; name one, or leave it out.");
     }
 
     /// <summary>Characters of the longest part that was tokenized at once.</summary>
@@ -77,7 +78,7 @@ internal sealed class TextFileWindows : IEnumerable<TextWindow>
     public IEnumerator<TextWindow> GetEnumerator()
     {
         (_tokens, _share, _ended) = (0, 0, false);
-        IEnumerable<int[]> parts = _joinRows || _source.Format == TextFormat.Text ? Whole() : Documents();
+        IEnumerable<int[]> parts = _joinRows || _source.IsJoined || (_source.Format == TextFormat.Text && !_source.IsSeveral) ? Whole() : Documents();
         IEnumerable<TextWindow> windows = _kind == PerplexityKind.LlamaCpp
             ? TextWindows.CutLlamaCpp(parts, _marks.Bos, _options, _config)
             : TextWindows.Cut(parts, _options, _config);
@@ -89,28 +90,32 @@ internal sealed class TextFileWindows : IEnumerable<TextWindow>
     /// <summary>One text, with the begin-of-text token in front.</summary>
     private IEnumerable<int[]> Whole()
     {
-        SourceReader? reader = null;
-        using TextReader text = !_joinRows ? (reader = _source.Open())
-            : _source.Format == TextFormat.Text ? WikiText.JoinRows(reader = _source.Open())
-            : new JoinedRows(_source.Documents([], opened => reader = opened).Select(document => ((StringDocument)document).Text));
-        using SourceReader? file = reader;
+        Func<double>? share = null;
+        using SourceReader? plain = _source.Format == TextFormat.Text ? _source.Open() : null;
+        if (plain is not null) share = () => plain.Share;
+        using TextReader text = plain is not null ? (_joinRows ? WikiText.JoinRows(plain) : plain) : Joined(opened => share = opened);
         if (_marks.Bos is { } first) yield return Counted([first], null);
-        foreach (int[] part in Tokens(text)) yield return Counted(part, reader);
+        foreach (int[] part in Tokens(text)) yield return Counted(part, share);
         _ended = true;
     }
 
+    // A text that joins its rows itself is one document.
+    private TextReader Joined(Action<Func<double>> opened) => _source.IsJoined
+        ? new DocumentReader(_source.Documents([], opened).Single())
+        : new JoinedRows(_source.Documents([], opened).Select(document => ((StringDocument)document).Text));
+
     private IEnumerable<int[]> Documents()
     {
-        SourceReader? reader = null;
+        Func<double>? share = null;
         TextDocument? last = null;
-        foreach (TextDocument document in _source.Documents([], opened => reader = opened))
+        foreach (TextDocument document in _source.Documents([], opened => share = opened))
         {
             int[] marks = [.. _marks.Before(document, last)];
-            if (marks.Length > 0) yield return Counted(marks, reader);
-            if (document.Ids is { } ids) yield return Counted(ids, reader);
+            if (marks.Length > 0) yield return Counted(marks, share);
+            if (document.Ids is { } ids) yield return Counted(ids, share);
             else
             {
-                foreach (int[] part in Tokens(new StringReader(((StringDocument)document).Text))) yield return Counted(part, reader);
+                foreach (int[] part in Tokens(document is StringDocument row ? new StringReader(row.Text) : new DocumentReader(document))) yield return Counted(part, share);
             }
             last = document;
         }
@@ -127,10 +132,10 @@ internal sealed class TextFileWindows : IEnumerable<TextWindow>
         }
     }
 
-    private int[] Counted(int[] part, SourceReader? reader)
+    private int[] Counted(int[] part, Func<double>? share)
     {
         _tokens += part.Length;
-        if (reader is not null) _share = reader.Share;
+        if (share is not null) _share = share();
         return part;
     }
 }

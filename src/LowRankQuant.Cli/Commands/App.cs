@@ -72,6 +72,7 @@ internal sealed class App(Terminal terminal, Engine engine)
             new CompareCommand(terminal).Build(),
             new CompareMethodsCommand(terminal, engine, hub).Build(),
             new SweepCommand(terminal, engine, hub).Build(),
+            new DataCommand(terminal, hub).Build(),
             new PullCommand(terminal, engine, hub).Build(),
             new InspectCommand(terminal, hub).Build(),
             new FamiliesCommand(terminal).Build(),

@@ -35,8 +35,8 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine, HubFiles 
     private readonly Option<string?> _propagation = Create("--propagation", "X", "Part of earlier layers' errors that a branch undoes, 0 to 1 (default: 0.7).");
     private readonly Option<string[]?> _calibration = new("--calibration")
     {
-        HelpName = "FILE",
-        Description = "Calibration text: txt, json, jsonl (texts or conversations), these as .gz, or token ids, here or on the hub (hf://datasets/ORG/NAME/FILE); may be repeated. 'self' samples from the reference.",
+        HelpName = "TEXT",
+        Description = "Calibration text: txt, csv, json, jsonl, parquet (texts or conversations), these as .gz or .zst, or token ids; a file, a folder, a pattern, on the hub (hf://datasets/ORG/NAME/FILE), or a data set by name (lrq data lists them); may be repeated, each perhaps with a weight (a.txt=0.7). 'self' samples from the reference.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
@@ -87,23 +87,24 @@ internal sealed class CorrectCommand(Terminal terminal, Engine engine, HubFiles 
         SafetensorsType? factorType = reader.Choice(_type, ExportOptionSet.DenseTypes);
         if (form == AdapterForm.Codes) reader.Refuse("is for a PEFT folder, --adapter-form pattern or padded", _type);
         long? memory = reader.Size(_memory);
-        IReadOnlyList<string> sources = reader.Texts(_calibration);
+        IReadOnlyList<TextArgument> named = TextArguments.Read(reader.Texts(_calibration));
+        TextArguments.Check(named, reader.Problems);
         List<string> problems = reader.Problems;
         if (reference is null) problems.Add("--reference is missing: name the model in full precision.");
         if (string.IsNullOrWhiteSpace(output)) problems.Add("--out is missing: name the adapter folder to write.");
         else if (FolderPath.FileInTheWay(output) is { } file) problems.Add($"--out {output}: {file} is a file; name a folder.");
-        else CheckOutput(output, [parsed.GetValue(_model)!, .. reference is null ? [] : new[] { reference }, .. sources], problems);
+        else CheckOutput(output, [parsed.GetValue(_model)!, .. reference is null ? [] : new[] { reference }, .. named.Select(text => text.Name)], problems);
         if (target is null && rank is null) problems.Add("--target-bits or --rank is missing: say how much the branches may take.");
         if (target is { } bits && !(bits > 0 && bits <= 64)) problems.Add(FormattableString.Invariant($"--target-bits {bits}: must be more than 0 and at most 64."));
         if (factorBits is not (8 or 16)) problems.Add($"--factor-bits {factorBits}: must be 8 or 16.");
         if (damping is < 0 or > 10 or double.NaN) problems.Add(FormattableString.Invariant($"--damping {damping}: must be 0 to 10."));
         if (propagation is < 0 or > 1 or double.NaN) problems.Add(FormattableString.Invariant($"--propagation {propagation}: must be 0 to 1."));
-        if (sources.Count == 0) problems.Add("--calibration is missing: name a text, or self.");
+        if (named.Count == 0) problems.Add("--calibration is missing: name a text, or self.");
         RequestException.ThrowIfAny(problems);
         using var device = new CpuDevice(deviceOptions);
         ModelPath path = hub.Model(parsed.GetValue(_model)!, cancellation), referencePath = hub.Model(reference!, cancellation);
-        sources = [.. sources.Select(source => hub.Text(source, cancellation))];
-        CheckOutput(output!, [path.Path, referencePath.Path, .. sources], problems);
+        TextInput[] sources = [.. named.Select(text => hub.Input(text, measured: false, cancellation))];
+        CheckOutput(output!, [path.Path, referencePath.Path, .. sources.SelectMany(text => text.Files ?? [text.Path])], problems);
         RequestException.ThrowIfAny(problems);
         using CausalModel quantized = ModelSource.Open(path.Path, device);
         using CausalModel original = ModelSource.Open(referencePath.Path, device);

@@ -7,6 +7,7 @@ using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Cpu;
+using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs;
 using LowRankQuant.Runs.Reports;
 
@@ -37,6 +38,9 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine, HubFiles hub
         long? memory = reader.Size(_memory);
         string argument = parsed.GetValue(_options.Model)!;
         EvalRequest request = _options.Read(reader, argument == ModelPath.Demo ? ModelPath.Of(argument).EvaluationText : null);
+        TextArguments.CheckMeasured(request.Text, request.JoinRows, "--text", reader.Problems);
+        if (request.Text is { } given && TextArguments.Dataset(given) is not null && request.Perplexity != PerplexityKind.Windows)
+            reader.Problems.Add($"--text {given}: a data set by name is measured in windows, as papers do; for another --perplexity name a file, such as wiki.test.raw.");
         bool codes = reader.Choice(_options.Products, EvalOptions.ProductNames) != EvalOptions.ProductKind.Floats;
         RequestException.ThrowIfAny(reader.Problems);
         using var device = new CpuDevice(deviceOptions);
@@ -53,14 +57,21 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine, HubFiles hub
                 $"--reference {request.Reference}: its vocabulary has {reference.Config.VocabularySize} tokens, the model's {model.Config.VocabularySize}; " +
                 "only models with one vocabulary can be compared on a text."]);
         }
+        TextInput? text = request.Text is null ? null : hub.Input(new TextArgument(request.Text, null), measured: true, cancellation);
         var job = new EvaluationJob
         {
             Model = model,
             Reference = reference,
             Tasks = request.Tasks,
-            Text = request.Text is null ? null : hub.Text(request.Text, cancellation),
-            TextOptions = request.TextOptions,
-            JoinRows = request.JoinRows,
+            Text = text?.Path,
+            TextOptions = request.TextOptions with
+            {
+                Files = text?.Files,
+                Name = text is null || text.Name == text.Path ? null : text.Name,
+                Join = text?.Join == TextJoin.Spaces ? TextJoin.Spaces : TextJoin.None,
+                MostRows = text?.MostRows,
+            },
+            JoinRows = request.JoinRows || text?.Join == TextJoin.BlankLines,
             Ids = request.Ids is null ? null : hub.Text(request.Ids, cancellation),
             Perplexity = request.Perplexity,
             Harness = request.Harness,

@@ -1,5 +1,7 @@
+using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Hub;
+using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Cli.Commands;
 
@@ -15,8 +17,8 @@ internal sealed class HubFiles(Terminal terminal, Func<HubOptions> options)
     /// <summary>Whether a MODEL argument would be looked up on the hub.</summary>
     public static bool IsName(string argument) => IsText(argument) || NameOf(argument) is not null;
 
-    /// <summary>Whether the argument of a text would be.</summary>
-    public static bool IsText(string argument) => argument.StartsWith(HubName.Scheme, StringComparison.OrdinalIgnoreCase);
+    /// <summary>Whether it begins as a name of the hub does.</summary>
+    private static bool IsText(string argument) => argument.StartsWith(HubName.Scheme, StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Resolves a MODEL argument.</summary>
     /// <exception cref="RequestException">It begins as a name of the hub and is none, or names data.</exception>
@@ -42,7 +44,7 @@ internal sealed class HubFiles(Terminal terminal, Func<HubOptions> options)
     /// <inheritdoc cref="Model"/>
     public string? Adapter(string? argument, CancellationToken cancellation) => argument is not null && IsText(argument) ? Model(argument, cancellation).Path : argument;
 
-    /// <summary>Resolves a text: only what begins with <c>hf://</c> is a name.</summary>
+    /// <summary>Resolves a file: only what begins with <c>hf://</c> is a name.</summary>
     /// <inheritdoc cref="Model"/>
     public string Text(string argument, CancellationToken cancellation)
     {
@@ -52,7 +54,23 @@ internal sealed class HubFiles(Terminal terminal, Func<HubOptions> options)
         return Fetch(name, cancellation).Location;
     }
 
-    /// <summary>Fetches a name's files.</summary>
+    /// <summary>Resolves a text: what begins with <c>hf://</c>, perhaps with a pattern for several files, and names of data sets where nothing here is called so.</summary>
+    /// <param name="text">As it was named.</param>
+    /// <param name="measured">Whether it is measured on, not calibrated on.</param>
+    /// <param name="cancellation">Ends a fetch.</param>
+    /// <inheritdoc cref="Model"/>
+    public TextInput Input(TextArgument text, bool measured, CancellationToken cancellation)
+    {
+        if (TextArguments.Dataset(text.Name) is { } set)
+        {
+            DatasetPart part = measured ? set.Evaluation! : set.Calibration;
+            TextInput found = Files(set.Address(part), cancellation);
+            return found with { Name = set.Name, Weight = text.Weight, Join = part.Join, MostRows = part.MostRows };
+        }
+        return (IsText(text.Name) ? Files(text.Name, cancellation) : new TextInput(text.Name)) with { Weight = text.Weight };
+    }
+
+    /// <summary>Fetches a name''s files.</summary>
     /// <param name="name">The name.</param>
     /// <param name="hub">The hub.</param>
     /// <param name="patterns">Files wanted; null for those that make a model.</param>
@@ -70,6 +88,15 @@ internal sealed class HubFiles(Terminal terminal, Func<HubOptions> options)
         {
             throw new StoppedException("Stopped. What was fetched is kept: the same command goes on from there.");
         }
+    }
+
+    private TextInput Files(string address, CancellationToken cancellation)
+    {
+        if (!address.Contains('*', StringComparison.Ordinal)) return new TextInput(Text(address, cancellation));
+        HubName name = NameOf(address)!;
+        HubSnapshot snapshot = Fetch(name with { Path = null }, options(), [name.Path!], cancellation);
+        string[] files = [.. snapshot.Files.Order(StringComparer.Ordinal).Select(file => Path.Combine(snapshot.Folder, file))];
+        return files.Length == 1 ? new TextInput(files[0]) : new TextInput(Path.Combine(snapshot.Folder, name.Path!)) { Name = address, Files = files };
     }
 
     private HubSnapshot Fetch(HubName name, CancellationToken cancellation)

@@ -5,6 +5,7 @@ using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Tokenizers;
@@ -76,15 +77,15 @@ internal sealed class QuantizeSetup : IDisposable
         Settings settings = ReadSettings(options, reader, document?.Texts.Calibration ?? [], planning);
         string asked = parsed.GetValue(options.Model)!;
         // Nothing is fetched for a request that is wrong.
-        if (reader.Problems.Count > 0 && (HubFiles.IsName(asked) || settings.Calibration.Append(settings.EvalText ?? "").Any(HubFiles.IsText))) throw new RequestException(reader.Problems);
+        if (reader.Problems.Count > 0 && (HubFiles.IsName(asked) || settings.Calibration.Select(text => text.Name).Append(settings.EvalText ?? "").Any(TextArguments.IsFetched))) throw new RequestException(reader.Problems);
         CpuDevice? device = null;
         try
         {
             ModelPath path = hub.Model(asked, cancellation);
             settings = settings with
             {
-                Calibration = [.. settings.Calibration.Select(source => hub.Text(source, cancellation))],
-                EvalText = settings.EvalText is null ? null : hub.Text(settings.EvalText, cancellation),
+                Sources = [.. settings.Calibration.Select(text => hub.Input(text, measured: false, cancellation))],
+                Measured = settings.EvalText is null ? null : hub.Input(new TextArgument(settings.EvalText, null), measured: true, cancellation),
             };
             device = new CpuDevice(deviceOptions);
             bool learns = RecipeResolver.NeedsText(catalog, request) || (redo is not null && RecipeResolver.NeedsText(catalog, redo.Document.Request));
@@ -122,23 +123,34 @@ internal sealed class QuantizeSetup : IDisposable
 
     /// <summary>What is asked for beside the recipe.</summary>
     private sealed record Settings(
-        string? Output, IReadOnlyList<string> Calibration, TextFormat? CalibrationFormat, string? TextField, AddBos? AddBos, string? EvalText,
+        string? Output, IReadOnlyList<TextArgument> Calibration, TextFormat? CalibrationFormat, string? TextField, AddBos? AddBos, string? EvalText,
         TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, int? EvalContext, DepthOptions? Depth, OutputFormat Format, AdapterForm? AdapterForm,
-        long ShardBytes, long? Memory, int? Blocks, bool Overwrite);
+        long ShardBytes, long? Memory, int? Blocks, bool Overwrite, TemplateArguments? ChatArguments, string? ChatText, bool AssistantOnly)
+    {
+        /// <summary>Calibration as it lies on disk.</summary>
+        public IReadOnlyList<TextInput> Sources { get; init; } = [];
+
+        /// <summary>The text to measure on as it lies on disk; null for none.</summary>
+        public TextInput? Measured { get; init; }
+    }
 
     private static Settings ReadSettings(QuantizeOptions options, OptionReader reader, IReadOnlyList<string> ofRecipe, bool planning)
     {
         var settings = new Settings(
-            reader.Text(options.Out), reader.Texts(options.Calibration) is { Count: > 0 } given ? given : ofRecipe, reader.Choice(options.CalibrationFormat, CommonOptions.TextFormats),
+            reader.Text(options.Out), TextArguments.Read(reader.Texts(options.Calibration) is { Count: > 0 } given ? given : ofRecipe), reader.Choice(options.CalibrationFormat, CommonOptions.TextFormats),
             reader.Text(options.TextField), reader.Choice(options.AddBos, CommonOptions.AddBosNames), reader.Text(options.EvalText),
             reader.Choice(options.EvalTextFormat, CommonOptions.TextFormats), reader.Flag(options.JoinRows), reader.Int(options.EvalWindows, 1), reader.Int(options.EvalContext, 2), CommonOptions.Depth(reader, options.InDepth, options.SwapWindows),
             reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
             reader.Choice(options.AdapterForm, QuantizeOptions.AdapterForms),
             reader.Size(options.ShardSize) ?? SafetensorsFolderWriter.DefaultShardSize, reader.Size(options.Memory), reader.Int(options.Blocks, 1),
-            reader.Flag(options.Overwrite));
+            reader.Flag(options.Overwrite), CommonOptions.ChatArguments(reader, options.ChatArguments), reader.Text(options.ChatArguments), reader.Flag(options.AssistantOnly));
         if (!planning && string.IsNullOrWhiteSpace(settings.Output)) reader.Problems.Add("--out is missing: name the output folder.");
-        if (settings.Calibration.Count > 1 && settings.Calibration.Contains(CalibrationOptions.Self))
-            reader.Problems.Add($"--calibration {CalibrationOptions.Self} stands alone; write ./{CalibrationOptions.Self} for a file of that name.");
+        TextArguments.Check(settings.Calibration, reader.Problems);
+        if (settings.AssistantOnly && settings.Calibration.Count == 0) reader.Problems.Add("--assistant-only needs --calibration with conversations.");
+        else if (settings.AssistantOnly && settings.Calibration is [{ Name: CalibrationOptions.Self }]) reader.Problems.Add("--assistant-only needs conversations, and --calibration self samples text that is none.");
+        if (settings.ChatText is not null && settings.EvalText is null && settings.Calibration.All(text => text.Name == CalibrationOptions.Self))
+            reader.Problems.Add("--chat-template-kwargs needs conversations, from --calibration or --eval-text.");
+        TextArguments.CheckMeasured(settings.EvalText, settings.JoinRows, "--eval-text", reader.Problems);
         return settings;
     }
 
@@ -147,15 +159,16 @@ internal sealed class QuantizeSetup : IDisposable
     {
         (ModelPath path, CausalModel model, RecipeRequest request, Settings settings) = (_path, Model, _request, _settings);
         List<string> problems = _reader.Problems;
-        IReadOnlyList<string> sources = settings.Calibration;
+        IReadOnlyList<TextInput> sources = settings.Sources;
         QuantizationMethod method = RecipeResolver.MethodOf(_catalog, request);
         bool learns = RecipeResolver.NeedsText(_catalog, request) || request.TuneSteps > 0, measuresOnly = !learns && sources.Count > 0;
         bool bundled = path.IsDemo && sources.Count == 0 && learns;
         // A calibration text that nothing learns from is there to be measured on.
-        string? evalText = settings.EvalText ?? (path.IsDemo && !measuresOnly ? path.EvaluationText : null);
+        TextInput? measured = settings.Measured ?? (path.IsDemo && !measuresOnly ? new TextInput(path.EvaluationText!) : null);
+        string? evalText = measured?.Path;
         if (measuresOnly && settings.EvalText is not null)
             problems.Add($"--calibration does not apply to method {method.Name} beside --eval-text: {method.Name} learns nothing and is measured on that text; leave one of them out.");
-        CalibrationSettings.Check(problems, sources, settings.CalibrationFormat, settings.TextField, settings.AddBos, evalText, settings.EvalTextFormat, bundled);
+        CalibrationSettings.Check(problems, [.. sources.Select(source => source.Path)], settings.CalibrationFormat, settings.TextField, settings.AddBos, evalText, settings.EvalTextFormat, bundled);
         if (bundled) sources = [path.CalibrationText];
         if (settings.EvalWindows is not null && evalText is null) problems.Add("--eval-windows needs --eval-text: without it the held-out calibration windows are measured on.");
         if (settings.EvalContext is not null && evalText is null) problems.Add("--eval-context needs --eval-text: without it the held-out calibration windows are measured on, as long as they are.");
@@ -165,9 +178,9 @@ internal sealed class QuantizeSetup : IDisposable
         if (settings.Depth is not null && settings.Blocks is not null) problems.Add("--in-depth looks at a whole result, and --blocks makes none; leave one of them out.");
         if (model.Architecture.Unknown is { } unknown) CheckUnknown(unknown, request, settings, problems);
         if (_redo is not null) RedoSetup.Check(settings.Output, settings.Format, settings.AdapterForm, problems);
-        CheckOutput(settings, path, [.. sources, .. evalText is null ? Array.Empty<string>() : [evalText]], problems);
+        CheckOutput(settings, path, [.. sources.Append(measured).SelectMany(text => text is null ? [] : text.Files ?? [text.Path])], problems);
         if (settings.Blocks > model.Config.Layers) problems.Add($"--blocks {settings.Blocks}: the model has {model.Config.Layers}.");
-        request = request with { HasCalibration = sources.Count > 0 || (_planning && learns), BundledTokens = bundled ? CountTokens(model, path.CalibrationText) : null };
+        request = request with { AssistantOnly = settings.AssistantOnly, HasCalibration = sources.Count > 0 || (_planning && learns), BundledTokens = bundled ? CountTokens(model, path.CalibrationText) : null };
         var found = new List<string>(problems);
         int known = problems.Count;
         ResolvedRecipe resolved = Examine(request, found);
@@ -191,8 +204,8 @@ internal sealed class QuantizeSetup : IDisposable
             Overwrite = settings.Overwrite,
             Calibration = sources.Count == 0 ? null : Calibration(recipe),
             EvaluationText = evalText,
-            EvaluationTextOptions = EvaluationText(settings),
-            JoinRows = settings.JoinRows,
+            EvaluationTextOptions = EvaluationText(settings, measured),
+            JoinRows = settings.JoinRows || measured?.Join == TextJoin.BlankLines,
             EvaluationWindows = settings.EvalWindows,
             EvaluationContext = settings.EvalContext,
             Depth = settings.Depth,
@@ -203,7 +216,7 @@ internal sealed class QuantizeSetup : IDisposable
             MemoryBytes = settings.Memory,
             Blocks = settings.Blocks,
             Redo = _redo is null ? null : new RedoneBlocks(_redo.Blocks, Examine(_redo.Document.Request with { HasCalibration = _redo.Document.Texts.Calibration.Count > 0 }, []).Recipe),
-            Texts = TextsOf(settings, sources, evalText),
+            Texts = TextsOf(settings, sources, measured),
             SourceName = path.Shown,
             BaseModel = path.BaseModel,
             Spell = OptionText.Of,
@@ -222,6 +235,8 @@ internal sealed class QuantizeSetup : IDisposable
             HeldOut = chosen.HeldOut,
             MoreSamples = chosen.Tuning is { } tuning ? tuning.Samples - chosen.Samples : 0,
             SequenceLength = chosen.SequenceLength,
+            ChatArguments = settings.ChatArguments,
+            AssistantOnly = settings.AssistantOnly,
             AddBos = settings.AddBos ?? AddBos.Auto,
             Seed = chosen.Seed,
         };
@@ -246,14 +261,16 @@ internal sealed class QuantizeSetup : IDisposable
     }
 
     // As the recipe of the result keeps them.
-    private static RecipeTexts TextsOf(Settings settings, IReadOnlyList<string> sources, string? evalText)
+    private static RecipeTexts TextsOf(Settings settings, IReadOnlyList<TextInput> sources, TextInput? measured)
     {
         var values = new Dictionary<string, string>(StringComparer.Ordinal);
         Keep("calibration_format", settings.CalibrationFormat is { } format ? Choices.Of(CommonOptions.TextFormats, format) : null);
         Keep("text_field", settings.TextField);
         Keep("add_bos", settings.AddBos is { } bos ? Choices.Of(CommonOptions.AddBosNames, bos) : null);
-        Keep("eval_text", evalText is null ? null : Path.GetFullPath(evalText));
-        Keep("eval_text_format", settings.EvalTextFormat is { } measured ? Choices.Of(CommonOptions.TextFormats, measured) : null);
+        Keep("chat_template_kwargs", settings.ChatText);
+        Keep("assistant_only", settings.AssistantOnly ? "true" : null);
+        Keep("eval_text", measured is null ? null : Kept(measured));
+        Keep("eval_text_format", settings.EvalTextFormat is { } held ? Choices.Of(CommonOptions.TextFormats, held) : null);
         Keep("join_rows", settings.JoinRows ? "true" : null);
         Keep("eval_windows", settings.EvalWindows?.ToString(CultureInfo.InvariantCulture));
         Keep("eval_context", settings.EvalContext?.ToString(CultureInfo.InvariantCulture));
@@ -262,7 +279,10 @@ internal sealed class QuantizeSetup : IDisposable
         Keep("format", settings.Format == OutputFormat.CompressedTensors ? null : Choices.Of(QuantizeOptions.Formats, settings.Format));
         Keep("shard_size", settings.ShardBytes == SafetensorsFolderWriter.DefaultShardSize ? null : settings.ShardBytes.ToString(CultureInfo.InvariantCulture));
         Keep("adapter_form", settings.AdapterForm is { } form ? Choices.Of(QuantizeOptions.AdapterForms, form) : null);
-        return new RecipeTexts { Calibration = [.. sources.Select(source => source == CalibrationOptions.Self ? source : Path.GetFullPath(source))], Values = values };
+        return new RecipeTexts { Calibration = [.. sources.Select(source => new TextArgument(Kept(source), source.Weight).ToString())], Values = values };
+
+        // Names are the same wherever the recipe lies.
+        static string Kept(TextInput text) => text.Path == CalibrationOptions.Self || text.Name != text.Path ? text.Name : Path.GetFullPath(text.Path);
 
         void Keep(string key, string? value)
         {
@@ -298,8 +318,13 @@ internal sealed class QuantizeSetup : IDisposable
             problems.Add("--adapter-form does not apply to --format dense, which adds low-rank branches to the weights; leave one of them out.");
     }
 
-    private static TextSourceOptions EvaluationText(Settings settings) => new()
+    private static TextSourceOptions EvaluationText(Settings settings, TextInput? measured) => new()
     {
+        ChatArguments = settings.ChatArguments,
+        Files = measured?.Files,
+        Name = measured is null || measured.Name == measured.Path ? null : measured.Name,
+        Join = measured?.Join == TextJoin.Spaces ? TextJoin.Spaces : TextJoin.None,
+        MostRows = measured?.MostRows,
         Format = settings.EvalTextFormat ?? TextFormat.Auto,
         TextField = settings.TextField ?? TextSourceOptions.UsualField,
         FormatOption = "--eval-text-format",

@@ -30,7 +30,7 @@ internal static class CalibrationSettings
         }
         bool fields = sources.Any(source => source != CalibrationOptions.Self && !HasNoFields(source, format)) || (evalText is not null && !HasNoFields(evalText, evalFormat));
         if (textField is not null && !fields && (evalText is not null || sources.Any(source => source != CalibrationOptions.Self)))
-            problems.Add("--text-field is for json and jsonl files, and neither --calibration nor --eval-text names one; leave it out, or say what they hold by --calibration-format or --eval-text-format.");
+            problems.Add("--text-field is for json, jsonl, csv and parquet files, and neither --calibration nor --eval-text names one; leave it out, or say what they hold by --calibration-format or --eval-text-format.");
         // Nothing is put in front of token ids, and the model's own text begins with the token.
         bool obeys = sources.Any(source => source != CalibrationOptions.Self && (addBos == AddBos.No || !HoldsIds(source, format)));
         if (addBos is not null && evalText is null && !bundled && !obeys)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using LowRankQuant.Evaluation.Depth;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Options;
@@ -20,7 +21,7 @@ internal static class CommonOptions
 
     public static IReadOnlyList<KeyValuePair<string, TextFormat>> TextFormats { get; } =
     [
-        new("auto", TextFormat.Auto), new("text", TextFormat.Text), new("json", TextFormat.Json), new("jsonl", TextFormat.JsonLines), new("ids", TextFormat.Ids),
+        new("auto", TextFormat.Auto), new("text", TextFormat.Text), new("json", TextFormat.Json), new("jsonl", TextFormat.JsonLines), new("ids", TextFormat.Ids), new("csv", TextFormat.Csv), new("parquet", TextFormat.Parquet),
     ];
 
     public static Argument<string> Model() => new("MODEL") { Description = ModelPath.Help };
@@ -42,7 +43,25 @@ internal static class CommonOptions
         name, "KIND", $"What {whose} holds: {Choices.List(TextFormats)} (default: auto, by name and content).");
 
     public static Option<string?> TextField() => OptionReader.Create(
-        "--text-field", "NAME", "Field of JSON objects that holds the text or conversation (default: text, or a conversation in a known layout).");
+        "--text-field", "NAME", "Field of JSON objects, or column of CSV and Parquet files, that holds the text or conversation (default: text, or a conversation in a known layout).");
+
+    public static Option<string?> ChatArguments() => OptionReader.Create(
+        "--chat-template-kwargs", "JSON", "Variables of the model's chat template for conversations, such as '{\"enable_thinking\": false}'.");
+
+    /// <summary>Reads them; what is wrong is a problem.</summary>
+    public static TemplateArguments? ChatArguments(OptionReader reader, Option<string?> option)
+    {
+        if (reader.Text(option) is not { } text) return null;
+        try
+        {
+            return TemplateArguments.Parse(text);
+        }
+        catch (ChatTemplateException wrong)
+        {
+            reader.Problems.Add($"{option.Name} {text}: {wrong.Message.TrimEnd('.')}.");
+            return null;
+        }
+    }
 
     public static Option<bool> JoinRows(string whose) => new("--join-rows")
     {

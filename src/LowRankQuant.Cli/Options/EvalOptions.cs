@@ -48,11 +48,13 @@ internal sealed class EvalOptions
         "--adapter", "PATH",
         "A folder with branches.safetensors, a PEFT folder or a GGUF LoRA file to put on the model, here or on the hub (hf://ORG/NAME) (default: the folder 'adapter' within the model's, if it is there).");
 
-    public Option<string?> Text { get; } = Create("--text", "FILE", "Text to measure on: txt, json, jsonl (texts or conversations), these as .gz, or token ids, here or on the hub (hf://datasets/ORG/NAME/FILE); the demo brings its own.");
+    public Option<string?> Text { get; } = Create("--text", "FILE", "Text to measure on: txt, csv, json, jsonl, parquet (texts or conversations), these as .gz or .zst, or token ids; a file, a folder, a pattern, on the hub (hf://datasets/ORG/NAME/FILE), or wikitext2 or c4 as papers measure on them (lrq data says how); the demo brings its own.");
 
     public Option<string?> TextFormat { get; } = CommonOptions.FormatOfText("--text-format", "that text");
 
     public Option<string?> TextField { get; } = CommonOptions.TextField();
+
+    public Option<string?> ChatArguments { get; } = CommonOptions.ChatArguments();
 
     public Option<bool> JoinRows { get; } = CommonOptions.JoinRows("--text");
 
@@ -98,7 +100,7 @@ internal sealed class EvalOptions
     {
         command.Arguments.Add(Model);
         Option[] options =
-            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, ReferenceCache, InDepth, SwapWindows, Adapter, Products, Text, TextFormat, TextField, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
+            [Tasks, Data, Harness, Limit, Offset, Shots, ApplyChatTemplate, Items, Against, Reference, ReferenceCache, InDepth, SwapWindows, Adapter, Products, Text, TextFormat, TextField, ChatArguments, JoinRows, Ids, Perplexity, Context, Stride, Windows, Partial, Average, AddBos];
         foreach (Option option in options) command.Options.Add(option);
         return command;
     }
@@ -122,7 +124,7 @@ internal sealed class EvalOptions
         if (text is not null && ids is not null) reader.Problems.Add("--text and --ids exclude each other; give one.");
         if (!measuresText && !tasks) reader.Problems.Add("--text or --ids is missing: name the file to measure on, or give --tasks.");
         if (!measuresText) reader.Refuse("is for a perplexity: name a --text or --ids too", Perplexity, Stride, Windows, Partial, Average);
-        if (text is null) reader.Refuse("is for a --text", TextFormat, TextField);
+        if (text is null) reader.Refuse("is for a --text", TextFormat, TextField, ChatArguments);
         if (reader.Flag(JoinRows) && text is null) reader.Problems.Add("--join-rows is for a --text.");
         if (reader.Flag(JoinRows) && text is not null && kind != PerplexityKind.Windows)
             reader.Problems.Add($"--join-rows does not apply to --perplexity {reader.Text(Perplexity)}, which takes the text as it stands; ask for windows.");
@@ -153,6 +155,7 @@ internal sealed class EvalOptions
             {
                 Format = reader.Choice(TextFormat, CommonOptions.TextFormats) ?? Quantization.Texts.TextFormat.Auto,
                 TextField = reader.Text(TextField) ?? TextSourceOptions.UsualField,
+                ChatArguments = CommonOptions.ChatArguments(reader, ChatArguments),
                 FormatOption = "--text-format",
             },
             JoinRows = reader.Flag(JoinRows),

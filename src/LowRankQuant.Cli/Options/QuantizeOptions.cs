@@ -131,8 +131,8 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string[]?> Calibration { get; } = new("--calibration")
     {
-        HelpName = "FILE",
-        Description = "Calibration text: txt, json, jsonl (texts or conversations), these as .gz, or token ids, here or on the hub (hf://datasets/ORG/NAME/FILE); may be repeated. 'self' samples from the model.",
+        HelpName = "TEXT",
+        Description = "Calibration text: txt, csv, json, jsonl, parquet (texts or conversations), these as .gz or .zst, or token ids; a file, a folder, a pattern, on the hub (hf://datasets/ORG/NAME/FILE), or a data set by name (lrq data lists them); may be repeated, each perhaps with a weight (a.txt=0.7). 'self' samples from the model.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
@@ -143,8 +143,15 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> AddBos { get; } = CommonOptions.AddBos();
 
+    public Option<string?> ChatArguments { get; } = CommonOptions.ChatArguments();
+
+    public Option<bool> AssistantOnly { get; } = new("--assistant-only")
+    {
+        Description = "Learn from the assistant's part of conversations alone: the other tokens are read, and take no part in losses and statistics.",
+    };
+
     public Option<string?> EvalText { get; } = Create(
-        "--eval-text", "FILE", "Text to measure original, round-to-nearest and result on, here or on the hub (default: the held-out calibration windows).");
+        "--eval-text", "FILE", "Text to measure original, round-to-nearest and result on: what --calibration takes, or wikitext2 or c4 as papers measure on them (default: the held-out calibration windows).");
 
     public Option<string?> EvalTextFormat { get; } = CommonOptions.FormatOfText("--eval-text-format", "that text");
 
@@ -185,7 +192,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     private IEnumerable<Option> More =>
     [
-        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, EvalTextFormat, JoinRows, EvalContext, SwapWindows,
+        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, ChatArguments, AssistantOnly, EvalTextFormat, JoinRows, EvalContext, SwapWindows,
         TuneSteps, TuneRate, TuneCodeRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Precision, Blocks, RedoBlocks,
     ];
 

@@ -31,9 +31,14 @@ internal static class RecipeSource
         var values = texts.Values.ToDictionary(StringComparer.Ordinal);
         const string measured = "eval_text";
         if (values.TryGetValue(measured, out string? text)) values[measured] = At(text);
-        return texts with { Calibration = [.. texts.Calibration.Select(source => source == CalibrationOptions.Self ? source : At(source))], Values = values };
+        return texts with { Calibration = [.. texts.Calibration.SelectMany(given => TextArguments.Read([given])).Select(source => (source with { Name = At(source.Name) }).ToString())], Values = values };
 
-        // Names of the hub are the same wherever the file lies.
-        string At(string source) => source.StartsWith(HubName.Scheme, StringComparison.OrdinalIgnoreCase) ? source : Path.Combine(folder, source);
+        // Names of the hub and of data sets are the same wherever the file lies; a file beside it comes first.
+        string At(string source)
+        {
+            if (source == CalibrationOptions.Self || source.StartsWith(HubName.Scheme, StringComparison.OrdinalIgnoreCase)) return source;
+            string beside = Path.Combine(folder, source);
+            return !Path.Exists(beside) && TextArguments.Dataset(source) is not null ? source : beside;
+        }
     }
 }

@@ -31,6 +31,7 @@ internal sealed class HelpExamples(HelpAction help) : SynchronousCommandLineActi
         ["sweep"] = ["lrq sweep model --method lrq --bits 3 --vary rank=1,16,256 --calibration train.txt --eval-text test.txt --out out/ranks"],
         ["report"] = ["lrq report out/w4", "lrq report out/w4 out/w3 --out compared.html"],
         ["compare"] = ["lrq compare w4.jsonl --against full.jsonl"],
+        ["data"] = ["lrq data", "lrq data wikitext2", "lrq data texts/train.parquet --model model"],
         ["pull"] = ["lrq pull Qwen/Qwen3-0.6B", "lrq pull hf://datasets/org/name/train.jsonl"],
         ["inspect"] = ["lrq inspect out/w4", "lrq inspect model.gguf --tensors"],
         ["families"] = ["lrq families --json"],

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace LowRankQuant.Models.ChatTemplates;
 
@@ -12,31 +13,37 @@ public sealed class ChatTemplate
     private const int LongestSource = 1 << 18;
 
     private readonly Action<TemplateScope, StringBuilder> _body;
+    private readonly string _source;
 
-    private ChatTemplate(Action<TemplateScope, StringBuilder> body) => _body = body;
+    private ChatTemplate(Action<TemplateScope, StringBuilder> body, string source) => (_body, _source) = (body, source);
 
     /// <summary>Parses a template.</summary>
     /// <exception cref="ChatTemplateException">It is too long, unsound, or uses what is not known.</exception>
     public static ChatTemplate Parse(string source)
     {
         if (source.Length > LongestSource) throw new ChatTemplateException($"The chat template has {source.Length} characters; at most {LongestSource} are taken.");
-        return new ChatTemplate(new TemplateParser(TemplateLexer.Split(source)).Template());
+        return new ChatTemplate(new TemplateParser(TemplateLexer.Split(source)).Template(), source);
     }
+
+    /// <summary>Whether a variable of this name occurs in it; what a template does not know it would ignore.</summary>
+    public bool Knows(string variable) => Regex.IsMatch(_source, $@"\b{Regex.Escape(variable)}\b", RegexOptions.CultureInvariant);
 
     /// <summary>The text of a conversation.</summary>
     /// <param name="messages">The messages.</param>
     /// <param name="bosToken">Text of the begin-of-text token; empty for none.</param>
     /// <param name="eosToken">Text of the end-of-text token; empty for none.</param>
     /// <param name="addGenerationPrompt">Whether the beginning of an answer is added.</param>
+    /// <param name="arguments">Tools and variables of the template's own; null for none.</param>
     /// <exception cref="ChatTemplateException">The template refuses the messages, or asks for what they do not have.</exception>
-    public string Render(IReadOnlyList<ChatMessage> messages, string bosToken, string eosToken, bool addGenerationPrompt)
+    public string Render(IReadOnlyList<ChatMessage> messages, string bosToken, string eosToken, bool addGenerationPrompt, TemplateArguments? arguments = null)
     {
         var scope = new TemplateScope(null);
         scope.Set("messages", messages.Select(object? (message) => new Dictionary<string, object?> { ["role"] = message.Role, ["content"] = message.Content }).ToList());
         scope.Set("bos_token", bosToken);
         scope.Set("eos_token", eosToken);
         scope.Set("add_generation_prompt", addGenerationPrompt);
-        scope.Set("tools", null);
+        scope.Set("tools", arguments?.Tools);
+        foreach ((string name, object? value) in arguments?.Values ?? new Dictionary<string, object?>()) scope.Set(name, value);
         var text = new StringBuilder();
         _body(scope, text);
         return text.ToString();

@@ -1,4 +1,3 @@
-using System.Text;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Generation;
@@ -14,12 +13,8 @@ namespace LowRankQuant.Quantization.Calibration;
 /// </summary>
 public static class CalibrationLoader
 {
-    private const string UsualEndOfText = "<|endoftext|>";
-
-    // A text is encoded whole up to this many characters. Of a longer one only the beginning is encoded, and the last ids of that are not used:
-    // the cut can change how the text just in front of it is merged, but nothing farther away.
+    // A text is encoded whole up to this many characters, of a longer one only the beginning.
     private const int EncodedWhole = 1 << 22;
-    private const int CutMargin = 4096;
 
     /// <summary>Reads files, or samples from <paramref name="model"/> when the source is <see cref="CalibrationOptions.Self"/>.</summary>
     /// <param name="options">What to read.</param>
@@ -49,18 +44,9 @@ public static class CalibrationLoader
         CancellationToken cancellation)
     {
         Check(options, config);
-        if (options.Sources is [CalibrationOptions.Self]) return SampleSelf(options, tokenizer, config, model, progress, cancellation);
-        (TokenStream stream, TextSource[] files) = Read(options, tokenizer, config, model, encodedWhole, progress, cancellation);
-        if (options.TakeFewer) options = options with { Samples = Math.Clamp((stream.Ids.Count / options.SequenceLength) - options.HeldOut, 1, options.Samples) };
-        (int[][] windows, int[][] heldOut, int[][] more) = Cut(stream.Ids, stream.Found, options);
-        CalibrationSource[] sources = [.. files.Select(Describe)];
-        return new CalibrationSet(windows, heldOut, more)
-        {
-            Documents = stream.Documents,
-            TokensFound = stream.Found,
-            Sources = sources,
-            Warnings = [.. files.SelectMany(file => file.Warnings), .. Twice(sources)],
-        };
+        if (options.IsSelf) return SampleSelf(options, tokenizer, config, model, progress, cancellation);
+        var reader = new Reader(options, tokenizer, config, model, encodedWhole, progress, cancellation);
+        return options.IsWeighted ? Weighted(options, reader) : InOrder(options, reader);
     }
 
     /// <summary>How many tokens the files give, at most as many as the windows to calibrate on and to hold out need.</summary>
@@ -69,26 +55,77 @@ public static class CalibrationLoader
         CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, CausalModel? model = null, CancellationToken cancellation = default)
     {
         Check(options, config);
-        if (options.Sources is [CalibrationOptions.Self]) return ((long)options.Samples + options.HeldOut) * options.SequenceLength;
+        if (options.IsSelf) return ((long)options.Samples + options.HeldOut) * options.SequenceLength;
         // Held-out windows need no text between them.
         CalibrationOptions plain = options with { Samples = options.Samples + options.HeldOut, HeldOut = 0, MoreSamples = 0 };
-        return Read(plain, tokenizer, config, model, EncodedWhole, null, cancellation).Stream.Ids.Count;
+        var reader = new Reader(plain, tokenizer, config, model, EncodedWhole, null, cancellation);
+        if (!plain.IsWeighted) return reader.Read(plain.Sources, Wanted(plain)).Stream.Ids.Count;
+        // As many as the text allows that runs out first.
+        double[] weights = [.. plain.Sources.Select(source => source.Weight!.Value)];
+        int[] counts = WindowShares.Count(WindowShares.Deal(weights, plain.Samples), weights.Length);
+        double least = double.PositiveInfinity;
+        for (int i = 0; i < counts.Length; i++)
+        {
+            if (counts[i] == 0) continue;
+            long wanted = (long)counts[i] * plain.SequenceLength;
+            least = Math.Min(least, (double)reader.Read([plain.Sources[i]], wanted).Stream.Ids.Count / wanted);
+        }
+        return (long)(least * plain.Samples * plain.SequenceLength);
     }
 
-    private static (TokenStream Stream, TextSource[] Files) Read(
-        CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, CausalModel? model, int encodedWhole, IProgress<CalibrationProgress>? progress,
-        CancellationToken cancellation)
+    private static CalibrationSet InOrder(CalibrationOptions options, Reader reader)
     {
-        var reading = new TextSourceOptions { Format = options.Format, TextField = options.TextField };
-        ChatText? Chat() => model is null || tokenizer is null ? null : ChatText.Of(model.Checkpoint, tokenizer, config);
-        TextSource[] files = [.. options.Sources.Select(path => new TextSource(path, reading, Chat))];
-        var stream = new TokenStream(options, tokenizer, config, encodedWhole, model?.Checkpoint.Location ?? "the model");
-        foreach (TextSource file in files)
+        Gathered text = reader.Read(options.Sources, Wanted(options));
+        if (options.TakeFewer) options = options with { Samples = Math.Clamp((text.Stream.Ids.Count / options.SequenceLength) - options.HeldOut, 1, options.Samples) };
+        Cut cut = Cut.Of(text.Stream, options, "The calibration text");
+        return Set([text], cut.Windows, cut.HeldOut, cut.More);
+    }
+
+    private static CalibrationSet Weighted(CalibrationOptions options, Reader reader)
+    {
+        double[] weights = [.. options.Sources.Select(source => source.Weight!.Value)];
+        int texts = weights.Length;
+        int[] heldOut = WindowShares.Deal(weights, options.HeldOut), more = WindowShares.Deal(weights, options.MoreSamples);
+        int[] held = WindowShares.Count(heldOut, texts), beyond = WindowShares.Count(more, texts);
+        int[] counts = WindowShares.Count(WindowShares.Deal(weights, options.Samples), texts);
+        Gathered[] found = [.. options.Sources.Select((source, i) => reader.Read([source], Wanted(OfText(i))))];
+        while (options.TakeFewer && options.Samples > 1 && found.Where((text, i) => text.Stream.Ids.Count / options.SequenceLength < counts[i] + held[i]).Any())
         {
-            if (stream.Full) break;
-            stream.Append(file, progress, cancellation);
+            options = options with { Samples = options.Samples - 1 };
+            counts = WindowShares.Count(WindowShares.Deal(weights, options.Samples), texts);
         }
-        return (stream, files);
+        Cut[] cuts = [.. found.Select((text, i) => Cut.Of(text.Stream, OfText(i), $"'{options.Sources[i].Name}'"))];
+        double sum = weights.Sum();
+        CalibrationShare[] shares = [.. cuts.Select((cut, i) => new CalibrationShare(options.Sources[i].Name, weights[i] / sum, cut.Windows.Length, cut.HeldOut.Length, cut.More.Length))];
+        return Set(found, Dealt(WindowShares.Deal(weights, options.Samples), cut => cut.Windows), Dealt(heldOut, cut => cut.HeldOut), Dealt(more, cut => cut.More), shares);
+
+        CalibrationOptions OfText(int i) => options with { Samples = counts[i], HeldOut = held[i], MoreSamples = beyond[i] };
+
+        // Texts that have no further window are passed over.
+        IdWindow[] Dealt(int[] order, Func<Cut, IdWindow[]> windows)
+        {
+            var next = new int[texts];
+            return [.. order.Where(i => next[i] < windows(cuts[i]).Length).Select(i => windows(cuts[i])[next[i]++])];
+        }
+    }
+
+    private static CalibrationSet Set(Gathered[] texts, IdWindow[] windows, IdWindow[] heldOut, IdWindow[] more, CalibrationShare[]? shares = null)
+    {
+        CalibrationSource[] sources = [.. texts.SelectMany(text => text.Files).Select(Describe)];
+        bool[][]? masks = windows[0].Mask is null ? null : [.. windows.Concat(heldOut).Select(window => window.Mask!)];
+        if (masks is not null && !masks.Take(windows.Length).Any(mask => mask.Contains(true)))
+            throw new CalibrationException("`assistant_only`: no window holds a token that an assistant says; give other conversations, or longer windows.");
+        return new CalibrationSet(Ids(windows), Ids(heldOut), Ids(more), masks)
+        {
+            Documents = texts.Sum(text => text.Stream.Documents),
+            TokensFound = texts.Sum(text => text.Stream.Found),
+            Shares = shares ?? [],
+            Sources = sources,
+            Conversations = texts.SelectMany(text => text.Files).Sum(file => file.Conversations),
+            Warnings = [.. texts.SelectMany(text => text.Files).SelectMany(file => file.Warnings), .. Twice(sources)],
+        };
+
+        static int[][] Ids(IdWindow[] all) => [.. all.Select(window => window.Ids)];
     }
 
     private static CalibrationSource Describe(TextSource file)
@@ -118,36 +155,17 @@ public static class CalibrationLoader
                 $"{options.Samples} samples and {options.HeldOut} held-out windows of {options.SequenceLength} tokens are more than fit an array.");
         }
         if (options.Sources.Count == 0) throw new CalibrationException($"No calibration source: name files or '{CalibrationOptions.Self}'.");
-        if (options.Sources.Count > 1 && options.Sources.Contains(CalibrationOptions.Self))
+        if (!options.IsSelf && options.Sources.Any(source => source.Path == CalibrationOptions.Self))
             throw new CalibrationException($"'{CalibrationOptions.Self}' stands alone. Write ./{CalibrationOptions.Self} for a file of that name.");
+        if (options is { IsSelf: true, AssistantOnly: true }) throw new CalibrationException("`assistant_only` needs conversations, and text sampled from the model is none.");
+        if (options.Sources.Any(source => (source.Weight is null) != (options.Sources[0].Weight is null)))
+            throw new CalibrationException("`calibration`: some texts have a weight and others none; give one to each, or to none.");
+        if (options.Sources.FirstOrDefault(source => source.Weight is <= 0 or double.NaN or double.PositiveInfinity) is { } bad)
+            throw new CalibrationException(FormattableString.Invariant($"`calibration`: the weight {bad.Weight} of '{bad.Name}' must be a number above 0."));
     }
 
     /// <summary>Tokens at which reading ends: every held-out window can have a window of text in front of it that is not used.</summary>
     private static long Wanted(CalibrationOptions options) => ((long)options.Samples + (2L * options.HeldOut) + options.MoreSamples) * options.SequenceLength;
-
-    private static (int[][] Windows, int[][] HeldOut, int[][] More) Cut(List<int> ids, long found, CalibrationOptions options)
-    {
-        int length = options.SequenceLength, samples = options.Samples, heldOut = options.HeldOut;
-        long least = ((long)samples + heldOut) * length;
-        if (ids.Count < least)
-        {
-            throw new CalibrationException(
-                $"The calibration text has {found} tokens; {samples} samples and {heldOut} held-out windows of {length} need {least}. " +
-                $"Give more text, or ask for fewer (`samples`, `held_out`) or shorter windows (`sequence_length`): {ids.Count / length} of {length} fit.");
-        }
-        int rest = Math.Min((ids.Count / length) - samples, 2 * heldOut);
-        var windows = new int[samples][];
-        var kept = new int[heldOut][];
-        for (int i = 0; i < samples; i++) windows[i] = [.. ids.GetRange(i * length, length)];
-        for (int i = 0; i < heldOut; i++)
-        {
-            int window = samples + (int)((i + 1L) * rest / heldOut) - 1;
-            kept[i] = [.. ids.GetRange(window * length, length)];
-        }
-        int used = samples + rest;
-        int[][] more = [.. Enumerable.Range(used, Math.Min(options.MoreSamples, (ids.Count / length) - used)).Select(window => ids.GetRange(window * length, length).ToArray())];
-        return (windows, kept, more);
-    }
 
     private static CalibrationSet SampleSelf(
         CalibrationOptions options,
@@ -185,104 +203,37 @@ public static class CalibrationLoader
         };
     }
 
-    /// <summary>The ids of all documents behind each other, up to the number wanted.</summary>
-    private sealed class TokenStream
+    /// <summary>A text that is read.</summary>
+    private sealed record Gathered(CalibrationStream Stream, TextSource[] Files);
+
+    /// <summary>Reads texts.</summary>
+    private sealed class Reader(
+        CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, CausalModel? model, int encodedWhole, IProgress<CalibrationProgress>? progress,
+        CancellationToken cancellation)
     {
-        private readonly ITokenizer? _tokenizer;
-        private readonly string _location;
-        private readonly DecoderConfig _config;
-        private readonly long _wanted;
-        private readonly int _encodedWhole;
-        private readonly DocumentMarks _marks;
-        private readonly HashSet<string> _separators = [UsualEndOfText];
-        private TextDocument? _last;
-
-        public TokenStream(CalibrationOptions options, ITokenizer? tokenizer, DecoderConfig config, int encodedWhole, string location)
+        public Gathered Read(IReadOnlyList<TextInput> texts, long wanted)
         {
-            _location = location;
-            _tokenizer = tokenizer;
-            _config = config;
-            _wanted = Wanted(options);
-            _encodedWhole = encodedWhole;
-            int? eos = DocumentMarks.EosId(tokenizer, config);
-            bool addBos = options.AddBos switch { AddBos.Yes => true, AddBos.No => false, _ => tokenizer is { AddsBos: true } };
-            _marks = new DocumentMarks(addBos ? DocumentMarks.BosId(tokenizer, config) : null, eos);
-            if (addBos && _marks.Bos is null)
-                throw new CalibrationException("`add_bos` yes: neither the tokenizer nor the configuration names a begin-of-text token.");
-            if (eos is { } end && tokenizer?.TokenText(end) is { Length: > 0 } text) _separators.Add(text);
+            TextSource[] files = [.. texts.SelectMany(text => text.Expand().Select(path => new TextSource(path, Reading(text), Chat)))];
+            var stream = new CalibrationStream(options, wanted, tokenizer, config, encodedWhole, model?.Checkpoint.Location ?? "the model");
+            foreach (TextSource file in files)
+            {
+                if (stream.Full) break;
+                stream.Append(file, progress, cancellation);
+            }
+            return new Gathered(stream, files);
         }
 
-        public List<int> Ids { get; } = [];
-
-        public long Found { get; private set; }
-
-        public int Documents { get; private set; }
-
-        public bool Full => Ids.Count >= _wanted;
-
-        public void Append(TextSource file, IProgress<CalibrationProgress>? progress, CancellationToken cancellation)
+        private TextSourceOptions Reading(TextInput text) => new()
         {
-            foreach (TextDocument document in file.Documents(_separators))
-            {
-                cancellation.ThrowIfCancellationRequested();
-                if (document.Ids is { } ids) Add(ids, ids.Length, file.Path);
-                else if (!AppendText(file, document)) continue;
-                _last = document;
-                Documents++;
-                progress?.Report(new CalibrationProgress(file.Path, Documents, Math.Min(Found, _wanted), _wanted));
-                if (Full) return;
-            }
-        }
+            Format = options.Format,
+            ChatArguments = options.ChatArguments,
+            MarksAssistant = options.AssistantOnly,
+            TextField = options.TextField,
+            Join = text.Join,
+            MostRows = text.MostRows,
+            KeepEmptyRows = text.Join == TextJoin.BlankLines,
+        };
 
-        private bool AppendText(TextSource file, TextDocument document)
-        {
-            if (_tokenizer is null)
-                throw new CalibrationException($"'{file.Path}' holds text, which needs a tokenizer, and {_location} holds none (tokenizer.json, tokenizer.model). Copy the model's there, or give token ids.");
-            var text = new StringBuilder();
-            bool more = document.Read(text, _encodedWhole);
-            if (text.Length == 0 && !more) return false;
-            foreach (int mark in _marks.Before(document, _last)) Add([mark], 1, file.Path);
-            long missing = _wanted - Ids.Count;
-            while (true)
-            {
-                int[] ids = Encode(text.ToString(), file.Path);
-                int safe = more ? Math.Max(0, ids.Length - CutMargin) : ids.Length;
-                if (!more || safe >= missing)
-                {
-                    Add(ids, safe, file.Path);
-                    return true;
-                }
-                // Merges may run across any border, so the longer text is encoded from its start again.
-                more = document.Read(text, text.Length);
-            }
-        }
-
-        private int[] Encode(string text, string name)
-        {
-            try
-            {
-                return _tokenizer!.Encode(text, addSpecialTokens: false);
-            }
-            catch (TokenizerException failure)
-            {
-                throw new CalibrationException($"'{name}', document {Documents + 1} cannot be encoded: {failure.Message}", failure);
-            }
-        }
-
-        private void Add(ReadOnlySpan<int> ids, int count, string name)
-        {
-            int used = (int)Math.Min(count, Math.Max(0, _wanted - Ids.Count));
-            for (int i = 0; i < used; i++)
-            {
-                if ((uint)ids[i] >= (uint)_config.VocabularySize)
-                {
-                    throw new CalibrationException(
-                        $"'{name}', document {Documents + 1}: token id {ids[i]} (number {i}) is beyond the vocabulary of {_config.VocabularySize}. " +
-                        "The ids or the tokenizer belong to another model.");
-                }
-            }
-            Ids.AddRange(ids[..used]);
-            Found += count;
-        }
+        private ChatText? Chat() => model is null || tokenizer is null ? null : ChatText.Of(model.Checkpoint, tokenizer, config, options.ChatArguments);
     }
 }

@@ -1,3 +1,4 @@
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Quantization.Calibration;
@@ -21,14 +22,29 @@ public sealed record CalibrationOptions
     /// <summary>The source that stands for text sampled from the model itself.</summary>
     public const string Self = "self";
 
-    /// <summary>Files in reading order, plain or <c>.gz</c>; or <see cref="Self"/> alone.</summary>
-    public required IReadOnlyList<string> Sources { get; init; }
+    /// <summary>
+    /// Texts in reading order, plain, <c>.gz</c> or <c>.zst</c>, folders and patterns too; or <see cref="Self"/> alone. Where they have weights, every text gives windows by
+    /// its own.
+    /// </summary>
+    public required IReadOnlyList<TextInput> Sources { get; init; }
+
+    /// <summary>Whether the text is sampled from the model itself.</summary>
+    public bool IsSelf => Sources is [{ Path: Self, Weight: null }];
+
+    /// <summary>Whether every text gives windows by its weight.</summary>
+    public bool IsWeighted => Sources.Count > 0 && Sources[0].Weight is not null;
 
     /// <summary>What the files hold.</summary>
     public TextFormat Format { get; init; }
 
     /// <summary>Field of JSON objects that holds the text or the conversation, see <see cref="TextSourceOptions.TextField"/>.</summary>
     public string TextField { get; init; } = TextSourceOptions.UsualField;
+
+    /// <summary>Variables of the chat template's own, for conversations; null for none.</summary>
+    public TemplateArguments? ChatArguments { get; init; }
+
+    /// <summary>Whether losses and statistics take the tokens alone that the assistant of a conversation says; all texts then hold conversations.</summary>
+    public bool AssistantOnly { get; init; }
 
     /// <summary>Windows to calibrate on; at least 1.</summary>
     public int Samples { get; init; } = 128;

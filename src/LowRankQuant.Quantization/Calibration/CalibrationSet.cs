@@ -18,16 +18,20 @@ public sealed class CalibrationSet
     /// <param name="windows">At least one, all of one length.</param>
     /// <param name="heldOutWindows">Of the same length; perhaps none.</param>
     /// <param name="moreWindows">Of the same length; perhaps none, or null.</param>
+    /// <param name="masks">Which tokens of windows and of held-out windows, in this order, losses and statistics take; null for all.</param>
     /// <exception cref="ArgumentException">There is no window, or lengths differ.</exception>
-    public CalibrationSet(int[][] windows, int[][] heldOutWindows, int[][]? moreWindows = null)
+    public CalibrationSet(int[][] windows, int[][] heldOutWindows, int[][]? moreWindows = null, bool[][]? masks = null)
     {
         MoreWindows = moreWindows ?? [];
         if (windows.Length == 0) throw new ArgumentException("A calibration set has at least one window.", nameof(windows));
         if (windows.Concat(heldOutWindows).Concat(MoreWindows).Any(window => window.Length != windows[0].Length))
             throw new ArgumentException("All windows have one length.", nameof(windows));
+        if (masks is not null && (masks.Length != windows.Length + heldOutWindows.Length || masks.Any(mask => mask.Length != windows[0].Length)))
+            throw new ArgumentException("Every window has a mask of its length.", nameof(masks));
+        Masks = masks;
         Windows = windows;
         HeldOutWindows = heldOutWindows;
-        Fingerprint = ComputeFingerprint(windows, heldOutWindows, MoreWindows);
+        Fingerprint = ComputeFingerprint(windows, heldOutWindows, MoreWindows, masks);
     }
 
     /// <summary>Windows to calibrate on, all of <see cref="SequenceLength"/>.</summary>
@@ -38,6 +42,12 @@ public sealed class CalibrationSet
 
     /// <summary>Windows beyond these, of the same length, for work on the whole model; perhaps none.</summary>
     public int[][] MoreWindows { get; }
+
+    /// <summary>Which tokens of <see cref="Windows"/> and, behind them, of <see cref="HeldOutWindows"/> losses and statistics take; null for all.</summary>
+    public bool[][]? Masks { get; }
+
+    /// <summary>Conversations that were put into text.</summary>
+    public int Conversations { get; init; }
 
     /// <summary>Tokens of every window.</summary>
     public int SequenceLength => Windows[0].Length;
@@ -57,10 +67,13 @@ public sealed class CalibrationSet
     /// <summary>The sources in reading order.</summary>
     public IReadOnlyList<CalibrationSource> Sources { get; init; } = [];
 
+    /// <summary>What each of several weighted texts gave, in order; empty where texts have no weights.</summary>
+    public IReadOnlyList<CalibrationShare> Shares { get; init; } = [];
+
     /// <summary>What was read otherwise than it stands or left out, and sources that are given twice; a sentence each.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 
-    /// <summary>SHA-256 of the number and length of windows and of all ids as 32-bit little-endian integers, lower-case hexadecimal.</summary>
+    /// <summary>SHA-256 of the number and length of windows and of all ids, and masks where there are, as 32-bit little-endian integers, lower-case hexadecimal.</summary>
     public string Fingerprint { get; }
 
     /// <summary>
@@ -91,13 +104,14 @@ public sealed class CalibrationSet
         AtomicFile.WriteAllText(path, text.ToString());
     }
 
-    private static string ComputeFingerprint(int[][] windows, int[][] heldOut, int[][] more)
+    private static string ComputeFingerprint(int[][] windows, int[][] heldOut, int[][] more, bool[][]? masks)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         Append(hash, [windows.Length, heldOut.Length, windows[0].Length]);
         foreach (int[] window in windows) Append(hash, window);
         foreach (int[] window in heldOut) Append(hash, window);
         foreach (int[] window in more) Append(hash, window);
+        foreach (bool[] mask in masks ?? []) Append(hash, [.. mask.Select(counts => counts ? 1 : 0)]);
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 

@@ -80,6 +80,9 @@ public sealed record BlockStreams(ActivationStream QuantizedInput, ActivationStr
     /// <summary>What the block's linears get there; null where it was not kept on the way, so that it is computed again.</summary>
     public RecordedInputs? FullPrecisionInputs { get; init; }
 
+    /// <summary>Which tokens of every window losses and statistics take; null for all.</summary>
+    public IReadOnlyList<bool[]>? Masks { get; init; }
+
     /// <summary>Windows that are only measured.</summary>
     public int HeldOutWindows => QuantizedInput.Windows - TrainingWindows;
 }

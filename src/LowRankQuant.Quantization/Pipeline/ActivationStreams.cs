@@ -21,14 +21,14 @@ internal sealed class ActivationStreams : IDisposable
     private readonly ActivationStream? _input;
     private RecordedInputs? _recorded;
 
-    private ActivationStreams(Device device, ActivationStream full, ActivationStream? quantized, int trainingWindows, LossWeighting weighting, bool keepInput)
+    private ActivationStreams(Device device, ActivationStream full, ActivationStream? quantized, int trainingWindows, LossWeighting weighting, bool keepInput, bool[][]? masks)
     {
         _device = device;
         _full = full;
         _quantized = quantized ?? full.Fork();
         _input = keepInput ? full.Shadow() : null;
         _weighting = weighting;
-        Streams = new BlockStreams(_quantized, full, trainingWindows) { FullPrecisionInput = _input };
+        Streams = new BlockStreams(_quantized, full, trainingWindows) { FullPrecisionInput = _input, Masks = masks };
     }
 
     public BlockStreams Streams { get; private set; }
@@ -53,7 +53,7 @@ internal sealed class ActivationStreams : IDisposable
         var options = new StreamOptions(budget, folder, recipe.Batch);
         ActivationStream full = ActivationStream.Embed(model, original, windows, options);
         ActivationStream? quantized = embedding is null ? null : ActivationStream.Embed(model, embedding, windows, options);
-        return new ActivationStreams(model.Device, full, quantized, calibration.Windows.Length, recipe.Loss, keepInput);
+        return new ActivationStreams(model.Device, full, quantized, calibration.Windows.Length, recipe.Loss, keepInput, calibration.Masks);
     }
 
     /// <summary>Runs the full-precision block over the full-precision stream; gives every window's number and its output to who looks on.</summary>
@@ -120,8 +120,8 @@ internal sealed class ActivationStreams : IDisposable
     {
         using Tensor target = _device.Empty(output.Shape);
         _full.Read(window, target);
-        using Tensor? weights = _weighting != LossWeighting.Plain ? _device.Empty(output.Rows) : null;
-        if (weights is not null) TokenWeights.InverseMeanSquare(target, weights);
+        using Tensor? weights = TokenWeights.AreNeeded(_weighting, Streams.Masks) ? _device.Empty(output.Rows) : null;
+        if (weights is not null) TokenWeights.Fill(weights, target, _weighting, Streams.Masks, [window]);
         return _device.Kernels.SquaredError(output, target, weights, 1f / output.Columns, null);
     }
 }

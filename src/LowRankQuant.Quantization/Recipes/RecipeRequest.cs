@@ -113,6 +113,9 @@ public sealed record RecipeRequest
     /// <summary>Whether there is a calibration source.</summary>
     public bool HasCalibration { get; init; }
 
+    /// <summary>Whether losses and statistics take the tokens of assistants alone.</summary>
+    public bool AssistantOnly { get; init; }
+
     /// <summary>
     /// Tokens of the calibration source where it comes with the model instead of from the user: values that were not asked for are cut to it, with a
     /// note. Null when the source is the user's.

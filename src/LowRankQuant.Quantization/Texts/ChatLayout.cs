@@ -8,7 +8,8 @@ namespace LowRankQuant.Quantization.Texts;
 /// <param name="Messages">The messages; empty where something in them cannot be read.</param>
 /// <param name="Unread">Why the conversation cannot be used; null when it can.</param>
 /// <param name="LeftOut">What is left out of it, such as an assistant's thoughts; null for nothing.</param>
-internal sealed record Conversation(string Keys, IReadOnlyList<ChatMessage> Messages, string? Unread = null, string? LeftOut = null);
+/// <param name="Tools">A JSON array of tools that come with it; null for none.</param>
+internal sealed record Conversation(string Keys, IReadOnlyList<ChatMessage> Messages, string? Unread = null, string? LeftOut = null, JsonElement? Tools = null);
 
 /// <summary>
 /// The layouts of published conversations: <c>messages</c> (role, content), ShareGPT's <c>conversations</c> (from, value), Alpaca's <c>instruction</c>,
@@ -23,6 +24,9 @@ internal static class ChatLayout
 
     private static readonly string[] Calls = ["tool_calls", "function_call"];
     private static readonly string[] Thoughts = ["reasoning_content", "reasoning", "thinking"];
+
+    /// <summary>Names of all fields that a known layout takes a conversation from.</summary>
+    public static IEnumerable<string> Fields => [.. Lists, .. Pairs.Select(pair => pair.Asked), .. Pairs.Select(pair => pair.Answered), "input"];
 
     /// <summary>The conversation of a row in a known layout; null when it has none.</summary>
     public static Conversation? Find(JsonElement row)
@@ -59,7 +63,9 @@ internal static class ChatLayout
     public static Conversation Read(JsonElement row, string key, JsonElement list)
     {
         string keys = $"'{key}'";
-        if (row.TryGetProperty("tools", out JsonElement tools) && Holds(tools)) return new Conversation(keys, [], "it comes with 'tools'");
+        JsonElement? with = null;
+        if (row.TryGetProperty("tools", out JsonElement tools) && Holds(tools) && (with = ToolsOf(tools)) is null)
+            return new Conversation(keys, [], "it comes with 'tools' that are no JSON array");
         var messages = new List<ChatMessage>();
         string? leftOut = null;
         if (Text(row, "system") is { Length: > 0 } system) messages.Add(new ChatMessage("system", system));
@@ -73,12 +79,22 @@ internal static class ChatLayout
             if (content is null) return new Conversation(keys, [], unread);
             messages.Add(new ChatMessage(role, content));
         }
-        return new Conversation(keys, messages, null, leftOut is null ? null : $"'{leftOut}'");
+        return new Conversation(keys, messages, null, leftOut is null ? null : $"'{leftOut}'", with);
     }
 
     private static Conversation Joined(string keys, Conversation first, Conversation second) =>
         new(keys, first.Unread is null && second.Unread is null ? [.. first.Messages, .. second.Messages.Where(message => message.Role != "system")] : [],
-            first.Unread ?? second.Unread, first.LeftOut ?? second.LeftOut);
+            first.Unread ?? second.Unread, first.LeftOut ?? second.LeftOut, first.Tools ?? second.Tools);
+
+    // Tables keep them as JSON text.
+    private static JsonElement? ToolsOf(JsonElement tools)
+    {
+        if (tools.ValueKind == JsonValueKind.Array) return tools;
+        if (tools.ValueKind != JsonValueKind.String) return null;
+        int replaced = 0;
+        using JsonDocument? parsed = JsonText.Parse(tools.GetString()!, ref replaced, out _);
+        return parsed?.RootElement.ValueKind == JsonValueKind.Array ? parsed.RootElement.Clone() : null;
+    }
 
     private static string? Role(JsonElement message)
     {

@@ -15,11 +15,11 @@ internal static class ContentKind
     // Words that a text may begin with too: such a file is told by the bytes behind them.
     private static readonly (byte[] Magic, string What, string Remedy)[] Words =
     [
-        ([.. "PAR1"u8], "a Parquet file", ToJsonLines + " (in Python: pandas.read_parquet(FILE).to_json(OUT, orient=\"records\", lines=True))"),
+        ([.. "PAR1"u8], "a Parquet file", "name it .parquet, and say nothing else of its format"),
         ([.. "ARROW1"u8], "an Arrow file", ToJsonLines + " (in Python: datasets.Dataset.from_file(FILE).to_json(OUT))"),
         ([.. "ORC"u8], "an ORC file", ToJsonLines),
         ([.. "SQLite format 3"u8], "an SQLite database", ToJsonLines),
-        ([.. "BZh"u8], "compressed by bzip2", "unpack it first (bzip2 -d FILE), or pack it by gzip"),
+        ([.. "BZh"u8], "compressed by bzip2", "unpack it first (bzip2 -d FILE), or pack it by gzip or zstd"),
         ([.. "Rar!"u8], "a rar archive", Unpack),
         ([.. "GGUF"u8], "a GGUF model", "name a text"),
     ];
@@ -28,9 +28,8 @@ internal static class ContentKind
     [
         ([0xFF, 0xFF, 0xFF, 0xFF], "an Arrow stream", ToJsonLines + " (in Python: datasets.Dataset.from_file(FILE).to_json(OUT))"),
         ([.. "Obj\u0001"u8], "an Avro file", ToJsonLines),
-        ([0x28, 0xB5, 0x2F, 0xFD], "compressed by zstd", "unpack it first (zstd -d FILE), or pack it by gzip"),
-        ([0xFD, (byte)'7', (byte)'z', (byte)'X', (byte)'Z'], "compressed by xz", "unpack it first (xz -d FILE), or pack it by gzip"),
-        ([0x04, 0x22, 0x4D, 0x18], "compressed by lz4", "unpack it first (lz4 -d FILE), or pack it by gzip"),
+        ([0xFD, (byte)'7', (byte)'z', (byte)'X', (byte)'Z'], "compressed by xz", "unpack it first (xz -d FILE), or pack it by gzip or zstd"),
+        ([0x04, 0x22, 0x4D, 0x18], "compressed by lz4", "unpack it first (lz4 -d FILE), or pack it by gzip or zstd"),
         ([.. "PK\u0003\u0004"u8], "a zip archive (a .docx and .npz file too)", Unpack),
         ([(byte)'7', (byte)'z', 0xBC, 0xAF], "a 7z archive", Unpack),
         ([.. "%PDF-"u8], "a PDF file", "save its text first (pdftotext FILE)"),
@@ -50,11 +49,14 @@ internal static class ContentKind
 
     private static string SaveAs(string encoding) => $"save it as UTF-8 (iconv -f {encoding} -t UTF-8)";
 
+    /// <summary>Whether the bytes are the beginning of a zstd file.</summary>
+    public static bool IsZstd(ReadOnlySpan<byte> head) => head.Length >= 4 && head[0] == 0x28 && head[1] == 0xB5 && head[2] == 0x2F && head[3] == 0xFD;
+
     /// <summary>Whether the bytes are the beginning of a gzip file.</summary>
     public static bool IsGzip(ReadOnlySpan<byte> head) => head.Length >= 3 && head[0] == 0x1F && head[1] == 0x8B && head[2] == 8;
 
     /// <summary>Whether bytes hold control characters that no text has, or are no UTF-8; the last character may be cut.</summary>
-    private static bool IsBinary(ReadOnlySpan<byte> head)
+    internal static bool IsBinary(ReadOnlySpan<byte> head)
     {
         if (head.IndexOfAnyInRange((byte)0, (byte)8) >= 0 || head.IndexOfAnyInRange((byte)0x0E, (byte)0x1A) >= 0) return true;
         for (int cut = 0; cut < 4 && cut < head.Length; cut++)
@@ -77,6 +79,7 @@ internal static class ContentKind
             if (head.StartsWith(word) && IsBinary(head)) return (what, remedy);
         }
         if (IsGzip(head)) return ("compressed by gzip twice", "unpack it once (gzip -d FILE)");
+        if (IsZstd(head)) return ("compressed once more, by zstd", "unpack it once");
         if (head.Length > 10 && head[8] == '{' && head[9] == '"' && BinaryPrimitives.ReadUInt64LittleEndian(head) is > 1 and < 100_000_000)
             return ("a safetensors file", "name a text");
         if (head.Length > 2 && head[0] == 0x80 && head[1] is >= 2 and <= 5) return ("a Python pickle", ToJsonLines);

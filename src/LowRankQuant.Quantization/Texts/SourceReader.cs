@@ -3,14 +3,15 @@ using System.Text;
 namespace LowRankQuant.Quantization.Texts;
 
 /// <summary>
-/// Reads a text file of any length, plain or packed by gzip (known by its first bytes, whatever the name), and knows how much of it is read. Bytes that
+/// Reads a text file of any length, plain or packed by gzip or zstd (known by its first bytes, whatever the name), and knows how much of it is read. Bytes that
 /// are no UTF-8, NUL bytes, damage and other formats are refused by name. A byte order mark is skipped.
 /// </summary>
 internal sealed class SourceReader : TextReader
 {
     private readonly string _path;
     private readonly FileStream _file;
-    private readonly CompleteGzipStream? _packed;
+    private readonly Stream? _packed;
+    private readonly string? _packing;
     private readonly StreamReader _reader;
     private bool _closed;
 
@@ -27,15 +28,14 @@ internal sealed class SourceReader : TextReader
             if (_file.Length == 0) throw new TextSourceException($"'{path}' is empty; name a file that holds text.");
             byte[] head = Head(_file);
             _file.Position = 0;
-            bool packed = ContentKind.IsGzip(head);
-            if (!packed && ContentKind.Foreign(head) is var (what, remedy)) throw new TextSourceException($"'{path}' is {what}, which is not read as text; {remedy}.");
-            if (!packed && path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase))
-                throw new TextSourceException($"'{path}' is named .gz and is no gzip file; rename it, or download it again.");
-            if (packed) CheckPacked(path);
+            _packing = Unpacked.By(head);
+            if (_packing is null && ContentKind.Foreign(head) is var (what, remedy)) throw new TextSourceException($"'{path}' is {what}, which is not read as text; {remedy}.");
+            RefuseOtherName(path, _packing);
+            if (_packing is { } packing) CheckPacked(path, packing);
             // An encoding with a byte order mark: the reader skips it.
             var encoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: true, throwOnInvalidBytes: true);
-            _packed = packed ? new CompleteGzipStream(_file) : null;
-            _reader = new StreamReader(_packed ?? (Stream)_file, encoding, detectEncodingFromByteOrderMarks: false, bufferSize: 1 << 16);
+            _packed = _packing is null ? null : Unpacked.Stream(_file, _packing);
+            _reader = new StreamReader(_packed ?? _file, encoding, detectEncodingFromByteOrderMarks: false, bufferSize: 1 << 16);
         }
         catch (Exception failure)
         {
@@ -95,6 +95,12 @@ internal sealed class SourceReader : TextReader
         base.Dispose(disposing);
     }
 
+    private static void RefuseOtherName(string path, string? packing)
+    {
+        (string ending, string named) = path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? (".gz", "gzip") : path.EndsWith(".zst", StringComparison.OrdinalIgnoreCase) ? (".zst", "zstd") : ("", "");
+        if (named.Length > 0 && packing != named) throw new TextSourceException($"'{path}' is named {ending} and is no {named} file; rename it, or download it again.");
+    }
+
     private static byte[] Head(Stream stream)
     {
         byte[] head = new byte[ContentKind.HeadLength];
@@ -102,11 +108,11 @@ internal sealed class SourceReader : TextReader
     }
 
     /// <summary>Looks at the beginning of what is packed.</summary>
-    private static void CheckPacked(string path)
+    private static void CheckPacked(string path, string packing)
     {
-        using var packed = new CompleteGzipStream(File.OpenRead(path));
+        using Stream packed = Unpacked.Stream(File.OpenRead(path), packing);
         if (ContentKind.Foreign(Head(packed)) is var (what, remedy))
-            throw new TextSourceException($"'{path}' holds, packed by gzip, something that is {what} and not read as text; {remedy}.");
+            throw new TextSourceException($"'{path}' holds, packed by {packing}, something that is {what} and not read as text; {remedy}.");
     }
 
     private int Guarded(Span<char> buffer)
@@ -146,7 +152,7 @@ internal sealed class SourceReader : TextReader
             $"'{_path}' is not UTF-8 text (byte 0x{(bad.BytesUnknown is [byte first, ..] ? first : 0):X2}); " +
             "if it is in Latin-1 or another encoding, convert it: iconv -f LATIN1 -t UTF-8 FILE.", failure),
         InvalidDataException => new TextSourceException(
-            $"'{_path}' is not a sound gzip file: it is damaged, cut short, or has something else behind its end; download or pack it again.", failure),
+            $"'{_path}' is not a sound {_packing ?? "gzip"} file: it is damaged, cut short, or has something else behind its end; download or pack it again.", failure),
         _ => null,
     };
 }

@@ -6,12 +6,15 @@ internal sealed class TextNotes(string path)
 {
     private const int MostReasons = 5;
 
-    private readonly SortedDictionary<string, (int Count, int First)> _skipped = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, (int Count, string First)> _skipped = new(StringComparer.Ordinal);
     private readonly SortedDictionary<string, int> _leftOut = new(StringComparer.Ordinal);
     private readonly List<string> _remarks = [];
 
     /// <summary>Escapes that were half of a surrogate pair.</summary>
     public int LoneSurrogates;
+
+    /// <summary>Conversations that were put into text.</summary>
+    public int Conversations { get; set; }
 
     /// <summary>Rows that gave a document.</summary>
     public int Used { get; set; }
@@ -23,7 +26,9 @@ internal sealed class TextNotes(string path)
     }
 
     /// <summary>A row is left out.</summary>
-    public void Skip(string why, int line) => _skipped[why] = _skipped.TryGetValue(why, out (int Count, int First) known) ? (known.Count + 1, known.First) : (1, line);
+    /// <param name="why">Why.</param>
+    /// <param name="where">The row: <c>line 7</c> or <c>row 7</c>.</param>
+    public void Skip(string why, string where) => _skipped[why] = _skipped.TryGetValue(why, out (int Count, string First) known) ? (known.Count + 1, known.First) : (1, where);
 
     /// <summary>A part of a row is left out.</summary>
     public void LeaveOut(string what) => _leftOut[what] = _leftOut.GetValueOrDefault(what) + 1;
@@ -37,8 +42,8 @@ internal sealed class TextNotes(string path)
             string halves = Times(LoneSurrogates, "half of a surrogate pair (\\ud800 to \\udfff alone) was", "halves of surrogate pairs (\\ud800 to \\udfff alone) were");
             warnings.Add($"'{path}': {halves} read as U+FFFD.");
         }
-        foreach ((string why, (int count, int first)) in _skipped.OrderByDescending(pair => pair.Value.Count).Take(MostReasons))
-            warnings.Add($"'{path}': {Times(count, "row was", "rows were")} left out, the first on line {first}: {why}.");
+        foreach ((string why, (int count, string first)) in _skipped.OrderByDescending(pair => pair.Value.Count).Take(MostReasons))
+            warnings.Add($"'{path}': {Times(count, "row was", "rows were")} left out, the first {(first.StartsWith("line", StringComparison.Ordinal) ? "on" : "is")} {first}: {why}.");
         if (_skipped.Count > MostReasons) warnings.Add($"'{path}': rows were left out for {_skipped.Count - MostReasons} more reasons.");
         foreach ((string what, int count) in _leftOut) warnings.Add($"'{path}': {what} was left out of {Times(count, "row", "rows")}.");
         return warnings;
@@ -49,9 +54,9 @@ internal sealed class TextNotes(string path)
     public void ThrowIfNothing()
     {
         if (Used > 0 || _skipped.Count == 0) return;
-        (string why, (int count, int first)) = _skipped.MaxBy(pair => pair.Value.Count);
+        (string why, (int count, string first)) = _skipped.MaxBy(pair => pair.Value.Count);
         throw new TextSourceException(
-            $"'{path}': none of its rows gives a text: {why} (line {first}, {Times(count, "row", "rows")}). Name the field that holds the text by `text_field`.");
+            $"'{path}': none of its rows gives a text: {why} ({first}, {Times(count, "row", "rows")}). Name the field that holds the text by `text_field`.");
     }
 
     private static string Times(int count, string one, string several) => count == 1 ? $"1 {one}" : $"{count} {several}";

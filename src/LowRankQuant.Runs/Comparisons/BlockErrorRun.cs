@@ -66,10 +66,10 @@ internal sealed class BlockErrorRun(BlockErrorRequest request, CalibrationOption
             // Windows are cut from the start of the text, the first ones alike however many there are.
             CalibrationOptions first = calibration with { Samples = Math.Min(Most, calibration.Samples), HeldOut = 0, MoreSamples = 0 };
             _calibration ??= CalibrationLoader.Load(first, job.Model.Checkpoint.FindTokenizer(), job.Model.Config, job.Model, cancellation: cancellation).Windows;
-            texts.Add(new ErrorText(string.Join(", ", calibration.Sources.Select(source => Path.GetFileName(source))), IsCalibration: true, _calibration));
+            texts.Add(new ErrorText(string.Join(", ", calibration.Sources.Select(source => Path.GetFileName(source.Name))), IsCalibration: true, _calibration));
         }
         QuantizeJob[] unseen = request.Texts.Count > 0
-            ? [.. request.Texts.Select(file => job with { EvaluationText = file, EvaluationTextOptions = job.EvaluationTextOptions with { Format = TextFormat.Auto, FormatOption = ByName }, JoinRows = false })]
+            ? [.. request.Texts.Select(file => job with { EvaluationText = file, EvaluationTextOptions = new TextSourceOptions { TextField = job.EvaluationTextOptions.TextField, ChatArguments = job.EvaluationTextOptions.ChatArguments, FormatOption = ByName }, JoinRows = false })]
             : job.EvaluationText is null ? [] : [job];
         if (unseen.Length == 0) return texts;
         ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();

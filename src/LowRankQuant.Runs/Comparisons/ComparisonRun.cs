@@ -3,7 +3,9 @@ using System.Text;
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Storage;
+using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Runs.Comparisons;
@@ -86,9 +88,12 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
     private static string KeyOf(QuantizeJob job, BlockErrorRequest errors)
     {
         var run = RunFingerprint.Of(job.Model.Checkpoint, "", job.Recipe, "", "");
-        string texts = string.Join('\n', job.Calibration?.Sources.Select(source => File.Exists(source) ? HashOf(source) : source) ?? []);
+        string texts = string.Join('\n', job.Calibration?.Sources.Select(source => FormattableString.Invariant($"{(source.Path == CalibrationOptions.Self ? source.Path : TextFiles.HashOf(source.Expand()))}{source.Weight}")) ?? []);
+        string reading = job.Calibration is not { } calibration ? ""
+            : $"{(calibration.AssistantOnly ? "\nassistant" : "")}{(calibration.ChatArguments is { } chat ? $"\n{chat.Text}" : "")}"
+                + string.Concat(calibration.Sources.Where(source => source.Join != TextJoin.None || source.MostRows is not null).Select(source => $"\n{source.Join} {source.MostRows}"));
         string asked = !errors.IsOwn ? "" : $"\nerrors {errors.Windows} {string.Join(' ', errors.Texts.Select(HashOf))}";
-        return Hash(Encoding.UTF8.GetBytes($"{run.Model}\n{run.Recipe}\n{texts}\n{JsonSerializer.Serialize(job.Measured(), ComparisonJson.Default.MeasuredText)}{asked}"));
+        return Hash(Encoding.UTF8.GetBytes($"{run.Model}\n{run.Recipe}\n{texts}{reading}\n{JsonSerializer.Serialize(job.Measured(), ComparisonJson.Default.MeasuredText)}{asked}"));
     }
 
     private static string HashOf(string file)

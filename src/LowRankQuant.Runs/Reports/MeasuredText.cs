@@ -19,6 +19,18 @@ public sealed record MeasuredText(string? Sha256, int? Windows, AddBos AddBos)
     /// <summary>Whether rows were joined by blank lines.</summary>
     public bool JoinRows { get; init; }
 
+    /// <summary>How a data set's rows were joined otherwise.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public TextJoin Join { get; init; }
+
+    /// <summary>Variables of the chat template; null for none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? ChatArguments { get; init; }
+
+    /// <summary>The first so many rows of a data set; null for all.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? MostRows { get; init; }
+
     /// <summary>Tokens of a window, where a number was asked for.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? Context { get; init; }

@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Formats.Peft;
+using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Storage;
 
 namespace LowRankQuant.Runs.Reports;
@@ -27,6 +28,10 @@ public sealed record RunReport
 
     /// <summary>Blocks that were quantized in a way of their own, a line for each way; empty where none was.</summary>
     public IReadOnlyList<string> OwnBlocks { get; init; } = [];
+
+    /// <summary>Windows that each of several weighted calibration texts gave; null where texts have no weights.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<CalibrationShare>? CalibrationShares { get; init; }
 
     /// <summary>The output folder.</summary>
     public required string Output { get; init; }

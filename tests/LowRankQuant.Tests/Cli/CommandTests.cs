@@ -152,7 +152,7 @@ public class CommandTests
         Assert.Equal((7, 1e-3, 3, 9, 33, 4), (recipe.Method.Training!.Iterations, recipe.Method.Training.LearningRate, recipe.Batch, recipe.Samples, recipe.SequenceLength, recipe.HeldOut));
         Assert.Equal((GridStart.Search, ScaleType.Float32, LossWeighting.Plain, false, ulong.MaxValue), (recipe.Method.Start, recipe.ScaleType, recipe.Loss, recipe.Method.Training.KeepBest, recipe.Seed));
         CalibrationOptions calibration = job.Calibration!;
-        Assert.Equal(["text.txt", "more.jsonl"], calibration.Sources);
+        Assert.Equal(["text.txt", "more.jsonl"], calibration.Sources.Select(source => source.Path));
         Assert.Equal((TextFormat.JsonLines, "body", AddBos.Yes, 9, 4, 33), (calibration.Format, calibration.TextField, calibration.AddBos, calibration.Samples, calibration.HeldOut, calibration.SequenceLength));
         Assert.Equal((1536L << 20, OutputFormat.Dense, 20L << 20, "out"), (job.MemoryBytes, job.Format, job.ShardBytes, job.Output));
         Assert.Equal(("eval.txt", 5, true, 2), (job.EvaluationText, job.EvaluationWindows, job.Overwrite, job.Blocks));
@@ -253,7 +253,7 @@ public class CommandTests
         var cli = new CliHarness();
         Assert.Equal((0, ""), (await cli.Run("quantize", "demo", "--method", "lrq", "--bits", "3", "--out", "out"), cli.Error));
         CalibrationOptions calibration = cli.Quantized!.Calibration!;
-        Assert.Equal("calibration.txt", Path.GetFileName(Assert.Single(calibration.Sources)));
+        Assert.Equal("calibration.txt", Path.GetFileName(Assert.Single(calibration.Sources).Path));
         CalibrationSet set = CalibrationLoader.Load(calibration, cli.Quantized.Model.Checkpoint.LoadTokenizer(), cli.Quantized.Model.Config, null, null, TestContext.Current.CancellationToken);
         Assert.Equal(calibration.Samples, set.Windows.Length);
     }

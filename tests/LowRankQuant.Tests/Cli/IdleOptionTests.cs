@@ -31,8 +31,8 @@ public sealed class IdleOptionTests
     [InlineData("--method rtn --calibration-format json", "--calibration-format needs --calibration")]
     [InlineData("--method lrq --calibration self --text-field body", "--text-field does not apply to --calibration self")]
     [InlineData("--method lrq --calibration self --calibration-format text", "--calibration-format does not apply to --calibration self")]
-    [InlineData($"--method lrq {Text} --text-field body", "--text-field is for json and jsonl files")]
-    [InlineData("--method lrq --calibration some.jsonl --calibration-format text --text-field body", "--text-field is for json and jsonl files")]
+    [InlineData($"--method lrq {Text} --text-field body", "--text-field is for json, jsonl, csv and parquet files")]
+    [InlineData("--method lrq --calibration some.jsonl --calibration-format text --text-field body", "--text-field is for json, jsonl, csv and parquet files")]
     [InlineData($"--method rtn {Text} --eval-text other.txt", "--calibration does not apply to method rtn beside --eval-text")]
     [InlineData("--method rtn --preset paper", "--preset does not apply to method rtn: without --calibration")]
     [InlineData("--method rtn --samples 3", "--samples does not apply to method rtn")]
@@ -69,7 +69,7 @@ public sealed class IdleOptionTests
     }
 
     [Theory]
-    [InlineData("quantize demo --method lrq --text-field body", "--text-field is for json and jsonl files")]
+    [InlineData("quantize demo --method lrq --text-field body", "--text-field is for json, jsonl, csv and parquet files")]
     [InlineData("quantize demo --method lrq --calibration-format json", "--calibration-format needs --calibration")]
     [InlineData("quantize demo --method rtn --adapter-form padded", "--adapter-form says how")]
     [InlineData("plan demo --method rtn --adapter-form padded", "--adapter-form says how")]

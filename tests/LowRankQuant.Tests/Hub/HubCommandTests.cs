@@ -71,7 +71,7 @@ public class HubCommandTests
         Assert.True(await cli.Run(
             "quantize", "acme/demo@main", "--calibration", "hf://datasets/acme/text/calibration.txt", "--eval-text", "hf://datasets/acme/text/evaluation.txt", "--out", folder.File("out")) == 0, cli.Error);
         Assert.Equal(snapshot, cli.Quantized!.Model.Checkpoint.Location);
-        Assert.Equal([Path.Combine(texts, "calibration.txt")], cli.Quantized.Calibration!.Sources);
+        Assert.Equal([Path.Combine(texts, "calibration.txt")], cli.Quantized.Calibration!.Sources.Select(source => source.Path));
         Assert.Equal(Path.Combine(texts, "evaluation.txt"), cli.Quantized.EvaluationText);
         Assert.Contains("acme/demo: Hugging Face folder", cli.Out, StringComparison.Ordinal);
         Assert.True(await cli.Run("eval", "acme/demo", "--text", "hf://datasets/acme/text/evaluation.txt", "--reference", TestData.Demo) == 0, cli.Error);
@@ -80,7 +80,7 @@ public class HubCommandTests
         string recipe = folder.File("recipe.yaml");
         File.WriteAllText(recipe, "data: {calibration: [\"hf://datasets/acme/text/calibration.txt\"]}\nevaluation: {eval_text: \"hf://datasets/acme/text/evaluation.txt\"}\n");
         Assert.True(await cli.Run("quantize", "acme/demo", "--recipe", recipe, "--out", folder.File("out2")) == 0, cli.Error);
-        Assert.Equal([Path.Combine(texts, "calibration.txt")], cli.Quantized!.Calibration!.Sources);
+        Assert.Equal([Path.Combine(texts, "calibration.txt")], cli.Quantized!.Calibration!.Sources.Select(source => source.Path));
         Assert.Equal(Path.Combine(texts, "evaluation.txt"), cli.Quantized.EvaluationText);
     }
 

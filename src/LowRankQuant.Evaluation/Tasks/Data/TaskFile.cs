@@ -22,7 +22,7 @@ internal static class TaskFile
     }
 
     /// <summary>The records of a CSV file as they stand.</summary>
-    public static IReadOnlyList<string[]> Records(string path) => Read(path, reader => CsvReader.Read(reader, path));
+    public static IReadOnlyList<string[]> Records(string path) => Read(path, reader => new CsvRows(reader, path, LongestRow).Read().ToList());
 
     private static List<TaskRow> CsvRows(string path)
     {

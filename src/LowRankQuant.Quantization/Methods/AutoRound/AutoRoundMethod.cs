@@ -37,6 +37,9 @@ public sealed class AutoRoundMethod : LearnedRoundingMethod
     public override string Source => "Cheng et al., AutoRound, 2309.05516";
 
     /// <inheritdoc/>
+    public override bool HonoursTokenMask => true;
+
+    /// <inheritdoc/>
     public override IReadOnlyList<RecipeOption> Options => [Iterations, LearningRate, Batch, Loss, KeepBest, TrainingOptions.Inside, QuantizedInputs];
 
     /// <inheritdoc/>

@@ -16,6 +16,9 @@ public sealed class FlexRoundMethod : LearnedRoundingMethod
     public override string Source => "Lee et al., FlexRound, ICML 2023";
 
     /// <inheritdoc/>
+    public override bool HonoursTokenMask => true;
+
+    /// <inheritdoc/>
     public override MethodSettings Resolve(MethodRequest request)
     {
         (double rate, GridStart start) = LearningRates.Of(request, ScaleForm.Full);

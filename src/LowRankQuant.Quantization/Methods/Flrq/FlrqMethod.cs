@@ -31,6 +31,9 @@ public sealed class FlrqMethod : QuantizationMethod
     public override string Source => "Gul et al., FLRQ, 2026";
 
     /// <inheritdoc/>
+    public override bool HonoursTokenMask => true;
+
+    /// <inheritdoc/>
     public override IReadOnlyList<RecipeOption> Options => [.. Shared.All, PowerIterations, Sketch, ScalePower, Epochs, Clip];
 
     /// <inheritdoc/>

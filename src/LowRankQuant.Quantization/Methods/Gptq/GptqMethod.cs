@@ -37,6 +37,9 @@ public sealed class GptqMethod : QuantizationMethod
     public override string Source => "Frantar et al., GPTQ, ICLR 2023; Li et al., GPTAQ, 2504.02692";
 
     /// <inheritdoc/>
+    public override bool HonoursTokenMask => true;
+
+    /// <inheritdoc/>
     public override IReadOnlyList<RecipeOption> Options => [ActOrder, StaticGroups, Start, Damping, TrueSequential, Gptaq, CorrectionOptions.ExpertFloor];
 
     /// <inheritdoc/>

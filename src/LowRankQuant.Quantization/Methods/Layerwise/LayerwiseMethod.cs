@@ -48,7 +48,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
         var weights = new QuantizedWeight[slots.Count];
         var reports = new LayerReport[slots.Count];
         var warnings = new List<string>();
-        var statistics = new StageStatistics(context.Block, context.Device, context.StatisticsBytes, context.Cancellation) { FullPrecisionInputs = streams.FullPrecisionInputs };
+        var statistics = new StageStatistics(context.Block, context.Device, context.StatisticsBytes, context.Cancellation) { FullPrecisionInputs = streams.FullPrecisionInputs, Masks = streams.Masks };
         StageQueue? training = KnowsInputs ? new StageQueue(statistics, seen, WindowRange.Training(streams)) : null;
         StageQueue? judging = KnowsInputs && chooses ? new StageQueue(statistics, seen, WindowRange.HeldOut(streams)) : null;
         try

@@ -43,7 +43,7 @@ internal sealed class ResidualMethod(IBlockMethod first, BlockReconstruction rec
         using SlotSwap stored = SlotSwap.Dequantized(block, weights, context.Device);
         BlockStreams streams = context.Streams!;
         var reports = new LayerReport[weights.Count];
-        new StageStatistics(block, context.Device, context.StatisticsBytes, context.Cancellation).Visit(streams.QuantizedInput, WindowRange.Training(streams), advance: false, (_, site, inputs) =>
+        new StageStatistics(block, context.Device, context.StatisticsBytes, context.Cancellation) { Masks = streams.Masks }.Visit(streams.QuantizedInput, WindowRange.Training(streams), advance: false, (_, site, inputs) =>
         {
             foreach (int slot in site.Slots)
                 reports[slot] = LayerReport.Measure(block.Slots[slot].Name, dense[slot], inputs, weights[slot], context.Device.HostWorkers);

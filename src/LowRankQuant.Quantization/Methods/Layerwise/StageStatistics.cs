@@ -18,6 +18,9 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
     /// <summary>What linears get in the full-precision model, where that was kept on the way; it is read in the place of passes through the full-precision block.</summary>
     public RecordedInputs? FullPrecisionInputs { get; init; }
 
+    /// <summary>Which tokens of every window statistics take; null for all. Only for blocks without experts, whose linears get the tokens of a window in order.</summary>
+    public IReadOnlyList<bool[]>? Masks { get; init; }
+
     /// <summary>The stages of the block, found by its first run.</summary>
     /// <param name="stream">Windows at its input.</param>
     public IReadOnlyList<InputStage> Stages(ActivationStream stream) => _stages ??= InputStages.Find(block, () => Run(stream, 0));
@@ -104,12 +107,15 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
                 useQuantized();
                 RunTo(stage, quantizedInput, window, sites, (site, x) => Checked(slots[site - firstSite], () =>
                 {
-                    statistics[site - firstSite].Add(x);
-                    if (cross) Keep(ref kept[site - firstSite], x);
+                    WithMask(window, x, chosen =>
+                    {
+                        statistics[site - firstSite].Add(chosen);
+                        if (cross) Keep(ref kept[site - firstSite], chosen);
+                    });
                 }));
                 if (cross)
                 {
-                    InFullPrecision(stage, fullInput, window, sites, useDense, (site, x) => AddProduct(sums[site - firstSite]!, x, kept[site - firstSite]!));
+                    InFullPrecision(stage, fullInput, window, sites, useDense, (site, x) => WithMask(window, x, chosen => AddProduct(sums[site - firstSite]!, chosen, kept[site - firstSite]!)));
                 }
                 if (!WindowSegments.EndsSegment(i, windows.Count)) continue;
                 for (int site = 0; site < slots.Length; site++)
@@ -197,7 +203,7 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
         {
             cancellation.ThrowIfCancellationRequested();
             using Tensor x = FullPrecisionInputs!.Read(slot, windows.First + i, device);
-            Checked(slot, () => statistics.Add(x));
+            Checked(slot, () => WithMask(windows.First + i, x, statistics.Add));
             if (WindowSegments.EndsSegment(i, windows.Count)) statistics.EndSegment();
         }
         return statistics;
@@ -234,17 +240,20 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
 
     private Dictionary<int, InputStatistics> Collect(IReadOnlyList<int> taken, ActivationStream stream, WindowRange windows, Action<Action<int>> pass)
     {
+        int first = windows.First;
         LinearSlot[] firsts = [.. taken.Select(stage => block.Slots[Stages(stream)[stage].Sites[0].First])];
         InputStatistics[] statistics = [.. firsts.Select(slot => new InputStatistics(slot.InFeatures))];
+        int current = first;
         try
         {
             for (int i = 0; i < firsts.Length; i++)
             {
                 int site = i;
-                firsts[i].InputObserver = x => Checked(firsts[site], () => statistics[site].Add(x));
+                firsts[i].InputObserver = x => Checked(firsts[site], () => WithMask(current, x, statistics[site].Add));
             }
             pass(window =>
             {
+                current = first + window + 1;
                 if (!WindowSegments.EndsSegment(window, windows.Count)) return;
                 foreach (InputStatistics site in statistics) site.EndSegment();
             });
@@ -254,6 +263,26 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
             foreach (LinearSlot slot in firsts) slot.InputObserver = null;
         }
         return taken.Zip(statistics).ToDictionary(pair => pair.First, pair => pair.Second);
+    }
+
+    // The tokens of a window that count, in their order.
+    private void WithMask(int window, Tensor x, Action<Tensor> add)
+    {
+        if (Masks is null)
+        {
+            add(x);
+            return;
+        }
+        bool[] mask = Masks[window];
+        if (mask.Length != x.Rows) throw new ArgumentException($"{block.Name} hands its linears {x.Rows} of {mask.Length} tokens, which cannot be told apart.");
+        int count = mask.Count(counts => counts);
+        if (count == 0) return;
+        using Tensor chosen = device.Empty(count, x.Columns);
+        for (int row = 0, at = 0; row < mask.Length; row++)
+        {
+            if (mask[row]) device.Kernels.Copy(x.RowRange(row, 1), chosen.RowRange(at++, 1));
+        }
+        add(chosen);
     }
 
     private void Checked(LinearSlot slot, Action add)

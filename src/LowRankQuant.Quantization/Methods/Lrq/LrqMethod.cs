@@ -37,6 +37,9 @@ public sealed class LrqMethod : LearnedRoundingMethod
     public override string Source => "Lee et al., LRQ, NAACL 2025";
 
     /// <inheritdoc/>
+    public override bool HonoursTokenMask => true;
+
+    /// <inheritdoc/>
     public override IReadOnlyList<RecipeOption> Options => [Rank, RowOffset, ColumnOffset, .. base.Options];
 
     /// <summary>An option that is a rank of L2 U2.</summary>

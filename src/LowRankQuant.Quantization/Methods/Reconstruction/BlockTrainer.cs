@@ -39,7 +39,7 @@ internal sealed class BlockTrainer : IDisposable
         _input = _device.Empty(rows, columns);
         _target = _device.Empty(rows, columns);
         _metric = metric is null ? null : _device.From(metric, columns, columns);
-        _weights = options.Loss != LossWeighting.Plain ? _device.Empty(rows) : null;
+        _weights = TokenWeights.AreNeeded(options.Loss, streams.Masks) ? _device.Empty(rows) : null;
     }
 
     /// <summary>One forward and backward pass over the given windows and one Adam step; returns the loss before it.</summary>
@@ -112,7 +112,7 @@ internal sealed class BlockTrainer : IDisposable
         Tensor target = _target.RowRange(0, rows);
         for (int i = 0; i < windows.Length; i++) _streams.Target.Read(windows[i], target.RowRange(i * length, length));
         Tensor? weights = _weights?.Slice(0, rows);
-        if (weights is not null) TokenWeights.InverseMeanSquare(target, weights);
+        if (weights is not null) TokenWeights.Fill(weights, target, _options.Loss, _streams.Masks, windows);
         return (_inputs.Forward(_block, tape, windows, _input.RowRange(0, rows)), target, weights);
     }
 }

@@ -6,6 +6,32 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// <summary>Weights of tokens in a loss.</summary>
 internal static class TokenWeights
 {
+    /// <summary>Whether tokens count otherwise than alike.</summary>
+    public static bool AreNeeded(LossWeighting loss, IReadOnlyList<bool[]>? masks) => loss != LossWeighting.Plain || masks is not null;
+
+    /// <summary>Weights of the tokens of windows that lie behind each other: those of the loss, and 0 where the mask of a window leaves a token out.</summary>
+    /// <param name="weights">Filled, [windows * length].</param>
+    /// <param name="target">[windows * length, hidden].</param>
+    /// <param name="loss">How errors are summed.</param>
+    /// <param name="masks">By the number of a window; null for all tokens.</param>
+    /// <param name="windows">Numbers of the windows.</param>
+    public static void Fill(Tensor weights, Tensor target, LossWeighting loss, IReadOnlyList<bool[]>? masks, ReadOnlySpan<int> windows)
+    {
+        if (loss == LossWeighting.Plain) weights.Span.Fill(1);
+        else InverseMeanSquare(target, weights);
+        if (masks is null) return;
+        Span<float> values = weights.Span;
+        int length = values.Length / windows.Length;
+        for (int w = 0; w < windows.Length; w++)
+        {
+            bool[] mask = masks[windows[w]];
+            for (int i = 0; i < length; i++)
+            {
+                if (!mask[i]) values[(w * length) + i] = 0;
+            }
+        }
+    }
+
     /// <summary>weights[r] = 1 / mean over j of target[r, j]^2, at most 1e12: a token whose target is zero has no scale to be relative to.</summary>
     public static void InverseMeanSquare(Tensor target, Tensor weights)
     {

@@ -9,7 +9,7 @@ public sealed record RecipeDocument(RecipeRequest Request, RecipeTexts Texts);
 public sealed record RecipeTexts
 {
     /// <summary>Keys under <c>data</c> beside calibration and the numbers of windows.</summary>
-    public static IReadOnlyList<string> DataKeys { get; } = ["calibration_format", "text_field", "add_bos"];
+    public static IReadOnlyList<string> DataKeys { get; } = ["calibration_format", "text_field", "add_bos", "chat_template_kwargs", "assistant_only"];
 
     /// <summary>Keys under <c>evaluation</c>.</summary>
     public static IReadOnlyList<string> EvaluationKeys { get; } = ["eval_text", "eval_text_format", "join_rows", "eval_windows", "eval_context", "in_depth", "swap_windows"];

@@ -24,7 +24,7 @@ namespace LowRankQuant.Quantization.Recipes.Files;
 /// embedding, head: 8 | 4 | off
 /// target:   engine, on_misfit, tensor_parallel; or the engine alone
 /// stages:   in order: transforms (NAME: its options; none for not even the scheme's), the method, perhaps at last tune: steps, rate, code_rate, batch, samples
-/// data:     calibration (files, or self), calibration_format, text_field, add_bos, samples, held_out, sequence_length
+/// data:     calibration (files, folders, patterns, data sets by name, each perhaps with =WEIGHT; or self), calibration_format, text_field, add_bos, chat_template_kwargs, assistant_only, samples, held_out, sequence_length
 /// evaluation: eval_text, eval_text_format, join_rows, eval_windows, eval_context, in_depth (true), swap_windows
 /// output:   format, adapter_form, shard_size
 /// precision: fp32 | bf16

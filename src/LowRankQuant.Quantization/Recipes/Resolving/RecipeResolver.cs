@@ -105,7 +105,7 @@ public static class RecipeResolver
             MethodSettings settings = Settings(method, values, grid, problems, Notes);
             inputs.Check(activations, cache, transforms, settings, [.. linears.Select(OwnGrid).Distinct()]);
             CheckFloats(method, [.. linears.Select(OwnGrid).Distinct()]);
-            return new Recipe
+            var recipe = new Recipe
             {
                 Method = settings,
                 Blocks = new BlockResolver(catalog, request, layout.Blocks.Count, problems).Resolve(method, settings, seed, OfBlock),
@@ -132,6 +132,8 @@ public static class RecipeResolver
                 Tuning = new TuningResolver(request, method, problems, Notes).Resolve(
                     bits, blocks ? Names(linears) : Names(linears.Where(linear => OwnGrid(linear) is not UniformGrid)), linears.Count, layout.LinearWeights, windows.Samples, windows.HeldOut),
             };
+            if (request.AssistantOnly) MaskResolver.Check(catalog, recipe, linears, problems);
+            return recipe;
 
             MethodSettings Settings(QuantizationMethod how, OptionValues asked, WeightGrid its, List<string> wrong, List<string> notes) => how.Resolve(new MethodRequest
             {

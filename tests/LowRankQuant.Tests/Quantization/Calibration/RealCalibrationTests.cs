@@ -29,7 +29,7 @@ public sealed class RealCalibrationTests
     public void PublishedJsonLines_AreRead()
     {
         string[] files = [.. new[] { "c4-sample.01.json.gz", "c4-sample.02.json.gz", "c4_100_domains_guardian.jsonl.gz" }.Select(name => TestData.Path("data", "c4", name))];
-        CalibrationSet set = Demo(new CalibrationOptions { Sources = files, Samples = 80, SequenceLength = 256 });
+        CalibrationSet set = Demo(new CalibrationOptions { Sources = [.. files], Samples = 80, SequenceLength = 256 });
         ITokenizer tokenizer = TokenizerJson.Load(Path.Combine(TestData.Demo, "tokenizer.json"));
         Assert.StartsWith("The woman who died after falling from a bridge", tokenizer.Decode(set.Windows[0], skipSpecialTokens: true));
         Assert.True(set.Documents > 20, $"{set.Documents} documents");

@@ -1,16 +1,21 @@
-namespace LowRankQuant.Evaluation;
+namespace LowRankQuant.Quantization.Texts;
 
-/// <summary>The text of rows joined by <c>"\n\n"</c>, made as it is read.</summary>
+/// <summary>The text of rows with something between them, made as it is read.</summary>
 /// <param name="rows">The rows; enumerated once.</param>
-internal sealed class JoinedRows(IEnumerable<string> rows) : TextReader
+/// <param name="between">What stands between them; not empty.</param>
+internal sealed class JoinedRows(IEnumerable<string> rows, string between = JoinedRows.BlankLine) : TextReader
 {
-    private const string Between = "\n\n";
+    /// <summary>What papers put between the rows of WikiText-2.</summary>
+    public const string BlankLine = "\n\n";
 
     private readonly IEnumerator<string> _rows = rows.GetEnumerator();
     private string _part = "";
     private int _at;
     private bool _begun;
     private bool _between;
+
+    /// <summary>What a join puts between rows.</summary>
+    public static string Between(TextJoin join) => join == TextJoin.Spaces ? " " : BlankLine;
 
     /// <inheritdoc/>
     public override int Read(Span<char> buffer)
@@ -58,7 +63,7 @@ internal sealed class JoinedRows(IEnumerable<string> rows) : TextReader
                 continue;
             }
             if (!_rows.MoveNext()) return false;
-            (_part, _at, _between) = _begun ? (Between, 0, true) : (_rows.Current, 0, false);
+            (_part, _at, _between) = _begun ? (between, 0, true) : (_rows.Current, 0, false);
             _begun = true;
         }
         while (_at == _part.Length);

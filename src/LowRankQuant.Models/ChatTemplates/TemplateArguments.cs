@@ -1,0 +1,72 @@
+using System.Text.Json;
+
+namespace LowRankQuant.Models.ChatTemplates;
+
+/// <summary>What a chat template gets beside the messages: tools, and variables of its own such as <c>enable_thinking</c>.</summary>
+public sealed class TemplateArguments
+{
+    private const int DeepestNesting = 32;
+
+    // What rendering sets itself.
+    private static readonly string[] Given = ["messages", "bos_token", "eos_token", "add_generation_prompt", "tools", "documents"];
+
+    private readonly Dictionary<string, object?> _values = new(StringComparer.Ordinal);
+
+    /// <summary>None.</summary>
+    public static TemplateArguments None { get; } = new();
+
+    /// <summary>The JSON that they were given as; empty for none.</summary>
+    public string Text { get; private init; } = "";
+
+    /// <summary>Names of the variables.</summary>
+    public IReadOnlyCollection<string> Names => _values.Keys;
+
+    /// <summary>The tools; null for none.</summary>
+    internal object? Tools { get; private init; }
+
+    internal IReadOnlyDictionary<string, object?> Values => _values;
+
+    /// <summary>Variables from a JSON object.</summary>
+    /// <param name="json">Such as <c>{"enable_thinking": false}</c>.</param>
+    /// <exception cref="ChatTemplateException">It is none, or sets what rendering sets itself.</exception>
+    public static TemplateArguments Parse(string json)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = DeepestNesting, AllowDuplicateProperties = false });
+            if (document.RootElement.ValueKind != JsonValueKind.Object) throw new ChatTemplateException("must be a JSON object such as {\"enable_thinking\": false}.");
+            var arguments = new TemplateArguments { Text = json };
+            foreach (JsonProperty property in document.RootElement.EnumerateObject())
+            {
+                if (property.Name.Length == 0 || !property.Name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_')) throw new ChatTemplateException($"'{property.Name}' is no name of a variable.");
+                if (Given.Contains(property.Name)) throw new ChatTemplateException($"'{property.Name}' is set by what is rendered and cannot be given.");
+                arguments._values.Add(property.Name, ValueOf(property.Value));
+            }
+            return arguments;
+        }
+        catch (JsonException failure)
+        {
+            throw new ChatTemplateException($"must be a JSON object such as {{\"enable_thinking\": false}}: {failure.Message}", failure);
+        }
+    }
+
+    /// <summary>The same with tools.</summary>
+    /// <param name="tools">A JSON array of tools.</param>
+    public TemplateArguments With(JsonElement tools)
+    {
+        var arguments = new TemplateArguments { Text = Text, Tools = ValueOf(tools) };
+        foreach ((string name, object? value) in _values) arguments._values.Add(name, value);
+        return arguments;
+    }
+
+    private static object? ValueOf(JsonElement element) => element.ValueKind switch
+    {
+        JsonValueKind.String => element.GetString(),
+        JsonValueKind.Number => element.TryGetInt64(out long whole) ? whole : element.GetDouble(),
+        JsonValueKind.True => true,
+        JsonValueKind.False => false,
+        JsonValueKind.Array => element.EnumerateArray().Select(ValueOf).ToList(),
+        JsonValueKind.Object => element.EnumerateObject().ToDictionary(property => property.Name, property => ValueOf(property.Value), StringComparer.Ordinal),
+        _ => null,
+    };
+}
