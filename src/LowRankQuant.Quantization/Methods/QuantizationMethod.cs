@@ -31,6 +31,9 @@ public abstract class QuantizationMethod
     /// <summary>Whether it works on grids whose codes are floats.</summary>
     public virtual bool TakesFloatGrids => false;
 
+    /// <summary>Whether it works on grids with a float minimum per group.</summary>
+    public virtual bool TakesAffineGrids => false;
+
     /// <summary>Calibration windows where nobody says how many.</summary>
     /// <param name="values">What was asked for.</param>
     /// <param name="preset">The preset.</param>
