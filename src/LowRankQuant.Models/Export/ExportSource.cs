@@ -57,7 +57,7 @@ public sealed class ExportSource
     /// <summary>Linears of the blocks that are kept as floats.</summary>
     public IReadOnlyList<string> DenseLinears => _parts.Value.Dense;
 
-    /// <summary>Linears that are stored in few bits on a grid without integer zero points, so that no container can take them over.</summary>
+    /// <summary>Linears that are stored in few bits on a grid with neither integer zero points nor float minima, so that no container can take them over.</summary>
     public IReadOnlyList<string> OffGrid => _parts.Value.OffGrid;
 
     /// <summary>Linears on two-level grids, which GGUF's blocks alone hold.</summary>
