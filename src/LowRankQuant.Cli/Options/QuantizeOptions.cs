@@ -70,12 +70,12 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     public Option<string?> Bits { get; } = Create("--bits", "N", "Bits per weight, 2 to 8 (default: 4).");
 
     public Option<string?> Grid { get; } = Create(
-        "--grid", "NAME", $"A grid of two levels, as llama.cpp's blocks have, or of floats, as GPUs multiply them: {NamedGrids.Names}; decides bits, groups and symmetry.");
+        "--grid", "NAME", $"A grid of two levels, as llama.cpp's blocks have, of floats, as GPUs multiply them, or with float minima: {NamedGrids.Names}; decides bits, groups and symmetry.");
 
     public Option<string[]?> Layers { get; } = new("--layers")
     {
         HelpName = "PATTERN=GRID",
-        Description = "A grid of their own for layers whose path the pattern matches (down_proj, layers.0.*, re:layers\\.(0|31)\\.): a grid with a name, or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k; or keep: they stay in their own type, as routers and small gates do unless a pattern ends with their name in full. Commas between several, the last that matches counts.",
+        Description = "A grid of their own for layers whose path the pattern matches (down_proj, layers.0.*, re:layers\\.(0|31)\\.): a grid with a name, or BITS[:GROUP][:symmetric|asymmetric|affine], such as down_proj=q4_k; or keep: they stay in their own type, as routers and small gates do unless a pattern ends with their name in full. Commas between several, the last that matches counts.",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
@@ -98,6 +98,9 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
         "--group-size", "N", "Weights of a row that share a scale, or channel (a whole row), or tensor (a whole matrix; rtn only) (default: channel).");
 
     public Option<bool?> Symmetric { get; } = new("--symmetric") { HelpName = "true|false", Description = "A grid without zero points (default: false)." };
+
+    public Option<string?> Zeros { get; } = Create(
+        "--zeros", "float|integer", "What groups store beside their scale: a float minimum, which MLX and llama.cpp's Q4_1 and Q5_1 hold, or an integer zero point, which most do (default: integer).");
 
     public MethodOptionSet OfMethods { get; } = new(catalog);
 
@@ -192,7 +195,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     private IEnumerable<Option> More =>
     [
-        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, ChatArguments, AssistantOnly, EvalTextFormat, JoinRows, EvalContext, SwapWindows,
+        Activations, ActivationRange, PerToken, Cache, CacheRange, Keys, Transform, Zeros, Layers, Embedding, Head, OnMisfit, TensorParallel, ScaleType, HeldOut, SequenceLength, Seed, CalibrationFormat, TextField, AddBos, ChatArguments, AssistantOnly, EvalTextFormat, JoinRows, EvalContext, SwapWindows,
         TuneSteps, TuneRate, TuneCodeRate, TuneBatch, TuneSamples, Format, AdapterForm, ShardSize, Kernels, Precision, Blocks, RedoBlocks,
     ];
 
@@ -244,6 +247,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
             Granularity = granularity ?? basis.Granularity,
             GroupSize = granularity is null ? basis.GroupSize : groupSize,
             Symmetric = reader.Flag(Symmetric) ?? basis.Symmetric,
+            Zeros = reader.Choice(Zeros, GridNames.Zeros) ?? basis.Zeros,
             ScaleType = reader.Choice(ScaleType, GridNames.ScaleTypes) ?? basis.ScaleType,
             Precision = reader.Choice(Precision, PrecisionNames.All) ?? basis.Precision,
             Seed = reader.UnsignedLong(Seed) ?? basis.Seed,

@@ -48,6 +48,7 @@ internal static class RunHeader
         string start = $"{grid.Bits}-bit weights, {(grid.Symmetric ? "symmetric" : "asymmetric")}, ";
         if (grid is TwoLevelGrid native) return $"{start}llama.cpp's {native.Name} blocks (groups of {native.GroupSize})";
         if (grid is FloatGrid floats) return $"{grid.Bits}-bit float weights ({floats.Codes}), {FloatScales(floats, Choices.Of(GridNames.ScaleTypes, scales))}";
+        if (grid is AffineGrid affine) return $"{start}one {Choices.Of(GridNames.ScaleTypes, scales)} scale and float minimum per group of {affine.GroupSize}";
         var uniform = (UniformGrid)grid;
         string share = uniform.Granularity switch { Granularity.Tensor => "matrix", Granularity.Channel => "output channel", _ => $"group of {uniform.GroupSize}" };
         string type = Choices.Of(GridNames.ScaleTypes, scales);

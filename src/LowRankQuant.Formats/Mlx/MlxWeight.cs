@@ -53,6 +53,16 @@ public sealed record MlxWeight(int OutFeatures, int InFeatures, MlxLayout Layout
         return new UniformWeight(OutFeatures, InFeatures, grid, Codes, Scales, symmetric ? null : zeros, Type);
     }
 
+    /// <summary>The same weight with its minima as biases; nothing is rounded.</summary>
+    /// <param name="weight">A weight in groups of 32, 64 or 128; its branch is left out.</param>
+    public static MlxWeight FromAffine(AffineWeight weight) => new(
+        weight.OutFeatures, weight.InFeatures, new MlxLayout(weight.Grid.Bits, weight.Grid.GroupSize), weight.ScaleType, weight.Codes, weight.Scales, weight.Minima);
+
+    /// <summary>The weight with its biases as minima; null where a scale is 0, or codes have 1 bit. MLX rounds twice to the type of the scales, which is left to who computes.</summary>
+    public AffineWeight? ToAffine() => Layout.Bits < UniformGrid.MinBits || Array.IndexOf(Scales, 0f) >= 0
+        ? null
+        : new AffineWeight(OutFeatures, InFeatures, new AffineGrid(Layout.Bits, Layout.GroupSize), Codes, Scales, Biases, Type);
+
     /// <summary>Writes the values that MLX computes with.</summary>
     /// <param name="destination">[out, in].</param>
     public void Dequantize(Span<float> destination)

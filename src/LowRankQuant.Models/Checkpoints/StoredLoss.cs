@@ -30,6 +30,7 @@ internal static class StoredLoss
             {
                 UniformWeight { Grid.Granularity: Granularity.Tensor } uniform => uniform.Scales[0],
                 UniformWeight uniform => uniform.Scales[group],
+                AffineWeight affine => affine.Scales[group],
                 TwoLevelWeight two => two.Scales.Scale(group / two.Grid.GroupsPerBlock, group),
                 _ => 0,
             };

@@ -14,6 +14,7 @@ public sealed class ExportSource
     private const string Weight = ".weight";
     private readonly Lazy<Parts> _parts;
     private readonly Lazy<IReadOnlyList<ExportLinear>> _stored;
+    private readonly Lazy<IReadOnlyList<ExportAffine>> _storedAffine;
     private readonly Lazy<FolderForm> _form;
 
     /// <summary>Looks at a model.</summary>
@@ -24,6 +25,7 @@ public sealed class ExportSource
         (Checkpoint, Adapter) = checkpoint is AdaptedCheckpoint adapted ? (adapted.Base, adapted.Adapter) : (checkpoint, null);
         _parts = new Lazy<Parts>(Divide);
         _stored = new Lazy<IReadOnlyList<ExportLinear>>(Joined);
+        _storedAffine = new Lazy<IReadOnlyList<ExportAffine>>(JoinedAffine);
         _form = new Lazy<FolderForm>(() => FolderForm.Of(Checkpoint));
     }
 
@@ -55,11 +57,17 @@ public sealed class ExportSource
     /// <summary>Linears of the blocks that are kept as floats.</summary>
     public IReadOnlyList<string> DenseLinears => _parts.Value.Dense;
 
-    /// <summary>Linears that are stored in few bits on a grid without integer zero points, so that no container can take them over.</summary>
+    /// <summary>Linears that are stored in few bits on a grid with neither integer zero points nor float minima, so that no container can take them over.</summary>
     public IReadOnlyList<string> OffGrid => _parts.Value.OffGrid;
 
     /// <summary>Linears on two-level grids, which GGUF's blocks alone hold.</summary>
     public IReadOnlyList<string> TwoLevel => _parts.Value.TwoLevel;
+
+    /// <summary>Linears with float minima, which MLX and some of GGUF's blocks hold, in model order.</summary>
+    public IReadOnlyList<ExportAffine> Affine => _parts.Value.Affine;
+
+    /// <summary>The same as folders of the family hold them: those that are stored together are one where they lie on one grid.</summary>
+    public IReadOnlyList<ExportAffine> StoredAffine => _storedAffine.Value;
 
     /// <summary>Whether the output head is quantized.</summary>
     public bool HeadIsQuantized => Linears.Any(linear => linear.Module + Weight == Family.HeadName);
@@ -75,7 +83,7 @@ public sealed class ExportSource
     {
         get
         {
-            HashSet<string> quantized = [.. Linears.Select(linear => linear.Module + Weight)];
+            HashSet<string> quantized = [.. Linears.Select(linear => linear.Module + Weight), .. Affine.Select(linear => linear.Module + Weight)];
             return Checkpoint.TensorNames.Where(name => !quantized.Contains(name));
         }
     }
@@ -92,6 +100,13 @@ public sealed class ExportSource
         }
         OrderedWeight[] parts = [.. linear.Parts.Parts.Select(part => Checkpoint.ReadOrdered(part.Module + Weight)!)];
         return new OrderedWeight((UniformWeight)linear.Parts.Join([.. parts.Select(part => part.Weight)])!, parts[0].Columns);
+    }
+
+    /// <summary>Codes, scales and minima of a linear, also of one that is several.</summary>
+    public AffineWeight Load(ExportAffine linear)
+    {
+        AffineWeight Read(string module) => Checkpoint.ReadQuantized(module + Weight) as AffineWeight ?? throw new InvalidOperationException($"'{module}' had float minima and has none any more.");
+        return linear.Parts is null ? Read(linear.Module) : (AffineWeight)linear.Parts.Join([.. linear.Parts.Parts.Select(part => Read(part.Module))])!;
     }
 
     private List<ExportLinear> Joined()
@@ -122,6 +137,25 @@ public sealed class ExportSource
         }
     }
 
+    private List<ExportAffine> JoinedAffine()
+    {
+        var linears = new List<ExportAffine>();
+        Dictionary<string, ExportAffine> known = Affine.ToDictionary(linear => linear.Module, StringComparer.Ordinal);
+        var done = new HashSet<string>(StringComparer.Ordinal);
+        foreach (ExportAffine linear in Affine.Where(linear => !done.Contains(linear.Module)))
+        {
+            bool IsAlike((string Module, StoredView View) part) => known.GetValueOrDefault(part.Module) is { } twin && twin.Grid == linear.Grid && twin.ScaleType == linear.ScaleType;
+            if (Form.FusedOf(linear.Module) is not { } module || !module.Parts.All(IsAlike))
+            {
+                linears.Add(linear);
+                continue;
+            }
+            done.UnionWith(module.Parts.Select(part => part.Module));
+            linears.Add(linear with { Module = module.Name, OutFeatures = module.OutFeatures, InFeatures = module.InFeatures, Parts = module });
+        }
+        return linears;
+    }
+
     private sealed class Orders : IEqualityComparer<int[]>
     {
         public bool Equals(int[]? x, int[]? y) => x.AsSpan().SequenceEqual(y);
@@ -132,6 +166,7 @@ public sealed class ExportSource
     private Parts Divide()
     {
         var linears = new List<ExportLinear>();
+        var affine = new List<ExportAffine>();
         List<string> dense = [], offGrid = [], twoLevel = [];
         const int PlainFloatBits = 16;
         foreach ((string module, int outFeatures, int inFeatures, bool keptByDefault) in Modules())
@@ -149,16 +184,15 @@ public sealed class ExportSource
                 continue;
             }
             bool isAround = name == Family.HeadName || name == Family.EmbeddingName;
-            if ((!isAround || IsOurs) && Checkpoint.ReadQuantized(name) is TwoLevelWeight)
-            {
-                twoLevel.Add(module);
-                continue;
-            }
+            QuantizedWeight? other = !isAround || IsOurs ? Checkpoint.ReadQuantized(name) : null;
+            if (other is TwoLevelWeight) twoLevel.Add(module);
+            else if (other is AffineWeight minima) affine.Add(new ExportAffine(module, minima.OutFeatures, minima.InFeatures, minima.Grid, minima.ScaleType));
+            if (other is TwoLevelWeight or AffineWeight) continue;
             if (isAround || keptByDefault) continue;
             long count = Checkpoint.ShapeOf(name).Aggregate(1L, (product, size) => product * size);
             (Checkpoint.StoredBitsOf(name) < PlainFloatBits * count ? offGrid : dense).Add(module);
         }
-        return new Parts(linears, dense, offGrid, twoLevel);
+        return new Parts(linears, affine, dense, offGrid, twoLevel);
     }
 
     // Routers and other small gates are among the linears where they are codes; else they are floats like norms.
@@ -171,8 +205,8 @@ public sealed class ExportSource
     }
 
     // The containers in which runs store an embedding as codes.
-    private bool IsOurs => Checkpoint is HuggingFaceCheckpoint { Container: CompressedTensorsContainer or TwoLevelContainer };
+    private bool IsOurs => Checkpoint is HuggingFaceCheckpoint { Container: CompressedTensorsContainer or TwoLevelContainer or AffineContainer };
 
     private sealed record Parts(
-        IReadOnlyList<ExportLinear> Linears, IReadOnlyList<string> Dense, IReadOnlyList<string> OffGrid, IReadOnlyList<string> TwoLevel);
+        IReadOnlyList<ExportLinear> Linears, IReadOnlyList<ExportAffine> Affine, IReadOnlyList<string> Dense, IReadOnlyList<string> OffGrid, IReadOnlyList<string> TwoLevel);
 }

@@ -27,6 +27,9 @@ public abstract class FolderExporter : IExporter
     /// <summary>Strings of <c>__metadata__</c>; null for those of PyTorch.</summary>
     protected virtual IReadOnlyDictionary<string, string>? Metadata => null;
 
+    /// <summary>Whether the container holds linears with float minima.</summary>
+    protected virtual bool HoldsMinima => false;
+
     /// <summary>Whether the container keeps quantizers of activations and caches.</summary>
     protected virtual bool KeepsQuantizers => false;
 
@@ -80,6 +83,12 @@ public abstract class FolderExporter : IExporter
     /// <summary>Tensors of one linear.</summary>
     protected abstract IEnumerable<PendingTensor> LinearTensors(ExportSource source, ExportLinear linear, ExportOptions options);
 
+    /// <summary>Misfits of one linear with float minima, where the container holds such.</summary>
+    protected virtual IEnumerable<Misfit> LinearMisfits(ExportAffine linear) => [];
+
+    /// <summary>Tensors of one linear with float minima, where the container holds such.</summary>
+    protected virtual IEnumerable<PendingTensor> LinearTensors(ExportSource source, ExportAffine linear) => [];
+
     /// <summary>Adds what the container says in config.json, and writes whatever other files it has.</summary>
     protected abstract void WriteConfig(ExportSource source, ExportOptions options, JsonObject config, string folder);
 
@@ -87,7 +96,7 @@ public abstract class FolderExporter : IExporter
     private protected static IReadOnlyList<string> DenseModules(ExportSource source)
     {
         List<string> dense = [.. DenseLinears(source)];
-        HashSet<string> known = [.. source.Linears.Select(linear => linear.Module), .. source.DenseLinears, .. source.OffGrid, .. source.TwoLevel, source.Head];
+        HashSet<string> known = [.. source.Linears.Select(linear => linear.Module), .. source.DenseLinears, .. source.OffGrid, .. source.TwoLevel, .. source.Affine.Select(linear => linear.Module), source.Head];
         dense.AddRange(source.Checkpoint.OtherMatrices(known.Contains));
         return dense;
     }
@@ -122,6 +131,7 @@ public abstract class FolderExporter : IExporter
         List<PendingTensor> tensors =
         [
             .. source.StoredLinears.SelectMany(linear => LinearTensors(source, linear, options)),
+            .. HoldsMinima ? source.StoredAffine.SelectMany(linear => LinearTensors(source, linear)) : [],
             .. source.Form.Tensors(source.OtherTensors, type, name => source.Checkpoint.Store(name, source.Checkpoint.OwnTypeOf(name) ?? type)),
             .. KeepsQuantizers && !options.WeightsOnly ? source.Checkpoint.Quantizers?.Tensors ?? [] : [],
         ];
@@ -141,7 +151,9 @@ public abstract class FolderExporter : IExporter
         misfits.AddRange(source.OffGrid.Select(module => new Misfit(module, "it lies on no uniform grid with integer zero points", "export `to` dense")));
         misfits.AddRange(source.TwoLevel.Select(module =>
             new Misfit(module, "its grid has two levels of scales, which only gguf holds", "export `to` gguf or dense")));
-        if (source.StoredLinears.Count == 0)
+        if (!HoldsMinima)
+            misfits.AddRange(source.Affine.Select(linear => new Misfit(linear.Module, $"{linear.Grid} stores a float minimum per group, which only mlx and gguf hold", "export `to` mlx, gguf or dense, or quantize again with `zeros` integer")));
+        if (source.StoredLinears.Count == 0 && (!HoldsMinima || source.StoredAffine.Count == 0))
         {
             if (misfits.Count == 0)
                 misfits.Add(new Misfit(source.Checkpoint.Location, "no linear is stored on an integer grid", "quantize it first, or export `to` dense"));
@@ -153,6 +165,7 @@ public abstract class FolderExporter : IExporter
             OrderedWeight weight = source.Load(linear);
             misfits.AddRange(LinearMisfits(linear, weight.Weight, options));
         }
+        if (HoldsMinima) misfits.AddRange(source.StoredAffine.SelectMany(LinearMisfits));
         return misfits;
     }
 }

@@ -55,7 +55,7 @@ public sealed class GgufModelExporter : IExporter
         if (model is not GgufCheckpoint && model.Architecture.Gguf is { } form)
         {
             warnings.AddRange(form.Warnings);
-            HashSet<string> quantized = [.. source.Linears.Select(linear => linear.Module), .. source.TwoLevel];
+            HashSet<string> quantized = [.. source.Linears.Select(linear => linear.Module), .. source.TwoLevel, .. source.Affine.Select(linear => linear.Module)];
             if (GgufTensorPlan.Turned(form, model.Layout, name => quantized.Contains(name[..^".weight".Length])) is { } turned) warnings.Add(turned);
         }
         return [.. warnings, .. GgufTokenizerPlan.For(model, options.Gguf).Warnings];

@@ -80,7 +80,7 @@ public sealed class CheckpointVerifier
         {
             Kind = _container.Kind,
             Tensors = names.Length,
-            Linears = _stored.Linears.Count,
+            Linears = _stored.Linears.Count + _stored.Affine.Count,
             ComparedByCodes = _byCodes,
             ComparedByValues = _byValues,
             Branches = _branches,
@@ -116,7 +116,7 @@ public sealed class CheckpointVerifier
         if (linear is null && !IsDense && run.ReadQuantized(name) is { } other)
         {
             QuantizedWeight? held = _stored.Checkpoint.ReadQuantized(name);
-            if (held is not null || _run.TwoLevel.Contains(name[..^Weight.Length]))
+            if (held is not null || other is AffineWeight || _run.TwoLevel.Contains(name[..^Weight.Length]))
             {
                 CompareOther(name, values, other, held);
                 return;
@@ -146,12 +146,18 @@ public sealed class CheckpointVerifier
         Difference? unlike = null;
         if (actual?.GetType() == expected.GetType()) _byCodes++;
         if (expected is TwoLevelWeight native && actual is TwoLevelWeight held) unlike = WeightComparer.Compare(name, native, held);
+        else if (expected is AffineWeight minima && actual is AffineWeight same) unlike = WeightComparer.Compare(name, minima, same, InBlocks);
         else if (expected is FloatWeight floats && actual is FloatWeight others) unlike = WeightComparer.Compare(name, floats, others);
         else if (expected is UniformWeight run && actual is UniformWeight stored)
             unlike = WeightComparer.Compare(name, new OrderedWeight(run, null), new OrderedWeight(stored, null), InBlocks);
         _byValues++;
         var wanted = new float[values.Length];
-        expected.Dequantize(wanted);
+        if (expected is AffineWeight affine && Layout is { } layout)
+        {
+            layout.Round(affine.WithBranch(null), wanted);
+            ((HuggingFaceCheckpoint)_stored.Checkpoint).ReadRounded(name, values);
+        }
+        else expected.Dequantize(wanted);
         if ((unlike ?? WeightComparer.Compare(name, wanted, values)) is { } difference) _differences.Add(difference);
     }
 

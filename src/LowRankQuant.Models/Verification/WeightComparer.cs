@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics;
 using LowRankQuant.Formats;
 using LowRankQuant.Numerics.Quantized;
 
@@ -71,6 +72,29 @@ internal static class WeightComparer
             int at = expected.CommonPrefixLength(actual);
             return at == expected.Length ? null : new Difference(
                 tensor, string.Create(CultureInfo.InvariantCulture, $"{what} {at % perRow} of row {at / perRow} is {actual[at]}, the run has {expected[at]}"));
+        }
+    }
+
+    /// <summary>The first difference of two weights with float minima: codes, scales, minima. One may have larger groups than the other, whose numbers the other then repeats.</summary>
+    /// <param name="tensor">Name, for the result.</param>
+    /// <param name="run">The run's weight.</param>
+    /// <param name="stored">The container's weight.</param>
+    /// <param name="mayBeWider">Whether the container may hold the codes in more bits.</param>
+    /// <returns>Null when the two are the same.</returns>
+    public static Difference? Compare(string tensor, AffineWeight run, AffineWeight stored, bool mayBeWider = false)
+    {
+        if (CompareShapes(tensor, run, stored) is { } shape) return shape;
+        if (stored.Grid.Bits != run.Grid.Bits && !(mayBeWider && stored.Grid.Bits > run.Grid.Bits)) return new Difference(tensor, $"{stored.Grid.Bits} bits, the run has {run.Grid.Bits}");
+        if (FirstCode(tensor, run.InFeatures, run.Codes, stored.Codes) is { } code) return code;
+        int size = (int)BigInteger.GreatestCommonDivisor(run.Grid.GroupSize, stored.Grid.GroupSize), groups = run.InFeatures / size;
+        AffineWeight wanted = run.InGroupsOf(size), found = stored.InGroupsOf(size);
+        return First("scale", wanted.Scales, found.Scales) ?? First("minimum", wanted.Minima, found.Minima);
+
+        Difference? First(string what, float[] expected, float[] actual)
+        {
+            int at = expected.AsSpan().CommonPrefixLength(actual);
+            return at == expected.Length ? null : new Difference(
+                tensor, string.Create(CultureInfo.InvariantCulture, $"{what} at [{at / groups}, {at % groups * size}] is {actual[at]:R}, the run has {expected[at]:R}"));
         }
     }
 

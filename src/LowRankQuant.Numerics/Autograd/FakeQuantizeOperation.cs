@@ -27,7 +27,7 @@ public static class FakeQuantizeOperation
             tape.Kernels.MatMul(p.Left.Value, false, p.Right!.Value, false, residue!, accumulate: false);
             delta = residue;
         }
-        var arguments = new Saved(p, p.ZeroPoint is { } zero ? WholeZeros(tape, zero.Value, p.MaxCode) : p.Zero, delta, quantized, residue, slope);
+        var arguments = new Saved(p, p.ZeroPoint is { } zero ? Zeros(tape, zero.Value, p) : p.Zero, delta, quantized, residue, slope);
         tape.Kernels.FakeQuantizeForward(arguments.ToArguments());
         Variable output = tape.Output(quantized, learns);
         tape.Record(output, () => Backward(tape, arguments, output.Gradient!));
@@ -53,11 +53,11 @@ public static class FakeQuantizeOperation
         tape.Kernels.Multiply(tape.Precision, p.Left.Value, true, dDelta!, false, p.Right.GradientTarget(tape, out _), accumulate: false);
     }
 
-    private static Tensor WholeZeros(Tape tape, Tensor zero, int maxCode)
+    private static Tensor Zeros(Tape tape, Tensor learned, FakeQuantizeParameters parameters)
     {
-        Tensor whole = tape.Rent(zero.Shape);
-        whole.CopyFrom([.. zero.ToArray().Select(value => (float)FakeQuantizeParameters.WholeZero(value, maxCode))]);
-        return whole;
+        Tensor zeros = tape.Rent(learned.Shape);
+        zeros.CopyFrom([.. learned.ToArray().Select(parameters.ZeroOf)]);
+        return zeros;
     }
 
     // The kernels' argument types are ref structs, which a closure cannot keep.
@@ -116,7 +116,7 @@ public sealed record FakeQuantizeParameters
     public Variable? Offset { get; init; }
 
     /// <summary>
-    /// Zero points that are learned, [outFeatures, groups], in units of <see cref="ZeroUnit"/> codes and rounded to whole ones in the forward pass; null where <see cref="Zero"/> stays. The
+    /// Zero points that are learned, [outFeatures, groups], in units of <see cref="ZeroUnit"/> codes and, unless minima are stored as floats, rounded to whole ones in the forward pass; null where <see cref="Zero"/> stays. The
     /// gradient counts the unit as 1: whoever steps by signs or by Adam takes no notice.
     /// </summary>
     public Variable? ZeroPoint { get; init; }
@@ -126,6 +126,12 @@ public sealed record FakeQuantizeParameters
 
     /// <summary>The zero point that a learned number stands for.</summary>
     public static int WholeZero(float learned, int maxCode) => (int)Math.Clamp(MathF.Round(learned * ZeroUnit), 0, maxCode);
+
+    /// <summary>Whether learned zero points are whole codes; not where a minimum is stored as a float.</summary>
+    public bool HasWholeZeros { get; init; } = true;
+
+    /// <summary>The zero point that a learned number stands for here.</summary>
+    public float ZeroOf(float learned) => HasWholeZeros ? WholeZero(learned, MaxCode) : learned * ZeroUnit;
 
     /// <summary>Half the width of the ramps that stand for the jumps of the rounding; 0 for rounding (<see cref="FakeQuantizeArguments.Softness"/>).</summary>
     public float Softness { get; init; }

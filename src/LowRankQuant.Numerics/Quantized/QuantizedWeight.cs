@@ -2,7 +2,7 @@ namespace LowRankQuant.Numerics.Quantized;
 
 /// <summary>
 /// What every method produces and every format stores: integer codes, what turns them into floats exactly as stored, and optionally a low-rank branch.
-/// Never holds floats that a writer could round again. <see cref="UniformWeight"/>, <see cref="TwoLevelWeight"/> and <see cref="FloatWeight"/> are the kinds there are.
+/// Never holds floats that a writer could round again. <see cref="UniformWeight"/>, <see cref="AffineWeight"/>, <see cref="TwoLevelWeight"/> and <see cref="FloatWeight"/> are the kinds there are.
 /// </summary>
 public abstract class QuantizedWeight
 {

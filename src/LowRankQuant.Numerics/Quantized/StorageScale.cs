@@ -36,6 +36,16 @@ public static class StorageScale
         return (float)(Math.Round(value / unit) * unit);
     }
 
+    /// <summary>Rounds the value of a code, such as a minimum, to the nearest value of <paramref name="type"/> (ties to even); it may be 0 or negative.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is NaN, infinite, or beyond the largest value of the type.</exception>
+    public static float RoundMinimum(float value, ScaleType type)
+    {
+        float rounded = RoundAny(value, type);
+        return float.IsFinite(rounded)
+            ? rounded
+            : throw new ArgumentOutOfRangeException(nameof(value), value, $"The minimum does not fit {type}; store it as Float32 (`scale_dtype` fp32).");
+    }
+
     /// <summary>Rounds any value to the nearest value of <paramref name="type"/> (ties to even), without a floor.</summary>
     public static float RoundAny(float value, ScaleType type) => type switch
     {

@@ -2,7 +2,8 @@ namespace LowRankQuant.Numerics.Quantized;
 
 /// <summary>
 /// Where the values of a quantized weight may lie: unsigned codes 0..2^bits-1 that every group of consecutive inputs of a row turns into floats in its
-/// own way. <see cref="UniformGrid"/> stores a scale per group, <see cref="TwoLevelGrid"/> small integers per group and their scale per block; codes of a <see cref="FloatGrid"/> are
+/// own way. <see cref="UniformGrid"/> stores a scale per group, perhaps with an integer zero point, <see cref="AffineGrid"/> a scale and a float minimum, <see cref="TwoLevelGrid"/> small
+/// integers per group and their scale per block; codes of a <see cref="FloatGrid"/> are
 /// floats themselves.
 /// </summary>
 public abstract record WeightGrid

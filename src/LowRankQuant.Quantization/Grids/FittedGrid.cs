@@ -62,10 +62,13 @@ public abstract class FittedGrid
     /// <param name="workers">Threads; rows are independent.</param>
     public abstract QuantizedWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, ReadOnlyMemory<float> offset, WorkerPool workers);
 
+    /// <summary>Whether the place of the value 0 among the codes may be any number, so that one that is learned is not rounded to a whole one.</summary>
+    public virtual bool HasFloatZeros => false;
+
     /// <summary>The same grid with other zero points.</summary>
-    /// <param name="zeros">[out, groups].</param>
+    /// <param name="zeros">[out, groups]; whole numbers among the codes unless <see cref="HasFloatZeros"/>.</param>
     /// <exception cref="InvalidOperationException">The grid stores no zero point per group.</exception>
-    public virtual FittedGrid WithZeros(byte[] zeros) => throw new InvalidOperationException("The grid stores no zero point of its own for every group.");
+    public virtual FittedGrid WithZeros(float[] zeros) => throw new InvalidOperationException("The grid stores no zero point of its own for every group.");
 
     /// <summary>The codes u of a weight that is stored on this grid, [out, in].</summary>
     public abstract byte[] CodesOf(QuantizedWeight stored);
@@ -73,12 +76,13 @@ public abstract class FittedGrid
     /// <summary>The grid of a weight that is quantized already.</summary>
     /// <param name="stored">The weight.</param>
     /// <param name="scaleDigits">Significant bits of a stored scale of a uniform grid; null for all that its type has.</param>
-    /// <exception cref="ArgumentException">A scale of a two-level grid is 0.</exception>
+    /// <exception cref="ArgumentException">A scale of a two-level grid is 0, or one of an affine grid is not positive.</exception>
     public static FittedGrid OfStored(QuantizedWeight stored, int? scaleDigits) => stored switch
     {
         UniformWeight uniform => new UniformFit(
             uniform.OutFeatures, uniform.InFeatures, uniform.Grid, uniform.ScaleType,
             new GridParameters(uniform.Scales, uniform.ZeroPoints ?? [.. Enumerable.Repeat((byte)uniform.Grid.SymmetricZero, uniform.Scales.Length)]), scaleDigits),
+        AffineWeight affine => AffineFit.Of(affine.OutFeatures, affine.InFeatures, affine.Grid, affine.ScaleType, new AffineParameters(affine.Scales, affine.Minima)),
         TwoLevelWeight twoLevel => new TwoLevelFit(twoLevel.OutFeatures, twoLevel.InFeatures, twoLevel.Grid, twoLevel.Scales),
         FloatWeight floats => new FloatFit(floats.OutFeatures, floats.InFeatures, floats.Grid, floats.ScaleType, new FloatScales(floats.Scales, floats.Divisor), scaleDigits),
         _ => throw new ArgumentOutOfRangeException(nameof(stored), stored.Grid, "Unknown grid."),
@@ -94,6 +98,7 @@ public abstract class FittedGrid
     {
         UniformGrid grid => new UniformFit(
             outFeatures, inFeatures, grid, scheme.ScaleType, GridSearch.Find(weight, inFeatures, grid, scheme.Start, workers), scheme.ScaleDigits),
+        AffineGrid grid => AffineFit.Of(outFeatures, inFeatures, grid, scheme.ScaleType, AffineSearch.Find(weight, grid, scheme.Start, scheme.ScaleType, workers)),
         TwoLevelGrid grid => new TwoLevelFit(
             outFeatures, inFeatures, grid, TwoLevelSearch.Find(weight, inFeatures, grid, scheme.Start, default, workers)),
         FloatGrid grid => new FloatFit(

@@ -9,7 +9,7 @@ namespace LowRankQuant.Quantization.Grids;
 /// <param name="Granularity">Weights per scale.</param>
 /// <param name="GroupSize">Inputs per group; 0 unless the granularity is group.</param>
 /// <param name="Symmetric">Symmetric grid.</param>
-/// <param name="Name">Name of a two-level or float grid, which the others then repeat; null for a uniform grid.</param>
+/// <param name="Name">Name of a two-level or float grid, or the spelling of one with float minima, which the others then repeat; null for a uniform grid.</param>
 /// <param name="ScaleDigits">Significant bits of a stored scale; null for all that its type has.</param>
 public sealed record LayerGrid(
     int Bits,

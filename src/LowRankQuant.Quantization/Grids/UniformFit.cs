@@ -47,9 +47,9 @@ public sealed class UniformFit : FittedGrid
     public override UniformFit WithScales(float[] scales) => new(OutFeatures, InFeatures, _grid, _scaleType, _parameters with { Steps = scales }, _scaleDigits);
 
     /// <inheritdoc/>
-    public override UniformFit WithZeros(byte[] zeros) => _grid.Symmetric
+    public override UniformFit WithZeros(float[] zeros) => _grid.Symmetric
         ? throw new InvalidOperationException("A symmetric grid has no zero points.")
-        : new(OutFeatures, InFeatures, _grid, _scaleType, _parameters with { Zeros = zeros }, _scaleDigits);
+        : new(OutFeatures, InFeatures, _grid, _scaleType, _parameters with { Zeros = [.. zeros.Select(zero => (byte)zero)] }, _scaleDigits);
 
     /// <inheritdoc/>
     public override UniformWeight Round(ReadOnlyMemory<float> weight, ReadOnlyMemory<float> exponent, ReadOnlyMemory<float> offset, WorkerPool workers)

@@ -9,7 +9,7 @@ internal static class NearestRounding
 {
     /// <summary>
     /// A matrix rounded to nearest: on the plain range of every group or, on a two-level grid, on scales searched with the mean square of every input as
-    /// its importance.
+    /// its importance, or, with float minima, on ranges searched for the least error.
     /// </summary>
     /// <param name="matrix">[rows, columns].</param>
     /// <param name="rows">Output features.</param>
@@ -23,6 +23,7 @@ internal static class NearestRounding
         double[] matrix, int rows, int columns, WeightGrid grid, ScaleType scaleType, InputStatistics inputs, WorkerPool workers, double[]? limits = null) => grid switch
         {
             UniformGrid uniform => GridWeight.RoundToNearest(matrix, rows, columns, uniform, workers, limits),
+            AffineGrid affine => AffineGridWeight.Find(matrix, rows, columns, affine, GridStart.Search, scaleType, workers),
             TwoLevelGrid twoLevel => TwoLevelGridWeight.Search(matrix, rows, columns, twoLevel, Importance(inputs, columns), workers),
             FloatGrid floats => FloatGridWeight.Find(matrix, rows, columns, new Scheme(floats, GridStart.MinMax, scaleType), workers),
             _ => throw new NotSupportedException($"No rounding onto {grid}."),

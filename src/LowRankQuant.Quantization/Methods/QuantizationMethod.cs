@@ -34,6 +34,9 @@ public abstract class QuantizationMethod
     /// <summary>Whether its losses and statistics can leave tokens out (<see cref="BlockStreams.Masks"/>): all it sees of the text comes through them.</summary>
     public virtual bool HonoursTokenMask => false;
 
+    /// <summary>Whether it works on grids with a float minimum per group.</summary>
+    public virtual bool TakesAffineGrids => false;
+
     /// <summary>Calibration windows where nobody says how many.</summary>
     /// <param name="values">What was asked for.</param>
     /// <param name="preset">The preset.</param>

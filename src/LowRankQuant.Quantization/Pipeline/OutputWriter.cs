@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
+using LowRankQuant.Formats.Affine;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Formats.Safetensors;
@@ -33,7 +34,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     private readonly VocabularyStore? _vocabulary = VocabularyStore.Of(model, recipe, folder, store);
 
     /// <summary>
-    /// Writes a compressed-tensors checkpoint, or one of our own kind where there are two-level grids: the block files' tensors as they are, everything
+    /// Writes a compressed-tensors checkpoint, or one of our own kind where there are float minima or two-level grids: the block files' tensors as they are, everything
     /// else in the type of the scales. Low-rank branches go to a folder within it, <see cref="CheckpointOpener.AdapterFolder"/>, in the form asked for.
     /// </summary>
     public void WriteCompressed(long shardSize, AdapterForm form, CancellationToken cancellation)
@@ -119,6 +120,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
     {
         var others = new List<QuantizedModule>();
         var twoLevel = new List<(string Module, string Grid)>();
+        var affine = new List<(string Module, AffineGrid Grid)>();
         for (int i = 0; i < model.Config.Layers; i++)
         {
             foreach ((string linear, _, _) in model.LinearsOf(i))
@@ -139,13 +141,19 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
         HashSet<string> known = [.. model.Modules.Select(module => module.Name), .. chosen, head];
         IEnumerable<string> heads = Vocabulary.Any(matrix => matrix.Module == head) ? [] : [model.Checkpoint.WrittenName(head)];
         string[] ignore = [.. heads.Concat(chosen.Select(KeptName)).Concat(model.Checkpoint.OtherMatrices(known.Contains)).Distinct(StringComparer.Ordinal)];
-        return twoLevel.Count == 0 ? CompressedTensorsWriter.BuildConfig(others, ignore, kvCache: ActivationTensors.CacheArgs(recipe.Cache)) : TwoLevelConfig.Build(twoLevel, others, ignore);
+        if (affine.Count == 0) return Others(ignore);
+        return AffineConfig.Build(affine, twoLevel.Count + others.Count == 0 ? null : Others([.. ignore, .. affine.Select(module => module.Module)]));
+
+        JsonObject Others(string[] floats) => twoLevel.Count == 0
+            ? CompressedTensorsWriter.BuildConfig(others, floats, kvCache: ActivationTensors.CacheArgs(recipe.Cache))
+            : TwoLevelConfig.Build(twoLevel, others, floats);
 
         void Add(string module, WeightGrid grid, bool isTable)
         {
             string own = module;
             module = model.Checkpoint.WrittenName(module);
-            if (grid is TwoLevelGrid native) twoLevel.Add((module, native.Name));
+            if (grid is AffineGrid minima) affine.Add((module, minima));
+            else if (grid is TwoLevelGrid native) twoLevel.Add((module, native.Name));
             else others.Add(isTable || !_activations.Has(own) ? new QuantizedModule(module, grid) { IsTable = isTable } : _activations.Described(module, own, grid));
         }
     }

@@ -4,7 +4,7 @@ namespace LowRankQuant.Quantization.Recipes;
 
 /// <summary>A grid of their own, or none, for the linears that a pattern matches.</summary>
 /// <param name="Match">The pattern, see <see cref="LinearPattern"/>.</param>
-/// <param name="Grid">A two-level grid, or BITS[:GROUP][:symmetric|asymmetric]; or <see cref="Keep"/>.</param>
+/// <param name="Grid">A grid with a name, or BITS[:GROUP][:symmetric|asymmetric|affine]; or <see cref="Keep"/>.</param>
 public sealed record LayerRule(string Match, string Grid)
 {
     /// <summary>In the place of a grid: the linears stay in their own type.</summary>

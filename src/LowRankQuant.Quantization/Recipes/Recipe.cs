@@ -36,7 +36,7 @@ public sealed record Recipe
     /// <summary>Stored type of scales.</summary>
     public required ScaleType ScaleType { get; init; }
 
-    /// <summary>Name of a two-level or float grid, such as <c>Q3_K</c>, which bits, granularity, group size and symmetry then repeat; null for a uniform grid.</summary>
+    /// <summary>Name of a two-level or float grid, such as <c>Q3_K</c>, or the spelling of one with float minima, <c>4:64:affine</c>, which bits, granularity, group size and symmetry then repeat; null for a uniform grid.</summary>
     public string? NamedGrid { get; init; }
 
     /// <summary>Significant bits of a stored scale; null for all that its type has.</summary>

@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
 
@@ -41,7 +42,7 @@ public sealed record RecipeRequest
     /// <summary>What was asked for of the method's own options, texts by key.</summary>
     public IReadOnlyDictionary<string, string> Options { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>Name of a two-level grid, such as <c>q3_k</c>; null for a uniform one.</summary>
+    /// <summary>Name of a grid, such as <c>q3_k</c>, <c>mxfp4</c> or <c>q4_1</c>; null for one of bits, groups and zeros.</summary>
     public string? Grid { get; init; }
 
     /// <summary>Grids of their own for some layers; of several rules that match a layer the last counts.</summary>
@@ -76,6 +77,9 @@ public sealed record RecipeRequest
 
     /// <summary>Symmetric grid.</summary>
     public bool? Symmetric { get; init; }
+
+    /// <summary>How groups store where the value 0 lies.</summary>
+    public ZeroKind? Zeros { get; init; }
 
     /// <summary>Stored type of scales.</summary>
     public ScaleType? ScaleType { get; init; }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LowRankQuant.Formats.Affine;
 using LowRankQuant.Formats.Branches;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
@@ -11,8 +12,8 @@ using LowRankQuant.Quantization.Methods;
 namespace LowRankQuant.Quantization.Storage;
 
 /// <summary>
-/// Blocks as the tensors that the final checkpoint holds: compressed-tensors <c>pack-quantized</c>, <see cref="FloatTensors"/> for weights on grids of floats, or
-/// <see cref="TwoLevelTensors"/> for weights on two-level grids. A low-rank branch lies beside its weight as
+/// Blocks as the tensors that the final checkpoint holds: compressed-tensors <c>pack-quantized</c>, <see cref="FloatTensors"/> for weights on grids of floats,
+/// <see cref="AffineTensors"/> for weights with float minima, or <see cref="TwoLevelTensors"/> for weights on two-level grids. A low-rank branch lies beside its weight as
 /// <c>MODULE.branch_a</c> [rank, in] and <c>MODULE.branch_b</c> [out, rank], F16 or BF16, or F32 where its elements are 8-bit codes times a scale.
 /// </summary>
 public sealed class CompressedBlockStore : IBlockStore
@@ -51,6 +52,7 @@ public sealed class CompressedBlockStore : IBlockStore
             {
                 UniformWeight uniform => CompressedTensorsWriter.PackQuantized(name, uniform),
                 FloatWeight floats => FloatTensors.Write(name, floats),
+                AffineWeight affine => AffineTensors.Write(name, affine),
                 TwoLevelWeight twoLevel => TwoLevelTensors.Write(name, twoLevel),
                 _ => throw new NotSupportedException($"{name}: {weight.Grid} has no place in block files."),
             });
@@ -85,6 +87,7 @@ public sealed class CompressedBlockStore : IBlockStore
     public QuantizedWeight ReadModule(ISafetensorsSource file, string module, WeightGrid grid)
     {
         if (grid is FloatGrid floats) return FloatTensors.Read(file, module, floats);
+        if (grid is AffineGrid affine) return AffineTensors.Read(file, module, affine);
         if (grid is not UniformGrid uniform) return TwoLevelTensors.Read(file, module);
         CompressedTensorsConfig config = ConfigOf(uniform);
         return CompressedTensorsReader.Read(file, module, config.Schemes[0], config);

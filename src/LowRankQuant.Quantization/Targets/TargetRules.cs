@@ -14,7 +14,8 @@ namespace LowRankQuant.Quantization.Targets;
 /// gptq (v2)           2, 3, 4, 8 bits per channel or group; in bits and out bits whole words; halves as scales
 /// awq                 4 bits per channel or group, out a multiple of 32; halves as scales
 /// mlx                 2 to 6 and 8 bits, groups of 32, 64, 128 (larger ones by repeating); a scale times a code or a zero point must be a number of the
-///                     stored type, so scales keep only so many significant bits
+///                     stored type, so scales keep only so many significant bits, or float minima
+/// Float minima of others: llama.cpp's Q4_1 and Q5_1; no other target has a place for them.
 /// </code>
 /// </summary>
 internal static class TargetRules
@@ -78,6 +79,7 @@ internal static class TargetRules
     {
         string name = TargetNames.Of(target);
         if (layer.Grid is FloatGrid floats) return Floats(target, layer, floats);
+        if (layer.Grid is AffineGrid affine) return Minima(target, layer, affine);
         if (layer.Grid is not UniformGrid grid) return new TargetFit { Misfit = $"{name} has no place for scales in two levels ({layer.Grid})" };
         if (!grid.Divides(layer.InFeatures)) return new TargetFit { Misfit = $"{grid} does not divide rows of {layer.InFeatures}" };
         if (grid.Granularity == Granularity.Tensor && target != Target.CompressedTensors) return new TargetFit { Misfit = $"{name} has no scale for a whole matrix" };
@@ -104,6 +106,20 @@ internal static class TargetRules
         return new TargetFit { Container = FloatTensors.FormatOf(grid), BitsPerWeight = bits, Note = target == Target.Vllm ? VllmRules.Note(grid) : null };
     }
 
+    private static TargetFit Minima(Target target, TargetLayer layer, AffineGrid grid)
+    {
+        string name = TargetNames.Of(target);
+        if (target != Target.Mlx) return new TargetFit { Misfit = $"{name} has no place for a float minimum per group ({grid})" };
+        if (!grid.Divides(layer.InFeatures)) return new TargetFit { Misfit = $"{grid} does not divide rows of {layer.InFeatures}" };
+        if (Mlx(layer, grid) is { } misfit) return new TargetFit { Misfit = misfit };
+        return new TargetFit
+        {
+            Container = name,
+            BitsPerWeight = Bits(target, layer, grid),
+            Note = $"{grid}: mlx computes a code times its scale, and that plus the minimum, each rounded to {layer.ScaleType}",
+        };
+    }
+
     private static string? Gptq(TargetLayer layer, UniformGrid grid) =>
         !GptqModel.Widths.Contains(grid.Bits) ? $"gptq stores {EngineRules.Words(GptqModel.Widths)} bits, not {grid.Bits}"
         : (long)layer.InFeatures * grid.Bits % WordBits != 0 || layer.InFeatures % GptqModel.InputTile != 0 ? $"gptq packs {GptqModel.InputTile} inputs at a time, and rows have {layer.InFeatures}"
@@ -115,14 +131,14 @@ internal static class TargetRules
         : layer.OutFeatures % AutoAwq.OutputTile != 0 ? $"awq packs {AutoAwq.OutputTile} outputs at a time, and there are {layer.OutFeatures}"
         : null;
 
-    private static string? Mlx(TargetLayer layer, UniformGrid grid) =>
+    private static string? Mlx(TargetLayer layer, WeightGrid grid) =>
         !MlxLm.Widths.Contains(grid.Bits) ? $"mlx stores {EngineRules.Words(MlxLm.Widths)} bits, not {grid.Bits}"
         : !MlxGroups.Any(size => layer.GroupSize % size == 0) ? $"mlx has groups of {EngineRules.Words(MlxLm.GroupSizes, "and")}, and {layer.GroupSize} is no multiple of any"
         : layer.ScaleType == ScaleType.BFloat16 && grid.Bits >= BFloat16Digits ? "mlx computes in the type of the scales, and bf16 has no digits left for codes of 8 bits; give `scale_dtype` fp16"
         : null;
 
     // Beside scales GPTQ and AWQ store zero points even where the grid is symmetric, GPTQ the group of every column, and MLX floats as large as the scales.
-    private static double Bits(Target target, TargetLayer layer, UniformGrid grid)
+    private static double Bits(Target target, TargetLayer layer, WeightGrid grid)
     {
         const int scaleBits = 16;
         int group = target == Target.Mlx ? MlxGroups.First(size => layer.GroupSize % size == 0) : layer.GroupSize;

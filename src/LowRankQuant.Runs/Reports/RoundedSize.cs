@@ -1,3 +1,4 @@
+using LowRankQuant.Formats.Affine;
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Formats.TwoLevel;
@@ -57,6 +58,7 @@ internal static class RoundedSize
         UniformGrid uniform => CompressedTensorsWriter.PackQuantized(
             module, outFeatures, inFeatures, uniform, scaleType, () => throw new NotSupportedException("Sizes only.")),
         FloatGrid floats => FloatTensors.Write(module, outFeatures, inFeatures, floats, scaleType, () => throw new NotSupportedException("Sizes only.")),
+        AffineGrid affine => AffineTensors.Write(module, outFeatures, inFeatures, affine, scaleType, () => throw new NotSupportedException("Sizes only.")),
         TwoLevelGrid twoLevel => TwoLevelTensors.Write(module, Empty(outFeatures, inFeatures, twoLevel)),
         _ => throw new ArgumentOutOfRangeException(nameof(grid), grid, "Unknown grid."),
     };

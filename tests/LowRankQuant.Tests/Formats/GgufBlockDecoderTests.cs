@@ -42,7 +42,32 @@ public sealed class GgufBlockDecoderTests
     [Theory]
     [InlineData("int4-float-min-g32", GgmlType.Q4_1)]
     [InlineData("int5-float-min-g32", GgmlType.Q5_1)]
-    public void AFloatMinimumIsOnNoIntegerGrid(string name, GgmlType type) => Assert.Null(Read(type, GgufMappings.Bytes(name, "blocks"), 6, 256));
+    public void AFloatMinimumIsReadAsItIsAndWrittenBack(string name, GgmlType type)
+    {
+        var read = Assert.IsType<AffineWeight>(Read(type, GgufMappings.Bytes(name, "blocks"), 6, 256));
+        AffineWeight expected = GgufMappings.ReadMinima(name);
+        Assert.Equal((expected.Grid, ScaleType.Float16), (read.Grid, read.ScaleType));
+        Assert.Equal(expected.Codes, read.Codes);
+        Assert.Equal(expected.Scales, read.Scales);
+        Assert.Equal(expected.Minima, read.Minima);
+        Assert.Equal(GgufMappings.Bytes(name, "blocks"), GgufMappings.Encode(read, type));
+    }
+
+    [Fact]
+    public void ABlockWithoutAScaleIsItsMinimum()
+    {
+        byte[] blocks = new byte[2 * 20];
+        blocks.AsSpan().Fill(0x5A);
+        BitConverter.TryWriteBytes(blocks, (Half)0);
+        BitConverter.TryWriteBytes(blocks.AsSpan(2), (Half)0.75);
+        BitConverter.TryWriteBytes(blocks.AsSpan(20), (Half)2);
+        BitConverter.TryWriteBytes(blocks.AsSpan(22), (Half)0.3);
+        var weight = Assert.IsType<AffineWeight>(Read(GgmlType.Q4_1, blocks, 1, 64));
+        float[] values = new float[64];
+        weight.Dequantize(values);
+        Assert.All(values[..32], value => Assert.Equal(0.75f, value));
+        Assert.Equal((20 + (float)(Half)0.3, 10 + (float)(Half)0.3), (values[32], values[63]));
+    }
 
     [Theory]
     [MemberData(nameof(Types))]

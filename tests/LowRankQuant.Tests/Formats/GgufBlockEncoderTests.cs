@@ -17,7 +17,7 @@ public sealed class GgufBlockEncoderTests
     [Fact]
     public void EveryMappingOfTheReferenceIsTried()
     {
-        // The two with learned float minima are grids of no method here; their fields are packed below.
+        // The two with float minima are looked at below.
         string[] listed = [.. GgufMappings.All().Select(mapping => mapping.GetProperty("name").GetString()!)];
         Assert.Equal(listed.Where(name => !name.Contains("float-min", StringComparison.Ordinal)).Order(), GgufMappings.IntegerGrids.Order());
     }
@@ -50,6 +50,15 @@ public sealed class GgufBlockEncoderTests
     [InlineData("int5-float-min-g32", "Q5_1")]
     public void LearnedMinimaArePackedAsTheyAre(string name, string type)
     {
+        AffineWeight weight = GgufMappings.ReadMinima(name);
+        GgufFit fit = GgufFit.Of(weight);
+        Assert.Equal((Enum.Parse<GgmlType>(type), (double)weight.StoredBits / weight.Codes.Length), (fit.Type, fit.BitsPerWeight));
+        Assert.Equal(GgufMappings.Bytes(name, "blocks"), GgufMappings.Encode(weight, fit.Type!.Value));
+        float[] values = new float[weight.Codes.Length];
+        weight.Dequantize(values);
+        Assert.Equal(MemoryMarshal.Cast<byte, float>(GgufMappings.Bytes(name, "f32")).ToArray(), values);
+        // Bytes in the larger groups that blocks repeat are the same.
+        Assert.Equal(type == "Q4_1" ? GgmlType.Q4_1 : GgmlType.Q5_1, GgufFit.Of(new AffineGrid(weight.Grid.Bits, 128), 256, ScaleType.Float16).Type);
         byte[] codes = GgufMappings.Bytes(name, "codes.i8"), expected = GgufMappings.Bytes(name, "blocks");
         ReadOnlySpan<ushort> scales = MemoryMarshal.Cast<byte, ushort>(GgufMappings.Bytes(name, "scales.f16")), minima = MemoryMarshal.Cast<byte, ushort>(GgufMappings.Bytes(name, "mins.f16"));
         int size = expected.Length / scales.Length;

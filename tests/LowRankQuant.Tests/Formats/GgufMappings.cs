@@ -50,6 +50,16 @@ internal static class GgufMappings
         return (new UniformWeight(rows, columns, grid, codes, scales, zeros ? Bytes(name, "zeros.u8") : null, ScaleType.Float16), type);
     }
 
+    /// <summary>The weight of a mapping with float minima.</summary>
+    public static AffineWeight ReadMinima(string name)
+    {
+        JsonElement mapping = All().Single(mapping => mapping.GetProperty("name").GetString() == name);
+        float[] Halves(string part) => [.. MemoryMarshal.Cast<byte, Half>(Bytes(name, part)).ToArray().Select(half => (float)half)];
+        return new AffineWeight(
+            mapping.GetProperty("shape")[0].GetInt32(), mapping.GetProperty("shape")[1].GetInt32(), new AffineGrid(mapping.GetProperty("bits").GetInt32(), 32), Bytes(name, "codes.i8"),
+            Halves("scales.f16"), Halves("mins.f16"), ScaleType.Float16);
+    }
+
     /// <summary>A file of a mapping.</summary>
     public static byte[] Bytes(string name, string part) => File.ReadAllBytes(TestData.Path("golden", "gguf", "mappings", $"{name}.{part}"));
 

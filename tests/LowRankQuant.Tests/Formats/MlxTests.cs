@@ -56,6 +56,27 @@ public class MlxTests
         Assert.Null((held with { Biases = [0.3f, 1] }).ToGrid());
     }
 
+    [Theory]
+    [InlineData(2, 64)]
+    [InlineData(3, 32)]
+    [InlineData(4, 128)]
+    [InlineData(8, 64)]
+    public void BiasesAreFloatMinimaAsTheyAre(int bits, int group)
+    {
+        using SafetensorsFile golden = SafetensorsFile.Open(TestData.Path("golden", "mlx", "units.safetensors"));
+        MlxWeight held = MlxReader.Read(golden, $"b{bits}.g{group}", new MlxLayout(bits, group));
+        AffineWeight affine = held.ToAffine()!;
+        Assert.Equal((new AffineGrid(bits, group), held.Type), (affine.Grid, affine.ScaleType));
+        MlxWeight back = MlxWeight.FromAffine(affine);
+        Assert.Equal((held.Layout, held.Codes, held.Scales, held.Biases), (back.Layout, back.Codes, back.Scales, back.Biases));
+        // MLX rounds twice to halves; the grid does not.
+        float[] values = new float[held.Codes.Length], expected = new float[held.Codes.Length];
+        affine.Dequantize(values);
+        held.Dequantize(expected);
+        for (int i = 0; i < values.Length; i++) Assert.Equal(expected[i], values[i], 2e-3f * (Math.Abs(affine.Minima[i / group]) + Math.Abs(values[i])));
+        Assert.Null((held with { Scales = new float[held.Scales.Length] }).ToAffine());
+    }
+
     [Fact]
     public void ShapesThatDoNotFitAreRefusedByTensor()
     {

@@ -10,17 +10,21 @@ public sealed class OffsetRoundingKernelTests(KernelTwins twins) : IClassFixture
 {
     private const int Rows = 4, Columns = 6, GroupSize = 3, MaxCode = 7;
 
-    [Fact]
-    public void GradientsAreThoseOfTheStraightThroughSurrogate()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(0.37)] // a zero point that is a float, as where minima are stored
+    [InlineData(-0.21)]
+    public void GradientsAreThoseOfTheStraightThroughSurrogate(double fraction)
     {
         var random = new SeededRandom(18);
         double[] weight = Random(random, Rows * Columns, 1), offset = Random(random, Rows * Columns, 0.5), g = Random(random, Rows * Columns, 1);
-        double[] logScale = [.. Random(random, weight.Length / GroupSize, 0.1).Select(value => value + Math.Log(0.3))], zero = [3, 4, 2, 5, 3, 6, 4, 5];
+        double[] logScale = [.. Random(random, weight.Length / GroupSize, 0.1).Select(value => value + Math.Log(0.3))], zero = [.. new double[] { 3, 4, 2, 5, 3, 6, 4, 5 }.Select(whole => whole + fraction)];
         double[] quantized = new double[weight.Length], residue = new double[weight.Length], slope = new double[weight.Length];
         Reference.FakeQuantizeForward<double>(weight, Columns, logScale, zero, default, default, default, MaxCode, quantized, residue, offset: offset, slope: slope);
         double Ratio(int i) => (weight[i] / Math.Exp(logScale[i / GroupSize])) + offset[i];
-        double[] rounding = [.. Enumerable.Range(0, weight.Length).Select(i => Math.Round(Ratio(i)) - Ratio(i))];
-        int[] side = [.. Enumerable.Range(0, weight.Length).Select(i => Math.Round(Ratio(i)) < -zero[i / GroupSize] ? -1 : Math.Round(Ratio(i)) > MaxCode - zero[i / GroupSize] ? 1 : 0)];
+        double Code(int i) => Math.Round(Ratio(i) + zero[i / GroupSize]);
+        double[] rounding = [.. Enumerable.Range(0, weight.Length).Select(i => Code(i) - zero[i / GroupSize] - Ratio(i))];
+        int[] side = [.. Enumerable.Range(0, weight.Length).Select(i => Code(i) < 0 ? -1 : Code(i) > MaxCode ? 1 : 0)];
         Assert.InRange(side.Count(value => value != 0), 2, weight.Length - 2);
         double Loss()
         {
@@ -40,6 +44,30 @@ public sealed class OffsetRoundingKernelTests(KernelTwins twins) : IClassFixture
         Check(Loss, offset, dOffset);
         Check(Loss, zero, dZero);
         Check(Loss, logScale, dScale);
+    }
+
+    // What is learned of a minimum is the place of 0 among the codes, which is rounded to a whole code only where zero points are integers.
+    [Fact]
+    public void ALearnedZeroIsAFloatWhereMinimaAre()
+    {
+        using var device = new CpuDevice(new CpuDeviceOptions { Threads = 1 });
+        float[] weight = [-0.9f, -0.3f, 0.2f, 0.4f, 0.9f, 1.3f];
+        Tensor learned = device.From([2.3f / FakeQuantizeParameters.ZeroUnit], 1, 1);
+        foreach (bool whole in new[] { true, false })
+        {
+            using var tape = new Tape(device, recording: false);
+            Variable rounded = tape.FakeQuantize(new FakeQuantizeParameters
+            {
+                Weight = device.From(weight, 1, 6),
+                LogScale = new Variable(device.From([MathF.Log(0.25f)], 1, 1)),
+                Zero = device.From([0f], 1, 1),
+                MaxCode = MaxCode,
+                ZeroPoint = new Variable(learned),
+                HasWholeZeros = whole,
+            });
+            float zero = whole ? 2 : 2.3f;
+            Assert.Equal(weight.Select(value => (Math.Clamp(MathF.Round((value / 0.25f) + zero), 0, MaxCode) - zero) * 0.25f), rounded.Value.ToArray(), (a, b) => Math.Abs(a - b) < 1e-6f);
+        }
     }
 
     [Theory]

@@ -1,4 +1,5 @@
 using LowRankQuant.Formats.Gguf.Blocks;
+using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Formats.Gguf.Grids;
 
@@ -68,6 +69,9 @@ internal sealed record BlockFormat(
         .OrderBy(format => format.BitsPerWeight)
         .ThenBy(format => format.Kind == BlockKind.Signed == content.Symmetric ? 0 : 1)
         .FirstOrDefault();
+
+    /// <summary>The smallest format with a float minimum whose codes reach as far as those of an affine grid; null when none does.</summary>
+    public static BlockFormat? OfMinima(AffineGrid grid) => All.FirstOrDefault(format => format.Kind == BlockKind.HalfMinimum && grid.MaxCode <= format.High);
 
     /// <summary>Whether rows and groups are whole numbers of blocks.</summary>
     public bool Divides(int inFeatures, int groupSize) => inFeatures % Elements == 0 && groupSize % Elements == 0;

@@ -7,10 +7,10 @@ namespace LowRankQuant.Formats.Gguf.Grids;
 /// | blocks | weight |
 /// | --- | --- |
 /// | Q4_0, Q5_0, Q8_0, Q2_0 | symmetric, a group a block |
-/// | Q4_1, Q5_1 | asymmetric, a group a block, where every minimum is -d z with z in 0..2^bits-1; else none: its minimum is a float |
+/// | Q4_1, Q5_1 | asymmetric, a group a block, where every minimum is -d z with z in 0..2^bits-1; else affine |
 /// | K types | uniform of a group a block where all integer scales are 1 and, with minima, dmin = d and all integers of a block are one zero point; else two-level |
 /// Neighbouring blocks of a row that share scale and zero point in every row are one group again, a whole row is a channel. A block whose d is 0 has
-/// zeros only: it gets the code of zero and the smallest normal half as its scale, since no scale of a grid is 0. Codes keep the width of the block,
+/// zeros only, or its minimum: it gets the code of that and the smallest normal half as its scale, since no scale of a grid is 0. Codes keep the width of the block,
 /// which may be wider than that of the grid that was laid into it.
 /// </remarks>
 public static class GgufBlockDecoder
@@ -21,7 +21,7 @@ public static class GgufBlockDecoder
     /// <param name="file">The file.</param>
     /// <param name="tensor">Tensor in the file.</param>
     /// <param name="modelRow">The model's row of every row of the file; null where they are the same.</param>
-    /// <returns>The weight; null for a tensor that is no matrix, is of a type without integer codes, or has a float minimum.</returns>
+    /// <returns>The weight; null for a tensor that is no matrix or is of a type without integer codes.</returns>
     /// <exception cref="CheckpointFormatException">No such tensor, one too large for memory, or a half that is NaN or infinite.</exception>
     public static QuantizedWeight? Read(GgufFile file, string tensor, Func<int, int>? modelRow = null)
     {
@@ -43,7 +43,7 @@ public static class GgufBlockDecoder
         BlockMatrix blocks = BlockMatrix.Read(file, tensor, format, firstRow, rows, modelRow);
         int[]? zeros = ZeroPoints(blocks);
         if (zeros is not null) return Uniform(blocks, zeros);
-        return format.SubBlocks > 0 ? TwoLevel(blocks) : null;
+        return format.SubBlocks > 0 ? TwoLevel(blocks) : Affine(blocks);
     }
 
     /// <summary>The zero point of every block; null when the blocks hold another grid than a uniform one.</summary>
@@ -104,6 +104,21 @@ public static class GgufBlockDecoder
             ScaleType.Float16);
     }
 
+    private static AffineWeight Affine(BlockMatrix blocks)
+    {
+        float[] scales = [.. blocks.Scales.Select(scale => (float)scale)], minima = [.. blocks.Minima.Select(minimum => (float)minimum)];
+        for (int block = 0; block < scales.Length; block++)
+        {
+            if (scales[block] != 0) continue;
+            blocks.Codes.AsSpan(block * blocks.Format.Elements, blocks.Format.Elements).Clear();
+            scales[block] = SmallestHalf;
+        }
+        int run = SharedRun(blocks.Rows, blocks.PerRow, (row, i) => (scales[(row * blocks.PerRow) + i], minima[(row * blocks.PerRow) + i])), groups = scales.Length / run;
+        return new AffineWeight(
+            blocks.Rows, blocks.Columns, new AffineGrid(blocks.Format.Bits, run * blocks.Format.Elements), blocks.Codes,
+            [.. Enumerable.Range(0, groups).Select(group => scales[group * run])], [.. Enumerable.Range(0, groups).Select(group => minima[group * run])], ScaleType.Float16);
+    }
+
     private static void ToUnsigned(BlockFormat format, Span<byte> codes)
     {
         int zero = 1 << (format.Bits - 1);
@@ -111,7 +126,7 @@ public static class GgufBlockDecoder
     }
 
     /// <summary>The largest number of neighbouring blocks that divides every row into runs of equal parameters.</summary>
-    private static int SharedRun(int rows, int perRow, Func<int, int, (float Scale, int Zero)> parameters)
+    private static int SharedRun(int rows, int perRow, Func<int, int, (float Scale, float Zero)> parameters)
     {
         int run = perRow;
         for (int row = 0; row < rows && run > 1; row++)

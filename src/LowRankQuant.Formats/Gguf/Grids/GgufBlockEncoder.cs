@@ -35,6 +35,7 @@ public sealed class GgufBlockEncoder
         bool holds = weight switch
         {
             UniformWeight uniform => format is not null && format.Holds(GridContent.Of(uniform)),
+            AffineWeight affine => GgufFit.Of(affine).Type == type,
             TwoLevelWeight native => native.Grid.Name == type.ToString(),
             FloatWeight floats => type == GgmlType.MXFP4 && floats.Grid == FloatGrid.Mxfp4,
             _ => false,
@@ -52,6 +53,7 @@ public sealed class GgufBlockEncoder
         {
             Span<byte> target = blocks.Slice(block * _bytes, _bytes);
             if (_weight is UniformWeight uniform) Encode(_integers!, uniform, row, block, target);
+            else if (_weight is AffineWeight affine) Encode(_integers!, affine, row, block, target);
             else if (_weight is TwoLevelWeight native) Encode(_integers!, native, (row * perRow) + block, target);
             else Encode((FloatWeight)_weight, (row * perRow) + block, target);
         }
@@ -89,6 +91,14 @@ public sealed class GgufBlockEncoder
                 SubScales = scales,
                 SubMinima = minima,
             },
+            target);
+    }
+
+    private static void Encode(BlockFormat format, AffineWeight weight, int row, int block, Span<byte> target)
+    {
+        int first = (row * weight.InFeatures) + (block * format.Elements), group = first / weight.Grid.GroupSize;
+        format.Pack(
+            new BlockContent { Codes = weight.Codes.AsSpan(first, format.Elements), Scale = Bits(weight.Scales[group]), Minimum = Bits(weight.Minima[group]), SubScales = default, SubMinima = default },
             target);
     }
 

@@ -45,6 +45,7 @@ public sealed record GgufFit
     {
         TwoLevelWeight native => Native(native.Grid),
         UniformWeight uniform => Of(GridContent.Of(uniform), uniform.Grid, uniform.ScaleType),
+        AffineWeight affine => Affine(affine.Grid, affine.InFeatures, Array.TrueForAll(affine.Scales, GridContent.IsHalf) && Array.TrueForAll(affine.Minima, GridContent.IsHalf), affine.ScaleType),
         FloatWeight floats => Floats(floats.Grid, floats.InFeatures),
         _ => throw new NotSupportedException($"{weight.GetType().Name} has no GGUF form."),
     };
@@ -59,6 +60,7 @@ public sealed record GgufFit
         TwoLevelGrid native when native.Divides(inFeatures) => Native(native),
         TwoLevelGrid native => Unfit(native, inFeatures, $"rows of {inFeatures} do not divide into {native.Name} blocks of {TwoLevelGrid.BlockSize}"),
         UniformGrid uniform => Of(GridContent.Of(uniform, inFeatures, scaleType, scaleBits), uniform, scaleType),
+        AffineGrid affine => Affine(affine, inFeatures, scaleType == ScaleType.Float16, scaleType),
         FloatGrid floats => Floats(floats, inFeatures),
         _ => throw new NotSupportedException($"{grid.GetType().Name} has no GGUF form."),
     };
@@ -95,6 +97,17 @@ public sealed record GgufFit
         return new GgufFit { Type = type, BitsPerWeight = BlockFormat.Find(type)!.BitsPerWeight };
     }
 
+    // Scale and minimum of a group are those of every block in it.
+    private static GgufFit Affine(AffineGrid grid, int inFeatures, bool areHalves, ScaleType scaleType)
+    {
+        BlockFormat? format = BlockFormat.OfMinima(grid);
+        if (format is not null && areHalves && format.Divides(inFeatures, grid.GroupSize)) return new GgufFit { Type = format.Type, BitsPerWeight = format.BitsPerWeight };
+        return Unfit(grid, inFeatures, format is null ? "no block with a float minimum has more than 5 bits"
+            : inFeatures % format.Elements != 0 ? $"rows of {inFeatures} do not divide into blocks of {format.Elements}"
+            : grid.GroupSize % format.Elements != 0 ? $"groups of {grid.GroupSize} are no whole number of blocks of {format.Elements}"
+            : $"scales and minima stored as {scaleType} are not all IEEE halves, the only type of a block's");
+    }
+
     // Codes and scales of mxfp4 are the block's own.
     private static GgufFit Floats(FloatGrid grid, int inFeatures)
     {
@@ -125,6 +138,7 @@ public sealed record GgufFit
         {
             UniformGrid { Granularity: Granularity.Group } grouped => grouped.GroupSize,
             TwoLevelGrid native => native.GroupSize,
+            AffineGrid affine => affine.GroupSize,
             FloatGrid { GroupSize: > 0 } floats => floats.GroupSize,
             _ => inFeatures,
         };

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
+using LowRankQuant.Formats.Affine;
 using LowRankQuant.Formats.AutoRound;
 using LowRankQuant.Formats.Awq;
 using LowRankQuant.Formats.CompressedTensors;
@@ -24,6 +25,7 @@ internal static class ContainerOpener
         [AwqConfig.QuantMethod] = AwqContainer.Open,
         [AutoRoundConfig.QuantMethod] = OpenAutoRound,
         [TwoLevelConfig.QuantMethod] = TwoLevelContainer.Open,
+        [AffineConfig.QuantMethod] = OpenAffine,
         ["fp8"] = Float8Container.Open,
         ["fbgemm_fp8"] = Float8Container.Open,
     };
@@ -72,6 +74,11 @@ internal static class ContainerOpener
             ? new GptqContainer(tensors, AutoRoundConfig.QuantMethod, gptq)
             : new AwqContainer(tensors, AutoRoundConfig.QuantMethod, layout.Awq!);
     }
+
+    private static AffineContainer OpenAffine(JsonElement config, string file, SafetensorsFolder tensors) => AffineContainer.Open(config, file, tensors, others =>
+        others.TryGetProperty("quant_method", out JsonElement method) && method.ValueKind == JsonValueKind.String && method.GetString() is CompressedTensorsConfig.QuantMethod or TwoLevelConfig.QuantMethod
+            ? ByMethod[method.GetString()!](others, file, tensors)
+            : throw new CheckpointFormatException("config-schema", file, "quantization_config.others", $"its quant_method must be {CompressedTensorsConfig.QuantMethod} or {TwoLevelConfig.QuantMethod}."));
 
     private static JsonElement Element(JsonObject json)
     {

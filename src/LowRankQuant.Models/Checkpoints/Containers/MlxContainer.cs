@@ -7,7 +7,7 @@ using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints.Containers;
 
-/// <summary>MLX: affine groups with a float bias, and small floats in groups. Of the former a module has codes, scales and zero points only where its biases are whole multiples of its scales; the latter have none.</summary>
+/// <summary>MLX: affine groups with a float bias, and small floats in groups. A module of the former has integer zero points where its biases are whole multiples of its scales, and else float minima.</summary>
 internal sealed class MlxContainer : QuantizedContainer
 {
     private readonly MlxConfig _config;
@@ -36,13 +36,18 @@ internal sealed class MlxContainer : QuantizedContainer
         LayoutOf(module).Floats is null && ReadAffine(module).ToGrid() is { } weight ? new OrderedWeight(weight, null) : null;
 
     /// <inheritdoc/>
-    public override QuantizedWeight? ReadQuantized(string module) => FloatsOf(module) is { } floats ? floats.ReadCodes(Tensors) : base.ReadQuantized(module);
+    public override QuantizedWeight? ReadQuantized(string module)
+    {
+        if (FloatsOf(module) is { } floats) return floats.ReadCodes(Tensors);
+        MlxWeight stored = ReadAffine(module);
+        return (QuantizedWeight?)stored.ToGrid() ?? stored.ToAffine();
+    }
 
     /// <inheritdoc/>
     public override string? FloatTypeOf(string module) => FloatsOf(module)?.Describe(Tensors);
 
     /// <inheritdoc/>
-    public override double? RelativeLossOf(string module) => FloatsOf(module)?.RelativeLoss(Tensors) ?? base.RelativeLossOf(module);
+    public override double? RelativeLossOf(string module) => FloatsOf(module) is { } floats ? floats.RelativeLoss(Tensors) : ReadQuantized(module) is { } stored ? StoredLoss.Of(stored) : null;
 
     /// <inheritdoc/>
     public override void ReadSingles(string module, Span<float> destination)
@@ -63,6 +68,9 @@ internal sealed class MlxContainer : QuantizedContainer
         if (affine is null) base.Round(weight, destination);
         else affine.Dequantize(destination);
     }
+
+    /// <inheritdoc/>
+    public override void Round(AffineWeight weight, Span<float> destination) => MlxWeight.FromAffine(weight).Dequantize(destination);
 
     private MicroLayout? FloatsOf(string module) => LayoutOf(module).Floats is { } format ? MicroLayout.OfMlx(Tensors, module, format) : null;
 

@@ -103,6 +103,11 @@ public abstract class QuantizedContainer
         for (int i = 0; i < destination.Length; i++) destination[i] = StorageScale.RoundAny(destination[i], type);
     }
 
+    /// <summary>The same of a weight with float minima.</summary>
+    /// <param name="weight">The weight.</param>
+    /// <param name="destination">[out, in].</param>
+    public virtual void Round(AffineWeight weight, Span<float> destination) => weight.Dequantize(destination);
+
     /// <summary>
     /// Bits of a quantized module in the file: codes, scales, zero points or biases as they are packed, the groups of its columns and quantizers of its
     /// activations where it has them. Not its bias, and not the two integers that repeat its shape.

@@ -1,4 +1,5 @@
 using LowRankQuant.Formats.Engines;
+using LowRankQuant.Models.Export;
 
 namespace LowRankQuant.Models.Verification.Engines;
 
@@ -14,7 +15,8 @@ internal sealed class MlxRules : IEngineRules
         if (model.TiedByHeadAlone)
             return new EngineVerdict(Rules, EngineSupport.Refuses, "a tied model needs the embedding, and the folder stores the shared matrix under the head's name alone");
         if (model.Container == "dense") return new EngineVerdict(Rules, EngineSupport.Fast, "plain floats");
-        return model.FirstThat(linear => !Rules.GroupSizes.Contains(linear.EffectiveGroupSize)) is { } group
+        ExportAffine? odd = model.Affine.FirstOrDefault(linear => !Rules.GroupSizes.Contains(linear.Grid.GroupSize));
+        return (model.FirstThat(linear => !Rules.GroupSizes.Contains(linear.EffectiveGroupSize)) ?? (odd is null ? null : $"{odd.Module} ({odd.Grid}, [{odd.OutFeatures}, {odd.InFeatures}])")) is { } group
             ? new EngineVerdict(Rules, EngineSupport.Refuses, $"groups are of {EngineRules.Words(Rules.GroupSizes)}: {group}")
             : new EngineVerdict(Rules, EngineSupport.Fast, "quantized matrix products for every width");
     }

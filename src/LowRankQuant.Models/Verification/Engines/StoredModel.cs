@@ -15,6 +15,9 @@ namespace LowRankQuant.Models.Verification.Engines;
 /// <param name="Quantization">The container's object in config.json; null without.</param>
 internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear> Linears, RuntimeQuantizers? Quantizers, JsonObject? Quantization)
 {
+    /// <summary>Linears with float minima.</summary>
+    public IReadOnlyList<ExportAffine> Affine { get; init; } = [];
+
     /// <summary>Whether the head is the embedding and the one matrix is stored under the head's name.</summary>
     public bool TiedByHeadAlone { get; init; }
 
@@ -35,6 +38,7 @@ internal sealed record StoredModel(string Container, IReadOnlyList<ExportLinear>
         ICheckpoint model = source.Checkpoint;
         return new StoredModel(name, source.StoredLinears, model.Quantizers, model.HuggingFaceConfig["quantization_config"] as JsonObject)
         {
+            Affine = source.StoredAffine,
             TiedTable = model.Config.TiedEmbeddings ? source.Table : null,
             TiedByHeadAlone = model is HuggingFaceCheckpoint && model.Config.TiedEmbeddings && StoresHeadAlone(model, source.Head + ".weight"),
         };

@@ -46,6 +46,9 @@ public sealed class AutoRoundMethod : LearnedRoundingMethod
     public override bool TakesFloatGrids => false;
 
     /// <inheritdoc/>
+    public override bool TakesAffineGrids => false;
+
+    /// <inheritdoc/>
     public override WindowDefaults Windows(OptionValues values, string preset)
     {
         WindowDefaults usual = TrainingOptions.Windows(values, preset);

@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Options;
@@ -46,6 +47,9 @@ public sealed class AwqMethod : QuantizationMethod
     public override MethodNeeds Needs => MethodNeeds.Calibration | MethodNeeds.FullPrecisionInputs;
 
     /// <inheritdoc/>
+    public override bool TakesAffineGrids => true;
+
+    /// <inheritdoc/>
     public override WindowDefaults Windows(OptionValues values, string preset)
     {
         WindowDefaults usual = WindowDefaults.Of(preset);
@@ -57,11 +61,13 @@ public sealed class AwqMethod : QuantizationMethod
     {
         OptionValues values = request.Values;
         if (request.AllTwoLevel) request.Refuse("does not apply to two-level grids: their search covers clipping; leave it out", Clip);
+        bool searches = request.AllTwoLevel || request.Grid is AffineGrid;
+        if (request.Grid is AffineGrid) request.Refuse("does not apply to grids with float minima: their search covers clipping; leave it out", Clip);
         return new AwqSettings
         {
             Scales = new AwqOptions { Scaling = values.Or(DuoScaling, AwqScaling.Duo), Candidates = values.Or(Candidates, UsualCandidates), Sites = values.Or(Sites, AwqSites.All) },
-            Clips = !request.AllTwoLevel && values.Or(Clip, true),
-            AlwaysSearched = request.AllTwoLevel,
+            Clips = !searches && values.Or(Clip, true),
+            AlwaysSearched = searches,
             ExpertFloor = values.Or(CorrectionOptions.ExpertFloor, CorrectionOptions.UsualExpertFloor),
         };
     }
@@ -72,7 +78,7 @@ public sealed class AwqMethod : QuantizationMethod
 
         public required bool Clips { get; init; }
 
-        /// <summary>Whether all layers lie on two-level grids, whose search covers clipping.</summary>
+        /// <summary>Whether layers lie on two-level grids or have float minima, whose search covers clipping.</summary>
         public required bool AlwaysSearched { get; init; }
 
         public required int ExpertFloor { get; init; }

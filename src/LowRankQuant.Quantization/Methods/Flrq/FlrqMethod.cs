@@ -40,6 +40,9 @@ public sealed class FlrqMethod : QuantizationMethod
     public override MethodNeeds Needs => MethodNeeds.Calibration | MethodNeeds.FullPrecisionInputs;
 
     /// <inheritdoc/>
+    public override bool TakesAffineGrids => true;
+
+    /// <inheritdoc/>
     public override WindowDefaults Windows(OptionValues values, string preset) => CorrectionOptions.Windows(values, preset);
 
     /// <inheritdoc/>

@@ -51,6 +51,9 @@ public sealed class FlrqPlusMethod : QuantizationMethod
     public override MethodNeeds Needs => MethodNeeds.Calibration | MethodNeeds.FullPrecisionInputs | MethodNeeds.Sensitivity;
 
     /// <inheritdoc/>
+    public override bool TakesAffineGrids => true;
+
+    /// <inheritdoc/>
     public override WindowDefaults Windows(OptionValues values, string preset) => CorrectionOptions.Windows(values, preset);
 
     /// <inheritdoc/>

@@ -46,6 +46,9 @@ public sealed class GptqMethod : QuantizationMethod
     public override bool TakesFloatGrids => true;
 
     /// <inheritdoc/>
+    public override bool TakesAffineGrids => true;
+
+    /// <inheritdoc/>
     public override WindowDefaults Windows(OptionValues values, string preset)
     {
         WindowDefaults usual = WindowDefaults.Of(preset);
@@ -56,7 +59,7 @@ public sealed class GptqMethod : QuantizationMethod
     public override MethodSettings Resolve(MethodRequest request)
     {
         OptionValues values = request.Values;
-        bool groups = request.Grid is UniformGrid { Granularity: Granularity.Group } && !request.AllTwoLevel;
+        bool groups = request.Grid is UniformGrid { Granularity: Granularity.Group } or AffineGrid && !request.AllTwoLevel;
         if (request.AllTwoLevel) request.Refuse("does not apply to two-level grids: their integers are always searched for, before any weight is moved; leave it out", Start, StaticGroups);
         else if (request.Grid is FloatGrid) request.Refuse("does not apply to grids of floats: their scales are found before any weight is moved; leave it out", StaticGroups);
         else if (!groups) request.Refuse("is about groups of weights, and a row has one scale here; give `group_size`, or leave it out", StaticGroups);

@@ -24,8 +24,14 @@ internal sealed class GptqSolver(GptqOptions options) : ILayerSolver
     /// <summary>Codes and grids, scales as they are stored.</summary>
     internal GridWeight Round(LayerProblem problem, GptqInputs inputs)
     {
-        GroupGrid? moved = !options.StaticGroups && problem.Grid is UniformGrid { Granularity: Granularity.Group } grid ? weights => OfGroup(weights, grid, problem) : null;
-        GridWeight weight = moved is null ? Grids(problem) : new GridWeight(problem.OutFeatures, problem.InFeatures, problem.Grid);
+        GroupGrid? moved = options.StaticGroups ? null : problem.Grid switch
+        {
+            UniformGrid { Granularity: Granularity.Group } grid => weights => OfGroup(weights, grid, problem),
+            AffineGrid grid => weights => OfGroup(weights, grid, problem),
+            _ => null,
+        };
+        GridWeight weight = moved is null ? Grids(problem) : problem.Grid is AffineGrid affine ? new AffineGridWeight(problem.OutFeatures, problem.InFeatures, affine)
+            : new GridWeight(problem.OutFeatures, problem.InFeatures, problem.Grid);
         GptqRounding.Round(
             inputs.Living(problem.Weight), weight, inputs.InverseFactor, problem.Workers, new GptqWalk { Order = inputs.Order, Moved = moved, Correction = inputs.Correction });
         return weight;
@@ -36,6 +42,8 @@ internal sealed class GptqSolver(GptqOptions options) : ILayerSolver
     {
         if (problem.Grid is FloatGrid floats)
             return FloatGridWeight.Find(problem.Weight, problem.OutFeatures, problem.InFeatures, new Scheme(floats, options.Start, problem.ScaleType) { FusedLargest = problem.FusedLargest }, problem.Workers);
+        if (problem.Grid is AffineGrid affine)
+            return AffineGridWeight.Find(problem.Weight, problem.OutFeatures, problem.InFeatures, affine, options.Start, problem.ScaleType, problem.Workers);
         if (problem.Grid is not UniformGrid grid) return problem.RoundToNearest(problem.Weight);
         float[] values = Array.ConvertAll(problem.Weight, value => (float)value);
         GridParameters found = GridSearch.Find(values, problem.InFeatures, grid, options.Start, problem.Workers);
@@ -46,6 +54,14 @@ internal sealed class GptqSolver(GptqOptions options) : ILayerSolver
         };
         weight.RoundScales(problem.ScaleType, problem.ScaleDigits);
         return weight;
+    }
+
+    private (double Scale, double Zero) OfGroup(ReadOnlySpan<double> weights, AffineGrid grid, LayerProblem problem)
+    {
+        float[] values = new float[weights.Length], scratch = new float[weights.Length];
+        for (int i = 0; i < values.Length; i++) values[i] = (float)weights[i];
+        AffineGroup found = AffineSearch.FindGroup(values, grid.MaxCode, options.Start, problem.ScaleType, scratch);
+        return (found.Step, -(double)found.Minimum / found.Step);
     }
 
     private (double Scale, double Zero) OfGroup(ReadOnlySpan<double> weights, UniformGrid grid, LayerProblem problem)

@@ -69,10 +69,10 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
             if (values.Find(Offsets) == true) request.Problems.Add($"`offsets` true: they are in steps, which the floats of {request.Grid} do not have; leave it out.");
             if (values.Find(Harden) == true) request.Problems.Add($"`harden` true: its ramps are in steps, which the floats of {request.Grid} do not have; leave it out.");
         }
-        if (values.Find(ZeroPoints) == true && request.Grid is not UniformGrid { Symmetric: false }) request.Problems.Add($"`zero_points` true: {request.Grid} stores no zero point per group; leave it out, or take an asymmetric uniform grid.");
+        if (values.Find(ZeroPoints) == true && request.Grid is not (UniformGrid { Symmetric: false } or AffineGrid)) request.Problems.Add($"`zero_points` true: {request.Grid} stores no zero point per group; leave it out, or take an asymmetric uniform grid or one with float minima.");
         if (codes != FirstCodes.Grid) request.Refuse("is found by the method that `codes` names; leave one of them out", TrainingOptions.Start);
         (double rate, GridStart start) = codes == FirstCodes.Grid ? LearningRates.Of(request, form) : LearningRates.OfResidual(request);
-        if (codes == FirstCodes.Grid && request is { IsPaper: false, Grid: UniformGrid }) rate = Rates.FirstOrDefault(row => request.Grid.Bits >= row.Bits, Rates[^1]).Rate;
+        if (codes == FirstCodes.Grid && request is { IsPaper: false, Grid: UniformGrid or AffineGrid }) rate = Rates.FirstOrDefault(row => request.Grid.Bits >= row.Bits, Rates[^1]).Rate;
         return new LrqPlusSettings
         {
             Scales = form,

@@ -60,7 +60,7 @@ internal sealed class ScaledRounding(Func<int, int, RoundingParts> partsOf) : IR
     private RoundingParts PartsOf(int outFeatures, int inFeatures, WeightGrid grid)
     {
         RoundingParts parts = partsOf(outFeatures, inFeatures);
-        return parts with { HasOffsets = parts.HasOffsets && grid is not FloatGrid, HasZeroPoints = parts.HasZeroPoints && grid is UniformGrid { Symmetric: false } };
+        return parts with { HasOffsets = parts.HasOffsets && grid is not FloatGrid, HasZeroPoints = parts.HasZeroPoints && grid is UniformGrid { Symmetric: false } or AffineGrid };
     }
 }
 

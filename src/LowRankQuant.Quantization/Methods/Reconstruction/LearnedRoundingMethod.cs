@@ -18,6 +18,9 @@ public abstract class LearnedRoundingMethod : QuantizationMethod
     /// <inheritdoc/>
     public override bool TakesFloatGrids => true;
 
+    /// <inheritdoc/>
+    public override bool TakesAffineGrids => true;
+
     /// <summary>How blocks are trained.</summary>
     /// <param name="request">What was asked for.</param>
     /// <param name="rate">First learning rate where nobody says.</param>

@@ -92,8 +92,8 @@ internal sealed class LearnedScale : ILearnedRounding
             RowOffset = row,
             ColumnOffset = column,
             Offset = parts.HasOffsets ? arena.TakeZeros(outFeatures, inFeatures) : null,
-            ZeroPoint = parts.HasZeroPoints ? arena.TakeBounded(
-                [.. fit.Zeros.Select(zero => zero / FakeQuantizeParameters.ZeroUnit)], 0, grid.MaxCode / FakeQuantizeParameters.ZeroUnit, outFeatures, groups) : null,
+            ZeroPoint = parts.HasZeroPoints ? ZeroPoints(fit, grid.MaxCode, arena, outFeatures, groups) : null,
+            HasWholeZeros = !fit.HasFloatZeros,
         };
         Tensor? multiples = fit.LogMultiples.Length == 0 ? null : device.From(fit.LogMultiples, outFeatures, groups);
         return new LearnedScale(slot, fit, parameters, multiples, residual, branch);
@@ -114,7 +114,7 @@ internal sealed class LearnedScale : ILearnedRounding
     {
         Device device = Parameters.Zero.Device;
         FittedGrid fit = _start.HasFreeScales ? _start.WithScales([.. Parameters.LogScale.Value.ToArray().Select(log => MathF.Exp(log))]) : _start;
-        if (Parameters.ZeroPoint is { } zeros) fit = fit.WithZeros([.. zeros.Value.ToArray().Select(zero => (byte)FakeQuantizeParameters.WholeZero(zero, Parameters.MaxCode))]);
+        if (Parameters.ZeroPoint is { } zeros) fit = fit.WithZeros([.. zeros.Value.ToArray().Select(Parameters.ZeroOf)]);
         return fit.Round(Parameters.Weight.ToArray(), Exponent(device), Parameters.Offset?.Value.ToArray(), device.HostWorkers).WithBranch(_branch?.ToBranch());
     }
 
@@ -126,6 +126,13 @@ internal sealed class LearnedScale : ILearnedRounding
         _multiples?.Dispose();
         _residual?.Dispose();
         _branch?.Dispose();
+    }
+
+    // Where minima are stored as floats the value 0 may lie beyond the codes, as a group of weights of one sign has it.
+    private static Variable ZeroPoints(FittedGrid fit, int maxCode, ParameterArena arena, int outFeatures, int groups)
+    {
+        float[] start = [.. fit.Zeros.Select(zero => zero / FakeQuantizeParameters.ZeroUnit)];
+        return fit.HasFloatZeros ? arena.Take(start, outFeatures, groups) : arena.TakeBounded(start, 0, maxCode / FakeQuantizeParameters.ZeroUnit, outFeatures, groups);
     }
 
     private static float[] KaimingUniform(int rank, int inFeatures, ulong seed)

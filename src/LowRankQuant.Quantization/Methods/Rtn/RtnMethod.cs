@@ -31,6 +31,9 @@ public sealed class RtnMethod : QuantizationMethod
     public override bool TakesFloatGrids => true;
 
     /// <inheritdoc/>
+    public override bool TakesAffineGrids => true;
+
+    /// <inheritdoc/>
     public override MethodSettings Resolve(MethodRequest request)
     {
         if (request.AllTwoLevel) request.Refuse("does not apply to two-level grids: their integers are always searched for; leave it out", Start);

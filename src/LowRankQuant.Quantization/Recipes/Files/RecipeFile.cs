@@ -15,8 +15,8 @@ namespace LowRankQuant.Quantization.Recipes.Files;
 /// A recipe as a file, in YAML or JSON (JSON is YAML too):
 /// <code>
 /// preset:   fast | paper
-/// weights:  bits, group_size (N, channel, tensor), symmetric, scale_dtype; or grid: a grid with a name
-/// layers:   rules, the last that matches counts: match: a glob or re:EXPRESSION, and bits, group_size, symmetric or grid; grid: keep for linears that stay in their own type
+/// weights:  bits, group_size (N, channel, tensor), symmetric, zeros (integer, float), scale_dtype; or grid: a grid with a name
+/// layers:   rules, the last that matches counts: match: a glob or re:EXPRESSION, and bits, group_size, symmetric, zeros or grid; grid: keep for linears that stay in their own type
 /// blocks:   rules, the last that names a block says more: blocks: 7,9,12-15; stage: a method (NAME: its options); seed. Their grids are rules of layers
 /// scheme:   a named scheme, which gives what nothing else says
 /// activations: BITS:tensor|token[:symmetric|asymmetric] or fp8:token|128, activation_range, per_token (patterns)
@@ -151,6 +151,12 @@ public static class RecipeFile
 
     private static JsonObject Grid(WeightGrid grid) => grid switch
     {
+        AffineGrid affine => new JsonObject
+        {
+            ["bits"] = affine.Bits,
+            ["group_size"] = affine.GroupSize,
+            ["zeros"] = Choices.Of(GridNames.Zeros, ZeroKind.Float),
+        },
         TwoLevelGrid or FloatGrid => new JsonObject { ["grid"] = NamedGrids.NameOf(grid)!.ToLowerInvariant() },
         UniformGrid uniform => new JsonObject
         {

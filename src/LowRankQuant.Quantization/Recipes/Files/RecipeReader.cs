@@ -59,6 +59,7 @@ public sealed class RecipeReader
             ["bits"] = value => _request = _request with { Bits = Whole(value) },
             ["group_size"] = Group,
             ["symmetric"] = value => _request = _request with { Symmetric = YesNo(value) },
+            ["zeros"] = value => _request = _request with { Zeros = Choice(value, GridNames.Zeros) },
             ["grid"] = value => _request = _request with { Grid = Word(value) },
             ["scale_dtype"] = value => _request = _request with { ScaleType = Choice(value, GridNames.ScaleTypes) },
         }),
@@ -120,6 +121,7 @@ public sealed class RecipeReader
         {
             string? match = null, grid = null, bits = null, group = null;
             bool? symmetric = null;
+            ZeroKind? zeros = null;
             Each(item, "a rule of layers", new()
             {
                 ["match"] = value => match = Word(value),
@@ -127,13 +129,20 @@ public sealed class RecipeReader
                 ["bits"] = value => bits = Whole(value)?.ToString(CultureInfo.InvariantCulture),
                 ["group_size"] = value => group = Word(value),
                 ["symmetric"] = value => symmetric = YesNo(value),
+                ["zeros"] = value => zeros = Choice(value, GridNames.Zeros),
             });
             if (match is null || (grid is null) == (bits is null))
             {
-                Wrong(item, "a rule of layers has match, and either grid or bits (with group_size and symmetric where they differ from the other layers)");
+                Wrong(item, "a rule of layers has match, and either grid or bits (with group_size, symmetric and zeros where they differ from the other layers)");
                 continue;
             }
-            string spelling = grid ?? string.Join(':', new[] { bits, group, symmetric is { } yes ? yes ? "symmetric" : "asymmetric" : null }.OfType<string>());
+            if (zeros is not null && (grid is not null || symmetric == true))
+            {
+                Wrong(item, "zeros of a rule of layers say how a grid of bits stores them; a grid with a name and a symmetric one leave nothing to say");
+                continue;
+            }
+            string? kind = zeros == ZeroKind.Float ? AffineGrid.Kind : zeros == ZeroKind.Integer || symmetric == false ? "asymmetric" : symmetric == true ? "symmetric" : null;
+            string spelling = grid ?? string.Join(':', new[] { bits, group, kind }.OfType<string>());
             _rules.Add(new LayerRule(match, spelling));
         }
     }

@@ -78,6 +78,11 @@ internal sealed class ActivationResolver(IReadOnlyList<TransformDeclaration> kno
     /// <summary>Says what does not go together.</summary>
     public void Check(ActivationRecipe? activations, CacheRecipe? cache, IReadOnlyList<TransformSettings> transforms, MethodSettings method, IReadOnlyList<WeightGrid> grids)
     {
+        if (grids.OfType<AffineGrid>().FirstOrDefault() is { } minima)
+        {
+            if (activations is not null) problems.Add($"`activations` do not go with float minima ({minima}): no container holds both; give `zeros` integer, or leave `activations` out.");
+            if (cache is not null) problems.Add($"`cache` does not go with float minima ({minima}): no container holds both; give `zeros` integer, or leave `cache` out.");
+        }
         if (activations is not null)
         {
             if (grids.Any(grid => grid is TwoLevelGrid)) problems.Add("`activations` do not go with two-level grids: no container holds both; choose uniform grids.");

@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
+using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;
 
 namespace LowRankQuant.Quantization.Recipes.Resolving;
@@ -12,7 +13,8 @@ namespace LowRankQuant.Quantization.Recipes.Resolving;
 /// what doing them again gives.
 /// <code>
 /// method, its options, seed              a rule of blocks
-/// bits, group_size, symmetric, grid      rules of layers for all linears of those blocks that are quantized
+/// bits, group_size, symmetric, zeros,
+/// grid                                   rules of layers for all linears of those blocks that are quantized
 /// layers, per_token                      the linears of those blocks that the patterns match
 /// </code>
 /// </summary>
@@ -27,7 +29,7 @@ public static class BlockRedo
     public static RecipeRequest Join(RecipeRequest finished, RecipeRequest asked, IReadOnlyList<int> blocks, ModelLayout layout, List<string> problems)
     {
         foreach (string key in Whole(asked))
-            problems.Add($"`{key}` is a matter of all blocks; `redo_blocks` takes a method with its options, seed, bits, group_size, symmetric, grid, layers and per_token.");
+            problems.Add($"`{key}` is a matter of all blocks; `redo_blocks` takes a method with its options, seed, bits, group_size, symmetric, zeros, grid, layers and per_token.");
         if (blocks.Count == 0 || blocks[^1] >= layout.Blocks.Count)
         {
             problems.Add($"`redo_blocks` {BlockList.Text(blocks)}: the model has blocks 0 to {layout.Blocks.Count - 1}.");
@@ -59,14 +61,15 @@ public static class BlockRedo
 
     private static IEnumerable<LayerRule> Grids(RecipeRequest finished, RecipeRequest asked, IReadOnlyList<int> blocks, ModelLayout layout, List<string> problems)
     {
-        if (asked is { Grid: null, Bits: null, Granularity: null, GroupSize: null, Symmetric: null }) return [];
+        if (asked is { Grid: null, Bits: null, Granularity: null, GroupSize: null, Symmetric: null, Zeros: null }) return [];
         if (asked.Bits is < UniformGrid.MinBits or > UniformGrid.MaxBits)
         {
             problems.Add($"`bits` {asked.Bits}: must be {UniformGrid.MinBits} to {UniformGrid.MaxBits} (bits per code).");
             return [];
         }
         if (asked.Granularity == Granularity.Tensor) problems.Add("`group_size` tensor is a matter of all blocks; give those that are done again a number or channel.");
-        if (asked.Grid is not null && asked is not { Bits: null, Granularity: null, GroupSize: null, Symmetric: null })
+        if (asked is { Symmetric: true, Zeros: not null }) problems.Add("`zeros` contradicts `symmetric` true: a symmetric grid stores none; leave one of them out.");
+        if (asked.Grid is not null && asked is not { Bits: null, Granularity: null, GroupSize: null, Symmetric: null, Zeros: null })
             problems.Add("`grid` decides bits, groups and symmetry of the blocks that are done again; leave the others out.");
         string? group = asked.Granularity switch
         {
@@ -75,8 +78,9 @@ public static class BlockRedo
             _ => null,
         };
         string? symmetry = asked.Symmetric is { } symmetric ? symmetric ? "symmetric" : "asymmetric" : null;
+        string? kind = asked.Zeros switch { ZeroKind.Float => AffineGrid.Kind, ZeroKind.Integer => "asymmetric", _ => symmetry };
         string width = (asked.Bits ?? finished.Bits ?? RecipeResolver.UsualBits).ToString(CultureInfo.InvariantCulture);
-        string grid = asked.Grid ?? string.Join(':', new[] { width, group, symmetry }.OfType<string>());
+        string grid = asked.Grid ?? string.Join(':', new[] { width, group, kind }.OfType<string>());
         return blocks.SelectMany(block => layout.Linears[block].Select(linear => new LayerRule($"{layout.Blocks[block]}.{linear.Name}", grid)));
     }
 

@@ -1,6 +1,9 @@
+using LowRankQuant.Formats.Engines;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Targets;
 
 namespace LowRankQuant.Quantization.Recipes.Resolving;
@@ -36,6 +39,20 @@ internal sealed class GroupResolver(RecipeRequest request, QuantizationMethod me
         }
         if (layers.Any(layer => layer.InFeatures % size != 0)) problems.Add(Problem(size, layers));
         return (granularity, size);
+    }
+
+    /// <summary>Whether groups store float minima, which is refused where they cannot.</summary>
+    /// <param name="granularity">Weights per scale.</param>
+    /// <param name="budget">Whether a budget decides widths.</param>
+    public bool HasMinima(Granularity granularity, bool budget)
+    {
+        if (request.Zeros is not { } zeros) return false;
+        if (request.Symmetric == true) problems.Add($"`zeros` {Choices.Of(GridNames.Zeros, zeros)} contradicts `symmetric` true: a symmetric grid stores none; leave one of them out.");
+        if (zeros != ZeroKind.Float) return false;
+        if (granularity != Granularity.Group)
+            problems.Add($"`zeros` float needs groups: whoever holds a float minimum holds one per group (MLX of {EngineRules.Words(EngineTable.Mlx.GroupSizes)} inputs, GGUF of {LlamaCppGrids.SmallestBlock}); give a number as `group_size`.");
+        if (budget) problems.Add("`target_bits` chooses widths of grids with integer zero points by itself; leave out `zeros` float.");
+        return true;
     }
 
     private static string Problem(int size, IReadOnlyList<LinearShape> layers)

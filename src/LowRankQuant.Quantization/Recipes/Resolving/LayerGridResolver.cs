@@ -12,14 +12,14 @@ namespace LowRankQuant.Quantization.Recipes.Resolving;
 /// (<c>dynamic</c>) and AutoRound (<c>extra_config</c>) have, and some none. Of several rules that match a linear the last counts.
 /// <code>
 /// PATTERN   see <see cref="LinearPattern"/>: down_proj, mlp.*, layers.0.*, re:layers\.(0|31)\.
-/// GRID      a grid with a name (q4_k, mxfp4), or BITS[:GROUP][:symmetric|asymmetric], where what is left out is that of the other layers; or keep
+/// GRID      a grid with a name (q4_k, mxfp4, q4_1), or BITS[:GROUP][:symmetric|asymmetric|affine], where what is left out is that of the other layers; or keep
 /// </code>
 /// </summary>
 internal sealed class LayerGridResolver
 {
     /// <summary>What a rule looks like.</summary>
     public const string Form =
-        "PATTERN=GRID, where GRID is the name of a grid or BITS[:GROUP][:symmetric|asymmetric], such as down_proj=q4_k or v_proj=4:32:symmetric, or keep for linears that stay in their own type";
+        "PATTERN=GRID, where GRID is the name of a grid or BITS[:GROUP][:symmetric|asymmetric|affine], such as down_proj=q4_k, v_proj=4:32:symmetric or, with a float minimum per group, down_proj=4:64:affine, or keep for linears that stay in their own type";
 
     private readonly LayerSelection _selection;
     private readonly List<string> _problems;
@@ -37,6 +37,9 @@ internal sealed class LayerGridResolver
         HasTwoLevel = _selection.Used.Any(rule => TwoLevelGrid.Find(rule.Grid) is not null);
         if (HasTwoLevel && request.ScaleType is not (null or ScaleType.Float16))
             problems.Add("`scale_dtype` other than fp16 contradicts `layers` with a two-level grid, whose block scales are halves; leave it out.");
+        HasHalves = HasTwoLevel || _selection.Used.Any(rule => AffineGrid.OfBlock(rule.Grid) is not null);
+        if (HasHalves && !HasTwoLevel && request.ScaleType is not (null or ScaleType.Float16))
+            problems.Add($"`scale_dtype` other than fp16 contradicts `layers` with a grid of {string.Join(" or ", AffineGrid.BlockNames)}, whose scales and minima are halves; leave it out.");
         Others = [.. Layout.Linears.SelectMany((block, i) => block.Where((_, j) => _selection.RuleOf(i, j) is null)).Distinct()];
     }
 
@@ -54,6 +57,9 @@ internal sealed class LayerGridResolver
 
     /// <summary>Whether a rule asks for a two-level grid, whose scales are halves.</summary>
     public bool HasTwoLevel { get; }
+
+    /// <summary>Whether a rule asks for a grid of llama.cpp's blocks, whose scales are halves.</summary>
+    public bool HasHalves { get; }
 
     /// <summary>
     /// The linears with a grid of their own: under their name within the block where all blocks are alike, else under their module path, together with all others
@@ -109,13 +115,16 @@ internal sealed class LayerGridResolver
         if (!Number(parts[0], UniformGrid.MinBits, UniformGrid.MaxBits, out int bits)) return null;
         (Granularity granularity, int size) = NamedGrids.GroupsOf(usual);
         bool symmetric = usual.Symmetric;
+        ZeroKind? zeros = usual is AffineGrid ? ZeroKind.Float : null;
         foreach (string part in parts.AsSpan(1))
         {
-            if (part is "symmetric" or "asymmetric") symmetric = part == "symmetric";
+            if (part is "symmetric" or "asymmetric") (symmetric, zeros) = (part == "symmetric", null);
+            else if (part == AffineGrid.Kind) zeros = ZeroKind.Float;
             else if (part == "channel") (granularity, size) = (Granularity.Channel, 0);
             else if (Number(part, 1, int.MaxValue, out int group)) (granularity, size) = (Granularity.Group, group);
             else return null;
         }
+        if (zeros == ZeroKind.Float) return granularity == Granularity.Group ? new AffineGrid(bits, size) : null;
         return new UniformGrid(bits, symmetric, granularity, size);
     }
 

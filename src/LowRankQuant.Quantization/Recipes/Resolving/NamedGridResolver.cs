@@ -5,7 +5,7 @@ using LowRankQuant.Quantization.Methods;
 
 namespace LowRankQuant.Quantization.Recipes.Resolving;
 
-/// <summary>The part of <see cref="RecipeResolver"/> that is about <c>grid</c>: a grid with a name decides bits, groups, symmetry and, of two levels, the type of scales.</summary>
+/// <summary>The part of <see cref="RecipeResolver"/> that is about <c>grid</c>: a grid with a name decides bits, groups, symmetry and, of llama.cpp's blocks, the type of scales.</summary>
 /// <param name="request">What was asked for.</param>
 /// <param name="budget">The budget that decides grids; null for none.</param>
 /// <param name="linears">The quantizable weights of a block.</param>
@@ -28,6 +28,8 @@ internal sealed class NamedGridResolver(RecipeRequest request, BitBudget? budget
         Contradicts("group_size", request.Granularity is { } asked && asked != granularity, $"{request.Granularity}".ToLowerInvariant(), groups);
         Contradicts("group_size", request.GroupSize is { } size && size != groupSize, $"{request.GroupSize}", groups);
         Contradicts("symmetric", request.Symmetric is { } symmetric && symmetric != grid.Symmetric, $"{request.Symmetric}".ToLowerInvariant(), grid is FloatGrid ? "no zero points" : grid.Symmetric ? "no minima" : "minima");
+        Contradicts("zeros", request.Zeros is { } zeros && (zeros == ZeroKind.Float) != grid is AffineGrid, $"{request.Zeros}".ToLowerInvariant(), grid is AffineGrid ? "float minima" : grid is FloatGrid or { Symmetric: true } ? "none" : "minima of two levels");
+        if (AffineGrid.OfBlock(request.Grid) is not null) Contradicts("scale_dtype", request.ScaleType is not (null or ScaleType.Float16), "other than fp16", "halves as scales and minima");
         if (grid is TwoLevelGrid) Contradicts("scale_dtype", request.ScaleType is not (null or ScaleType.Float16), "other than fp16", "halves as block scales");
         if (grid is FloatGrid { HasByteScales: true }) Contradicts("scale_dtype", request.ScaleType is not null, "", "bytes as scales");
         if (budget is not null) problems.Add("`target_bits` chooses widths of uniform grids by itself; leave out `grid`.");

@@ -82,18 +82,21 @@ public static class RecipeResolver
             var target = new TargetResolver(request, budget, layout, problems, Notes);
             TargetRecipe? engine = target.Options();
             WeightGrid? byName = new NamedGridResolver(request, budget, rules.Others, problems).Resolve();
-            TwoLevelGrid? twoLevel = byName as TwoLevelGrid;
-            ScaleType scaleType = twoLevel is null && !rules.HasTwoLevel ? target.ScaleTypeFor(native) : ScaleType.Float16;
+            bool halves = byName is TwoLevelGrid || rules.HasHalves || (request.Grid is { } block && AffineGrid.OfBlock(block) is not null);
+            ScaleType scaleType = halves ? ScaleType.Float16 : target.ScaleTypeFor(native);
             bool symmetric = byName?.Symmetric ?? request.Symmetric ?? blocks;
             int before = problems.Count;
-            (Granularity granularity, int groupSize) = byName is null ? new GroupResolver(request, method, problems).Resolve(rules.Others, blocks) : NamedGrids.GroupsOf(byName);
+            var groups = new GroupResolver(request, method, problems);
+            (Granularity granularity, int groupSize) = byName is null ? groups.Resolve(rules.Others, blocks) : NamedGrids.GroupsOf(byName);
+            bool minima = byName is null && groups.HasMinima(granularity, budget is not null);
             // Where a budget decides, the width of the baseline is the largest that fits it.
             int usual = budget is { } whole && problems.Count == before
                 ? LargestWidth(whole.TargetBits, new UniformGrid(UniformGrid.MinBits, symmetric, granularity, groupSize), scaleType)
                 : UsualBits;
             int bits = byName?.Bits ?? request.Bits ?? usual;
             if (bits is < UniformGrid.MinBits or > UniformGrid.MaxBits) problems.Add($"`bits` {bits}: must be {UniformGrid.MinBits} to {UniformGrid.MaxBits} (bits per code).");
-            WeightGrid grid = byName ?? new UniformGrid(bits, symmetric, granularity, groupSize);
+            WeightGrid grid = byName ?? (minima && budget is null && granularity == Granularity.Group && groupSize > 0 && bits is >= UniformGrid.MinBits and <= UniformGrid.MaxBits
+                ? new AffineGrid(bits, groupSize) : new UniformGrid(bits, symmetric, granularity, groupSize));
             IReadOnlyList<(LinearShape Linear, WeightGrid Grid)> own = rules.Resolve(grid, request.Target is not null);
             (int? digits, IReadOnlyDictionary<string, LayerGrid>? layers) = problems.Count == before ? target.Resolve(grid, own, scaleType) : (null, null);
             WindowDefaults windows = new WindowResolver(request, NeedsText(catalog, asked), model, problems, Notes).Resolve(method.Windows(values, preset));
@@ -105,6 +108,7 @@ public static class RecipeResolver
             MethodSettings settings = Settings(method, values, grid, problems, Notes);
             inputs.Check(activations, cache, transforms, settings, [.. linears.Select(OwnGrid).Distinct()]);
             CheckFloats(method, [.. linears.Select(OwnGrid).Distinct()]);
+            CheckMinima(method, [.. linears.Select(OwnGrid).Distinct()]);
             var recipe = new Recipe
             {
                 Method = settings,
@@ -130,7 +134,7 @@ public static class RecipeResolver
                 SequenceLength = windows.SequenceLength,
                 Vocabulary = new VocabularyResolver(request, layout.Vocabulary, problems, Notes).Resolve(grid, blocks, scaleType),
                 Tuning = new TuningResolver(request, method, problems, Notes).Resolve(
-                    bits, blocks ? Names(linears) : Names(linears.Where(linear => OwnGrid(linear) is not UniformGrid)), linears.Count, layout.LinearWeights, windows.Samples, windows.HeldOut),
+                    bits, blocks ? Names(linears) : Names(linears.Where(linear => OwnGrid(linear) is not UniformGrid)), linears.Any(linear => OwnGrid(linear) is AffineGrid), linears.Count, layout.LinearWeights, windows.Samples, windows.HeldOut),
             };
             if (request.AssistantOnly) MaskResolver.Check(catalog, recipe, linears, problems);
             return recipe;
@@ -182,6 +186,13 @@ public static class RecipeResolver
             foreach (QuantizationMethod used in BlockResolver.MethodsOf(catalog, request).Prepend(method).Where(used => !used.TakesFloatGrids).DistinctBy(used => used.Name))
                 problems.Add($"method {used.Name} works on integers; {floats}, a grid of floats, goes with {string.Join(", ", catalog.Methods.Where(other => other.TakesFloatGrids).Select(other => other.Name))}.");
             if (grids.Any(grid => grid is TwoLevelGrid)) problems.Add($"grids of two levels and of floats ({floats}) are not stored in one result; choose one kind.");
+        }
+
+        private void CheckMinima(QuantizationMethod method, IReadOnlyList<WeightGrid> grids)
+        {
+            if (grids.OfType<AffineGrid>().FirstOrDefault() is not { } affine) return;
+            foreach (QuantizationMethod used in BlockResolver.MethodsOf(catalog, request).Prepend(method).Where(used => !used.TakesAffineGrids).DistinctBy(used => used.Name))
+                problems.Add($"method {used.Name} does not work with float minima ({affine}); give `zeros` integer, or one of {string.Join(", ", catalog.Methods.Where(other => other.TakesAffineGrids).Select(other => other.Name))}.");
         }
 
         private static string[] Names(IEnumerable<LinearShape> linears) => [.. linears.Select(linear => linear.Name)];

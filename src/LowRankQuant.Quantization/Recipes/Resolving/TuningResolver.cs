@@ -24,12 +24,13 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
 
     /// <summary>The recipe; null where nothing is tuned.</summary>
     /// <param name="bits">Code width; with a budget the largest that fits it.</param>
-    /// <param name="named">The layers that will be on two-level or float grids, whether asked for, chosen by a budget or the nearest that a target holds.</param>
+    /// <param name="named">The layers that will be on two-level or float grids or have float minima, whether asked for, chosen by a budget or the nearest that a target holds.</param>
+    /// <param name="hasMinima">Whether one of them has float minima.</param>
     /// <param name="layers">How many layers a block has.</param>
     /// <param name="weights">Weights of all linears of the model.</param>
     /// <param name="samples">Calibration windows of the method.</param>
     /// <param name="heldOut">Windows to judge by: without any nothing tells when tuning over-fits, and it is not done unless asked for.</param>
-    public TuningRecipe? Resolve(int bits, IReadOnlyList<string> named, int layers, long weights, int samples, int heldOut)
+    public TuningRecipe? Resolve(int bits, IReadOnlyList<string> named, bool hasMinima, int layers, long weights, int samples, int heldOut)
     {
         int steps = request.TuneSteps ?? (named.Count == 0 && heldOut > 0 ? method.TuneSteps(bits) : 0);
         if (steps < 0) problems.Add($"`tune.steps` {steps}: must be at least 0 (steps over the whole model).");
@@ -43,9 +44,11 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
         }
         if (!method.Needs.HasFlag(MethodNeeds.Calibration) && !request.HasCalibration) problems.Add("`tune.steps` learns from text: give `calibration` FILE, or `calibration` self.");
         if (named.Count > 0 && named.Count == layers)
-            problems.Add("`tune.steps` does not apply to two-level grids or grids of floats, on which all layers will lie: their scales are not free; leave it out, or choose a uniform grid.");
+            problems.Add(hasMinima
+                ? "`tune.steps` does not apply to float minima, which all layers will have: it tunes what uniform grids store; leave it out, or give `zeros` integer."
+                : "`tune.steps` does not apply to two-level grids or grids of floats, on which all layers will lie: their scales are not free; leave it out, or choose a uniform grid.");
         else if (named.Count > 0)
-            notes.Add($"`tune.steps` tunes the layers on uniform grids; {string.Join(", ", named)}, on two-level grids or grids of floats, stay as the method makes them.");
+            notes.Add($"`tune.steps` tunes the layers on uniform grids; {string.Join(", ", named)}, {(hasMinima ? "with float minima" : "on two-level grids or grids of floats")}, stay as the method makes them.");
         double rate = request.TuneRate ?? Rates.FirstOrDefault(row => bits >= row.Bits, Rates[^1]).Rate;
         if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune.rate` {rate:R}: must be a positive finite number, such as 0.002."));
         double usual = method.TuneCodeRate(bits);

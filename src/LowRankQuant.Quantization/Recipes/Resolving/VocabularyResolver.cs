@@ -11,6 +11,7 @@ namespace LowRankQuant.Quantization.Recipes.Resolving;
 /// run on a uniform grid          its symmetry; its groups where they divide the width, else whole rows
 /// run on a two-level grid        4 bits: Q4_K where rows are multiples of 256, else symmetric groups of 32; 8 bits: symmetric groups of 32
 /// budget over llama.cpp's blocks the same
+/// run with float minima          symmetric groups of its size where they divide the width, else whole rows: every container that holds the run holds these
 /// </code>
 /// </summary>
 /// <param name="request">What was asked for.</param>
@@ -82,7 +83,12 @@ internal sealed class VocabularyResolver(RecipeRequest request, VocabularyShape?
     private LayerGrid? Fit(VocabularyPart part, int bits, WeightGrid usual, bool blocks, ScaleType scaleType)
     {
         string module = VocabularyRecipe.ModuleOf(shape!, part), option = OptionOf(part);
-        WeightGrid grid = blocks || usual is TwoLevelGrid ? Block(bits) : OfRun(option, bits, usual as UniformGrid ?? new UniformGrid(bits, true, Granularity.Channel));
+        WeightGrid grid = blocks || usual is TwoLevelGrid ? Block(bits) : OfRun(option, bits, usual switch
+        {
+            UniformGrid uniform => uniform,
+            AffineGrid affine => new UniformGrid(bits, true, Granularity.Group, affine.GroupSize),
+            _ => new UniformGrid(bits, true, Granularity.Channel),
+        });
         if (request.Target is not { } target) return LayerGrid.Of(grid, null);
         string name = TargetNames.Of(target);
         if (Refusal(target, part, grid, usual) is { } reason)

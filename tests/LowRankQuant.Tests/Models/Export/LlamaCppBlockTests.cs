@@ -5,6 +5,8 @@ using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Tests.Formats;
 
 namespace LowRankQuant.Tests.Models.Export;
@@ -56,6 +58,23 @@ public sealed class LlamaCppBlockTests : IDisposable
         double error = ForwardTrace.RelativeError(weights, values);
         TestContext.Current.TestOutputHelper?.WriteLine($"{name}: {error:g3}");
         Assert.InRange(error, 0, ternary ? 0.001 : 0.65);
+    }
+
+    [Theory]
+    [InlineData("Q4_1", 4, 32)]
+    [InlineData("Q4_1", 3, 96)]
+    [InlineData("Q5_1", 5, 32)]
+    public void MinimaThatAreSearchedHaveTheEnginesValues(string name, int bits, int group)
+    {
+        const int Rows = 12, Columns = 768;
+        LlamaEngine engine = LlamaCppFixture.Engine;
+        var type = Enum.Parse<GgmlType>(name);
+        var random = SeededRandom.Derive(23, (ulong)bits);
+        float[] weights = [.. Enumerable.Range(0, Rows * Columns).Select(i => (0.1f * (float)random.NextGaussian()) + (i / Columns * 0.01f))], expected = new float[weights.Length];
+        using var workers = new WorkerPool(1);
+        QuantizedWeight rounded = FittedGrid.Find(weights, Rows, Columns, new Scheme(new AffineGrid(bits, group), GridStart.Search, ScaleType.Float16), workers).Round(weights, default, workers);
+        rounded.Dequantize(expected);
+        Assert.Equal(expected, Same(engine, type, GgufMappings.Encode(rounded, type)));
     }
 
     // Numbers are llama_ftype: the type asked for, and the one that stands for most of what the engine wrote.
