@@ -111,6 +111,7 @@ public sealed class GoldenEvaluationTests
         CheckMeans(golden.GetProperty("all_positions"), result);
         JsonElement all = golden.GetProperty("all_positions");
         Assert.Equal(all.GetProperty("n").GetInt64(), result.Depth!.Divergence.Positions);
+        // The lower of the two in the middle there, their mean here.
         Assert.Equal(all.GetProperty("kl_median").GetDouble(), result.Depth.Divergence.Median, 1e-4);
         Assert.Equal(all.GetProperty("kl_max").GetDouble(), result.Depth.Divergence.Largest, Divergence);
         Assert.Equal(1, result.Perplexity!.Value / golden.GetProperty("ppl_q").GetDouble(), RelativeLoss);
