@@ -57,7 +57,7 @@ public sealed class AffineRunTests : IDisposable
         Assert.Equal((double)counted / original.Linears.Sum(linear => (long)linear.OutFeatures * linear.InFeatures), (double)report["bitsPerWeight"]!, 1e-9);
         Assert.Contains($"{grid}", await Run($"inspect {output}"), StringComparison.Ordinal);
         await Run($"verify {output}");
-        await Run($"eval {output} --reference demo --windows 1 --threads 1");
+        await Run($"eval {output} --reference demo --text {Path.Combine(TestData.Demo, "evaluation.txt")} --windows 1 --threads 1");
     }
 
     [Theory]
