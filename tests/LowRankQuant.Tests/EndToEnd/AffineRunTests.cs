@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;

@@ -1,5 +1,4 @@
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Layers;
