@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Models;
