@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Formats.Peft;

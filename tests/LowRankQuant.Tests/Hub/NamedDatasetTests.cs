@@ -1,11 +1,8 @@
 using System.Text;
 using System.Text.Json.Nodes;
-using LowRankQuant.Cli;
-using LowRankQuant.Cli.Commands;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs;
 using LowRankQuant.Tests.Cli;
-using LowRankQuant.Tests.EndToEnd;
 using LowRankQuant.Tests.Quantization.Texts;
 
 namespace LowRankQuant.Tests.Hub;

@@ -2,7 +2,6 @@ using System.Text.Json;
 using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
