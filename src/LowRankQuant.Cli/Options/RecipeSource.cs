@@ -22,7 +22,8 @@ internal static class RecipeSource
             string folder = Path.GetDirectoryName(Path.GetFullPath(file))!;
             return document with { Texts = Located(document.Texts, folder) };
         }
-        if (ReadyRecipes.Find(name) is { } text) return new RecipeDocument(RecipeReader.Read(text, name, catalog).Request, new RecipeTexts());
+        // Texts of a recipe that ships are data sets by name.
+        if (ReadyRecipes.Find(name) is { } text) return RecipeReader.Read(text, name, catalog);
         throw new RecipeException($"--recipe {name}: neither a file nor a recipe that ships with lrq; those are {string.Join(", ", ReadyRecipes.Names)}.");
     }
 

@@ -87,5 +87,5 @@ internal static class RunHeader
     }
 
     private static string Tuning(TuningRecipe tuned) => string.Create(CultureInfo.InvariantCulture,
-        $"then {(tuned.CodeRate is null ? "" : "codes, ")}scales and branches of the whole model tuned together: {tuned.Steps} steps of {tuned.Batch} windows, learning rate {tuned.LearningRate}{(tuned.CodeRate is { } rate ? $", of codes {rate} steps of the grid" : "")}");
+        $"then {(tuned.CodeRate is > 0 ? "codes, " : "")}scales and branches of the whole model tuned together: {tuned.Steps} steps of {tuned.Batch} windows, learning rate {tuned.LearningRate}{(tuned.CodeRate is > 0 and var rate ? $", of codes {rate} steps of the grid" : "")}");
 }

@@ -60,7 +60,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
                 throw new OutOfBudgetException($"Tuning would learn {needs.Parameters} numbers at once, and {Array.MaxLength} are the most; `tune.code_rate` 0 leaves codes as they are.");
             long whole = ProcessBytes + needs.FixedBytes;
             if (whole > budget && fixedBytes <= budget)
-                throw new OutOfBudgetException($"Tuning the whole model needs about {Text(whole)} and the memory budget is {Text(budget)}; give more with `memory`, {(tuning.CodeRate is null ? "" : "leave codes as they are with `tune.code_rate` 0, ")}or leave it out with `tune.steps` 0.");
+                throw new OutOfBudgetException($"Tuning the whole model needs about {Text(whole)} and the memory budget is {Text(budget)}; give more with `memory`, {(tuning.CodeRate is > 0 ? "leave codes as they are with `tune.code_rate` 0, " : "")}or leave it out with `tune.steps` 0.");
             fixedBytes = Math.Max(fixedBytes, whole);
             streams = Math.Max(streams, needs.StreamBytes);
         }

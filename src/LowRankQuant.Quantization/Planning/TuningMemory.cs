@@ -28,7 +28,7 @@ internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, 
         foreach ((string name, int outFeatures, int inFeatures) in layout.Modules)
         {
             parameters += ((long)outFeatures * recipe.Scheme.For(name).Grid.ScalesPerRow(inFeatures)) + recipe.Methods.Max(method => method.BranchElements(outFeatures, inFeatures, recipe.Bits));
-            if (tuning.CodeRate is not null && recipe.Scheme.For(name).Grid is UniformGrid) parameters += (long)outFeatures * inFeatures;
+            if (tuning.CodeRate is > 0 && recipe.Scheme.For(name).Grid is UniformGrid) parameters += (long)outFeatures * inFeatures;
         }
         long hidden = config.HiddenSize, table = config.VocabularySize * hidden;
         long floats = (parameters * Copies) + (weights * BlockMatrices) + (2 * table) + (LogitMatrices * TuningLoss.HeadRows * config.VocabularySize);

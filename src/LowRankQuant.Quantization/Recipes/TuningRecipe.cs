@@ -9,7 +9,7 @@ public sealed record TuningRecipe
     /// <summary>First learning rate, relative to the numbers that are learned; a cosine takes it to 0.</summary>
     public required double LearningRate { get; init; }
 
-    /// <summary>First learning rate of codes, in steps of the grid; null where codes stay.</summary>
+    /// <summary>First learning rate of codes, in steps of the grid; 0 where codes stay though the method would move them or somebody said so, null where nobody thought of it.</summary>
     public double? CodeRate { get; init; }
 
     /// <summary>Windows per step.</summary>

@@ -146,7 +146,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         return arena;
     }
 
-    private bool Codes => recipe.Tuning!.CodeRate is not null;
+    private bool Codes => recipe.Tuning!.CodeRate is > 0;
 
     // They stand behind everything else, for they learn at a rate of their own.
     private void LearnCodes(ParameterArena arena, TunedLinear?[][] linears)

@@ -17,6 +17,9 @@ public sealed class RecipeCommandTests : IDisposable
     [InlineData("--method rtn --bits 4 --group-size 32 --symmetric --layers down_proj=8,layers.0.*=5 --head 8 --start search")]
     [InlineData("--method flrq --bits 2 --group-size 64 --epochs 2 --sketch block --clip false")]
     [InlineData("--method flrq+ --target-bits 3.2 --group-size 64 --damping auto --tune-steps 3")]
+    [InlineData("--method lrq --bits 3 --tune-steps 3 --tune-code-rate 0.03")]
+    [InlineData("--method lrq+ --bits 3")]
+    [InlineData("--method lrq+ --bits 3 --tune-code-rate 0")]
     [InlineData("--method qera-exact --rank 4 --residual lrq --residual-rank 8 --train-branch true --target vllm")]
     [InlineData("--method lrq --preset paper --samples 9 --held-out 2 --sequence-length 40")]
     public async Task APrintedRecipeMeansTheSame(string options)
@@ -84,7 +87,8 @@ public sealed class RecipeCommandTests : IDisposable
     public async Task EveryReadyRecipeResolves()
     {
         Assert.NotEmpty(ReadyRecipes.Names);
-        foreach (string name in ReadyRecipes.Names)
+        // Those of the papers bring texts by name, which a hub has.
+        foreach (string name in ReadyRecipes.Names.Where(name => !name.StartsWith("paper-", StringComparison.Ordinal)))
         {
             Assert.NotEqual("", ReadyRecipes.Summary(name));
             var cli = new CliHarness();

@@ -96,9 +96,7 @@ public static class RecipeFile
         stages.Add((JsonNode)new JsonObject { [recipe.Method.Method] = Values(recipe.Method.Values) });
         stages.Add((JsonNode)new JsonObject
         {
-            [Tune] = recipe.Tuning is not { } tuning
-                ? new JsonObject { ["steps"] = 0 }
-                : new JsonObject { ["steps"] = tuning.Steps, ["rate"] = tuning.LearningRate, ["batch"] = tuning.Batch, ["samples"] = tuning.Samples },
+            [Tune] = recipe.Tuning is { } tuning ? Tuned(tuning) : new JsonObject { ["steps"] = 0 },
         });
         file["stages"] = stages;
         if (recipe.Blocks.Count > 0) file["blocks"] = new JsonArray([.. recipe.Blocks.Select(own => (JsonNode?)Own(own))]);

@@ -52,6 +52,7 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
         double rate = request.TuneRate ?? Rates.FirstOrDefault(row => bits >= row.Bits, Rates[^1]).Rate;
         if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune.rate` {rate:R}: must be a positive finite number, such as 0.002."));
         double usual = method.TuneCodeRate(bits);
+        bool decides = usual > 0 || request.TuneCodeRate is not null;
         if (usual > 0 && weights > MostCodes && request.TuneCodeRate is null)
         {
             usual = 0;
@@ -63,7 +64,7 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
         if (windows < samples) problems.Add($"`tune.samples` {windows}: at least the {samples} calibration windows of the method; they are always among them.");
         int batch = request.TuneBatch ?? Math.Min(DefaultBatch, Math.Max(1, samples));
         if (batch < 1 || batch > Math.Max(1, samples)) problems.Add($"`tune.batch` {batch}: must be 1 to the number of calibration windows, {samples}.");
-        return new TuningRecipe { Steps = steps, LearningRate = rate, CodeRate = codeRate > 0 ? codeRate : null, Batch = batch, Samples = windows };
+        return new TuningRecipe { Steps = steps, LearningRate = rate, CodeRate = decides ? codeRate : null, Batch = batch, Samples = windows };
     }
 
     private IEnumerable<(string Option, bool Given)> Details() =>

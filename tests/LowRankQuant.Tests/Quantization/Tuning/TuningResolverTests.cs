@@ -66,11 +66,11 @@ public sealed class TuningResolverTests
         Assert.Equal(0.05, Resolve(Lrq with { TuneSteps = 4, TuneCodeRate = 0.05 }).Tuning!.CodeRate);
         RecipeRequest plus = Lrq with { Method = "lrq+" };
         Assert.Equal((64, 0.01), (Resolve(plus).Tuning!.Steps, Resolve(plus).Tuning!.CodeRate));
-        Assert.Null(Resolve(plus with { TuneCodeRate = 0 }).Tuning!.CodeRate);
+        Assert.Equal(0, Resolve(plus with { TuneCodeRate = 0 }).Tuning!.CodeRate);
         Assert.Null(Resolve(plus with { HeldOut = 0, Options = Asked.For(("keep_best", false)) }).Tuning);
         ResolvedRecipe large = RecipeResolver.Resolve(
             BuiltInMethods.Catalog, plus, CalibrationLoaderTests.Config() with { MaxPositions = 512 }, ModelLayout.OfBlock([new LinearShape("up", 1 << 15, 1 << 15)], 2), ScaleType.Float16);
-        Assert.Null(large.Recipe.Tuning!.CodeRate);
+        Assert.Equal(0, large.Recipe.Tuning!.CodeRate);
         Assert.Contains(large.Notes, note => note.StartsWith("Codes stay while the whole model is tuned: with 2.1 billion weights they would take 52 GB", StringComparison.Ordinal));
         foreach (double wrong in new[] { -0.1, double.NaN, double.PositiveInfinity })
             Assert.Contains("`tune.code_rate`", Assert.Single(Assert.Throws<RecipeException>(() => Resolve(Lrq with { TuneSteps = 4, TuneCodeRate = wrong })).Problems), StringComparison.Ordinal);
