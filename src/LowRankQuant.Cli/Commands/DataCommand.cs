@@ -75,13 +75,8 @@ internal sealed class DataCommand(Terminal terminal, HubFiles hub)
     {
         if (json)
         {
-            terminal.Out.WriteLine(new JsonObject { ["datasets"] = new JsonArray([.. DatasetCatalog.All.Select(JsonNode? (set) => new JsonObject
-            {
-                ["name"] = set.Name,
-                ["summary"] = set.Summary,
-                ["calibration"] = Part(set, set.Calibration),
-                ["evaluation"] = set.Evaluation is null ? null : Part(set, set.Evaluation),
-            })]) }.ToJsonString());
+            JsonNode?[] sets = [.. DatasetCatalog.All.Select(Entry)];
+            terminal.Out.WriteLine(new JsonObject { ["datasets"] = new JsonArray(sets) }.ToJsonString());
             return ExitCodes.Success;
         }
         foreach (NamedDataset set in DatasetCatalog.All)
@@ -93,6 +88,14 @@ internal sealed class DataCommand(Terminal terminal, HubFiles hub)
         terminal.Out.WriteLine();
         terminal.Out.WriteLine("A file or folder here of the same name comes first. 'lrq data NAME' says what is read of one, and of a text of your own.");
         return ExitCodes.Success;
+
+        static JsonNode? Entry(NamedDataset set) => new JsonObject
+        {
+            ["name"] = set.Name,
+            ["summary"] = set.Summary,
+            ["calibration"] = Part(set, set.Calibration),
+            ["evaluation"] = set.Evaluation is null ? null : Part(set, set.Evaluation),
+        };
 
         static JsonObject Part(NamedDataset set, DatasetPart part) => new() { ["address"] = set.Address(part), ["rows"] = part.Describe() };
     }
