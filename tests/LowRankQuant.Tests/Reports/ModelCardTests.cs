@@ -1,4 +1,3 @@
-using LowRankQuant.Runs.Reports;
 using LowRankQuant.Runs.Reports.Html;
 
 namespace LowRankQuant.Tests.Reports;
