@@ -38,7 +38,7 @@ internal static class RunRedo
             throw new RunFolderException($"{job.Output} holds another run ({found.DifferenceTo(before)}), so that its blocks cannot be kept beside new ones; make the run again in another folder.");
         // Killed between the two steps of opening it again.
         if (goesOn) File.Move(folder.EarlierReport, report);
-        RunReport done = StoredJson.Read(report, RunJson.Default.RunReport, "delete the folder to make the run again");
+        RunReport done = ReportDefaults.Fill(StoredJson.Read(report, RunJson.Default.RunReport, "delete the folder to make the run again"));
         if (done.OutputHash is { } hash && OutputWriter.HashOf(folder.Output) != hash)
             throw new RunFolderException($"{folder.Output}: the tensors are not those of {RunFolder.ReportName} any more (SHA-256), so that no block can be kept; delete the folder to make the run again.");
         int first = redo.Blocks[0];
