@@ -191,7 +191,10 @@ internal sealed class QuantizeSetup : IDisposable
             ? [.. resolved.Notes, $"{method.Name} learns nothing from --calibration, and with --held-out 0 nothing is measured on it: its windows are written to calibration.ids.jsonl and that is all."]
             : resolved.Notes;
         if (recipe.Precision == Precision.BFloat16 && !Device.Kernels.HasHalf)
-            notes = [.. notes, "--precision bf16: these kernels round to bf16 and multiply floats, which takes longer than fp32 does; --kernels onednn multiplies bf16."];
+        {
+            string remedy = CpuSurvey.Find(CpuKernelKind.OneDnn).MultipliesHalf ? "--kernels onednn multiplies bf16" : "neither the processor nor a library here multiplies bf16 ('lrq devices')";
+            notes = [.. notes, $"--precision bf16: these kernels round to bf16 and multiply floats, which takes longer than fp32 does; {remedy}."];
+        }
         if (settings.Depth is { } depth && model.Architecture.Unknown is null) CheckDepth(depth, recipe, measures: evalText is not null || (sources.Count > 0 && recipe.HeldOut > 0) || _planning, problems);
         if (settings.AdapterForm is not null) CheckAdapterForm(recipe, settings.Format, problems);
         if (settings.Format == OutputFormat.Dense && recipe is not { Activations: null, Cache: null })

@@ -21,7 +21,9 @@ public sealed class PrecisionRunTests : IDisposable
         CliResult half = await Lrq.Run([.. Lrq.SmallRun(one), "--kernels", kernels, "--precision", "bf16"]);
         Assert.True(half.Code == 0, half.Error);
         Assert.Contains("products of linears rounded to bf16", half.Out, StringComparison.Ordinal);
-        Assert.Equal(kernels == "simd" || !CpuSurvey.Find(CpuKernelKind.OneDnn).MultipliesHalf, half.Out.Contains("--kernels onednn multiplies bf16", StringComparison.Ordinal));
+        bool multiplies = CpuSurvey.Find(CpuKernelKind.OneDnn).MultipliesHalf;
+        Assert.Equal(kernels == "simd" || !multiplies, half.Out.Contains("round to bf16 and multiply floats", StringComparison.Ordinal));
+        Assert.Equal(kernels == "simd" && multiplies, half.Out.Contains("--kernels onednn multiplies bf16", StringComparison.Ordinal));
         Assert.Equal(0, (await Lrq.Run([.. Lrq.SmallRun(two, threads: 2), "--kernels", kernels, "--precision", "bf16"])).Code);
         Assert.Equal(Lrq.Bytes(one), Lrq.Bytes(two));
         Assert.Equal("bf16", (string)Json(one, "recipe.json")["precision"]!);

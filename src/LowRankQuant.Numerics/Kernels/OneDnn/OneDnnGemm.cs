@@ -23,6 +23,8 @@ internal sealed unsafe class OneDnnGemm(OneDnnLibrary library, WorkerPool pool) 
 
     public string Name => library.Name;
 
+    public bool HasInstructions => library.HasHalf;
+
     public void Multiply(
         bool transposeA, bool transposeB, int m, int n, int k, float* a, int lda, float* b, int ldb, float* c, int ldc, bool accumulate)
     {

@@ -28,7 +28,7 @@ internal sealed unsafe partial class VectorKernels<V, D>(WorkerPool pool, IGemm 
     public void GramPanel(Tensor x, int column, Tensor y) =>
         gemm.Multiply(true, false, y.Rows, y.Columns, x.Rows, x.Pointer + column, x.Columns, x.Pointer + column, x.Columns, y.Pointer, y.Columns, accumulate: false);
 
-    public bool HasHalf => gemm is IHalfGemm;
+    public bool HasHalf => gemm is IHalfGemm { HasInstructions: true };
 
     public void MatMulHalf(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
     {
