@@ -45,10 +45,13 @@ public sealed class TextRunTests : IDisposable
     public async Task APlanFindsTextsThatCannotBeRead()
     {
         File.WriteAllText(_folder.File("a.parquet"), "PAR1\u0015\u0004");
-        CliResult plan = await Lrq.Run("plan", "demo", "--method", "lrq", "--calibration", _folder.File("a.parquet"), "--eval-text", _folder.Path, "--untimed");
-        Assert.Equal(2, plan.Code);
-        Assert.Contains("is a Parquet file", plan.Error, StringComparison.Ordinal);
-        Assert.Contains("is a folder", plan.Error, StringComparison.Ordinal);
+        Directory.CreateDirectory(_folder.File("empty"));
+        CliResult broken = await Lrq.Run("plan", "demo", "--method", "lrq", "--calibration", _folder.File("a.parquet"), "--untimed");
+        CliResult empty = await Lrq.Run("plan", "demo", "--method", "lrq", "--eval-text", _folder.File("empty"), "--untimed");
+        Assert.NotEqual(0, broken.Code);
+        Assert.Contains("is a Parquet file", broken.Error, StringComparison.Ordinal);
+        Assert.NotEqual(0, empty.Code);
+        Assert.Contains("is a folder without a text", empty.Error, StringComparison.Ordinal);
     }
 
     [Fact]

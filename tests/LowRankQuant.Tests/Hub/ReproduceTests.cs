@@ -22,6 +22,7 @@ public class ReproduceTests
         Assert.True(Commands.Count >= 10, $"{Commands.Count} commands");
         using var folder = new TemporaryFolder();
         await using HubServer server = await Start(Commands.Select(command => command[1]).Append("meta-llama/Llama-2-7b-hf"));
+        foreach (string task in new[] { "boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa" }) File.WriteAllText(folder.File($"{task}.jsonl"), "{}\n");
         // The stand-ins are short.
         string[] few = ["--samples", "2", "--held-out", "0", "--sequence-length", "16"];
         foreach (string[] command in Commands)
