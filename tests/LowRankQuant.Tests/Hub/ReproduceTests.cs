@@ -24,7 +24,7 @@ public class ReproduceTests
         await using HubServer server = await Start(Commands.Select(command => command[1]).Append("meta-llama/Llama-2-7b-hf"));
         foreach (string task in new[] { "boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa" }) File.WriteAllText(folder.File($"{task}.jsonl"), "{}\n");
         // The stand-ins are short.
-        string[] few = ["--samples", "2", "--held-out", "0", "--sequence-length", "16"];
+        string[] few = ["--samples", "2", "--held-out", "1", "--sequence-length", "16"];
         foreach (string[] command in Commands)
         {
             string[] args = [.. command.Select(word => word.StartsWith("out/", StringComparison.Ordinal) ? folder.File(word.Replace('/', '-')) : word == "DATA" ? folder.Path : word), .. command[0] == "quantize" ? few : []];
