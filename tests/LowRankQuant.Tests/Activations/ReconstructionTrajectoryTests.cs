@@ -24,6 +24,9 @@ namespace LowRankQuant.Tests.Activations;
 public sealed class ReconstructionTrajectoryTests(ITestOutputHelper output)
 {
     private const int Windows = 32, Length = 128, Steps = 100, Rank = 16;
+
+    // Steps that are compared one by one; later ones by means of so many.
+    private const int Early = 10, Mean = 10;
     private static readonly string[] Keys = ["q", "k", "v", "o", "gate", "up", "down"];
     private static readonly (string Name, int[] Slots)[] Sites = [("qkv", [0, 1, 2]), ("o", [3]), ("gateup", [4, 5]), ("down", [6])];
 
@@ -70,15 +73,21 @@ public sealed class ReconstructionTrajectoryTests(ITestOutputHelper output)
         float[] losses = GoldenBlockTests.Read<float>(golden, "loss.f64");
         var schedule = new CosineSchedule(options.LearningRate, Steps);
         var rates = new CosineSchedule(1e-3, Steps);
+        var found = new List<double>();
         int[] order = GoldenBlockTests.Read<int>(common, "order");
         for (int step = 0; step < Steps; step++)
         {
             double loss = trainer.Step(order.AsSpan(2 * step, 2), schedule.At(step), step + 1, rates.At(step));
             if (step == 0 && !isStatic) CheckGradients(golden, learned);
             if (step >= losses.Length) continue;
-            // The reference in single precision is itself 7.2 % away from that in double precision at step 44 of the 8-bit run without quantizers inside.
-            double late = isStatic && !inside ? 0.1 : 7e-2, bound = step == 0 ? (isStatic ? 3e-3 : 1e-5) : step < 10 ? 3e-2 : late;
-            Assert.Equal(losses[step], loss, bound * losses[step]);
+            if (step < Early) Assert.Equal(losses[step], loss, (step > 0 ? 3e-2 : isStatic ? 3e-3 : 1e-5) * losses[step]);
+            found.Add(loss);
+        }
+        // The reference in single precision is itself 7.2 % away from that in double precision at one step of the 8-bit run without quantizers inside: means are nearer.
+        for (int step = Early; step + Mean <= found.Count; step += Mean)
+        {
+            double mean = losses.Skip(step).Take(Mean).Average(loss => (double)loss);
+            Assert.Equal(mean, found.Skip(step).Take(Mean).Average(), 5e-2 * mean);
         }
         double after = MeanLoss(), reference = expected.GetProperty("full_set_loss_after").GetDouble();
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{run}: loss of all windows {before:F2} to {after:F2}; reference {wanted:F2} to {reference:F2}"));
