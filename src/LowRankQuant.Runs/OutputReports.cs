@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Storage;
@@ -22,8 +23,12 @@ internal static class OutputReports
         ReportedResult result = ReportFiles.Beside(output, report);
         AtomicFile.WriteAllText(Path.Combine(output, ReportMarkdown.FileName), ReportMarkdown.Write(report));
         AtomicFile.WriteAllText(Path.Combine(output, ReportHtml.FileName), ReportHtml.Write(result, job.Spell));
-        string card = ModelCard.Write(report, ModelCardSource.Of(job.Model.Checkpoint.Location), job.Format == OutputFormat.Dense, job.Spell);
+        string card = ModelCard.Write(report, ModelCardSource.Of(job.Model.Checkpoint.Location), ContainerOf(output), job.Spell);
         if (!ModelCard.TryWrite(output, card)) observer.Note($"{Path.Combine(output, ModelCard.FileName)} is somebody's own and stays as it is.");
         AtomicFile.WriteAllBytes(Path.Combine(output, RunFolder.ReportName), JsonSerializer.SerializeToUtf8Bytes(report, RunJson.Default.RunReport));
     }
+
+    // Float minima and two-level grids have containers of their own.
+    private static string? ContainerOf(string output) =>
+        (string?)JsonNode.Parse(File.ReadAllText(Path.Combine(output, "config.json")))?["quantization_config"]?["quant_method"];
 }

@@ -33,7 +33,6 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
 
     // A result this many times more perplexed than the original says nothing sensible any more.
     private const double CollapseFactor = 10;
-    private const string Collapse = "the result has collapsed";
 
     private readonly CausalModel _model = job.Model;
 
@@ -157,7 +156,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             Tensors = ResultTensors.Of(job.Recipe.Transforms.Any() ? null : _model, result, cancellation),
             Engines = _model.Architecture.Unknown is null ? EnginesOf(result.Checkpoint) : null,
             Origin = Origin(),
-            Warnings = [.. report.Warnings.Where(warning => !warning.StartsWith(Collapse, StringComparison.Ordinal)).Except(notes), .. notes],
+            Warnings = [.. report.Warnings.Where(warning => !warning.StartsWith(Verdict.Collapse, StringComparison.Ordinal)).Except(notes), .. notes],
         };
     }
 
@@ -229,7 +228,7 @@ internal sealed class RunMeasurement(QuantizeJob job, RunFolder folder, IRunObse
             [
                 .. report.Warnings,
                 string.Create(CultureInfo.InvariantCulture,
-                    $"{Collapse}: perplexity {result:F1} against {full:F1}; worst blocks: {string.Join(", ", worst)}. Use more bits, smaller groups or more iterations."),
+                    $"{Verdict.Collapse}: perplexity {result:F1} against {full:F1}; worst blocks: {string.Join(", ", worst)}. Use more bits, smaller groups or more iterations."),
             ],
         };
     }

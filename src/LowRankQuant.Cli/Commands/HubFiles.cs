@@ -70,7 +70,7 @@ internal sealed class HubFiles(Terminal terminal, Func<HubOptions> options)
         return (IsText(text.Name) ? Files(text.Name, cancellation) : new TextInput(text.Name)) with { Weight = text.Weight };
     }
 
-    /// <summary>Fetches a name''s files.</summary>
+    /// <summary>Fetches a name's files.</summary>
     /// <param name="name">The name.</param>
     /// <param name="hub">The hub.</param>
     /// <param name="patterns">Files wanted; null for those that make a model.</param>

@@ -9,7 +9,6 @@ internal static class DepthMarkdown
 {
     private const int Flips = 5;
     private const int Modules = 10;
-    private const int LongestText = 600;
 
     /// <summary>Writes it.</summary>
     public static string Write(DepthReport depth)
@@ -24,7 +23,7 @@ internal static class DepthMarkdown
         {
             Line($"\n| next token | which | positions | KL divergence | same top token |\n| --- | --- | --- | --- | --- |");
             foreach (FormatTokens kind in depth.Format)
-                Line($"| {kind.Kind} | {string.Join(", ", kind.Tokens.Select(Cell))} | {kind.Positions:N0} | {Number(kind.KlDivergence)} | {Number(kind.Top1Agreement)} |");
+                Line($"| {MarkdownText.Of(kind.Kind)} | {string.Join(", ", kind.Tokens.Select(MarkdownText.Quoted))} | {kind.Positions:N0} | {Number(kind.KlDivergence)} | {Number(kind.Top1Agreement)} |");
         }
         MarginRatio margin = depth.Margin;
         Line($"\nThe top token is {Number(margin.Reference)} nats ahead of the second in the original and {Number(margin.Model)} in the result: a ratio of {Number(margin.Ratio)}. At {Number(margin.Shrunk)} of the positions the margin is less than half.\n");
@@ -33,8 +32,8 @@ internal static class DepthMarkdown
             Line($"### Surest changes of the top token\n\n| context | original | result | text | probability | kept |\n| --- | --- | --- | --- | --- | --- |");
             foreach (Flip flip in depth.Flips.Take(Flips))
             {
-                string actual = flip.Actual is null ? "" : Cell(flip.Actual);
-                Line($"| {Cell(flip.Context)} | {Cell(flip.Expected)} | {Cell(flip.Found)} | {actual} | {Number(flip.ExpectedProbability)} | {Number(flip.Kept)} |");
+                string actual = flip.Actual is null ? "" : MarkdownText.Quoted(flip.Actual);
+                Line($"| {MarkdownText.Quoted(flip.Context)} | {MarkdownText.Quoted(flip.Expected)} | {MarkdownText.Quoted(flip.Found)} | {actual} | {Number(flip.ExpectedProbability)} | {Number(flip.Kept)} |");
             }
             Line($"");
         }
@@ -43,7 +42,7 @@ internal static class DepthMarkdown
         {
             Line($"### Linears that lose most alone\n\nOne linear of the result in the original.\n\n| block | linear | KL divergence | bits per weight | rank |\n| --- | --- | --- | --- | --- |");
             foreach (ModuleLoss loss in depth.Modules.OrderByDescending(loss => loss.KlDivergence).Take(Modules))
-                Line($"| {loss.Block} | {loss.Module} | {Number(loss.KlDivergence)} | {Number(loss.Bits)} | {loss.Rank} |");
+                Line($"| {loss.Block} | {MarkdownText.Of(loss.Module)} | {Number(loss.KlDivergence)} | {Number(loss.Bits)} | {loss.Rank} |");
             Line($"");
         }
         return text.ToString();
@@ -53,7 +52,7 @@ internal static class DepthMarkdown
             Line($"### Texts side by side\n\nBeginnings of windows, continued by the most probable tokens.\n");
             foreach (SampleText sample in depth.Samples)
             {
-                Line($"* {Code(sample.Prompt)}\n  * original: {Code(sample.Reference)}{Loop(sample.ReferenceLoops)}\n  * result: {Code(sample.Model)}{Loop(sample.ModelLoops)}");
+                Line($"* {MarkdownText.Quoted(sample.Prompt)}\n  * original: {MarkdownText.Quoted(sample.Reference)}{Loop(sample.ReferenceLoops)}\n  * result: {MarkdownText.Quoted(sample.Model)}{Loop(sample.ModelLoops)}");
                 Line($"  * the same for {sample.Shared} of {sample.Tokens} tokens");
             }
             Line($"");
@@ -62,20 +61,7 @@ internal static class DepthMarkdown
         void Line(FormattableString line) => text.Append(line.ToString(CultureInfo.InvariantCulture)).Append('\n');
     }
 
-    private static string Loop(string? text) => text is null ? "" : $" **ends in a loop of {Code(text)}**";
+    private static string Loop(string? text) => text is null ? "" : $" **ends in a loop of {MarkdownText.Quoted(text)}**";
 
     private static string Number(double value) => value.ToString("G4", CultureInfo.InvariantCulture);
-
-    // A table keeps its columns.
-    private static string Cell(string text) => Code(text).Replace("|", "\\|", StringComparison.Ordinal);
-
-    // Text of models within a line: nothing in it is taken for Markdown.
-    private static string Code(string text)
-    {
-        string line = (text.Length <= LongestText ? text : text[..LongestText] + "…").Replace("\n", "\\n", StringComparison.Ordinal).Replace("\r", "\\r", StringComparison.Ordinal);
-        int longest = 0, run = 0;
-        foreach (char letter in line) longest = Math.Max(longest, run = letter == '`' ? run + 1 : 0);
-        string fence = new('`', longest + 1);
-        return line.Length == 0 ? "" : longest > 0 || line[0] == '`' ? $"{fence} {line} {fence}" : fence + line + fence;
-    }
 }

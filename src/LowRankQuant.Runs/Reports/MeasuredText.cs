@@ -51,5 +51,8 @@ public sealed record MeasuredText(string? Sha256, int? Windows, AddBos AddBos)
     /// <param name="asked">What is asked for.</param>
     public bool LacksDepthAlone(MeasuredText asked) => this != asked && Means == asked.Means;
 
+    /// <summary>The text and how it is read, in words that are equal where these are; how much of it was measured and how deeply has no part in it.</summary>
+    public string Identity() => (Means with { Windows = null }).ToString();
+
     private MeasuredText Means => this with { InDepth = false, SwapWindows = null };
 }

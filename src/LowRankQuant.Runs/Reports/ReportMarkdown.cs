@@ -13,7 +13,7 @@ public static class ReportMarkdown
     /// <summary>Name of the file in an output folder.</summary>
     public const string FileName = "report.md";
 
-    private const int WorstInputs = 8;
+    private const int WorstInputs = 8, MostEngines = 40;
 
     /// <summary>Writes it.</summary>
     /// <param name="report">The report.</param>
@@ -42,12 +42,7 @@ public static class ReportMarkdown
             if (report.AsStored is not null)
                 Line($"As stored: what the files alone say. No container holds a cache quantized per token or before the rotation of keys; recipe.json does, and the row above has it.\n");
         }
-        int safe = 0;
-        if (report.Result?.Depth is { } depth)
-        {
-            // What it quotes stands in spans of code.
-            safe = text.Replace("<", "&lt;").Append(DepthMarkdown.Write(depth)).Length;
-        }
+        if (report.Result?.Depth is { } depth) text.Append(DepthMarkdown.Write(depth));
         Line($"## Size\n\n| | bytes |\n| --- | --- |");
         Line($"| all parameters in bf16 | {report.Bf16Bytes:N0} |\n| source file | {report.SourceBytes:N0} |\n| result | {report.ResultBytes:N0} |");
         if (report.Stored is { } stored)
@@ -71,13 +66,20 @@ public static class ReportMarkdown
             Line($"| {block.Index} | {Number(block.LossBefore)} | {Number(block.LossAfter)} | {Number(block.HeldOutLossBefore)} | {Number(block.HeldOutLoss)} | {block.Seconds:F1} |");
         LayerTable();
         InputTable();
-        text.Append(EngineMarkdown.Write(report.Engines));
+        EngineTable();
         if (report.Sample is not null) Line($"\n## A sample of its text\n\n> {report.Sample.ReplaceLineEndings("\n> ")}\n");
         Line($"## Cost\n\n{report.Seconds:F0} s, peak memory {report.PeakMemoryBytes / (1 << 20):N0} MiB. SHA-256 of the tensors: `{report.OutputHash}`.");
         // Whatever a report holds is text: no element of HTML may come of it where a page is made of this.
-        return text.Replace("<", "&lt;", safe, text.Length - safe).ToString();
+        return text.Replace("<", "&lt;").ToString();
 
         void Line(FormattableString line) => text.Append(line.ToString(CultureInfo.InvariantCulture)).Append('\n');
+
+        void EngineTable()
+        {
+            if (report.Engines is not { Count: > 0 } engines) return;
+            Line($"\n## Engines\n\n| engine | verdict | why |\n| --- | --- | --- |");
+            foreach (EngineReport engine in engines.Take(MostEngines)) Line($"| {MarkdownText.Of(engine.Engine)} | {MarkdownText.Of(engine.Verdict)} | {MarkdownText.Of(engine.Reason)} |");
+        }
 
         void LayerTable()
         {

@@ -27,6 +27,9 @@ internal sealed record Mark(MarkKind Kind, string Text);
 /// <summary>The verdict on a result: one sentence, and marks by fixed rules, which docs/guide/report.md lists.</summary>
 internal static class Verdict
 {
+    /// <summary>What the warning about a result that says nothing any more begins with.</summary>
+    public const string Collapse = "the result has collapsed";
+
     private const double LeastAgreement = 0.8, LargestDivergence = 0.5, FewTokens = 5000, LargeShare = 0.3, LeastMargin = 0.8, FormatLoss = 0.05;
     private const long FewPositions = 20;
 
@@ -53,7 +56,7 @@ internal static class Verdict
     public static double? Error(EvaluationResult? result, string metric) => result is not null && result.StandardErrors.TryGetValue(metric, out double error) ? error : null;
 
     private static IEnumerable<Mark> OfWarnings(RunReport report) =>
-        report.Warnings.Take(100).Select(warning => new Mark(warning.StartsWith("the result has collapsed", StringComparison.Ordinal) ? MarkKind.RedFlag : MarkKind.Note, Capital(warning)));
+        report.Warnings.Take(100).Select(warning => new Mark(warning.StartsWith(Collapse, StringComparison.Ordinal) ? MarkKind.RedFlag : MarkKind.Note, Capital(warning)));
 
     private static IEnumerable<Mark> OfFigures(RunReport report)
     {

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Evaluation.Figures;
+using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs.Reports;
 using LowRankQuant.Runs.Reports.Html;
 
@@ -22,6 +23,17 @@ public sealed class ComparisonPageTests
         Assert.Contains("<h2 id=\"r1\" tabindex=\"-1\">w3</h2>", page, StringComparison.Ordinal);
         Assert.Contains("id=\"r2-verdict\"", page, StringComparison.Ordinal);
         Assert.Contains("| w4 | flexround |", ComparisonPage.Markdown([Three, Four]), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void OneFileReadInAnotherWayIsAnotherText()
+    {
+        MeasuredText measured = Four.Report.Measured!;
+        ReportedResult Read(MeasuredText text) => Four with { Report = Four.Report with { Measured = text } };
+        Assert.Equal(2, ResultGroup.Of([Three, Read(measured with { Join = TextJoin.Spaces })]).Count);
+        Assert.Equal(2, ResultGroup.Of([Three, Read(measured with { MostRows = 5 })]).Count);
+        Assert.Equal(2, ResultGroup.Of([Three, Read(measured with { ChatArguments = "{}" })]).Count);
+        Assert.Single(ResultGroup.Of([Three, Read(measured with { Windows = 100, InDepth = true })]));
     }
 
     [Fact]

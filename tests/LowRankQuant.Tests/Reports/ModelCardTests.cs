@@ -8,7 +8,7 @@ public sealed class ModelCardTests
     [Fact]
     public void ACardHasTheMetadataOfTheHub()
     {
-        string card = ModelCard.Write(SampleReports.Full(2), new ModelCardSource("apache-2.0", null, null, ["en", "fr"]), dense: false, text => text.Replace("`recipe`", "--recipe", StringComparison.Ordinal));
+        string card = ModelCard.Write(SampleReports.Full(2), new ModelCardSource("apache-2.0", null, null, ["en", "fr"]), container: "compressed-tensors", text => text.Replace("`recipe`", "--recipe", StringComparison.Ordinal));
         string[] lines = card.Split('\n');
         Assert.Equal("---", lines[0]);
         foreach (string line in new[]
@@ -17,13 +17,13 @@ public sealed class ModelCardTests
             "tags: [\"lrq\", \"low-rank-quantization\", \"quantized\", \"compressed-tensors\"]", "quantization:", "  bits_per_weight: 3.19", "  kl_divergence: 0.0412", "  size_bytes: 325440000",
         }) Assert.Contains(line, lines);
         Assert.Contains("lrq quantize Qwen/Qwen3-0.6B --recipe recipe.json", card, StringComparison.Ordinal);
-        Assert.Equal(card, ModelCard.Write(SampleReports.Full(2), new ModelCardSource("apache-2.0", null, null, ["en", "fr"]), dense: false, text => text.Replace("`recipe`", "--recipe", StringComparison.Ordinal)));
+        Assert.Equal(card, ModelCard.Write(SampleReports.Full(2), new ModelCardSource("apache-2.0", null, null, ["en", "fr"]), container: "compressed-tensors", text => text.Replace("`recipe`", "--recipe", StringComparison.Ordinal)));
     }
 
     [Fact]
     public void NothingIsMadeUp()
     {
-        string card = ModelCard.Write(SampleReports.Bare(), ModelCardSource.None, dense: false);
+        string card = ModelCard.Write(SampleReports.Bare(), ModelCardSource.None, container: "compressed-tensors");
         Assert.DoesNotContain("base_model", card, StringComparison.Ordinal);
         Assert.DoesNotContain("license", card, StringComparison.Ordinal);
         Assert.DoesNotContain("library_name", card, StringComparison.Ordinal);
@@ -48,7 +48,7 @@ public sealed class ModelCardTests
     public void SomebodysOwnCardIsNeverOverwritten()
     {
         using var folder = new TemporaryFolder();
-        string card = ModelCard.Write(SampleReports.Full(2), ModelCardSource.None, dense: false), other = ModelCard.Write(SampleReports.Bare(), ModelCardSource.None, dense: false), file = folder.File(ModelCard.FileName);
+        string card = ModelCard.Write(SampleReports.Full(2), ModelCardSource.None, container: "compressed-tensors"), other = ModelCard.Write(SampleReports.Bare(), ModelCardSource.None, container: "compressed-tensors"), file = folder.File(ModelCard.FileName);
         Assert.True(ModelCard.TryWrite(folder.Path, card));
         Assert.True(ModelCard.TryWrite(folder.Path, other));
         Assert.Equal(other, File.ReadAllText(file));

@@ -66,7 +66,7 @@ public sealed partial class ReportHtmlTests
         Sound(compared);
         Assert.Single(Script().Matches(compared));
         Assert.DoesNotContain("<img", ReportMarkdownTexts(report), StringComparison.Ordinal);
-        string card = ModelCard.Write(report, ModelCardSource.None, dense: false);
+        string card = ModelCard.Write(report, ModelCardSource.None, container: "compressed-tensors");
         Assert.DoesNotContain("<script", Fence().Replace(card, ""), StringComparison.Ordinal);
         Assert.Equal(2, card.Split("```").Length - 1);
     }

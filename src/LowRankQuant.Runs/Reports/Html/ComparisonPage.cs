@@ -46,11 +46,11 @@ public static class ComparisonPage
     {
         var page = new StringBuilder("# Comparison\n\n");
         IReadOnlyList<ResultGroup> groups = ResultGroup.Of(ResultGroup.Named(results));
-        foreach (string warning in ResultGroup.Warnings(groups)) page.Append("**Warning:** ").Append(ModelCard.Text(spell?.Invoke(warning) ?? warning)).Append("\n\n");
+        foreach (string warning in ResultGroup.Warnings(groups)) page.Append("**Warning:** ").Append(MarkdownText.Of(spell?.Invoke(warning) ?? warning)).Append("\n\n");
         foreach (ResultGroup group in groups)
         {
-            page.Append("## ").Append(ModelCard.Text(group.Title)).Append("\n\n| ").AppendJoin(" | ", Columns.Select(column => column.Name)).Append(" |\n|").Insert(page.Length, "---|", Columns.Length).Append('\n');
-            foreach (Cell[] row in Rows(group)) page.Append("| ").AppendJoin(" | ", row.Select(cell => ModelCard.Text(cell.Text))).Append(" |\n");
+            page.Append("## ").Append(MarkdownText.Of(group.Title)).Append("\n\n| ").AppendJoin(" | ", Columns.Select(column => column.Name)).Append(" |\n|").Insert(page.Length, "---|", Columns.Length).Append('\n');
+            foreach (Cell[] row in Rows(group)) page.Append("| ").AppendJoin(" | ", row.Select(cell => MarkdownText.Of(cell.Text))).Append(" |\n");
             page.Append('\n');
         }
         return page.ToString();

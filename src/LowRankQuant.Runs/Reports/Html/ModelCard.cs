@@ -23,9 +23,9 @@ public static class ModelCard
     /// <summary>Writes the card of a result.</summary>
     /// <param name="report">The result.</param>
     /// <param name="source">What the source's own card says.</param>
-    /// <param name="dense">Whether the folder holds plain floats.</param>
+    /// <param name="container">How the folder stores its weights, as its config.json names it; null for plain floats.</param>
     /// <param name="spell">How keys of recipes in backticks are spelled for the reader; null to leave them as they are.</param>
-    public static string Write(RunReport report, ModelCardSource source, bool dense, Func<string, string>? spell = null)
+    public static string Write(RunReport report, ModelCardSource source, string? container, Func<string, string>? spell = null)
     {
         spell ??= text => text;
         var card = new StringBuilder();
@@ -35,13 +35,13 @@ public static class ModelCard
             Line($"base_model: {Quoted(name)}");
             Line($"base_model_relation: quantized");
         }
-        if (report.Engines?.Any(engine => engine.Engine == "transformers" && engine.Verdict != "refuses") == true || dense) Line($"library_name: transformers");
+        if (report.Engines?.Any(engine => engine.Engine == "transformers" && engine.Verdict != "refuses") == true || container is null) Line($"library_name: transformers");
         Line($"pipeline_tag: text-generation");
         if (source.License is { } license) Line($"license: {license}");
         if (source.LicenseName is { } licenseName) Line($"license_name: {licenseName}");
         if (source.LicenseLink is { } link) Line($"license_link: {link}");
         if (source.Languages.Count > 0) Line($"language: [{string.Join(", ", source.Languages.Select(Quoted))}]");
-        Line($"tags: [{string.Join(", ", new[] { "lrq", "low-rank-quantization", "quantized", Tag(report.Method), dense ? "" : "compressed-tensors" }.Where(tag => tag.Length > 0).Distinct().Select(Quoted))}]");
+        Line($"tags: [{string.Join(", ", new[] { "lrq", "low-rank-quantization", "quantized", Tag(report.Method), container ?? "" }.Where(tag => tag.Length > 0).Distinct().Select(Quoted))}]");
         Line($"quantization:");
         Line($"  method: {Quoted(report.Method)}");
         Line($"  scheme: {Quoted(report.Scheme)}");
@@ -53,26 +53,26 @@ public static class ModelCard
         Number("perplexity", report.Result?.Perplexity);
         Number("perplexity_original", report.FullPrecision?.Perplexity);
         Line($"---\n");
-        Line($"# {Text(report.Origin is { } origin ? origin.BaseModel ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(origin.Model)) : "Model")}, quantized by {Text(report.Method)}\n");
-        Line($"{Text(Verdict.Sentence(report))}\n");
-        foreach (Mark mark in Verdict.Marks(report).Where(mark => mark.Kind != MarkKind.Fine).Take(20)) Line($"* **{(mark.Kind == MarkKind.RedFlag ? "Red flag" : "Note")}:** {Text(spell(mark.Text))}");
+        Line($"# {MarkdownText.Of(report.Origin is { } origin ? origin.BaseModel ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(origin.Model)) : "Model")}, quantized by {MarkdownText.Of(report.Method)}\n");
+        Line($"{MarkdownText.Of(Verdict.Sentence(report))}\n");
+        foreach (Mark mark in Verdict.Marks(report).Where(mark => mark.Kind != MarkKind.Fine).Take(20)) Line($"* **{(mark.Kind == MarkKind.RedFlag ? "Red flag" : "Note")}:** {MarkdownText.Of(spell(mark.Text))}");
         Line($"\n| | |\n|---|---|");
-        Line($"| scheme | {Text(report.Scheme)} |");
-        Line($"| bits per weight | {Figure.Bits(report.BitsPerWeight)} ({Text(BitShares.Of(report).Describe())}) |");
+        Line($"| scheme | {MarkdownText.Of(report.Scheme)} |");
+        Line($"| bits per weight | {Figure.Bits(report.BitsPerWeight)} ({MarkdownText.Of(BitShares.Of(report).Describe())}) |");
         Line($"| whole file | {Figure.Bytes(report.ResultBytes)}, {Figure.Bits(report.ResultBitsPerParameter)} bits per parameter |");
         if (report.Result is { } result)
         {
             Line($"| KL divergence from the original | {Figure.WithError(result.KlDivergence, Verdict.Error(result, "klDivergence"))} nats |");
             Line($"| same most probable token | {Figure.Percent(result.Top1Agreement, Verdict.Error(result, "top1Agreement"))} |");
             Line($"| perplexity | {Figure.WithError(result.Perplexity, Verdict.Error(result, "perplexity"))} (original: {Figure.Number(report.FullPrecision?.Perplexity)}) |");
-            Line($"| measured on | {Text(Path.GetFileName(report.EvaluationSource ?? ""))}, {Figure.Count(result.Tokens)} tokens |");
+            Line($"| measured on | {MarkdownText.Of(Path.GetFileName(report.EvaluationSource ?? ""))}, {Figure.Count(result.Tokens)} tokens |");
         }
         if (report.Engines is { Count: > 0 } engines)
         {
             Line($"\n## Engines\n\n| engine | verdict | why |\n|---|---|---|");
-            foreach (EngineReport engine in engines.Take(50)) Line($"| {Text(engine.Engine)} | {Text(engine.Verdict)} | {Text(spell(engine.Reason))} |");
+            foreach (EngineReport engine in engines.Take(50)) Line($"| {MarkdownText.Of(engine.Engine)} | {MarkdownText.Of(engine.Verdict)} | {MarkdownText.Of(spell(engine.Reason))} |");
         }
-        Line($"\n## Make it again\n\n```\n{Text(spell(OriginPart.Command(report)), code: true)}\n```\n");
+        Line($"\n## Make it again\n\n```\n{Fenced(spell(OriginPart.Command(report)))}\n```\n");
         Line($"`report.html` beside this card shows everything that was measured, `report.json` has the same for programs, `recipe.json` what was done.");
         if (report.OutputHash is { } hash && hash.All(char.IsAsciiHexDigit)) Line($"SHA-256 of the tensors: `{hash}`.");
         card.Append('\n');
@@ -113,18 +113,6 @@ public static class ModelCard
 
     private static string Tag(string method) => new([.. method.Take(60).Select(letter => char.IsAsciiLetterOrDigit(letter) || letter is '-' or '.' ? letter : letter == '+' ? 'p' : '-')]);
 
-    /// <summary>Text within Markdown: no markup, no line ends, no cell of a table.</summary>
-    internal static string Text(string? text, bool code = false)
-    {
-        var escaped = new StringBuilder();
-        foreach (char letter in Sheet.Bound(text, 2000))
-        {
-            if (char.IsControl(letter)) escaped.Append(' ');
-            else if (code) escaped.Append(letter == '`' ? '\'' : letter);
-            else if (letter is '<' or '>' or '&') escaped.Append(letter switch { '<' => "&lt;", '>' => "&gt;", _ => "&amp;" });
-            else if (letter is '|' or '[' or ']' or '*' or '_' or '\\') escaped.Append('\\').Append(letter);
-            else escaped.Append(letter);
-        }
-        return escaped.ToString();
-    }
+    // What stands between fences.
+    private static string Fenced(string text) => new([.. Sheet.Bound(text, 2000).Select(letter => char.IsControl(letter) ? ' ' : letter == '`' ? '\'' : letter)]);
 }

@@ -54,7 +54,7 @@ internal sealed record ResultGroup(string Title, bool IsMeasured, IReadOnlyList<
         string text = report.Measured switch
         {
             null => $"{report.EvaluationSource}",
-            { Sha256: { } hash } text1 => $"{hash} {text1.Format} {text1.TextField} {text1.JoinRows} {text1.AddBos} {text1.Context}",
+            { Sha256: not null } measured => measured.Identity(),
             // Held-out windows belong to a run; another run has the same where its calibration ids are.
             _ => report.Origin?.DataHash is { } data ? $"held-out {data}" : $"held-out of {number}",
         };
