@@ -59,7 +59,7 @@ public class ContainerModelTests
         File.WriteAllText(config, File.ReadAllText(config).Replace("\"quant_method\": \"gptq\"", "\"quant_method\": \"hqq\"", StringComparison.Ordinal));
         CliResult result = await Lrq.Run("inspect", folder.Path);
         Assert.Equal(1, result.Code);
-        Assert.Contains("'hqq' is not supported; supported are auto-round, awq, compressed-tensors, fbgemm_fp8, fp8, gptq, lrq-two-level and MLX", result.Error, StringComparison.Ordinal);
+        Assert.Contains("'hqq' is not supported; supported are auto-round, awq, compressed-tensors, fbgemm_fp8, fp8, gptq, lrq-affine, lrq-two-level and MLX", result.Error, StringComparison.Ordinal);
     }
 
     internal static void CopyFolder(string from, string to)

@@ -62,7 +62,7 @@ public sealed class AffineRunTests : IDisposable
     [Theory]
     [InlineData("--grid q4_1", "mlx", "gguf")]
     [InlineData("--bits 5 --group-size 64 --zeros float --scale-dtype fp16", "mlx", "gguf")]
-    [InlineData("--bits 4 --group-size 32 --zeros float --scale-dtype bf16", "mlx", "")]
+    [InlineData("--bits 4 --group-size 32 --zeros float --scale-dtype bf16", "mlx", "gguf")]
     [InlineData("--bits 6 --group-size 64 --zeros float --scale-dtype fp16 --head 8", "mlx", "")]
     [InlineData("--grid q4_1 --layers down_proj=8:32:symmetric,o_proj=q6_k --target llama.cpp", "", "gguf")]
     public async Task ExportsHoldTheSameNumbersOrAreRefusedByName(string options, params string[] containers)

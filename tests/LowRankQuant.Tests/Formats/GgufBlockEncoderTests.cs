@@ -177,6 +177,14 @@ public sealed class GgufBlockEncoderTests
         byte[] codes = [.. Enumerable.Range(0, 256).Select(i => (byte)(i % 16))];
         Assert.Equal(GgmlType.Q4_K, GgufFit.Of(new UniformWeight(1, 256, grid, codes, [0.01171875f], [3], ScaleType.BFloat16)).Type);
         Assert.Null(GgufFit.Of(new UniformWeight(1, 256, grid, codes, [MathF.ScaleB(1.5f, -26)], [3], ScaleType.BFloat16)).Type);
+        Assert.Equal(GgmlType.Q4_1, GgufFit.Of(Minima(0.01171875f, -0.0625f)).Type);
+        foreach (AffineWeight tiny in new[] { Minima(MathF.ScaleB(1.5f, -26), -0.0625f), Minima(0.01171875f, MathF.ScaleB(-1.5f, -26)) })
+        {
+            Assert.Null(GgufFit.Of(tiny).Type);
+            Assert.Contains("scales and minima stored as BFloat16 are not all IEEE halves", GgufFit.Of(tiny).Reason, StringComparison.Ordinal);
+        }
+
+        AffineWeight Minima(float scale, float minimum) => new(1, 256, new AffineGrid(4, 256), codes, [scale], [minimum], ScaleType.BFloat16);
     }
 
     private static void CheckDecoded(QuantizedWeight weight, GgmlType type)
