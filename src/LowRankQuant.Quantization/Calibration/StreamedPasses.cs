@@ -43,15 +43,27 @@ internal sealed class StreamedPasses : IDisposable
     /// <param name="cancellation">Asks to stop.</param>
     /// <param name="done">Told the number of blocks done.</param>
     /// <param name="see">Given the number of a block, that of a window, and what comes out, [length, hidden]; null for nobody.</param>
-    public void Forward(IReadOnlyList<int[]> windows, InputEmbedding embedding, Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null, Action<int, int, Tensor>? see = null)
+    /// <param name="shelf">Keeps blocks for <see cref="Backward"/>; null where none follows.</param>
+    public void Forward(
+        IReadOnlyList<int[]> windows, InputEmbedding embedding, Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null, Action<int, int, Tensor>? see = null,
+        BlockShelf? shelf = null)
     {
         _stream.Refill(embedding, windows);
         for (int i = 0; i < _inputs.Length; i++)
         {
-            using IDecoderBlock block = load(i);
-            _inputs[i].CopyFrom(_stream);
-            int index = i;
-            _stream.Advance(block, see is null ? null : (window, output) => see(index, window, output), cancellation);
+            IDecoderBlock block = load(i);
+            bool isKept = false;
+            try
+            {
+                _inputs[i].CopyFrom(_stream);
+                int index = i;
+                _stream.Advance(block, see is null ? null : (window, output) => see(index, window, output), cancellation);
+                isKept = shelf?.TryKeep(block) == true;
+            }
+            finally
+            {
+                if (!isKept) block.Dispose();
+            }
             done?.Invoke(i + 1);
         }
     }
@@ -77,12 +89,15 @@ internal sealed class StreamedPasses : IDisposable
     /// <param name="passed">Told the number of every window that a block has given its gradients; null for nobody.</param>
     /// <param name="finish">Given every block behind its last window; null for nobody.</param>
     /// <param name="see">Given the number of a block, that of a window, and the gradient of what comes out of the block, [length, hidden]; null for nobody.</param>
-    public void Backward(Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null, Action<int>? passed = null, Action<IDecoderBlock>? finish = null, Action<int, int, Tensor>? see = null)
+    /// <param name="shelf">Has blocks as <see cref="Forward"/> has left them; null for none.</param>
+    public void Backward(
+        Func<int, IDecoderBlock> load, CancellationToken cancellation, Action<int>? done = null, Action<int>? passed = null, Action<IDecoderBlock>? finish = null, Action<int, int, Tensor>? see = null,
+        BlockShelf? shelf = null)
     {
         _stream.BeginGradients();
         for (int i = _model.Config.Layers - 1; i >= 0; i--)
         {
-            using IDecoderBlock block = load(i);
+            using IDecoderBlock block = shelf?.Take(i) ?? load(i);
             for (int w = 0; w < _stream.Windows; w++)
             {
                 cancellation.ThrowIfCancellationRequested();

@@ -61,10 +61,20 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
 
         IDecoderBlock Load(int index)
         {
-            IDecoderBlock block = Source(index);
-            QuantizedWeight[] weights = Weights(index);
-            for (int i = 0; i < weights.Length; i++) block.Slots[i].Exchange(Source(linears[index][i], weights[i])).Dispose();
-            return block;
+            // Other weights take the places of the source's, so none of these is made.
+            WeightPaging paging = model.Paging;
+            model.Paging = WeightPaging.Linears;
+            try
+            {
+                IDecoderBlock block = Source(index);
+                var weights = new Lazy<QuantizedWeight[]>(() => Weights(index));
+                for (int i = 0; i < linears[index].Length; i++) block.Slots[i].Exchange(Source(linears[index][i], () => weights.Value[i])).Dispose();
+                return block;
+            }
+            finally
+            {
+                model.Paging = paging;
+            }
         }
 
         List<(string Name, QuantizedWeight Weight)> Stored(int index) =>
@@ -73,9 +83,10 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
 
     private IDecoderBlock Source(int index) => Blocks?.Invoke(index) ?? model.LoadBlock(index);
 
-    private IWeightSource Source(TunedLinear? linear, QuantizedWeight weight)
+    private IWeightSource Source(TunedLinear? linear, Func<QuantizedWeight> made)
     {
         if (linear is { LearnsCodes: true }) return new TunedCodes(linear, model.Device);
+        QuantizedWeight weight = made();
         if (linear is not null) return new TunedWeight(linear, (UniformWeight)weight, model.Device);
         var values = new float[weight.Codes.Length];
         weight.Reconstruct(values);

@@ -26,6 +26,7 @@ internal sealed class TuningLoss : IDisposable
     private readonly StreamedPasses _passes;
     private readonly Tensor _reference;
     private readonly Func<int, IDecoderBlock> _load;
+    private readonly MemoryBudget _budget;
     private readonly int _batch;
 
     /// <summary>Computes what the full-precision model says about all windows.</summary>
@@ -45,6 +46,7 @@ internal sealed class TuningLoss : IDisposable
         _model = model;
         _batch = batch;
         _load = load;
+        _budget = budget;
         _windows = [.. calibration.Windows, .. calibration.MoreWindows, .. calibration.HeldOutWindows];
         int length = calibration.SequenceLength, hidden = model.Config.HiddenSize;
         _embedding = model.LoadEmbedding();
@@ -84,11 +86,12 @@ internal sealed class TuningLoss : IDisposable
     public double Gradients(ReadOnlySpan<int> windows, CancellationToken cancellation)
     {
         int[] numbers = windows.ToArray();
-        Forward(numbers, cancellation);
+        using var shelf = new BlockShelf(_budget);
+        Forward(numbers, cancellation, shelf);
         double sum = 0;
         _passes.Head(
             (window, hidden, gradient) => sum += Divergence(numbers[window], hidden, gradient, 1f / ((float)numbers.Length * hidden.Rows)), cancellation);
-        _passes.Backward(_load, cancellation, finish: Finish);
+        _passes.Backward(_load, cancellation, finish: Finish, shelf: shelf);
         return sum;
     }
 
@@ -112,8 +115,8 @@ internal sealed class TuningLoss : IDisposable
 
     private InputEmbedding QuantizedEmbedding => _storedEmbedding ?? _embedding;
 
-    private void Forward(int[] numbers, CancellationToken cancellation) =>
-        _passes.Forward([.. numbers.Select(number => _windows[number])], QuantizedEmbedding, _load, cancellation);
+    private void Forward(int[] numbers, CancellationToken cancellation, BlockShelf? shelf = null) =>
+        _passes.Forward([.. numbers.Select(number => _windows[number])], QuantizedEmbedding, _load, cancellation, shelf: shelf);
 
     private double Divergence(int window, Tensor hidden, Tensor? gradient, float scale)
     {
