@@ -30,7 +30,7 @@ public class LearnedContainersTests
         using var folder = new TemporaryFolder();
         string run = folder.File("run");
         string[] scales = grid.StartsWith("--grid", StringComparison.Ordinal) ? [] : ["--scale-dtype", "fp16"];
-        CliResult learned = await Lrq.Run([.. Lrq.SmallRun(run, iterations: 3).Where((_, i) => i is not (4 or 5)), .. grid.Split(' '), .. scales]);
+        CliResult learned = await Lrq.Run([.. SmallDemo.Instead(Lrq.SmallRun(run, iterations: 3)).Where((_, i) => i is not (4 or 5)), .. grid.Split(' '), .. scales, .. SmallDemo.Texts]);
         Assert.True(learned.Code == 0, learned.Error);
         foreach ((string container, string misfit) in new[] { ("gguf", gguf), ("gptq", gptq), ("awq", awq), ("compressed-tensors", compressed), ("mlx", mlx), ("dense", "") })
         {
@@ -57,7 +57,7 @@ public class LearnedContainersTests
     {
         using ICheckpoint expected = CheckpointOpener.Open(run), actual = CheckpointOpener.Open(output);
         string[] linears = [.. expected.TensorNames.Where(name => name.EndsWith("_proj.weight", StringComparison.Ordinal))];
-        Assert.Equal(28, linears.Length);
+        Assert.Equal(7 * SmallDemo.Layers, linears.Length);
         foreach (string name in linears)
         {
             QuantizedWeight wanted = expected.ReadQuantized(name)!;

@@ -70,8 +70,8 @@ public sealed class FinishedRunTests : IDisposable
     public async Task TheRowOfRoundToNearestHasItsOwnSizeAndBits(string method, params string[] grid)
     {
         string rounded = _folder.File("rounded");
-        string[] learning = method == "rtn" ? [] : ["--samples", "8", "--held-out", "1", "--sequence-length", "64"];
-        CliResult run = await Lrq.Run(["quantize", "demo", "--method", method, .. grid, .. learning, "--eval-windows", "1", "--threads", "1", "--out", Output, "--json"]);
+        string[] learning = method == "rtn" ? SmallDemo.Measured : ["--samples", "8", "--held-out", "1", "--sequence-length", "64", .. SmallDemo.Texts];
+        CliResult run = await Lrq.Run(["quantize", SmallDemo.Folder, "--method", method, .. grid, .. learning, "--eval-windows", "1", "--threads", "1", "--out", Output, "--json"]);
         Assert.True(run.Code == 0, run.Error);
         RunReport report = JsonSerializer.Deserialize(run.Out, RunJson.Default.RunReport)!;
         bool more = method.StartsWith("flrq", StringComparison.Ordinal);
@@ -81,7 +81,7 @@ public sealed class FinishedRunTests : IDisposable
         string[] same = report.RtnGrid?.Split(' ', ':') is { } words
             ? ["--bits", words[0], "--group-size", words[2] == "per" ? "channel" : words[2][1..]] : [.. grid.TakeWhile(option => option is not ("--iterations" or "--start"))];
         string[] shards = method == "rtn" ? ["--shard-size", "700K"] : [];
-        CliResult baseline = await Lrq.Run(Lrq.Rounding(rounded, [.. same, .. shards, "--json"]));
+        CliResult baseline = await Lrq.Run(SmallDemo.Instead(Lrq.Rounding(rounded, [.. same, .. shards, "--json", .. SmallDemo.Measured])));
         Assert.True(baseline.Code == 0, baseline.Error);
         RunReport expected = JsonSerializer.Deserialize(baseline.Out, RunJson.Default.RunReport)!;
         long onDisk = Directory.EnumerateFiles(rounded, "*.safetensors").Sum(file => new FileInfo(file).Length);

@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 
 namespace LowRankQuant.Tests.EndToEnd;
 
-/// <summary>lrq+ on the demo: every option is in the recipe and does something, threads change nothing, what cannot be is refused.</summary>
+/// <summary>lrq+ on the demo's first blocks: every option is in the recipe and does something, threads change nothing, what cannot be is refused.</summary>
 public sealed class LrqPlusRunTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
@@ -34,7 +34,7 @@ public sealed class LrqPlusRunTests : IDisposable
         if (key != "codes") Assert.True((double)report["result"]!["klDivergence"]! < (double)report["rtn"]!["klDivergence"]!, report["result"]!.ToJsonString());
         // The same again from its own recipe.
         string again = _folder.File("again");
-        Assert.Equal(0, (await Lrq.Run("quantize", "demo", "--recipe", other, "--threads", "1", "--out", again)).Code);
+        Assert.Equal(0, (await Lrq.Run(["quantize", SmallDemo.Folder, "--recipe", other, "--threads", "1", "--out", again, .. SmallDemo.Texts])).Code);
         Assert.Equal(Lrq.Hashes(other, name => name.EndsWith(".safetensors", StringComparison.Ordinal)), Lrq.Hashes(again, name => name.EndsWith(".safetensors", StringComparison.Ordinal)));
     }
 
@@ -102,8 +102,8 @@ public sealed class LrqPlusRunTests : IDisposable
 
     private static string[] Run(string output, int threads = 1) =>
     [
-        "quantize", "demo", "--method", "lrq+", "--bits", "3", "--iterations", "10", "--samples", "8", "--held-out", "2", "--sequence-length", "64", "--eval-windows", "2",
-        "--threads", $"{threads}", "--out", output,
+        "quantize", SmallDemo.Folder, "--method", "lrq+", "--bits", "3", "--iterations", "10", "--samples", "8", "--held-out", "2", "--sequence-length", "64", "--eval-windows", "2",
+        "--threads", $"{threads}", "--out", output, .. SmallDemo.Texts,
     ];
 
     private static JsonNode Stage(string output) =>

@@ -7,7 +7,7 @@ namespace LowRankQuant.Tests.EndToEnd;
 internal sealed partial class LrqProcess : IDisposable
 {
     private const int Interrupt = 2;
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
 
     private readonly Process _process;
     private readonly Task<string> _output;

@@ -91,8 +91,8 @@ public sealed partial class PlanTests
     {
         using var folder = new TemporaryFolder();
         string output = folder.File("out");
-        string[] options = ["demo", "--method", method, "--eval-windows", "1", "--threads", "1", .. more];
-        if (method != "rtn") options = [.. options, "--samples", "4", "--held-out", "2", "--sequence-length", "32"];
+        string[] options = [SmallDemo.Folder, "--method", method, "--eval-windows", "1", "--threads", "1", .. more];
+        options = method == "rtn" ? [.. options, .. SmallDemo.Measured] : [.. options, "--samples", "4", "--held-out", "2", "--sequence-length", "32", .. SmallDemo.Texts];
         CliResult result = await Lrq.Run(["plan", .. options, "--json"]);
         Assert.True(result.Code == 0, result.Error);
         PlanReport plan = JsonSerializer.Deserialize(result.Out, RunJson.Default.PlanReport)!;
@@ -115,7 +115,7 @@ public sealed partial class PlanTests
     public async Task TheTimeOfMethodsThatLearnIsEstimatedFromOneBlock(string method, params string[] options)
     {
         CliResult result = await Lrq.Run([
-            "plan", "demo", "--method", method, "--bits", "3", "--samples", "4", "--held-out", "2", "--sequence-length", "32", "--threads", "1", .. options]);
+            "plan", SmallDemo.Folder, "--method", method, "--bits", "3", "--samples", "4", "--held-out", "2", "--sequence-length", "32", "--threads", "1", .. SmallDemo.Texts, .. options]);
         Assert.True(result.Code == 0, result.Error);
         Assert.Contains("time of the run, estimated", result.Out, StringComparison.Ordinal);
         Assert.Contains("The plan works.", result.Out, StringComparison.Ordinal);
