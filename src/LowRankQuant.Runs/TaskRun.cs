@@ -21,7 +21,7 @@ internal sealed class TaskRun(TaskJob job, ModelRunnerOptions memory, IRunObserv
 {
     private const int HendrycksPositions = 2048;
 
-    private readonly DataFolder _data = new(job.Data ?? ".");
+    private readonly DataFolder _data = new(job.Data ?? ".", job.Fetched);
     private readonly List<string> _notes = [];
 
     /// <summary>Asks the model, and the reference where there is one.</summary>

@@ -47,6 +47,12 @@ internal sealed class CellSetup(Engine engine, HubFiles hub, QuantizeOptions opt
         };
     }
 
+    /// <summary>Texts of errors of block outputs as they lie on disk; those of the hub are fetched.</summary>
+    /// <param name="request">Texts as they are named.</param>
+    /// <param name="cancellation">Ends a fetch.</param>
+    public BlockErrorRequest Found(BlockErrorRequest request, CancellationToken cancellation) =>
+        request with { Texts = [.. request.Texts.Select(text => hub.Input(new TextArgument(text.Path, null), measured: true, cancellation))] };
+
     /// <summary>Options that were given and that no cell made so far takes from the command line, one that all cells set themselves included; each as a problem.</summary>
     /// <param name="parsed">The command line.</param>
     public IEnumerable<string> Unused(ParseResult parsed) => Given(parsed)

@@ -37,7 +37,7 @@ internal sealed class CompareMethodsCommand
         command.Options.Remove(_options.Scheme);
         command.Options.Insert(0, _schemes);
         command.Options.Insert(0, _methods);
-        foreach (Option deep in new Option[] { _options.InDepth, _options.SwapWindows }) command.Options.Remove(deep);
+        foreach (Option other in new Option[] { _options.InDepth, _options.SwapWindows, _options.To }) command.Options.Remove(other);
         foreach (Option option in _errors.All) command.Options.Add(option);
         command.Options.Add(_keepModels);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));
@@ -63,7 +63,7 @@ internal sealed class CompareMethodsCommand
         problems.AddRange(_setup.Unused(parsed));
         problems.AddRange(cells.GroupBy(cell => cell.Scheme).Where(scheme => scheme.All(cell => cell.Open is null)).SelectMany(scheme => scheme.Select(Refused)));
         if (problems.Count > 0) throw new RequestException(problems);
-        IReadOnlyList<CellResult> results = Run(_terminal, _engine, parsed, _options, cells, errors, parsed.GetValue(_keepModels), cancellation);
+        IReadOnlyList<CellResult> results = Run(_terminal, _engine, parsed, _options, cells, _setup.Found(errors, cancellation), parsed.GetValue(_keepModels), cancellation);
         (string File, string Title, Func<CellResult, double?> Value)[] pictures =
         [
             ("kl.svg", "KL divergence from the original", cell => cell.Result?.KlDivergence), ("perplexity.svg", "perplexity", cell => cell.Result?.Perplexity),

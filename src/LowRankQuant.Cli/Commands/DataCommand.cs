@@ -3,6 +3,8 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
+using LowRankQuant.Evaluation.Tasks;
+using LowRankQuant.Evaluation.Tasks.Definitions;
 using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints;
@@ -76,7 +78,8 @@ internal sealed class DataCommand(Terminal terminal, HubFiles hub)
         if (json)
         {
             JsonNode?[] sets = [.. DatasetCatalog.All.Select(Entry)];
-            terminal.Out.WriteLine(new JsonObject { ["datasets"] = new JsonArray(sets) }.ToJsonString());
+            JsonNode?[] tasks = [.. TaskCatalog.BuiltIn.Where(task => task.OnHub is not null).Select(task => new JsonObject { ["name"] = task.Name, ["addresses"] = new JsonArray([.. task.OnHub!.Addresses.Select(address => (JsonNode?)address)]) })];
+            terminal.Out.WriteLine(new JsonObject { ["datasets"] = new JsonArray(sets), ["tasks"] = new JsonArray(tasks) }.ToJsonString());
             return ExitCodes.Success;
         }
         foreach (NamedDataset set in DatasetCatalog.All)
@@ -85,6 +88,9 @@ internal sealed class DataCommand(Terminal terminal, HubFiles hub)
             terminal.Out.WriteLine($"  --calibration {set.Name}: {set.Address(set.Calibration)}, {set.Calibration.Describe()}");
             if (set.Evaluation is { } measured) terminal.Out.WriteLine($"  --eval-text {set.Name}: {set.Address(measured)}, {measured.Describe()}");
         }
+        terminal.Out.WriteLine();
+        terminal.Out.WriteLine($"Tasks, with 'lrq eval MODEL --tasks NAME --data {TaskOptions.Hub}':");
+        foreach (EvaluationTask task in TaskCatalog.BuiltIn.Where(task => task.OnHub is not null)) terminal.Out.WriteLine($"  {task.Name}: {string.Join(", ", task.OnHub!.Addresses)}");
         terminal.Out.WriteLine();
         terminal.Out.WriteLine("A file or folder here of the same name comes first. 'lrq data NAME' says what is read of one, and of a text of your own.");
         return ExitCodes.Success;

@@ -62,7 +62,7 @@ internal sealed class EvalCommand(Terminal terminal, Engine engine, HubFiles hub
         {
             Model = model,
             Reference = reference,
-            Tasks = request.Tasks,
+            Tasks = request.Tasks is { FromHub: true } named ? named with { Fetched = hub.Tasks(named.Tasks, cancellation) } : request.Tasks,
             Text = text?.Path,
             TextOptions = request.TextOptions with
             {

@@ -1,5 +1,6 @@
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
+using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Hub;
 using LowRankQuant.Quantization.Texts;
 
@@ -69,6 +70,13 @@ internal sealed class HubFiles(Terminal terminal, Func<HubOptions> options)
         }
         return (IsText(text.Name) ? Files(text.Name, cancellation) : new TextInput(text.Name)) with { Weight = text.Weight };
     }
+
+    /// <summary>Fetches the items of tasks that the hub has.</summary>
+    /// <returns>Files by the name of a task, in the order of its splits.</returns>
+    /// <inheritdoc cref="Model"/>
+    public IReadOnlyDictionary<string, IReadOnlyList<string>> Tasks(IEnumerable<EvaluationTask> tasks, CancellationToken cancellation) => tasks
+        .Where(task => task.OnHub is not null)
+        .ToDictionary(task => task.Name, task => (IReadOnlyList<string>)[.. task.OnHub!.Addresses.Select(address => Text(address, cancellation))], StringComparer.Ordinal);
 
     /// <summary>Fetches a name's files.</summary>
     /// <param name="name">The name.</param>

@@ -26,18 +26,28 @@ internal sealed class QuantizeCommand(Terminal terminal, Engine engine, HubFiles
         (QuantizeJob job, IReadOnlyList<string> notes) = setup.Prepare();
         if (setup.Problems.Count > 0) throw new RecipeException(setup.Problems);
         RunReport report;
+        string? exported = null;
         using (RunNarrator narrator = RunDisplay.Create(terminal, setup.Json))
         {
             narrator.Note(setup.Describe());
             foreach (string line in RunHeader.Lines(job.Recipe, setup.Device.Name)) narrator.Note(line);
             foreach (string note in notes) narrator.Note(note);
             report = engine.Quantize.Run(job, narrator, cancellation);
+            if (setup.Export is null && job.Redo is not null && Directory.Exists(report.Output))
+            {
+                foreach (string old in Directory.EnumerateFiles(report.Output, "*.gguf").Order(StringComparer.Ordinal)) narrator.Warn($"{old} has the weights of before; --to gguf writes it again.");
+            }
+            if (setup.Export is { } export)
+            {
+                exported = export.Write(report.Output, narrator, cancellation);
+                report = report with { Exported = export.Path };
+            }
         }
-        Print(report, setup.Json, job.Blocks is not null);
+        Print(report, setup.Json, job.Blocks is not null, exported);
         return ExitCodes.Success;
     }
 
-    private void Print(RunReport report, bool json, bool measuringOnly)
+    private void Print(RunReport report, bool json, bool measuringOnly, string? exported)
     {
         TextWriter writer = json ? terminal.Error : terminal.Out;
         writer.WriteLine();
@@ -45,6 +55,7 @@ internal sealed class QuantizeCommand(Terminal terminal, Engine engine, HubFiles
         if (!measuringOnly || report.Result is not null) writer.Write(ResultTable.Of(report));
         foreach (string warning in report.Warnings) writer.WriteLine($"warning: {OptionText.Of(warning)}");
         writer.WriteLine($"{Format.Duration(report.Seconds)}, peak memory {Format.Bytes(report.PeakMemoryBytes)}{(measuringOnly ? "" : $", written to {report.Output}")}");
+        if (exported is not null) writer.WriteLine(exported);
         if (!measuringOnly && AdapterHint.Of(report.Output) is { } hint) writer.WriteLine(hint);
         if (json) terminal.Out.WriteLine(JsonSerializer.Serialize(report, RunJson.Default.RunReport));
     }

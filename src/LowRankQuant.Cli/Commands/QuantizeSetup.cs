@@ -17,6 +17,7 @@ using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Recipes.Files;
 using LowRankQuant.Quantization.Recipes.Resolving;
+using LowRankQuant.Quantization.Targets;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs;
 
@@ -54,6 +55,9 @@ internal sealed class QuantizeSetup : IDisposable
 
     /// <summary>Whether one JSON object was asked for.</summary>
     public bool Json { get; }
+
+    /// <summary>The container that is written beside the result; null for none. There after <see cref="Prepare"/>.</summary>
+    public ResultExport? Export { get; private set; }
 
     /// <summary>Everything that is wrong about the request; complete after <see cref="Prepare"/>.</summary>
     public IReadOnlyList<string> Problems => _reader.Problems;
@@ -125,7 +129,7 @@ internal sealed class QuantizeSetup : IDisposable
     private sealed record Settings(
         string? Output, IReadOnlyList<TextArgument> Calibration, TextFormat? CalibrationFormat, string? TextField, AddBos? AddBos, string? EvalText,
         TextFormat? EvalTextFormat, bool JoinRows, int? EvalWindows, int? EvalContext, DepthOptions? Depth, OutputFormat Format, AdapterForm? AdapterForm,
-        long ShardBytes, long? Memory, int? Blocks, bool Overwrite, TemplateArguments? ChatArguments, string? ChatText, bool AssistantOnly)
+        long ShardBytes, long? Memory, int? Blocks, bool Overwrite, TemplateArguments? ChatArguments, string? ChatText, bool AssistantOnly, Target? To)
     {
         /// <summary>Calibration as it lies on disk.</summary>
         public IReadOnlyList<TextInput> Sources { get; init; } = [];
@@ -143,7 +147,8 @@ internal sealed class QuantizeSetup : IDisposable
             reader.Choice(options.Format, QuantizeOptions.Formats) ?? OutputFormat.CompressedTensors,
             reader.Choice(options.AdapterForm, QuantizeOptions.AdapterForms),
             reader.Size(options.ShardSize) ?? SafetensorsFolderWriter.DefaultShardSize, reader.Size(options.Memory), reader.Int(options.Blocks, 1),
-            reader.Flag(options.Overwrite), CommonOptions.ChatArguments(reader, options.ChatArguments), reader.Text(options.ChatArguments), reader.Flag(options.AssistantOnly));
+            reader.Flag(options.Overwrite), CommonOptions.ChatArguments(reader, options.ChatArguments), reader.Text(options.ChatArguments), reader.Flag(options.AssistantOnly),
+            reader.Text(options.To) is { } to ? Choices.Parse(ResultContainers.All, to) : null);
         if (!planning && string.IsNullOrWhiteSpace(settings.Output)) reader.Problems.Add("--out is missing: name the output folder.");
         TextArguments.Check(settings.Calibration, reader.Problems);
         if (settings.AssistantOnly && settings.Calibration.Count == 0) reader.Problems.Add("--assistant-only needs --calibration with conversations.");
@@ -196,6 +201,7 @@ internal sealed class QuantizeSetup : IDisposable
             notes = [.. notes, $"--precision bf16: these kernels round to bf16 and multiply floats, which takes longer than fp32 does; {remedy}."];
         }
         if (settings.Depth is { } depth && model.Architecture.Unknown is null) CheckDepth(depth, recipe, measures: evalText is not null || (sources.Count > 0 && recipe.HeldOut > 0) || _planning, problems);
+        if (settings.To is { } container) CheckExport(container, settings, problems);
         if (settings.AdapterForm is not null) CheckAdapterForm(recipe, settings.Format, problems);
         if (settings.Format == OutputFormat.Dense && recipe is not { Activations: null, Cache: null })
             problems.Add("--format dense holds floats and cannot say how activations and caches are quantized; leave it out, or quantize weights alone.");
@@ -311,6 +317,18 @@ internal sealed class QuantizeSetup : IDisposable
         bool folds = recipe.Transforms.Count > 0 || recipe.Methods.Any(method => method.Transform is not null);
         if (depth.SwapWindows > 0 && folds)
             problems.Add($"--swap-windows {depth.SwapWindows}: transforms of the run move factors between linears and norms, and then a linear of the result does not fit into the original by itself; leave it out, or give 0.");
+    }
+
+    // What no quantization of the model could get round is not left to the end of the run.
+    private void CheckExport(Target container, Settings settings, List<string> problems)
+    {
+        string named = $"--to {Choices.Of(ResultContainers.All, container)}";
+        if (settings.Blocks is not null) problems.Add($"{named} writes a whole result, and --blocks makes none; leave one of them out.");
+        if (settings.Format == OutputFormat.Dense) problems.Add($"{named} takes codes, and --format dense writes floats; leave one of them out.");
+        if (Model.Architecture.Unknown is { } unknown) problems.Add($"{named}: {unknown}; leave it out.");
+        if (settings is { Blocks: not null } or { Format: OutputFormat.Dense } || Model.Architecture.Unknown is not null) return;
+        Export = ResultExport.Of(container, settings.Output ?? "", _path);
+        problems.AddRange(Export.Obstacles(Model.Checkpoint));
     }
 
     private static void CheckAdapterForm(Recipe recipe, OutputFormat format, List<string> problems)

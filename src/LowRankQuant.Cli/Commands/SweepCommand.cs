@@ -33,7 +33,7 @@ internal sealed class SweepCommand
     {
         Command command = _options.AddTo(new Command("sweep", "Quantize a model with one or two options at several values and put the figures side by side. Takes the options of quantize; stopped, it goes on."));
         command.Options.Insert(0, _vary);
-        foreach (Option deep in new Option[] { _options.InDepth, _options.SwapWindows }) command.Options.Remove(deep);
+        foreach (Option other in new Option[] { _options.InDepth, _options.SwapWindows, _options.To }) command.Options.Remove(other);
         foreach (Option option in _errors.All) command.Options.Add(option);
         command.Options.Add(_keepModels);
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed, cancellation), CancellationToken.None));
@@ -63,7 +63,7 @@ internal sealed class SweepCommand
         }
         problems.AddRange(_setup.Unused(parsed));
         if (problems.Count > 0) throw new RequestException(problems);
-        IReadOnlyList<CellResult> results = CompareMethodsCommand.Run(_terminal, _engine, parsed, _options, cells, errors, parsed.GetValue(_keepModels), cancellation);
+        IReadOnlyList<CellResult> results = CompareMethodsCommand.Run(_terminal, _engine, parsed, _options, cells, _setup.Found(errors, cancellation), parsed.GetValue(_keepModels), cancellation);
         CompareMethodsCommand.Print(_terminal, parsed, _options, results, []);
         return ExitCodes.Success;
 

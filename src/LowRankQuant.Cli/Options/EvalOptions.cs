@@ -79,7 +79,7 @@ internal sealed class EvalOptions
     public Option<string?> Tasks { get; } = Create(
         "--tasks", "LIST", $"Tasks, separated by commas: {string.Join(", ", TaskCatalog.BuiltIn.Select(task => task.Name))}, or a recipe of your own (a .json file).");
 
-    public Option<string?> Data { get; } = Create("--data", "DIR", "The folder with the tasks' files.");
+    public Option<string?> Data { get; } = Create("--data", "DIR", $"The folder with the tasks' files, or {TaskOptions.Hub}: they are fetched from the Hugging Face hub (lrq data lists them).");
 
     public Option<string?> Harness { get; } = Create(
         "--harness", "NAME", "Whose conventions: v0.4 (lm-eval today), v0.3 (lm-eval 0.3.0, LRQ's common-sense figures) or hendrycks (MMLU of LRQ's paper) (default: v0.4).");

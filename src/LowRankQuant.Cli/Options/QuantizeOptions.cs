@@ -7,6 +7,7 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Options;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Recipes.Files;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Quantization.Targets;
 using static LowRankQuant.Cli.Options.OptionReader;
 using OutputFormat = LowRankQuant.Runs.OutputFormat;
@@ -17,6 +18,9 @@ namespace LowRankQuant.Cli.Options;
 /// <param name="catalog">The methods that there are.</param>
 internal sealed class QuantizeOptions(MethodCatalog catalog)
 {
+    // Inputs of the blocks of Q4_0, Q5_0 and Q8_0.
+    private const int GgufGroup = 32;
+
     public static IReadOnlyList<KeyValuePair<string, OutputFormat>> Formats { get; } =
         [new("compressed-tensors", OutputFormat.CompressedTensors), new("dense", OutputFormat.Dense)];
 
@@ -88,6 +92,9 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
 
     public Option<string?> Target { get; } = Create(
         "--target", "NAME", $"Obey the rules of an engine or container, so that an export loses nothing: {Choices.List(TargetNames.Targets)}.");
+
+    public Option<string?> To { get; } = Create(
+        "--to", "FORMAT", $"Also write the result for another engine, into --out: {Choices.List(ResultContainers.All)} (gguf: OUT/MODEL.gguf). The run obeys the rules of that engine (--target). Where no grid is named, gguf has symmetric groups of 32 at 4, 5 and 8 bits, which fill its blocks, and else the nearest that the container holds is taken.");
 
     public Option<string?> OnMisfit { get; } = Create(
         "--on-misfit", "HOW", "Layers that the target cannot hold: refuse (the default), or nearest: use the nearest grid that fits and say so.");
@@ -191,7 +198,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     public Option<bool> Json { get; } = CommonOptions.Json();
 
     // What everybody needs first; help shows the others when it is asked for all.
-    private IEnumerable<Option> NeededFirst => [Out, Recipe, Scheme, Method, Bits, GroupSize, Symmetric, Grid, Target, Calibration, EvalText, EvalWindows, InDepth, Preset, Samples, Memory, Threads, Overwrite, Json];
+    private IEnumerable<Option> NeededFirst => [Out, Recipe, Scheme, Method, Bits, GroupSize, Symmetric, Grid, To, Target, Calibration, EvalText, EvalWindows, InDepth, Preset, Samples, Memory, Threads, Overwrite, Json];
 
     private IEnumerable<Option> More =>
     [
@@ -223,7 +230,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
         bool same = method is null || string.Equals(method, basis.Method ?? catalog.Default.Name, StringComparison.OrdinalIgnoreCase);
         var options = new Dictionary<string, string>(same ? basis.Options : new Dictionary<string, string>(), StringComparer.Ordinal);
         foreach ((string key, string text) in OfMethods.Read(reader)) options[key] = text;
-        return basis with
+        return Held(reader, basis with
         {
             Preset = reader.Text(Preset) ?? basis.Preset,
             Method = method ?? basis.Method,
@@ -259,7 +266,24 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
             TuneCodeRate = reader.Double(TuneCodeRate) ?? basis.TuneCodeRate,
             TuneBatch = reader.Int(TuneBatch) ?? basis.TuneBatch,
             TuneSamples = reader.Int(TuneSamples) ?? basis.TuneSamples,
-        };
+        });
+    }
+
+    // A container is written exactly, so that the run obeys its rules; a grid that somebody named is not exchanged for another. Where nobody did, blocks that are filled take no more bytes
+    // than those that repeat the scale of a row.
+    private RecipeRequest Held(OptionReader reader, RecipeRequest request)
+    {
+        // Blocks that are done again have the grids of their run, whatever is written of it.
+        if (reader.Choice(To, ResultContainers.All) is not { } engine || reader.Text(RedoBlocks) is not null) return request;
+        if (request.Target is { } other && other != engine)
+        {
+            reader.Problems.Add($"{To.Name} {reader.Text(To)}: {Target.Name} {TargetNames.Of(other)} has other rules; leave one of them out.");
+            return request;
+        }
+        if (request is not { Scheme: null, Grid: null, Granularity: null, Symmetric: null, Zeros: null, LayerRules: [] }) return request with { Target = engine };
+        request = request with { Target = engine, OnMisfit = request.OnMisfit ?? MisfitRule.Nearest };
+        bool fills = engine == LowRankQuant.Quantization.Targets.Target.LlamaCpp && (request.Bits ?? RecipeResolver.UsualBits) is 4 or 5 or 8 && RecipeResolver.MethodOf(catalog, request).Budget(new OptionValues(request.Options, RecipeResolver.MethodOf(catalog, request).Options, [])) is null;
+        return fills ? request with { Granularity = Granularity.Group, GroupSize = GgufGroup, Symmetric = true } : request;
     }
 
     private bool? ReadKeys(OptionReader reader)

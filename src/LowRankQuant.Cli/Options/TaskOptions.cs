@@ -8,6 +8,9 @@ namespace LowRankQuant.Cli.Options;
 /// <summary>Reads the options of <c>lrq eval</c> about tasks, and looks whether the tasks and their files are there.</summary>
 internal sealed class TaskOptions(EvalOptions options)
 {
+    /// <summary>The folder that stands for the data sets of the hub.</summary>
+    public const string Hub = "hub";
+
     /// <summary>The job; what is wrong is added to the reader's problems.</summary>
     public TaskJob Read(OptionReader reader, Harness harness, AddBos addBos, int? context)
     {
@@ -26,7 +29,10 @@ internal sealed class TaskOptions(EvalOptions options)
             if (task.Problem(selection) is { } problem) reader.Problems.Add(problem);
             if (chat && task.ChatProblem(harness) is { } chatProblem) reader.Problems.Add(chatProblem);
         }
-        if (data is null && tasks.Exists(TaskCatalog.BuiltIn.Contains)) reader.Problems.Add("--data is missing: name the folder with the tasks' files.");
+        // A folder of that name comes first, as with all names.
+        bool hub = data == Hub && !Directory.Exists(data);
+        if (hub) CheckFiles(reader, [.. tasks.Where(task => task.OnHub is null)], null);
+        else if (data is null && tasks.Exists(TaskCatalog.BuiltIn.Contains)) reader.Problems.Add($"--data is missing: name the folder with the tasks' files, or {Hub} to fetch them from the Hugging Face hub.");
         else if (data is not null && !Directory.Exists(data)) reader.Problems.Add($"--data {data}: is no folder.");
         else CheckFiles(reader, tasks, data);
         if (against is not null && !File.Exists(against)) reader.Problems.Add($"--against {against}: is not a file; name one that --items wrote.");
@@ -34,7 +40,8 @@ internal sealed class TaskOptions(EvalOptions options)
         return new TaskJob
         {
             Tasks = tasks,
-            Data = data,
+            Data = hub ? null : data,
+            FromHub = hub,
             Selection = selection,
             AddBos = addBos,
             ApplyChatTemplate = chat,

@@ -15,6 +15,7 @@ internal sealed class HelpExamples(HelpAction help) : SynchronousCommandLineActi
             "lrq quantize demo --method lrq --bits 3 --out out/demo",
             "lrq quantize model.gguf --bits 4 --calibration train.txt --eval-text test.txt --eval-windows 16 --out out/w4",
             "lrq quantize Qwen/Qwen3-0.6B --bits 4 --calibration hf://datasets/org/name/train.jsonl --out out/w4",
+            "lrq quantize Qwen/Qwen3-0.6B --bits 4 --to gguf --calibration c4 --out out/gguf",
             "lrq quantize model --method flrq+ --target-bits 2.6 --group-size 64 --calibration train.txt --out out/flrq",
         ],
         ["recipe"] = ["lrq recipe model --bits 3 --calibration train.txt", "lrq quantize model --recipe recipe.yaml --out out/w3"],

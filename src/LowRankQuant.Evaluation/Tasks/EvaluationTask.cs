@@ -14,6 +14,9 @@ public abstract class EvaluationTask
     /// <summary>Whether an item is one text that should be the most probable continuation, and perplexity is reported.</summary>
     public virtual bool PredictsText => false;
 
+    /// <summary>Where the hub has its items; null where it has none that are known.</summary>
+    public virtual HubTaskData? OnHub => null;
+
     /// <summary>What is wrong about asking for this task in chat format; null when nothing is.</summary>
     public virtual string? ChatProblem(Harness harness) =>
         harness == Harness.V04 ? null : $"`apply_chat_template` with `harness` {HarnessNames.Of(harness)}: these conventions are older than chat formats; ask for v0.4.";

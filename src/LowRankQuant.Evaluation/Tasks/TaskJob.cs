@@ -11,6 +11,12 @@ public sealed record TaskJob
     /// <summary>The folder they are read from; null when all bring their own files.</summary>
     public string? Data { get; init; }
 
+    /// <summary>Whether files of tasks come from the hub where it has them.</summary>
+    public bool FromHub { get; init; }
+
+    /// <summary>Those files as they lie on disk, by the name of the task, in the order of its splits; null where none were fetched.</summary>
+    public IReadOnlyDictionary<string, IReadOnlyList<string>>? Fetched { get; init; }
+
     /// <summary>Conventions, and which items.</summary>
     public TaskSelection Selection { get; init; } = new();
 

@@ -7,7 +7,7 @@ namespace LowRankQuant.Models.ChatTemplates;
 /// A model's chat template: the part of Jinja that such templates use (output, if, for, set, filters, tests, methods of texts and lists), with
 /// Transformers' settings (trim_blocks, lstrip_blocks). Macros, includes and the clock are not known; a template that uses them fails by name.
 /// </summary>
-public sealed class ChatTemplate
+public sealed partial class ChatTemplate
 {
     // Templates with tools have some 10,000 characters.
     private const int LongestSource = 1 << 18;
@@ -38,7 +38,7 @@ public sealed class ChatTemplate
     public string Render(IReadOnlyList<ChatMessage> messages, string bosToken, string eosToken, bool addGenerationPrompt, TemplateArguments? arguments = null)
     {
         var scope = new TemplateScope(null);
-        scope.Set("messages", messages.Select(object? (message) => new Dictionary<string, object?> { ["role"] = message.Role, ["content"] = message.Content }).ToList());
+        scope.Set("messages", messages.Select(object? (message) => Members(message)).ToList());
         scope.Set("bos_token", bosToken);
         scope.Set("eos_token", eosToken);
         scope.Set("add_generation_prompt", addGenerationPrompt);
@@ -48,4 +48,18 @@ public sealed class ChatTemplate
         _body(scope, text);
         return text.ToString();
     }
+
+    // What a message does not have is not there for the template, as with Transformers.
+    private Dictionary<string, object?> Members(ChatMessage message)
+    {
+        var members = new Dictionary<string, object?> { ["role"] = message.Role, ["content"] = message.Content };
+        if (message.Name is { } name) members["name"] = name;
+        if (message.ToolCallId is { } id) members["tool_call_id"] = id;
+        if (message.ToolCalls is { } calls) members["tool_calls"] = TemplateArguments.CallsOf(calls, asObjects: !TellsTextApart().IsMatch(_source));
+        return members;
+    }
+
+    // Templates that put arguments out as they are where they are texts, and as JSON where they are objects.
+    [GeneratedRegex(@"\barguments\s+is\s+(not\s+)?(string|mapping)\b", RegexOptions.CultureInvariant)]
+    private static partial Regex TellsTextApart();
 }

@@ -240,7 +240,7 @@ internal sealed class ExpressionParser(TemplatePiece piece)
                 string name = Name();
                 TemplateFunctions.CheckFilter(name);
                 (string? Name, Evaluate Value)[] arguments = Take("(") ? [.. Arguments(")")] : [];
-                value = scope => TemplateFunctions.Filter(scope.Budget, name, inner(scope), [.. arguments.Select(argument => argument.Value(scope))]);
+                value = scope => TemplateFunctions.Filter(scope.Budget, name, inner(scope), [.. arguments.Select(argument => (argument.Name, argument.Value(scope)))]);
             }
             else if (TakeName("is"))
             {

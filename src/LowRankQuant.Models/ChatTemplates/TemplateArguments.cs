@@ -59,10 +59,44 @@ public sealed class TemplateArguments
         return arguments;
     }
 
+    /// <summary>Calls of tools as a template sees them.</summary>
+    /// <param name="calls">A JSON array.</param>
+    /// <param name="asObjects">Whether arguments that are the JSON text of an object become that object: a template that writes all arguments as JSON would write a text of JSON within JSON.</param>
+    internal static object? CallsOf(JsonElement calls, bool asObjects)
+    {
+        object? value = ValueOf(calls);
+        if (!asObjects) return value;
+        foreach (Dictionary<string, object?> call in ((List<object?>)value!).OfType<Dictionary<string, object?>>())
+        {
+            Open(call);
+            if (call.GetValueOrDefault("function") is Dictionary<string, object?> function) Open(function);
+        }
+        return value;
+
+        static void Open(Dictionary<string, object?> call)
+        {
+            if (call.GetValueOrDefault("arguments") is string text && ObjectOf(text) is { } known) call["arguments"] = known;
+        }
+    }
+
+    private static object? ObjectOf(string text)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(text, new JsonDocumentOptions { MaxDepth = DeepestNesting });
+            return document.RootElement.ValueKind == JsonValueKind.Object ? ValueOf(document.RootElement) : null;
+        }
+        catch (JsonException)
+        {
+            // No JSON: the text is what the model is to see.
+            return null;
+        }
+    }
+
     private static object? ValueOf(JsonElement element) => element.ValueKind switch
     {
         JsonValueKind.String => element.GetString(),
-        JsonValueKind.Number => element.TryGetInt64(out long whole) ? whole : element.GetDouble(),
+        JsonValueKind.Number => element.TryGetInt64(out long whole) ? (object)whole : element.GetDouble(),
         JsonValueKind.True => true,
         JsonValueKind.False => false,
         JsonValueKind.Array => element.EnumerateArray().Select(ValueOf).ToList(),

@@ -1,5 +1,4 @@
 using System.Text;
-using System.Text.Json;
 
 namespace LowRankQuant.Models.ChatTemplates;
 
@@ -49,10 +48,10 @@ internal static class TemplateFunctions
         }
     }
 
-    public static object? Filter(TemplateBudget budget, string name, object? value, object?[] arguments)
+    public static object? Filter(TemplateBudget budget, string name, object? value, (string? Name, object? Value)[] arguments)
     {
         budget.Look(value);
-        return budget.Pay(Filtered(budget, name, value, arguments));
+        return budget.Pay(name == "tojson" ? TemplateJson.Of(value, arguments, budget) : Filtered(budget, name, value, [.. arguments.Select(argument => argument.Value)]));
     }
 
     private static object? Filtered(TemplateBudget budget, string name, object? value, object?[] arguments) => name switch
@@ -70,7 +69,6 @@ internal static class TemplateFunctions
         "replace" => Method(budget, TemplateValue.Text(value), "replace", arguments),
         "items" => Method(budget, value, "items", arguments),
         "reverse" => TemplateValue.Slice(value, null, null, -1L),
-        "tojson" => Json(value, budget),
         _ => TemplateValue.Items(value).ToList(),
     };
 
@@ -162,61 +160,5 @@ internal static class TemplateFunctions
         var all = new StringBuilder(with);
         foreach (char c in text) all.Append(c).Append(with);
         return all.ToString();
-    }
-
-    private static string Json(object? value, TemplateBudget budget)
-    {
-        var json = new StringBuilder();
-        AppendJson(json, value, budget, 0);
-        return json.ToString();
-    }
-
-    private static void AppendJson(StringBuilder json, object? value, TemplateBudget budget, int depth)
-    {
-        budget.Look(value);
-        TemplateValue.CheckDepth(depth);
-        TemplateBudget.CheckLength(json.Length);
-        switch (value)
-        {
-            case null:
-                json.Append("null");
-                break;
-            case bool flag:
-                json.Append(flag ? "true" : "false");
-                break;
-            case string text:
-                AppendText(json, text);
-                break;
-            case List<object?> list:
-                json.Append('[');
-                for (int i = 0; i < list.Count; i++)
-                {
-                    if (i > 0) json.Append(", ");
-                    AppendJson(json, list[i], budget, depth + 1);
-                }
-                json.Append(']');
-                break;
-            case Dictionary<string, object?> map:
-                json.Append('{');
-                foreach ((string key, object? member) in map)
-                {
-                    if (json[^1] != '{') json.Append(", ");
-                    AppendText(json, key);
-                    json.Append(": ");
-                    AppendJson(json, member, budget, depth + 1);
-                }
-                json.Append('}');
-                break;
-            default:
-                json.Append(TemplateValue.Text(value));
-                break;
-        }
-    }
-
-    private static void AppendText(StringBuilder json, string text)
-    {
-        // A slice may have cut a character of two halves, which JSON cannot hold: a half becomes U+FFFD.
-        string whole = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text));
-        json.Append('"').Append(JsonEncodedText.Encode(whole, System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping)).Append('"');
     }
 }

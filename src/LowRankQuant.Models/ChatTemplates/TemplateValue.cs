@@ -35,9 +35,17 @@ internal static class TemplateValue
         Undefined => "",
         bool flag => flag ? "True" : "False",
         string text => text,
-        long or double => Convert.ToString(value, CultureInfo.InvariantCulture)!,
+        long number => number.ToString(CultureInfo.InvariantCulture),
+        double number => Python(number),
         _ => throw new ChatTemplateException("The chat template puts out a list or mapping; only texts and numbers are known."),
     };
+
+    // As Python's repr: always with a point or an exponent, which begins at 1e16.
+    private static string Python(double number)
+    {
+        string text = Math.Abs(number) is >= 1e15 and < 1e16 ? number.ToString("F1", CultureInfo.InvariantCulture) : number.ToString("R", CultureInfo.InvariantCulture).Replace('E', 'e');
+        return text.AsSpan().ContainsAny(".e") || !double.IsFinite(number) ? text : text + ".0";
+    }
 
     public static bool AreEqual(object? a, object? b, TemplateBudget budget, int depth = 0)
     {

@@ -47,6 +47,13 @@ public sealed class GgufModelExporter : IExporter
         return problems;
     }
 
+    /// <summary>An architecture, a rotation or an activation that llama.cpp does not have, and a vocabulary that has no GGUF form.</summary>
+    public IReadOnlyList<string> FindObstacles(ICheckpoint original, ExportOptions options)
+    {
+        string[] limits = [.. GgufExporter.Problems(original)];
+        return limits.Length > 0 ? limits : GgufTokenizerPlan.For(original, options.Gguf).Problems;
+    }
+
     /// <inheritdoc/>
     public IReadOnlyList<string> FindWarnings(ExportSource source, ExportOptions options)
     {

@@ -1,3 +1,5 @@
+using LowRankQuant.Models.Checkpoints;
+
 namespace LowRankQuant.Models.Export;
 
 /// <summary>Writes models in one container. A new container is a class and a line in <see cref="Exporters"/>.</summary>
@@ -20,6 +22,11 @@ public interface IExporter
 
     /// <summary>Everything that keeps the model from being held exactly, a sentence each; reads every quantized weight, writes nothing.</summary>
     IReadOnlyList<string> FindProblems(ExportSource source, ExportOptions options);
+
+    /// <summary>What keeps the container from holding any quantization of a model, a sentence each: what is known of a model before its weights are on a grid.</summary>
+    /// <param name="original">The model, its weights floats.</param>
+    /// <param name="options">What is asked for.</param>
+    IReadOnlyList<string> FindObstacles(ICheckpoint original, ExportOptions options) => [];
 
     /// <summary>What the user of the output should know though the model fits, a sentence each.</summary>
     /// <param name="source">The model.</param>

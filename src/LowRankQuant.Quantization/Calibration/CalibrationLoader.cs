@@ -112,9 +112,11 @@ public static class CalibrationLoader
     private static CalibrationSet Set(Gathered[] texts, IdWindow[] windows, IdWindow[] heldOut, IdWindow[] more, CalibrationShare[]? shares = null)
     {
         CalibrationSource[] sources = [.. texts.SelectMany(text => text.Files).Select(Describe)];
-        bool[][]? masks = windows[0].Mask is null ? null : [.. windows.Concat(heldOut).Select(window => window.Mask!)];
-        if (masks is not null && !masks.Take(windows.Length).Any(mask => mask.Contains(true)))
+        bool[][]? masks = windows[0].Mask is null ? null : [.. windows.Concat(heldOut).Concat(more).Select(window => window.Mask!)];
+        if (masks is not null && CalibrationSet.NoneCounts(masks[..windows.Length]))
             throw new CalibrationException("`assistant_only`: no window holds a token that an assistant says; give other conversations, or longer windows.");
+        if (masks is not null && heldOut.Length > 0 && CalibrationSet.NoneCounts(masks[windows.Length..(windows.Length + heldOut.Length)]))
+            throw new CalibrationException($"`assistant_only`: none of {heldOut.Length} held-out windows holds a token that an assistant says, so nothing could be judged by them; give more (`held_out`), longer ones, or none.");
         return new CalibrationSet(Ids(windows), Ids(heldOut), Ids(more), masks)
         {
             Documents = texts.Sum(text => text.Stream.Documents),

@@ -18,16 +18,18 @@ public sealed class CalibrationSet
     /// <param name="windows">At least one, all of one length.</param>
     /// <param name="heldOutWindows">Of the same length; perhaps none.</param>
     /// <param name="moreWindows">Of the same length; perhaps none, or null.</param>
-    /// <param name="masks">Which tokens of windows and of held-out windows, in this order, losses and statistics take; null for all.</param>
-    /// <exception cref="ArgumentException">There is no window, or lengths differ.</exception>
+    /// <param name="masks">Which tokens of windows, held-out windows and windows beyond, in this order, losses and statistics take; null for all.</param>
+    /// <exception cref="ArgumentException">There is no window, lengths differ, or no token counts of the windows to calibrate on, or of those kept aside.</exception>
     public CalibrationSet(int[][] windows, int[][] heldOutWindows, int[][]? moreWindows = null, bool[][]? masks = null)
     {
         MoreWindows = moreWindows ?? [];
         if (windows.Length == 0) throw new ArgumentException("A calibration set has at least one window.", nameof(windows));
         if (windows.Concat(heldOutWindows).Concat(MoreWindows).Any(window => window.Length != windows[0].Length))
             throw new ArgumentException("All windows have one length.", nameof(windows));
-        if (masks is not null && (masks.Length != windows.Length + heldOutWindows.Length || masks.Any(mask => mask.Length != windows[0].Length)))
+        if (masks is not null && (masks.Length != windows.Length + heldOutWindows.Length + MoreWindows.Length || masks.Any(mask => mask.Length != windows[0].Length)))
             throw new ArgumentException("Every window has a mask of its length.", nameof(masks));
+        if (masks is not null && (NoneCounts(masks[..windows.Length]) || (heldOutWindows.Length > 0 && NoneCounts(masks[windows.Length..(windows.Length + heldOutWindows.Length)]))))
+            throw new ArgumentException("At least one token counts of the windows to calibrate on, and of those kept aside.", nameof(masks));
         Masks = masks;
         Windows = windows;
         HeldOutWindows = heldOutWindows;
@@ -43,7 +45,7 @@ public sealed class CalibrationSet
     /// <summary>Windows beyond these, of the same length, for work on the whole model; perhaps none.</summary>
     public int[][] MoreWindows { get; }
 
-    /// <summary>Which tokens of <see cref="Windows"/> and, behind them, of <see cref="HeldOutWindows"/> losses and statistics take; null for all.</summary>
+    /// <summary>Which tokens of <see cref="Windows"/> and, behind them, of <see cref="HeldOutWindows"/> and <see cref="MoreWindows"/> losses and statistics take; null for all.</summary>
     public bool[][]? Masks { get; }
 
     /// <summary>Conversations that were put into text.</summary>
@@ -96,6 +98,9 @@ public sealed class CalibrationSet
             else WriteIds(file, windows);
         }
     }
+
+    /// <summary>Whether no token counts.</summary>
+    internal static bool NoneCounts(IEnumerable<bool[]> masks) => !masks.Any(mask => mask.Contains(true));
 
     private static void WriteIds(string path, int[][] windows)
     {

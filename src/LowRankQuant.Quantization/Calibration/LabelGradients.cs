@@ -16,25 +16,28 @@ internal static class LabelGradients
     /// <summary>Turns the last hidden states of passes into their gradients.</summary>
     /// <param name="model">Gives the head.</param>
     /// <param name="passes">Windows that have gone forward; backward comes next.</param>
+    /// <param name="masks">Which tokens of every window have a label, those that count; null for all.</param>
     /// <param name="seed">Draws the labels.</param>
     /// <param name="cancellation">Asks to stop.</param>
-    public static void AtHead(CausalModel model, StreamedPasses passes, ulong seed, CancellationToken cancellation)
+    public static void AtHead(CausalModel model, StreamedPasses passes, IReadOnlyList<bool[]>? masks, ulong seed, CancellationToken cancellation)
     {
         Device device = model.Device;
         using OutputHead head = model.LoadHead();
         passes.Head(
-            (window, hidden, gradient) =>
-            {
-                using var tape = new Tape(device, recording: true);
-                Variable logits = head.Logits(tape, new Variable(hidden, gradient));
-                int[] labels = Draw(logits.Value, SeededRandom.Derive(seed, SeedPath, (ulong)window));
-                using Tensor loss = device.Empty(hidden.Rows), logSumExp = device.Empty(hidden.Rows);
-                device.Kernels.CrossEntropyForward(logits.Value, labels, loss, logSumExp);
-                using Tensor slope = device.Empty(hidden.Rows, logits.Value.Columns);
-                device.Kernels.CrossEntropyBackward(logits.Value, labels, logSumExp, 1, slope);
-                tape.Backward(logits, slope);
-            },
+            (window, hidden, gradient) => MaskedRows.Differentiate(hidden, gradient, masks?[window], (states, slopes) => OfWindow(window, states, slopes)),
             cancellation);
+
+        void OfWindow(int window, Tensor hidden, Tensor gradient)
+        {
+            using var tape = new Tape(device, recording: true);
+            Variable logits = head.Logits(tape, new Variable(hidden, gradient));
+            int[] labels = Draw(logits.Value, SeededRandom.Derive(seed, SeedPath, (ulong)window));
+            using Tensor loss = device.Empty(hidden.Rows), logSumExp = device.Empty(hidden.Rows);
+            device.Kernels.CrossEntropyForward(logits.Value, labels, loss, logSumExp);
+            using Tensor slope = device.Empty(hidden.Rows, logits.Value.Columns);
+            device.Kernels.CrossEntropyBackward(logits.Value, labels, logSumExp, 1, slope);
+            tape.Backward(logits, slope);
+        }
     }
 
     // One label per position from the softmax of its logits.

@@ -28,8 +28,14 @@ public sealed record ModelPlanContext
     /// <summary>Most tokens to look at the model with (<see cref="MethodSettings.PlanTokens"/>).</summary>
     public int Tokens { get; init; } = UsualTokens;
 
-    /// <summary>The windows to look at it with: the first that hold so many tokens, and at least one.</summary>
-    public int[][] Windows => Calibration.Windows[..WindowsOf(Tokens, Calibration.SequenceLength, Calibration.Windows.Length)];
+    /// <summary>The windows to look at it with: the first that hold so many tokens, and at least one; those without a token that counts are passed over.</summary>
+    public int[][] Windows => [.. Numbers.Select(number => Calibration.Windows[number])];
+
+    /// <summary>Which tokens of <see cref="Windows"/> count; null for all.</summary>
+    public bool[][]? Masks => Calibration.Masks is { } masks ? [.. Numbers.Select(number => masks[number])] : null;
+
+    private IEnumerable<int> Numbers => Enumerable.Range(0, Calibration.Windows.Length)
+        .Where(number => Calibration.Masks is not { } masks || masks[number].Contains(true)).Take(WindowsOf(Tokens, Calibration.SequenceLength, Calibration.Windows.Length));
 
     /// <summary>How many windows of a length hold so many tokens, of those that there are.</summary>
     public static int WindowsOf(int tokens, int length, int windows) => Math.Clamp(tokens / length, 1, windows);

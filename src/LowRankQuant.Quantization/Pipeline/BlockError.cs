@@ -4,6 +4,7 @@ using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Methods;
+using LowRankQuant.Quantization.Methods.Reconstruction;
 
 namespace LowRankQuant.Quantization.Pipeline;
 
@@ -17,12 +18,19 @@ internal sealed class BlockError : IDisposable
     private readonly ActivationStream _inputs;
     private readonly ActivationStream _target;
     private readonly int _windows;
+    private readonly IReadOnlyList<bool[]>? _masks;
     private readonly CancellationToken _cancellation;
 
     /// <summary>Notes what the block gives as it is.</summary>
-    public BlockError(PreparedModel prepared, IDecoderBlock block, ActivationStream inputs, int windows, CancellationToken cancellation)
+    /// <param name="prepared">Finds quantizers.</param>
+    /// <param name="block">The block.</param>
+    /// <param name="inputs">Windows in front of it.</param>
+    /// <param name="windows">The first so many are looked at.</param>
+    /// <param name="masks">Which of their tokens add to the error; null for all.</param>
+    /// <param name="cancellation">Asks to stop.</param>
+    public BlockError(PreparedModel prepared, IDecoderBlock block, ActivationStream inputs, int windows, IReadOnlyList<bool[]>? masks, CancellationToken cancellation)
     {
-        (_prepared, _inputs, _windows, _cancellation) = (prepared, inputs, windows, cancellation);
+        (_prepared, _inputs, _windows, _masks, _cancellation) = (prepared, inputs, windows, masks, cancellation);
         _target = inputs.Fork();
         _target.Advance(block, null, cancellation);
     }
@@ -39,7 +47,8 @@ internal sealed class BlockError : IDisposable
         {
             using Tensor target = device.Empty(output.Shape);
             _target.Read(window, target);
-            sum.Add(device.Kernels.SquaredError(output, target, null, 1f / output.Count, null));
+            using Tensor? weights = TokenWeights.OfMask(device, _masks?[window]);
+            sum.Add(device.Kernels.SquaredError(output, target, weights, 1f / output.Count, null));
         }, _cancellation, batch: 1);
         return sum.Total / _windows;
     }

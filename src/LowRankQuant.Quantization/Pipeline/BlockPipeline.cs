@@ -143,7 +143,7 @@ public sealed class BlockPipeline(CausalModel model, Recipe recipe, RunFolder fo
         Scheme scheme = recipe.SchemeOf(index);
         long[][]? experts = null;
         using PreparedBlock prepared = _prepared.Prepare(
-            index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation, lastPass: streams is not null && SharesLastPass(recipe) ? Advance : null);
+            index, streams?.Streams.Target, streams?.TrainingWindows ?? 0, cancellation, lastPass: streams is not null && SharesLastPass(recipe) ? Advance : null, masks: streams?.Streams.Masks);
         IDecoderBlock block = prepared.Block;
         model.ReadAhead(index + 1);
         double? before = null, heldOutBefore = null, after = null, heldOut = null;

@@ -72,8 +72,10 @@ public sealed class PreparedModel
     /// Takes all of <paramref name="inputs"/> through the block, which is given, one by one, in order and for good, and tells the number of each and what came out: then the last
     /// pass that ranges need, where they need any, is this one. Null where the windows stay there.
     /// </param>
+    /// <param name="masks">Which tokens of every window transforms look at; null for all. Static ranges, which all tokens have to fit, take all.</param>
     public PreparedBlock Prepare(
-        int index, ActivationStream? inputs, int windows, CancellationToken cancellation, bool measured = true, Action<IDecoderBlock, Action<int, Tensor>>? lastPass = null)
+        int index, ActivationStream? inputs, int windows, CancellationToken cancellation, bool measured = true, Action<IDecoderBlock, Action<int, Tensor>>? lastPass = null,
+        IReadOnlyList<bool[]>? masks = null)
     {
         IDecoderBlock block = Load(index);
         try
@@ -84,12 +86,13 @@ public sealed class PreparedModel
             for (int i = 0; i < transforms.Count; i++)
             {
                 // What the block gives as it is takes a pass over all windows, which only a search looks at.
-                using BlockError? error = inputs is null || !transforms[i].Searches ? null : new BlockError(this, block, inputs, windows, cancellation);
+                using BlockError? error = inputs is null || !transforms[i].Searches ? null : new BlockError(this, block, inputs, windows, masks, cancellation);
                 BlockTransformResult result = transforms[i].Apply(new BlockTransformContext
                 {
                     Block = block,
                     Inputs = inputs,
                     Windows = windows,
+                    Masks = masks,
                     Scheme = _recipe.SchemeOf(index),
                     Error = error is null ? null : error.Of,
                     Cancellation = cancellation,

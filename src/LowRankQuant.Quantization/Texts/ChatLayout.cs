@@ -22,7 +22,7 @@ internal static class ChatLayout
     private static readonly (string Asked, string Answered)[] Pairs =
         [("instruction", "output"), ("instruction", "response"), ("prompt", "completion"), ("prompt", "response"), ("question", "answer"), ("query", "response")];
 
-    private static readonly string[] Calls = ["tool_calls", "function_call"];
+    private const string Calls = "tool_calls", OldCall = "function_call";
     private static readonly string[] Thoughts = ["reasoning_content", "reasoning", "thinking"];
 
     /// <summary>Names of all fields that a known layout takes a conversation from.</summary>
@@ -71,13 +71,15 @@ internal static class ChatLayout
         if (Text(row, "system") is { Length: > 0 } system) messages.Add(new ChatMessage("system", system));
         foreach (JsonElement message in list.EnumerateArray())
         {
-            if (Calls.FirstOrDefault(call => message.TryGetProperty(call, out JsonElement value) && Holds(value)) is { } called)
-                return new Conversation(keys, [], $"a message has '{called}'");
+            if (message.TryGetProperty(OldCall, out JsonElement old) && Holds(old)) return new Conversation(keys, [], $"a message has '{OldCall}'");
+            JsonElement? called = null;
+            if (message.TryGetProperty(Calls, out JsonElement calls) && Holds(calls) && (called = ToolsOf(calls)) is null)
+                return new Conversation(keys, [], $"a message has '{Calls}' that are no JSON array");
             leftOut ??= Thoughts.FirstOrDefault(thought => message.TryGetProperty(thought, out JsonElement value) && Holds(value));
             if (Role(message) is not { } role) return new Conversation(keys, [], $"the role of a message is {Shown(message, "role", "from")}");
             (string? content, string? unread) = Content(message);
-            if (content is null) return new Conversation(keys, [], unread);
-            messages.Add(new ChatMessage(role, content));
+            if (content is null && (called is null || (message.TryGetProperty("content", out JsonElement said) && said.ValueKind != JsonValueKind.Null))) return new Conversation(keys, [], unread);
+            messages.Add(new ChatMessage(role, content) { ToolCalls = called, ToolCallId = TextOf(message, "tool_call_id"), Name = TextOf(message, "name") });
         }
         return new Conversation(keys, messages, null, leftOut is null ? null : $"'{leftOut}'", with);
     }
@@ -137,8 +139,10 @@ internal static class ChatLayout
         _ => true,
     };
 
-    private static string Text(JsonElement row, string key) =>
-        row.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString()! : "";
+    private static string Text(JsonElement row, string key) => TextOf(row, key) ?? "";
+
+    private static string? TextOf(JsonElement row, string key) =>
+        row.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     private static string Shown(JsonElement element, string key, string other) =>
         element.TryGetProperty(key, out JsonElement value) || element.TryGetProperty(other, out value) ? JsonText.Shown(value) : "absent";

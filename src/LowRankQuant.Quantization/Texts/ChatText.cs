@@ -17,13 +17,16 @@ internal sealed class ChatText
 
     /// <summary>Roles and contents as they stand, for looking at conversations without a model.</summary>
     public static ChatText Plain { get; } = new(
-        ChatTemplate.Parse("{% if tools %}tools: {{ tools | tojson }}\n{% endif %}{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"), "", "");
+        ChatTemplate.Parse("{% if tools %}tools: {{ tools | tojson }}\n{% endif %}{% for message in messages %}{{ message['role'] }}: {{ message['content'] or '' }}{{ message.tool_calls | tojson if message.tool_calls else '' }}\n{% endfor %}"), "", "");
 
     /// <summary>Text of the begin-of-text token; empty for none.</summary>
     public string Bos { get; }
 
     /// <summary>Text of the end-of-text token; empty for none.</summary>
     public string Eos { get; }
+
+    /// <summary>Whether the template puts calls of tools into the text.</summary>
+    public bool KnowsToolCalls => _template.Knows("tool_calls");
 
     /// <summary>Whether the template puts tools into the text.</summary>
     public bool KnowsTools => _template.Knows("tools");

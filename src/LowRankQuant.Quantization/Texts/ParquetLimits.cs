@@ -44,14 +44,15 @@ internal static class ParquetLimits
     /// <param name="file">The file.</param>
     /// <param name="column">The column.</param>
     /// <param name="rows">Rows of the row group.</param>
-    /// <param name="left">Bytes left of the limit; lessened.</param>
+    /// <param name="most">The limit.</param>
+    /// <param name="left">Bytes left of it; lessened.</param>
     /// <exception cref="InvalidDataException">A size is beyond the file or the limit.</exception>
-    public static void CheckColumn(Stream file, ColumnMetaData column, long rows, ref long left)
+    public static void CheckColumn(Stream file, ColumnMetaData column, long rows, long most, ref long left)
     {
         long start = column.DictionaryPageOffset is > 0 and long dictionary ? Math.Min(dictionary, column.DataPageOffset) : column.DataPageOffset;
         if (start < 4 || column.TotalCompressedSize < 0 || start > file.Length - column.TotalCompressedSize) throw new InvalidDataException("a column lies beyond its end");
         if (column.NumValues < 0 || rows < 0 || column.TotalUncompressedSize < 0) throw new InvalidDataException("it states a negative size");
-        if (column.NumValues > left / BytesPerValue) throw TooLarge();
+        if (column.NumValues > left / BytesPerValue) throw TooLarge(most);
         left -= column.NumValues * BytesPerValue;
         long at = start, end = start + column.TotalCompressedSize, values = 0;
         byte[] head = new byte[LongestPageHeader];
@@ -62,7 +63,7 @@ internal static class ParquetLimits
             IReadOnlyDictionary<int, long> page = ThriftCheck.Read(head.AsSpan(0, read), out int length);
             long packed = page.GetValueOrDefault(PackedSize, -1), unpacked = page.GetValueOrDefault(UnpackedSize, -1);
             if (packed < 0 || unpacked < 0 || packed > end - at - length) throw new InvalidDataException("a page is longer than its column");
-            if (unpacked > left) throw TooLarge();
+            if (unpacked > left) throw TooLarge(most);
             left -= unpacked;
             long holds = page.GetValueOrDefault(DataValues) + page.GetValueOrDefault(SecondDataValues);
             if (holds < 0 || holds > column.NumValues - values) throw new InvalidDataException("its pages hold more values than their column");
@@ -89,6 +90,6 @@ internal static class ParquetLimits
         if (length != unpacked) throw new InvalidDataException("a page unpacks to another size than it states");
     }
 
-    private static InvalidDataException TooLarge() =>
-        new($"the columns that are read take more than {MostBytes >> 20} MiB in one row group; write it with smaller row groups, such as 10,000 rows");
+    private static InvalidDataException TooLarge(long most) =>
+        new($"the columns that are read take more than {most >> 20} MiB in one row group; write it with smaller row groups, such as 10,000 rows");
 }

@@ -9,7 +9,8 @@ namespace LowRankQuant.Quantization.Texts;
 /// <summary>The rows of a Parquet file as JSON objects, one row group in memory at a time, of the columns that are asked for.</summary>
 /// <param name="path">The file, plain or packed by gzip or zstd.</param>
 /// <param name="longest">Most bytes of a row.</param>
-internal sealed class ParquetRows(string path, int longest)
+/// <param name="most">Most bytes that the columns of a row group take unpacked.</param>
+internal sealed class ParquetRows(string path, int longest, long most = ParquetLimits.MostBytes)
 {
     private static readonly ParquetOptions Options = new() { TreatByteArrayAsString = true };
 
@@ -37,7 +38,7 @@ internal sealed class ParquetRows(string path, int longest)
         for (int g = 0; g < groups; g++)
         {
             int number = g;
-            using RowGroup group = Guarded(() => new RowGroup(file, number, fields));
+            using RowGroup group = Guarded(() => new RowGroup(file, number, fields, most));
             for (long row = 0; row < group.Rows; row++)
             {
                 Share = (g + ((double)row / group.Rows)) / groups;
@@ -116,15 +117,15 @@ internal sealed class ParquetRows(string path, int longest)
         private readonly List<ParquetColumn> _columns = [];
         private readonly ArrayBufferWriter<byte> _buffer = new();
 
-        public RowGroup(Opened file, int number, Field[] fields)
+        public RowGroup(Opened file, int number, Field[] fields, long most)
         {
             using ParquetRowGroupReader group = file.Reader.OpenRowGroupReader(number);
             Rows = group.RowCount;
-            long left = ParquetLimits.MostBytes;
+            long left = most;
             foreach (DataField leaf in fields.SelectMany(ParquetColumn.LeavesOf))
             {
                 ParquetLimits.CheckColumn(
-                    file.File, group.GetMetadata(leaf)?.MetaData ?? throw new InvalidDataException($"row group {number} lacks the column '{leaf.Path}'"), Rows, ref left);
+                    file.File, group.GetMetadata(leaf)?.MetaData ?? throw new InvalidDataException($"row group {number} lacks the column '{leaf.Path}'"), Rows, most, ref left);
             }
             try
             {

@@ -164,6 +164,11 @@ internal sealed class RowReader(string path, TextSourceOptions options, Func<Cha
                 notes.Skip("its conversation cannot be put into text: it comes with 'tools', which the chat template does not know", place.Short);
                 return null;
             }
+            if (conversation.Messages.Any(message => message.ToolCalls is not null) && !_chat.KnowsToolCalls)
+            {
+                notes.Skip("its conversation cannot be put into text: a message has 'tool_calls', which the chat template does not know", place.Short);
+                return null;
+            }
             string text = _chat.Render(conversation.Messages, addGenerationPrompt: false, conversation.Tools);
             notes.Conversations++;
             IReadOnlyList<(int Start, int End)>? spans = options.MarksAssistant ? _chat.AssistantSpans(conversation.Messages, text, conversation.Tools) : null;

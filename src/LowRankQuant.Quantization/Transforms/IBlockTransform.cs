@@ -39,6 +39,12 @@ public sealed record BlockTransformContext
     /// <summary>The first so many of <see cref="Inputs"/> may be looked at, since the others are held out; null for all.</summary>
     public int? Windows { get; init; }
 
+    /// <summary>Which tokens of every window statistics and errors take; null for all.</summary>
+    public IReadOnlyList<bool[]>? Masks { get; init; }
+
+    /// <summary>Both.</summary>
+    internal LookedAt LookedAt => new(Windows, Masks);
+
     /// <summary>How the weights of the block will be quantized; null where the transform does not ask.</summary>
     public Scheme? Scheme { get; init; }
 

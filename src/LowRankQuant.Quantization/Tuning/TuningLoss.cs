@@ -8,7 +8,7 @@ using LowRankQuant.Quantization.Storage;
 namespace LowRankQuant.Quantization.Tuning;
 
 /// <summary>
-/// The loss of tuning: the mean over tokens of KL(p || q), p the next-token distribution of the full-precision model and q that of the quantized one.
+/// The loss of tuning: the mean over tokens that count of KL(p || q), p the next-token distribution of the full-precision model and q that of the quantized one.
 /// What the full-precision model says is kept as its last hidden states, from which the head makes logits again for a few tokens at a time.
 /// </summary>
 internal sealed class TuningLoss : IDisposable
@@ -22,6 +22,7 @@ internal sealed class TuningLoss : IDisposable
     private readonly InputEmbedding? _storedEmbedding;
     private readonly OutputHead? _storedHead;
     private readonly int[][] _windows;
+    private readonly bool[][]? _masks;
     private readonly ActivationStream _expected;
     private readonly StreamedPasses _passes;
     private readonly Tensor _reference;
@@ -48,6 +49,8 @@ internal sealed class TuningLoss : IDisposable
         _load = load;
         _budget = budget;
         _windows = [.. calibration.Windows, .. calibration.MoreWindows, .. calibration.HeldOutWindows];
+        int training = calibration.Windows.Length, judged = training + calibration.HeldOutWindows.Length;
+        _masks = calibration.Masks is { } masks ? [.. masks[..training], .. masks[judged..], .. masks[training..judged]] : null;
         int length = calibration.SequenceLength, hidden = model.Config.HiddenSize;
         _embedding = model.LoadEmbedding();
         _head = model.LoadHead();
@@ -64,10 +67,12 @@ internal sealed class TuningLoss : IDisposable
         }
     }
 
-    /// <summary>Mean loss of windows first to first + count.</summary>
+    /// <summary>Mean loss of the tokens that count in windows first to first + count; 0 where there is none.</summary>
     public double Mean(int first, int count, CancellationToken cancellation)
     {
         var sum = new WindowSum(count);
+        long tokens = Enumerable.Range(first, count).Sum(window => (long)TokensOf(window));
+        if (tokens == 0) return 0;
         for (int start = first; start < first + count; start += _batch)
         {
             int[] numbers = [.. Enumerable.Range(start, Math.Min(_batch, first + count - start))];
@@ -76,7 +81,7 @@ internal sealed class TuningLoss : IDisposable
             for (int w = 0; w < numbers.Length; w++)
             {
                 _passes.Last.Read(w, hidden);
-                sum.Add(Divergence(numbers[w], hidden, null, 1f / hidden.Rows));
+                sum.Add(Divergence(numbers[w], hidden, null, (float)((double)count / tokens)));
             }
         }
         return sum.Total / count;
@@ -118,15 +123,29 @@ internal sealed class TuningLoss : IDisposable
     private void Forward(int[] numbers, CancellationToken cancellation, BlockShelf? shelf = null) =>
         _passes.Forward([.. numbers.Select(number => _windows[number])], QuantizedEmbedding, _load, cancellation, shelf: shelf);
 
+    private int TokensOf(int window) => _masks?[window].Count(counts => counts) ?? _windows[window].Length;
+
     private double Divergence(int window, Tensor hidden, Tensor? gradient, float scale)
     {
         _expected.Read(window, _reference);
+        bool[]? mask = _masks?[window];
+        double sum = 0;
+        if (gradient is null) MaskedRows.See(hidden, mask, states => Add(states, null));
+        else MaskedRows.Differentiate(hidden, gradient, mask, Add);
+        return sum;
+
+        void Add(Tensor states, Tensor? slopes) => MaskedRows.See(_reference, mask, expected => sum += Divergence(states, expected, slopes, scale));
+    }
+
+    // Of rows of hidden states, and of those of the full-precision model.
+    private double Divergence(Tensor hidden, Tensor reference, Tensor? gradient, float scale)
+    {
         double sum = 0;
         for (int row = 0; row < hidden.Rows; row += HeadRows)
         {
             int count = Math.Min(HeadRows, hidden.Rows - row);
             using Tape constant = new(_model.Device, recording: false), tape = new(_model.Device, recording: gradient is not null);
-            Tensor expected = _head.Logits(constant, new Variable(_reference.RowRange(row, count))).Value, x = hidden.RowRange(row, count);
+            Tensor expected = _head.Logits(constant, new Variable(reference.RowRange(row, count))).Value, x = hidden.RowRange(row, count);
             Variable input = gradient is null ? new Variable(x) : new Variable(x, gradient.RowRange(row, count));
             sum += tape.KlDivergenceAndBackward((_storedHead ?? _head).Logits(tape, input), expected, scale);
         }

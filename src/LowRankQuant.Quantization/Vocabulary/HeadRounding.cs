@@ -49,9 +49,10 @@ internal sealed class HeadRounding(CausalModel model, Recipe recipe, ILayerSolve
     /// <summary>Statistics of the inputs of the head.</summary>
     /// <param name="stream">Windows behind the last block.</param>
     /// <param name="windows">The first so many are looked at.</param>
+    /// <param name="masks">Which of their tokens; null for all.</param>
     /// <param name="module">The head, for messages.</param>
     /// <exception cref="CalibrationException">An input is not finite.</exception>
-    public InputStatistics Inputs(ActivationStream stream, int windows, string module)
+    public InputStatistics Inputs(ActivationStream stream, int windows, IReadOnlyList<bool[]>? masks, string module)
     {
         using OutputHead head = model.LoadHead();
         var statistics = new InputStatistics(model.EmbeddingWidth);
@@ -64,7 +65,7 @@ internal sealed class HeadRounding(CausalModel model, Recipe recipe, ILayerSolve
             stream.Read(window, states);
             try
             {
-                statistics.Add(head.Final(tape, new Variable(states)).Value);
+                MaskedRows.See(head.Final(tape, new Variable(states)).Value, masks?[window], statistics.Add);
             }
             catch (CalibrationException failure)
             {

@@ -94,7 +94,7 @@ public sealed class VocabularyQuantizer(CausalModel model, Recipe recipe, Vocabu
         // As in the blocks: the inputs that the method looks at are those of the quantized model, or of the original.
         HeadFit? own = recipe.Method.Head;
         bool original = own is { OriginalInputs: true };
-        InputStatistics inputs = rounding.Inputs(original ? streams.Target : streams.QuantizedInput, streams.TrainingWindows, store.ModuleOf(part));
+        InputStatistics inputs = rounding.Inputs(original ? streams.Target : streams.QuantizedInput, streams.TrainingWindows, streams.Masks, store.ModuleOf(part));
         (float[] weight, int rows, int columns) = Load(model, part);
         HeadRounding.Result result = rounding.Round(store.ModuleOf(part), weight, rows, columns, _vocabulary.GridOf(part), inputs);
         string damping = own is { Damping: null } ? string.Create(CultureInfo.InvariantCulture, $", damping {HeadRounding.Damping(recipe)} (auto is for layers of blocks)") : "";

@@ -69,17 +69,33 @@ internal sealed class BlockErrorRun(BlockErrorRequest request, CalibrationOption
             texts.Add(new ErrorText(string.Join(", ", calibration.Sources.Select(source => Path.GetFileName(source.Name))), IsCalibration: true, _calibration));
         }
         QuantizeJob[] unseen = request.Texts.Count > 0
-            ? [.. request.Texts.Select(file => job with { EvaluationText = file, EvaluationTextOptions = new TextSourceOptions { TextField = job.EvaluationTextOptions.TextField, ChatArguments = job.EvaluationTextOptions.ChatArguments, FormatOption = ByName }, JoinRows = false })]
+            ? [.. request.Texts.Select(text => Of(job, text))]
             : job.EvaluationText is null ? [] : [job];
         if (unseen.Length == 0) return texts;
         ITokenizer tokenizer = job.Model.Checkpoint.LoadTokenizer();
         foreach (QuantizeJob text in unseen)
         {
             QuantizeJob cut = text with { EvaluationWindows = Most, EvaluationContext = calibration?.SequenceLength ?? job.EvaluationContext };
-            texts.Add(new ErrorText(Path.GetFileName(text.EvaluationText!), IsCalibration: false, [.. RunMeasurement.TextOf(cut, tokenizer).Select(window => window.Ids)]));
+            texts.Add(new ErrorText(text.EvaluationTextOptions.Name ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(text.EvaluationText!)), IsCalibration: false, [.. RunMeasurement.TextOf(cut, tokenizer).Select(window => window.Ids)]));
         }
         return texts;
     }
+
+    private static QuantizeJob Of(QuantizeJob job, TextInput text) => job with
+    {
+        EvaluationText = text.Path,
+        EvaluationTextOptions = new TextSourceOptions
+        {
+            TextField = job.EvaluationTextOptions.TextField,
+            ChatArguments = job.EvaluationTextOptions.ChatArguments,
+            FormatOption = ByName,
+            Files = text.Files,
+            Name = text.Name == text.Path ? null : text.Name,
+            Join = text.Join == TextJoin.Spaces ? TextJoin.Spaces : TextJoin.None,
+            MostRows = text.MostRows,
+        },
+        JoinRows = text.Join == TextJoin.BlankLines,
+    };
 
     // Where the stream of a result is rotated, that of the original is rotated along.
     private static ModelRunner Original(QuantizeJob job, RunFolder folder, ModelRunnerOptions memory)

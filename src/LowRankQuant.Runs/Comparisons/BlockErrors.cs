@@ -1,3 +1,5 @@
+using LowRankQuant.Quantization.Texts;
+
 namespace LowRankQuant.Runs.Comparisons;
 
 /// <summary>Accumulated error of the output of every block on one text; see <see cref="LowRankQuant.Evaluation.Figures.AccumulatedError"/>.</summary>
@@ -9,9 +11,9 @@ namespace LowRankQuant.Runs.Comparisons;
 public sealed record BlockErrors(string Text, bool IsCalibration, int Windows, long Tokens, IReadOnlyList<double> Rmse);
 
 /// <summary>On what errors of blocks are measured beside the calibration windows.</summary>
-/// <param name="Texts">Files of texts that no method has seen; none for the evaluation text.</param>
+/// <param name="Texts">Texts that no method has seen; none for the evaluation text.</param>
 /// <param name="Windows">The first so many windows of each text; null for <see cref="UsualWindows"/>.</param>
-public sealed record BlockErrorRequest(IReadOnlyList<string> Texts, int? Windows)
+public sealed record BlockErrorRequest(IReadOnlyList<TextInput> Texts, int? Windows)
 {
     /// <summary>How many windows are taken where nobody says.</summary>
     public const int UsualWindows = 8;

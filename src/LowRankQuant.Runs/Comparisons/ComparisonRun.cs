@@ -96,6 +96,13 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
         return Hash(Encoding.UTF8.GetBytes($"{run.Model}\n{run.Recipe}\n{texts}{reading}\n{JsonSerializer.Serialize(job.Measured(), ComparisonJson.Default.MeasuredText)}{asked}"));
     }
 
+    private static string HashOf(TextInput text)
+    {
+        IReadOnlyList<string> files = text.Expand();
+        string reading = text.Join == TextJoin.None && text.MostRows is null ? "" : FormattableString.Invariant($" {text.Join} {text.MostRows}");
+        return (files.Count == 1 ? HashOf(files[0]) : TextFiles.HashOf(files)) + reading;
+    }
+
     private static string HashOf(string file)
     {
         using FileStream stream = File.OpenRead(file);

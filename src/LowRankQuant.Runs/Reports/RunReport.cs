@@ -36,6 +36,10 @@ public sealed record RunReport
     /// <summary>The output folder.</summary>
     public required string Output { get; init; }
 
+    /// <summary>Where the result lies in another engine's container too; null where none was asked for. Of a session, and not kept with the result.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Exported { get; init; }
+
     /// <summary>What the model was measured on: a file, or the held-out calibration windows; null when it was not measured.</summary>
     public string? EvaluationSource { get; init; }
 

@@ -55,6 +55,40 @@ public class NamedDatasetTests
     }
 
     [Fact]
+    public async Task ErrorsOfBlocksAreMeasuredOnFoldersAndSetsByName()
+    {
+        using var folder = new TemporaryFolder();
+        await using HubServer server = await Start();
+        Directory.CreateDirectory(folder.File("texts"));
+        File.WriteAllText(folder.File("texts/a.txt"), string.Concat(Enumerable.Repeat("Once there was a fox. ", 10)));
+        File.WriteAllText(folder.File("texts/b.txt"), string.Concat(Enumerable.Repeat("Then it slept well. ", 10)));
+        string[] command = ["compare-methods", "demo", "--methods", "rtn", "--schemes", "w3a16", "--eval-windows", "1", "--eval-context", "32", "--rmse-windows", "2", "--threads", "1", "--out", folder.File("out")];
+        string first = await Run("--rmse-text", folder.File("texts/"), "--rmse-text", "wikitext2");
+        JsonArray errors = Errors();
+        Assert.Equal([("texts", 2, 64L), ("wikitext2", 2, 64L)], errors.Select(text => ((string)text!["text"]!, (int)text["windows"]!, (long)text["tokens"]!)));
+        Assert.NotEqual((double)errors[0]!["rmse"]![0]!, (double)errors[1]!["rmse"]![0]!);
+        Assert.DoesNotContain("there already", first, StringComparison.Ordinal);
+        // The same texts are the same cell; another file in the folder makes another.
+        Assert.Contains("there already", await Run("--rmse-text", folder.File("texts"), "--rmse-text", "wikitext2"), StringComparison.Ordinal);
+        File.AppendAllText(folder.File("texts/b.txt"), "More.");
+        Assert.DoesNotContain("there already", await Run("--rmse-text", folder.File("texts/*.txt"), "--rmse-text", "wikitext2"), StringComparison.Ordinal);
+        var cli = new CliHarness();
+        Assert.Equal(2, await cli.Run([.. command, "--rmse-text", "pile"]));
+        Assert.Contains("--rmse-text pile: nobody measures on this data set", cli.Error, StringComparison.Ordinal);
+
+        JsonArray Errors() => JsonNode.Parse(File.ReadAllText(Directory.EnumerateFiles(folder.File("out/cells"), "*.json").Single()))!["outputErrors"]!.AsArray();
+
+        async Task<string> Run(params string[] more)
+        {
+            using var output = new StringWriter();
+            using var error = new StringWriter();
+            var app = new LowRankQuant.Cli.Commands.App(new LowRankQuant.Cli.Terminal(output, error, false, false), LowRankQuant.Cli.Engine.Default with { Hub = () => server.Options(folder) });
+            Assert.True(await app.RunAsync([.. command, .. more], TestContext.Current.CancellationToken) == 0, error.ToString());
+            return output.ToString() + error;
+        }
+    }
+
+    [Fact]
     public async Task AFileOfTheSameNameComesFirst()
     {
         using var folder = new TemporaryFolder();

@@ -2,8 +2,12 @@ namespace LowRankQuant.Evaluation.Tasks.Data;
 
 /// <summary>The folder that tasks are read from.</summary>
 /// <param name="path">The folder.</param>
-internal sealed class DataFolder(string path)
+/// <param name="fetched">Files that were fetched from the hub, by the name of a task; null for none.</param>
+internal sealed class DataFolder(string path, IReadOnlyDictionary<string, IReadOnlyList<string>>? fetched = null)
 {
+    /// <summary>The files of a task that were fetched, in the order of its splits; null where none were.</summary>
+    public IReadOnlyList<string>? Fetched(string task) => fetched?.GetValueOrDefault(task);
+
     /// <summary>The first of the candidates that exists, in the folder itself or in its folder <c>tasks</c>.</summary>
     /// <param name="task">For the message.</param>
     /// <param name="candidates">Paths within the folder, the best first.</param>

@@ -4,21 +4,22 @@ using LowRankQuant.Quantization.Texts;
 
 namespace LowRankQuant.Evaluation.Tasks.Data;
 
-/// <summary>Reads rows from JSON lines (also as .gz) and CSV files.</summary>
+/// <summary>Reads rows from JSON lines (also as .gz), CSV and Parquet files.</summary>
 internal static class TaskFile
 {
     // The largest real test set has some 50 MB; beyond this something is wrong, and everything read stays in memory.
     private const long MostCharacters = 1L << 30;
     private const int LongestRow = 1 << 26;
 
-    /// <summary>The rows of a file with one JSON object a line, or of a CSV file whose first record names the columns.</summary>
+    /// <summary>The rows of a file with one JSON object a line, of a CSV file whose first record names the columns, or of a Parquet file.</summary>
     /// <exception cref="EvaluationException">The file is absent, of another kind, not UTF-8, or a row is not sound.</exception>
     public static IReadOnlyList<TaskRow> Rows(string path)
     {
         string name = path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? path[..^3] : path;
         if (name.EndsWith(".csv", StringComparison.OrdinalIgnoreCase)) return CsvRows(path);
         if (name.EndsWith(".jsonl", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".json", StringComparison.OrdinalIgnoreCase)) return JsonRows(path);
-        throw new EvaluationException($"'{path}': tasks are read from .jsonl files (one JSON object a line, also as .gz) and .csv files.");
+        if (name.EndsWith(".parquet", StringComparison.OrdinalIgnoreCase)) return ParquetTable(path);
+        throw new EvaluationException($"'{path}': tasks are read from .jsonl files (one JSON object a line, also as .gz), .csv and .parquet files.");
     }
 
     /// <summary>The records of a CSV file as they stand.</summary>
@@ -39,6 +40,30 @@ internal static class TaskFile
             rows.Add(new TaskRow($"'{path}', record {i + 1}", columns));
         }
         return rows;
+    }
+
+    private static List<TaskRow> ParquetTable(string path)
+    {
+        try
+        {
+            var rows = new List<TaskRow>();
+            long read = 0;
+            foreach (JsonDocument json in new ParquetRows(path, LongestRow).Read(columns => columns))
+            {
+                using (json)
+                {
+                    JsonObject columns = JsonObject.Create(json.RootElement.Clone())!;
+                    read += json.RootElement.GetRawText().Length;
+                    if (read > MostCharacters) throw new EvaluationException($"'{path}' holds more than {MostCharacters} characters; no task is that long.");
+                    rows.Add(new TaskRow($"'{path}', row {rows.Count + 1}", columns));
+                }
+            }
+            return rows;
+        }
+        catch (TextSourceException failure)
+        {
+            throw new EvaluationException(failure.Message, failure);
+        }
     }
 
     private static List<TaskRow> JsonRows(string path) => Read(path, reader =>

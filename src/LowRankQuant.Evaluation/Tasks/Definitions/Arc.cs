@@ -7,10 +7,16 @@ internal static class Arc
 {
     private const string Mark = "Question: ";
 
-    public static RowTask Easy { get; } = new("arc_easy", true, ["ARC-Easy/ARC-Easy-Test.jsonl", "ARC-Easy-Test.jsonl", "arc_easy.jsonl"], Read);
+    public static RowTask Easy { get; } = new("arc_easy", true, ["ARC-Easy/ARC-Easy-Test.jsonl", "ARC-Easy-Test.jsonl", "arc_easy.jsonl"], Read)
+    {
+        Hub = new HubTaskData("allenai/ai2_arc", "ARC-Easy", "test"),
+    };
 
     public static RowTask Challenge { get; } = new(
-        "arc_challenge", true, ["ARC-Challenge/ARC-Challenge-Test.jsonl", "ARC-Challenge-Test.jsonl", "arc_challenge.jsonl"], Read);
+        "arc_challenge", true, ["ARC-Challenge/ARC-Challenge-Test.jsonl", "ARC-Challenge-Test.jsonl", "arc_challenge.jsonl"], Read)
+    {
+        Hub = new HubTaskData("allenai/ai2_arc", "ARC-Challenge", "test"),
+    };
 
     private static Question Read(TaskRow row, Harness harness)
     {

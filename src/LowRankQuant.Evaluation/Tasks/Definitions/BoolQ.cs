@@ -11,7 +11,10 @@ internal static class BoolQ
     private static readonly string[] Answers = ["no", "yes"];
 
     public static RowTask Task { get; } = new(
-        "boolq", false, ["boolq/val.jsonl", "BoolQ/val.jsonl", "boolq/dev.jsonl", "boolq.jsonl"], Read);
+        "boolq", false, ["boolq/val.jsonl", "BoolQ/val.jsonl", "boolq/dev.jsonl", "boolq.jsonl"], Read)
+    {
+        Hub = new HubTaskData("aps/super_glue", "boolq", "validation"),
+    };
 
     private static Question Read(TaskRow row, Harness harness)
     {

@@ -7,7 +7,10 @@ internal static class Copa
 {
     private const string Cause = "because", Effect = "therefore";
 
-    public static RowTask Task { get; } = new("copa", false, ["copa/val.jsonl", "COPA/val.jsonl", "copa.jsonl"], Read);
+    public static RowTask Task { get; } = new("copa", false, ["copa/val.jsonl", "COPA/val.jsonl", "copa.jsonl"], Read)
+    {
+        Hub = new HubTaskData("aps/super_glue", "copa", "validation"),
+    };
 
     private static Question Read(TaskRow row, Harness harness)
     {

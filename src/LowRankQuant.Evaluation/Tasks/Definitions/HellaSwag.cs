@@ -11,6 +11,7 @@ internal static partial class HellaSwag
     public static RowTask Task { get; } = new(
         "hellaswag", true, ["hellaswag/hellaswag_val.jsonl", "hellaswag_val.jsonl", "hellaswag/olmo_rc_5shot.requests.jsonl.gz", "hellaswag.jsonl"], Read)
     {
+        Hub = new HubTaskData("Rowan/hellaswag", "default", "validation"),
         Rows = Documents,
     };
 

@@ -6,7 +6,10 @@ namespace LowRankQuant.Evaluation.Tasks.Definitions;
 internal static class Lambada
 {
     public static RowTask Task { get; } = new(
-        "lambada_openai", ["lambada_openai.jsonl", "lambada/lambada_test_en.jsonl", "lambada_test.jsonl"], Read, predictsText: true);
+        "lambada_openai", ["lambada_openai.jsonl", "lambada/lambada_test_en.jsonl", "lambada_test.jsonl"], Read, predictsText: true)
+    {
+        Hub = new HubTaskData("EleutherAI/lambada_openai", "default", "test"),
+    };
 
     private static Question Read(TaskRow row, Harness harness)
     {

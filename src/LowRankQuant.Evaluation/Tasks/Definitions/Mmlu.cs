@@ -18,6 +18,8 @@ internal sealed class Mmlu : EvaluationTask
 
     public override bool ReportsNormalized => false;
 
+    public override HubTaskData? OnHub { get; } = new("cais/mmlu", "all", "test", "dev");
+
     public override string? Problem(TaskSelection selection) => selection switch
     {
         { Harness: Harness.V03 } =>
@@ -27,26 +29,43 @@ internal sealed class Mmlu : EvaluationTask
         _ => null,
     };
 
-    internal override IReadOnlyList<string> Files(DataFolder data) =>
+    internal override IReadOnlyList<string> Files(DataFolder data) => data.Fetched(TaskName) is { } fetched ? fetched :
         [.. Subjects(data).SelectMany(subject => new[] { subject.Test, subject.Dev }).Where(File.Exists)];
 
     internal override IReadOnlyList<TaskItem> Load(DataFolder data, TaskSelection selection)
     {
         var items = new List<TaskItem>();
-        foreach ((string subject, string test, string dev) in Subjects(data)) items.AddRange(Load(subject, test, dev, selection));
+        if (data.Fetched(TaskName) is [string all, string solved])
+        {
+            ILookup<string, Row> shots = BySubject(solved);
+            foreach (IGrouping<string, Row> subject in BySubject(all).OrderBy(subject => subject.Key, StringComparer.Ordinal))
+                items.AddRange(Load(subject.Key, subject, shots[subject.Key], $"'{solved}', {subject.Key}", selection));
+            return items;
+        }
+        foreach ((string subject, string test, string dev) in Subjects(data)) items.AddRange(Load(subject, Rows(test), Rows(dev), $"'{dev}'", selection));
         return items;
     }
 
-    private static IEnumerable<TaskItem> Load(string subject, string test, string dev, TaskSelection selection)
+    /// <summary>The rows of a table of all subjects, in their order.</summary>
+    private static ILookup<string, Row> BySubject(string path) => TaskFile.Rows(path).ToLookup(row => row.Text("subject"), row =>
+    {
+        IReadOnlyList<string> choices = row.Texts("choices");
+        int answer = row.Integer("answer");
+        if (choices.Count != Letters.Length) throw row.Wrong($"there are {choices.Count} choices; {Letters.Length} are expected");
+        if (answer < 0 || answer >= Letters.Length) throw row.Wrong($"the answer is {answer}; 0 to {Letters.Length - 1} are expected");
+        return new Row(row.Text("question"), [.. choices], answer);
+    });
+
+    private static IEnumerable<TaskItem> Load(string subject, IEnumerable<Row> test, IEnumerable<Row> dev, string place, TaskSelection selection)
     {
         int shots = selection.Shots ?? UsualShots;
-        Row[] solved = shots == 0 ? [] : [.. Rows(dev).Take(shots)];
-        if (solved.Length < shots) throw new EvaluationException($"'{dev}' has {solved.Length} rows; {shots} shots need as many.");
+        Row[] solved = shots == 0 ? [] : [.. dev.Take(shots)];
+        if (solved.Length < shots) throw new EvaluationException($"{place} has {solved.Length} rows; {shots} shots need as many.");
         bool hendrycks = selection.Harness == Harness.Hendrycks;
         // The Hendrycks code puts a second space in front of the subject, and leaves questions as they are.
         string header = $"The following are multiple choice questions (with answers) about {(hendrycks ? " " : "")}{subject.Replace('_', ' ')}.\n\n";
         string[] examples = [.. solved.Select(row => $"{row.Prompt(strip: !hendrycks)} {Letters[row.Answer]}\n\n")];
-        IReadOnlyList<(Row Row, int Index)> rows = [.. Rows(test).Select((row, index) => (row, index))];
+        IReadOnlyList<(Row Row, int Index)> rows = [.. test.Select((row, index) => (row, index))];
         foreach ((Row row, int index) in selection.Choose(rows, $"{TaskName} {subject}"))
         {
             var prompt = new ShotPrompt(header, examples, row.Prompt(strip: !hendrycks));

@@ -6,7 +6,10 @@ namespace LowRankQuant.Evaluation.Tasks.Definitions;
 internal static class OpenBookQa
 {
     public static RowTask Task { get; } = new(
-        "openbookqa", true, ["OpenBookQA-V1-Sep2018/Data/Main/test.jsonl", "openbookqa/test.jsonl", "openbookqa.jsonl", "openbook_qa.jsonl"], Read);
+        "openbookqa", true, ["OpenBookQA-V1-Sep2018/Data/Main/test.jsonl", "openbookqa/test.jsonl", "openbookqa.jsonl", "openbook_qa.jsonl"], Read)
+    {
+        Hub = new HubTaskData("allenai/openbookqa", "main", "test"),
+    };
 
     private static Question Read(TaskRow row, Harness harness)
     {

@@ -10,6 +10,7 @@ internal static class Piqa
 
     public static RowTask Task { get; } = new("piqa", true, ["piqa-original/valid.jsonl", "piqa/valid.jsonl", "piqa.jsonl"], Read)
     {
+        Hub = new HubTaskData("ybisk/piqa", "plain_text", "validation"),
         Rows = WithLabels,
         Companions = file => LabelFile(file) is { } labels ? [labels] : [],
     };

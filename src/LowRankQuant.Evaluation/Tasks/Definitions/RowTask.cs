@@ -23,6 +23,11 @@ internal sealed class RowTask(string name, bool normalized, IReadOnlyList<string
     /// <summary>Reads the rows of a file where they are not one item each, or carry something that lies in another file.</summary>
     public Func<string, IReadOnlyList<TaskRow>> Rows { get; init; } = TaskFile.Rows;
 
+    /// <summary>Where the hub has its items; null where it has none that are known.</summary>
+    public HubTaskData? Hub { get; init; }
+
+    public override HubTaskData? OnHub => Hub;
+
     /// <summary>Files beside the first one that belong to it.</summary>
     public Func<string, IEnumerable<string>> Companions { get; init; } = _ => [];
 
@@ -38,13 +43,15 @@ internal sealed class RowTask(string name, bool normalized, IReadOnlyList<string
 
     internal override IReadOnlyList<string> Files(DataFolder data)
     {
-        string file = data.Find(name, candidates);
+        string file = FileIn(data);
         return [file, .. Companions(file)];
     }
 
+    private string FileIn(DataFolder data) => data.Fetched(name) is [string fetched, ..] ? fetched : data.Find(name, candidates);
+
     internal override IReadOnlyList<TaskItem> Load(DataFolder data, TaskSelection selection)
     {
-        IReadOnlyList<(TaskRow Row, int Index)> rows = [.. Rows(data.Find(name, candidates)).Select((row, index) => (row, index))];
+        IReadOnlyList<(TaskRow Row, int Index)> rows = [.. Rows(FileIn(data)).Select((row, index) => (row, index))];
         return [.. selection.Choose(rows, name).Select(chosen => new TaskItem(name, chosen.Index, Read(chosen.Row, selection.Harness)) { LoneSurrogates = chosen.Row.LoneSurrogates })];
     }
 }

@@ -10,6 +10,7 @@ internal static class WinoGrande
     public static RowTask Task { get; } = new("winogrande", false, ["winogrande/dev.jsonl", "winogrande_1.1/dev.jsonl", "winogrande.jsonl"], Read)
     {
         ContinuesSentence = true,
+        Hub = new HubTaskData("allenai/winogrande", "winogrande_xl", "validation"),
     };
 
     private static Question Read(TaskRow row, Harness harness)

@@ -13,6 +13,7 @@ internal static class Wsc273
     public static RowTask Task { get; } = new("wsc273", false, ["wsc273.jsonl", "wsc273/test.jsonl", "winograd_wsc.jsonl"], Read)
     {
         ContinuesSentence = true,
+        Hub = new HubTaskData("ErnestSDavis/winograd_wsc", "wsc273", "test"),
     };
 
     private static Question Read(TaskRow row, Harness harness)

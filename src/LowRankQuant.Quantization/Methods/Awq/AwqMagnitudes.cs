@@ -15,9 +15,9 @@ internal static class AwqMagnitudes
     /// <param name="block">The block; observers of its slots are taken off.</param>
     /// <param name="sites">Its sites.</param>
     /// <param name="inputs">Windows in front of the block.</param>
-    /// <param name="windows">The first so many are looked at.</param>
+    /// <param name="windows">The first so many are looked at, and which of their tokens.</param>
     /// <param name="cancellation">Asks to stop.</param>
-    public static double[][] OfInputs(IDecoderBlock block, IReadOnlyList<FoldSite> sites, ActivationStream inputs, int windows, CancellationToken cancellation)
+    public static double[][] OfInputs(IDecoderBlock block, IReadOnlyList<FoldSite> sites, ActivationStream inputs, LookedAt windows, CancellationToken cancellation)
     {
         double[][] sums = [.. sites.Select(site => new double[site.Slots[0].InFeatures])];
         var tokens = new long[sums.Length];

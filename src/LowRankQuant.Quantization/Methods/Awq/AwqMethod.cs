@@ -47,6 +47,9 @@ public sealed class AwqMethod : QuantizationMethod
     public override MethodNeeds Needs => MethodNeeds.Calibration | MethodNeeds.FullPrecisionInputs;
 
     /// <inheritdoc/>
+    public override bool HonoursTokenMask => true;
+
+    /// <inheritdoc/>
     public override bool TakesAffineGrids => true;
 
     /// <inheritdoc/>

@@ -26,11 +26,11 @@ internal sealed record AwqChoice(FoldSite Site, float[] Factors, AwqCandidate Ca
 /// </summary>
 /// <param name="block">The block, its weights floats.</param>
 /// <param name="inputs">Windows in front of the block.</param>
-/// <param name="windows">The first so many are looked at.</param>
+/// <param name="looked">The first so many are looked at, and which of their tokens.</param>
 /// <param name="scheme">How weights will be quantized.</param>
 /// <param name="options">Choices.</param>
 /// <param name="cancellation">Asks to stop.</param>
-internal sealed class AwqSearch(IDecoderBlock block, ActivationStream inputs, int windows, Scheme scheme, AwqOptions options, CancellationToken cancellation)
+internal sealed class AwqSearch(IDecoderBlock block, ActivationStream inputs, LookedAt looked, Scheme scheme, AwqOptions options, CancellationToken cancellation)
 {
     private readonly AwqCandidate[] _candidates = AwqCandidate.All(options);
 
@@ -38,7 +38,7 @@ internal sealed class AwqSearch(IDecoderBlock block, ActivationStream inputs, in
     public IReadOnlyList<AwqChoice> Find(IReadOnlyList<FoldSite> sites)
     {
         if (sites.Count == 0) return [];
-        double[][] magnitudes = AwqMagnitudes.OfInputs(block, sites, inputs, windows, cancellation);
+        double[][] magnitudes = AwqMagnitudes.OfInputs(block, sites, inputs, looked, cancellation);
         float[][][] factors = [.. sites.Select((site, i) => Factors(site, magnitudes[i]))];
         var errors = new double[sites.Count][];
         IReadOnlyList<InputStage> stages = InputStages.Find(block, () => inputs.Look(block, 0, 1, (_, _) => { }, cancellation, batch: 1));
@@ -73,7 +73,7 @@ internal sealed class AwqSearch(IDecoderBlock block, ActivationStream inputs, in
 
     private double[] BehindNorm(FoldSite site, float[][] factors, IReadOnlyList<InputStage> stages)
     {
-        using var output = new SubLayerOutput(block, site, stages, inputs, windows, cancellation);
+        using var output = new SubLayerOutput(block, site, stages, inputs, looked, cancellation);
         IWeightSource[] dense = [.. site.Slots.Select(slot => slot.Weight)];
         var errors = new double[factors.Length];
         try
@@ -164,9 +164,9 @@ internal sealed class AwqSearch(IDecoderBlock block, ActivationStream inputs, in
     private InputStatistics[] Statistics(FoldSite[] sites)
     {
         InputStatistics[] statistics = [.. sites.Select(site => new InputStatistics(site.Slots[0].InFeatures))];
-        SiteInputs.Look(block, sites, inputs, windows, (site, rows) => statistics[site].Add(rows), cancellation, window =>
+        SiteInputs.Look(block, sites, inputs, looked, (site, rows) => statistics[site].Add(rows), cancellation, window =>
         {
-            if (!WindowSegments.EndsSegment(window, windows)) return;
+            if (!WindowSegments.EndsSegment(window, looked.Count ?? inputs.Windows)) return;
             foreach (InputStatistics site in statistics) site.EndSegment();
         });
         return statistics;

@@ -2,6 +2,8 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Transforms;
 
 namespace LowRankQuant.Quantization.Methods.Awq;
 
@@ -16,6 +18,7 @@ internal sealed class SubLayerOutput : IDisposable
     private readonly IReadOnlyList<InputStage> _stages;
     private readonly ActivationStream _inputs;
     private readonly int _windows;
+    private readonly IReadOnlyList<bool[]>? _masks;
     private readonly CancellationToken _cancellation;
     private readonly ActivationStream _expected;
     private readonly (int Stage, LinearSlot Slot, Tensor Weight)[] _writers;
@@ -25,11 +28,11 @@ internal sealed class SubLayerOutput : IDisposable
     /// <param name="site">A site behind a norm.</param>
     /// <param name="stages">The stages of the block.</param>
     /// <param name="inputs">Windows in front of the block.</param>
-    /// <param name="windows">The first so many are looked at.</param>
+    /// <param name="looked">The first so many are looked at, and which of their tokens.</param>
     /// <param name="cancellation">Asks to stop.</param>
-    public SubLayerOutput(IDecoderBlock block, FoldSite site, IReadOnlyList<InputStage> stages, ActivationStream inputs, int windows, CancellationToken cancellation)
+    public SubLayerOutput(IDecoderBlock block, FoldSite site, IReadOnlyList<InputStage> stages, ActivationStream inputs, LookedAt looked, CancellationToken cancellation)
     {
-        (_block, _stages, _inputs, _windows, _cancellation) = (block, stages, inputs, windows, cancellation);
+        (_block, _stages, _inputs, _windows, _masks, _cancellation) = (block, stages, inputs, looked.Count ?? inputs.Windows, looked.Masks, cancellation);
         _writers = [.. WritersBehind(block, site, stages, inputs.Columns).Select(writer => (writer.Stage, writer.Slot, Weight: inputs.Device.From(writer.Slot.WeightValues(), writer.Slot.OutFeatures, writer.Slot.InFeatures)))];
         _expected = inputs.Shadow();
         Each(_expected.Write);
@@ -38,7 +41,7 @@ internal sealed class SubLayerOutput : IDisposable
     /// <summary>The linears whose outputs are looked at; empty for the block's own.</summary>
     public IEnumerable<string> Writers => _writers.Select(writer => writer.Slot.Name);
 
-    /// <summary>Mean squared difference of what comes out now.</summary>
+    /// <summary>Mean squared difference of what comes out now; tokens that are not looked at add nothing to it.</summary>
     public double Error()
     {
         var sum = new WindowSum(_windows);
@@ -46,7 +49,8 @@ internal sealed class SubLayerOutput : IDisposable
         {
             using Tensor expected = _inputs.Device.Empty(output.Shape);
             _expected.Read(window, expected);
-            sum.Add(_inputs.Device.Kernels.SquaredError(output, expected, null, 1f / output.Count, null));
+            using Tensor? weights = TokenWeights.OfMask(_inputs.Device, _masks?[window]);
+            sum.Add(_inputs.Device.Kernels.SquaredError(output, expected, weights, 1f / output.Count, null));
         });
         return sum.Total / _windows;
     }

@@ -48,7 +48,7 @@ internal sealed class ModelPlanner(ModelPlanContext context, double damping)
     private Dictionary<string, double[]> Sensitivity()
     {
         return OutputSensitivity.Measure(
-            _model, context.Windows, context.Activations, context.Scratch, context.Seed,
+            _model, context.Windows, context.Masks, context.Activations, context.Scratch, context.Seed,
             (done, all) => context.Progress?.Invoke(ModelPlanContext.Measuring, done, all), context.Cancellation);
     }
 
@@ -70,7 +70,7 @@ internal sealed class ModelPlanner(ModelPlanContext context, double damping)
         {
             using IDecoderBlock block = _model.LoadBlock(index);
             var found = new LayerOptions[block.Slots.Count];
-            new StageStatistics(block, _model.Device, context.StatisticsBytes, context.Cancellation).Visit(stream, new WindowRange(0, stream.Windows), advance: true, (_, site, inputs) =>
+            new StageStatistics(block, _model.Device, context.StatisticsBytes, context.Cancellation) { Masks = context.Calibration.Masks }.Visit(stream, new WindowRange(0, stream.Windows), advance: true, (_, site, inputs) =>
             {
                 DampedCovariance metric = DampedCovariance.Of(inputs, damping, block.Name, [], _model.Device.HostWorkers);
                 choices.BeginStage(metric);

@@ -53,6 +53,9 @@ public sealed class ErrorFitMethod : QuantizationMethod
     private bool UsesDamping => _metric == ErrorMetric.Covariance;
 
     /// <inheritdoc/>
+    public override bool HonoursTokenMask => true;
+
+    /// <inheritdoc/>
     public override bool TakesAffineGrids => true;
 
     /// <inheritdoc/>

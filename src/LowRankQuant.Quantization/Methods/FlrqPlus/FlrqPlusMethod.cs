@@ -51,6 +51,9 @@ public sealed class FlrqPlusMethod : QuantizationMethod
     public override MethodNeeds Needs => MethodNeeds.Calibration | MethodNeeds.FullPrecisionInputs | MethodNeeds.Sensitivity;
 
     /// <inheritdoc/>
+    public override bool HonoursTokenMask => true;
+
+    /// <inheritdoc/>
     public override bool TakesAffineGrids => true;
 
     /// <inheritdoc/>

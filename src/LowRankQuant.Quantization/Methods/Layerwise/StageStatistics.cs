@@ -268,21 +268,9 @@ internal sealed class StageStatistics(IDecoderBlock block, Device device, long m
     // The tokens of a window that count, in their order.
     private void WithMask(int window, Tensor x, Action<Tensor> add)
     {
-        if (Masks is null)
-        {
-            add(x);
-            return;
-        }
-        bool[] mask = Masks[window];
-        if (mask.Length != x.Rows) throw new ArgumentException($"{block.Name} hands its linears {x.Rows} of {mask.Length} tokens, which cannot be told apart.");
-        int count = mask.Count(counts => counts);
-        if (count == 0) return;
-        using Tensor chosen = device.Empty(count, x.Columns);
-        for (int row = 0, at = 0; row < mask.Length; row++)
-        {
-            if (mask[row]) device.Kernels.Copy(x.RowRange(row, 1), chosen.RowRange(at++, 1));
-        }
-        add(chosen);
+        bool[]? mask = Masks?[window];
+        if (mask is not null && mask.Length != x.Rows) throw new ArgumentException($"{block.Name} hands its linears {x.Rows} of {mask.Length} tokens, which cannot be told apart.");
+        MaskedRows.See(x, mask, add);
     }
 
     private void Checked(LinearSlot slot, Action add)

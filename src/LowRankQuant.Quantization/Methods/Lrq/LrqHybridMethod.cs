@@ -16,6 +16,9 @@ public sealed class LrqHybridMethod : LearnedRoundingMethod
     public override string Source => "the released code of LRQ";
 
     /// <inheritdoc/>
+    public override bool HonoursTokenMask => true;
+
+    /// <inheritdoc/>
     public override MethodSettings Resolve(MethodRequest request)
     {
         (double rate, GridStart start) = LearningRates.Of(request, ScaleForm.LowRank);

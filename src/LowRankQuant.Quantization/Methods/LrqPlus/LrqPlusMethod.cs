@@ -50,6 +50,9 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
     public override IReadOnlyList<RecipeOption> Options => [Scales, LrqMethod.Rank, Offsets, ZeroPoints, Codes, Harden, .. base.Options];
 
     /// <inheritdoc/>
+    public override bool HonoursTokenMask => true;
+
+    /// <inheritdoc/>
     public override int TuneSteps(int bits) => UsualTuneSteps;
 
     /// <inheritdoc/>

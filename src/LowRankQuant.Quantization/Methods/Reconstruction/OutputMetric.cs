@@ -10,6 +10,7 @@ namespace LowRankQuant.Quantization.Methods.Reconstruction;
 /// half e^T F e with the Fisher matrix F = E[g g^T], g = d(-log p(label))/dY for labels drawn from the model's own p. Tokens of large outputs have small gradients, so F is
 /// averaged in units of the relative loss:
 /// <code>M = mean over tokens of (y_t^2 g_t g_t^T), y_t^2 the mean square of the token's output, no token above four medians, times d / tr M;   M' = (1 - share) M + share I</code>
+/// over the tokens that count, whose labels alone are drawn,
 /// and the loss of a token is e_t^T M' e_t / y_t^2. One forward and one backward pass over a few windows, one block in memory at a time. Block reconstruction weighted by the
 /// diagonal of F is BRECQ (Li et al., ICLR 2021); a full F between channels is the output factor of K-FAC, which YAQA (Tseng et al., 2025) rounds by.
 /// </summary>
@@ -31,6 +32,7 @@ internal static class OutputMetric
         CausalModel model = context.Model;
         int layers = model.Config.Layers, hidden = model.Config.HiddenSize;
         int[][] windows = context.Windows;
+        bool[][]? masks = context.Masks;
         var squares = new float[layers, windows.Length][];
         using InputEmbedding embedding = model.LoadEmbedding();
         using var passes = new StreamedPasses(model, embedding, windows, context.Activations, context.Scratch);
@@ -42,7 +44,7 @@ internal static class OutputMetric
                 TokenWeights.InverseMeanSquare(output, inverse);
                 squares[block, window] = [.. inverse.ToArray().Select(weight => 1 / weight)];
             });
-        LabelGradients.AtHead(model, passes, context.Seed, context.Cancellation);
+        LabelGradients.AtHead(model, passes, masks, context.Seed, context.Cancellation);
         var metrics = new float[layers][];
         double[] sum = [];
         passes.Backward(
@@ -50,7 +52,9 @@ internal static class OutputMetric
             see: (block, window, slope) =>
             {
                 if (window == 0) sum = new double[hidden * hidden];
-                Add(model.Device, slope, squares[block, window], sum);
+                float[] own = squares[block, window];
+                if (masks?[window] is { } mask) own = [.. own.Where((_, token) => mask[token])];
+                MaskedRows.See(slope, masks?[window], rows => Add(model.Device, rows, own, sum));
                 if (window == windows.Length - 1) metrics[block] = Damped(sum, hidden);
             });
         return metrics;

@@ -32,6 +32,9 @@ internal static class TokenWeights
         }
     }
 
+    /// <summary>Weights of the tokens of a window in a plain loss, [tokens]: 1, or 0 where the mask leaves one out; null without a mask. The caller's to dispose of.</summary>
+    public static Tensor? OfMask(Device device, bool[]? mask) => mask is null ? null : device.From([.. mask.Select(counts => counts ? 1f : 0f)], mask.Length);
+
     /// <summary>weights[r] = 1 / mean over j of target[r, j]^2, at most 1e12: a token whose target is zero has no scale to be relative to.</summary>
     public static void InverseMeanSquare(Tensor target, Tensor weights)
     {

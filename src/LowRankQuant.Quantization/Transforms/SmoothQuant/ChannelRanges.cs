@@ -59,7 +59,11 @@ public sealed class ChannelRange
     /// <param name="windows">The first so many are looked at; null for all.</param>
     /// <param name="cancellation">Asks to stop.</param>
     /// <returns>One range a site.</returns>
-    public static IReadOnlyList<ChannelRange> Collect(IDecoderBlock block, IReadOnlyList<FoldSite> sites, ActivationStream inputs, int? windows, CancellationToken cancellation)
+    public static IReadOnlyList<ChannelRange> Collect(IDecoderBlock block, IReadOnlyList<FoldSite> sites, ActivationStream inputs, int? windows, CancellationToken cancellation) =>
+        Collect(block, sites, inputs, new LookedAt(windows), cancellation);
+
+    /// <summary>As the other, of some tokens of every window.</summary>
+    internal static IReadOnlyList<ChannelRange> Collect(IDecoderBlock block, IReadOnlyList<FoldSite> sites, ActivationStream inputs, LookedAt windows, CancellationToken cancellation)
     {
         ChannelRange[] ranges = [.. sites.Select(site => new ChannelRange(site.Slots[0].InFeatures))];
         SiteInputs.Look(block, sites, inputs, windows, (site, rows) => ranges[site].Add(rows), cancellation);

@@ -88,7 +88,7 @@ public sealed class SmoothQuantTransform(SmoothQuantOptions options) : IBlockTra
         if (sites.Length == 0) return [];
         IReadOnlyList<ChannelRange> ranges = ChannelRange.Collect(
             context.Block, sites, context.Inputs ?? throw new TransformException("SmoothQuant looks at the inputs of blocks, and there are none; give calibration texts."),
-            context.Windows, context.Cancellation);
+            context.LookedAt, context.Cancellation);
         // All of them before anything is folded: v and up are readers of one site and stand in front of another.
         return [.. sites.Select((site, i) => new SmoothFactors(site, ranges[i]))];
     }

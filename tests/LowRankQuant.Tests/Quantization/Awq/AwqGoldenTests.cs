@@ -48,7 +48,7 @@ public sealed class AwqGoldenTests
         AwqOptions options = Options(scaling);
         FoldSite[] sites = [.. scene.Block.Folds.Sites.Where(site => site.Kind != FoldKind.Values || site.Group == 1)];
         Assert.Equal(figures.EnumerateObject().Select(site => site.Name).Order(), sites.Select(site => Keys[site.Source]).Order());
-        double[][] inputs = AwqMagnitudes.OfInputs(scene.Block, sites, scene.Inputs, scene.Inputs.Windows, TestContext.Current.CancellationToken);
+        double[][] inputs = AwqMagnitudes.OfInputs(scene.Block, sites, scene.Inputs, new LookedAt(scene.Inputs.Windows), TestContext.Current.CancellationToken);
         for (int i = 0; i < sites.Length; i++)
         {
             string site = Keys[sites[i].Source];
@@ -56,7 +56,7 @@ public sealed class AwqGoldenTests
             Near(Golden.Value.Doubles($"{block}.{site}.w_mean.g32"), AwqMagnitudes.OfWeights(sites[i], _ => 32), 1e-6, $"{site} weights");
         }
         float[][] before = [.. scene.Block.Slots.Select(slot => slot.WeightValues())];
-        IReadOnlyList<AwqChoice> choices = new AwqSearch(scene.Block, scene.Inputs, scene.Inputs.Windows, SchemeOf(bits), options, TestContext.Current.CancellationToken).Find(sites);
+        IReadOnlyList<AwqChoice> choices = new AwqSearch(scene.Block, scene.Inputs, new LookedAt(scene.Inputs.Windows), SchemeOf(bits), options, TestContext.Current.CancellationToken).Find(sites);
         Assert.Equal(before, scene.Block.Slots.Select(slot => slot.WeightValues()));
         double worst = 0;
         foreach (AwqChoice choice in choices)

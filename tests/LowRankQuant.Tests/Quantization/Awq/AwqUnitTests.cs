@@ -41,8 +41,8 @@ public sealed class AwqUnitTests
         using BlockScene scene = BlockScene.TinyStories(Windows);
         IReadOnlyList<InputStage> stages = InputStages.Find(scene.Block, () => scene.Inputs.Look(scene.Block, 0, 1, (_, _) => { }, default, batch: 1));
         FoldSite[] norms = [.. scene.Block.Folds.Sites.Where(site => site.Kind == FoldKind.Norm)];
-        using var attention = new SubLayerOutput(scene.Block, norms[0], stages, scene.Inputs, Windows, default);
-        using var mlp = new SubLayerOutput(scene.Block, norms[1], stages, scene.Inputs, Windows, default);
+        using var attention = new SubLayerOutput(scene.Block, norms[0], stages, scene.Inputs, new LookedAt(Windows), default);
+        using var mlp = new SubLayerOutput(scene.Block, norms[1], stages, scene.Inputs, new LookedAt(Windows), default);
         Assert.Equal(["self_attn.o_proj"], attention.Writers);
         // Nothing comes behind the MLP: the block's own output differs by what it gives.
         Assert.Empty(mlp.Writers);

@@ -4,10 +4,15 @@ using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
+using LowRankQuant.Numerics.Quantized;
+using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Methods.Layerwise;
 using LowRankQuant.Quantization.Methods.Reconstruction;
+using LowRankQuant.Quantization.Options;
+using LowRankQuant.Quantization.Recipes;
+using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Tests.Cli;
 
@@ -35,6 +40,17 @@ public sealed class AssistantMaskTests : IDisposable
         Assert.Null(all.Masks);
         Assert.Equal(all.Windows[0], set.Windows[0]);
         Assert.NotEqual(all.Fingerprint, set.Fingerprint);
+    }
+
+    [Fact]
+    public void CallsOfToolsAreTheAssistantsAndAnswersOfToolsAreNot()
+    {
+        string path = Write("a.jsonl", """{"messages":[{"role":"user","content":"1+1"},{"role":"assistant","content":"","tool_calls":[{"function":{"name":"add","arguments":{"a":1}}}]},{"role":"tool","content":"2"},{"role":"assistant","content":"Two."}]}""");
+        const string template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }} {{ c.function.arguments | tojson }}{% endfor %};{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+        const string text = "<user>1+1;<assistant>add {\"a\": 1};<tool>2;<assistant>Two.;";
+        CalibrationSet set = Load(path, template, text.Length);
+        Assert.Equal(text, string.Concat(set.Windows[0].Select(id => (char)id)));
+        Assert.Equal("add {\"a\": 1};Two.;", string.Concat(set.Windows[0].Where((_, i) => set.Masks![0][i]).Select(id => (char)id)));
     }
 
     [Fact]
@@ -133,11 +149,9 @@ public sealed class AssistantMaskTests : IDisposable
         string path = Write("a.jsonl", """{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}""");
         foreach ((string[] args, string rule) in new (string[], string)[]
         {
-            (["--method", "awq"], "--assistant-only: method awq learns from all tokens of a text; methods that can leave some out are "),
-            (["--method", "rtn", "--activations", "8:tensor"], "--assistant-only: static ranges of activations or caches"),
-            (["--method", "lrq", "--tune-steps", "2"], "--assistant-only: --tune-steps tune the whole model on all tokens"),
-            (["--method", "lrq", "--loss", "fisher"], "--assistant-only: method lrq as it is asked for measures the whole model"),
-            (["--method", "gptq", "--head", "8"], "--assistant-only: the output head is fitted to all tokens"),
+            (["--method", "rtn"], "--assistant-only: method rtn learns nothing from text; methods that can leave some out are "),
+            (["--method", "rtn", "--activations", "8:tensor"], "--assistant-only: static ranges of activations or caches have to hold all tokens"),
+            (["--method", "lrq", "--cache", "8:head"], "--assistant-only: static ranges of activations or caches have to hold all tokens"),
         })
         {
             var cli = new CliHarness();
@@ -155,6 +169,63 @@ public sealed class AssistantMaskTests : IDisposable
         Assert.True(taken.Quantized!.Calibration!.AssistantOnly);
         Assert.Equal(["enable_thinking"], taken.Quantized.Calibration.ChatArguments!.Names);
         Assert.Equal(("true", "{\"enable_thinking\": false}"), (taken.Quantized.Texts.Values["assistant_only"], taken.Quantized.Texts.Values["chat_template_kwargs"]));
+    }
+
+    [Fact]
+    public void AMethodOfSomebodyElseThatSeesAllTokensIsRefusedByName()
+    {
+        using var device = new CpuDevice();
+        using CausalModel model = ModelSource.Open(TestData.Demo, device);
+        var catalog = new MethodCatalog([.. BuiltInMethods.Catalog.Methods, new SeesAll()], BuiltInMethods.Catalog.Transforms);
+        var request = new RecipeRequest { Method = "sees-all", HasCalibration = true, AssistantOnly = true };
+        Assert.Contains("`assistant_only`: method sees-all learns from all tokens of a text; methods that can leave some out are lrq", Assert.Throws<RecipeException>(
+            () => RecipeResolver.Resolve(catalog, request, model.Config, model.Layout, ScaleType.Float16)).Message, StringComparison.Ordinal);
+        RecipeResolver.Resolve(catalog, request with { AssistantOnly = false }, model.Config, model.Layout, ScaleType.Float16);
+    }
+
+    [Theory]
+    [InlineData("gptq", "gptq fits experts (")]
+    [InlineData("awq", "awq fits experts (")]
+    [InlineData("flrq+", "flrq+ fits experts (")]
+    [InlineData("lrq", "the transform smoothquant fits experts (")]
+    public void ExpertsAreRefusedWhereTheirTokensAreNotToldApart(string method, string rule)
+    {
+        using var device = new CpuDevice();
+        using CausalModel model = ModelSource.Open(TestData.Path("golden", "models", "mixtral"), device);
+        var request = new RecipeRequest
+        {
+            Method = method,
+            HasCalibration = true,
+            AssistantOnly = true,
+            Transforms = method == "lrq" ? [new TransformStage("smoothquant", new Dictionary<string, string>())] : null,
+        };
+        Assert.Contains(rule, Assert.Throws<RecipeException>(() => RecipeResolver.Resolve(BuiltInMethods.Catalog, request, model.Config, model.Layout, ScaleType.Float16)).Message, StringComparison.Ordinal);
+    }
+
+    private sealed class SeesAll : QuantizationMethod
+    {
+        private readonly QuantizationMethod _other = BuiltInMethods.Catalog.Methods.Single(method => method.Name == "gptq");
+
+        public override string Name => "sees-all";
+
+        public override string Summary => "looks at every token";
+
+        public override IReadOnlyList<RecipeOption> Options => [];
+
+        public override MethodSettings Resolve(MethodRequest request) => new Settings(_other.Resolve(request with { Values = new OptionValues(new Dictionary<string, string>(), [], request.Problems) }));
+
+        private sealed record Settings(MethodSettings Other) : MethodSettings
+        {
+            public override string Method => "sees-all";
+
+            public override IReadOnlyList<KeyValuePair<string, string>> Values => [];
+
+            public override IReadOnlyList<TimedPart> TimedParts => Other.TimedParts;
+
+            public override IBlockMethod Create() => Other.Create();
+
+            public override string Describe() => Other.Describe();
+        }
     }
 
     private CalibrationSet Load(string path, string template, int length, bool assistantOnly = true)

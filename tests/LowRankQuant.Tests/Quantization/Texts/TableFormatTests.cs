@@ -47,6 +47,53 @@ public sealed class TableFormatTests : IDisposable
     }
 
     [Fact]
+    public void ARowGroupBeyondTheLimitIsRefusedBeforeAnythingIsAllocatedByIt()
+    {
+        // 16 MB of text that packs to nearly nothing.
+        List<TableFiles.TextRow> rows = [.. Enumerable.Range(0, 2000).Select(i => new TableFiles.TextRow { Text = $"{i} {new string('x', 8000)}", N = i })];
+        const long Limit = 4 << 20;
+        string whole = _folder.File("whole.parquet"), parts = _folder.File("parts.parquet");
+        File.WriteAllBytes(whole, TableFiles.Parquet(rows, CompressionMethod.Zstd));
+        File.WriteAllBytes(parts, TableFiles.Parquet(rows, CompressionMethod.Zstd, rowGroup: 100));
+        Assert.True(new FileInfo(whole).Length < Limit / 8, "the file is as large as what it unpacks to");
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        TextSourceException refused = Assert.Throws<TextSourceException>(() => Read(whole, Limit));
+        Assert.True(GC.GetAllocatedBytesForCurrentThread() - before < Limit, "memory was taken for what is refused");
+        Assert.Contains($"'{whole}' is a Parquet file that cannot be read: the columns that are read take more than 4 MiB in one row group; write it with smaller row groups", refused.Message, StringComparison.Ordinal);
+        // The same rows in groups that fit, the column that fits by itself, and all of it below the limit that holds.
+        Assert.Equal(2000, Read(parts, Limit));
+        Assert.Equal(2000, Read(whole, Limit, "n"));
+        Assert.Equal(2000, Read(whole, ParquetLimits.MostBytes));
+
+        static int Read(string path, long limit, string? column = null)
+        {
+            int count = 0;
+            foreach (JsonDocument row in new ParquetRows(path, 1 << 20, limit).Read(columns => column is null ? columns : [column]))
+            {
+                row.Dispose();
+                count++;
+            }
+            return count;
+        }
+    }
+
+    [Fact]
+    public async Task MoreValuesThanFitTheLimitAreRefusedByTheirNumberAlone()
+    {
+        string path = _folder.File("a.parquet");
+        File.WriteAllBytes(path, TableFiles.Parquet<TableFiles.TextRow>([new() { Text = "a" }]));
+        await using FileStream file = File.OpenRead(path);
+        await using ParquetReader reader = await ParquetReader.CreateAsync(file, cancellationToken: TestContext.Current.CancellationToken);
+        using ParquetRowGroupReader group = reader.OpenRowGroupReader(0);
+        Parquet.Meta.ColumnMetaData column = group.GetMetadata(reader.Schema.GetDataFields()[0])!.MetaData!;
+        long left = ParquetLimits.MostBytes;
+        ParquetLimits.CheckColumn(file, column, 1, ParquetLimits.MostBytes, ref left);
+        Assert.InRange(left, ParquetLimits.MostBytes - 1000, ParquetLimits.MostBytes - 1);
+        column.NumValues = int.MaxValue;
+        Assert.Contains("more than 1024 MiB in one row group", Assert.Throws<InvalidDataException>(() => ParquetLimits.CheckColumn(file, column, 1, ParquetLimits.MostBytes, ref left)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void ListsOfStructsAreConversations()
     {
         TableFiles.ChatRow[] rows =

@@ -79,7 +79,10 @@ public sealed class TextSourceTests : IDisposable
 
     [Theory]
     [InlineData("""{"messages":[{"role":"user","content":[{"type":"image_url","image_url":"x"}]}]}""", "a part of a message is of type \"image_url\"")]
-    [InlineData("""{"messages":[{"role":"assistant","content":null,"tool_calls":[{"id":1}]}]}""", "a message has 'tool_calls'")]
+    [InlineData("""{"messages":[{"role":"assistant","content":null,"tool_calls":[{"id":1}]}]}""", "a message has 'tool_calls', which the chat template does not know")]
+    [InlineData("""{"messages":[{"role":"assistant","content":"x","tool_calls":"f(1)"}]}""", "a message has 'tool_calls' that are no JSON array")]
+    [InlineData("""{"messages":[{"role":"assistant","content":7,"tool_calls":[{"id":1}]}]}""", "the content of a message is a number")]
+    [InlineData("""{"messages":[{"role":"assistant","content":"x","function_call":{"name":"f"}}]}""", "a message has 'function_call'")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"tools":[{"name":"f"}]}""", "it comes with 'tools'")]
     [InlineData("""{"conversations":[{"from":"alien","value":"x"}]}""", "the role of a message is \"alien\"")]
     [InlineData("""{"messages":[{"role":"user"}]}""", "a message has no 'content'")]
@@ -94,6 +97,22 @@ public sealed class TextSourceTests : IDisposable
         string none = Assert.Throws<TextSourceException>(() => Texts(Source("b.jsonl", row, ChatMl))).Message;
         Assert.Contains("none of its rows gives a text", none, StringComparison.Ordinal);
         Assert.Contains(why, none, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("""[{"id":"c1","type":"function","function":{"name":"add","arguments":{"a":1}}}]""", "null")]
+    // Tables keep them as JSON text, and most data sets the arguments.
+    [InlineData("\"[{\\\"function\\\":{\\\"name\\\":\\\"add\\\",\\\"arguments\\\":{\\\"a\\\":1}}}]\"", "\"\"")]
+    [InlineData("""[{"function":{"name":"add","arguments":"{\"a\": 1}"}}]""", "null")]
+    public void CallsOfToolsGoThroughTheChatTemplate(string calls, string content)
+    {
+        const string Template =
+            "{% for m in messages %}<{{ m.role }}>{{ m.content or '' }}{% for c in m.tool_calls or [] %}[{{ c.function.name }} {{ c.function.arguments | tojson }}]{% endfor %}{{ m.tool_call_id or '' }}{% endfor %}";
+        string row = "{\"messages\":[{\"role\":\"user\",\"content\":\"1+1\",\"tool_calls\":[]},{\"role\":\"assistant\",\"content\":" + content + ",\"tool_calls\":" + calls +
+            "},{\"role\":\"tool\",\"content\":\"2\",\"tool_call_id\":\"c1\"},{\"role\":\"assistant\",\"content\":\"Two.\"}]}";
+        TextSource source = Source("a.jsonl", row, Template);
+        Assert.Equal("<user>1+1<assistant>[add {\"a\": 1}]<tool>2c1<assistant>Two.", Assert.Single(Texts(source)));
+        Assert.Empty(source.Warnings);
     }
 
     [Fact]
