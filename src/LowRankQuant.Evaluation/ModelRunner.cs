@@ -2,6 +2,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
+using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Evaluation;
@@ -51,6 +52,9 @@ public sealed class ModelRunner : IDisposable
     /// <summary>Gives the head in place of <see cref="CausalModel.LoadHead"/>; null for the model's own.</summary>
     public Func<OutputHead>? HeadSource { get; init; }
 
+    /// <summary>What products of linears, the head's among them, are rounded to; sums are 32-bit floats.</summary>
+    public Precision Precision { get; init; }
+
     /// <summary>Memory and batches.</summary>
     internal ModelRunnerOptions Options => _options;
 
@@ -82,6 +86,13 @@ public sealed class ModelRunner : IDisposable
         if (windows.Count == 0) return;
         if (Resident) RunResident(windows, consume, progress, cancellation);
         else RunStreaming(windows, consume, progress, cancellation);
+    }
+
+    /// <summary>A tape for values alone, in the precision of the runner; the caller's.</summary>
+    internal Tape BeginTape()
+    {
+        using IDisposable rounding = Model.Device.With(Precision);
+        return new Tape(Model.Device, recording: false);
     }
 
     /// <summary>Gives the memory of the blocks back; the next run loads them again.</summary>
@@ -144,6 +155,7 @@ public sealed class ModelRunner : IDisposable
         Check(windows);
         var budget = new MemoryBudget(Math.Max(0, _options.Budget - (blocksStay && Resident ? WeightBytes(Model) : BlockBytes())));
         using InputEmbedding embedding = LoadEmbedding();
+        using IDisposable rounding = Model.Device.With(Precision);
         return ActivationStream.Embed(Model, embedding, windows, new StreamOptions(budget, _options.Scratch, 1, _options.BatchTokens) { Cancellation = cancellation });
     }
 
@@ -155,7 +167,8 @@ public sealed class ModelRunner : IDisposable
     /// <param name="cancellation">Ends the work.</param>
     internal void Advance(ActivationStream stream, int index, Action<int, Tensor>? see, Action<int>? progress, CancellationToken cancellation)
     {
-        using (IDecoderBlock block = _loadBlock(index)) stream.Advance(block, see, cancellation, progress: progress);
+        using (IDecoderBlock block = _loadBlock(index))
+        using (Model.Device.With(Precision)) stream.Advance(block, see, cancellation, progress: progress);
         if (Model.Paging != WeightPaging.None) Model.Trim();
     }
 
@@ -176,10 +189,16 @@ public sealed class ModelRunner : IDisposable
         foreach ((int first, int count) in Batches(windows))
         {
             int length = windows[first].Length;
-            using Tensor x = ActivationStream.Through(Model, _embedding, blocks, all.AsSpan(first, count), cancellation);
+            using Tensor x = Through(_embedding, blocks, all.AsSpan(first, count), cancellation);
             for (int i = 0; i < count; i++) consume(first + i, x.RowRange(i * length, length));
             progress?.Report(new EvaluationProgress("windows", first + count, windows.Count));
         }
+    }
+
+    private Tensor Through(InputEmbedding embedding, IDecoderBlock[] blocks, ReadOnlySpan<int[]> windows, CancellationToken cancellation)
+    {
+        using IDisposable rounding = Model.Device.With(Precision);
+        return ActivationStream.Through(Model, embedding, blocks, windows, cancellation);
     }
 
     private IDecoderBlock[] ResidentBlocks()

@@ -44,6 +44,16 @@ internal sealed class DepthMeasurement(
         return figures with { Depth = depth, Seconds = figures.Seconds + Stopwatch.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = ProcessMemory.Peak };
     }
 
+    /// <summary>Adds the noise floor to figures that are complete, and its time to theirs.</summary>
+    /// <param name="figures">The figures.</param>
+    /// <param name="measure">Measures it.</param>
+    public static EvaluationResult WithFloor(EvaluationResult figures, Func<NoiseFloor> measure)
+    {
+        long start = Stopwatch.GetTimestamp();
+        NoiseFloor floor = measure();
+        return figures with { Depth = figures.Depth! with { Bf16Floor = floor }, Seconds = figures.Seconds + Stopwatch.GetElapsedTime(start).TotalSeconds, PeakMemoryBytes = ProcessMemory.Peak };
+    }
+
     private IReadOnlyList<SampleText> Samples(CausalModel reference, long? memoryBytes)
     {
         if (!TextGenerator.Fits(model, memoryBytes) || !TextGenerator.Fits(reference, memoryBytes))

@@ -63,22 +63,30 @@ public sealed class EvaluationRun : IEvaluationRun
             IEnumerable<TextWindow> lines = TextWindows.ReadIds(job.Ids, job.Model.Config, job.Windows.Windows);
             EvaluationResult figures = evaluator.Evaluate(lines, options, new ObserverProgress(observer), cancellation);
             NoteCache(cache, observer);
-            return Complete(figures);
+            return Complete(figures, () => lines);
         }
         TextSource source = Source(job, tokenizer!);
-        var windows = new TextFileWindows(source, tokenizer!, job.Model.Config, job.AddBos, job.Windows, job.Perplexity, job.JoinRows);
+        TextFileWindows windows = Cut(source);
         EvaluationResult result = evaluator.Evaluate(windows, options, new ObserverProgress(observer, () => windows.Expected), cancellation);
         NoteCache(cache, observer);
         if (windows.LongestPart > LongestUnremarked)
             observer.Note($"{windows.LongestPart} characters were in memory at once: the tokenizer's rules name no place between them where the text may be cut.");
         if (windows.Shortage(result.Windows ?? 0, "`windows`") is { } shortage) observer.Note(shortage);
-        return WithWarnings(job, Complete(result), tokenizer!, source, observer);
+        // A source says once what is wrong with its text; another one reads it again.
+        return WithWarnings(job, Complete(result, () => Cut(Source(job, tokenizer!))), tokenizer!, source, observer);
 
-        EvaluationResult Complete(EvaluationResult figures)
+        TextFileWindows Cut(TextSource text) => new(text, tokenizer!, job.Model.Config, job.AddBos, job.Windows, job.Perplexity, job.JoinRows);
+
+        EvaluationResult Complete(EvaluationResult figures, Func<IEnumerable<TextWindow>> again)
         {
             if (depth is null) return figures;
             runner.ReleaseBlocks();
-            return depth.Complete(figures, reference!, job.MemoryBytes);
+            return DepthMeasurement.WithFloor(depth.Complete(figures, reference!, job.MemoryBytes), () =>
+            {
+                PairMemory own = PairMemory.Of(job.Reference!, job.Reference!, memory);
+                using var plain = new ModelRunner(job.Reference!, own.Reference);
+                return FloorMeasurement.Measure(plain, again(), options with { Memory = own.States, Sharing = own.Sharing }, own.Model, null, observer, cancellation);
+            });
         }
     }
 

@@ -57,7 +57,15 @@ internal sealed class RowMeasurement : IDisposable
         using var runner = new ModelRunner(model, memory.Model, block) { EmbeddingSource = embedding, HeadSource = head };
         var options = new EvaluationOptions { Memory = memory.States, Sharing = memory.Sharing };
         EvaluationResult result = Evaluate(new Evaluator(runner, _original) { Kept = _states, Depth = depth?.Collector }, options, runner);
-        return depth is null ? result : depth.Complete(result, _original, _whole.MemoryBytes);
+        if (depth is null) return result;
+        result = depth.Complete(result, _original, _whole.MemoryBytes);
+        // What is between here and there has given its blocks back.
+        runner.Dispose();
+        return DepthMeasurement.WithFloor(result, () =>
+        {
+            PairMemory own = _keeping ?? PairMemory.Of(_original.Model, _original.Model, _whole);
+            return FloorMeasurement.Measure(_original, _windows, new EvaluationOptions { Memory = own.States, Sharing = own.Sharing }, own.Model, _states, _observer, _cancellation);
+        });
     }
 
     /// <inheritdoc/>

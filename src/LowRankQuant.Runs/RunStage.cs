@@ -41,6 +41,9 @@ internal static class RunStage
     /// <summary>Linears of the result in the original one by one, of a report in depth.</summary>
     public const string Modules = "measuring what linears lose one by one";
 
+    /// <summary>What the original loses by itself in bf16, of a report in depth.</summary>
+    public const string Floor = "measuring what bf16 loses by itself";
+
     /// <summary>What the errors of blocks come to, in comparisons.</summary>
     public const string BlockErrors = "measuring errors of block outputs";
 }

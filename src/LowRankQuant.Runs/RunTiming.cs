@@ -66,6 +66,7 @@ internal sealed class RunTiming(QuantizeJob job, BlockTiming block, double? read
             int[] windows = [.. Enumerable.Repeat(length, count)];
             int swapped = Math.Min(count, depth.SwapWindows ?? SwapCost.Affordable(_model, windows, (long)count * length, DepthOptions.UsualSwapWindows));
             if (swapped > 0) stages.Add(new TimedStage(RunStage.Modules, SwapCost.Ratio(_model, swapped, count) * 2 * once));
+            stages.Add(new TimedStage(RunStage.Floor, once + heads + loading));
         }
         return stages;
     }

@@ -86,7 +86,7 @@ internal sealed class CompareMethodsCommand
 
     private static string Refused(ComparisonCell cell) => $"{cell.Scheme}, {cell.Method}: {cell.Refusal}";
 
-    /// <summary>Writes the page and the pictures of block errors beside the cells, and prints the page or the figures as JSON.</summary>
+    /// <summary>Writes the pages and the pictures of block errors beside the cells, and prints the page or the figures as JSON.</summary>
     public static void Print(Terminal terminal, ParseResult parsed, QuantizeOptions options, IReadOnlyList<CellResult> results, IReadOnlyList<string> pictures)
     {
         string output = parsed.GetValue(options.Out)!;
@@ -96,8 +96,9 @@ internal sealed class CompareMethodsCommand
             shown.Add(BlockErrorChart.FileName(scheme.Key));
             AtomicFile.WriteAllText(Path.Combine(output, shown[^1]), BlockErrorChart.Draw(scheme.Key, [.. scheme]));
         }
-        string page = ComparisonTable.Of(Path.GetFileName(Path.TrimEndingDirectorySeparator(parsed.GetValue(options.Model)!)), results, shown);
+        string model = Path.GetFileName(Path.TrimEndingDirectorySeparator(parsed.GetValue(options.Model)!)), page = ComparisonTable.Of(model, results, shown);
         AtomicFile.WriteAllText(Path.Combine(output, ComparisonTable.FileName), page);
+        AtomicFile.WriteAllText(Path.Combine(output, ComparisonHtml.FileName), ComparisonHtml.Of(model, results, OptionText.Of));
         if (parsed.GetValue(options.Json)) terminal.Out.WriteLine(ComparisonTable.Json(results));
         else terminal.Out.Write(page);
     }

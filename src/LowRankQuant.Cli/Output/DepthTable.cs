@@ -17,6 +17,13 @@ internal static class DepthTable
         var text = new StringBuilder();
         DivergenceDistribution spread = depth.Divergence;
         Part(new TextTable("divergence", "nats"), ("median", spread.Median), ("90 %", spread.P90), ("99 %", spread.P99), ("99.9 %", spread.P999), ("largest", spread.Largest));
+        if (depth.Bf16Floor is { } floor)
+        {
+            var noise = new TextTable("reference in bf16 beside itself", "value");
+            noise.Add("KL divergence", Format.WithError(floor.KlDivergence, floor.StandardError));
+            noise.Add("top-1 agreement", Format.Percent(floor.Top1Agreement));
+            Add(noise);
+        }
         var confidence = new TextTable("reference's top probability", "positions", "KL divergence", "top-1");
         foreach (ConfidenceClass part in depth.ByConfidence)
             confidence.Add(string.Create(CultureInfo.InvariantCulture, $"{part.Low} to {part.High}"), Format.Count(part.Positions), Format.Number(part.KlDivergence), Format.Percent(part.Top1Agreement));

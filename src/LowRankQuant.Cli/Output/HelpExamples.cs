@@ -30,7 +30,7 @@ internal sealed class HelpExamples(HelpAction help) : SynchronousCommandLineActi
         ["correct"] = ["lrq correct out/w4 --reference model --target-bits 4.3 --calibration train.txt --out adapter"],
         ["compare-methods"] = ["lrq compare-methods model --methods rtn,flexround,lrq --schemes w4a16,w3a16 --calibration train.txt --eval-text test.txt --out out/methods"],
         ["sweep"] = ["lrq sweep model --method lrq --bits 3 --vary rank=1,16,256 --calibration train.txt --eval-text test.txt --out out/ranks"],
-        ["report"] = ["lrq report out/w4", "lrq report out/w4 out/w3 --out compared.html"],
+        ["report"] = ["lrq report out/w4", "lrq report out/w4 out/w3 --out compared.html", "lrq report out/w4 --tasks w4.jsonl --against full.jsonl"],
         ["compare"] = ["lrq compare w4.jsonl --against full.jsonl"],
         ["data"] = ["lrq data", "lrq data wikitext2", "lrq data texts/train.parquet --model model"],
         ["pull"] = ["lrq pull Qwen/Qwen3-0.6B", "lrq pull hf://datasets/org/name/train.jsonl"],

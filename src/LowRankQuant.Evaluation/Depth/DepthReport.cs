@@ -3,6 +3,9 @@ namespace LowRankQuant.Evaluation.Depth;
 /// <summary>Where a model differs from its reference, beyond the means of an evaluation. Everything is over compared positions, each a distribution over the next token.</summary>
 public sealed record DepthReport
 {
+    /// <summary>What the reference loses by itself where it runs in bf16; null where it was not measured, as in reports of earlier versions.</summary>
+    public NoiseFloor? Bf16Floor { get; init; }
+
     /// <summary>How the divergence is distributed.</summary>
     public required DivergenceDistribution Divergence { get; init; }
 
@@ -24,6 +27,15 @@ public sealed record DepthReport
     /// <summary>What each quantized linear loses alone; empty where it was not measured.</summary>
     public IReadOnlyList<ModuleLoss> Modules { get; init; } = [];
 }
+
+/// <summary>
+/// The reference beside itself with inputs and weights of all linears, the head among them, rounded to bf16 and products added up in 32-bit floats. An engine that runs the reference in bf16
+/// rounds what lies between linears too, and loses at least about as much.
+/// </summary>
+/// <param name="KlDivergence">Mean KL(reference || rounded reference), nats.</param>
+/// <param name="StandardError">Its standard error, positions taken as independent; null of a single position.</param>
+/// <param name="Top1Agreement">Share where both hold the same token for the most probable.</param>
+public sealed record NoiseFloor(double KlDivergence, double? StandardError, double Top1Agreement);
 
 /// <summary>KL(reference || model) in nats over positions.</summary>
 /// <param name="Positions">How many.</param>

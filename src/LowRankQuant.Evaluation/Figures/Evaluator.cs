@@ -129,6 +129,7 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
             if (Depth is not null) throw new EvaluationException("A report in depth needs a reference.");
             return;
         }
+        if (reference.Precision != Precision.Single) throw new EvaluationException("A reference is what a model is measured against, and runs in 32-bit floats.");
         int own = model.Model.Config.VocabularySize, other = reference.Model.Config.VocabularySize;
         if (own != other)
             throw new EvaluationException($"The model has a vocabulary of {own} and the reference one of {other}; they cannot be compared.");
@@ -159,11 +160,12 @@ public sealed class Evaluator(ModelRunner model, ModelRunner? reference = null)
         {
             cancellation.ThrowIfCancellationRequested();
             int count = Math.Min(step, end - row), at = row - first;
-            using var tape = new Tape(model.Model.Device, recording: false);
+            using Tape tape = model.BeginTape();
             Tensor logits = model.Head.Logits(tape, new Variable(hidden.RowRange(row, count))).Value;
             Losses(tape, logits, window.Ids, row, losses.AsSpan(at, count));
             if (!compare) continue;
-            Tensor expected = reference!.Head.Logits(tape, new Variable(referenceHidden!.RowRange(row, count))).Value;
+            using Tape beside = reference!.BeginTape();
+            Tensor expected = reference.Head.Logits(beside, new Variable(referenceHidden!.RowRange(row, count))).Value;
             tape.Device.Kernels.KlDivergence(expected, logits, divergences.AsSpan(at, count));
             RowStatistics own = Statistics(tape, logits), other = Statistics(tape, expected);
             for (int i = 0; i < count; i++) agreements![at + i] = own.Largest[i] == other.Largest[i];

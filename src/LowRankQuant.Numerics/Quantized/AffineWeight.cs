@@ -50,6 +50,13 @@ public sealed class AffineWeight : QuantizedWeight
     public float[] Minima { get; }
 
     /// <inheritdoc/>
+    public override CodeRange RangeOf(int row, int group)
+    {
+        int at = (row * Grid.GroupsPerRow(InFeatures)) + group;
+        return CodeRange.Even(Minima[at], Minima[at] + (Grid.MaxCode * (double)Scales[at]), Scales[at]);
+    }
+
+    /// <inheritdoc/>
     public override AffineWeight WithBranch(LowRankBranch? branch) => new(OutFeatures, InFeatures, Grid, Codes, Scales, Minima, ScaleType, branch);
 
     /// <inheritdoc/>

@@ -49,6 +49,13 @@ public sealed class FloatWeight : QuantizedWeight
     public double ScaleOf(int row, int group) => Scales[(row / Grid.GroupRows * Grid.GroupsPerRow(InFeatures)) + group] / (double)Divisor;
 
     /// <inheritdoc/>
+    public override CodeRange RangeOf(int row, int group)
+    {
+        double scale = Math.Abs(ScaleOf(row, group)), end = Grid.Codes.Largest * scale, step = Grid.Codes.LargestStep * scale;
+        return new CodeRange(-end, step, end, step);
+    }
+
+    /// <inheritdoc/>
     public override FloatWeight WithBranch(LowRankBranch? branch) => new(OutFeatures, InFeatures, Grid, Codes, Scales, ScaleType, Divisor, branch);
 
     /// <inheritdoc/>

@@ -56,6 +56,11 @@ public abstract class QuantizedWeight
         Branch?.AddTo(destination);
     }
 
+    /// <summary>Where the values of the codes of a row and group end; the branch has no part in it.</summary>
+    /// <param name="row">The row.</param>
+    /// <param name="group">The group within the row, of <see cref="WeightGrid.GroupsPerRow"/>.</param>
+    public abstract CodeRange RangeOf(int row, int group);
+
     /// <summary>The same codes and scales with another branch, or without one.</summary>
     public abstract QuantizedWeight WithBranch(LowRankBranch? branch);
 

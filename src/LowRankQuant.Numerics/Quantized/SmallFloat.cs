@@ -50,6 +50,9 @@ public sealed class SmallFloat
     /// <summary>The largest number.</summary>
     public float Largest { get; }
 
+    /// <summary>From the largest number to the one below it.</summary>
+    public float LargestStep => MathF.ScaleB(1, (int)MathF.Log2(Largest) - MantissaBits);
+
     /// <summary>The bit of the sign.</summary>
     public int SignBit => 1 << (Bits - 1);
 

@@ -29,6 +29,14 @@ public sealed class TwoLevelWeight : QuantizedWeight
     public TwoLevelScales Scales { get; }
 
     /// <inheritdoc/>
+    public override CodeRange RangeOf(int row, int group)
+    {
+        int at = (row * Grid.GroupsPerRow(InFeatures)) + group, block = at / Grid.GroupsPerBlock, zero = Grid.Symmetric ? Grid.SymmetricZero : 0;
+        double scale = Scales.Scale(block, at), minimum = Grid.Symmetric ? 0 : Scales.Minimum(block, at);
+        return CodeRange.Even((-zero * scale) - minimum, ((Grid.MaxCode - zero) * scale) - minimum, scale);
+    }
+
+    /// <inheritdoc/>
     public override TwoLevelWeight WithBranch(LowRankBranch? branch) => new(OutFeatures, InFeatures, Grid, Codes, Scales, branch);
 
     /// <inheritdoc/>

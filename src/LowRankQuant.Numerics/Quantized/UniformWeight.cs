@@ -57,6 +57,13 @@ public sealed class UniformWeight : QuantizedWeight
     }
 
     /// <inheritdoc/>
+    public override CodeRange RangeOf(int row, int group)
+    {
+        (float scale, int zero) = GroupOf(row, group);
+        return CodeRange.Even(-zero * (double)scale, (Grid.MaxCode - zero) * (double)scale, scale);
+    }
+
+    /// <inheritdoc/>
     public override UniformWeight WithBranch(LowRankBranch? branch) => new(OutFeatures, InFeatures, Grid, Codes, Scales, ZeroPoints, ScaleType, branch);
 
     /// <inheritdoc/>

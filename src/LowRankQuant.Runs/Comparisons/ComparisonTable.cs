@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Runs.Comparisons;
 
@@ -17,35 +18,37 @@ public static class ComparisonTable
     public static string Of(string title, IReadOnlyList<CellResult> cells, IReadOnlyList<string> pictures)
     {
         var page = new StringBuilder();
-        page.Append("# ").Append(title).Append("\n\n");
-        if (cells.Select(cell => cell.Source).OfType<string>().Distinct().ToArray() is [var one]) page.Append("Measured on ").Append(one).Append(".\n\n");
-        string[] hashes = [.. cells.Select(cell => cell.CalibrationHash).OfType<string>().Distinct()];
-        page.Append(hashes.Length switch
-        {
-            0 => "",
-            1 => "All methods that look at text look at the same windows.\n\n",
-            _ => "**Not all methods look at the same windows**: see their tokens.\n\n",
-        });
+        page.Append("# ").Append(MarkdownText.Of(title)).Append("\n\n");
+        if (cells.Select(cell => cell.Source).OfType<string>().Distinct().ToArray() is [var one]) page.Append("Measured on ").Append(MarkdownText.Of(one)).Append(".\n\n");
+        if (DataNote(cells) is { Length: > 0 } note) page.Append(note).Append("\n\n");
         page.Append(SeedMeans.Of(cells));
         foreach (IGrouping<string, CellResult> scheme in cells.GroupBy(cell => cell.Scheme))
         {
-            page.Append("## ").Append(scheme.Key).Append("\n\n");
+            page.Append("## ").Append(MarkdownText.Of(scheme.Key)).Append("\n\n");
             double? least = scheme.Select(cell => cell.BitsPerWeight).Min();
             page.Append("| method | perplexity | KL | top 1 | bits per weight | learned numbers | tokens | time of blocks | peak of a block |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
             if (scheme.FirstOrDefault(cell => cell.Original is not null)?.Original is { } original) Line(page, $"| original | {original.Perplexity:0.000} | | | | | | | |");
             foreach (CellResult cell in scheme.Where(cell => cell.Refusal is null))
             {
                 string more = cell.BitsPerWeight > least + 0.005 ? " (more)" : "";
-                Line(page, $"| {cell.Method} | {cell.Result?.Perplexity:0.000} | {WithError(cell, "klDivergence", cell.Result?.KlDivergence)} | {100 * cell.Result?.Top1Agreement:0.00} % | {cell.BitsPerWeight:0.000}{more} | {cell.LearnedParameters} | {cell.CalibrationTokens} | {cell.Seconds:0} s | {cell.PeakMemoryBytes / 1048576.0:0} MiB |");
+                Line(page, $"| {MarkdownText.Of(cell.Method)} | {cell.Result?.Perplexity:0.000} | {WithError(cell, "klDivergence", cell.Result?.KlDivergence)} | {100 * cell.Result?.Top1Agreement:0.00} % | {cell.BitsPerWeight:0.000}{more} | {cell.LearnedParameters} | {cell.CalibrationTokens} | {cell.Seconds:0} s | {cell.PeakMemoryBytes / 1048576.0:0} MiB |");
             }
             page.Append('\n');
-            foreach (CellResult cell in scheme.Where(cell => cell.Refusal is not null)) page.Append("* ").Append(cell.Method).Append(" is left out: ").Append(cell.Refusal).Append('\n');
+            foreach (CellResult cell in scheme.Where(cell => cell.Refusal is not null)) page.Append("* ").Append(MarkdownText.Of(cell.Method)).Append(" is left out: ").Append(MarkdownText.Of(cell.Refusal)).Append('\n');
             if (scheme.Any(cell => cell.Refusal is not null)) page.Append('\n');
         }
         Errors(page, [.. cells.Where(cell => cell.OutputErrors is { Count: > 0 })]);
         foreach (string picture in pictures) page.Append("![](").Append(picture).Append(")\n\n");
         return page.ToString();
     }
+
+    /// <summary>Whether all methods look at the same text, as a sentence of Markdown; empty where none looks at any.</summary>
+    internal static string DataNote(IReadOnlyList<CellResult> cells) => cells.Select(cell => cell.CalibrationHash).OfType<string>().Distinct().Count() switch
+    {
+        0 => "",
+        1 => "All methods that look at text look at the same windows.",
+        _ => "**Not all methods look at the same windows**: see their tokens.",
+    };
 
     /// <summary>The figures as JSON.</summary>
     public static string Json(IReadOnlyList<CellResult> cells) => JsonSerializer.Serialize(cells, ComparisonJson.Default.IReadOnlyListCellResult);
@@ -62,7 +65,7 @@ public static class ComparisonTable
             foreach (BlockErrors text in cell.OutputErrors!)
             {
                 string figures = string.Concat(shown.Select(block => block < text.Rmse.Count ? string.Create(CultureInfo.InvariantCulture, $" {text.Rmse[block]:G4} |") : " |"));
-                Line(page, $"| {cell.Scheme} | {cell.Method} | {text.Text}, {(text.IsCalibration ? "calibration" : "unseen")} | {text.Windows} |{figures}");
+                Line(page, $"| {MarkdownText.Of(cell.Scheme)} | {MarkdownText.Of(cell.Method)} | {MarkdownText.Of(text.Text)}, {(text.IsCalibration ? "calibration" : "unseen")} | {text.Windows} |{figures}");
             }
         }
         page.Append('\n');

@@ -1,32 +1,25 @@
 using System.Globalization;
-using System.Security;
-using System.Text;
 using LowRankQuant.Quantization.Layers;
+using LowRankQuant.Runs.Reports.Charts;
 
 namespace LowRankQuant.Runs.Reports;
 
 /// <summary>
 /// A picture of what every linear layer got, as SVG: one column of four bars a layer, in model order: code width, rank, stored bits per weight, and
-/// relative output error before (pale) and after (dark). Hovering over a bar names the layer and its figures.
+/// relative output error before (pale) and after (full). Hovering over a bar names the layer and its figures. It follows the light or dark scheme of who looks at it.
 /// </summary>
 public static class RankChart
 {
     /// <summary>Name of the file in an output folder.</summary>
     public const string FileName = "layers.svg";
 
-    private const int Left = 90;
-    private const int Top = 40;
-    private const int PanelHeight = 90;
-    private const int Gap = 34;
-    private const int LeastWidth = 640;
-
-    private static readonly string[] Colors = ["#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d"];
+    private const int Left = 96, Right = 20, LegendTop = 22, PanelHeight = 90, Gap = 34, LeastWidth = 640, Series = 8;
 
     /// <summary>Draws the layers.</summary>
     /// <param name="layers">Layers in model order, named by module path or by name within their block.</param>
     public static string Draw(IReadOnlyList<LayerReport> layers)
     {
-        int bar = Math.Clamp(1200 / Math.Max(1, layers.Count), 3, 28), width = Math.Max(LeastWidth, Left + 20 + (bar * layers.Count));
+        int bar = Math.Clamp(1200 / Math.Max(1, layers.Count), 3, 28), width = Math.Max(LeastWidth, Left + Right + (bar * layers.Count));
         string[] kinds = [.. layers.Select(Kind).Distinct()];
         (string Title, Func<LayerReport, double> Value, Func<LayerReport, double>? Behind)[] panels =
         [
@@ -35,41 +28,34 @@ public static class RankChart
             ("bits per weight", layer => layer.BitsPerWeight, null),
             ("output error", layer => layer.ErrorAfter, layer => layer.ErrorBefore),
         ];
-        int height = Top + (panels.Length * (PanelHeight + Gap)) + 10;
-        var svg = new StringBuilder();
-        Line($"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"11\">");
-        Line($"<rect width=\"100%\" height=\"100%\" fill=\"white\"/>");
-        for (int i = 0; i < kinds.Length; i++)
-        {
-            int x = Left + (i * 82);
-            Line($"<rect x=\"{x}\" y=\"12\" width=\"10\" height=\"10\" fill=\"{Colors[i % Colors.Length]}\"/><text x=\"{x + 14}\" y=\"21\">{SecurityElement.Escape(kinds[i])}</text>");
-        }
+        int top = LegendTop + (Picture.LegendLine * Picture.LegendLines(kinds, width));
+        var picture = new Picture(null, width, top + (panels.Length * (PanelHeight + Gap)) + 10, "What every layer got", $"{layers.Count} layers in model order: bits of a code, rank, stored bits per weight, output error.");
+        picture.Legend(LegendTop, kinds.Select((kind, i) => (kind, i, false)));
         for (int panel = 0; panel < panels.Length; panel++)
         {
             (string title, Func<LayerReport, double> value, Func<LayerReport, double>? behind) = panels[panel];
             double largest = layers.Count == 0 ? 1 : layers.Max(layer => Math.Max(value(layer), behind?.Invoke(layer) ?? 0));
-            if (!(largest > 0)) largest = 1;
-            int bottom = Top + (panel * (PanelHeight + Gap)) + PanelHeight;
-            Line($"<text x=\"8\" y=\"{bottom - PanelHeight + 10}\">{title}</text><text x=\"{Left - 6}\" y=\"{bottom - PanelHeight + 24}\" text-anchor=\"end\" fill=\"#666\">{largest:G3}</text>");
-            Line($"<line x1=\"{Left}\" y1=\"{bottom}\" x2=\"{Left + (bar * layers.Count)}\" y2=\"{bottom}\" stroke=\"#999\"/>");
+            if (!(largest > 0) || !double.IsFinite(largest)) largest = 1;
+            int bottom = top + (panel * (PanelHeight + Gap)) + PanelHeight;
+            picture.Text(Left - 6, bottom - PanelHeight + 10, title, "end");
+            picture.Text(Left - 6, bottom - PanelHeight + 26, largest.ToString("G3", CultureInfo.InvariantCulture), "end", "soft");
+            picture.Line(Left, bottom, Left + (bar * layers.Count), bottom, "axis");
             for (int i = 0; i < layers.Count; i++)
             {
                 LayerReport layer = layers[i];
-                string color = Colors[Array.IndexOf(kinds, Kind(layer)) % Colors.Length];
-                if (behind is not null) Bar(i, behind(layer), color, 0.3);
-                Bar(i, value(layer), color, 1);
+                string color = $"fill s{Array.IndexOf(kinds, Kind(layer)) % Series}";
+                if (behind is not null) Bar(i, behind(layer), color + " pale");
+                Bar(i, value(layer), color);
 
-                void Bar(int index, double amount, string fill, double opacity)
+                void Bar(int index, double amount, string kind)
                 {
-                    double size = Math.Max(0, amount) / largest * (PanelHeight - 14);
-                    Line($"<rect x=\"{Left + (index * bar)}\" y=\"{bottom - size:F1}\" width=\"{Math.Max(1, bar - 1)}\" height=\"{size:F1}\" fill=\"{fill}\" opacity=\"{opacity}\"><title>{SecurityElement.Escape(layer.Name)}: {layer.Bits} bits, rank {layer.Rank}, {layer.BitsPerWeight:F3} bits per weight, error {layer.ErrorBefore:G3} -&gt; {layer.ErrorAfter:G3}</title></rect>");
+                    double size = double.IsFinite(amount) ? Math.Max(0, amount) / largest * (PanelHeight - 14) : 0;
+                    picture.Rectangle(Left + (index * bar), bottom - size, Math.Max(1, bar - 1), size, kind, string.Create(
+                        CultureInfo.InvariantCulture, $"{layer.Name}: {layer.Bits} bits, rank {layer.Rank}, {layer.BitsPerWeight:F3} bits per weight, error {layer.ErrorBefore:G3} -> {layer.ErrorAfter:G3}"));
                 }
             }
         }
-        Line($"</svg>");
-        return svg.ToString();
-
-        void Line(FormattableString text) => svg.Append(text.ToString(CultureInfo.InvariantCulture)).Append('\n');
+        return picture.End().ToString();
     }
 
     private static string Kind(LayerReport layer) => layer.Name[(layer.Name.LastIndexOf('.') + 1)..];

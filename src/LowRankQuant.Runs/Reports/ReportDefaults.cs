@@ -23,6 +23,7 @@ public static class ReportDefaults
         Rtn = Fill(report.Rtn),
         Result = Fill(report.Result),
         AsStored = Fill(report.AsStored),
+        Tasks = Fill(report.Tasks),
     };
 
     private static BlockReport Fill(BlockReport block) => block with
@@ -34,14 +35,18 @@ public static class ReportDefaults
         Transforms = block.Transforms ?? [],
     };
 
-    private static EvaluationResult? Fill(EvaluationResult? figures) => figures is null ? null : figures with
+    /// <summary>The figures with empty lists and tables in the places of missing ones.</summary>
+    /// <param name="figures">As they were read; null for none.</param>
+    public static EvaluationResult? Fill(EvaluationResult? figures) => figures is null ? null : figures with
     {
         StandardErrors = figures.StandardErrors ?? new Dictionary<string, double>(),
         Depth = figures.Depth is null ? null : figures.Depth with { Samples = figures.Depth.Samples ?? [], Modules = figures.Depth.Modules ?? [] },
-        Tasks = figures.Tasks is null ? null : figures.Tasks with
-        {
-            Notes = figures.Tasks.Notes ?? [],
-            Tasks = figures.Tasks.Tasks.ToDictionary(task => task.Key, task => task.Value.Metrics is null ? task.Value with { Metrics = new Dictionary<string, Metric>() } : task.Value),
-        },
+        Tasks = Fill(figures.Tasks),
+    };
+
+    private static TaskReport? Fill(TaskReport? tasks) => tasks is null ? null : tasks with
+    {
+        Notes = tasks.Notes ?? [],
+        Tasks = tasks.Tasks.ToDictionary(task => task.Key, task => task.Value.Metrics is null ? task.Value with { Metrics = new Dictionary<string, Metric>() } : task.Value),
     };
 }

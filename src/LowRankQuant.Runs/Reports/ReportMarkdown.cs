@@ -4,6 +4,7 @@ using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Storage;
+using LowRankQuant.Runs.Reports.Charts;
 
 namespace LowRankQuant.Runs.Reports;
 
@@ -13,7 +14,7 @@ public static class ReportMarkdown
     /// <summary>Name of the file in an output folder.</summary>
     public const string FileName = "report.md";
 
-    private const int WorstInputs = 8, MostEngines = 40;
+    private const int WorstInputs = 8, MostEngines = 40, MostTensors = 2000;
 
     /// <summary>Writes it.</summary>
     /// <param name="report">The report.</param>
@@ -42,6 +43,7 @@ public static class ReportMarkdown
             if (report.AsStored is not null)
                 Line($"As stored: what the files alone say. No container holds a cache quantized per token or before the rotation of keys; recipe.json does, and the row above has it.\n");
         }
+        if (report.Result?.KlDivergence is not null) Line($"{FloorText.Sentence(report.Result)}\n");
         if (report.Result?.Depth is { } depth) text.Append(DepthMarkdown.Write(depth));
         Line($"## Size\n\n| | bytes |\n| --- | --- |");
         Line($"| all parameters in bf16 | {report.Bf16Bytes:N0} |\n| source file | {report.SourceBytes:N0} |\n| result | {report.ResultBytes:N0} |");
@@ -65,8 +67,10 @@ public static class ReportMarkdown
         foreach (BlockReport block in report.Blocks)
             Line($"| {block.Index} | {Number(block.LossBefore)} | {Number(block.LossAfter)} | {Number(block.HeldOutLossBefore)} | {Number(block.HeldOutLoss)} | {block.Seconds:F1} |");
         LayerTable();
+        TensorTable();
         InputTable();
         EngineTable();
+        if (report.Tasks is { } tasks) text.Append('\n').Append(TaskMarkdown.Write(tasks));
         if (report.Sample is not null) Line($"\n## A sample of its text\n\n> {report.Sample.ReplaceLineEndings("\n> ")}\n");
         Line($"## Cost\n\n{report.Seconds:F0} s, peak memory {report.PeakMemoryBytes / (1 << 20):N0} MiB. SHA-256 of the tensors: `{report.OutputHash}`.");
         // Whatever a report holds is text: no element of HTML may come of it where a page is made of this.
@@ -91,6 +95,15 @@ public static class ReportMarkdown
                 foreach (LayerReport layer in block.Layers)
                     Line($"| {block.Index} | {layer.Name} | {layer.Bits} | {layer.Rank} | {layer.BitsPerWeight:F3} | {Number(layer.ErrorBefore)} | {Number(layer.ErrorAfter)} |");
             }
+        }
+
+        void TensorTable()
+        {
+            if (report.Tensors.Count == 0) return;
+            Line($"\n## Stored linears\n\n| block | linear | type | bits per weight | rank | weight error | clipped |\n| --- | --- | --- | --- | --- | --- | --- |");
+            foreach (TensorReport tensor in report.Tensors.Take(MostTensors))
+                Line($"| {tensor.Block} | {MarkdownText.Of(tensor.Name)} | {MarkdownText.Of(tensor.Type)} | {tensor.BitsPerWeight:F3} | {tensor.Rank} | {Number(tensor.Error)} | {(tensor.Clipped is null ? "" : Figure.SmallShare(tensor.Clipped))} |");
+            Line($"\nThe error is relative to the length of the weight. Clipped: weights beyond the ends of their grid by more than half a step.{(report.Tensors.Count > MostTensors ? $" The first {MostTensors} of {report.Tensors.Count}; report.json has all." : "")}");
         }
 
         void InputTable()

@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using LowRankQuant.Evaluation.Figures;
+using LowRankQuant.Evaluation.Tasks.Results;
 using LowRankQuant.Formats.Peft;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Storage;
@@ -62,6 +63,10 @@ public sealed record RunReport
     /// <summary>The model as its files say, without what no checkpoint can hold, such as a cache quantized per token; null where the two are the same.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public EvaluationResult? AsStored { get; init; }
+
+    /// <summary>What tasks the result was asked, and how its answers differ from the original's; null where none were recorded.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public TaskReport? Tasks { get; init; }
 
     /// <summary>Bits per weight of the linears in the result's files: codes, scales, zero points, low-rank branches; 16 where it holds plain floats.</summary>
     public double? BitsPerWeight { get; init; }

@@ -10,7 +10,14 @@ namespace LowRankQuant.Runs.Reports;
 /// <param name="Rank">Rank of its low-rank branch; 0 without.</param>
 /// <param name="BitsPerWeight">Codes, scales, zero points and branch.</param>
 /// <param name="Error">|W - What| / |W| of the weights, the branch included; null where transforms make the two incomparable.</param>
-public sealed record TensorReport(int Block, string Name, int Rows, int Columns, string Type, int Bits, int Rank, double BitsPerWeight, double? Error);
+public sealed record TensorReport(int Block, string Name, int Rows, int Columns, string Type, int Bits, int Rank, double BitsPerWeight, double? Error)
+{
+    /// <summary>
+    /// The share of weights, less the branch, that lie beyond the ends of their stored grid by more than half a step, so that their code is an end of it; null where there is no grid, where
+    /// transforms make the two incomparable, and in reports of earlier versions.
+    /// </summary>
+    public double? Clipped { get; init; }
+}
 
 /// <summary>What an engine does with the result as it lies in its folder.</summary>
 /// <param name="Engine">The engine.</param>

@@ -48,7 +48,7 @@ internal static class Verdict
     /// <summary>Everything to look at, the heaviest first.</summary>
     public static IReadOnlyList<Mark> Marks(RunReport report)
     {
-        Mark[] all = [.. OfWarnings(report), .. OfFigures(report), .. OfDepth(report.Result), .. OfBlocks(report), .. OfFile(report)];
+        Mark[] all = [.. OfWarnings(report), .. OfFigures(report), .. OfDepth(report.Result), .. OfTasks(report), .. OfBlocks(report), .. OfFile(report)];
         return all.Any(mark => mark.Kind == MarkKind.RedFlag) ? [.. all.OrderBy(mark => mark.Kind)] : [new Mark(MarkKind.Fine, "None of the rules of this report raised a red flag."), .. all];
     }
 
@@ -85,6 +85,13 @@ internal static class Verdict
         foreach (FormatTokens kind in depth.Format.Where(kind => kind.Positions >= FewPositions && kind.Top1Agreement < (result.Top1Agreement ?? 1) - FormatLoss))
             yield return new Mark(MarkKind.RedFlag, $"Format tokens suffer more than text: at {kind.Kind} tokens both models agree at {Figure.Percent(kind.Top1Agreement)} of positions, over all at {Figure.Percent(result.Top1Agreement)}.");
         if (depth.Margin.Ratio < LeastMargin) yield return new Mark(MarkKind.Note, $"The lead of the most probable token has shrunk to {Figure.Percent(depth.Margin.Ratio)} of the original's: scores may hold while answers get shaky.");
+    }
+
+    private static IEnumerable<Mark> OfTasks(RunReport report)
+    {
+        if (report.Tasks is not { } tasks) yield break;
+        TaskRow[] worse = [.. TaskRow.Of(tasks).Where(row => row is { IsMain: true, Paired: { } paired, Half: { } half } && paired.Difference + half < 0)];
+        if (worse.Length > 0) yield return new Mark(MarkKind.Note, $"It answers fewer items right than the original, by more than the interval of 95 %: {string.Join(", ", worse.Take(8).Select(row => $"{Figure.Short(row.Task, 60)} {row.DifferenceText()} points"))}{(worse.Length > 8 ? " and others" : "")}.");
     }
 
     private static IEnumerable<Mark> OfBlocks(RunReport report)

@@ -27,7 +27,7 @@ public class CommandTests
     [InlineData("eval", "--tasks --data --harness --limit --offset --shots --apply-chat-template --items --against --perplexity")]
     [InlineData("eval", "--reference --reference-cache --in-depth --swap-windows --products --text --text-format --text-field --join-rows --ids --context --stride --windows --partial-window --average --add-bos --threads --memory --json --kernels MODEL")]
     [InlineData("correct", "--calibration --calibration-format --text-field")]
-    [InlineData("report", "--out --format RESULT")]
+    [InlineData("report", "--out --format --tasks --against --harness RESULT")]
     [InlineData("compare", "--against --harness --json ITEMS")]
     [InlineData("inspect", "--json --tensors PATH")]
     [InlineData("pull", "--revision --include --offline --cache-dir --json NAME")]

@@ -27,7 +27,7 @@ public partial class ReadmeTests
             if (args[0] == "quantize") args = [.. After(["plan", .. args[1..], "--untimed"], "--out", "-planned")];
             // As typed, on as little as there can be.
             if (args[0] is "compare-methods" or "sweep") args = [.. args, "--iterations", "1", "--samples", "2", "--held-out", "1", "--sequence-length", "32", "--eval-windows", "1"];
-            if (args.Contains("--tasks"))
+            if (args[0] == "eval" && args.Contains("--tasks"))
             {
                 var asked = new CliHarness();
                 int answer = await asked.Run([.. After(args, "--items", ".new")]);

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LowRankQuant.Runs.Comparisons;
 using LowRankQuant.Runs.Reports;
 using LowRankQuant.Tests.Cli;
 
@@ -72,6 +73,35 @@ public sealed class ReportCommandTests : IDisposable
         Assert.Contains("is a report that is read", cli.Error, StringComparison.Ordinal);
         Assert.Equal(before, File.ReadAllText(file));
         Assert.Equal(2, await new CliHarness().Run("report", one, "--out", one));
+    }
+
+    [Fact]
+    public async Task AComparisonIsAPageByItself()
+    {
+        string folder = _folder.File("methods"), cells = Path.Combine(folder, "cells");
+        Directory.CreateDirectory(cells);
+        Assert.Equal(1, await new CliHarness().Run("report", folder));
+        foreach (CellResult cell in SampleCells.Many()) File.WriteAllText(Path.Combine(cells, $"{cell.Scheme}.{cell.Method}.json"), ComparisonTable.Json([cell]).Trim()[1..^1]);
+        Assert.Equal(0, await new CliHarness().Run("report", folder));
+        string page = File.ReadAllText(Path.Combine(folder, "comparison.html"));
+        Assert.Contains("Error of block outputs, w2a16-g64", page, StringComparison.Ordinal);
+        var cli = new CliHarness();
+        Assert.Equal(0, await cli.Run("report", folder, "--format", "json"));
+        Assert.Equal(SampleCells.Many().Count, JsonNode.Parse(cli.Out)!.AsArray().Count);
+        cli = new CliHarness();
+        Assert.Equal(0, await cli.Run("report", folder, "--format", "md"));
+        Assert.StartsWith("# methods\n", cli.Out, StringComparison.Ordinal);
+        Assert.Equal(2, await new CliHarness().Run("report", folder, "--out", Path.Combine(cells, "page.html")));
+        // Damage is refused by the name of its file.
+        foreach (string damage in new[] { "{", "null", """{"method":"a","scheme":"b"}""", """{"method":"a","scheme":"b","key":"c","outputErrors":[null]}""", """{"method":"a","scheme":"b","key":"c","outputErrors":[{"text":"t","rmse":null}]}""", """{"method":null,"scheme":"b","key":"c"}""" })
+        {
+            File.WriteAllText(Path.Combine(cells, "a.json"), damage);
+            cli = new CliHarness();
+            Assert.Equal(1, await cli.Run("report", folder));
+            Assert.Contains("a.json", cli.Error, StringComparison.Ordinal);
+        }
+        File.WriteAllText(Path.Combine(cells, "a.json"), """{"method":"a","scheme":"b","key":"c"}""");
+        Assert.Equal(0, await new CliHarness().Run("report", folder));
     }
 
     private string Result(string name, RunReport report)

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
+using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Runs.Reports;
 using LowRankQuant.Runs.Reports.Html;
 
@@ -23,6 +24,16 @@ public sealed partial class ReportHtmlTests
         Assert.Contains("1 of 2 continuations end in a loop", page, StringComparison.Ordinal);
         Assert.Contains("&lt;tool_call&gt;", page, StringComparison.Ordinal);
         Assert.DoesNotContain("in_depth", page, StringComparison.Ordinal);
+        // The noise floor: a line of the picture, the tile, a sentence.
+        Assert.Contains("class=\"line s7 dashed\"", page, StringComparison.Ordinal);
+        Assert.Contains("noise floor of bf16: 0.00021", page, StringComparison.Ordinal);
+        Assert.Contains("The result is at 196 times that.", page, StringComparison.Ordinal);
+        Assert.Contains("clipped", page, StringComparison.Ordinal);
+        // Tasks: paired differences, those of the distributions over choices, and a note of what is worse beyond its interval.
+        Assert.Contains("−1.62 ± 0.63", page, StringComparison.Ordinal);
+        Assert.Contains("+31 −53", page, StringComparison.Ordinal);
+        Assert.Contains("Divergence over the choices", page, StringComparison.Ordinal);
+        Assert.Contains("by more than the interval of 95 %: hellaswag −1.62 ± 0.63 points.", page, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -30,9 +41,24 @@ public sealed partial class ReportHtmlTests
     {
         string page = ReportHtml.Write(SampleReports.Named("out", SampleReports.Full() with { Result = SampleReports.Full().Result! with { Depth = null } }), text => text.Replace("`in_depth`", "--in-depth", StringComparison.Ordinal));
         Assert.Contains("<code>--in-depth</code> measures them", page, StringComparison.Ordinal);
+        Assert.Contains("Noise floor of bf16: not measured", page, StringComparison.Ordinal);
         string bare = ReportHtml.Write(SampleReports.Named("out", SampleReports.Bare()));
+        Assert.Contains("no answers to tasks are recorded", bare, StringComparison.Ordinal);
         Assert.Contains("Nothing was measured", bare, StringComparison.Ordinal);
         Sound(bare);
+    }
+
+    // To scale where it is near the points; far below it stands at the foot and says so, as the points would have no room beside each other.
+    [Theory]
+    [InlineData(0.00021, ">↓ noise floor of bf16: 0.00021</text>")]
+    [InlineData(0.0021, ">noise floor of bf16: 0.0021</text>")]
+    [InlineData(0.3, ">noise floor of bf16: 0.30</text>")]
+    public void TheNoiseFloorIsALineOfThePicture(double floor, string expected)
+    {
+        RunReport report = SampleReports.Full(2), other = report with { Result = report.Result! with { Depth = report.Result.Depth! with { Bf16Floor = new NoiseFloor(floor, null, 0.99) } } };
+        Assert.Contains(expected, ReportHtml.Write(SampleReports.Named("out", other)), StringComparison.Ordinal);
+        Assert.Contains(expected, ComparisonPage.Html([SampleReports.Named("a", report with { Result = report.Result with { Depth = null } }), SampleReports.Named("b", other)]), StringComparison.Ordinal);
+        Assert.Contains("noise floor of bf16", ModelCard.Write(other, ModelCardSource.None, container: null), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -94,6 +120,9 @@ public sealed partial class ReportHtmlTests
     [InlineData("""{"method":"a","scheme":"b","output":"c","result":{"standardErrors":null}}""")]
     [InlineData("""{"method":"a","scheme":"b","output":"c","result":{"depth":{}}}""")]
     [InlineData("""{"method":"a","scheme":"b","output":"c","engines":[{"engine":"x"}]}""")]
+    [InlineData("""{"method":"a","scheme":"b","output":"c","tasks":{"harness":"v0.4","tasks":{"quiz":null}}}""")]
+    [InlineData("""{"method":"a","scheme":"b","output":"c","tasks":{"harness":"v0.4","tasks":{"quiz":{"items":1,"metrics":{"acc":null}}}}}""")]
+    [InlineData("""{"method":"a","scheme":"b","output":"c","tasks":{"harness":"v0.4","tasks":{"quiz":{"items":1,"groups":{"g":null}}}}}""")]
     [InlineData("""{"scheme":"b"}""")]
     [InlineData("[]")]
     [InlineData("null")]
@@ -132,7 +161,7 @@ public sealed partial class ReportHtmlTests
     }
 
     // Pages have no empty elements that XML would not close, but for those of the head.
-    private static void Sound(string page)
+    internal static void Sound(string page)
     {
         string xml = Void().Replace(page[page.IndexOf("<html", StringComparison.Ordinal)..], match => match.Value[..^1] + "/>");
         xml = Own().Replace(xml, "");

@@ -23,7 +23,8 @@ internal static class SampleReports
         Measured = new MeasuredText(text, null, AddBos.Auto),
         FullPrecision = new EvaluationResult { Perplexity = 11.34, Tokens = 204_400, Windows = 400, StandardErrors = new Dictionary<string, double> { ["perplexity"] = 0.06 }, ModelBitsPerWeight = 16 },
         Rtn = new EvaluationResult { Perplexity = 13.92, KlDivergence = 0.1713, Top1Agreement = 0.8267, Tokens = 204_400, Windows = 400, BitsPerWeight = 3.25, ModelBitsPerWeight = 4.9, StandardErrors = Errors(0.0024, 0.0012) },
-        Result = new EvaluationResult { Perplexity = 11.72, KlDivergence = loss, Top1Agreement = 0.9145, Tokens = 204_400, Windows = 400, BitsPerWeight = bits, ModelBitsPerWeight = 4.85, StandardErrors = Errors(0.0008, 0.0009), Depth = Depth(blocks), Tasks = Tasks() },
+        Result = new EvaluationResult { Perplexity = 11.72, KlDivergence = loss, Top1Agreement = 0.9145, Tokens = 204_400, Windows = 400, BitsPerWeight = bits, ModelBitsPerWeight = 4.85, StandardErrors = Errors(0.0008, 0.0009), Depth = Depth(blocks) },
+        Tasks = Tasks(),
         BitsPerWeight = bits,
         CountedBitsPerWeight = bits,
         SourceBitsPerWeight = 16,
@@ -47,7 +48,7 @@ internal static class SampleReports
             new EngineReport("vLLM", "loads", "3 bits run by the Humming kernel, which is recent; branches are not part of the format.", "0.14.0"),
             new EngineReport("transformers", "loads", "compressed-tensors decompresses 3-bit codes on load.", "5.2.0, compressed-tensors 0.13.0"),
         ],
-        Tensors = [.. from block in Enumerable.Range(0, blocks) from module in Modules select new TensorReport(block, module, 1024, 2048, "w3 asymmetric g128", 3, block % 4 == 0 ? 32 : 16, 3.1 + (0.02 * (block % 5)), 0.08 + (0.01 * Wave(block, module)))],
+        Tensors = [.. from block in Enumerable.Range(0, blocks) from module in Modules select new TensorReport(block, module, 1024, 2048, "w3 asymmetric g128", 3, block % 4 == 0 ? 32 : 16, 3.1 + (0.02 * (block % 5)), 0.08 + (0.01 * Wave(block, module))) { Clipped = 0.0004 * Wave(block, module) }],
         Origin = new RunOrigin("Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B", "0.1.0 simd AVX2, managed 256-bit products", "Some processor, 16 threads, AVX2", ".NET 10.0.1", new string('c', 64), new string('3', 64), new string('f', 64)),
         OutputHash = new string('7', 64),
         Sample = "Once upon a time, there was a little girl named Lily.",
@@ -69,6 +70,7 @@ internal static class SampleReports
             new FormatTokens("end of text", ["<|endoftext|>"], 400, 0.012, 0.985), new FormatTokens("turn", ["<|im_start|>", "<|im_end|>"], 2_400, 0.021, 0.962),
             new FormatTokens("tool call", ["<tool_call>", "</tool_call>"], 160, 0.21, 0.812),
         ],
+        Bf16Floor = new NoiseFloor(0.00021, 0.000004, 0.9931),
         Margin = new MarginRatio(2.41, 2.07, 0.859, 0.118),
         Flips = [.. Enumerable.Range(0, 12).Select(i => new Flip(i, 17 * i, "The capital of the country lies on the river, and its name has been", " Paris", 0.98 - (0.02 * i), 0.31, i % 2 == 0 ? " London" : "\n", 0.42, i == 5 ? null : " Paris", 1.9 - (0.1 * i)))],
         Samples =
@@ -82,6 +84,7 @@ internal static class SampleReports
     private static TaskReport Tasks() => new()
     {
         Harness = "v0.4",
+        Source = new TaskSource("w3.tasks.jsonl", new string('1', 64), "full.tasks.jsonl", new string('2', 64)),
         Tasks = new Dictionary<string, TaskResult>
         {
             ["arc_easy"] = Task(0.6312, -0.0093, 0.0051, 2376),
@@ -94,7 +97,12 @@ internal static class SampleReports
     {
         Items = items,
         Metrics = new Dictionary<string, Metric> { ["acc"] = new(value, 0.009) },
-        Against = new Dictionary<string, PairedMetric> { ["acc"] = new(difference, error, value - difference, items) { PValue = 0.04 } },
+        Against = new Dictionary<string, PairedMetric>
+        {
+            ["acc"] = new(difference, error, value - difference, items) { PValue = 0.04, Better = 31, Worse = 53 },
+            ["choice_kl"] = new(0.02 + (difference * difference), 0.0011, 0, items),
+            ["right_choice_log_prob"] = new(difference, error, -1.1, items),
+        },
     };
 
     private static double Wave(int block, string module) => ((block * 7) + (Array.IndexOf(Modules, module) * 5)) % 11 / 2.0;

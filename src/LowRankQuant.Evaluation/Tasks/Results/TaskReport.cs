@@ -24,6 +24,10 @@ public sealed record TaskReport
     /// <summary>What the user should know: items left out, texts cut, subjects missing.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
+    /// <summary>The files of items that the figures were made of; null where models were asked.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public TaskSource? Source { get; init; }
+
     /// <summary>The figures of a file that <c>items</c> wrote, compared item by item with those of another.</summary>
     /// <param name="items">The file.</param>
     /// <param name="against">The other; null for none.</param>

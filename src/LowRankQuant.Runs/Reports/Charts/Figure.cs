@@ -34,6 +34,9 @@ internal static class Figure
         return error is { } off && double.IsFinite(off) ? $"{text} ± {(off * 100).ToString("F2", CultureInfo.InvariantCulture)} %" : $"{text} %";
     }
 
+    /// <summary>A share of one in percent, three significant digits of it however small it is.</summary>
+    public static string SmallShare(double? share) => share is { } value && double.IsFinite(value) ? $"{Number(100 * value, 3)} %" : Number(share);
+
     /// <summary>Bits per weight.</summary>
     public static string Bits(double? bits) => bits is not { } value ? Absent : double.IsFinite(value) ? value.ToString("0.00#", CultureInfo.InvariantCulture) : "not a number";
 

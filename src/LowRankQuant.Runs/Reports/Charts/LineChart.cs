@@ -44,7 +44,7 @@ internal sealed record ChartFrame(string Title, string Along, string Up)
 /// <summary>Lines as SVG. Hovering over a point names it.</summary>
 internal static class LineChart
 {
-    private const int Left = 56, Right = 14, Top = 30, Bottom = 40, MostMarks = 40;
+    private const int Left = 56, Right = 14, Top = 30, Bottom = 40, MostMarks = 40, MostMarksOfAll = 120;
 
     /// <summary>Draws them.</summary>
     /// <param name="frame">What they are drawn on.</param>
@@ -67,7 +67,8 @@ internal static class LineChart
             : Scale.Linear(points.Select(point => point.X), Left, frame.Width - Right);
         Scale up = frame.IsLogarithmic ? Scale.Logarithmic(points.Select(point => point.Y), bottom, top) : Scale.Linear(points.Select(point => point.Y), bottom, top, frame.FromZero);
         Axes(picture, along, up, frame);
-        bool marked = drawn.Max(line => line.Points.Count) <= MostMarks;
+        // Where marks would hide whether a line is dashed, the line alone tells.
+        bool marked = drawn.Max(line => line.Points.Count) <= MostMarks && points.Length <= MostMarksOfAll;
         foreach (ChartLine line in drawn)
         {
             int series = line.Series ?? Array.IndexOf(names, line.Name);

@@ -79,12 +79,13 @@ internal sealed class Picture
     /// <summary>Draws a point in the shape of its series, as colours alone tell nothing to many; hovering over it shows a text.</summary>
     public void Point(double x, double y, int series, string? hint = null, double size = 4.5)
     {
+        string kind = $"dot s{series % 8}{(size < 2 ? " small" : "")}";
         Markup shape = (series % 4) switch
         {
-            1 => Markup.Of($"<rect x=\"{x - (0.9 * size):0.#}\" y=\"{y - (0.9 * size):0.#}\" width=\"{1.8 * size:0.#}\" height=\"{1.8 * size:0.#}\" class=\"dot s{series % 8}\">{Hint(hint)}</rect>"),
-            2 => Markup.Of($"<polygon points=\"{x:0.#},{y - (1.2 * size):0.#} {x + (1.1 * size):0.#},{y + (0.9 * size):0.#} {x - (1.1 * size):0.#},{y + (0.9 * size):0.#}\" class=\"dot s{series % 8}\">{Hint(hint)}</polygon>"),
-            3 => Markup.Of($"<polygon points=\"{x:0.#},{y - (1.3 * size):0.#} {x + (1.3 * size):0.#},{y:0.#} {x:0.#},{y + (1.3 * size):0.#} {x - (1.3 * size):0.#},{y:0.#}\" class=\"dot s{series % 8}\">{Hint(hint)}</polygon>"),
-            _ => Markup.Of($"<circle cx=\"{x:0.#}\" cy=\"{y:0.#}\" r=\"{size:0.#}\" class=\"dot s{series % 8}\">{Hint(hint)}</circle>"),
+            1 => Markup.Of($"<rect x=\"{x - (0.9 * size):0.#}\" y=\"{y - (0.9 * size):0.#}\" width=\"{1.8 * size:0.#}\" height=\"{1.8 * size:0.#}\" class=\"{kind}\">{Hint(hint)}</rect>"),
+            2 => Markup.Of($"<polygon points=\"{x:0.#},{y - (1.2 * size):0.#} {x + (1.1 * size):0.#},{y + (0.9 * size):0.#} {x - (1.1 * size):0.#},{y + (0.9 * size):0.#}\" class=\"{kind}\">{Hint(hint)}</polygon>"),
+            3 => Markup.Of($"<polygon points=\"{x:0.#},{y - (1.3 * size):0.#} {x + (1.3 * size):0.#},{y:0.#} {x:0.#},{y + (1.3 * size):0.#} {x - (1.3 * size):0.#},{y:0.#}\" class=\"{kind}\">{Hint(hint)}</polygon>"),
+            _ => Markup.Of($"<circle cx=\"{x:0.#}\" cy=\"{y:0.#}\" r=\"{size:0.#}\" class=\"{kind}\">{Hint(hint)}</circle>"),
         };
         _svg.Add(shape);
         Take(x - size - 1, y - size - 1, x + size + 1, y + size + 1);

@@ -92,10 +92,12 @@ public static class ComparisonPage
         {
             sheet.Heading(group.Title);
             NamedPoint[] points = [.. Points(group)];
+            // The floor is the original's, and so that of all.
+            EvaluationResult? floor = group.Results.Select(result => result.Report.Result).FirstOrDefault(result => result?.Depth?.Bf16Floor is not null);
             if (points.Length > 0)
             {
-                sheet.Figures(() => sheet.Figure(id => ScatterChart.Draw(new ChartFrame("KL divergence against size", "size of the file, MiB", "KL divergence, nats (logarithmic)") { Id = id, Height = 320 }, points),
-                    "Loss against size", "Lower and further left is better. Bars are one standard error; squares are round to nearest.", null));
+                sheet.Figures(() => sheet.Figure(id => ScatterChart.Draw(new ChartFrame("KL divergence against size", "size of the file, MiB", "KL divergence, nats (logarithmic)") { Id = id, Height = 320 }, points, FloorText.Level(floor)),
+                    "Loss against size", $"Lower and further left is better. Bars are one standard error; squares are round to nearest. {FloorText.Caption(floor)}", null));
             }
             sheet.Add(new Table($"Results measured on {group.Title}; ± is one standard error.", Columns, [.. Rows(group)]) { Sorts = true });
         }

@@ -14,6 +14,7 @@ internal static class DivergencePart
     {
         DivergenceDistribution all = depth.Divergence;
         sheet.Say($"{Figure.Count(all.Positions)} positions, each with two distributions over the next token: the original's and the result's.", "soft");
+        sheet.Say(FloorText.Sentence(result));
         sheet.Figures(() =>
         {
             Distribution(sheet, all, result.KlDivergence);

@@ -77,10 +77,10 @@ internal static partial class LayerPart
         columns.AddRange([new("bits per weight"), new("rank")]);
         if (alone) columns.Add(new("KL alone, nats"));
         if (outputs) columns.AddRange([new("output error, rounded"), new("output error")]);
-        if (typed) columns.Add(new("weight error"));
+        if (typed) columns.AddRange([new("weight error"), new("clipped")]);
         sheet.Heading("Every quantized layer");
         sheet.Add(new Table(
-            "Quantized layers. Errors are relative: of outputs on the calibration windows where the method works layer by layer, of weights as stored.", columns, [.. layers.Select(Row)])
+            "Quantized layers. Errors are relative: of outputs on the calibration windows where the method works layer by layer, of weights as stored. Clipped: weights beyond the ends of their grid by more than half a step.", columns, [.. layers.Select(Row)])
         { Sorts = true });
 
         Cell[] Row(LayerFigures layer)
@@ -90,7 +90,7 @@ internal static partial class LayerPart
             row.AddRange([new(Figure.Bits(layer.Bits), layer.Bits), new(Figure.Count(layer.Rank), layer.Rank)]);
             if (alone) row.Add(new(Figure.Number(layer.Loss?.KlDivergence, 3), layer.Loss?.KlDivergence));
             if (outputs) row.AddRange([new(Figure.Number(layer.Layer?.ErrorBefore, 3), layer.Layer?.ErrorBefore), new(Figure.Number(layer.Layer?.ErrorAfter, 3), layer.Layer?.ErrorAfter)]);
-            if (typed) row.Add(new(Figure.Number(layer.Tensor?.Error, 3), layer.Tensor?.Error));
+            if (typed) row.AddRange([new(Figure.Number(layer.Tensor?.Error, 3), layer.Tensor?.Error), new(Figure.SmallShare(layer.Tensor?.Clipped), layer.Tensor?.Clipped)]);
             return [.. row];
         }
     }

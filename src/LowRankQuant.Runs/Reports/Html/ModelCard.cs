@@ -63,6 +63,7 @@ public static class ModelCard
         if (report.Result is { } result)
         {
             Line($"| KL divergence from the original | {Figure.WithError(result.KlDivergence, Verdict.Error(result, "klDivergence"))} nats |");
+            Line($"| noise floor of bf16 | {FloorText.Short(result)}{(result.Depth?.Bf16Floor is null ? "" : " nats")} |");
             Line($"| same most probable token | {Figure.Percent(result.Top1Agreement, Verdict.Error(result, "top1Agreement"))} |");
             Line($"| perplexity | {Figure.WithError(result.Perplexity, Verdict.Error(result, "perplexity"))} (original: {Figure.Number(report.FullPrecision?.Perplexity)}) |");
             Line($"| measured on | {MarkdownText.Of(Path.GetFileName(report.EvaluationSource ?? ""))}, {Figure.Count(result.Tokens)} tokens |");
@@ -72,6 +73,7 @@ public static class ModelCard
             Line($"\n## Engines\n\n| engine | verdict | why |\n|---|---|---|");
             foreach (EngineReport engine in engines.Take(50)) Line($"| {MarkdownText.Of(engine.Engine)} | {MarkdownText.Of(engine.Verdict)} | {MarkdownText.Of(spell(engine.Reason))} |");
         }
+        if (report.Tasks is { } tasks) card.Append('\n').Append(TaskMarkdown.Write(tasks).TrimEnd('\n')).Append('\n');
         Line($"\n## Make it again\n\n```\n{Fenced(spell(OriginPart.Command(report)))}\n```\n");
         Line($"`report.html` beside this card shows everything that was measured, `report.json` has the same for programs, `recipe.json` what was done.");
         if (report.OutputHash is { } hash && hash.All(char.IsAsciiHexDigit)) Line($"SHA-256 of the tensors: `{hash}`.");

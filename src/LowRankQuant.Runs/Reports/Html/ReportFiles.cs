@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using LowRankQuant.Quantization.Storage;
 
@@ -9,12 +8,7 @@ public static class ReportFiles
 {
     private const long LargestReport = 64L << 20, LargestRecipe = 1L << 20;
 
-    // A report of an earlier version lacks members, which then have their usual values; a member that is there and null where none may be is damage.
-    private static readonly JsonTypeInfo<RunReport> Strict = (JsonTypeInfo<RunReport>)new JsonSerializerOptions(RunJson.Default.Options)
-    {
-        RespectNullableAnnotations = true,
-        TypeInfoResolver = RunJson.Default.WithAddedModifier(RequireNames),
-    }.GetTypeInfo(typeof(RunReport));
+    private static readonly JsonTypeInfo<RunReport> Strict = StrictJson.Of<RunReport>(RunJson.Default);
 
     /// <summary>Reads a result.</summary>
     /// <param name="path">An output folder, or its report.json.</param>
@@ -41,42 +35,8 @@ public static class ReportFiles
     /// <param name="json">The text in UTF-8.</param>
     /// <param name="file">Its name, for messages.</param>
     /// <exception cref="InvalidDataException">It is damaged.</exception>
-    public static RunReport Parse(ReadOnlySpan<byte> json, string file)
-    {
-        try
-        {
-            RefuseHoles(json);
-            return ReportDefaults.Fill(JsonSerializer.Deserialize(json, Strict) ?? throw new InvalidDataException($"{file} holds nothing."));
-        }
-        catch (JsonException failure)
-        {
-            string place = failure.Path is { Length: > 1 } at ? $" at {at}" : failure.LineNumber is { } line ? $" at line {line + 1}, column {failure.BytePositionInLine + 1}" : "";
-            throw new InvalidDataException($"{file} is no sound report{place}.", failure);
-        }
-    }
-
-    // Names and texts of the parts of a report; numbers that are missing are 0.
-    private static void RequireNames(JsonTypeInfo type)
-    {
-        if (type.Kind != JsonTypeInfoKind.Object) return;
-        foreach (JsonPropertyInfo member in type.Properties)
-        {
-            if (member.AssociatedParameter is { IsMemberInitializer: false, IsNullable: false, ParameterType.IsValueType: false }) member.IsRequired = true;
-        }
-    }
-
-    // The reader of JSON looks for null in members, not in lists and tables.
-    private static void RefuseHoles(ReadOnlySpan<byte> json)
-    {
-        var reader = new Utf8JsonReader(json);
-        Stack<bool> lists = new();
-        while (reader.Read())
-        {
-            if (reader.TokenType is JsonTokenType.StartArray or JsonTokenType.StartObject) lists.Push(reader.TokenType == JsonTokenType.StartArray);
-            else if (reader.TokenType is JsonTokenType.EndArray or JsonTokenType.EndObject) lists.Pop();
-            else if (reader.TokenType == JsonTokenType.Null && lists.TryPeek(out bool list) && list) throw new JsonException("null in a list");
-        }
-    }
+    public static RunReport Parse(ReadOnlySpan<byte> json, string file) => ReportDefaults.Fill(StrictJson.Parse(
+        json, file, Strict, "report", report => [report.Tasks, report.FullPrecision?.Tasks, report.Rtn?.Tasks, report.Result?.Tasks, report.AsStored?.Tasks]));
 
     private static string NameOf(string file)
     {

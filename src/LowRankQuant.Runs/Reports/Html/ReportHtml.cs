@@ -38,12 +38,16 @@ public static class ReportHtml
         TextPart.Write(sheet, report);
         LayerPart.Write(sheet, report);
         BlockPart.Write(sheet, report);
-        if (report.Result?.Tasks is { } tasks) TaskPart.Write(sheet, tasks);
+        TaskPart.Write(sheet, report.Tasks);
         OriginPart.Write(sheet, report, result.Recipe);
     }
 
     /// <summary>A page about parts.</summary>
-    internal static string Document(string title, string lead, Sheet sheet)
+    /// <param name="title">What it is about.</param>
+    /// <param name="lead">What stands below the title.</param>
+    /// <param name="sheet">The parts.</param>
+    /// <param name="source">Where its figures come from.</param>
+    internal static string Document(string title, string lead, Sheet sheet, string source = "report.json beside it")
     {
         string style = $"{PageFiles.Style("charts.css")}\n{PageFiles.Style("page.css")}", script = PageFiles.Style("page.js");
         var page = new Markup();
@@ -51,11 +55,11 @@ public static class ReportHtml
         page.Add($"<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">");
         page.Add($"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{Hash(style)}'; script-src 'sha256-{Hash(script)}'; base-uri 'none'; form-action 'none'\">");
         page.Add($"<title>{title}</title><style>{Markup.Own(style)}</style></head><body>");
-        page.Add($"<a class=\"skip\" href=\"#{sheet.Parts[0].Id}\">Skip to the {(sheet.Parts[0].Title is "Verdict" ? "verdict" : "comparison")}</a>");
+        page.Add($"<a class=\"skip\" href=\"#{sheet.Parts[0].Id}\">Skip to the {(sheet.Parts[0].Title is "Verdict" ? "verdict" : sheet.Parts[0].Title is "Figures" ? "figures" : "comparison")}</a>");
         page.Add($"<header><h1>{title}</h1><p class=\"soft\">{lead}</p><nav aria-label=\"Parts of the report\"><ul>");
         foreach ((string id, string name) in sheet.Parts) page.Add($"<li><a href=\"#{id}\">{name}</a></li>");
         page.Add($"</ul></nav></header><main>").Add(sheet.Body);
-        page.Add($"</main><footer><p>Made by lrq. Figures of this page are those of report.json beside it; docs/guide/report.md says how to read them.</p></footer><script>{Markup.Own(script)}</script></body></html>");
+        page.Add($"</main><footer><p>Made by lrq. Figures of this page are those of {source}; docs/guide/report.md says how to read them.</p></footer><script>{Markup.Own(script)}</script></body></html>");
         return page.ToString();
     }
 

@@ -17,8 +17,8 @@ internal static class SizePart
             NamedPoint[] points = [.. Points(report)];
             if (points.Length > 0)
             {
-                sheet.Figure(id => ScatterChart.Draw(new ChartFrame("KL divergence against size", "size of the file, MiB", "KL divergence, nats (logarithmic)") { Id = id, Height = 270 }, points),
-                    "Loss against size", "Lower and further left is better. Bars are one standard error.", null);
+                sheet.Figure(id => ScatterChart.Draw(new ChartFrame("KL divergence against size", "size of the file, MiB", "KL divergence, nats (logarithmic)") { Id = id, Height = 270 }, points, FloorText.Level(report.Result)),
+                    "Loss against size", $"Lower and further left is better. Bars are one standard error. {FloorText.Caption(report.Result)}", null);
             }
             if (Parts(report) is { Count: > 0 } parts)
             {

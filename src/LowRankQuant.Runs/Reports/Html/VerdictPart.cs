@@ -34,7 +34,7 @@ internal static class VerdictPart
         if (report.Result is { } result)
         {
             string nearest = report.Rtn?.KlDivergence is { } rtn ? $"round to nearest: {Figure.Number(rtn, 3)}" : "";
-            Tile("KL divergence, nats", Figure.Number(result.KlDivergence, 3), Join(Off(result, "klDivergence", result.KlDivergence), nearest));
+            Tile("KL divergence, nats", Figure.Number(result.KlDivergence, 3), Join(Join(Off(result, "klDivergence", result.KlDivergence), nearest), $"noise floor of bf16: {FloorText.Short(result)}"));
             Tile("Same top token", Figure.Percent(result.Top1Agreement), Join(Verdict.Error(result, "top1Agreement") is { } error ? $"± {Figure.Percent(error)}" : "", report.Rtn?.Top1Agreement is { } top ? $"round to nearest: {Figure.Percent(top)}" : ""));
             Tile("Perplexity", Figure.Number(result.Perplexity), Join(Off(result, "perplexity", result.Perplexity), report.FullPrecision?.Perplexity is { } original ? $"original: {Figure.Number(original)}" : ""));
         }
