@@ -12,8 +12,8 @@ internal sealed class BlockShelf(MemoryBudget budget) : IDisposable
     /// <param name="block">The block.</param>
     public bool TryKeep(IDecoderBlock block)
     {
-        // A weight and the sum of its gradients.
-        long bytes = 2L * sizeof(float) * block.Slots.Sum(slot => (long)slot.OutFeatures * slot.InFeatures);
+        // A weight, the codes it is made of, and the sum of its gradients.
+        long bytes = 3L * sizeof(float) * block.Slots.Sum(slot => (long)slot.OutFeatures * slot.InFeatures);
         if (!budget.TryReserve(bytes)) return false;
         _blocks.Add(block.Index, (block, bytes));
         return true;
