@@ -42,7 +42,7 @@ internal static class FamilyModels
         ["state_size"] = 14,
     };
 
-    /// <summary>Whether every method meets every family (LRQ_TESTS=all, an hour more); else some do everywhere, and each of the others with every third family.</summary>
+    /// <summary>Whether every method meets every family (LRQ_TESTS=all, an hour more); else some do everywhere, and each of the others with every seventh family.</summary>
     public static readonly bool EveryPair = Environment.GetEnvironmentVariable("LRQ_TESTS") == "all";
 
     /// <summary>A reference checkpoint of each kind that differs in how a block is put together.</summary>
