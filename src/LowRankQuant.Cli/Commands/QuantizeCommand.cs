@@ -33,9 +33,10 @@ internal sealed class QuantizeCommand(Terminal terminal, Engine engine, HubFiles
             foreach (string line in RunHeader.Lines(job.Recipe, setup.Device.Name)) narrator.Note(line);
             foreach (string note in notes) narrator.Note(note);
             report = engine.Quantize.Run(job, narrator, cancellation);
-            if (setup.Export is null && job.Redo is not null && Directory.Exists(report.Output))
+            if (job.Redo is not null)
             {
-                foreach (string old in Directory.EnumerateFiles(report.Output, "*.gguf").Order(StringComparer.Ordinal)) narrator.Warn($"{old} has the weights of before; --to gguf writes it again.");
+                foreach ((string container, string old) in ResultExport.Earlier(report.Output).Where(earlier => earlier.Path != setup.Export?.Path))
+                    narrator.Warn($"{old} has the weights of before; --to {container} writes it again.");
             }
             if (setup.Export is { } export)
             {

@@ -40,6 +40,12 @@ internal sealed class ResultExport
         return new ResultExport(exporter, System.IO.Path.Combine(folder, exporter.WritesFile ? $"{NameOf(model)}.{exporter.Name}" : exporter.Name));
     }
 
+    /// <summary>What earlier sessions wrote beside a result, by the name of the container.</summary>
+    /// <param name="folder">The output folder.</param>
+    public static IEnumerable<(string Container, string Path)> Earlier(string folder) => !Directory.Exists(folder) ? [] : ResultContainers.All.Select(container => container.Key)
+        .SelectMany(name => Exporters.Find(name)!.WritesFile ? Directory.EnumerateFiles(folder, $"*.{name}") : Directory.EnumerateDirectories(folder, name), (name, path) => (name, path))
+        .OrderBy(earlier => earlier.path, StringComparer.Ordinal);
+
     /// <summary>What keeps the container from holding any quantization of a model, a sentence each: said before the work begins.</summary>
     public IEnumerable<string> Obstacles(ICheckpoint original) => _exporter.FindObstacles(original, _options).Select(obstacle => $"--to {_exporter.Name}: {obstacle}");
 

@@ -7,8 +7,6 @@ namespace LowRankQuant.Cli.Options;
 /// <summary>On what errors of block outputs are measured.</summary>
 internal sealed class BlockErrorOptions
 {
-    private static readonly char[] Wildcards = ['*', '?', '['];
-
     private readonly Option<string[]?> _texts = new("--rmse-text")
     {
         HelpName = "TEXT",
@@ -33,7 +31,7 @@ internal sealed class BlockErrorOptions
         var request = new BlockErrorRequest([.. names.Select(TextInput.FromString)], reader.Int(_windows, 1));
         problems.AddRange(reader.Problems);
         foreach (string name in names) TextArguments.CheckMeasured(name, joinRows: false, _texts.Name, problems);
-        problems.AddRange(names.Where(name => !Path.Exists(name) && !TextArguments.IsFetched(name) && name.IndexOfAny(Wildcards) < 0).Select(name => $"{_texts.Name} {name}: there is no such file; name a text."));
+        problems.AddRange(names.Where(name => !Path.Exists(name) && !TextArguments.IsFetched(name) && name.AsSpan().IndexOfAny('*', '?') < 0).Select(name => $"{_texts.Name} {name}: there is no such file; name a text."));
         return request;
     }
 }

@@ -282,7 +282,9 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
         }
         if (request is not { Scheme: null, Grid: null, Granularity: null, Symmetric: null, Zeros: null, LayerRules: [] }) return request with { Target = engine };
         request = request with { Target = engine, OnMisfit = request.OnMisfit ?? MisfitRule.Nearest };
-        bool fills = engine == LowRankQuant.Quantization.Targets.Target.LlamaCpp && (request.Bits ?? RecipeResolver.UsualBits) is 4 or 5 or 8 && RecipeResolver.MethodOf(catalog, request).Budget(new OptionValues(request.Options, RecipeResolver.MethodOf(catalog, request).Options, [])) is null;
+        QuantizationMethod method = RecipeResolver.MethodOf(catalog, request);
+        bool fills = engine == LowRankQuant.Quantization.Targets.Target.LlamaCpp && (request.Bits ?? RecipeResolver.UsualBits) is 4 or 5 or 8
+            && method.Budget(new OptionValues(request.Options, method.Options, [])) is null;
         return fills ? request with { Granularity = Granularity.Group, GroupSize = GgufGroup, Symmetric = true } : request;
     }
 

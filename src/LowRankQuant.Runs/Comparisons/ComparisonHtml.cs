@@ -31,7 +31,7 @@ public static class ComparisonHtml
     private static void Figures(Sheet sheet, IReadOnlyList<CellResult> cells)
     {
         if (cells.Select(cell => cell.Source).OfType<string>().Distinct().ToArray() is [var one]) sheet.Say($"Measured on {Sheet.Bound(one, 200)}.", "soft");
-        if (ComparisonTable.DataNote(cells) is { Length: > 0 } note) sheet.Say(note.Replace("**", "", StringComparison.Ordinal));
+        if (ComparisonTable.DataNote(cells) is { Length: > 0 } note) sheet.Say(note);
         sheet.Figures(() =>
         {
             Against(sheet, cells, "KL divergence", "KL divergence from the original, nats", cell => cell.Result?.KlDivergence);

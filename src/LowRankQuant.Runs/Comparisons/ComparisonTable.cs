@@ -42,12 +42,12 @@ public static class ComparisonTable
         return page.ToString();
     }
 
-    /// <summary>Whether all methods look at the same text, as a sentence of Markdown; empty where none looks at any.</summary>
+    /// <summary>Whether all methods look at the same text, as a sentence; empty where none looks at any.</summary>
     internal static string DataNote(IReadOnlyList<CellResult> cells) => cells.Select(cell => cell.CalibrationHash).OfType<string>().Distinct().Count() switch
     {
         0 => "",
         1 => "All methods that look at text look at the same windows.",
-        _ => "**Not all methods look at the same windows**: see their tokens.",
+        _ => "Not all methods look at the same windows: see their tokens.",
     };
 
     /// <summary>The figures as JSON.</summary>

@@ -29,7 +29,7 @@ internal sealed class AwqTransform(AwqOptions options) : IBlockTransform
         IDecoderBlock block = context.Block;
         ActivationStream inputs = context.Inputs ?? throw new TransformException("AWQ looks at the inputs of blocks, and there are none; give calibration texts.");
         Scheme scheme = context.Scheme ?? throw new TransformException("AWQ rounds weights as they will be rounded, and nothing says how.");
-        IReadOnlyList<AwqChoice> choices = new AwqSearch(block, inputs, context.LookedAt with { Count = context.Windows ?? inputs.Windows }, scheme, options, context.Cancellation).Find(SitesOf(block));
+        IReadOnlyList<AwqChoice> choices = new AwqSearch(block, inputs, context.LookedAt, scheme, options, context.Cancellation).Find(SitesOf(block));
         var state = choices.ToDictionary(choice => SiteInputs.KeyOf(choice.Site), choice => (float[])choice.Factors.Clone(), StringComparer.Ordinal);
         foreach (AwqChoice choice in choices) choice.Site.Fold(choice.Factors);
         return new BlockTransformResult
