@@ -78,6 +78,7 @@ public static class PlanRun
             StatisticsBytes = memory?.StatisticsBeside is > 0 and var statistics ? statistics : null,
             ActivationBytes = memory?.StreamBytes,
             ActivationBytesInMemory = memory is null ? null : Math.Min(memory.StreamBytes, memory.ActivationBytes),
+            KeptBlockBytes = memory?.KeptBytes is > 0 and var kept ? kept : null,
             DiskBytes = disk?.Bytes,
             BlockSeconds = time?.Seconds,
             TimedPeakBytes = timedPeak,

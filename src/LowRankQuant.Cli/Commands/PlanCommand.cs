@@ -67,6 +67,7 @@ internal sealed class PlanCommand(Terminal terminal, Engine engine, HubFiles hub
         Add("peak memory while a block was timed", plan.TimedPeakBytes is not null, () => Format.Bytes(plan.TimedPeakBytes));
         Add("more statistics of inputs", plan.StatisticsBytes is not null, () => Format.Bytes(plan.StatisticsBytes));
         Add("activations", plan.ActivationBytes > 0, () => $"{Format.Bytes(plan.ActivationBytes)}, {Format.Bytes(plan.ActivationBytesInMemory)} of them in memory");
+        Add("blocks that tuning keeps", plan.KeptBlockBytes is not null, () => Format.Bytes(plan.KeptBlockBytes));
         Add("disk", plan.DiskBytes is not null, () => Format.Bytes(plan.DiskBytes));
         Add("time of a block, estimated", plan.BlockSeconds is not null, () => Format.Duration(plan.BlockSeconds!.Value));
         foreach (TimedStage stage in plan.Stages) sums.Add($"time of {stage.Name}", Format.Duration(stage.Seconds));

@@ -8,12 +8,14 @@ internal sealed class BlockShelf(MemoryBudget budget) : IDisposable
 {
     private readonly Dictionary<int, (IDecoderBlock Block, long Bytes)> _blocks = [];
 
+    /// <summary>What keeping so many weights takes: each of them, the code it is made of, and the sum of its gradients.</summary>
+    public static long BytesOf(long weights) => 3 * sizeof(float) * weights;
+
     /// <summary>Keeps a block, which is the shelf's from then on; false where there is no room, and it stays the caller's.</summary>
     /// <param name="block">The block.</param>
     public bool TryKeep(IDecoderBlock block)
     {
-        // A weight, the codes it is made of, and the sum of its gradients.
-        long bytes = 3L * sizeof(float) * block.Slots.Sum(slot => (long)slot.OutFeatures * slot.InFeatures);
+        long bytes = BytesOf(block.Slots.Sum(slot => (long)slot.OutFeatures * slot.InFeatures));
         if (!budget.TryReserve(bytes)) return false;
         _blocks.Add(block.Index, (block, bytes));
         return true;

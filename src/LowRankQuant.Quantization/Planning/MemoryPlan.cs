@@ -25,6 +25,9 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
     /// <summary>The part of it that is not in <see cref="FixedBytes"/>.</summary>
     public long StatisticsBeside { get; init; }
 
+    /// <summary>What blocks that tuning keeps from the forward pass of a step to its backward pass take of <see cref="ActivationBytes"/>; 0 where nothing is tuned.</summary>
+    public long KeptBytes { get; init; }
+
     /// <summary>Plans a run.</summary>
     /// <param name="config">Sizes of the model.</param>
     /// <param name="layout">Its linears.</param>
@@ -39,6 +42,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
             Paging = plans.Max(plan => plan.Paging),
             StatisticsBytes = plans.Max(plan => plan.StatisticsBytes),
             StatisticsBeside = plans.Max(plan => plan.StatisticsBeside),
+            KeptBytes = plans.Max(plan => plan.KeptBytes),
         };
     }
 
@@ -52,7 +56,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         WeightPaging paging = WeightPaging.None;
         long fixedBytes = ProcessBytes + Math.Max(block.Whole(), embedding);
         long streams = calibrates ? (method.NeedsFullPrecisionInput ? 3L : 2L) * (recipe.Samples + recipe.HeldOut) * recipe.SequenceLength * config.HiddenSize * 4 : 0;
-        long budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
+        long kept = 0, budget = memory ?? (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3);
         if (recipe.Tuning is { } tuning)
         {
             TuningMemory needs = TuningMemory.For(config, layout, recipe, tuning);
@@ -63,6 +67,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
                 throw new OutOfBudgetException($"Tuning the whole model needs about {Text(whole)} and the memory budget is {Text(budget)}; give more with `memory`, {(tuning.CodeRate is > 0 ? "leave codes as they are with `tune.code_rate` 0, " : "")}or leave it out with `tune.steps` 0.");
             fixedBytes = Math.Max(fixedBytes, whole);
             streams = Math.Max(streams, needs.StreamBytes);
+            kept = needs.KeptBytes;
         }
         while (fixedBytes + block.ExpertStatistics() > budget && block.WholeOnly is null && paging < WeightPaging.Linears)
         {
@@ -74,7 +79,13 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
         if (experts > 0) experts = Math.Max(experts, Math.Min(rest / 2, ExpertPool.MostBytes));
         // Of inputs that all tokens share, those of one site are part of the block's work.
         long more = block.HasExperts ? 0 : Math.Min((rest - experts) / 2, block.AllStatistics() - block.LeastStatistics());
-        return new MemoryPlan(fixedBytes, rest - experts - more, streams) { Paging = paging, StatisticsBytes = Math.Max(experts, block.LeastStatistics() + more), StatisticsBeside = experts + more };
+        return new MemoryPlan(fixedBytes, rest - experts - more, streams)
+        {
+            Paging = paging,
+            StatisticsBytes = Math.Max(experts, block.LeastStatistics() + more),
+            StatisticsBeside = experts + more,
+            KeptBytes = Math.Clamp(rest - experts - more - streams, 0, kept),
+        };
     }
 
     // Embedding or head while it is quantized: floats twice (as it was, as it is read back), codes; and some rows of a head in double precision.
@@ -90,7 +101,7 @@ public sealed record MemoryPlan(long FixedBytes, long ActivationBytes, long Stre
     public string Describe()
     {
         string block = $"memory: about {Text(FixedBytes)} {(Paging != WeightPaging.None ? $"for a block, {PagingNames.Of(Paging)}" : StreamBytes == 0 ? "at most" : "for a block")}";
-        string statistics = StatisticsBeside == 0 ? "" : $", {Text(StatisticsBeside)} for more statistics of inputs";
+        string statistics = (StatisticsBeside == 0 ? "" : $", {Text(StatisticsBeside)} for more statistics of inputs") + (KeptBytes == 0 ? "" : $", {Text(KeptBytes)} for blocks that tuning keeps in memory");
         if (StreamBytes == 0) return block + statistics;
         return $"{block}{statistics}, {Text(StreamBytes)} of activations {(StreamBytes <= ActivationBytes ? "in memory" : $"of which {Text(ActivationBytes)} in memory, the rest on disk")}";
     }

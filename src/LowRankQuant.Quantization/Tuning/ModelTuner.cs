@@ -46,6 +46,8 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
     {
         TuningRecipe options = recipe.Tuning ?? throw new InvalidOperationException("The recipe has no tuning.");
         using ParameterArena arena = CreateArena(out TunedLinear?[][] linears);
+        // What blocks were learned with, and what codes began as.
+        model.Trim();
         try
         {
             using var loss = new TuningLoss(
@@ -116,12 +118,13 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
             Report(model.Config.Layers + step + 1);
             if ((step + 1) % Math.Max(1, options.Steps / Checks) != 0 && step + 1 != options.Steps) continue;
             double measured = Measure();
+            if (measured < state.Best) arena.Keep();
             state = measured < state.Best
-                ? state with { Step = step + 1, Best = measured, BestStep = step + 1, BestValues = arena.Values.ToArray() }
+                ? state with { Step = step + 1, Best = measured, BestStep = step + 1 }
                 : state with { Step = step + 1 };
             state.Write(folder.TuningStateFile, arena);
         }
-        arena.Values.CopyFrom(state.BestValues);
+        arena.Restore();
         if (state.BestStep == 0) warning ??= "tuning made the model no better than its blocks were: they are as the method made them; more `samples` or a smaller `tune.rate` may help.";
         return new TuningReport(
             state.Step, state.BestStep, heldOut > 0 ? "held-out calibration windows" : "training windows", state.Before, state.Best, warning);
@@ -129,7 +132,8 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         TuningState Begin()
         {
             double before = Measure();
-            return new TuningState(0, before, before, 0, arena.Values.ToArray());
+            arena.Keep();
+            return new TuningState(0, before, before, 0);
         }
 
         double Measure() => heldOut > 0 ? loss.Mean(training, heldOut, cancellation) : loss.Mean(0, Math.Min(training, MeasuredWindows), cancellation);

@@ -57,19 +57,21 @@ internal sealed class TunedLinear : IDisposable
     /// it is changed.
     /// </summary>
     /// <param name="weight">The weight.</param>
-    /// <param name="original">The weight in full precision, [outFeatures, inFeatures].</param>
+    /// <param name="original">The weight in full precision, [outFeatures, inFeatures]; overwritten.</param>
     /// <param name="arena">Holds what is learned.</param>
     public void LearnCodes(UniformWeight weight, float[] original, ParameterArena arena)
     {
-        float[] start = new float[weight.Codes.Length], branch = new float[start.Length];
+        // What the branch holds is not the codes' to hold.
+        float[]? branch = weight.Branch is null ? null : new float[original.Length];
         weight.Branch?.AddTo(branch);
         _zeros = ZerosOf(weight);
         _maxCode = weight.Grid.MaxCode;
+        float[] start = original;
         int size = start.Length / Math.Max(1, _zeros.Length);
         for (int i = 0; i < start.Length; i++)
         {
             (float step, float zero) = (weight.Scales[i / size], _zeros[i / size]);
-            float value = step == 0 ? weight.Codes[i] - zero : (original[i] - branch[i]) / step;
+            float value = step == 0 ? weight.Codes[i] - zero : (original[i] - (branch?[i] ?? 0)) / step;
             start[i] = Math.Clamp(LayerStart.IntoCell(value, weight.Codes[i], zero, _maxCode) + zero, -CellEnd, _maxCode + CellEnd);
         }
         _codes = arena.TakeBounded(start, -CellEnd, _maxCode + CellEnd, weight.OutFeatures, weight.InFeatures);

@@ -66,6 +66,9 @@ public sealed record PlanReport
     /// <summary>How much of the activations fits the memory budget; the rest goes to disk.</summary>
     public long? ActivationBytesInMemory { get; init; }
 
+    /// <summary>Memory of blocks that tuning keeps from the forward pass of a step to its backward pass; null where it keeps none.</summary>
+    public long? KeptBlockBytes { get; init; }
+
     /// <summary>Bytes that the run writes at most.</summary>
     public long? DiskBytes { get; init; }
 

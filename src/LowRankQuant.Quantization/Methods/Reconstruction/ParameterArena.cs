@@ -12,6 +12,7 @@ internal sealed class ParameterArena : IDisposable
     private readonly Tensor _gradients;
     private readonly Tensor _firstMoment;
     private readonly Tensor _secondMoment;
+    private Tensor? _kept;
     private readonly List<Variable> _variables = [];
     private readonly List<(Variable Variable, float Low, float High)> _bounded = [];
     private long _used;
@@ -137,6 +138,15 @@ internal sealed class ParameterArena : IDisposable
         Epsilon = 1e-8f,
     });
 
+    /// <summary>The values that <see cref="Keep"/> set aside, shaped as the values; zeros before.</summary>
+    public Tensor Kept => _kept ??= Device.Zeros(_values.Shape);
+
+    /// <summary>Sets the values as they are now aside, in place of what was set aside before.</summary>
+    public void Keep() => Device.Kernels.Copy(_values, Kept);
+
+    /// <summary>Takes back what <see cref="Keep"/> set aside.</summary>
+    public void Restore() => Device.Kernels.Copy(Kept, _values);
+
     /// <summary>Multiplies all gradients.</summary>
     public void ScaleGradients(double factor) => Device.Kernels.Scale(_gradients, (float)factor, _gradients);
 
@@ -152,5 +162,6 @@ internal sealed class ParameterArena : IDisposable
         _gradients.Dispose();
         _firstMoment.Dispose();
         _secondMoment.Dispose();
+        _kept?.Dispose();
     }
 }

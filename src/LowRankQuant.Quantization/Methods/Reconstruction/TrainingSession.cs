@@ -43,7 +43,7 @@ internal sealed class TrainingSession(
         var order = new WindowOrder(streams.TrainingWindows, options.Batch, Seeds.Order(context.Seed, context.Block.Index));
         bool keepBest = options.KeepBest && streams.HeldOutWindows > 0, keepBestStep = !keepBest && options.KeepBestStep;
         double atStart = MeasuredLoss(), best = atStart;
-        float[]? bestValues = keepBest ? arena.Values.ToArray() : null;
+        if (keepBest) arena.Keep();
         int bestIteration = 0;
         double bestStep = double.PositiveInfinity;
         for (int i = 0; i < options.Iterations; i++)
@@ -59,24 +59,24 @@ internal sealed class TrainingSession(
             if (!(heldOut < best)) continue;
             best = heldOut;
             bestIteration = i + 1;
-            bestValues = arena.Values.ToArray();
+            arena.Keep();
         }
         if (keepBestStep && options.Iterations > 0)
         {
-            arena.Values.CopyFrom(bestValues!);
+            arena.Restore();
             return AcceptsEnd(atStart, MeasuredLoss(), rate) ? bestIteration : null;
         }
         // The last check of the best iterate was at the end; without one the end is measured here. Worse than the start is a divergence.
         if (!keepBest) return options.Iterations == 0 || AcceptsEnd(atStart, MeasuredLoss(), rate) ? options.Iterations : null;
         if (bestIteration == 0 && options.Iterations > 0) return null;
-        arena.Values.CopyFrom(bestValues!);
+        arena.Restore();
         return bestIteration;
 
         void KeepStep(int step, double loss)
         {
             if (!(loss < bestStep)) return;
             (bestStep, bestIteration) = (loss, step);
-            bestValues = arena.Values.ToArray();
+            arena.Keep();
         }
     }
 

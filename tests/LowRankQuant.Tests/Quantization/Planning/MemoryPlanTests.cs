@@ -41,6 +41,21 @@ public sealed class MemoryPlanTests : IDisposable
         MemoryPlan Plan(string name) => _demo.Memory(_demo.Recipe("w8a8", name));
     }
 
+    /// <summary>Blocks are kept by a step of tuning in what activations leave of the budget, and the plan says so.</summary>
+    [Fact]
+    public void BlocksThatTuningKeepsTakeWhatActivationsLeave()
+    {
+        Recipe tuned = _demo.Recipe(new RecipeRequest { Bits = 3, GroupSize = 0, Method = "flexround", TuneSteps = 4, TuneCodeRate = 0.02 });
+        long weights = _demo.Model.Layout.Modules.Sum(module => (long)module.OutFeatures * module.InFeatures);
+        MemoryPlan roomy = _demo.Memory(tuned), tight = Plan(roomy.FixedBytes + roomy.StreamBytes + 1000), none = Plan(roomy.FixedBytes);
+        Assert.Equal((12 * weights, 1000, 0), (roomy.KeptBytes, tight.KeptBytes, none.KeptBytes));
+        Assert.Contains("for blocks that tuning keeps in memory", roomy.Describe(), StringComparison.Ordinal);
+        Assert.DoesNotContain("tuning", none.Describe(), StringComparison.Ordinal);
+        Assert.Equal(0, _demo.Memory(tuned with { Tuning = null }).KeptBytes);
+
+        MemoryPlan Plan(long memory) => MemoryPlan.For(_demo.Model.Config, _demo.Model.Layout, tuned, memory);
+    }
+
     /// <summary>A step with quantizers inside takes the copies that they leave on its tape, and the plan says how many.</summary>
     [Theory]
     [InlineData("w8a8")]
