@@ -248,11 +248,16 @@ public sealed class QuantizeRun : IQuantizeRun
         QuantizeJob job, CalibrationSet? calibration, MemoryBudget activations, RunFolder folder, CompressedBlockStore store, IRunObserver observer,
         CancellationToken cancellation)
     {
-        if (job.Recipe.Tuning is null) return null;
+        if (job.Recipe.Tuning is not { } tuning) return null;
         if (folder.ReadTuning() is { } done) return done;
         observer.Stage(RunStage.Tuning);
         using IDisposable precision = job.Model.Device.With(job.Recipe.Precision);
-        var tuner = new ModelTuner(job.Model, job.Recipe, folder, store) { Blocks = index => new PreparedModel(job.Model, job.Recipe, folder).Reload(index).Installed(), Progress = (done, all) => observer.Progress(done, all) };
+        var tuner = new ModelTuner(job.Model, job.Recipe, folder, store)
+        {
+            Blocks = index => new PreparedModel(job.Model, job.Recipe, folder).Reload(index).Installed(),
+            Progress = (done, all) => observer.Progress(done, all),
+            Checked = (step, divergence) => observer.Note(string.Create(CultureInfo.InvariantCulture, $"  step {step} of {tuning.Steps}: KL divergence {divergence:G4}")),
+        };
         TuningReport report = tuner.Run(calibration ?? throw new ArgumentException("Tuning needs calibration.", nameof(calibration)), activations, cancellation);
         observer.Note(string.Create(CultureInfo.InvariantCulture, $"tuned: KL divergence {report.Before:G4} -> {report.After:G4} on {report.Measured}, step {report.KeptStep} of {report.Steps} kept"));
         return report;

@@ -35,6 +35,9 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
     /// <summary>Told what is done and what there is in all: blocks through which the full-precision model was asked, then steps.</summary>
     public Action<int, int>? Progress { get; init; }
 
+    /// <summary>Told the steps made and the loss measured then, at every check and before the first step.</summary>
+    public Action<int, double>? Checked { get; init; }
+
     /// <summary>Gives a block before it is quantized, with its transforms and quantizers; the source's unless somebody says.</summary>
     public Func<int, IDecoderBlock>? Blocks { get; init; }
 
@@ -118,6 +121,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
             Report(model.Config.Layers + step + 1);
             if ((step + 1) % Math.Max(1, options.Steps / Checks) != 0 && step + 1 != options.Steps) continue;
             double measured = Measure();
+            Checked?.Invoke(step + 1, measured);
             if (measured < state.Best) arena.Keep();
             state = measured < state.Best
                 ? state with { Step = step + 1, Best = measured, BestStep = step + 1 }
@@ -132,6 +136,7 @@ public sealed class ModelTuner(CausalModel model, Recipe recipe, RunFolder folde
         TuningState Begin()
         {
             double before = Measure();
+            Checked?.Invoke(0, before);
             arena.Keep();
             return new TuningState(0, before, before, 0);
         }
