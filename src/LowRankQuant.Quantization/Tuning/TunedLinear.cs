@@ -15,6 +15,10 @@ internal sealed class TunedLinear : IDisposable
     // Numbers stay within the cells of the first and the last code: a gradient always reaches them, and none runs off.
     private const float CellEnd = 0.49f;
 
+    // The part of its distance from the middle of its cell that a weight keeps where its code begins. With less, those whose two codes are about equally good take many steps to
+    // change; with all of it they change with the first gradients' noise (docs/results/lrq-plus.md).
+    private const float Depth = 0.8f;
+
     private readonly Variable _relative;
     private readonly float[] _first;
     private readonly LearnedBranch? _branch;
@@ -72,7 +76,7 @@ internal sealed class TunedLinear : IDisposable
         {
             (float step, float zero) = (weight.Scales[i / size], _zeros[i / size]);
             float value = step == 0 ? weight.Codes[i] - zero : (original[i] - (branch?[i] ?? 0)) / step;
-            start[i] = Math.Clamp(LayerStart.IntoCell(value, weight.Codes[i], zero, _maxCode) + zero, -CellEnd, _maxCode + CellEnd);
+            start[i] = Math.Clamp(LayerStart.IntoCell(value, weight.Codes[i], zero, _maxCode, Depth) + zero, -CellEnd, _maxCode + CellEnd);
         }
         _codes = arena.TakeBounded(start, -CellEnd, _maxCode + CellEnd, weight.OutFeatures, weight.InFeatures);
     }

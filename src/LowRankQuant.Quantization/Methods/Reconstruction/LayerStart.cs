@@ -12,7 +12,7 @@ internal sealed record LayerStart(WeightGrid Grid, FittedGrid Fit)
 {
     // Values keep this part of their distance from the middle of their cell. With all of it so many lie close to a border that the first steps change
     // codes at random, and what the other method gained is lost before it can be improved on (docs/results/LOG.md).
-    private const float Depth = 0.5f;
+    internal const float Depth = 0.5f;
 
     /// <summary>What is rounded, [outFeatures, inFeatures]; null for the slot's own weight.</summary>
     public float[]? Residual { get; init; }
@@ -43,21 +43,21 @@ internal sealed record LayerStart(WeightGrid Grid, FittedGrid Fit)
         for (int i = 0; i < residual.Length; i++)
         {
             float step = steps[i / size];
-            residual[i] = step * IntoCell((weight[i] - branch[i]) / step, codes[i], zeros[i / size], stored.Grid.MaxCode);
+            residual[i] = step * IntoCell((weight[i] - branch[i]) / step, codes[i], zeros[i / size], stored.Grid.MaxCode, Depth);
         }
         return new LayerStart(stored.Grid, fit) { Residual = residual, Branch = stored.Branch };
     }
 
     /// <summary>
     /// A value in steps that rounds to a code: one outside the code's cell is reflected at the cell's border, no further than its middle, and all keep
-    /// <see cref="Depth"/> of their distance from the middle. Cells at the ends of the grid are open, and values there stay.
+    /// <paramref name="depth"/> of their distance from the middle. Cells at the ends of the grid are open, and values there stay.
     /// </summary>
-    internal static float IntoCell(float value, int code, float zero, int maxCode)
+    internal static float IntoCell(float value, int code, float zero, int maxCode, float depth)
     {
         const float half = 0.5f;
         float distance = value - code + zero;
         if ((code == 0 && distance < 0) || (code == maxCode && distance > 0)) return value;
         float reflected = Math.Abs(distance) <= half ? Math.Abs(distance) : Math.Max(0, (2 * half) - Math.Abs(distance));
-        return code - zero + (Depth * MathF.CopySign(reflected, distance));
+        return code - zero + (depth * MathF.CopySign(reflected, distance));
     }
 }

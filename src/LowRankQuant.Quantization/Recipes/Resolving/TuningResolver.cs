@@ -15,9 +15,9 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
     // Scales and branches are many: the statistics of 64 windows suffice to fit layers, but a model tuned on them over-fits (docs/results/flrq.md).
     private const int DefaultSamples = 256;
 
-    // Where nobody asks, codes of larger models stay: each takes floats for itself, its gradient, two moments, the best so far and the state that is saved.
+    // Where nobody asks, codes of larger models stay: each takes floats for itself, its gradient, two moments and the best so far.
     private const long MostCodes = 1_000_000_000;
-    private const int CodeFloats = 6;
+    private const int CodeFloats = 5;
 
     /// <summary>First rates by code width: the row with the largest width not above that of the model. Smaller errors want smaller steps.</summary>
     private static readonly (int Bits, double Rate)[] Rates = [(4, 1e-3), (3, 2e-3), (2, 4e-3)];

@@ -48,11 +48,11 @@ public sealed class ResidualTests : IDisposable
     [InlineData(-1.9f, 0, 3, 7)]
     public void AValueIsBroughtIntoItsCodesCell(float value, int code, int zero, int maxCode)
     {
-        float inside = LayerStart.IntoCell(value, code, zero, maxCode), middle = code - zero;
+        float inside = LayerStart.IntoCell(value, code, zero, maxCode, LayerStart.Depth), middle = code - zero;
         Assert.Equal(code, (int)Math.Clamp(MathF.Round(inside) + zero, 0, maxCode));
         // On the same side of the middle, and nearer to its border than a value that lies deeper.
         Assert.True((inside - middle) * (value - middle) >= 0);
-        float deeper = LayerStart.IntoCell(middle + (0.9f * Math.Clamp(value - middle, -0.5f, 0.5f)), code, zero, maxCode);
+        float deeper = LayerStart.IntoCell(middle + (0.9f * Math.Clamp(value - middle, -0.5f, 0.5f)), code, zero, maxCode, LayerStart.Depth);
         if (Math.Abs(value - middle) <= 0.5f) Assert.True(Math.Abs(deeper - middle) < Math.Abs(inside - middle));
     }
 
