@@ -259,6 +259,8 @@ public sealed class QuantizeRun : IQuantizeRun
             Checked = (step, divergence) => observer.Note(string.Create(CultureInfo.InvariantCulture, $"  step {step} of {tuning.Steps}: KL divergence {divergence:G4}")),
         };
         TuningReport report = tuner.Run(calibration ?? throw new ArgumentException("Tuning needs calibration.", nameof(calibration)), activations, cancellation);
+        // What was learned is as large as the model where codes were.
+        job.Model.Trim();
         observer.Note(string.Create(CultureInfo.InvariantCulture, $"tuned: KL divergence {report.Before:G4} -> {report.After:G4} on {report.Measured}, step {report.KeptStep} of {report.Steps} kept"));
         return report;
     }
