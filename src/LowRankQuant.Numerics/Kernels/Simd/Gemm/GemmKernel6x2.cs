@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using LowRankQuant.Numerics.Kernels.Simd.Vectors;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 /// <summary>A tile of 6 rows and two vectors, for processors with 16 registers (AVX2, SSE; NEON has more): 12 of them hold sums.</summary>
 internal readonly unsafe struct GemmKernel6x2<V> : IGemmKernel

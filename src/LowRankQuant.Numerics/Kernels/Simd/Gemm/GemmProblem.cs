@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 /// <summary>The operands of one product c = op(a) op(b), or c += op(a) op(b); see <see cref="IGemm"/>.</summary>
 internal unsafe struct GemmProblem

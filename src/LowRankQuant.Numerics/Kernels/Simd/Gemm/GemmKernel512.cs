@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 /// <summary>8 x 48 tile: 24 of the 32 registers hold sums, so 11 loads feed 24 multiply-adds.</summary>
 internal readonly unsafe struct GemmKernel512 : IGemmKernel

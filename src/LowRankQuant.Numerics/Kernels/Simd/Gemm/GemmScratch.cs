@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 /// <summary>Native buffers of one size that are lent out and used again; as many exist as were in use at the same time.</summary>
 internal sealed unsafe class GemmScratch(long length)

@@ -1,3 +1,4 @@
+using LowRankQuant.Numerics.Kernels.Simd.Functions;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Numerics.Kernels.Simd;

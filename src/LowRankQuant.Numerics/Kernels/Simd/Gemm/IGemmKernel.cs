@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 /// <summary>The innermost product: one tile of c in registers, from a panel of a and a panel of b.</summary>
 internal unsafe interface IGemmKernel

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using LowRankQuant.Numerics.Kernels.Simd.Vectors;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Functions;
 
 /// <summary>A function with constants on vectors.</summary>
 internal interface ICurve

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
+using LowRankQuant.Numerics.Kernels.Simd.Functions;
 
 namespace LowRankQuant.Numerics.Kernels.Simd;
 

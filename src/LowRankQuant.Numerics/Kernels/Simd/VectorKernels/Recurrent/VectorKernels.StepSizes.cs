@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using LowRankQuant.Numerics.Kernels.Simd.Functions;
 
 namespace LowRankQuant.Numerics.Kernels.Simd;
 

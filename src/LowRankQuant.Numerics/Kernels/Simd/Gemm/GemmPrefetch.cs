@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 /// <summary>Asks for a tile of c while its sums are still being formed: it is written at the end, when nothing is left to hide a wait.</summary>
 internal static unsafe class GemmPrefetch

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using LowRankQuant.Numerics.Kernels.Simd.Vectors;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Functions;
 
 /// <summary>
 /// Elementary functions on vectors. The polynomials were fitted at Chebyshev nodes for this file; the errors named are the largest ones found.

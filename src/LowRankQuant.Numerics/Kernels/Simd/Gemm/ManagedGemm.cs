@@ -2,7 +2,7 @@ using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using LowRankQuant.Numerics.Kernels.Simd.Vectors;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 /// <summary>Matrix products in managed vector code, with the widest vectors that the processor has.</summary>
 internal sealed unsafe class ManagedGemm : IGemm

@@ -1,6 +1,6 @@
 using LowRankQuant.Numerics.Kernels.Simd.Vectors;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 /// <summary>Blocked products with one tile kernel; <see cref="GemmDriver{TKernel}"/> is the implementation.</summary>
 internal abstract class GemmDriver

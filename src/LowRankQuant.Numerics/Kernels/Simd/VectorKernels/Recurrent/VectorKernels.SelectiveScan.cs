@@ -1,3 +1,5 @@
+using LowRankQuant.Numerics.Kernels.Simd.Functions;
+
 namespace LowRankQuant.Numerics.Kernels.Simd;
 
 /// <summary>

@@ -1,3 +1,5 @@
+using LowRankQuant.Numerics.Kernels.Simd.Functions;
+
 namespace LowRankQuant.Numerics.Kernels.Simd;
 
 /// <summary>Functions with constants, the gate of gpt-oss, products by elements and by rows.</summary>

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace LowRankQuant.Numerics.Kernels.Simd;
+namespace LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 /// <summary>4 x 2 tile without vectors, for processors (or runtime settings) that have none.</summary>
 internal readonly unsafe struct GemmKernelScalar : IGemmKernel
