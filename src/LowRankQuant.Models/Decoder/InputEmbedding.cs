@@ -1,6 +1,9 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Pointwise;
+using LowRankQuant.Numerics.Autograd.Products;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 
 namespace LowRankQuant.Models.Decoder;
 

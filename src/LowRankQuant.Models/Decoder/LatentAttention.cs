@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Pointwise;
 
 namespace LowRankQuant.Models.Decoder;
 

@@ -1,5 +1,8 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Pointwise;
+using LowRankQuant.Numerics.Autograd.Products;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 
 namespace LowRankQuant.Models.Decoder;
 

@@ -1,5 +1,5 @@
 using LowRankQuant.Numerics;
-using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Sequences;
 
 namespace LowRankQuant.Models.Decoder;
 

@@ -4,6 +4,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.Kernels;

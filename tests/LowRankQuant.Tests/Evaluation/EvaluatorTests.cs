@@ -9,6 +9,7 @@ using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Pointwise;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 

@@ -6,6 +6,8 @@ using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Products;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Runs;
 

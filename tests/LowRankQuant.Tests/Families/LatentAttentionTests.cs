@@ -8,6 +8,7 @@ using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Families.Catalog;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Pointwise;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.EndToEnd;
 using LowRankQuant.Tests.Models;

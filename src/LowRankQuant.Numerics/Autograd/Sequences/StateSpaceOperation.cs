@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Sequences;
 
 /// <summary>Mamba-2's recurrence; the backward pass recomputes states from those at the starts of chunks.</summary>
 public static class StateSpaceOperation

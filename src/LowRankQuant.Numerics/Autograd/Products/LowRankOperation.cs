@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Products;
 
 /// <summary>y = W + B A: a weight with a low-rank branch.</summary>
 public static class LowRankOperation

@@ -1,6 +1,7 @@
+using LowRankQuant.Numerics.Autograd.Products;
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Quantizing;
 
 /// <summary>The learned-scale fake quantizer of LRQ and FlexRound; the formulas stand at <see cref="FakeQuantizeArguments"/>.</summary>
 public static class FakeQuantizeOperation

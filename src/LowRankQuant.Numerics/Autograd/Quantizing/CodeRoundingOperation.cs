@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Quantizing;
 
 /// <summary>Dequantization whose codes are learned along with its scales.</summary>
 public static class CodeRoundingOperation

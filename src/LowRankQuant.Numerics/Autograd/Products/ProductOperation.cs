@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Products;
 
 /// <summary>Matrix products of operations, in the precision of their tape or in that of floats.</summary>
 internal static class ProductOperation

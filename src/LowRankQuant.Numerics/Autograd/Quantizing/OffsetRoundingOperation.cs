@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Quantizing;
 
 /// <summary>
 /// The rounding of AutoRound (Cheng et al., 2309.05516): an offset V is learned for every weight, and how much of a group's range is kept at either end. With n = 2^bits - 1, h = 2^(bits-1)

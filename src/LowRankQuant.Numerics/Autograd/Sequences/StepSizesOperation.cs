@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Sequences;
 
 /// <summary>Step sizes of recurrences with a state.</summary>
 public static class StepSizesOperation

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Quantizing;
 
 /// <summary>Steps of groups that are fixed multiples of one scale per block.</summary>
 public static class GroupStepOperation

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Sequences;
 
 /// <summary>Causal convolution of every column by itself, with constant weights.</summary>
 public static class ConvolutionOperation

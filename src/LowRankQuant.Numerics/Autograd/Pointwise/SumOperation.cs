@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Pointwise;
 
 /// <summary>Sums and multiples of tensors.</summary>
 public static class SumOperation

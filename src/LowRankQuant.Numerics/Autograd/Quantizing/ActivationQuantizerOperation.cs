@@ -1,6 +1,6 @@
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Quantizing;
 
 /// <summary>Steps and zero points of a static grid, [units] each: constants, or learned as LSQ does (Esser et al., ICLR 2020).</summary>
 /// <param name="Step">s, or log s.</param>

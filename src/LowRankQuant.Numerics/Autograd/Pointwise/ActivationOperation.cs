@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Pointwise;
 
 /// <summary>Pointwise non-linearities, plain and gated.</summary>
 public static class ActivationOperation

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Sequences;
 
 /// <summary>Rotary position embedding: pairs (u, v) of every head become (u cos - v sin, v cos + u sin).</summary>
 public static class RotaryOperation

@@ -1,6 +1,6 @@
 using LowRankQuant.Numerics.Quantized;
 
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Quantizing;
 
 /// <summary>Linear layers computed from integer codes, see <see cref="IntegerProductArguments"/>. Values only: a tape that records needs the floats.</summary>
 public static class IntegerProductOperation

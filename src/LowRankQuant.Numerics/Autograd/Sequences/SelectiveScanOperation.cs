@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Sequences;
 
 /// <summary>Mamba-1's selective scan; the backward pass recomputes states from those at the starts of chunks.</summary>
 public static class SelectiveScanOperation

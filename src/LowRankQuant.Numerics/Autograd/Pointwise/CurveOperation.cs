@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Pointwise;
 
 /// <summary>Functions with constants, the gate of gpt-oss, products by elements and by rows, views, and rows picked out and put back.</summary>
 public static class CurveOperation

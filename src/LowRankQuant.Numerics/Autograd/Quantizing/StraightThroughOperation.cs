@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Quantizing;
 
 /// <summary>y = round(unit x): a parameter in units of its own, rounded to what is stored.</summary>
 public static class StraightThroughOperation

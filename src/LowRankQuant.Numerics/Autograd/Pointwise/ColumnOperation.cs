@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Pointwise;
 
 /// <summary>Columns taken out of a matrix, and matrices put side by side.</summary>
 public static class ColumnOperation

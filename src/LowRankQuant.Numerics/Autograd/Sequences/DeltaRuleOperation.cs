@@ -1,4 +1,6 @@
-namespace LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Pointwise;
+
+namespace LowRankQuant.Numerics.Autograd.Sequences;
 
 /// <summary>The gated delta rule and its log decay. The backward pass recomputes every chunk from the state before it.</summary>
 public static class DeltaRuleOperation

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Quantizing;
 
 /// <summary>Dequantization whose scales are learned while its codes stay.</summary>
 public static class GroupScaleOperation

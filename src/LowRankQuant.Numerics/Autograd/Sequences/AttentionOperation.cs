@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Sequences;
 
 /// <summary>Causal grouped-query attention; the backward pass recomputes the scores instead of storing them.</summary>
 public static class AttentionOperation

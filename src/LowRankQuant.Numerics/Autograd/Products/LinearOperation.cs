@@ -1,4 +1,4 @@
-namespace LowRankQuant.Numerics.Autograd;
+namespace LowRankQuant.Numerics.Autograd.Products;
 
 /// <summary>y = x W^T + b.</summary>
 public static class LinearOperation
