@@ -1,4 +1,6 @@
 using LowRankQuant.Formats;
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Norms;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Autograd.Pointwise;

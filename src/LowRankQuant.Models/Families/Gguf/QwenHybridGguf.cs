@@ -1,6 +1,6 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 
 namespace LowRankQuant.Models.Families.Gguf;
 

@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Models.Decoder.Recurrent;
 using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Models.Families.Latent;
