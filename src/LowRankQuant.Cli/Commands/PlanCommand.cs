@@ -5,6 +5,7 @@ using LowRankQuant.Cli.Output;
 using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Runs;
+using LowRankQuant.Runs.Quantizing;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Commands;

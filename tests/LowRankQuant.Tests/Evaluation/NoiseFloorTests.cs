@@ -10,7 +10,7 @@ using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Autograd.Products;
 using LowRankQuant.Numerics.Autograd.Quantizing;
 using LowRankQuant.Numerics.Cpu;
-using LowRankQuant.Runs;
+using LowRankQuant.Runs.Measuring;
 
 namespace LowRankQuant.Tests.Evaluation;
 

@@ -3,7 +3,7 @@ using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Measuring;
 
 /// <summary>The noise floor of bf16: the original beside itself with products of linears rounded to bf16, on the windows of a comparison. One pass of it more, on any kernels.</summary>
 internal static class FloorMeasurement

@@ -7,7 +7,7 @@ using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Quantizing;
 
 /// <summary>
 /// Makes a finished run one that goes on in front of the blocks that are done again: block files of those that are kept come from the result's codes, and the

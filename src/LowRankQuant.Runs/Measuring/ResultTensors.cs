@@ -4,7 +4,7 @@ using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Measuring;
 
 /// <summary>The linears of a result as they are stored, beside those of its source. Reads every one of both once, one at a time.</summary>
 internal static class ResultTensors

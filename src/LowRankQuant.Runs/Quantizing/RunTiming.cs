@@ -11,9 +11,10 @@ using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Tuning;
+using LowRankQuant.Runs.Measuring;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Quantizing;
 
 /// <summary>
 /// How long every stage of a run will take, from one block, one window and one pass through the head. Calibration text is read as the run will read it;

@@ -11,7 +11,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Evaluating;
 
 /// <summary>Asks models the items of tasks. All files are read and checked before the first is asked.</summary>
 /// <param name="job">What is asked.</param>

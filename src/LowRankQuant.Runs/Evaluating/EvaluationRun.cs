@@ -5,9 +5,10 @@ using LowRankQuant.Evaluation.Tasks.Results;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Runs.Measuring;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Evaluating;
 
 /// <summary>Measures a model as <c>lrq eval</c> does: text to windows, windows to figures, and the size of what is stored.</summary>
 public sealed class EvaluationRun : IEvaluationRun

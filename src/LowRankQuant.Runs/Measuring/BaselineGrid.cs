@@ -4,7 +4,7 @@ using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Measuring;
 
 /// <summary>
 /// The grids that round to nearest beside a result lies on: those of the run where the result stores no more than they take, else one uniform grid with at least the bits of the

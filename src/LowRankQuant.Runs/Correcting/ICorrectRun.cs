@@ -1,7 +1,7 @@
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Correcting;
 
 /// <summary>Finds a branch for a quantized model.</summary>
 public interface ICorrectRun

@@ -1,6 +1,6 @@
 using LowRankQuant.Evaluation.Figures;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Evaluating;
 
 /// <summary>Measures a model.</summary>
 public interface IEvaluationRun

@@ -4,7 +4,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Corrections;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Correcting;
 
 /// <summary>A run of <c>lrq correct</c>, checked.</summary>
 public sealed record CorrectJob

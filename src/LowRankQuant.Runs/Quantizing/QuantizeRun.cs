@@ -14,9 +14,10 @@ using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Tuning;
 using LowRankQuant.Quantization.Vocabulary;
+using LowRankQuant.Runs.Measuring;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Quantizing;
 
 /// <summary>From a job to a finished folder: calibration, blocks, output, measurement, report.</summary>
 public sealed class QuantizeRun : IQuantizeRun

@@ -19,7 +19,7 @@ using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Quantization.Vocabulary;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Measuring;
 
 /// <summary>Measures a written result beside its source and beside round to nearest, and adds the figures to a report.</summary>
 /// <param name="job">The run.</param>
@@ -249,10 +249,4 @@ internal sealed record MeasuredWindows(IReadOnlyList<TextWindow> Windows, IReadO
         foreach (string note in Notes) observer.Note(note);
         foreach (string warning in Warnings) observer.Warn(warning);
     }
-}
-
-/// <summary>Hands progress on, in the order in which it comes and from the same thread.</summary>
-internal sealed class Reporter<T>(Action<T> report) : IProgress<T>
-{
-    public void Report(T value) => report(value);
 }

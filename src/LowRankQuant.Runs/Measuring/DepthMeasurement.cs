@@ -8,7 +8,7 @@ using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Cpu;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Measuring;
 
 /// <summary>A report in depth: the collector of one evaluation, and behind it what takes passes of its own, samples and linears alone.</summary>
 /// <param name="options">What is looked at.</param>

@@ -4,7 +4,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Measuring;
 
 /// <summary>
 /// The rows of a run's figures: the original, and models beside it. The original runs once; its hidden states are kept in memory or in the run's folder until all rows are measured.

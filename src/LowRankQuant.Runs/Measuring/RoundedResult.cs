@@ -11,7 +11,7 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Recipes;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Measuring;
 
 /// <summary>
 /// Whether the result of a run computes the very same as its baseline, so that one measurement serves both. Nothing is taken for granted: configurations, weights as they are

@@ -1,7 +1,7 @@
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Quantizing;
 
 /// <summary>Quantizes a model, writes the result and measures it.</summary>
 public interface IQuantizeRun

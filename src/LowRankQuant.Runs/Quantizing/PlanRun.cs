@@ -13,7 +13,7 @@ using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Targets;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Quantizing;
 
 /// <summary>Looks at a quantization run before it starts: rules, memory, disk, sizes, and the time of one block.</summary>
 public static class PlanRun

@@ -5,7 +5,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Evaluating;
 
 /// <summary>A measurement of a model on a text or token ids, on tasks, or on both.</summary>
 public sealed record EvaluationJob

@@ -7,8 +7,9 @@ using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Quantization.Transforms;
+using LowRankQuant.Runs.Measuring;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Quantizing;
 
 /// <summary>
 /// What would stop a quantization run at its end, looked for before its first block: the run throws what it meets first, a plan collects all. Every check

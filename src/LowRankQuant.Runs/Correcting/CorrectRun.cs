@@ -11,7 +11,7 @@ using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs.Reports;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Correcting;
 
 /// <summary>From a quantized model and its original to an adapter folder with a report.</summary>
 public sealed class CorrectRun : ICorrectRun

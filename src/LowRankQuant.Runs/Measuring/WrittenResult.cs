@@ -3,7 +3,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Activations;
 
-namespace LowRankQuant.Runs;
+namespace LowRankQuant.Runs.Measuring;
 
 /// <summary>What a run has written, opened to be run as its recipe says.</summary>
 internal static class WrittenResult
