@@ -4,7 +4,7 @@ using LowRankQuant.Models.Decoder.FeedForward;
 using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Decoder.Mixers;
 using LowRankQuant.Models.Decoder.Recurrent;
-using LowRankQuant.Models.Families.Gguf;
+using LowRankQuant.Models.Families.Gguf.Hybrid;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 

@@ -1,6 +1,6 @@
 using System.Text.Json.Nodes;
 
-namespace LowRankQuant.Models.Families.Gguf;
+namespace LowRankQuant.Models.Families.Gguf.Hybrid;
 
 /// <summary>Kimi Linear in GGUF: layers without heads of keys have the delta rule, whose heads are as many as those of attention; nothing rotates.</summary>
 internal static class KimiLinearGguf

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 
-namespace LowRankQuant.Models.Families.Gguf;
+namespace LowRankQuant.Models.Families.Gguf.Hybrid;
 
 /// <summary>
 /// Granite 4 and Bamba in GGUF. One key says whether attention rotates; Granite's multipliers have keys. Of Bamba's heads a half rotates, and only its rows lie in the order of

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Families.Gguf;
+namespace LowRankQuant.Models.Families.Gguf.Hybrid;
 
 /// <summary>Mamba-2 alone, and Jamba's Mamba-1 beside attention, in GGUF.</summary>
 internal static class MambaGguf

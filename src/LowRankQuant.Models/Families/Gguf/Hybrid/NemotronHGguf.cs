@@ -1,7 +1,7 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Models.Families.Gguf;
+namespace LowRankQuant.Models.Families.Gguf.Hybrid;
 
 /// <summary>
 /// Nemotron-H and Nemotron 3 in GGUF: one part a layer, told by heads of keys and widths of MLPs that are 0 where a layer has none. Nothing rotates, and rows of q and k lie in the

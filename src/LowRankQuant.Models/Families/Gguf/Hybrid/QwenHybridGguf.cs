@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder.Layouts;
 
-namespace LowRankQuant.Models.Families.Gguf;
+namespace LowRankQuant.Models.Families.Gguf.Hybrid;
 
 /// <summary>
 /// Qwen3-Next and Qwen 3.5 in GGUF. Qwen3-Next's projection by key heads lies there as all queries, keys and values, and the gates by themselves. Of Qwen 3.5 the heads of values lie

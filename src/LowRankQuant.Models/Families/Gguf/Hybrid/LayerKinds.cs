@@ -1,6 +1,6 @@
 using System.Text.Json.Nodes;
 
-namespace LowRankQuant.Models.Families.Gguf;
+namespace LowRankQuant.Models.Families.Gguf.Hybrid;
 
 /// <summary>Kinds of layers in architectures that mix them: files tell them by numbers that are 0 where a layer has none of a part.</summary>
 internal static class LayerKinds

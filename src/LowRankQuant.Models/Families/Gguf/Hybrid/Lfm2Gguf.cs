@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.Families.Gguf;
+namespace LowRankQuant.Models.Families.Gguf.Hybrid;
 
 /// <summary>LFM2 in GGUF, dense and with experts: layers without heads of keys are convolutions, and the norm behind the last is called <c>token_embd_norm</c>.</summary>
 internal static class Lfm2Gguf

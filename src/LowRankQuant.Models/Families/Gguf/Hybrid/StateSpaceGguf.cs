@@ -1,7 +1,7 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Models.Families.Gguf;
+namespace LowRankQuant.Models.Families.Gguf.Hybrid;
 
 /// <summary>Mamba-2 in GGUF: the rate as -exp(A_log), the norm by groups, the convolution without the one in the middle; no bounds of the steps.</summary>
 internal static class StateSpaceGguf

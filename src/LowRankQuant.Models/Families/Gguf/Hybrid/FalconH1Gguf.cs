@@ -1,6 +1,6 @@
 using LowRankQuant.Numerics;
 
-namespace LowRankQuant.Models.Families.Gguf;
+namespace LowRankQuant.Models.Families.Gguf.Hybrid;
 
 /// <summary>
 /// Falcon-H1 in GGUF: there are no keys for its multipliers, which are multiplied into the weights; a tied model so gets a head of its own. A file that is read has none any more.
