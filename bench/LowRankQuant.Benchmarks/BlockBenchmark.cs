@@ -1,5 +1,8 @@
 using System.Text.Json.Nodes;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Decoder.Norms;
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 

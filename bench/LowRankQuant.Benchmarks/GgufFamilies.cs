@@ -9,6 +9,8 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Families.Catalog;

@@ -1,6 +1,7 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Benchmarks;

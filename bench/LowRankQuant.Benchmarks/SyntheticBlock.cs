@@ -1,4 +1,11 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Bodies;
+using LowRankQuant.Models.Decoder.FeedForward;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Decoder.Mixers;
+using LowRankQuant.Models.Decoder.Norms;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 

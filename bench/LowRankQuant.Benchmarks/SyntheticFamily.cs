@@ -1,5 +1,5 @@
 using System.Text.Json.Nodes;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Families.Catalog;
 

@@ -1,7 +1,9 @@
 using LowRankQuant.Hub;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Methods;
-using LowRankQuant.Runs;
+using LowRankQuant.Runs.Correcting;
+using LowRankQuant.Runs.Evaluating;
+using LowRankQuant.Runs.Quantizing;
 
 namespace LowRankQuant.Cli;
 

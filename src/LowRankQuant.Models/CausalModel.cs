@@ -1,6 +1,10 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;

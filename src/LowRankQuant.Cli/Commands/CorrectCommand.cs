@@ -10,7 +10,7 @@ using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Corrections;
 using LowRankQuant.Quantization.Texts;
-using LowRankQuant.Runs;
+using LowRankQuant.Runs.Correcting;
 using LowRankQuant.Runs.Reports;
 using static LowRankQuant.Cli.Options.OptionReader;
 

@@ -8,7 +8,7 @@ using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Texts;
-using LowRankQuant.Runs;
+using LowRankQuant.Runs.Evaluating;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Commands;

@@ -2,9 +2,10 @@ using System.CommandLine;
 using System.Text.Json;
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Quantization.Planning;
 using LowRankQuant.Runs;
+using LowRankQuant.Runs.Quantizing;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Commands;

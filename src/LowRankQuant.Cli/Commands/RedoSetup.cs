@@ -1,6 +1,6 @@
 using LowRankQuant.Cli.Options;
 using LowRankQuant.Formats.Peft;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Recipes.Files;

@@ -1,6 +1,7 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics.Quantized;

@@ -1,6 +1,8 @@
 using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;

@@ -1,3 +1,4 @@
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Models.Decoder;

@@ -1,3 +1,7 @@
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 
@@ -63,22 +67,6 @@ public interface IDecoderBlock : IDisposable
 /// <param name="Stage">Number of the declared stage within the part that declares it.</param>
 /// <param name="Slots">Numbers of the slots.</param>
 public sealed record SlotGroup(int Stage, IReadOnlyList<int> Slots);
-
-/// <summary>What a mixer remembers of one sequence: keys and values, or anything else. Only the block that made it knows what is in it.</summary>
-public interface IMixerState : IDisposable
-{
-    /// <summary>Takes over the first positions of another state of the same block.</summary>
-    void CopyFrom(IMixerState other, int positions);
-}
-
-/// <summary>Bytes of a mixer's state.</summary>
-/// <param name="Fixed">Whatever the length.</param>
-/// <param name="PerPosition">For every position.</param>
-public readonly record struct StateSize(long Fixed, long PerPosition)
-{
-    /// <summary>Bytes for so many positions.</summary>
-    public long Of(int positions) => Fixed + (PerPosition * positions);
-}
 
 /// <summary>Short forms.</summary>
 public static class DecoderBlockExtensions

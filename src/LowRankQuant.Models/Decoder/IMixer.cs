@@ -1,3 +1,6 @@
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 

@@ -1,3 +1,5 @@
+using LowRankQuant.Models.Decoder.Linears;
+
 namespace LowRankQuant.Models.Decoder;
 
 /// <summary>By what products the linears of a model are computed, collected block by block.</summary>

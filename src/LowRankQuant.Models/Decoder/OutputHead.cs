@@ -1,5 +1,11 @@
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Decoder.Norms;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Pointwise;
+using LowRankQuant.Numerics.Autograd.Products;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 
 namespace LowRankQuant.Models.Decoder;
 

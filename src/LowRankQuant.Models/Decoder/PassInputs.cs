@@ -1,3 +1,4 @@
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Models.Decoder;

@@ -2,7 +2,7 @@ using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Checkpoints.Folders;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 

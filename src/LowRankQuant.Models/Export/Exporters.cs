@@ -1,7 +1,7 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Checkpoints.Gguf;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Positions;
 
 namespace LowRankQuant.Models.Export;
 

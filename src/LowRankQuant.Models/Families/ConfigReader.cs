@@ -3,6 +3,8 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Models.Families;

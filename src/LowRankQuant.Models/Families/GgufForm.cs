@@ -1,5 +1,5 @@
 using LowRankQuant.Formats.Gguf;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 
 namespace LowRankQuant.Models.Families;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 
 namespace LowRankQuant.Models.Families;
 

@@ -1,5 +1,6 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 
 namespace LowRankQuant.Models.Families;
 

@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.FeedForward;
 using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Models.Families;

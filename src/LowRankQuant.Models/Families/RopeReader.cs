@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Positions;
 
 namespace LowRankQuant.Models.Families;
 

@@ -1,4 +1,4 @@
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 
 namespace LowRankQuant.Models.Families;
 

@@ -1,4 +1,6 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Norms;
 using LowRankQuant.Models.Decoder.Recurrent;
 using LowRankQuant.Numerics;
 

@@ -1,5 +1,6 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 

@@ -4,6 +4,7 @@ using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Models.Tokenizers.HuggingFace;
 

@@ -33,7 +33,7 @@ public sealed record CpuDeviceOptions
 
     internal IKernels CreateKernels(WorkerPool pool) => Kernels switch
     {
-        CpuKernelKind.Simd => new Numerics.Kernels.Simd.SimdKernels(pool, new Numerics.Kernels.Simd.ManagedGemm(pool)),
+        CpuKernelKind.Simd => new Numerics.Kernels.Simd.SimdKernels(pool, new Numerics.Kernels.Simd.Gemm.ManagedGemm(pool)),
         CpuKernelKind.Scalar => new Numerics.Kernels.Scalar.ScalarKernels(),
         CpuKernelKind.Blas => new Numerics.Kernels.Simd.SimdKernels(pool, Numerics.Kernels.Blas.BlasGemm.Load(BlasLibrary, pool)),
         CpuKernelKind.OneDnn => OneDnn(Numerics.Kernels.OneDnn.OneDnnLibrary.Load(OneDnnLibrary), pool),

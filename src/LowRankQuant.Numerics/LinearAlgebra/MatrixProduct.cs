@@ -1,7 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 
-using LowRankQuant.Numerics.Kernels.Simd;
+using LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 namespace LowRankQuant.Numerics.LinearAlgebra;
 

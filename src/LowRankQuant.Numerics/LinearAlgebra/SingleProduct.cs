@@ -1,4 +1,4 @@
-using LowRankQuant.Numerics.Kernels.Simd;
+using LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 namespace LowRankQuant.Numerics.LinearAlgebra;
 

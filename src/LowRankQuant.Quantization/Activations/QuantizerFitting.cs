@@ -1,5 +1,6 @@
 using System.Globalization;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Quantized;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.LinearAlgebra;
 using LowRankQuant.Numerics.Quantized;

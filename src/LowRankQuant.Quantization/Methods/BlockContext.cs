@@ -1,5 +1,6 @@
 using LowRankQuant.Formats.Engines;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;

@@ -2,6 +2,7 @@ using System.Globalization;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;

@@ -1,6 +1,7 @@
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;

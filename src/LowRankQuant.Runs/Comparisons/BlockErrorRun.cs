@@ -8,6 +8,7 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Pipeline;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Runs.Measuring;
 
 namespace LowRankQuant.Runs.Comparisons;
 

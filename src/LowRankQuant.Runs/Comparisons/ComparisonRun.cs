@@ -6,6 +6,7 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
+using LowRankQuant.Runs.Quantizing;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Runs.Comparisons;

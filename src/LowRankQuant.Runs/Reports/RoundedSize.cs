@@ -4,7 +4,7 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Formats.TwoLevel;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints.Folders;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Recipes;

@@ -2,7 +2,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Positions;
 
 namespace LowRankQuant.Fuzz.Targets;
 

@@ -3,7 +3,7 @@ using LowRankQuant.Formats.Gguf.Grids;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Gguf;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Models.Tokenizers.Gguf;
 

@@ -4,6 +4,7 @@ using LowRankQuant.Evaluation.Tasks.Data;
 using LowRankQuant.Evaluation.Tasks.Definitions;
 using LowRankQuant.Evaluation.Tasks.Results;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Models.Tokenizers.HuggingFace;
 using LowRankQuant.Numerics;

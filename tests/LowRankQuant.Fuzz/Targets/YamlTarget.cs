@@ -1,5 +1,7 @@
 using System.Text;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization;

@@ -1,9 +1,15 @@
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Bodies;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Decoder.Norms;
+using LowRankQuant.Models.Decoder.Passes;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Tests.Kernels;

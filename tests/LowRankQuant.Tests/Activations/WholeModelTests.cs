@@ -2,6 +2,8 @@ using System.Globalization;
 using System.Text.Json;
 using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Quantized;

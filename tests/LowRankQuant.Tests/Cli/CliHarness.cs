@@ -5,6 +5,9 @@ using LowRankQuant.Hub;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Runs;
+using LowRankQuant.Runs.Correcting;
+using LowRankQuant.Runs.Evaluating;
+using LowRankQuant.Runs.Quantizing;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.Cli;

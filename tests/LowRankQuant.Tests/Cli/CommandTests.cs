@@ -12,6 +12,7 @@ using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs;
+using LowRankQuant.Runs.Evaluating;
 using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Tests.Cli;

@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Tests.EndToEnd;
 
 namespace LowRankQuant.Tests.Containers;

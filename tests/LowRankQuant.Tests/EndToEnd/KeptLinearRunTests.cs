@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Tests.Families;
 
 namespace LowRankQuant.Tests.EndToEnd;

@@ -15,6 +15,7 @@ using LowRankQuant.Quantization.Recipes.Files;
 using LowRankQuant.Quantization.Recipes.Resolving;
 using LowRankQuant.Quantization.Texts;
 using LowRankQuant.Runs;
+using LowRankQuant.Runs.Measuring;
 
 namespace LowRankQuant.Tests.EndToEnd;
 

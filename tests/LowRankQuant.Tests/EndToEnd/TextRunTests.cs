@@ -9,6 +9,7 @@ using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs;
+using LowRankQuant.Runs.Evaluating;
 
 namespace LowRankQuant.Tests.EndToEnd;
 

@@ -4,10 +4,13 @@ using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Products;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 using LowRankQuant.Numerics.Cpu;
-using LowRankQuant.Runs;
+using LowRankQuant.Runs.Measuring;
 
 namespace LowRankQuant.Tests.Evaluation;
 

@@ -9,6 +9,8 @@ using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Runs;
+using LowRankQuant.Runs.Evaluating;
+using LowRankQuant.Runs.Measuring;
 
 namespace LowRankQuant.Tests.Evaluation;
 

@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Cpu;

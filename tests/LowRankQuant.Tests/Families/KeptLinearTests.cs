@@ -1,6 +1,9 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Tests.Transforms;
 

@@ -4,6 +4,8 @@ using LowRankQuant.Evaluation.Figures;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization;
 using LowRankQuant.Quantization.Calibration;

@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Tests.Kernels;

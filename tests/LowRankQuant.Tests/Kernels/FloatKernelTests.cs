@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Kernels.Scalar;
 using LowRankQuant.Numerics.Quantized;

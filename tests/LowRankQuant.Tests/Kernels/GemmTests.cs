@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Kernels.Blas;
-using LowRankQuant.Numerics.Kernels.Simd;
+using LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 namespace LowRankQuant.Tests.Kernels;
 

@@ -6,6 +6,7 @@ using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Kernels;
 using LowRankQuant.Numerics.Kernels.OneDnn;
 using LowRankQuant.Numerics.Kernels.Simd;
+using LowRankQuant.Numerics.Kernels.Simd.Gemm;
 using LowRankQuant.Numerics.Kernels.Simd.Integers;
 using LowRankQuant.Numerics.Quantized;
 

@@ -3,6 +3,7 @@ using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Kernels.Scalar;
 using LowRankQuant.Numerics.Kernels.Simd;
+using LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 namespace LowRankQuant.Tests.Kernels;
 

@@ -1,5 +1,5 @@
 using LowRankQuant.Numerics.Kernels.Scalar;
-using LowRankQuant.Numerics.Kernels.Simd;
+using LowRankQuant.Numerics.Kernels.Simd.Functions;
 using LowRankQuant.Numerics.Kernels.Simd.Vectors;
 
 namespace LowRankQuant.Tests.Kernels;

@@ -1,5 +1,6 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Sequences;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Kernels.Scalar;
 using static LowRankQuant.Tests.Kernels.FiniteDifferences;

@@ -1,4 +1,4 @@
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Norms;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Cpu;

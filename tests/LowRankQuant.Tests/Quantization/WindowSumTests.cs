@@ -1,5 +1,7 @@
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Products;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Methods.Reconstruction;

@@ -1,5 +1,5 @@
 using LowRankQuant.Numerics.Quantized;
-using LowRankQuant.Runs;
+using LowRankQuant.Runs.Measuring;
 
 namespace LowRankQuant.Tests.Quantized;
 

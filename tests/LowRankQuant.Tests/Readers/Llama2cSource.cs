@@ -4,7 +4,7 @@ using System.Text.Json.Nodes;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Families.Catalog;
 using LowRankQuant.Models.Tokenizers;

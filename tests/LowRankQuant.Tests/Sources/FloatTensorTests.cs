@@ -3,7 +3,7 @@ using LowRankQuant.Formats.CompressedTensors;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;

@@ -2,6 +2,8 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;

@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 

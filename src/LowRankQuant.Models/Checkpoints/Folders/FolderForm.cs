@@ -1,6 +1,6 @@
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Safetensors;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints.Folders;

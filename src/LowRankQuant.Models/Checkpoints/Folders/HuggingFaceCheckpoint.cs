@@ -5,6 +5,7 @@ using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Families.Catalog;
 using LowRankQuant.Models.Tokenizers;

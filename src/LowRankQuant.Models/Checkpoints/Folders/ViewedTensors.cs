@@ -1,5 +1,5 @@
 using LowRankQuant.Formats;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Numerics.Quantized;
 
 namespace LowRankQuant.Models.Checkpoints.Folders;

@@ -5,6 +5,8 @@ using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Formats.Safetensors;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Models.Tokenizers.Gguf;

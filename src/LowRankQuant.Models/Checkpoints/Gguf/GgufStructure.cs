@@ -2,6 +2,7 @@ using System.Globalization;
 using LowRankQuant.Formats;
 using LowRankQuant.Formats.Gguf;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Families;
 
 namespace LowRankQuant.Models.Checkpoints.Gguf;

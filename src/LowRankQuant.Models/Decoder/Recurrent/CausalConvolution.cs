@@ -1,5 +1,7 @@
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Sequences;
 
 namespace LowRankQuant.Models.Decoder.Recurrent;
 

@@ -1,5 +1,12 @@
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Decoder.Norms;
+using LowRankQuant.Models.Decoder.Passes;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Pointwise;
+using LowRankQuant.Numerics.Autograd.Sequences;
 
 namespace LowRankQuant.Models.Decoder.Recurrent;
 

@@ -5,6 +5,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Folders;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Numerics.Quantized;
 

@@ -1,6 +1,10 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Passes;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 

@@ -81,7 +81,7 @@ internal static class PhiGguf
 
     private static IEnumerable<string> Lists(GgufSubject subject)
     {
-        if (subject.Config.Rope.Scaling == Decoder.RopeScaling.LongRope)
+        if (subject.Config.Rope.Scaling == Decoder.Positions.RopeScaling.LongRope)
         {
             yield return $"rope_scaling: llama.cpp takes LongRoPE's long list whenever its context is larger than {subject.Config.Rope.OriginalMaxPositions} tokens, " +
                 "also for texts that are shorter; run it with a context of that size for those.";

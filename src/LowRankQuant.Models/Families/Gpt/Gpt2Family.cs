@@ -1,4 +1,8 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.FeedForward;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Decoder.Mixers;
 using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Numerics;
 

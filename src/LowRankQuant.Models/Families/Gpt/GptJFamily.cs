@@ -1,4 +1,8 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Bodies;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Decoder.Mixers;
 
 namespace LowRankQuant.Models.Families.Gpt;
 

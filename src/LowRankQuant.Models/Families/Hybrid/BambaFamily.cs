@@ -1,5 +1,7 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Families.Gguf;
+using LowRankQuant.Models.Decoder.Bodies;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Families.Gguf.Hybrid;
 
 namespace LowRankQuant.Models.Families.Hybrid;
 

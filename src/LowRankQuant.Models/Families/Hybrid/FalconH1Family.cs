@@ -1,6 +1,9 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Bodies;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Mixers;
 using LowRankQuant.Models.Decoder.Recurrent;
-using LowRankQuant.Models.Families.Gguf;
+using LowRankQuant.Models.Families.Gguf.Hybrid;
 
 namespace LowRankQuant.Models.Families.Hybrid;
 

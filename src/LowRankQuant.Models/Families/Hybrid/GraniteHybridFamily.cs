@@ -1,5 +1,8 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Families.Gguf;
+using LowRankQuant.Models.Decoder.FeedForward;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Linears;
+using LowRankQuant.Models.Families.Gguf.Hybrid;
 using LowRankQuant.Numerics.Autograd;
 
 namespace LowRankQuant.Models.Families.Hybrid;

@@ -1,6 +1,7 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Models.Decoder.Recurrent;
-using LowRankQuant.Models.Families.Gguf;
+using LowRankQuant.Models.Families.Gguf.Hybrid;
 using LowRankQuant.Models.Families.Latent;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;

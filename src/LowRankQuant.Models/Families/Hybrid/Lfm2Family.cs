@@ -1,6 +1,10 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Bodies;
+using LowRankQuant.Models.Decoder.FeedForward;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Mixers;
 using LowRankQuant.Models.Decoder.Recurrent;
-using LowRankQuant.Models.Families.Gguf;
+using LowRankQuant.Models.Families.Gguf.Hybrid;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 

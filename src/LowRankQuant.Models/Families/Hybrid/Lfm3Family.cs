@@ -1,4 +1,9 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Bodies;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Mixers;
+using LowRankQuant.Models.Decoder.Norms;
+using LowRankQuant.Models.Decoder.Positions;
 
 namespace LowRankQuant.Models.Families.Hybrid;
 

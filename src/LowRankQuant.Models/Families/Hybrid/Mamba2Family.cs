@@ -1,5 +1,6 @@
 using LowRankQuant.Models.Decoder;
-using LowRankQuant.Models.Families.Gguf;
+using LowRankQuant.Models.Decoder.Bodies;
+using LowRankQuant.Models.Families.Gguf.Hybrid;
 
 namespace LowRankQuant.Models.Families.Hybrid;
 

@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Mixers;
 using LowRankQuant.Models.Families.Gguf;
 
 namespace LowRankQuant.Models.Families.Llama;

@@ -1,4 +1,7 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Bodies;
+using LowRankQuant.Models.Decoder.FeedForward;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Numerics.Autograd;
 

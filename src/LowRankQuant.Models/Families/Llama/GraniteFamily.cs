@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Families.Gguf;
 
 namespace LowRankQuant.Models.Families.Llama;

@@ -1,4 +1,6 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
+using LowRankQuant.Models.Decoder.Mixers;
 using LowRankQuant.Models.Families.Gguf;
 
 namespace LowRankQuant.Models.Families.Llama;

@@ -1,4 +1,7 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.FeedForward;
+using LowRankQuant.Models.Decoder.Mixers;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;

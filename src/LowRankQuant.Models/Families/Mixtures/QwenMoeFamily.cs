@@ -1,4 +1,6 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.FeedForward;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Models.Families.Gguf;
 using LowRankQuant.Models.Families.Llama;
 using LowRankQuant.Numerics.Autograd;

@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using LowRankQuant.Numerics.Kernels.Simd;
+using LowRankQuant.Numerics.Kernels.Simd.Gemm;
 
 namespace LowRankQuant.Numerics.Kernels.Blas;
 

@@ -1,5 +1,6 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Grids;
 using LowRankQuant.Quantization.Options;

@@ -1,4 +1,6 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Quantization.Calibration;

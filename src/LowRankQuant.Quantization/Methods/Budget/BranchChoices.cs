@@ -1,5 +1,5 @@
 using LowRankQuant.Models;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Layers;
 

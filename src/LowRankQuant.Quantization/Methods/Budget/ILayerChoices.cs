@@ -1,4 +1,4 @@
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Quantization.Layers;
 
 namespace LowRankQuant.Quantization.Methods.Budget;

@@ -1,5 +1,6 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Layerwise;

@@ -1,5 +1,6 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Quantization.Methods.Budget;

@@ -1,5 +1,5 @@
 using System.Globalization;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Budget;

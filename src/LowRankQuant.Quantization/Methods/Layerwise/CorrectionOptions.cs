@@ -1,4 +1,4 @@
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Methods.Lrq;
 using LowRankQuant.Quantization.Methods.Reconstruction;

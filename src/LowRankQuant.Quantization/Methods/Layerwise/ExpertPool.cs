@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 
 namespace LowRankQuant.Quantization.Methods.Layerwise;
 

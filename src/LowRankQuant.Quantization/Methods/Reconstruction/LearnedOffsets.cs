@@ -1,5 +1,6 @@
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Quantizing;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
 

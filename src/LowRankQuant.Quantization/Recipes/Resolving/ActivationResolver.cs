@@ -1,5 +1,5 @@
 using System.Text.RegularExpressions;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Methods;

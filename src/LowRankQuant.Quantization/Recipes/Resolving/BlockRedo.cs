@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Activations;
 using LowRankQuant.Quantization.Grids;

@@ -1,5 +1,5 @@
 using System.Text.RegularExpressions;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Quantization.Options;
 
 namespace LowRankQuant.Quantization.Recipes.Resolving;

@@ -1,4 +1,4 @@
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Layouts;
 using LowRankQuant.Quantization.Methods;
 using LowRankQuant.Quantization.Transforms;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Numerics;
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
 using LowRankQuant.Numerics;
 
 namespace LowRankQuant.Quantization.Transforms.Rotation;

@@ -1,5 +1,7 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Linears;
 
 namespace LowRankQuant.Quantization.Transforms.Rotation;
 

@@ -1,5 +1,6 @@
 using System.Numerics;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;
 

@@ -1,4 +1,4 @@
-using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
 
 namespace LowRankQuant.Quantization.Transforms.SmoothQuant;
 

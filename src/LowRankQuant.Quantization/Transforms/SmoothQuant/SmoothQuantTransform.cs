@@ -1,4 +1,6 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Folds;
+using LowRankQuant.Models.Decoder.Linears;
 
 namespace LowRankQuant.Quantization.Transforms.SmoothQuant;
 

@@ -2,6 +2,7 @@ using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks.Scoring;
 using LowRankQuant.Models;
 using LowRankQuant.Numerics.Autograd;
+using LowRankQuant.Numerics.Autograd.Pointwise;
 using LowRankQuant.Numerics.Cpu;
 
 namespace LowRankQuant.Tests.Evaluation.Tasks;

@@ -7,6 +7,7 @@ using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Models.Export;
 using LowRankQuant.Models.Export.Gguf;
 using LowRankQuant.Models.Families;

@@ -2,6 +2,7 @@ using System.Text.Json;
 using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Numerics.Quantized;

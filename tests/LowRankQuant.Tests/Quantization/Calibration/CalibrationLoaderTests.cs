@@ -2,6 +2,7 @@ using System.IO.Compression;
 using System.Security.Cryptography;
 using System.Text;
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Positions;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Numerics;
 using LowRankQuant.Quantization.Calibration;

@@ -1,4 +1,5 @@
 using LowRankQuant.Models.Decoder;
+using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics.Autograd;
 using LowRankQuant.Numerics.Quantized;
 using LowRankQuant.Quantization.Grids;
