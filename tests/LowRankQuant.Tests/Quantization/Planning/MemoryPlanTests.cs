@@ -47,7 +47,7 @@ public sealed class MemoryPlanTests : IDisposable
     [Fact]
     public void BlocksThatTuningKeepsTakeWhatActivationsLeave()
     {
-        Recipe tuned = _demo.Recipe(new RecipeRequest { Bits = 3, GroupSize = 0, Method = "flexround", TuneSteps = 4, TuneCodeRate = 0.02 });
+        Recipe tuned = _demo.Recipe(new RecipeRequest { Bits = 3, Method = "flexround", TuneSteps = 4, TuneCodeRate = 0.02 });
         long weights = _demo.Model.Layout.Modules.Sum(module => (long)module.OutFeatures * module.InFeatures);
         MemoryPlan roomy = _demo.Memory(tuned), tight = Plan(roomy.FixedBytes + roomy.StreamBytes + 1000), none = Plan(roomy.FixedBytes);
         Assert.Equal((12 * weights, 1000, 0), (roomy.KeptBytes, tight.KeptBytes, none.KeptBytes));

@@ -142,7 +142,7 @@ public sealed class ModelTunerTests : IDisposable
     public void CodesMoveToNeighboursWhereTheyMay()
     {
         (Recipe recipe, RunFolder codes, CompressedBlockStore store) = Quantize("codes", steps: 16);
-        recipe = recipe with { Tuning = recipe.Tuning! with { CodeRate = 0.05 } };
+        recipe = recipe with { Tuning = recipe.Tuning! with { CodeRate = 0.02 } };
         TuningReport report = new ModelTuner(_model, recipe, codes, store).Run(_calibration, new MemoryBudget(1 << 30), TestContext.Current.CancellationToken);
         Assert.True(report.After < 0.97 * report.Before, $"{report.Before} -> {report.After}");
         int moved = 0, far = 0, all = 0;
