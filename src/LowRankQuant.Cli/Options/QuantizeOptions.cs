@@ -122,7 +122,7 @@ internal sealed class QuantizeOptions(MethodCatalog catalog)
     public Option<string?> TuneRate { get; } = Create("--tune-rate", "X", "First learning rate of --tune-steps, relative to what is learned (default: 0.004 at 2 bits, 0.002 at 3, else 0.001).");
 
     public Option<string?> TuneCodeRate { get; } = Create(
-        "--tune-code-rate", "X", "First learning rate of codes in --tune-steps, in steps of the grid, such as 0.02; 0: codes stay as the method chose them (default: 0.01 for lrq+, else 0).");
+        "--tune-code-rate", "X", "First learning rate of codes in --tune-steps, in steps of the grid, such as 0.007 for 256 steps; 0: codes stay as the method chose them (default: 0.1/sqrt(steps) for lrq+, else 0).");
 
     public Option<string?> TuneBatch { get; } = Create("--tune-batch", "N", "Windows per step of --tune-steps (default: 4).");
 

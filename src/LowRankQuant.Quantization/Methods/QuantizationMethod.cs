@@ -50,8 +50,8 @@ public abstract class QuantizationMethod
     public virtual int TuneSteps(int bits) => 0;
 
     /// <summary>First learning rate of codes in these steps where nobody says, in steps of the grid; 0 for codes that stay.</summary>
-    /// <param name="bits">Code width.</param>
-    public virtual double TuneCodeRate(int bits) => 0;
+    /// <param name="steps">How many steps there are.</param>
+    public virtual double TuneCodeRate(int steps) => 0;
 
     /// <summary>Fills in what was not asked for, and says what cannot be run.</summary>
     /// <param name="request">What was asked for, and what is known of model, grids and windows.</param>

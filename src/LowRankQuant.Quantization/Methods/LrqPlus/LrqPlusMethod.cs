@@ -38,7 +38,9 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
     private static readonly (int Bits, double Rate)[] Rates = [(3, 5e-3), (2, 1e-2)];
 
     private const int UsualTuneSteps = 64;
-    private const double UsualCodeRate = 0.01;
+
+    // Times 1 / sqrt(steps): to one code a gradient is mostly noise, with which it wanders as far as the root of the steps takes it (docs/results/lrq-plus.md).
+    private const double CodeRateOfOneStep = 0.1;
 
     /// <inheritdoc/>
     public override string Name => "lrq+";
@@ -56,7 +58,7 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
     public override int TuneSteps(int bits) => UsualTuneSteps;
 
     /// <inheritdoc/>
-    public override double TuneCodeRate(int bits) => UsualCodeRate;
+    public override double TuneCodeRate(int steps) => Math.Round(CodeRateOfOneStep / Math.Sqrt(steps), 4);
 
     /// <inheritdoc/>
     public override MethodSettings Resolve(MethodRequest request)

@@ -51,7 +51,7 @@ internal sealed class TuningResolver(RecipeRequest request, QuantizationMethod m
             notes.Add($"`tune.steps` tunes the layers on uniform grids; {string.Join(", ", named)}, {(hasMinima ? "with float minima" : "on two-level grids or grids of floats")}, stay as the method makes them.");
         double rate = request.TuneRate ?? Rates.FirstOrDefault(row => bits >= row.Bits, Rates[^1]).Rate;
         if (!(rate > 0) || !double.IsFinite(rate)) problems.Add(string.Create(CultureInfo.InvariantCulture, $"`tune.rate` {rate:R}: must be a positive finite number, such as 0.002."));
-        double usual = method.TuneCodeRate(bits);
+        double usual = method.TuneCodeRate(steps);
         bool decides = usual > 0 || request.TuneCodeRate is not null;
         if (usual > 0 && weights > MostCodes && request.TuneCodeRate is null)
         {
