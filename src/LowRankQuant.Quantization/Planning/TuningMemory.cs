@@ -35,7 +35,7 @@ internal readonly record struct TuningMemory(long FixedBytes, long StreamBytes, 
             if (tuning.CodeRate is > 0 && recipe.Scheme.For(name).Grid is UniformGrid) parameters += (long)outFeatures * inFeatures;
         }
         long hidden = config.HiddenSize, table = config.VocabularySize * hidden;
-        long floats = (parameters * Copies) + (weights * BlockMatrices) + (2 * table) + (LogitMatrices * TuningLoss.HeadRows * config.VocabularySize);
+        long floats = (parameters * Copies) + (weights * BlockMatrices) + (2 * table) + (LogitMatrices * TuningLoss.HeadRows(config.VocabularySize) * config.VocabularySize);
         // What full precision says about every window, and the inputs of all blocks for the windows of a step.
         long states = (Math.Max(recipe.Samples, tuning.Samples) + recipe.HeldOut + ((config.Layers + 1L) * tuning.Batch)) * length * hidden;
         return new TuningMemory((floats * sizeof(float)) + TapeMemory.Bytes(config, layout, recipe, length, quantized: true), states * sizeof(float), BlockShelf.BytesOf(all), parameters);

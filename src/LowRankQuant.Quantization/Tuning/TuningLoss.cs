@@ -13,8 +13,9 @@ namespace LowRankQuant.Quantization.Tuning;
 /// </summary>
 internal sealed class TuningLoss : IDisposable
 {
-    // Logits of so many tokens at a time: a vocabulary is large, and rows do not depend on each other.
-    internal const int HeadRows = 128;
+    // Logits of some tokens at a time: a vocabulary is large, and rows do not depend on each other. Every product reads the whole head, so more than these few where they fit.
+    private const int LeastRows = 128, MostRows = 512;
+    private const long MostLogits = 1 << 25;
 
     private readonly CausalModel _model;
     private readonly InputEmbedding _embedding;
@@ -66,6 +67,10 @@ internal sealed class TuningLoss : IDisposable
             progress(i + 1);
         }
     }
+
+    /// <summary>Tokens whose logits are there at a time.</summary>
+    /// <param name="vocabulary">Logits of one token.</param>
+    internal static int HeadRows(int vocabulary) => (int)Math.Clamp(MostLogits / vocabulary, LeastRows, MostRows);
 
     /// <summary>Mean loss of the tokens that count in windows first to first + count; 0 where there is none.</summary>
     public double Mean(int first, int count, CancellationToken cancellation)
@@ -141,9 +146,10 @@ internal sealed class TuningLoss : IDisposable
     private double Divergence(Tensor hidden, Tensor reference, Tensor? gradient, float scale)
     {
         double sum = 0;
-        for (int row = 0; row < hidden.Rows; row += HeadRows)
+        int rows = HeadRows(_model.Config.VocabularySize);
+        for (int row = 0; row < hidden.Rows; row += rows)
         {
-            int count = Math.Min(HeadRows, hidden.Rows - row);
+            int count = Math.Min(rows, hidden.Rows - row);
             using Tape constant = new(_model.Device, recording: false), tape = new(_model.Device, recording: gradient is not null);
             Tensor expected = _head.Logits(constant, new Variable(reference.RowRange(row, count))).Value, x = hidden.RowRange(row, count);
             Variable input = gradient is null ? new Variable(x) : new Variable(x, gradient.RowRange(row, count));

@@ -98,12 +98,9 @@ internal sealed class ParameterArena : IDisposable
     public void SignStep(double rate)
     {
         FillAbsent();
-        const int part = 1 << 14;
-        int count = checked((int)_values.Count);
         float step = (float)rate;
-        Device.HostWorkers.Run((count + part - 1) / part, chunk =>
+        InParts(_values, (first, length) =>
         {
-            int first = chunk * part, length = Math.Min(part, count - first);
             Span<float> values = _values.Span.Slice(first, length);
             ReadOnlySpan<float> gradients = _gradients.Span.Slice(first, length);
             for (int i = 0; i < values.Length; i++) values[i] -= gradients[i] > 0 ? step : gradients[i] < 0 ? -step : 0;
@@ -121,8 +118,18 @@ internal sealed class ParameterArena : IDisposable
     {
         foreach ((Variable variable, float low, float high) in _bounded)
         {
-            foreach (ref float value in variable.Value.Span) value = Math.Clamp(value, low, high);
+            InParts(variable.Value, (first, length) =>
+            {
+                foreach (ref float value in variable.Value.Span.Slice(first, length)) value = Math.Clamp(value, low, high);
+            });
         }
+    }
+
+    private void InParts(Tensor tensor, Action<int, int> work)
+    {
+        const int part = 1 << 14;
+        int count = checked((int)tensor.Count);
+        Device.HostWorkers.Run((count + part - 1) / part, chunk => work(chunk * part, Math.Min(part, count - (chunk * part))));
     }
 
     private void Step(Tensor values, Tensor gradients, Tensor firstMoment, Tensor secondMoment, double rate, int step) => Device.Kernels.AdamStep(new AdamArguments
