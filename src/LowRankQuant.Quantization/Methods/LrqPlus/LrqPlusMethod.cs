@@ -58,7 +58,7 @@ public sealed class LrqPlusMethod : LearnedRoundingMethod
     public override int TuneSteps(int bits) => UsualTuneSteps;
 
     /// <inheritdoc/>
-    public override double TuneCodeRate(int steps) => Math.Round(CodeRateOfOneStep / Math.Sqrt(steps), 4);
+    public override double TuneCodeRate(int steps) => Math.Round(CodeRateOfOneStep / Math.Sqrt(steps), 5);
 
     /// <inheritdoc/>
     public override MethodSettings Resolve(MethodRequest request)

@@ -66,7 +66,7 @@ public sealed class TuningResolverTests
         Assert.Equal(0.05, Resolve(Lrq with { TuneSteps = 4, TuneCodeRate = 0.05 }).Tuning!.CodeRate);
         RecipeRequest plus = Lrq with { Method = "lrq+" };
         Assert.Equal((64, 0.0125), (Resolve(plus).Tuning!.Steps, Resolve(plus).Tuning!.CodeRate));
-        Assert.Equal(0.0063, Resolve(plus with { TuneSteps = 256 }).Tuning!.CodeRate);
+        Assert.Equal(0.00625, Resolve(plus with { TuneSteps = 256 }).Tuning!.CodeRate);
         Assert.Equal(0, Resolve(plus with { TuneCodeRate = 0 }).Tuning!.CodeRate);
         Assert.Null(Resolve(plus with { HeldOut = 0, Options = Asked.For(("keep_best", false)) }).Tuning);
         ResolvedRecipe large = RecipeResolver.Resolve(
