@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Studies of what the papers leave open, by `lrq sweep` and `lrq compare-methods` alone (docs/results/studies.md): FLRQ's rules on the demo and on OPT- and BLOOM-style models, LRQ's factors apart,
+# Studies of what the papers leave open, by `lrq sweep` and `lrq compare-methods` alone: FLRQ's rules on the demo and on OPT- and BLOOM-style models, LRQ's factors apart,
 # calibrate on x evaluate on, and every method on a family other than Llama. Cells are kept in OUT, so that the work goes on wherever it stopped.
-# Usage: LRQ_DATA=... [ONLY=NAME...] [SEEDS=42,1,2] [LRQ=./lrq] bench/studies.sh OUT
+# A page that fails is named and the others go on, which the exit code says; Ctrl-C ends all of it.
+# Usage: LRQ_DATA=... [ONLY="NAME..."] [SEEDS=42,1,2] [LRQ=./lrq] bench/studies.sh OUT
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:?usage: bench/studies.sh OUT}
@@ -10,6 +11,7 @@ lrq=${LRQ:-./lrq}
 seeds=${SEEDS:-42,1,2}
 stories=$data/data/tinystories/tiny_stories_ajaykumar.txt
 unseen=$data/data/tinystories/tinystories_val_yuninxia.txt
+status=0
 
 wanted() { [ -z "${ONLY:-}" ] || [[ " $ONLY " == *" $1 "* ]]; }
 
@@ -19,7 +21,14 @@ page() {
     shift
     wanted "$name" || return 0
     mkdir -p "$out"
-    "$@" --out "$out/$name" > "$out/$name.log" 2>&1 || { echo "$name failed: $(tail -1 "$out/$name.log")"; return 0; }
+    local code=0
+    "$@" --out "$out/$name" > "$out/$name.log" 2>&1 || code=$?
+    [ "$code" -ne 130 ] || exit 130
+    if [ "$code" -ne 0 ]; then
+        echo "$name failed: $(tail -1 "$out/$name.log")"
+        status=1
+        return 0
+    fi
     echo "# $name: lrq ${*:2}"
     grep '^|' "$out/$name/comparison.md"
 }
@@ -65,3 +74,4 @@ for family in opt bloom gemma3 qwen3-moe; do
 done
 page methods-demo $lrq compare-methods demo --methods rtn,gptq,awq,autoround,flexround,lrq,lrq+,flrq,flrq+ --schemes w3a16,w3a16-g64,w2a16-g64
 page methods-demo-activations $lrq compare-methods demo --methods rtn,gptq,awq,autoround,flexround,lrq,lrq+ --schemes w4a8,w8a8
+exit "$status"
