@@ -3,6 +3,7 @@ using LowRankQuant.Cli.Options;
 using LowRankQuant.Cli.Output;
 using LowRankQuant.Formats;
 using LowRankQuant.Runs.Comparisons;
+using LowRankQuant.Runs.Reports;
 
 namespace LowRankQuant.Cli.Commands;
 
@@ -86,7 +87,7 @@ internal sealed class CompareMethodsCommand
 
     private static string Refused(ComparisonCell cell) => $"{cell.Scheme}, {cell.Method}: {cell.Refusal}";
 
-    /// <summary>Writes the pages and the pictures of block errors beside the cells, and prints the page or the figures as JSON.</summary>
+    /// <summary>Writes the pages and the pictures of block errors and of layers beside the cells, and prints the page or the figures as JSON.</summary>
     public static void Print(Terminal terminal, ParseResult parsed, QuantizeOptions options, IReadOnlyList<CellResult> results, IReadOnlyList<string> pictures)
     {
         string output = parsed.GetValue(options.Out)!;
@@ -96,7 +97,13 @@ internal sealed class CompareMethodsCommand
             shown.Add(BlockErrorChart.FileName(scheme.Key));
             AtomicFile.WriteAllText(Path.Combine(output, shown[^1]), BlockErrorChart.Draw(scheme.Key, [.. scheme]));
         }
-        string model = Path.GetFileName(Path.TrimEndingDirectorySeparator(parsed.GetValue(options.Model)!)), page = ComparisonTable.Of(model, results, shown);
+        List<(string, string)> layers = [];
+        foreach (CellResult cell in results.Where(cell => cell.Layers is { Count: > 0 }))
+        {
+            layers.Add(($"{cell.Scheme}, {cell.Method}", ComparisonCell.LayersFileOf(cell)));
+            AtomicFile.WriteAllText(Path.Combine(output, ComparisonCell.LayersFileOf(cell)), RankChart.Draw(cell.Layers!));
+        }
+        string model = Path.GetFileName(Path.TrimEndingDirectorySeparator(parsed.GetValue(options.Model)!)), page = ComparisonTable.Of(model, results, shown, layers);
         AtomicFile.WriteAllText(Path.Combine(output, ComparisonTable.FileName), page);
         AtomicFile.WriteAllText(Path.Combine(output, ComparisonHtml.FileName), ComparisonHtml.Of(model, results, OptionText.Of));
         if (parsed.GetValue(options.Json)) terminal.Out.WriteLine(ComparisonTable.Json(results));

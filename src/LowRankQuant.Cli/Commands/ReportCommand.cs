@@ -87,7 +87,7 @@ internal sealed class ReportCommand(Terminal terminal)
         IReadOnlyList<CellResult> cells = ComparisonFiles.Read(folder);
         string title = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
         if (format == PageFormat.Html) output ??= Path.Combine(folder, ComparisonHtml.FileName);
-        Write(format switch { PageFormat.Html => ComparisonHtml.Of(title, cells, OptionText.Of), PageFormat.Markdown => ComparisonTable.Of(title, cells, []), _ => ComparisonTable.Json(cells) + "\n" }, output);
+        Write(format switch { PageFormat.Html => ComparisonHtml.Of(title, cells, OptionText.Of), PageFormat.Markdown => ComparisonTable.Of(title, cells, [], []), _ => ComparisonTable.Json(cells) + "\n" }, output);
     }
 
     private void Record(OptionReader reader, string[] paths, string items)

@@ -21,10 +21,16 @@ public sealed record LowRankBranch(int Rank, float[] A, float[] B, int BitsPerFa
         if (Rank == 0) return;
         int rows = B.Length / Rank, columns = A.Length / Rank;
         if (weight.Length != (long)rows * columns) throw new ArgumentException($"{weight.Length} weights for a branch of {rows} x {columns}.", nameof(weight));
-        for (int row = 0; row < rows; row++)
-        {
-            for (int term = 0; term < Rank; term++)
-                LinearAlgebra.Vectors.VectorKernels.AddScaled(B[(row * Rank) + term], A.AsSpan(term * columns, columns), weight.Slice(row * columns, columns));
-        }
+        for (int row = 0; row < rows; row++) AddRowTo(row, weight.Slice(row * columns, columns));
+    }
+
+    /// <summary>One row of it: weight += B[row] A.</summary>
+    /// <param name="row">The row.</param>
+    /// <param name="weight">[inFeatures].</param>
+    public void AddRowTo(int row, Span<float> weight)
+    {
+        int columns = weight.Length;
+        for (int term = 0; term < Rank; term++)
+            LinearAlgebra.Vectors.VectorKernels.AddScaled(B[(row * Rank) + term], A.AsSpan(term * columns, columns), weight);
     }
 }

@@ -21,6 +21,14 @@ public sealed record LayerReport(
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? Damping { get; init; }
 
+    /// <summary>amax: the largest magnitude of the weight, which a plain grid has to reach; null where it was not measured.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? Magnitude { get; init; }
+
+    /// <summary>The same of what the branch leaves for the grid, W - B A; that of the weight where there is no branch.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? ResidualMagnitude { get; init; }
+
     /// <summary>Measures a layer.</summary>
     /// <param name="name">Name within the block.</param>
     /// <param name="weight">W, what the stored weight stands for, [outFeatures, inFeatures].</param>
@@ -32,7 +40,27 @@ public sealed record LayerReport(
         OutputEnergies energies = OutputEnergies.Of(weight, inputs, stored, workers);
         return new LayerReport(
             name, stored.OutFeatures, stored.InFeatures, stored.Grid.Bits, stored.Branch?.Rank ?? 0, stored.BitsPerWeight, energies.Relative(energies.Nearest),
-            energies.Relative(energies.Stored));
+            energies.Relative(energies.Stored))
+        {
+            Magnitude = MagnitudeOf(weight, stored.InFeatures, null),
+            ResidualMagnitude = MagnitudeOf(weight, stored.InFeatures, stored.Branch),
+        };
+    }
+
+    private static double MagnitudeOf(double[] weight, int columns, LowRankBranch? branch)
+    {
+        var taken = new float[columns];
+        double largest = 0;
+        for (int row = 0; row < weight.Length / columns; row++)
+        {
+            if (branch is not null)
+            {
+                Array.Clear(taken);
+                branch.AddRowTo(row, taken);
+            }
+            for (int column = 0; column < columns; column++) largest = Math.Max(largest, Math.Abs(weight[(row * columns) + column] - taken[column]));
+        }
+        return largest;
     }
 }
 

@@ -1,11 +1,15 @@
 using System.Text.Json.Serialization;
 using LowRankQuant.Evaluation.Figures;
+using LowRankQuant.Quantization.Layers;
 
 namespace LowRankQuant.Runs.Comparisons;
 
 /// <summary>Figures of one method under one scheme: the content of its file, from which tables and pictures are made wherever they are wanted.</summary>
 public sealed record CellResult
 {
+    /// <summary>Layers that a cell keeps at most; the report of a larger model has them.</summary>
+    public const int MostLayers = 8192;
+
     /// <summary>The method.</summary>
     public required string Method { get; init; }
 
@@ -49,6 +53,13 @@ public sealed record CellResult
     /// <summary>Accumulated errors of block outputs, a text each; null where an earlier version made the cell.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyList<BlockErrors>? OutputErrors { get; init; }
+
+    /// <summary>
+    /// What every layer got, named by block and layer, where the method stores branches or chooses widths by layer; null elsewhere, beyond <see cref="MostLayers"/> layers,
+    /// and where an earlier version made the cell.
+    /// </summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<LayerReport>? Layers { get; init; }
 
     /// <summary>Wall time of the blocks.</summary>
     public double Seconds { get; init; }

@@ -15,6 +15,10 @@ public sealed record ComparisonCell(string Method, string Scheme, Func<OpenedCel
     /// <summary>Where calibration windows come from; null where nothing looks at text.</summary>
     public CalibrationOptions? Calibration { get; init; }
 
+    /// <summary>Name of the picture of a cell's layers in an output folder.</summary>
+    /// <param name="cell">The cell.</param>
+    public static string LayersFileOf(CellResult cell) => $"layers-{FileNameOf($"{cell.Scheme}.{cell.Method}")}.svg";
+
     /// <summary>Makes a name one of a file.</summary>
     internal static string FileNameOf(string name) => string.Concat(name.Select(sign => char.IsAsciiLetterOrDigit(sign) || sign is '.' or '-' or '=' or '_' or '+' ? sign : '-'));
 }

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using LowRankQuant.Formats;
 using LowRankQuant.Quantization.Calibration;
+using LowRankQuant.Quantization.Layers;
 using LowRankQuant.Quantization.Recipes;
 using LowRankQuant.Quantization.Storage;
 using LowRankQuant.Quantization.Texts;
@@ -79,10 +80,18 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
             BlockLosses = [.. report.Blocks.Select(block => block.LossAfter).OfType<double>()],
             HeldOutLosses = [.. report.Blocks.Select(block => block.HeldOutLoss).OfType<double>()],
             OutputErrors = BlockErrorRun.Measure(job, texts, observer, cancellation),
+            Layers = LayersOf(report),
             Seconds = report.Blocks.Sum(block => block.Seconds),
             PeakMemoryBytes = report.Blocks.Max(block => block.PeakMemoryBytes) ?? 0,
             Machine = job.Model.Device.Name,
         };
+    }
+
+    private static LayerReport[]? LayersOf(RunReport report)
+    {
+        LayerReport[] layers = [.. report.Blocks.SelectMany(block => block.Layers.Select(layer => layer with { Name = $"{block.Index}.{layer.Name}" }))];
+        bool differ = layers.Any(layer => layer.Rank > 0) || layers.DistinctBy(layer => layer.Bits).Count() > 1;
+        return differ && layers.Length <= CellResult.MostLayers ? layers : null;
     }
 
     // Kernels and threads change last digits and are not part of it.

@@ -15,7 +15,8 @@ public static class ComparisonTable
     /// <param name="title">What was compared, such as the model's name.</param>
     /// <param name="cells">Figures by scheme and method, in the order of the page.</param>
     /// <param name="pictures">Files of pictures to show at the end.</param>
-    public static string Of(string title, IReadOnlyList<CellResult> cells, IReadOnlyList<string> pictures)
+    /// <param name="layers">Files of pictures of layers, by what they are called, to link to.</param>
+    public static string Of(string title, IReadOnlyList<CellResult> cells, IReadOnlyList<string> pictures, IReadOnlyList<(string Name, string File)> layers)
     {
         var page = new StringBuilder();
         page.Append("# ").Append(MarkdownText.Of(title)).Append("\n\n");
@@ -38,6 +39,8 @@ public static class ComparisonTable
             if (scheme.Any(cell => cell.Refusal is not null)) page.Append('\n');
         }
         Errors(page, [.. cells.Where(cell => cell.OutputErrors is { Count: > 0 })]);
+        if (layers.Count > 0)
+            page.Append("## Layers\n\nBits, rank, amax and output error of every layer: ").AppendJoin(", ", layers.Select(picture => $"[{MarkdownText.Of(picture.Name)}]({picture.File})")).Append(".\n\n");
         foreach (string picture in pictures) page.Append("![](").Append(picture).Append(")\n\n");
         return page.ToString();
     }

@@ -5,8 +5,8 @@ using LowRankQuant.Runs.Reports.Charts;
 namespace LowRankQuant.Runs.Reports;
 
 /// <summary>
-/// A picture of what every linear layer got, as SVG: one column of four bars a layer, in model order: code width, rank, stored bits per weight, and
-/// relative output error before (pale) and after (full). Hovering over a bar names the layer and its figures. It follows the light or dark scheme of who looks at it.
+/// A picture of what every linear layer got, as SVG: one column of bars a layer, in model order: code width, rank, stored bits per weight, amax where a layer has a branch
+/// (of the weight pale, of what the branch leaves for the grid full), and relative output error before (pale) and after (full). Hovering over a bar names the layer and its figures. It follows the light or dark scheme of who looks at it.
 /// </summary>
 public static class RankChart
 {
@@ -26,10 +26,12 @@ public static class RankChart
             ("bits of a code", layer => layer.Bits, null),
             ("rank", layer => layer.Rank, null),
             ("bits per weight", layer => layer.BitsPerWeight, null),
+            .. layers.Any(layer => layer is { Rank: > 0, ResidualMagnitude: not null })
+                ? [("amax", layer => layer.ResidualMagnitude ?? 0, layer => layer.Magnitude ?? 0)] : Array.Empty<(string, Func<LayerReport, double>, Func<LayerReport, double>?)>(),
             ("output error", layer => layer.ErrorAfter, layer => layer.ErrorBefore),
         ];
         int top = LegendTop + (Picture.LegendLine * Picture.LegendLines(kinds, width));
-        var picture = new Picture(null, width, top + (panels.Length * (PanelHeight + Gap)) + 10, "What every layer got", $"{layers.Count} layers in model order: bits of a code, rank, stored bits per weight, output error.");
+        var picture = new Picture(null, width, top + (panels.Length * (PanelHeight + Gap)) + 10, "What every layer got", $"{layers.Count} layers in model order: {string.Join(", ", panels.Select(panel => panel.Title))}.");
         picture.Legend(LegendTop, kinds.Select((kind, i) => (kind, i, false)));
         for (int panel = 0; panel < panels.Length; panel++)
         {
@@ -51,12 +53,15 @@ public static class RankChart
                 {
                     double size = double.IsFinite(amount) ? Math.Max(0, amount) / largest * (PanelHeight - 14) : 0;
                     picture.Rectangle(Left + (index * bar), bottom - size, Math.Max(1, bar - 1), size, kind, string.Create(
-                        CultureInfo.InvariantCulture, $"{layer.Name}: {layer.Bits} bits, rank {layer.Rank}, {layer.BitsPerWeight:F3} bits per weight, error {layer.ErrorBefore:G3} -> {layer.ErrorAfter:G3}"));
+                        CultureInfo.InvariantCulture, $"{layer.Name}: {layer.Bits} bits, rank {layer.Rank}, {layer.BitsPerWeight:F3} bits per weight, {Magnitudes(layer)}error {layer.ErrorBefore:G3} -> {layer.ErrorAfter:G3}"));
                 }
             }
         }
         return picture.End().ToString();
     }
+
+    private static string Magnitudes(LayerReport layer) =>
+        layer is { Magnitude: { } before, ResidualMagnitude: { } after } ? string.Create(CultureInfo.InvariantCulture, $"amax {before:G3} -> {after:G3}, ") : "";
 
     private static string Kind(LayerReport layer) => layer.Name[(layer.Name.LastIndexOf('.') + 1)..];
 }

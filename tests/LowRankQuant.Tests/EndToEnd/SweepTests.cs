@@ -24,6 +24,23 @@ public sealed class SweepTests : IDisposable
         Assert.Contains("## row-offset=false", File.ReadAllText(Path.Combine(output, "comparison.md")), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task LayersWithBranchesHaveAPicture()
+    {
+        string output = _folder.File("out");
+        CliResult run = await Lrq.Run(Of("flrq", output, ["--vary", "rank=0,4", "--rank-rule", "fixed", "--epochs", "1"]));
+        Assert.True(run.Code == 0, run.Error);
+        JsonNode cell = JsonNode.Parse(File.ReadAllText(Path.Combine(output, "cells", "flrq.rank=4.json")))!;
+        Assert.Equal(4 * 7, cell["layers"]!.AsArray().Count);
+        Assert.All(cell["layers"]!.AsArray(), layer => Assert.InRange((double)layer!["residualMagnitude"]!, 1e-6, 2 * (double)layer["magnitude"]!));
+        Assert.Equal("3.self_attn.q_proj", (string?)cell["layers"]![3 * 7]!["name"]);
+        Assert.Contains("amax", File.ReadAllText(Path.Combine(output, "layers-flrq.rank=4.svg")), StringComparison.Ordinal);
+        Assert.Contains("](layers-flrq.rank=4.svg)", File.ReadAllText(Path.Combine(output, "comparison.md")), StringComparison.Ordinal);
+        // Without branches every layer got the same.
+        Assert.Null(JsonNode.Parse(File.ReadAllText(Path.Combine(output, "cells", "flrq.rank=0.json")))!["layers"]);
+        Assert.False(File.Exists(Path.Combine(output, "layers-flrq.rank=0.svg")));
+    }
+
     [Theory]
     [InlineData("rank", "give KEY=V1,V2")]
     [InlineData("rnak=1,2", "no option --rnak")]
@@ -36,10 +53,11 @@ public sealed class SweepTests : IDisposable
         Assert.False(Directory.Exists(output));
     }
 
-    private static string[] Sweep(string output, params string[] vary) =>
+    private static string[] Sweep(string output, params string[] vary) => Of("lrq", output, ["--iterations", "3", .. vary]);
+
+    private static string[] Of(string method, string output, params string[] options) =>
     [
-        "sweep", "demo", "--method", "lrq", "--bits", "3", .. vary, "--samples", "4", "--held-out", "2", "--sequence-length", "64", "--iterations", "3", "--eval-windows", "1", "--threads", "1",
-        "--out", output,
+        "sweep", "demo", "--method", method, "--bits", "3", .. options, "--samples", "4", "--held-out", "2", "--sequence-length", "64", "--eval-windows", "1", "--threads", "1", "--out", output,
     ];
 
     private static long Learned(string output, string cell) => (long)JsonNode.Parse(File.ReadAllText(Path.Combine(output, "cells", cell + ".json")))!["learnedParameters"]!;
