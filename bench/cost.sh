@@ -22,11 +22,11 @@ for model in ${MODELS:-135m 1.1b 7b 13b}; do
     esac
     # shellcheck disable=SC2086
     [ -f "$WORK/$model/config.json" ] || dotnet "$bench" make-llama --out "$WORK/$model" --spectrum yes --filled 1 $sizes >&2
-    for method in ${METHODS:-rtn flexround lrq lrq-hybrid svd l2qer qera-approx qera-exact flrq flrq+}; do
+    for method in ${METHODS:-rtn gptq awq autoround flexround lrq lrq+ lrq-hybrid svd l2qer qera-approx qera-exact flrq flrq+}; do
         plan=$WORK/$model.$method.json
         [ -s "$plan" ] && continue
         set -- --method "$method" --bits 3
-        case $method in rtn | flexround | lrq*) ;; *) set -- "$@" --group-size 64 ;; esac
+        case $method in rtn | flexround | lrq* | gptq | awq | autoround) ;; *) set -- "$@" --group-size 64 ;; esac
         [ "$method" = rtn ] || set -- "$@" --calibration models/demo/calibration.txt
         $lrq plan "$WORK/$model" "$@" --memory "${MEMORY:-20G}" --json >"$plan.part" || { cat "$plan.part" >&2; rm -f "$plan.part"; continue; }
         mv "$plan.part" "$plan"

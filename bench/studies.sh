@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Studies of what the papers leave open, by `lrq sweep` and `lrq compare-methods` alone: FLRQ's rules on the demo and on OPT- and BLOOM-style models, LRQ's factors apart,
-# calibrate on x evaluate on, and every method on a family other than Llama. Cells are kept in OUT, so that the work goes on wherever it stopped.
+# calibrate on x evaluate on, and every method on a family other than Llama, the demo and SmolLM2. Cells are kept in OUT, so that the work goes on wherever it stopped.
 # A page that fails is named and the others go on, which the exit code says; Ctrl-C ends all of it.
-# Usage: LRQ_DATA=... [ONLY="NAME..."] [SEEDS=42,1,2] [LRQ=./lrq] bench/studies.sh OUT
+# All but the pages of SmolLM2, which ONLY names, take two hours on one core: two pages side by side, each with --threads 1, are faster than one with two.
+# Usage: LRQ_DATA=... [ONLY="NAME..."] [SEEDS=42,1,2] [OPTIONS="--threads 1"] [LRQ=./lrq] bench/studies.sh OUT
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:?usage: bench/studies.sh OUT}
@@ -13,7 +14,7 @@ stories=$data/data/tinystories/tiny_stories_ajaykumar.txt
 unseen=$data/data/tinystories/tinystories_val_yuninxia.txt
 status=0
 
-wanted() { [ -z "${ONLY:-}" ] || [[ " $ONLY " == *" $1 "* ]]; }
+wanted() { if [ -z "${ONLY:-}" ]; then [[ $1 != *smollm2* ]]; else [[ " $ONLY " == *" $1 "* ]]; fi; }
 
 # NAME COMMAND...: one page; its tables are printed, its pictures and cells stay in OUT/NAME.
 page() {
@@ -22,7 +23,8 @@ page() {
     wanted "$name" || return 0
     mkdir -p "$out"
     local code=0
-    "$@" --out "$out/$name" > "$out/$name.log" 2>&1 || code=$?
+    # shellcheck disable=SC2086
+    "$@" ${OPTIONS:-} --out "$out/$name" > "$out/$name.log" 2>&1 || code=$?
     [ "$code" -ne 130 ] || exit 130
     if [ "$code" -ne 0 ]; then
         echo "$name failed: $(tail -1 "$out/$name.log")"
@@ -30,7 +32,8 @@ page() {
         return 0
     fi
     echo "# $name: lrq ${*:2}"
-    grep '^|' "$out/$name/comparison.md"
+    # Errors of block outputs stand in the page alone.
+    sed '/^## Accumulated/,$d' "$out/$name/comparison.md" | grep -E '^(\||## )'
 }
 
 # FLRQ: power iterations of the sketch, the paper's largest size of a branch, ranks fixed or chosen, BLC. Demo in groups of 64, as the paper's grids have groups.
@@ -73,5 +76,9 @@ for family in opt bloom gemma3 qwen3-moe; do
         --calibration "$stories" --eval-text "$unseen" --eval-windows 64 --samples 64 --held-out 8 --sequence-length 128
 done
 page methods-demo $lrq compare-methods demo --methods rtn,gptq,awq,autoround,flexround,lrq,lrq+,flrq,flrq+ --schemes w3a16,w3a16-g64,w2a16-g64
+# Hours: products in bf16 where that costs nothing (docs/results/precision.md), which static 8-bit activations are not.
+smollm2=("$data/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf" --calibration "$data/data/wikitext-2/wikitext2_train_5k.txt" --eval-text "$data/data/wikitext-2/wiki.test.raw" --eval-windows 16 --eval-context 2048 --rmse-text "$unseen")
+page methods-smollm2 $lrq compare-methods "${smollm2[@]}" --methods rtn,gptq,awq,autoround,flexround,lrq,lrq+,flrq,flrq+ --schemes w3a16,w3a16-g64,w2a16-g64 --kernels onednn --precision bf16
+page methods-smollm2-activations $lrq compare-methods "${smollm2[@]}" --methods rtn,gptq,awq,autoround,flexround,lrq,lrq+ --schemes w4a8,w8a8
 page methods-demo-activations $lrq compare-methods demo --methods rtn,gptq,awq,autoround,flexround,lrq,lrq+ --schemes w4a8,w8a8
 exit "$status"
