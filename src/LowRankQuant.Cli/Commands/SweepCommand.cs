@@ -57,7 +57,7 @@ internal sealed class SweepCommand
             foreach (string row in axes[0].Values)
             {
                 string[] more = axes.Length == MostAxes ? [axes[0].Name, row, axes[1].Name, column] : [axes[0].Name, row];
-                var cell = new ComparisonCell(Label(axes[0].Name, row), axes.Length == MostAxes ? Label(axes[1].Name, column) : all, null, null);
+                var cell = new ComparisonCell(Label(axes[0], row), axes.Length == MostAxes ? Label(axes[1], column) : all, null, null);
                 cells.Add(_setup.Cell(parsed, cell, Value(axes, "--method", row, column) ?? method, Value(axes, "--scheme", row, column) ?? scheme, more, cancellation));
             }
         }
@@ -66,8 +66,13 @@ internal sealed class SweepCommand
         IReadOnlyList<CellResult> results = CompareMethodsCommand.Run(_terminal, _engine, parsed, _options, cells, _setup.Found(errors, cancellation), parsed.GetValue(_keepModels), cancellation);
         CompareMethodsCommand.Print(_terminal, parsed, _options, results, []);
         return ExitCodes.Success;
+    }
 
-        static string Label(string name, string value) => $"{name.TrimStart('-')}={value}";
+    // Files are called by their names, without the folders of whoever runs it, where these tell them apart.
+    private static string Label((string Name, string[] Values) axis, string value)
+    {
+        bool apart = axis.Values.Select(Path.GetFileName).Distinct(StringComparer.Ordinal).Count() == axis.Values.Length;
+        return $"{axis.Name.TrimStart('-')}={(apart && File.Exists(value) ? Path.GetFileName(value) : value)}";
     }
 
     // What an axis says of an option; null where none is about it.

@@ -25,6 +25,15 @@ public sealed class SweepTests : IDisposable
     }
 
     [Fact]
+    public async Task FilesAreCalledByTheirNames()
+    {
+        string output = _folder.File("out"), text = Path.Combine(TestData.Demo, "evaluation.txt");
+        CliResult run = await Lrq.Run(Of("gptq", output, ["--vary", $"eval-text={text},{Path.Combine(TestData.Demo, "calibration.txt")}"]));
+        Assert.True(run.Code == 0, run.Error);
+        Assert.Equal(["gptq.eval-text=calibration.txt.json", "gptq.eval-text=evaluation.txt.json"], Directory.GetFiles(Path.Combine(output, "cells")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
     public async Task LayersWithBranchesHaveAPicture()
     {
         string output = _folder.File("out");
