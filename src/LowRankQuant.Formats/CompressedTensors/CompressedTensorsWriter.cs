@@ -86,11 +86,11 @@ public static class CompressedTensorsWriter
     /// <param name="ignore">Dense linears, such as <c>lm_head</c>.</param>
     /// <param name="version">Release to claim; decides how readers unpack 3, 5, 6 and 7 bits, so not below 0.18.</param>
     /// <param name="kvCache">Key and value cache quantization, or null.</param>
-    /// <exception cref="ArgumentException">No modules, or a module given twice.</exception>
+    /// <exception cref="ArgumentException">Neither modules nor a cache, or a module given twice.</exception>
     public static JsonObject BuildConfig(
         IReadOnlyList<QuantizedModule> modules, IReadOnlyList<string> ignore, string version = Version, QuantizationArgs? kvCache = null)
     {
-        if (modules.Count == 0) throw new ArgumentException("A quantization_config needs at least one quantized module.", nameof(modules));
+        if (modules.Count == 0 && kvCache is null) throw new ArgumentException("A quantization_config needs at least one quantized module, or a cache.", nameof(modules));
         List<(QuantizedModule First, List<string> Names)> groups = [];
         List<string> tables = [.. modules.Where(module => module.IsTable).Select(module => module.Name)];
         HashSet<string> seen = new(StringComparer.Ordinal);

@@ -22,7 +22,9 @@ public static class TwoLevelConfig
     /// <param name="twoLevel">Modules on two-level grids, with the grid's name, in model order.</param>
     /// <param name="uniform">Modules on uniform grids, in model order.</param>
     /// <param name="ignore">Dense linears, such as <c>lm_head</c>.</param>
-    public static JsonObject Build(IReadOnlyList<(string Module, string Grid)> twoLevel, IReadOnlyList<QuantizedModule> uniform, IReadOnlyList<string> ignore)
+    /// <param name="kvCache">Static quantization of keys and values, which stands in the configuration of the uniform modules, even where there are none; null for none.</param>
+    public static JsonObject Build(
+        IReadOnlyList<(string Module, string Grid)> twoLevel, IReadOnlyList<QuantizedModule> uniform, IReadOnlyList<string> ignore, QuantizationArgs? kvCache)
     {
         var grids = new JsonObject();
         foreach (IGrouping<string, string> grid in twoLevel.GroupBy(module => module.Grid, module => module.Module))
@@ -32,7 +34,7 @@ public static class TwoLevelConfig
             ["quant_method"] = QuantMethod,
             ["version"] = 1,
             ["grids"] = grids,
-            [Uniform] = uniform.Count == 0 ? null : CompressedTensorsWriter.BuildConfig(uniform, [.. ignore, .. twoLevel.Select(module => module.Module)]),
+            [Uniform] = uniform.Count == 0 && kvCache is null ? null : CompressedTensorsWriter.BuildConfig(uniform, [.. ignore, .. twoLevel.Select(module => module.Module)], kvCache: kvCache),
         };
     }
 }

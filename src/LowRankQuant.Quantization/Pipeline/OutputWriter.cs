@@ -146,7 +146,7 @@ public sealed class OutputWriter(CausalModel model, Recipe recipe, RunFolder fol
 
         JsonObject Others(string[] floats) => twoLevel.Count == 0
             ? CompressedTensorsWriter.BuildConfig(others, floats, kvCache: ActivationTensors.CacheArgs(recipe.Cache))
-            : TwoLevelConfig.Build(twoLevel, others, floats);
+            : TwoLevelConfig.Build(twoLevel, others, floats, ActivationTensors.CacheArgs(recipe.Cache));
 
         void Add(string module, WeightGrid grid, bool isTable)
         {

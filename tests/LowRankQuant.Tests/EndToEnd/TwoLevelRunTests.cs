@@ -75,6 +75,28 @@ public sealed class TwoLevelRunTests
         Assert.True(codes > 0 && scales > 0, $"{codes} codes and {scales} scales differ");
     }
 
+    [Theory]
+    [InlineData("--grid", "q4_k")]
+    [InlineData("--layers", "layers.0.*=q4_k")]
+    public async Task StaticCachesAreStoredBesideThem(string option, string value)
+    {
+        using var folder = new TemporaryFolder();
+        string output = folder.File("out");
+        CliResult result = await Lrq.Run("quantize", "demo", "--method", "rtn", option, value, "--cache", "8:tensor", "--samples", "2", "--held-out", "1", "--sequence-length", "32", "--eval-windows", "1", "--out", output);
+        Assert.True(result.Code == 0, result.Error);
+        // Measured as it is stored, so that there is no row of its own for that.
+        Assert.DoesNotContain("as stored", result.Out, StringComparison.Ordinal);
+        using HuggingFaceCheckpoint written = HuggingFaceCheckpoint.Open(output);
+        Assert.Equal("folder of two-level grids", written.Kind);
+        Assert.Contains("kv_cache_scheme int8", written.Quantizers!.Description, StringComparison.Ordinal);
+        CliResult again = await Lrq.Run("eval", output, "--text", Path.Combine(TestData.Demo, "evaluation.txt"), "--windows", "1");
+        Assert.True(again.Code == 0, again.Error);
+        // GGUF has no place for it, and the export says so.
+        CliResult exported = await Lrq.Run("convert", output, "--to", "gguf", "--out", folder.File("out.gguf"));
+        Assert.Equal(2, exported.Code);
+        Assert.Contains("no place for a quantized key-value cache", exported.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task AnInterruptedRunGoesOnToTheSameBytes()
     {

@@ -78,11 +78,11 @@ public sealed class TwoLevelTensorsTests
     public void TheConfigurationNamesModulesByGridAndKeepsUniformOnes()
     {
         var uniform = new QuantizedModule("a.q", new UniformGrid(4, true, Granularity.Channel));
-        JsonObject config = TwoLevelConfig.Build([("a.down", "Q3_K"), ("b.down", "Q3_K"), ("b.up", "Q2_K")], [uniform], ["lm_head"]);
+        JsonObject config = TwoLevelConfig.Build([("a.down", "Q3_K"), ("b.down", "Q3_K"), ("b.up", "Q2_K")], [uniform], ["lm_head"], null);
         Assert.Equal(TwoLevelConfig.QuantMethod, config["quant_method"]!.GetValue<string>());
         Assert.Equal(["a.down", "b.down"], config["grids"]!["Q3_K"]!.AsArray().Select(node => node!.GetValue<string>()));
         Assert.Equal(CompressedTensorsConfig.QuantMethod, config["uniform"]!["quant_method"]!.GetValue<string>());
-        Assert.Null(TwoLevelConfig.Build([("a.down", "Q3_K")], [], [])["uniform"]);
+        Assert.Null(TwoLevelConfig.Build([("a.down", "Q3_K")], [], [], null)["uniform"]);
     }
 
     private static CheckpointFormatException Refused(Func<List<PendingTensor>, List<PendingTensor>> change)

@@ -57,6 +57,12 @@ internal sealed class TwoLevelContainer : QuantizedContainer
     public override void ReadRounded(string module, Span<float> destination) => ReadSingles(module, destination);
 
     /// <inheritdoc/>
+    public override RuntimeQuantizers? Quantizers => _uniform?.Quantizers;
+
+    /// <inheritdoc/>
+    public override bool Owns(string tensor) => base.Owns(tensor) || _uniform?.Owns(tensor) == true;
+
+    /// <inheritdoc/>
     public override bool Knows(string tensor) => _uniform?.Owns(tensor) == true ? _uniform.Knows(tensor) : base.Knows(tensor);
 
     private CompressedTensorsContainer? UniformOf(string module) => _uniform?.Holds(module) == true ? _uniform : null;
