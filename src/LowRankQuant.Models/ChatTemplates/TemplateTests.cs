@@ -41,7 +41,15 @@ internal static class TemplateTests
 
     private static readonly Dictionary<string, string> Others = new(StringComparer.Ordinal)
     {
-        ["equalto"] = "eq", ["=="] = "eq", ["!="] = "ne", [">"] = "gt", ["greaterthan"] = "gt", [">="] = "ge", ["<"] = "lt", ["lessthan"] = "lt", ["<="] = "le",
+        ["equalto"] = "eq",
+        ["=="] = "eq",
+        ["!="] = "ne",
+        [">"] = "gt",
+        ["greaterthan"] = "gt",
+        [">="] = "ge",
+        ["<"] = "lt",
+        ["lessthan"] = "lt",
+        ["<="] = "le",
     };
 
     /// <summary>Fails where there is no test of this name.</summary>
