@@ -198,7 +198,8 @@ internal static class TemplateFilters
     // By all digits that the number has, to the even one where it stands in the middle: a product with a power of ten would be rounded itself.
     private static double Nearest(double number, int digits)
     {
-        if (!double.IsFinite(number) || Math.Abs(number) >= 1e15) return number;
+        // From here on there are whole numbers only.
+        if (!double.IsFinite(number) || Math.Abs(number) >= 1L << 52) return number;
         string all = Math.Abs(number).ToString("F1074", CultureInfo.InvariantCulture);
         int cut = all.IndexOf('.', StringComparison.Ordinal) + 1 + digits;
         ReadOnlySpan<char> kept = all.AsSpan(0, cut), rest = all.AsSpan(cut);
