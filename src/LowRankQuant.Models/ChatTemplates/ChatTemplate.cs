@@ -4,18 +4,19 @@ using System.Text.RegularExpressions;
 namespace LowRankQuant.Models.ChatTemplates;
 
 /// <summary>
-/// A model's chat template: the part of Jinja that such templates use (output, if, for, set, filters, tests, methods of texts and lists), with
-/// Transformers' settings (trim_blocks, lstrip_blocks). Macros, includes and the clock are not known; a template that uses them fails by name.
+/// A model's chat template: the part of Jinja that such templates use (output, if, for with break and continue, set, macros, filters, tests, methods of texts, lists and
+/// mappings), with Transformers' settings (trim_blocks, lstrip_blocks) and what it adds (<c>tojson</c>, <c>raise_exception</c>, <c>strftime_now</c>, <c>generation</c>).
+/// Includes, inheritance and blocks that are called or filtered are not known; a template that uses them fails by name. There is no clock: the date is a variable that is given.
 /// </summary>
 public sealed partial class ChatTemplate
 {
     // Templates with tools have some 10,000 characters.
     private const int LongestSource = 1 << 18;
 
-    private readonly Action<TemplateScope, StringBuilder> _body;
+    private readonly Body _body;
     private readonly string _source;
 
-    private ChatTemplate(Action<TemplateScope, StringBuilder> body, string source) => (_body, _source) = (body, source);
+    private ChatTemplate(Body body, string source) => (_body, _source) = (body, source);
 
     /// <summary>Parses a template.</summary>
     /// <exception cref="ChatTemplateException">It is too long, unsound, or uses what is not known.</exception>
@@ -60,6 +61,6 @@ public sealed partial class ChatTemplate
     }
 
     // Templates that put arguments out as they are where they are texts, and as JSON where they are objects.
-    [GeneratedRegex(@"\barguments\s+is\s+(not\s+)?(string|mapping)\b", RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"\barguments(['""]\])?\s+is\s+(not\s+)?(string|mapping)\b", RegexOptions.CultureInvariant)]
     private static partial Regex TellsTextApart();
 }

@@ -1,14 +1,14 @@
-using System.Globalization;
-using System.Text;
-
 namespace LowRankQuant.Models.ChatTemplates;
 
 using Evaluate = Func<TemplateScope, object?>;
 
-/// <summary>From the tokens of a tag to what its expression comes to; one method a level of precedence, the loosest first.</summary>
-internal sealed class ExpressionParser(TemplatePiece piece)
+/// <summary>From the tokens of a tag to what its expression comes to; one method a level of precedence, the loosest first. What binds tightest is in <c>ExpressionParts.cs</c>.</summary>
+internal sealed partial class ExpressionParser(TemplatePiece piece)
 {
     private const int DeepestNesting = 64;
+
+    // So many operators between two looks at how much stack is left.
+    private const int OperatorsPerLook = 16;
 
     // What is evaluated becomes a chain of calls as long as the expression.
     private const int MostOperators = 1000;
@@ -19,13 +19,27 @@ internal sealed class ExpressionParser(TemplatePiece piece)
     private int _depth;
     private int _operators;
 
-    /// <summary>All that is left as one expression.</summary>
+    /// <summary>All that is left as one expression, or as several with commas between them, which are a tuple.</summary>
     public Evaluate Whole()
     {
-        Evaluate value = Expression();
+        Evaluate value = Several(Expression);
         End();
         return value;
     }
+
+    /// <summary>All that is left as filters of a value.</summary>
+    public Evaluate Filters(Evaluate value)
+    {
+        value = Filtered(value);
+        End();
+        return value;
+    }
+
+    /// <summary>What is looped over: one expression, or several with commas between them.</summary>
+    public Evaluate Looped() => Several(OrExpression);
+
+    /// <summary>Whether a name, or names in parentheses, are next.</summary>
+    public bool AtTarget => At("(") || (_at < _tokens.Count && _tokens[_at] is { Kind: TokenKind.Name, Text: not "in" });
 
     /// <summary>Fails when something is left.</summary>
     public void End()
@@ -49,8 +63,9 @@ internal sealed class ExpressionParser(TemplatePiece piece)
     {
         if (++_depth > DeepestNesting) throw Wrong($"expressions are nested more than {DeepestNesting} deep");
         Evaluate value = OrExpression();
-        if (TakeName("if"))
+        while (TakeName("if"))
         {
+            Link(ref value);
             Evaluate then = value, condition = OrExpression();
             Evaluate otherwise = TakeName("else") ? Expression() : _ => new Undefined("else");
             value = scope => TemplateValue.Truth(condition(scope)) ? then(scope) : otherwise(scope);
@@ -65,7 +80,7 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         Evaluate left = And();
         while (TakeName("or"))
         {
-            Link();
+            Link(ref left);
             Evaluate first = left, second = And();
             left = scope => first(scope) is var value && TemplateValue.Truth(value) ? value : second(scope);
         }
@@ -77,7 +92,7 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         Evaluate left = Not();
         while (TakeName("and"))
         {
-            Link();
+            Link(ref left);
             Evaluate first = left, second = Not();
             left = scope => first(scope) is var value && !TemplateValue.Truth(value) ? value : second(scope);
         }
@@ -93,34 +108,48 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         return scope => !TemplateValue.Truth(value(scope));
     }
 
+    // What stands between two comparisons is compared with both: 1 < x < 3.
     private Evaluate Comparison()
     {
-        Evaluate left = Sum();
-        while (true)
+        Evaluate first = Sum();
+        var links = new List<(Func<TemplateScope, object?, object?, bool> Holds, Evaluate Value)>();
+        while (TakeComparison() is { } holds)
         {
-            Evaluate first = left;
-            bool negated = _at + 1 < _tokens.Count && _tokens[_at] is { Kind: TokenKind.Name, Text: "not" } && _tokens[_at + 1] is { Kind: TokenKind.Name, Text: "in" };
-            if (negated) _at++;
-            if (TakeName("in"))
-            {
-                Link();
-                Evaluate container = Sum();
-                left = scope => TemplateValue.Contains(container(scope), first(scope), scope.Budget) != negated;
-                continue;
-            }
-            if (Comparisons.FirstOrDefault(Take) is not { } sign) return left;
-            Link();
-            Evaluate second = Sum();
-            left = sign switch
-            {
-                "==" => scope => TemplateValue.AreEqual(first(scope), second(scope), scope.Budget),
-                "!=" => scope => !TemplateValue.AreEqual(first(scope), second(scope), scope.Budget),
-                "<" => scope => Compared(scope, first, second) < 0,
-                ">" => scope => Compared(scope, first, second) > 0,
-                "<=" => scope => Compared(scope, first, second) <= 0,
-                _ => scope => Compared(scope, first, second) >= 0,
-            };
+            if (++_operators > MostOperators) throw TooLong();
+            links.Add((holds, Sum()));
         }
+        if (links.Count == 0) return first;
+        return scope =>
+        {
+            object? left = first(scope);
+            foreach ((Func<TemplateScope, object?, object?, bool> holds, Evaluate value) in links)
+            {
+                object? right = value(scope);
+                if (!holds(scope, left, right)) return false;
+                left = right;
+            }
+            return true;
+        };
+    }
+
+    private Func<TemplateScope, object?, object?, bool>? TakeComparison()
+    {
+        if (TakeName("in")) return (scope, item, container) => TemplateValue.Contains(container, item, scope.Budget);
+        if (_at + 1 < _tokens.Count && _tokens[_at] is { Kind: TokenKind.Name, Text: "not" } && _tokens[_at + 1] is { Kind: TokenKind.Name, Text: "in" })
+        {
+            _at += 2;
+            return (scope, item, container) => !TemplateValue.Contains(container, item, scope.Budget);
+        }
+        return Comparisons.FirstOrDefault(Take) switch
+        {
+            null => null,
+            "==" => (scope, a, b) => TemplateValue.AreEqual(a, b, scope.Budget),
+            "!=" => (scope, a, b) => !TemplateValue.AreEqual(a, b, scope.Budget),
+            "<" => (scope, a, b) => TemplateValue.Compare(a, b, scope.Budget) < 0,
+            ">" => (scope, a, b) => TemplateValue.Compare(a, b, scope.Budget) > 0,
+            "<=" => (scope, a, b) => TemplateValue.Compare(a, b, scope.Budget) <= 0,
+            _ => (scope, a, b) => TemplateValue.Compare(a, b, scope.Budget) >= 0,
+        };
     }
 
     private Evaluate Sum()
@@ -128,20 +157,13 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         Evaluate left = Joined();
         while (true)
         {
-            Evaluate first = left;
-            if (Take("+"))
-            {
-                Link();
-                Evaluate second = Joined();
-                left = scope => scope.Budget.Pay(TemplateValue.Add(first(scope), second(scope)));
-            }
-            else if (Take("-"))
-            {
-                Link();
-                Evaluate second = Joined();
-                left = scope => TemplateValue.Arithmetic("-", first(scope), second(scope));
-            }
-            else return left;
+            bool plus = Take("+");
+            if (!plus && !Take("-")) return left;
+            Link(ref left);
+            Evaluate first = left, second = Joined();
+            left = plus
+                ? scope => TemplateArithmetic.Add(first(scope), second(scope), scope.Budget)
+                : scope => TemplateArithmetic.Of("-", first(scope), second(scope), scope.Budget);
         }
     }
 
@@ -150,145 +172,59 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         Evaluate left = Product();
         while (Take("~"))
         {
-            Link();
+            Link(ref left);
             Evaluate first = left, second = Product();
-            left = scope => scope.Budget.Pay(TemplateValue.Joined(TemplateValue.Text(first(scope)), TemplateValue.Text(second(scope))));
+            left = scope => scope.Budget.Pay(TemplateArithmetic.Joined(TemplateText.Of(first(scope), scope.Budget), TemplateText.Of(second(scope), scope.Budget)));
         }
         return left;
     }
 
     private Evaluate Product()
     {
-        Evaluate left = Unary();
+        Evaluate left = Power();
         while (((string[])["*", "//", "/", "%"]).FirstOrDefault(Take) is { } sign)
         {
-            Link();
-            Evaluate first = left, second = Unary();
-            left = scope => TemplateValue.Arithmetic(sign, first(scope), second(scope));
+            Link(ref left);
+            Evaluate first = left, second = Power();
+            left = scope => scope.Budget.Pay(TemplateArithmetic.Of(sign, first(scope), second(scope), scope.Budget));
+        }
+        return left;
+    }
+
+    // From left to right, and behind signs: as Jinja, and other than Python.
+    private Evaluate Power()
+    {
+        Evaluate left = Filtered(Unary());
+        while (Take("**"))
+        {
+            Link(ref left);
+            Evaluate first = left, second = Filtered(Unary());
+            left = scope => TemplateArithmetic.Of("**", first(scope), second(scope), scope.Budget);
         }
         return left;
     }
 
     private Evaluate Unary()
     {
-        if (!Take("-")) return Postfix(Primary());
-        Evaluate value = Postfix(Primary());
-        return scope => TemplateValue.Arithmetic("-", 0L, value(scope));
+        bool minus = Take("-");
+        if (!minus && !Take("+")) return Postfix(Primary());
+        if (++_depth > DeepestNesting) throw Wrong($"expressions are nested more than {DeepestNesting} deep");
+        Evaluate value = Unary();
+        _depth--;
+        return minus ? scope => TemplateArithmetic.Negative(value(scope)) : scope => TemplateArithmetic.Positive(value(scope));
     }
 
-    private Evaluate Primary()
+    // A chain as long as the expression is bounded, and looks from time to time whether there is stack for more.
+    private void Link(ref Evaluate value)
     {
-        if (Take("("))
+        if (++_operators > MostOperators) throw TooLong();
+        if (_operators % OperatorsPerLook != 0) return;
+        Evaluate inner = value;
+        value = scope =>
         {
-            Evaluate inner = Expression();
-            return Take(")") ? inner : throw Wrong("')' is missing");
-        }
-        if (Take("["))
-        {
-            Evaluate[] items = [.. Arguments("]").Select(argument => argument.Value)];
-            return scope => scope.Budget.Pay(items.Select(item => item(scope)).ToList());
-        }
-        if (_at >= _tokens.Count) throw Wrong("an expression is missing");
-        Token token = _tokens[_at++];
-        switch (token.Kind)
-        {
-            case TokenKind.Text:
-                // Texts side by side are one, as in Python.
-                var text = new StringBuilder(token.Text);
-                while (_at < _tokens.Count && _tokens[_at].Kind == TokenKind.Text) text.Append(_tokens[_at++].Text);
-                string whole = text.ToString();
-                return _ => whole;
-            case TokenKind.Number:
-                return long.TryParse(token.Text, NumberStyles.None, CultureInfo.InvariantCulture, out long number) ? _ => number : throw Wrong($"'{token.Text}' is too large");
-            case TokenKind.Name:
-                return token.Text switch
-                {
-                    "true" or "True" => _ => true,
-                    "false" or "False" => _ => false,
-                    "none" or "None" => _ => null,
-                    _ => scope => scope.Get(token.Text),
-                };
-            default:
-                throw Wrong($"'{token.Text}' is no expression");
-        }
-    }
-
-    private Evaluate Postfix(Evaluate value)
-    {
-        while (true)
-        {
-            Evaluate inner = value;
-            if (Take("."))
-            {
-                string name = Name();
-                if (Take("("))
-                {
-                    (string? Name, Evaluate Value)[] arguments = [.. Arguments(")")];
-                    value = scope => TemplateFunctions.Method(scope.Budget, inner(scope), name, [.. arguments.Select(argument => argument.Value(scope))]);
-                }
-                else value = scope => TemplateValue.Member(inner(scope), name);
-            }
-            else if (Take("[")) value = Index(inner);
-            else if (Take("("))
-            {
-                string name = _tokens[_at - 2] is { Kind: TokenKind.Name } called ? called.Text : throw Wrong("only names can be called");
-                (string? Name, Evaluate Value)[] arguments = [.. Arguments(")")];
-                value = scope => TemplateFunctions.Call(scope.Budget, name, [.. arguments.Select(argument => (argument.Name, argument.Value(scope)))]);
-            }
-            else if (Take("|"))
-            {
-                string name = Name();
-                TemplateFunctions.CheckFilter(name);
-                (string? Name, Evaluate Value)[] arguments = Take("(") ? [.. Arguments(")")] : [];
-                value = scope => TemplateFunctions.Filter(scope.Budget, name, inner(scope), [.. arguments.Select(argument => (argument.Name, argument.Value(scope)))]);
-            }
-            else if (TakeName("is"))
-            {
-                bool negated = TakeName("not");
-                string name = Name();
-                TemplateFunctions.CheckTest(name);
-                value = scope => TemplateFunctions.Test(name, inner(scope)) != negated;
-            }
-            else return value;
-            Link();
-        }
-    }
-
-    private Evaluate Index(Evaluate inner)
-    {
-        Evaluate? start = At(":") ? null : Expression(), stop = null, step = null;
-        if (Take("]")) return scope => TemplateValue.Member(inner(scope), start!(scope));
-        if (!Take(":")) throw Wrong("']' is missing");
-        if (!At("]") && !At(":")) stop = Expression();
-        if (Take(":") && !At("]")) step = Expression();
-        if (!Take("]")) throw Wrong("']' is missing");
-        return scope => scope.Budget.Pay(TemplateValue.Slice(inner(scope), start?.Invoke(scope), stop?.Invoke(scope), step?.Invoke(scope)));
-    }
-
-    private List<(string? Name, Evaluate Value)> Arguments(string close)
-    {
-        var arguments = new List<(string?, Evaluate)>();
-        while (!Take(close))
-        {
-            if (arguments.Count > 0 && !Take(",")) throw Wrong($"'{close}' is missing");
-            if (Take(close)) break;
-            string? name = _at + 1 < _tokens.Count && _tokens[_at].Kind == TokenKind.Name && _tokens[_at + 1] is { Kind: TokenKind.Sign, Text: "=" } ? Name() : null;
-            if (name is not null) Take("=");
-            arguments.Add((name, Expression()));
-        }
-        return arguments;
-    }
-
-    private void Link()
-    {
-        if (++_operators > MostOperators) throw Wrong($"an expression has more than {MostOperators} operators");
-    }
-
-    private static int Compared(TemplateScope scope, Evaluate first, Evaluate second)
-    {
-        object? a = first(scope), b = second(scope);
-        scope.Budget.Look(a, b);
-        return TemplateValue.Compare(a, b);
+            TemplateBudget.CheckStack();
+            return inner(scope);
+        };
     }
 
     private bool At(string sign) => _at < _tokens.Count && _tokens[_at].Kind == TokenKind.Sign && _tokens[_at].Text == sign;
@@ -300,5 +236,8 @@ internal sealed class ExpressionParser(TemplatePiece piece)
         return true;
     }
 
-    private ChatTemplateException Wrong(string rule) => new($"The chat template: {rule} in '{piece.Shown}'.");
+    private ChatTemplateException TooLong() => Wrong($"an expression has more than {MostOperators} operators");
+
+    /// <summary>What is wrong with the tag.</summary>
+    public ChatTemplateException Wrong(string rule) => new($"The chat template: {rule} in '{piece.Shown}'.");
 }

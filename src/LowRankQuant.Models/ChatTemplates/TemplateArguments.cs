@@ -27,8 +27,8 @@ public sealed class TemplateArguments
     internal IReadOnlyDictionary<string, object?> Values => _values;
 
     /// <summary>Variables from a JSON object.</summary>
-    /// <param name="json">Such as <c>{"enable_thinking": false}</c>.</param>
-    /// <exception cref="ChatTemplateException">It is none, or sets what rendering sets itself.</exception>
+    /// <param name="json">Such as <c>{"enable_thinking": false}</c>; <c>strftime_now</c> is the date that the template's function of this name is to tell.</param>
+    /// <exception cref="ChatTemplateException">It is none, sets what rendering sets itself, or has a date that is none.</exception>
     public static TemplateArguments Parse(string json)
     {
         try
@@ -40,7 +40,8 @@ public sealed class TemplateArguments
             {
                 if (property.Name.Length == 0 || !property.Name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_')) throw new ChatTemplateException($"'{property.Name}' is no name of a variable.");
                 if (Given.Contains(property.Name)) throw new ChatTemplateException($"'{property.Name}' is set by what is rendered and cannot be given.");
-                arguments._values.Add(property.Name, ValueOf(property.Value));
+                object? value = ValueOf(property.Value);
+                arguments._values.Add(property.Name, property.Name == TemplateClock.Name ? TemplateClock.Of(value) : value);
             }
             return arguments;
         }
@@ -100,7 +101,15 @@ public sealed class TemplateArguments
         JsonValueKind.True => true,
         JsonValueKind.False => false,
         JsonValueKind.Array => element.EnumerateArray().Select(ValueOf).ToList(),
-        JsonValueKind.Object => element.EnumerateObject().ToDictionary(property => property.Name, property => ValueOf(property.Value), StringComparer.Ordinal),
+        JsonValueKind.Object => ObjectOf(element),
         _ => null,
     };
+
+    // The last of two of one name, as Python has it.
+    private static Dictionary<string, object?> ObjectOf(JsonElement element)
+    {
+        var members = new Dictionary<string, object?>(StringComparer.Ordinal);
+        foreach (JsonProperty property in element.EnumerateObject()) members[property.Name] = ValueOf(property.Value);
+        return members;
+    }
 }

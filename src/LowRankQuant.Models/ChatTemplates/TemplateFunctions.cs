@@ -1,164 +1,77 @@
-using System.Text;
-
 namespace LowRankQuant.Models.ChatTemplates;
 
-/// <summary>The functions, filters, tests and methods that chat templates use.</summary>
+/// <summary>The functions that templates have by name, beside their own macros.</summary>
 internal static class TemplateFunctions
 {
     private const int LongestRange = 10_000;
 
-    private static readonly string[] Filters =
-        ["trim", "length", "count", "upper", "lower", "join", "first", "last", "default", "d", "string", "int", "replace", "list", "tojson", "items", "reverse"];
-
-    private static readonly string[] Tests =
-        ["defined", "undefined", "none", "string", "number", "boolean", "true", "false", "mapping", "iterable", "sequence", "odd", "even"];
-
-    public static void CheckFilter(string name)
+    private static readonly Dictionary<string, TemplateFunction> Known = new[]
     {
-        if (!Filters.Contains(name)) throw new ChatTemplateException($"The chat template: the filter '{name}' is not known; {string.Join(", ", Filters)} are.");
-    }
+        new TemplateFunction("raise_exception", (budget, call) => throw new ChatTemplateException($"The chat template refuses the messages: {TemplateText.Of(call.Bind(("message", ""))[0], budget)}")),
+        new TemplateFunction("namespace", (_, call) => Namespace(call)),
+        new TemplateFunction("dict", (_, call) => Mapping(call)),
+        new TemplateFunction("range", Range),
+    }.ToDictionary(function => function.Name, StringComparer.Ordinal);
 
-    public static void CheckTest(string name)
-    {
-        if (!Tests.Contains(name)) throw new ChatTemplateException($"The chat template: the test '{name}' is not known; {string.Join(", ", Tests)} are.");
-    }
+    /// <summary>A function; null where there is none of this name.</summary>
+    public static TemplateFunction? Find(string name) => Known.GetValueOrDefault(name);
 
-    public static object? Call(TemplateBudget budget, string name, (string? Name, object? Value)[] arguments)
+    /// <summary>Calls what an expression came to.</summary>
+    /// <param name="called">The function.</param>
+    /// <param name="name">How it is called in the template.</param>
+    /// <param name="isMethod">Whether it is a method of a value.</param>
+    /// <param name="budget">What the template may take.</param>
+    /// <param name="call">The arguments.</param>
+    public static object? Call(object? called, string name, bool isMethod, TemplateBudget budget, TemplateCall call) => called switch
     {
-        switch (name)
-        {
-            case "raise_exception":
-                throw new ChatTemplateException($"The chat template refuses the messages: {TemplateValue.Text(arguments.Select(argument => argument.Value).FirstOrDefault())}");
-            case "namespace":
-                var space = new TemplateNamespace();
-                foreach ((string? key, object? value) in arguments) space.Values[key ?? throw new ChatTemplateException("The chat template: namespace() takes named values.")] = value;
-                return space;
-            case "range":
-                long[] bounds = [.. arguments.Select(argument => (long)TemplateValue.Number(argument.Value))];
-                (long from, long to) = bounds is [long end] ? (0, end) : bounds is [long first, long last] ? (first, last)
-                    : throw new ChatTemplateException("The chat template: range() takes one or two numbers.");
-                // Unsigned, because the difference of two numbers of 64 bits may need all of them.
-                ulong length = to > from ? unchecked((ulong)to - (ulong)from) : 0;
-                if (length > LongestRange) throw new ChatTemplateException($"The chat template: a range of {length}; at most {LongestRange} are taken.");
-                var numbers = new List<object?>();
-                for (long i = from; i < to; i++) numbers.Add(i);
-                return budget.Pay(numbers);
-            default:
-                throw new ChatTemplateException($"The chat template: the function '{name}' is not known; raise_exception, namespace and range are.");
-        }
-    }
-
-    public static object? Filter(TemplateBudget budget, string name, object? value, (string? Name, object? Value)[] arguments)
-    {
-        budget.Look(value);
-        return budget.Pay(name == "tojson" ? TemplateJson.Of(value, arguments, budget) : Filtered(budget, name, value, [.. arguments.Select(argument => argument.Value)]));
-    }
-
-    private static object? Filtered(TemplateBudget budget, string name, object? value, object?[] arguments) => name switch
-    {
-        "trim" => Strip(TemplateValue.Text(value), arguments, start: true, end: true),
-        "length" or "count" => value is string text ? text.Length : (long)TemplateValue.Items(value).Count,
-        "upper" => TemplateValue.Text(value).ToUpperInvariant(),
-        "lower" => TemplateValue.Text(value).ToLowerInvariant(),
-        "join" => Join(arguments is [string between, ..] ? between : "", TemplateValue.Items(value)),
-        "first" => TemplateValue.Member(value, 0L),
-        "last" => TemplateValue.Member(value, -1L),
-        "default" or "d" => value is Undefined || (arguments is [_, true] && !TemplateValue.Truth(value)) ? arguments.FirstOrDefault() : value,
-        "string" => TemplateValue.Text(value),
-        "int" => value is string digits ? (long.TryParse(digits, out long number) ? number : 0L) : (long)TemplateValue.Number(value),
-        "replace" => Method(budget, TemplateValue.Text(value), "replace", arguments),
-        "items" => Method(budget, value, "items", arguments),
-        "reverse" => TemplateValue.Slice(value, null, null, -1L),
-        _ => TemplateValue.Items(value).ToList(),
+        TemplateFunction function => function.Call(budget, call),
+        Undefined when isMethod => throw new ChatTemplateException($"The chat template: a value has no method '{name}' that is known."),
+        Undefined { Name: TemplateClock.Name } => throw TemplateClock.Missing(),
+        Undefined => throw new ChatTemplateException($"The chat template: the function '{name}' is not known; {string.Join(", ", Known.Keys)}, {TemplateClock.Name} and the template's macros are."),
+        _ => throw new ChatTemplateException($"The chat template: '{name}' is no function that can be called."),
     };
 
-    public static bool Test(string name, object? value) => name switch
+    private static TemplateNamespace Namespace(TemplateCall call)
     {
-        "defined" => value is not Undefined,
-        "undefined" => value is Undefined,
-        "none" => value is null,
-        "string" => value is string,
-        "number" => value is long or double,
-        "boolean" => value is bool,
-        "true" => value is true,
-        "false" => value is false,
-        "mapping" => value is Dictionary<string, object?>,
-        "odd" => Math.Abs(TemplateValue.Number(value)) % 2 == 1,
-        "even" => TemplateValue.Number(value) % 2 == 0,
-        _ => value is string or List<object?> or Dictionary<string, object?>,
-    };
-
-    public static object? Method(TemplateBudget budget, object? value, string name, object?[] arguments)
-    {
-        budget.Look(value);
-        return budget.Pay(Called(value, name, arguments));
+        var space = new TemplateNamespace();
+        foreach ((string key, object? value) in Mapping(call)) space.Values[key] = value;
+        return space;
     }
 
-    private static object? Called(object? value, string name, object?[] arguments)
+    // Of a mapping, or of pairs, and of named values.
+    private static Dictionary<string, object?> Mapping(TemplateCall call)
     {
-        // A count changes the text, and it is not understood.
-        if (value is string && ((name == "replace" && arguments.Length > 2) || (name == "split" && arguments.Length > 1)))
+        if (call.Positional.Count > 1) throw call.Wrong("takes one mapping at most, and named values");
+        var map = new Dictionary<string, object?>(StringComparer.Ordinal);
+        switch (call.First)
         {
-            string rule = name == "replace" ? "the text to replace and the new one" : "a separator at most";
-            throw new ChatTemplateException($"The chat template: '{name}' has {arguments.Length} arguments; it takes {rule}, without a count.");
-        }
-        switch (value, name)
-        {
-            case (string text, "strip"):
-                return Strip(text, arguments, start: true, end: true);
-            case (string text, "lstrip"):
-                return Strip(text, arguments, start: true, end: false);
-            case (string text, "rstrip"):
-                return Strip(text, arguments, start: false, end: true);
-            case (string text, "startswith"):
-                return text.StartsWith(Argument(0), StringComparison.Ordinal);
-            case (string text, "endswith"):
-                return text.EndsWith(Argument(0), StringComparison.Ordinal);
-            case (string text, "upper"):
-                return text.ToUpperInvariant();
-            case (string text, "lower"):
-                return text.ToLowerInvariant();
-            case (string text, "replace"):
-                return Replace(text, Argument(0), Argument(1));
-            case (string text, "split"):
-                return arguments.Length == 0
-                    ? text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(object? (part) => part).ToList()
-                    : text.Split(Argument(0) is { Length: > 0 } separator ? separator : throw new ChatTemplateException("The chat template: 'split' needs a separator that is not empty.")).Select(object? (part) => part).ToList();
-            case (Dictionary<string, object?> map, "get"):
-                return map.TryGetValue(Argument(0), out object? found) ? found : arguments.ElementAtOrDefault(1);
-            case (Dictionary<string, object?> map, "items"):
-                return map.Select(object? (pair) => new List<object?> { pair.Key, pair.Value }).ToList();
-            case (Dictionary<string, object?> map, "keys"):
-                return TemplateValue.Items(map);
+            case Dictionary<string, object?> given:
+                foreach ((string key, object? value) in given) map[key] = value;
+                break;
+            case List<object?> pairs:
+                foreach (object? pair in pairs)
+                    map[pair is List<object?> { Count: 2 } and [string, _] ? (string)((List<object?>)pair)[0]! : throw call.Wrong("needs pairs of a text and a value")] = ((List<object?>)pair)[1];
+                break;
+            case null when call.Positional.Count == 0:
+                break;
             default:
-                throw TemplateValue.Wrong(value, $"has no method '{name}' that is known");
+                throw call.Wrong("needs a mapping, or pairs");
         }
-
-        string Argument(int i) => i < arguments.Length && arguments[i] is string text ? text : throw new ChatTemplateException($"The chat template: '{name}' needs a text.");
+        foreach ((string key, object? value) in call.Named) map[key] = value;
+        return map;
     }
 
-    private static string Strip(string text, object?[] arguments, bool start, bool end)
+    private static TemplateSequence Range(TemplateBudget budget, TemplateCall call)
     {
-        char[]? characters = arguments is [string set] ? set.ToCharArray() : null;
-        if (start) text = text.TrimStart(characters);
-        return end ? text.TrimEnd(characters) : text;
-    }
-
-    private static string Join(string between, List<object?> items)
-    {
-        string[] texts = [.. items.Select(TemplateValue.Text)];
-        TemplateBudget.CheckLength(texts.Sum(text => (long)text.Length) + ((long)between.Length * texts.Length));
-        return string.Join(between, texts);
-    }
-
-    private static string Replace(string text, string old, string with)
-    {
-        long places = old.Length == 0 ? text.Length + 1L : text.AsSpan().Count(old);
-        TemplateBudget.CheckLength(text.Length + (places * (with.Length - (long)old.Length)));
-        if (old.Length > 0) return text.Replace(old, with, StringComparison.Ordinal);
-        // Nothing stands between any two characters, and at both ends.
-        var all = new StringBuilder(with);
-        foreach (char c in text) all.Append(c).Append(with);
-        return all.ToString();
+        long[] bounds = [.. call.Plain(1, 3).Select(call.Whole)];
+        (long from, long to, long by) = bounds switch { [long end] => (0, end, 1), [long first, long last] => (first, last, 1), _ => (bounds[0], bounds[1], bounds[2]) };
+        if (by == 0) throw call.Wrong("has a step of 0");
+        // 128 bits, because the difference of two numbers of 64 may need one more.
+        Int128 length = by > 0 ? ((Int128)to - from + by - 1) / by : ((Int128)from - to - by - 1) / -(Int128)by;
+        if (length > LongestRange) throw new ChatTemplateException($"The chat template: a range of {length}; at most {LongestRange} are taken.");
+        budget.Elements((long)Int128.Max(length, 0));
+        var numbers = new List<object?>();
+        for (int i = 0; i < length; i++) numbers.Add(from + (i * by));
+        return new TemplateSequence(SequenceKind.Range, by == 1 ? $"range({from}, {to})" : $"range({from}, {to}, {by})", numbers);
     }
 }

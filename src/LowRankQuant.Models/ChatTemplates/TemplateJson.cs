@@ -1,107 +1,134 @@
 using System.Text;
-using System.Text.Encodings.Web;
-using System.Text.Json;
 
 namespace LowRankQuant.Models.ChatTemplates;
 
 /// <summary>The filter <c>tojson</c> as Transformers has it: Python's json.dumps without escapes of other letters than ASCII, perhaps indented.</summary>
-internal static class TemplateJson
+internal sealed class TemplateJson
 {
     private const long MostSpaces = 16;
 
+    private readonly StringBuilder _json = new();
+    private readonly TemplateBudget _budget;
+    private readonly int _indent;
+    private readonly string _comma, _colon;
+    private readonly bool _ascii, _sorted;
+
+    private TemplateJson(TemplateBudget budget, int indent, string comma, string colon, bool ascii, bool sorted) =>
+        (_budget, _indent, _comma, _colon, _ascii, _sorted) = (budget, indent, comma, colon, ascii, sorted);
+
     /// <summary>A value as JSON.</summary>
     /// <param name="value">The value.</param>
-    /// <param name="arguments"><c>indent</c>: spaces of a level, none for a single line; <c>ensure_ascii</c>, false.</param>
+    /// <param name="call"><c>indent</c>: spaces of a level, none for a single line; <c>ensure_ascii</c>; <c>separators</c>: what stands between elements and behind names; <c>sort_keys</c>.</param>
     /// <param name="budget">What the template may take.</param>
-    /// <exception cref="ChatTemplateException">An argument is not known, or the JSON is too deep or too long.</exception>
-    public static string Of(object? value, (string? Name, object? Value)[] arguments, TemplateBudget budget)
+    /// <exception cref="ChatTemplateException">An argument is not known, the JSON is too deep or too long, or the value is none that JSON has.</exception>
+    public static string Of(object? value, TemplateCall call, TemplateBudget budget)
     {
-        int indent = -1;
-        foreach ((string? name, object? given) in arguments)
+        object?[] given = call.Bind(("ensure_ascii", false), ("indent", null), ("separators", null), ("sort_keys", false));
+        int indent = given[1] switch
         {
-            switch (name, given)
-            {
-                case ("indent", null):
-                case ("ensure_ascii", false):
-                    break;
-                case ("indent", long spaces and >= 0 and <= MostSpaces):
-                    indent = (int)spaces;
-                    break;
-                default:
-                    throw new ChatTemplateException($"The chat template: tojson({name ?? "..."}) is not known; indent of 0 to {MostSpaces} and ensure_ascii=false are.");
-            }
-        }
-        var json = new StringBuilder();
-        Append(json, value, indent, budget, 0);
-        return json.ToString();
+            null => -1,
+            long spaces and >= 0 and <= MostSpaces => (int)spaces,
+            _ => throw call.Wrong($"(indent) takes 0 to {MostSpaces} spaces"),
+        };
+        (string comma, string colon) = given[2] switch
+        {
+            null => (indent < 0 ? ", " : ",", ": "),
+            List<object?> { Count: 2 } and [string first, string second] => (first, second),
+            _ => throw call.Wrong("(separators) takes two texts"),
+        };
+        if (given[0] is not bool || given[3] is not bool) throw call.Wrong("(ensure_ascii, sort_keys) takes true or false");
+        var json = new TemplateJson(budget, indent, comma, colon, given[0] is true, given[3] is true);
+        json.Append(value, 0);
+        return json._json.ToString();
     }
 
-    private static void Append(StringBuilder json, object? value, int indent, TemplateBudget budget, int depth)
+    private void Append(object? value, int depth)
     {
-        budget.Look(value);
+        _budget.Look(value);
         TemplateValue.CheckDepth(depth);
-        TemplateBudget.CheckLength(json.Length);
+        TemplateBudget.CheckLength(_json.Length);
         switch (value)
         {
             case null:
-                json.Append("null");
+                _json.Append("null");
                 break;
             case bool flag:
-                json.Append(flag ? "true" : "false");
+                _json.Append(flag ? "true" : "false");
                 break;
             case string text:
-                AppendText(json, text);
+                AppendText(text);
                 break;
+            case double number when !double.IsFinite(number):
+                _json.Append(double.IsNaN(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity");
+                break;
+            case long or double:
+                _json.Append(TemplateText.Of(value, _budget));
+                break;
+            case TemplateSequence { Kind: not SequenceKind.Tuple }:
+                throw TemplateValue.Wrong(value, "has no JSON; 'list' makes a list of it");
             case List<object?> { Count: 0 }:
-                json.Append("[]");
+                _json.Append("[]");
                 break;
             case Dictionary<string, object?> { Count: 0 }:
-                json.Append("{}");
+                _json.Append("{}");
                 break;
             case List<object?> list:
-                json.Append('[');
+                _json.Append('[');
                 for (int i = 0; i < list.Count; i++)
                 {
-                    Part(json, i == 0, indent, depth + 1);
-                    Append(json, list[i], indent, budget, depth + 1);
+                    Part(i == 0, depth + 1);
+                    Append(list[i], depth + 1);
                 }
-                End(json, ']', indent, depth);
+                End(']', depth);
                 break;
             case Dictionary<string, object?> map:
-                json.Append('{');
+                _json.Append('{');
                 bool first = true;
-                foreach ((string key, object? member) in map)
+                foreach ((string key, object? member) in Members(map))
                 {
-                    Part(json, first, indent, depth + 1);
+                    Part(first, depth + 1);
                     first = false;
-                    AppendText(json, key);
-                    json.Append(": ");
-                    Append(json, member, indent, budget, depth + 1);
+                    AppendText(key);
+                    _json.Append(_colon);
+                    Append(member, depth + 1);
                 }
-                End(json, '}', indent, depth);
+                End('}', depth);
                 break;
             default:
-                json.Append(TemplateValue.Text(value));
-                break;
+                throw TemplateValue.Wrong(value, "has no JSON");
         }
     }
 
-    private static void Part(StringBuilder json, bool first, int indent, int depth)
+    private IEnumerable<KeyValuePair<string, object?>> Members(Dictionary<string, object?> map)
     {
-        if (!first) json.Append(indent < 0 ? ", " : ",");
-        if (indent >= 0) json.Append('\n').Append(' ', indent * depth);
+        if (!_sorted) return map;
+        _budget.Elements(map.Count);
+        return map.OrderBy(pair => pair.Key, Comparer<string>.Create(TemplateLetters.Compare));
     }
 
-    private static void End(StringBuilder json, char close, int indent, int depth)
+    private void Part(bool first, int depth)
     {
-        if (indent >= 0) json.Append('\n').Append(' ', indent * depth);
-        json.Append(close);
+        if (!first) _budget.Append(_json, _comma);
+        if (_indent >= 0) _json.Append('\n').Append(' ', _indent * depth);
     }
 
-    private static void AppendText(StringBuilder json, string text)
+    private void End(char close, int depth)
     {
-        // A slice may have cut a character of two halves, which JSON cannot hold: a half becomes U+FFFD.
+        if (_indent >= 0) _json.Append('\n').Append(' ', _indent * depth);
+        _json.Append(close);
+    }
+
+    private void AppendText(string text)
+    {
+        // Half a character, which a template may hold, is none that JSON can: it becomes U+FFFD.
         string whole = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text));
-        json.Append('"').Append(JsonEncodedText.Encode(whole, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)).Append('"');
+        _json.Append('"');
+        foreach (char c in whole)
+        {
+            if (c is '"' or '\\') _json.Append('\\').Append(c);
+            else if (c >= ' ' && (c < '\x7f' || !_ascii)) _json.Append(c);
+            else _json.Append(c switch { '\n' => "\\n", '\r' => "\\r", '\t' => "\\t", '\b' => "\\b", '\f' => "\\f", _ => $"\\u{(int)c:x4}" });
+        }
+        _json.Append('"');
     }
 }

@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace LowRankQuant.Models.ChatTemplates;
 
 /// <summary>What a piece of a template is.</summary>
@@ -31,26 +29,12 @@ internal readonly record struct TemplatePiece(PieceKind Kind, IReadOnlyList<Toke
     }
 }
 
-/// <summary>What a token within a tag is.</summary>
-internal enum TokenKind
-{
-    Name,
-    Text,
-    Number,
-    Sign,
-}
-
-/// <summary>A token within a tag.</summary>
-internal readonly record struct Token(TokenKind Kind, string Text);
-
 /// <summary>Cuts a template into text and tags, white space around tags as Transformers has it, and tags into tokens.</summary>
 internal static class TemplateLexer
 {
-    private static readonly string[] Signs = ["==", "!=", "<=", ">=", "//", "(", ")", "[", "]", "{", "}", ".", ",", ":", "|", "+", "-", "*", "/", "%", "~", "=", "<", ">"];
-
     public static List<TemplatePiece> Split(string source)
     {
-        source = source.Replace("\r\n", "\n", StringComparison.Ordinal);
+        source = source.Replace("\r\n", "\n", StringComparison.Ordinal).Replace('\r', '\n');
         if (source.EndsWith('\n')) source = source[..^1];
         var pieces = new List<TemplatePiece>();
         int at = 0;
@@ -59,7 +43,7 @@ internal static class TemplateLexer
         {
             int open = NextTag(source, at);
             string text = source[at..(open < 0 ? source.Length : open)];
-            if (stripNext) text = text.TrimStart();
+            if (stripNext) text = TemplateLetters.Strip(text, null, start: true, end: false);
             else if (dropNewline && text.StartsWith('\n')) text = text[1..];
             if (open < 0)
             {
@@ -67,7 +51,7 @@ internal static class TemplateLexer
                 return pieces;
             }
             char kind = source[open + 1], mark = open + 2 < source.Length ? source[open + 2] : ' ';
-            if (mark == '-') text = text.TrimEnd();
+            if (mark == '-') text = TemplateLetters.Strip(text, null, start: false, end: true);
             else if (kind != '{' && mark != '+') text = StripLine(text, open, source);
             AddText(text);
             int start = open + (mark is '-' or '+' ? 3 : 2), end = TagEnd(source, start, kind);
@@ -75,8 +59,34 @@ internal static class TemplateLexer
             bool keep = source[end - 1] == '+' && end - 1 >= start;
             dropNewline = kind != '{' && !keep;
             string content = source[start..(stripNext || keep ? end - 1 : end)];
-            if (kind != '#') pieces.Add(new TemplatePiece(kind == '{' ? PieceKind.Output : PieceKind.Statement, Tokens(content), content));
+            if (kind == '%' && content.Trim() == "raw" && !keep)
+            {
+                at = Raw(end + 2, stripNext);
+                continue;
+            }
+            if (kind != '#') pieces.Add(new TemplatePiece(kind == '{' ? PieceKind.Output : PieceKind.Statement, TemplateTokens.Of(content), content));
             at = end + 2;
+        }
+
+        // Goes out as it is, tags and all; a new line behind the beginning stays.
+        int Raw(int from, bool strip)
+        {
+            for (int tag = source.IndexOf("{%", from, StringComparison.Ordinal); tag >= 0; tag = source.IndexOf("{%", tag + 2, StringComparison.Ordinal))
+            {
+                char mark = tag + 2 < source.Length ? source[tag + 2] : ' ';
+                int start = tag + (mark is '-' or '+' ? 3 : 2), end = source.IndexOf("%}", start, StringComparison.Ordinal);
+                if (end < 0) break;
+                char last = source[end - 1];
+                string content = source[start..(last is '-' or '+' && end > start ? end - 1 : end)].Trim();
+                if (content != "endraw") continue;
+                string text = source[from..tag];
+                if (strip) text = TemplateLetters.Strip(text, null, start: true, end: false);
+                AddText(mark == '-' ? TemplateLetters.Strip(text, null, start: false, end: true) : mark == '+' ? text : StripLine(text, tag, source));
+                stripNext = last == '-';
+                dropNewline = last != '+';
+                return end + 2;
+            }
+            throw new ChatTemplateException("The chat template: a 'raw' is not closed.");
         }
 
         void AddText(string text)
@@ -97,7 +107,9 @@ internal static class TemplateLexer
     /// <summary>White space between the start of the line and a statement goes.</summary>
     private static string StripLine(string text, int open, string source)
     {
-        string stripped = text.TrimEnd(' ', '\t');
+        int end = text.Length;
+        while (end > 0 && text[end - 1] != '\n' && TemplateLetters.IsSpace(text[end - 1])) end--;
+        string stripped = text[..end];
         return stripped.EndsWith('\n') || (stripped.Length == 0 && (open - text.Length == 0 || source[open - text.Length - 1] == '\n')) ? stripped : text;
     }
 
@@ -122,74 +134,5 @@ internal static class TemplateLexer
             else if (c == '}') depth--;
         }
         throw new ChatTemplateException($"The chat template: a tag is not closed by {end}.");
-    }
-
-    private static List<Token> Tokens(string content)
-    {
-        var tokens = new List<Token>();
-        for (int i = 0; i < content.Length;)
-        {
-            char c = content[i];
-            if (char.IsWhiteSpace(c))
-            {
-                i++;
-                continue;
-            }
-            int start = i;
-            if (char.IsAsciiLetter(c) || c == '_')
-            {
-                while (i < content.Length && (char.IsAsciiLetterOrDigit(content[i]) || content[i] == '_')) i++;
-                tokens.Add(new Token(TokenKind.Name, content[start..i]));
-            }
-            else if (char.IsAsciiDigit(c))
-            {
-                while (i < content.Length && char.IsAsciiDigit(content[i])) i++;
-                tokens.Add(new Token(TokenKind.Number, content[start..i]));
-            }
-            else if (c is '\'' or '"') tokens.Add(new Token(TokenKind.Text, Quoted(content, ref i)));
-            else
-            {
-                string sign = Signs.FirstOrDefault(known => string.CompareOrdinal(content, start, known, 0, known.Length) == 0)
-                    ?? throw new ChatTemplateException($"The chat template: '{c}' in '{TemplatePiece.Show(content)}' is not known.");
-                tokens.Add(new Token(TokenKind.Sign, sign));
-                i += sign.Length;
-            }
-        }
-        return tokens;
-    }
-
-    private static string Quoted(string content, ref int i)
-    {
-        char quote = content[i++];
-        var text = new StringBuilder();
-        for (; i < content.Length && content[i] != quote; i++)
-        {
-            if (content[i] != '\\' || i + 1 == content.Length)
-            {
-                text.Append(content[i]);
-                continue;
-            }
-            i++;
-            switch (content[i])
-            {
-                case 'n':
-                    text.Append('\n');
-                    break;
-                case 't':
-                    text.Append('\t');
-                    break;
-                case 'r':
-                    text.Append('\r');
-                    break;
-                case '\\' or '\'' or '"':
-                    text.Append(content[i]);
-                    break;
-                default:
-                    text.Append('\\').Append(content[i]);
-                    break;
-            }
-        }
-        i++;
-        return text.ToString();
     }
 }

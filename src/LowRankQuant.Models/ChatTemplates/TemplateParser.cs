@@ -2,16 +2,21 @@ using System.Text;
 
 namespace LowRankQuant.Models.ChatTemplates;
 
-using Body = Action<TemplateScope, StringBuilder>;
 using Expression = Func<TemplateScope, object?>;
 
-/// <summary>From pieces to what they do: output, if, for and set.</summary>
+/// <summary>From pieces to what they do: output, if, for, set, macro.</summary>
 internal sealed class TemplateParser(IReadOnlyList<TemplatePiece> pieces)
 {
     private const int DeepestNesting = 64;
 
+    // What a block of "set" wrote, under a name that no variable can have.
+    private const string Written = " written";
+
     private int _at;
     private int _depth;
+
+    // Loops that a break can end; those around a macro are none of its own.
+    private int _loops;
 
     /// <summary>The whole template.</summary>
     public Body Template()
@@ -20,7 +25,7 @@ internal sealed class TemplateParser(IReadOnlyList<TemplatePiece> pieces)
         return end is null ? body : throw new ChatTemplateException($"The chat template: '{end}' without a beginning.");
     }
 
-    /// <summary>Pieces up to a statement that ends or divides a block, whose tokens are still to be read.</summary>
+    /// <summary>Pieces up to a statement that ends or divides a block; of <c>elif</c> the tokens are still to be read.</summary>
     private Body Block(out string? end, params ReadOnlySpan<string> ends)
     {
         if (++_depth > DeepestNesting) throw new ChatTemplateException($"The chat template: blocks are nested more than {DeepestNesting} deep.");
@@ -36,55 +41,93 @@ internal sealed class TemplateParser(IReadOnlyList<TemplatePiece> pieces)
             }
             if (piece.Kind == PieceKind.Output)
             {
-                var reader = new ExpressionParser(piece);
-                Expression value = reader.Whole();
-                bodies.Add((scope, text) => Put(scope, text, TemplateValue.Text(value(scope))));
+                Expression value = new ExpressionParser(piece).Whole();
+                bodies.Add((scope, text) => Put(scope, text, TemplateText.Of(value(scope), scope.Budget)));
                 continue;
             }
             string word = piece.Tokens is [{ Kind: TokenKind.Name } first, ..] ? first.Text : throw new ChatTemplateException($"The chat template: '{piece.Shown}' is no statement.");
+            var reader = new ExpressionParser(piece);
+            reader.Skip(word);
             if (ends.Contains(word))
             {
+                if (word != "elif") reader.End();
                 end = word;
                 break;
             }
-            bodies.Add(Statement(word, piece));
+            bodies.Add(Statement(word, piece, reader));
         }
         _depth--;
         Body[] all = [.. bodies];
         return (scope, text) =>
         {
+            TemplateBudget.CheckStack();
             foreach (Body body in all)
             {
                 scope.Budget.Spend();
-                body(scope, text);
+                if (body(scope, text) is var flow and not Flow.On) return flow;
             }
+            return Flow.On;
         };
     }
 
-    private Body Statement(string word, TemplatePiece piece)
+    private Body Statement(string word, TemplatePiece piece, ExpressionParser reader) => word switch
     {
-        var reader = new ExpressionParser(piece);
-        reader.Skip(word);
-        return word switch
+        "if" => If(reader),
+        "for" => For(reader),
+        "set" => Set(reader),
+        "macro" => Macro(reader),
+        "break" => Jump(reader, word, Flow.Break),
+        "continue" => Jump(reader, word, Flow.Continue),
+        "generation" => Generation(reader),
+        _ when word.StartsWith("end", StringComparison.Ordinal) || word is "elif" or "else" => throw new ChatTemplateException($"The chat template: '{word}' without a beginning."),
+        _ => throw new ChatTemplateException($"The chat template: the statement '{word}' in '{piece.Shown}' is not known."),
+    };
+
+    private static Flow Put(TemplateScope scope, StringBuilder text, string part)
+    {
+        scope.Budget.Append(text, part);
+        return Flow.On;
+    }
+
+    private Body Closed(string word, params ReadOnlySpan<string> ends)
+    {
+        _at++;
+        Body body = Block(out string? end, ends);
+        return end is not null ? body : throw new ChatTemplateException($"The chat template: '{word}' is not closed.");
+    }
+
+    private Body Jump(ExpressionParser reader, string word, Flow flow)
+    {
+        reader.End();
+        if (_loops == 0) throw new ChatTemplateException($"The chat template: '{word}' stands in no loop.");
+        return (_, _) => flow;
+    }
+
+    // Marks what is trained on; says nothing about the text, but is a part of its own, as a macro is.
+    private Body Generation(ExpressionParser reader)
+    {
+        reader.End();
+        int loops = _loops;
+        _loops = 0;
+        Body body = Closed("generation", "endgeneration");
+        _loops = loops;
+        return (scope, text) => body(new TemplateScope(scope), text);
+    }
+
+    private Body Macro(ExpressionParser reader)
+    {
+        (string name, IReadOnlyList<(string Name, Expression? Otherwise)> parameters) = TemplateMacro.Signature(reader);
+        int loops = _loops, start = _at;
+        _loops = 0;
+        Body body = Closed("macro", "endmacro");
+        _loops = loops;
+        TemplateMacro.CheckNames(pieces.Skip(start).Take(_at - start), parameters);
+        var macro = new TemplateMacro(name, parameters, body);
+        return (scope, _) =>
         {
-            "if" => If(reader),
-            "for" => For(reader),
-            "set" => Set(reader),
-            // Marks what is trained on; says nothing about the text.
-            "generation" or "endgeneration" => Nothing,
-            _ => throw new ChatTemplateException($"The chat template: the statement '{word}' in '{piece.Shown}' is not known."),
+            scope.Set(name, macro.In(scope));
+            return Flow.On;
         };
-    }
-
-    private static void Put(TemplateScope scope, StringBuilder text, string part)
-    {
-        scope.Budget.Spend(part.Length);
-        TemplateBudget.CheckLength((long)text.Length + part.Length);
-        text.Append(part);
-    }
-
-    private static void Nothing(TemplateScope scope, StringBuilder text)
-    {
     }
 
     private Body If(ExpressionParser reader)
@@ -116,24 +159,23 @@ internal sealed class TemplateParser(IReadOnlyList<TemplatePiece> pieces)
             foreach ((Expression condition, Body then) in branches)
             {
                 scope.Budget.Spend();
-                if (!TemplateValue.Truth(condition(scope))) continue;
-                then(scope, text);
-                return;
+                if (TemplateValue.Truth(condition(scope))) return then(scope, text);
             }
-            otherwise?.Invoke(scope, text);
+            return otherwise?.Invoke(scope, text) ?? Flow.On;
         };
     }
 
     private Body For(ExpressionParser reader)
     {
-        string name = reader.Name();
-        string? second = reader.Take(",") ? reader.Name() : null;
+        TemplateTarget target = TemplateTarget.Read(reader, members: false);
         reader.Skip("in");
-        Expression items = reader.OrExpression();
+        Expression items = reader.Looped();
         Expression? filter = reader.TakeName("if") ? reader.Expression() : null;
         reader.End();
         _at++;
+        _loops++;
         Body body = Block(out string? end, "else", "endfor");
+        _loops--;
         Body? otherwise = null;
         if (end == "else")
         {
@@ -141,73 +183,32 @@ internal sealed class TemplateParser(IReadOnlyList<TemplatePiece> pieces)
             otherwise = Block(out end, "endfor");
         }
         if (end is null) throw new ChatTemplateException("The chat template: a 'for' is not closed.");
-        return (outer, text) =>
-        {
-            var chosen = new List<object?>();
-            foreach (object? item in outer.Budget.Pay(TemplateValue.Items(items(outer))))
-            {
-                outer.Budget.Spend();
-                if (filter is null || TemplateValue.Truth(filter(Inner(outer, item)))) chosen.Add(item);
-            }
-            for (int i = 0; i < chosen.Count; i++)
-            {
-                TemplateScope scope = Inner(outer, chosen[i]);
-                scope.Set("loop", Loop(chosen, i));
-                body(scope, text);
-            }
-            if (chosen.Count == 0) otherwise?.Invoke(outer, text);
-        };
-
-        TemplateScope Inner(TemplateScope outer, object? item)
-        {
-            var scope = new TemplateScope(outer);
-            if (second is null) scope.Set(name, item);
-            else if (item is List<object?> { Count: 2 } pair)
-            {
-                scope.Set(name, pair[0]);
-                scope.Set(second, pair[1]);
-            }
-            else throw new ChatTemplateException($"The chat template: '{name}, {second}' needs pairs to loop over.");
-            return scope;
-        }
+        return new TemplateFor(target, items, filter, body, otherwise).Run;
     }
-
-    private static Dictionary<string, object?> Loop(List<object?> items, int i) => new()
-    {
-        ["index"] = i + 1L,
-        ["index0"] = (long)i,
-        ["revindex"] = (long)(items.Count - i),
-        ["revindex0"] = items.Count - i - 1L,
-        ["first"] = i == 0,
-        ["last"] = i == items.Count - 1,
-        ["length"] = (long)items.Count,
-        ["previtem"] = i > 0 ? items[i - 1] : new Undefined("loop.previtem"),
-        ["nextitem"] = i < items.Count - 1 ? items[i + 1] : new Undefined("loop.nextitem"),
-    };
 
     private Body Set(ExpressionParser reader)
     {
-        string name = reader.Name();
-        string? member = reader.Take(".") ? reader.Name() : null;
+        TemplateTarget target = TemplateTarget.Read(reader, members: true);
         if (reader.Take("="))
         {
             Expression value = reader.Whole();
-            if (member is null) return (scope, _) => scope.Set(name, value(scope));
             return (scope, _) =>
             {
-                if (scope.Get(name) is not TemplateNamespace target) throw new ChatTemplateException($"The chat template: '{name}.{member}' can be set of a namespace only.");
-                target.Values[member] = value(scope);
+                target.Assign(scope, value(scope));
+                return Flow.On;
             };
         }
-        reader.End();
-        _at++;
-        Body body = Block(out string? end, "endset");
-        if (end is null) throw new ChatTemplateException("The chat template: a 'set' is not closed.");
+        if (target.HasParts) throw reader.Wrong("'=' is missing");
+        Expression filtered = reader.Filters(scope => scope.Get(Written));
+        Body body = Closed("set", "endset");
         return (scope, _) =>
         {
             var text = new StringBuilder();
-            body(new TemplateScope(scope), text);
-            scope.Set(name, text.ToString());
+            if (body(new TemplateScope(scope), text) is var flow and not Flow.On) return flow;
+            var inner = new TemplateScope(scope);
+            inner.Set(Written, text.ToString());
+            target.Assign(scope, filtered(inner));
+            return Flow.On;
         };
     }
 }

@@ -19,8 +19,6 @@ public class HostileTemplateTests
     [InlineData("{% set n = namespace(x='a') %}{% for i in range(22) %}{% set n.x = n.x ~ n.x %}{% endfor %}{% for c in n.x %}{% endfor %}", "characters apart")]
     [InlineData("{{ range(-9223372036854775807, 9223372036854775807) | length }}", "a range of 1844674407370955161")]
     [InlineData("{{ 'a'.split('') }}", "a separator that is not empty")]
-    [InlineData("{{ 'a:b:c'.split(':', 1) }}", "'split' has 2 arguments; it takes a separator at most, without a count")]
-    [InlineData("{{ 'aaa' | replace('a', 'b', 1) }}", "'replace' has 3 arguments; it takes the text to replace and the new one, without a count")]
     public void WorkWithoutEndIsRefused(string template, string message) =>
         Assert.Contains(message, Assert.Throws<ChatTemplateException>(() => Render(template)).Message, StringComparison.Ordinal);
 
@@ -57,7 +55,7 @@ public class HostileTemplateTests
     [InlineData("{{ 'abcdefgh'[5::-9223372036854775807] }}", "f")]
     [InlineData("{{ 'abcd'[::-2] }}", "db")]
     [InlineData("{{ 'abc' | replace('', '-') }}", "-a-b-c-")]
-    [InlineData("{{ '\ud83d\ude00'[:1] | tojson }}", "\"\ufffd\"")]
+    [InlineData("{{ '\ud83d\ude00'[:1] | tojson }}", "\"\ud83d\ude00\"")]
     [InlineData("{{ 'xaxx' | trim('x') }}", "a")]
     public void EdgesGiveWhatPythonGives(string template, string expected) => Assert.Equal(expected, Render(template));
 

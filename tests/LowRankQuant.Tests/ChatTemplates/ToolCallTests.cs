@@ -129,9 +129,10 @@ public class ToolCallTests
     public void JsonIsPythons(string template, string expected) => Assert.Equal(expected, ChatTemplate.Parse(template).Render([new ChatMessage("user", "é")], "", "", addGenerationPrompt: false));
 
     [Theory]
-    [InlineData("{{ messages | tojson(indent=99) }}", "tojson(indent)")]
-    [InlineData("{{ messages | tojson(sort_keys=true) }}", "tojson(sort_keys)")]
-    [InlineData("{{ messages | tojson(ensure_ascii=true) }}", "tojson(ensure_ascii)")]
+    [InlineData("{{ messages | tojson(indent=99) }}", "'tojson' (indent)")]
+    [InlineData("{{ messages | tojson(separators=1) }}", "'tojson' (separators)")]
+    [InlineData("{{ messages | tojson(4) }}", "'tojson' (ensure_ascii, sort_keys)")]
+    [InlineData("{{ messages | tojson(default=1) }}", "takes no argument 'default'")]
     public void WhatTojsonDoesNotKnowIsNamed(string template, string named) =>
         Assert.Contains(named, Assert.Throws<ChatTemplateException>(() => ChatTemplate.Parse(template).Render([new ChatMessage("user", "x")], "", "", addGenerationPrompt: false)).Message, StringComparison.Ordinal);
 

@@ -1,0 +1,125 @@
+using System.Text;
+
+namespace LowRankQuant.Models.ChatTemplates;
+
+using Expression = Func<TemplateScope, object?>;
+
+/// <summary>How a part of a template ends.</summary>
+internal enum Flow
+{
+    /// <summary>What stands behind it is next.</summary>
+    On,
+
+    /// <summary>The next turn of the loop.</summary>
+    Continue,
+
+    /// <summary>What stands behind the loop.</summary>
+    Break,
+}
+
+/// <summary>Puts a part of a template out.</summary>
+internal delegate Flow Body(TemplateScope scope, StringBuilder text);
+
+/// <summary>A <c>for</c>.</summary>
+/// <param name="Target">The names.</param>
+/// <param name="Items">What is looped over.</param>
+/// <param name="Filter">Which elements are left out; null for none.</param>
+/// <param name="Each">What is done for each.</param>
+/// <param name="Otherwise">What is done where there are none; null for nothing.</param>
+internal sealed record TemplateFor(TemplateTarget Target, Expression Items, Expression? Filter, Body Each, Body? Otherwise)
+{
+    public Flow Run(TemplateScope outer, StringBuilder text)
+    {
+        var loop = new TemplateLoop(Chosen(outer), outer.Budget);
+        // Jinja takes a loop for empty where none of its turns came to the end.
+        bool ended = false;
+        while (loop.Next(out object? item))
+        {
+            TemplateScope scope = Inner(outer, item);
+            scope.Set("loop", loop);
+            Flow flow = Each(scope, text);
+            if (flow == Flow.Break) break;
+            ended |= flow == Flow.On;
+        }
+        return ended ? Flow.On : Otherwise?.Invoke(outer, text) ?? Flow.On;
+    }
+
+    // One by one: a condition may ask for what the loop changes.
+    private IEnumerable<object?> Chosen(TemplateScope outer)
+    {
+        foreach (object? item in outer.Budget.Pay(TemplateValue.Items(Items(outer))))
+        {
+            outer.Budget.Spend();
+            if (Filter is null || TemplateValue.Truth(Filter(Inner(outer, item)))) yield return item;
+        }
+    }
+
+    private TemplateScope Inner(TemplateScope outer, object? item)
+    {
+        var scope = new TemplateScope(outer);
+        Target.Assign(scope, item);
+        return scope;
+    }
+}
+
+/// <summary>What <c>loop</c> is within a loop. Looks only as far ahead as it is asked.</summary>
+internal sealed class TemplateLoop(IEnumerable<object?> chosen, TemplateBudget budget)
+{
+    private readonly IEnumerator<object?> _rest = chosen.GetEnumerator();
+    private readonly List<object?> _known = [];
+    private int _at = -1;
+    private object? _changed = new Undefined("loop.changed");
+
+    /// <summary>The next element.</summary>
+    public bool Next(out object? item)
+    {
+        bool more = Has(_at + 1);
+        item = more ? _known[++_at] : null;
+        return more;
+    }
+
+    /// <summary>A member such as <c>index</c>; undefined where there is none of this name.</summary>
+    public object? Member(string name) => name switch
+    {
+        "index" => _at + 1L,
+        "index0" => (long)_at,
+        "revindex" => (long)(Count() - _at),
+        "revindex0" => Count() - _at - 1L,
+        "first" => _at == 0,
+        "last" => !Has(_at + 1),
+        "length" => (long)Count(),
+        "previtem" => _at > 0 ? _known[_at - 1] : new Undefined("loop.previtem"),
+        "nextitem" => Has(_at + 1) ? _known[_at + 1] : new Undefined("loop.nextitem"),
+        // Of loops that call themselves, which are not known.
+        "depth" => 1L,
+        "depth0" => 0L,
+        "cycle" => new TemplateFunction("loop.cycle", (_, call) => call.Plain(1, int.MaxValue)[_at % call.Positional.Count]),
+        "changed" => new TemplateFunction("loop.changed", (_, call) => Changed(TemplateSequence.Tuple(call.Plain(0, int.MaxValue)))),
+        _ => new Undefined($"loop.{name}"),
+    };
+
+    private bool Changed(TemplateSequence values)
+    {
+        if (TemplateValue.AreEqual(_changed, values, budget)) return false;
+        _changed = values;
+        return true;
+    }
+
+    private bool Has(int at)
+    {
+        while (_known.Count <= at)
+        {
+            if (!_rest.MoveNext()) return false;
+            _known.Add(_rest.Current);
+        }
+        return true;
+    }
+
+    private int Count()
+    {
+        while (Has(_known.Count))
+        {
+        }
+        return _known.Count;
+    }
+}
