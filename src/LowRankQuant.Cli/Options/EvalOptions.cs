@@ -124,7 +124,8 @@ internal sealed class EvalOptions
         if (text is not null && ids is not null) reader.Problems.Add("--text and --ids exclude each other; give one.");
         if (!measuresText && !tasks) reader.Problems.Add("--text or --ids is missing: name the file to measure on, or give --tasks.");
         if (!measuresText) reader.Refuse("is for a perplexity: name a --text or --ids too", Perplexity, Stride, Windows, Partial, Average);
-        if (text is null) reader.Refuse("is for a --text", TextFormat, TextField, ChatArguments);
+        if (text is null) reader.Refuse("is for a --text", TextFormat, TextField);
+        if (text is null && !reader.Flag(ApplyChatTemplate)) reader.Refuse("is for a --text, or --tasks with --apply-chat-template", ChatArguments);
         if (reader.Flag(JoinRows) && text is null) reader.Problems.Add("--join-rows is for a --text.");
         if (reader.Flag(JoinRows) && text is not null && kind != PerplexityKind.Windows)
             reader.Problems.Add($"--join-rows does not apply to --perplexity {reader.Text(Perplexity)}, which takes the text as it stands; ask for windows.");
@@ -155,7 +156,7 @@ internal sealed class EvalOptions
             {
                 Format = reader.Choice(TextFormat, CommonOptions.TextFormats) ?? Quantization.Texts.TextFormat.Auto,
                 TextField = reader.Text(TextField) ?? TextSourceOptions.UsualField,
-                ChatArguments = CommonOptions.ChatArguments(reader, ChatArguments),
+                ChatArguments = text is null ? null : CommonOptions.ChatArguments(reader, ChatArguments),
                 FormatOption = "--text-format",
             },
             JoinRows = reader.Flag(JoinRows),

@@ -45,6 +45,7 @@ internal sealed class TaskOptions(EvalOptions options)
             Selection = selection,
             AddBos = addBos,
             ApplyChatTemplate = chat,
+            ChatArguments = chat ? CommonOptions.ChatArguments(reader, options.ChatArguments) : null,
             Context = context,
             ItemsFile = items,
             Against = against,

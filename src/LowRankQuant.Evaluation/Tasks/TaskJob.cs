@@ -1,3 +1,4 @@
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Evaluation.Tasks;
@@ -25,6 +26,9 @@ public sealed record TaskJob
 
     /// <summary>Puts contexts into the model's chat format.</summary>
     public bool ApplyChatTemplate { get; init; }
+
+    /// <summary>Variables of that format's template; null for none.</summary>
+    public TemplateArguments? ChatArguments { get; init; }
 
     /// <summary>Most tokens that the model is fed at once; null for its positions, with the Hendrycks scoring at most 2,048.</summary>
     public int? Context { get; init; }

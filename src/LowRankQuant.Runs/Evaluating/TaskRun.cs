@@ -59,7 +59,7 @@ internal sealed class TaskRun(TaskJob job, ModelRunnerOptions memory, IRunObserv
         foreach (string warning in tokenizer.Warnings) observer.Warn(warning);
         var encoder = new ItemEncoder(
             tokenizer, new PairEncoder(tokenizer, model.Config, job.Selection.Harness, job.AddBos), job.Selection.Harness, Positions(model),
-            job.ApplyChatTemplate ? new ChatFormat(model, tokenizer) : null);
+            job.ApplyChatTemplate ? new ChatFormat(model, tokenizer, job.ChatArguments) : null);
         using var runner = new ModelRunner(model, memory);
         var scorer = new LikelihoodScorer(runner);
         int earlier = 0;
@@ -92,7 +92,7 @@ internal sealed class TaskRun(TaskJob job, ModelRunnerOptions memory, IRunObserv
     private string? OptionsOf(string task)
     {
         List<string> options = [];
-        if (job.ApplyChatTemplate) options.Add("chat template");
+        if (job.ApplyChatTemplate) options.Add(job.ChatArguments is { } variables ? $"chat template with {variables.Text}" : "chat template");
         if (task == Mmlu.TaskName && job.Selection.Shots is { } shots && shots != Mmlu.UsualShots) options.Add($"shots {shots}");
         if (job.AddBos != AddBos.Auto) options.Add($"begin-of-text token {(job.AddBos == AddBos.Yes ? "always" : "never")}");
         return options.Count == 0 ? null : string.Join(", ", options);
@@ -120,7 +120,7 @@ internal sealed class TaskRun(TaskJob job, ModelRunnerOptions memory, IRunObserv
         model.Checkpoint.AppendContentHash(hash);
         TaskSelection selection = job.Selection;
         hash.AppendData(Encoding.UTF8.GetBytes(
-            $"records 2 {selection.Harness} {selection.Offset} {selection.Limit} {selection.Shots} {job.AddBos} {job.ApplyChatTemplate} {Positions(model)} {string.Join(',', job.Tasks.Select(task => task.Name))}"));
+            $"records 2 {selection.Harness} {selection.Offset} {selection.Limit} {selection.Shots} {job.AddBos} {job.ApplyChatTemplate} {Positions(model)} {string.Join(',', job.Tasks.Select(task => task.Name))}{job.ChatArguments?.Text}"));
         foreach (TaskItem item in items.SelectMany(all => all)) hash.AppendData(Encoding.UTF8.GetBytes(item.Hash()));
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }

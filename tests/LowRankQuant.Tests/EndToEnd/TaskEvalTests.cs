@@ -94,6 +94,26 @@ public sealed class TaskEvalTests : IDisposable
         Assert.Equal(message, (await Interrupt(["eval", "demo", option, option == "--tasks" ? _folder.File("quiz.json") : "3", "--threads", "1"])).Trim());
 
     [Fact]
+    public async Task TheChatTemplateGetsItsVariables()
+    {
+        string model = DemoCopy.Create(_folder, "talking"), items = _folder.File("items.jsonl");
+        File.WriteAllText(Path.Combine(model, "chat_template.jinja"), "{{ strftime_now('%A') }}, {{ mood }}: {% for message in messages %}{{ message.content }}{% endfor %}");
+        string[] command = ["eval", model, "--tasks", _folder.File("quiz.json"), "--limit", "2", "--threads", "1", "--apply-chat-template"];
+        CliResult missing = await Lrq.Run(command);
+        Assert.Equal(1, missing.Code);
+        Assert.Contains("--chat-template-kwargs", missing.Error, StringComparison.Ordinal);
+        CliResult given = await Lrq.Run([.. command, "--chat-template-kwargs", "{\"strftime_now\": \"2026-12-01\", \"mood\": \"glad\"}", "--items", items]);
+        Assert.True(given.Code == 0, given.Error);
+        Assert.Equal("chat template with {\"strftime_now\": \"2026-12-01\", \"mood\": \"glad\"}", (string?)JsonNode.Parse(File.ReadLines(items).First())!["options"]);
+        // The figures of another mood are of another question.
+        CliResult other = await Lrq.Run([.. command, "--chat-template-kwargs", "{\"strftime_now\": \"2026-12-01\", \"mood\": \"sad\"}", "--against", items]);
+        Assert.Equal(1, other.Code);
+        CliResult unknown = await Lrq.Run([.. command, "--chat-template-kwargs", "{\"weather\": 1}"]);
+        Assert.Contains("there is no variable 'weather' in it", unknown.Error, StringComparison.Ordinal);
+        Assert.Contains("is for a --text, or --tasks with --apply-chat-template", (await Lrq.Run([.. command[..^1], "--chat-template-kwargs", "{}"])).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task AReferenceModelIsAskedTheSame()
     {
         CliResult result = await Lrq.Run("eval", "demo", "--reference", "demo", "--tasks", _folder.File("quiz.json"), "--limit", "4", "--threads", "1");

@@ -17,13 +17,16 @@ internal sealed class ChatFormat
     private (string Context, string Text) _last = ("", "");
 
     /// <summary>Reads the model's template.</summary>
-    /// <exception cref="EvaluationException">The model has none, or one that this library does not know.</exception>
-    public ChatFormat(CausalModel model, ITokenizer tokenizer)
+    /// <param name="model">The model.</param>
+    /// <param name="tokenizer">Its tokenizer.</param>
+    /// <param name="arguments">Variables of the template's own; null for none.</param>
+    /// <exception cref="EvaluationException">The model has none, or one that this library does not know, or it has no such variable.</exception>
+    public ChatFormat(CausalModel model, ITokenizer tokenizer, TemplateArguments? arguments)
     {
         string location = model.Checkpoint.Location;
         try
         {
-            _chat = ChatText.Of(model.Checkpoint, tokenizer, model.Config)
+            _chat = ChatText.Of(model.Checkpoint, tokenizer, model.Config, arguments)
                 ?? throw new EvaluationException($"`apply_chat_template`: {location} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json).");
         }
         catch (ChatTemplateException failure)
