@@ -58,6 +58,12 @@ internal sealed class FloatGridWeight : GridWeight
     }
 
     /// <inheritdoc/>
+    public override void LeaveErrorOf(double[] weight)
+    {
+        for (int i = 0; i < weight.Length; i++) weight[i] -= _grid.Codes.Values[Codes[i]] * Scales[i / GroupSize];
+    }
+
+    /// <inheritdoc/>
     public override void RoundScales(ScaleType type, int? digits)
     {
         // They are what is stored.

@@ -105,6 +105,19 @@ internal class GridWeight(int rows, int columns, WeightGrid grid)
         return error;
     }
 
+    /// <summary>The same in the place of the weight, where a matrix more would be one too many.</summary>
+    /// <param name="weight">[rows, columns]: the weight, and afterwards its error.</param>
+    public virtual void LeaveErrorOf(double[] weight)
+    {
+        for (int group = 0; group < Scales.Length; group++)
+        {
+            double scale = Scales[group], zero = Zeros[group];
+            ReadOnlySpan<byte> codes = Codes.AsSpan(group * GroupSize, GroupSize);
+            Span<double> target = weight.AsSpan(group * GroupSize, GroupSize);
+            for (int i = 0; i < codes.Length; i++) target[i] -= (codes[i] - zero) * scale;
+        }
+    }
+
     /// <summary>Rounds the scales to the type in which they are stored.</summary>
     /// <param name="type">The type.</param>
     /// <param name="digits">Significant bits to keep; null for all that the type has.</param>

@@ -76,11 +76,13 @@ internal readonly record struct OutputEnergies(double Whole, double Nearest, dou
         int m = stored.OutFeatures, n = stored.InFeatures;
         double Energy(double[] matrix) => QuadraticForm.Rows(matrix, inputs.Covariance, m, n, workers).Sum();
 
+        // One matrix for both differences: of a large layer each takes gigabytes.
+        double[] difference = [.. weight];
+        NearestRounding.Round(weight, m, n, stored.Grid, stored.ScaleType, inputs, workers).LeaveErrorOf(difference);
+        double whole = Energy(weight), nearest = Energy(difference);
         var values = new float[weight.Length];
         stored.Reconstruct(values);
-        var difference = new double[values.Length];
         for (int i = 0; i < values.Length; i++) difference[i] = weight[i] - values[i];
-        double whole = Energy(weight), nearest = Energy(NearestRounding.Round(weight, m, n, stored.Grid, stored.ScaleType, inputs, workers).ErrorOf(weight));
         return new OutputEnergies(whole, nearest, Energy(difference));
     }
 

@@ -44,7 +44,8 @@ internal sealed class Blc(Func<double[], LowRankFactors> extract, int epochs, bo
         double[] residual = factors.SubtractFrom(problem.Weight, m, n, problem.Workers);
         double[]? limits = clip ? problem.ClipLimits(residual, range) : null;
         GridWeight weight = problem.RoundToNearest(residual, limits);
-        double error = QuadraticForm.Rows(weight.ErrorOf(residual), problem.Inputs.Covariance, m, n, problem.Workers).Sum();
+        weight.LeaveErrorOf(residual);
+        double error = QuadraticForm.Rows(residual, problem.Inputs.Covariance, m, n, problem.Workers).Sum();
         Trace.Add((error, factors.Rank));
         problem.TakeBack();
         return new Pair(factors, weight, error);

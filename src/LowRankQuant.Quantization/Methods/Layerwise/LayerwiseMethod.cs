@@ -74,6 +74,7 @@ internal sealed class LayerwiseMethod(string name, ILayerSolver solver, Layerwis
                         (LayerProblem problem, LayerSolution solution) = Solve(context, slot, ((IValueSource)dense[slot]).ToArray(), inputs[site], judge);
                         weights[slot] = solution.Weight;
                         warnings.AddRange(solution.Warnings);
+                        problem.TakeBack();
                         LayerReport report = LayerReport.Measure(slots[slot].Name, problem.Weight, inputs[site].Statistics, solution.Weight, context.Device.HostWorkers);
                         problem.TakeBack();
                         reports[slot] = chooses ? report with { Damping = problem.Damping } : report;
