@@ -3,7 +3,7 @@ using System.Text;
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
 using LowRankQuant.Hub;
-using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
 using LowRankQuant.Models.Checkpoints.Containers;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;

@@ -1,7 +1,7 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Formats;
 using LowRankQuant.Fuzz.Targets;
-using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
 using LowRankQuant.Models.Families;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Calibration;

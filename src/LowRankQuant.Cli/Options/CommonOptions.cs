@@ -1,6 +1,7 @@
 using System.CommandLine;
 using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
 using LowRankQuant.Numerics.Cpu;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Options;

@@ -1,5 +1,7 @@
 using System.Text;
 using System.Text.RegularExpressions;
+using LowRankQuant.Models.ChatTemplates.Language;
+using LowRankQuant.Models.ChatTemplates.Values;
 
 namespace LowRankQuant.Models.ChatTemplates;
 

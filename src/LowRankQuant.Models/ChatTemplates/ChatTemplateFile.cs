@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LowRankQuant.Formats;
+using LowRankQuant.Models.ChatTemplates.Values;
 
 namespace LowRankQuant.Models.ChatTemplates;
 

@@ -1,4 +1,6 @@
 using System.Text.Json;
+using LowRankQuant.Models.ChatTemplates.Functions;
+using LowRankQuant.Models.ChatTemplates.Values;
 
 namespace LowRankQuant.Models.ChatTemplates;
 

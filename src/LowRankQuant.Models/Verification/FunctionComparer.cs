@@ -1,6 +1,7 @@
 using System.Globalization;
 using LowRankQuant.Formats;
 using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Checkpoints.Gguf;
 using LowRankQuant.Models.Decoder;

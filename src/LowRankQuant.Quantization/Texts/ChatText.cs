@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
 using LowRankQuant.Models.Checkpoints;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Tokenizers;

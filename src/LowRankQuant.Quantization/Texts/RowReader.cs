@@ -1,5 +1,5 @@
 using System.Text.Json;
-using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
 
 namespace LowRankQuant.Quantization.Texts;
 

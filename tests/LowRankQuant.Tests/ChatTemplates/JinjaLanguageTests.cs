@@ -1,4 +1,5 @@
 using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
 
 namespace LowRankQuant.Tests.ChatTemplates;
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
 
 namespace LowRankQuant.Tests.ChatTemplates;
 

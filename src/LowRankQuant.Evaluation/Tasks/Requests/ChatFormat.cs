@@ -1,5 +1,6 @@
 using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
 using LowRankQuant.Models.Tokenizers;
 using LowRankQuant.Quantization.Texts;
 

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using LowRankQuant.Models;
 using LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Models.Decoder.Linears;
 using LowRankQuant.Numerics;

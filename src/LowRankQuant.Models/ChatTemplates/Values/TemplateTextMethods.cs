@@ -2,7 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.Text;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>The methods of texts, as Python has them.</summary>
 internal static class TemplateTextMethods

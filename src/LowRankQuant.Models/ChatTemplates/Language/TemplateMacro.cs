@@ -1,6 +1,7 @@
 using System.Text;
+using LowRankQuant.Models.ChatTemplates.Values;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Language;
 
 using Expression = Func<TemplateScope, object?>;
 

@@ -1,4 +1,6 @@
-namespace LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
+
+namespace LowRankQuant.Models.ChatTemplates.Functions;
 
 using Filter = TemplateFilters.Filter;
 

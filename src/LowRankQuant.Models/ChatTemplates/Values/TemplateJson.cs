@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>The filter <c>tojson</c> as Transformers has it: Python's json.dumps without escapes of other letters than ASCII, perhaps indented.</summary>
 internal sealed class TemplateJson

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>Values put into a text: <c>'%s' % value</c> and <c>'{}'.format(value)</c>, in their plain forms; widths and kinds of numbers are refused.</summary>
 internal static class TemplateFormat
@@ -69,7 +69,7 @@ internal static class TemplateFormat
         {
             if (field.Length > 0 && !char.IsAsciiDigit(field[0]))
             {
-                if (!field.All(c => char.IsAsciiLetterOrDigit(c) || c == '_')) throw call.Wrong($"knows {{}}, {{0}} and {{name}}, and not '{{{TemplatePiece.Show(field)}}}'");
+                if (!field.All(c => char.IsAsciiLetterOrDigit(c) || c == '_')) throw call.Wrong($"knows {{}}, {{0}} and {{name}}, and not '{{{ChatTemplateException.Show(field)}}}'");
                 foreach ((string name, object? value) in call.Named)
                 {
                     if (name == field) return value;
@@ -77,7 +77,7 @@ internal static class TemplateFormat
                 throw call.Wrong($"is not given '{field}'");
             }
             int index = field.Length == 0 ? next++ : int.TryParse(field, NumberStyles.None, CultureInfo.InvariantCulture, out int given) ? given : -1;
-            if (index < 0) throw call.Wrong($"knows {{}}, {{0}} and {{name}}, and not '{{{TemplatePiece.Show(field)}}}'");
+            if (index < 0) throw call.Wrong($"knows {{}}, {{0}} and {{name}}, and not '{{{ChatTemplateException.Show(field)}}}'");
             return index < call.Positional.Count ? call.Positional[index] : throw call.Wrong($"has more places than the {call.Positional.Count} values that are put into it");
         }
     }

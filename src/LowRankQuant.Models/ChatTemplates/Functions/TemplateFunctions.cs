@@ -1,4 +1,6 @@
-namespace LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
+
+namespace LowRankQuant.Models.ChatTemplates.Functions;
 
 /// <summary>The functions that templates have by name, beside their own macros.</summary>
 internal static class TemplateFunctions

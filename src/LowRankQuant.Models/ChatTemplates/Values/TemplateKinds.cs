@@ -1,4 +1,8 @@
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
+
+/// <summary>A name or member that does not exist: false, empty, and an error where something is asked of it.</summary>
+/// <param name="Name">For messages.</param>
+internal sealed record Undefined(string Name);
 
 /// <summary>What <c>namespace()</c> makes: values that loops can change for those behind them.</summary>
 internal sealed class TemplateNamespace

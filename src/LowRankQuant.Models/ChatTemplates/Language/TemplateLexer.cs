@@ -1,4 +1,6 @@
-namespace LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
+
+namespace LowRankQuant.Models.ChatTemplates.Language;
 
 /// <summary>What a piece of a template is.</summary>
 internal enum PieceKind
@@ -16,17 +18,8 @@ internal enum PieceKind
 /// <summary>A piece of a template.</summary>
 internal readonly record struct TemplatePiece(PieceKind Kind, IReadOnlyList<Token> Tokens, string Text)
 {
-    private const int LongestShown = 80;
-
     /// <summary>Its text on one line, cut where it is long, for messages.</summary>
-    public string Shown => Show(Text);
-
-    /// <summary>A text on one line, cut where it is long.</summary>
-    public static string Show(string text)
-    {
-        string line = string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
-        return line.Length <= LongestShown ? line : line[..LongestShown] + "...";
-    }
+    public string Shown => ChatTemplateException.Show(Text);
 }
 
 /// <summary>Cuts a template into text and tags, white space around tags as Transformers has it, and tags into tokens.</summary>

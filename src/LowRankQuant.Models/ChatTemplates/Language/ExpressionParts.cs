@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Text;
+using LowRankQuant.Models.ChatTemplates.Functions;
+using LowRankQuant.Models.ChatTemplates.Values;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Language;
 
 using Evaluate = Func<TemplateScope, object?>;
 

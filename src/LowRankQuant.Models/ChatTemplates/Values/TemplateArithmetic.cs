@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>What operators make of values. Whole numbers have 64 bits; what would take more is refused, where Python goes on.</summary>
 internal static class TemplateArithmetic

@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Text;
+using LowRankQuant.Models.ChatTemplates.Values;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Functions;
 
 /// <summary>
 /// The function <c>strftime_now</c>, by which templates ask what day it is. There is no clock, so that results do not change from day to day: the date

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>Members of values by name or index, and slices, as Jinja looks for them: behind a point methods come first, in brackets elements.</summary>
 internal static class TemplateMembers
@@ -10,7 +10,6 @@ internal static class TemplateMembers
     {
         Dictionary<string, object?> map when map.TryGetValue(name, out object? found) => found,
         TemplateNamespace space when space.Values.TryGetValue(name, out object? held) => held,
-        TemplateNamespace or Dictionary<string, object?> => new Undefined(name),
         _ => new Undefined(name),
     });
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>What values look like where they are put out: Python's <c>str</c>, and <c>repr</c> within lists and mappings.</summary>
 internal static class TemplateText

@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>The methods of mappings, lists and texts. What changes a value is not there, as in the sandbox that Transformers renders in.</summary>
 internal static class TemplateMethods

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>Texts as Python has them: of characters, where .NET counts the halves of those beyond 16 bits.</summary>
 internal static class TemplateLetters

@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Text;
+using LowRankQuant.Models.ChatTemplates.Values;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Language;
 
 /// <summary>What a token within a tag is.</summary>
 internal enum TokenKind
@@ -47,7 +48,7 @@ internal static class TemplateTokens
             else
             {
                 string sign = Signs.FirstOrDefault(known => string.CompareOrdinal(content, start, known, 0, known.Length) == 0)
-                    ?? throw new ChatTemplateException($"The chat template: '{c}' in '{TemplatePiece.Show(content)}' is not known.");
+                    ?? throw new ChatTemplateException($"The chat template: '{c}' in '{ChatTemplateException.Show(content)}' is not known.");
                 tokens.Add(new Token(TokenKind.Sign, sign));
                 i += sign.Length;
             }
@@ -124,6 +125,6 @@ internal static class TemplateTokens
         text.Append(new Rune(code));
         i += digits;
 
-        ChatTemplateException Wrong() => new($"The chat template: '\\{c}' in '{TemplatePiece.Show(content)}' is no character that is known.");
+        ChatTemplateException Wrong() => new($"The chat template: '\\{c}' in '{ChatTemplateException.Show(content)}' is no character that is known.");
     }
 }

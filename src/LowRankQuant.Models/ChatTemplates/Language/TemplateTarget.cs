@@ -1,4 +1,6 @@
-namespace LowRankQuant.Models.ChatTemplates;
+using LowRankQuant.Models.ChatTemplates.Values;
+
+namespace LowRankQuant.Models.ChatTemplates.Language;
 
 /// <summary>What <c>set</c> and <c>for</c> give a value to: a name, a member of a namespace, or several names that share the elements of a list.</summary>
 internal sealed class TemplateTarget

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>
 /// Work that rendering may take. A template comes with a model from anywhere, and a few of its words can ask for more than any machine has: nested

@@ -1,4 +1,24 @@
-namespace LowRankQuant.Models.ChatTemplates;
+using System.Text;
+using LowRankQuant.Models.ChatTemplates.Functions;
+using LowRankQuant.Models.ChatTemplates.Values;
+
+namespace LowRankQuant.Models.ChatTemplates.Language;
+
+/// <summary>How a part of a template ends.</summary>
+internal enum Flow
+{
+    /// <summary>What stands behind it is next.</summary>
+    On,
+
+    /// <summary>The next turn of the loop.</summary>
+    Continue,
+
+    /// <summary>What stands behind the loop.</summary>
+    Break,
+}
+
+/// <summary>Puts a part of a template out.</summary>
+internal delegate Flow Body(TemplateScope scope, StringBuilder text);
 
 /// <summary>Variables of a part of a template. What a loop sets is gone behind it, as in Jinja; a macro sees those of the part that it stands in, and not those of its caller.</summary>
 internal sealed class TemplateScope(TemplateScope? outer)
@@ -22,7 +42,3 @@ internal sealed class TemplateScope(TemplateScope? outer)
 
     private TemplateScope? Outer { get; } = outer;
 }
-
-/// <summary>A name or member that does not exist: false, empty, and an error where something is asked of it.</summary>
-/// <param name="Name">For messages.</param>
-internal sealed record Undefined(string Name);

@@ -1,6 +1,7 @@
 using System.Globalization;
+using LowRankQuant.Models.ChatTemplates.Values;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Functions;
 
 /// <summary>The tests behind <c>is</c>, and of filters such as <c>select</c>.</summary>
 internal static class TemplateTests
@@ -66,7 +67,7 @@ internal static class TemplateTests
 
     private static (bool Takes, Test Holds) Find(string name) => Known.TryGetValue(Others.GetValueOrDefault(name, name), out (bool, Test) test)
         ? test
-        : throw new ChatTemplateException($"The chat template: the test '{TemplatePiece.Show(name)}' is not known; {string.Join(", ", Known.Keys.Concat(Others.Keys))} are.");
+        : throw new ChatTemplateException($"The chat template: the test '{ChatTemplateException.Show(name)}' is not known; {string.Join(", ", Known.Keys.Concat(Others.Keys))} are.");
 
     private static double Rest(object? value, object? by, TemplateBudget budget) =>
         value is string or TemplateMarkup ? throw TemplateValue.Wrong(value, "is no number") : TemplateValue.Number(TemplateArithmetic.Of("%", value, by, budget));

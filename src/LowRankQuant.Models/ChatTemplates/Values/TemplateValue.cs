@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>
 /// Values of a template as Python sees them: string, long, double, bool, null (none), lists, dictionaries with texts as keys, namespaces, <see cref="Undefined"/>,

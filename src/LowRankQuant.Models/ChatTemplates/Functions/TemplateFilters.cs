@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Text;
+using LowRankQuant.Models.ChatTemplates.Values;
 
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Functions;
 
 /// <summary>The filters behind <c>|</c> that make one value of one; those that go through lists are in <see cref="TemplateListFilters"/>.</summary>
 internal static class TemplateFilters
@@ -60,7 +61,7 @@ internal static class TemplateFilters
 
     private static Filter Find(string name) => Known.TryGetValue(Others.GetValueOrDefault(name, name), out Filter? filter)
         ? filter
-        : throw new ChatTemplateException($"The chat template: the filter '{TemplatePiece.Show(name)}' is not known; {string.Join(", ", Known.Keys.Concat(Others.Keys))} are.");
+        : throw new ChatTemplateException($"The chat template: the filter '{ChatTemplateException.Show(name)}' is not known; {string.Join(", ", Known.Keys.Concat(Others.Keys))} are.");
 
     private static string Only(TemplateBudget budget, object? value, TemplateCall call)
     {

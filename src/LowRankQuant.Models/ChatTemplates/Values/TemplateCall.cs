@@ -1,4 +1,4 @@
-namespace LowRankQuant.Models.ChatTemplates;
+namespace LowRankQuant.Models.ChatTemplates.Values;
 
 /// <summary>What a function, macro, filter, test or method is called with.</summary>
 /// <param name="what">What is called, for messages, such as <c>the filter 'round'</c>.</param>
