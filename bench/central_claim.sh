@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # LRQ's central claim in its own regime: fewer learned numbers for each calibration token. FlexRound and LRQ at three ranks over 2 thousand to 131 thousand calibration tokens of TinyStories
-# and several numbers of steps, the last iterate kept as the papers do; errors of block outputs on calibration text, on other stories and on WikiText-2 (docs/results/claim.md).
-# Cells are kept, so that the work goes on wherever it stopped. On the demo 150 steps take ten minutes on one core, 1,000 forty, 5,000 three hours; MODEL=smollm2 learns the first four blocks
-# of SmolLM2 alone (in bf16, the others as they are), at 150 steps an hour on two.
+# and several numbers of steps, the last iterate kept as the papers do; errors of block outputs on calibration text, on other stories and on WikiText-2.
+# Cells are kept, so that the work goes on wherever it stopped. On the demo 150 steps should take ten minutes on one core, 1,000 forty, 5,000 three hours (by 13 ms a step); MODEL=smollm2 learns the first four blocks
+# of SmolLM2 alone (in bf16, the others as they are; at 150 steps about an hour on two).
 # Usage: LRQ_DATA=... [MODEL=demo|smollm2] [STEPS=150,1000,5000] [OPTIONS="--threads 1"] [LRQ=./lrq] bench/central_claim.sh OUT
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

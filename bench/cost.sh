@@ -4,7 +4,7 @@
 #
 #   WORK=FOLDER [MODELS="135m 1.1b 7b 13b"] [METHODS="rtn lrq ..."] bench/cost.sh
 #
-# LRQ names a program that is built already. docs/results/cost.md
+# LRQ names a program that is built already.
 set -eu
 cd "$(dirname "$0")/.."
 : "${WORK:?name a work folder}"

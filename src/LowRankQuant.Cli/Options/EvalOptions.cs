@@ -3,6 +3,7 @@ using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Depth;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Definitions;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Models.Decoder;
 using LowRankQuant.Quantization.Calibration;
 using LowRankQuant.Quantization.Texts;
@@ -149,6 +150,7 @@ internal sealed class EvalOptions
         if (!tasks && kind != PerplexityKind.Rolling) reader.Refuse("is for --tasks and --perplexity rolling", Harness);
         if (kind == PerplexityKind.Rolling && harness == Evaluation.Tasks.Harness.Hendrycks) reader.Problems.Add("--harness hendrycks: has no rolling perplexity; ask for v0.4 or v0.3.");
         if (reader.Text(Against) is not null && reader.Text(Reference) is not null) reader.Problems.Add("--against and --reference exclude each other; give one.");
+        TemplateArguments? variables = CommonOptions.ChatArguments(reader, ChatArguments);
         return new EvalRequest
         {
             Text = text,
@@ -156,7 +158,7 @@ internal sealed class EvalOptions
             {
                 Format = reader.Choice(TextFormat, CommonOptions.TextFormats) ?? Quantization.Texts.TextFormat.Auto,
                 TextField = reader.Text(TextField) ?? TextSourceOptions.UsualField,
-                ChatArguments = text is null ? null : CommonOptions.ChatArguments(reader, ChatArguments),
+                ChatArguments = text is null ? null : variables,
                 FormatOption = "--text-format",
             },
             JoinRows = reader.Flag(JoinRows),
@@ -169,7 +171,7 @@ internal sealed class EvalOptions
             Reference = reader.Text(Reference),
             ReferenceCache = reader.Text(ReferenceCache),
             Depth = depth,
-            Tasks = tasks ? new TaskOptions(this).Read(reader, harness, addBos, context) : null,
+            Tasks = tasks ? new TaskOptions(this).Read(reader, harness, addBos, context, variables) : null,
         };
     }
 }

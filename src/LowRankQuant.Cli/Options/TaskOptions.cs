@@ -1,6 +1,7 @@
 using LowRankQuant.Evaluation;
 using LowRankQuant.Evaluation.Tasks;
 using LowRankQuant.Evaluation.Tasks.Definitions;
+using LowRankQuant.Models.ChatTemplates;
 using LowRankQuant.Quantization.Calibration;
 
 namespace LowRankQuant.Cli.Options;
@@ -12,7 +13,7 @@ internal sealed class TaskOptions(EvalOptions options)
     public const string Hub = "hub";
 
     /// <summary>The job; what is wrong is added to the reader's problems.</summary>
-    public TaskJob Read(OptionReader reader, Harness harness, AddBos addBos, int? context)
+    public TaskJob Read(OptionReader reader, Harness harness, AddBos addBos, int? context, TemplateArguments? variables)
     {
         var selection = new TaskSelection
         {
@@ -45,7 +46,7 @@ internal sealed class TaskOptions(EvalOptions options)
             Selection = selection,
             AddBos = addBos,
             ApplyChatTemplate = chat,
-            ChatArguments = chat ? CommonOptions.ChatArguments(reader, options.ChatArguments) : null,
+            ChatArguments = chat ? variables : null,
             Context = context,
             ItemsFile = items,
             Against = against,

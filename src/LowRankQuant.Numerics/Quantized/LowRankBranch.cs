@@ -24,12 +24,15 @@ public sealed record LowRankBranch(int Rank, float[] A, float[] B, int BitsPerFa
         for (int row = 0; row < rows; row++) AddRowTo(row, weight.Slice(row * columns, columns));
     }
 
-    /// <summary>One row of it: weight += B[row] A.</summary>
-    /// <param name="row">The row.</param>
+    /// <summary>One row of it, weight += B[row] A, summed as <see cref="AddTo"/> sums.</summary>
+    /// <param name="row">The row, below outFeatures.</param>
     /// <param name="weight">[inFeatures].</param>
+    /// <exception cref="ArgumentException">The length does not fit.</exception>
     public void AddRowTo(int row, Span<float> weight)
     {
-        int columns = weight.Length;
+        if (Rank == 0) return;
+        int columns = A.Length / Rank;
+        if (weight.Length != columns) throw new ArgumentException($"{weight.Length} weights for a row of {columns}.", nameof(weight));
         for (int term = 0; term < Rank; term++)
             LinearAlgebra.Vectors.VectorKernels.AddScaled(B[(row * Rank) + term], A.AsSpan(term * columns, columns), weight);
     }

@@ -21,7 +21,7 @@ public sealed record LayerReport(
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? Damping { get; init; }
 
-    /// <summary>amax: the largest magnitude of the weight, which a plain grid has to reach; null where it was not measured.</summary>
+    /// <summary>amax: the largest magnitude of the weight, which a plain grid has to reach (FLRQ, Eq. 9, without its scale of inputs); null where it was not measured.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? Magnitude { get; init; }
 

@@ -80,18 +80,21 @@ public sealed class ComparisonRun(IQuantizeRun quantize)
             BlockLosses = [.. report.Blocks.Select(block => block.LossAfter).OfType<double>()],
             HeldOutLosses = [.. report.Blocks.Select(block => block.HeldOutLoss).OfType<double>()],
             OutputErrors = BlockErrorRun.Measure(job, texts, observer, cancellation),
-            Layers = LayersOf(report),
+            Layers = LayersOf(report, observer),
             Seconds = report.Blocks.Sum(block => block.Seconds),
             PeakMemoryBytes = report.Blocks.Max(block => block.PeakMemoryBytes) ?? 0,
             Machine = job.Model.Device.Name,
         };
     }
 
-    private static LayerReport[]? LayersOf(RunReport report)
+    private static LayerReport[]? LayersOf(RunReport report, IRunObserver observer)
     {
         LayerReport[] layers = [.. report.Blocks.SelectMany(block => block.Layers.Select(layer => layer with { Name = $"{block.Index}.{layer.Name}" }))];
         bool differ = layers.Any(layer => layer.Rank > 0) || layers.DistinctBy(layer => layer.Bits).Count() > 1;
-        return differ && layers.Length <= CellResult.MostLayers ? layers : null;
+        if (!differ) return null;
+        if (layers.Length <= CellResult.MostLayers) return layers;
+        observer.Note($"{layers.Length} layers; a cell keeps {CellResult.MostLayers} at most, so that this one has no picture of them. The report.json of a result that is kept has all.");
+        return null;
     }
 
     // Kernels and threads change last digits and are not part of it.

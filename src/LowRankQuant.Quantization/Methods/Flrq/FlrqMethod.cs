@@ -77,7 +77,7 @@ public sealed class FlrqMethod : QuantizationMethod
 
         public override string Method => "flrq";
 
-        // W, what is peeled, a residual and its error, and as much that was let go; of H nothing but itself. Fitted to other inputs, what their products take.
+        // W, what is peeled, a residual that becomes its error, and twice as much that was let go; of H nothing but itself. Fitted to other inputs, what their products take.
         public override FitMemory FitMemory => QuantizedInputs ? FitMemory.Usual : new FitMemory(5, 1);
 
         protected override CorrectionOptions Options => Shared;
